@@ -1,0 +1,50 @@
+# Everything in two commands: `make table2` and `make test`. Only Python 3.11+ and make have to be there.
+
+PYTHON ?= python3
+CORES ?= 1
+# More options for pip, snakemake and pytest, for example SNAKEMAKE_FLAGS="--config preset=short".
+PIP_FLAGS ?=
+SNAKEMAKE_FLAGS ?=
+PYTEST_FLAGS ?=
+
+# Relative paths only: the checkout's own path may hold spaces.
+PY := .venv/bin/python
+SNAKEFILES := Snakefile workflow
+
+.DEFAULT_GOAL := help
+.PHONY: help table2 test lint clean clean-state
+
+help:  ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CORES=2 is faster)
+	$(PY) -m snakemake --cores $(CORES) results/table2.csv $(SNAKEMAKE_FLAGS)
+	@echo
+	@cat results/table2.md
+
+test: .venv/.installed-test  ## the tests (default selection)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
+
+lint: .venv/.installed-test  ## style of Python and Snakemake files
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check $(SNAKEFILES)
+	$(PY) -m snakemake --lint
+
+clean:  ## remove .venv, caches and logs; results/ and resources/ stay
+	rm -rf .venv .pytest_cache .ruff_cache build dist logs *.egg-info
+	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-state:  ## remove the resume state of all runs (finished runs do not need it)
+	find results -name state -type d -prune -exec rm -rf {} +
+
+# One stamp an environment: installed once, and again when the lists of packages change.
+.venv/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test]'
+	@touch $@

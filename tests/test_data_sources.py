@@ -1,0 +1,408 @@
+"""The user's own folder of images, single image files, and CIFAR-10 (a tiny stand-in, served on 127.0.0.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import os
+import pickle
+import socket
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import CIFAR10
+
+from vaeglow.data import cifar10, folder
+from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data.images import BrokenImage, read_square
+from vaeglow.data.prepare import complete, prepare
+from vaeglow.errors import UserError
+
+# ------------------------------------------------------------------------------------------- image files
+
+
+def _gradient(width=40, height=40):
+    ramp = np.linspace(0, 255, width * height * 3).reshape(height, width, 3)
+    return ramp.astype(np.uint8)
+
+
+SUFFIXES = ["png", "bmp", "webp", "tiff", "gif", "jpg"]
+MODES = ["RGB", "L", "P", "1"]
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(s, m) for s in SUFFIXES for m in MODES if (s, m) != ("jpg", "P")])
+def test_formats_and_modes_give_the_same_picture(tmp_path, suffix, mode):
+    image = Image.fromarray(_gradient()).convert(mode)
+    image.save(tmp_path / f"x.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    found = read_square(tmp_path / f"x.{suffix}", 40, 3)
+    expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    assert found.dtype == np.uint8 and found.shape == (3, 40, 40)
+    lossy = suffix == "jpg" or (suffix == "gif" and mode == "RGB")
+    assert np.abs(found.astype(int) - expected).mean() < (12 if lossy else 0.01)
+
+
+def test_cmyk_and_luminance(tmp_path):
+    image = Image.new("RGB", (20, 20), (200, 100, 50))
+    image.convert("CMYK").save(tmp_path / "x.jpg", quality=100)
+    assert np.abs(read_square(tmp_path / "x.jpg", 4, 3)[:, 2, 2].astype(int) - (200, 100, 50)).max() <= 3
+    image.save(tmp_path / "x.png")
+    grey = read_square(tmp_path / "x.png", 4, 1)
+    assert grey.shape == (1, 4, 4) and grey[0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+
+
+def test_alpha_is_composited_on_white(tmp_path):
+    for alpha, expected in ((0, (255, 255, 255)), (255, (100, 0, 0)), (128, (177, 127, 127))):
+        Image.new("RGBA", (9, 9), (100, 0, 0, alpha)).save(tmp_path / "x.png")
+        assert np.abs(read_square(tmp_path / "x.png", 3, 3)[:, 1, 1].astype(int) - expected).max() <= 1
+    Image.new("LA", (9, 9), (7, 0)).save(tmp_path / "x.png")
+    assert (read_square(tmp_path / "x.png", 3, 1) == 255).all()
+    palette = Image.new("P", (9, 9), 0)
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.save(tmp_path / "x.png", transparency=0)
+    assert (read_square(tmp_path / "x.png", 3, 3) == 255).all()
+
+
+def test_16_bits_are_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 257], [32896, 65535]], dtype=np.uint16)
+    for suffix in ("png", "tiff"):
+        Image.fromarray(values).save(tmp_path / f"x.{suffix}")
+        assert read_square(tmp_path / f"x.{suffix}", 2, 1)[0].tolist() == [[0, 1], [128, 255]]
+    Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "f.tiff")
+    with pytest.raises(BrokenImage, match="range"):
+        read_square(tmp_path / "f.tiff", 2, 1)
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    image = Image.fromarray(np.kron(np.array([[0, 85], [170, 255]], dtype=np.uint8), np.ones((8, 8), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise by a quarter
+    image.save(tmp_path / "x.jpg", quality=100, exif=exif)
+    found = read_square(tmp_path / "x.jpg", 16, 1)[0, 4::8, 4::8].astype(int)
+    assert np.abs(found - [[170, 0], [255, 85]]).max() <= 2
+
+
+def test_the_centre_is_cut_and_resized_with_antialiasing(tmp_path):
+    pixels = np.zeros((64, 128), dtype=np.uint8)
+    pixels[:, 32:96] = np.indices((64, 64)).sum(0) % 2 * 255  # a checkerboard in the centre
+    for turned in (pixels, pixels.T):
+        Image.fromarray(turned).save(tmp_path / "x.png")
+        found = read_square(tmp_path / "x.png", 16, 1).astype(int)
+        assert np.abs(found - 127).max() <= 8  # nearest-neighbour or bilinear without antialiasing: 0 or 255
+
+
+def test_broken_files_say_why(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(_gradient()).save(path, compress_level=0)  # only a checksum can tell of one other byte
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    wrong_crc = bytearray(whole)
+    wrong_crc[-13] ^= 255  # of the pixels' chunk, which ends 12 bytes before the file does
+    jpeg = io.BytesIO()
+    Image.fromarray(_gradient()).save(jpeg, "JPEG")
+    for content in (b"", b"text", whole[: len(whole) // 2], bytes(flipped), bytes(wrong_crc), jpeg.getvalue()[:-300]):
+        path.write_bytes(content)
+        with pytest.raises(BrokenImage, match=r"\S") as caught:
+            read_square(path, 8, 3)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [1000, 500])  # 1,600 pixels: Pillow itself warns, then refuses
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_decompression_bomb_is_a_broken_file(tmp_path, monkeypatch, limit):
+    Image.fromarray(_gradient()).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(BrokenImage, match="bomb"):
+        read_square(tmp_path / "x.png", 8, 3)
+
+
+# ------------------------------------------------------------------------------------------------ folder
+
+
+def _fill(where, values, size=(12, 10)):
+    """One flat grey file a value, named so that its sorted order is not the order of values."""
+    where.mkdir(parents=True, exist_ok=True)
+    for value in values:
+        Image.new("L", size, value).save(where / f"{value % 7}-{value}.png")
+
+
+def _build(root, **settings):
+    return folder.build(complete("mine", {"kind": "folder", "root": str(root), "size": 4, **settings}))
+
+
+def _values(images):
+    return images[:, 0, 0, 0].tolist()
+
+
+def test_a_root_of_files_is_split_by_fraction(tmp_path):
+    _fill(tmp_path / "a" / "deep", range(0, 50))
+    _fill(tmp_path / "b", range(50, 100), size=(30, 44))
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_bytes(b"junk")
+    splits, source = _build(tmp_path, test_fraction=0.2, val_fraction=0.25)
+    values = {split: _values(images) for split, images in splits.items()}
+    assert {s: len(v) for s, v in values.items()} == {"train": 60, "val": 20, "test": 20}
+    assert sorted(values["train"] + values["val"] + values["test"]) == list(range(100))
+    assert splits["train"].shape == (60, 3, 4, 4) and source["broken_files"] == {}
+    assert min(values["train"][:20]) < 50 <= max(values["train"][:20])  # shuffled: both folders among the first
+
+    assert _values(_build(tmp_path, test_fraction=0.2, val_fraction=0.25)[0]["test"]) == values["test"]
+    other = _values(_build(tmp_path, test_fraction=0.2, split_seed=1)[0]["test"])
+    assert sorted(other) != sorted(values["test"])
+    assert len(_build(tmp_path, test_fraction=0.2)[0]["val"]) == 0
+
+
+def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
+    _fill(tmp_path / "a", range(20))
+    _fill(tmp_path / "b", range(20, 40))
+    expected = _values(_build(tmp_path, test_fraction=0.5)[0]["train"])
+    walk = os.walk
+
+    def backwards(*arguments, **options):
+        for parent, folders, names in walk(*arguments, **options):
+            folders.sort(reverse=True)
+            yield parent, folders, sorted(names, reverse=True)
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert _values(_build(tmp_path, test_fraction=0.5)[0]["train"]) == expected
+
+
+def test_train_and_test_folders(tmp_path):
+    _fill(tmp_path / "train" / "cats", range(10))
+    _fill(tmp_path / "test", range(10, 14))
+    splits, _ = _build(tmp_path, channels=1)
+    assert sorted(_values(splits["train"])) == list(range(10)) and sorted(_values(splits["test"])) == [10, 11, 12, 13]
+    assert splits["train"].shape == (10, 1, 4, 4) and len(splits["val"]) == 0
+    splits, _ = _build(tmp_path, val_fraction=0.3)
+    assert len(splits["val"]) == 3 and sorted(_values(splits["train"]) + _values(splits["val"])) == list(range(10))
+    _fill(tmp_path / "val", [99])
+    assert _values(_build(tmp_path)[0]["val"]) == [99]
+    with pytest.raises(UserError, match="val_fraction"):
+        _build(tmp_path, val_fraction=0.3)
+    with pytest.raises(UserError, match="test_fraction"):
+        _build(tmp_path, test_fraction=0.3)
+
+
+def test_broken_files_are_named_counted_and_skipped_if_asked(tmp_path):
+    _fill(tmp_path, range(20))
+    for i in range(4):
+        (tmp_path / f"broken{i}.jpg").write_bytes(b"\xff\xd8 no more")
+    with pytest.raises(UserError, match=r"4 of 24 image files are broken \(broken\d.jpg: .*; and 1 more\).*on_broken"):
+        _build(tmp_path, test_fraction=0.25)
+    splits, source = _build(tmp_path, test_fraction=0.25, on_broken="skip")
+    assert sorted(_values(splits["train"]) + _values(splits["test"])) == list(range(20))
+    assert sorted(source["broken_files"]) == [f"broken{i}.jpg" for i in range(4)]
+
+
+def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    _fill(outside, [200])
+    _fill(root / "train", range(5))
+    _fill(root / "test", [10])
+    _fill(root / "pool", [50])
+    (root / "train" / "out.png").symlink_to(outside / "4-200.png")
+    (root / "train" / "folder").symlink_to(outside)
+    (root / "train" / "leak.png").symlink_to(root / "test" / "3-10.png")
+    (root / "train" / "in.png").symlink_to(root / "pool" / "1-50.png")
+    splits, source = _build(root)
+    assert sorted(_values(splits["train"])) == [0, 1, 2, 3, 4, 50] and _values(splits["test"]) == [10]
+    assert source["links_passed_over"] == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "says"),
+    [
+        (lambda r: None, {}, "is not a folder"),
+        (lambda r: r.write_text(""), {}, "is not a folder"),
+        (lambda r: r.mkdir(), {"test_fraction": 0.1}, "holds no image files"),
+        (lambda r: _fill(r, range(5)), {}, "set the dataset's `test_fraction`"),
+        (lambda r: _fill(r, range(3)), {"test_fraction": 0.1}, "is 0: too few images"),
+        (lambda r: _fill(r, [1]), {"test_fraction": 0.9}, "is 1: too few images"),
+        (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "val_fraction": 0.1}, "`val_fraction` 0.1 of 3"),
+        (lambda r: _fill(r, range(6)), {"test_fraction": 1.5}, "between 0 and 1"),
+        (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "val_fraction": -0.1}, "between 0 and 1"),
+        (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "size": 0}, "positive"),
+        (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "on_broken": "ignore"}, "error or skip"),
+        (lambda r: _fill(r / "train", range(6)), {}, "none named test"),
+        (lambda r: (_fill(r / "train", range(6)), (r / "test").mkdir()), {}, "test holds no image files"),
+    ],
+)
+def test_folders_that_will_not_do(tmp_path, make, settings, says):
+    make(tmp_path / "root")
+    with pytest.raises(UserError, match=says) as caught:
+        _build(tmp_path / "root", **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_broken_and_unreadable_folders(tmp_path, monkeypatch):
+    _fill(tmp_path / "train", range(3))
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "x.png").write_bytes(b"")
+    with pytest.raises(UserError, match="all 1 images of the test split are broken"):
+        _build(tmp_path, on_broken="skip")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would not
+    with pytest.raises(UserError, match=r"cannot read the folder .*Permission denied"):
+        _build(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------- cifar10
+
+
+@pytest.fixture
+def tiny_cifar(tmp_path, monkeypatch):
+    """An archive like CIFAR-10's with 5 x 4 training and 3 test images, its hashes put in torchvision's tables."""
+    draw = np.random.default_rng(0)
+    batches = {f"data_batch_{i}": draw.integers(0, 256, (4, 3072), dtype=np.uint8) for i in range(1, 6)}
+    batches["test_batch"] = draw.integers(0, 256, (3, 3072), dtype=np.uint8)
+    files = {name: pickle.dumps({"data": data, "labels": [0] * len(data)}) for name, data in batches.items()}
+    files["batches.meta"] = pickle.dumps({"label_names": ["one"]})
+    archive = tmp_path / "served" / CIFAR10.filename
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(CIFAR10, "train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5["batches.meta"]})
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{_free_port()}/{CIFAR10.filename}")  # nobody answers there
+    monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    train = np.concatenate([batches[f"data_batch_{i}"] for i in range(1, 6)]).reshape(-1, 3, 32, 32)
+    return archive, train, batches["test_batch"].reshape(-1, 3, 32, 32)
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def server(tiny_cifar, monkeypatch):
+    """Serves the archive with `status`; `cut` bytes are left off the end, `requests` are counted."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = tiny_cifar[0].read_bytes()
+            self.server.requests += 1
+            self.send_response(self.server.status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) - self.server.cut])
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.cut, server.requests, server.status = 0, 0, 200
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{CIFAR10.filename}")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def _cifar(output, **settings):
+    return cifar10.build(complete("cifar10", {"kind": "cifar10", **settings}), output)
+
+
+def _left_in(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+
+
+@pytest.mark.parametrize("form", ["archive", "folder of archive", "folder of batches", "batches"])
+def test_a_local_copy_is_used_instead_of_the_network(tiny_cifar, tmp_path, form):
+    archive, train, test = tiny_cifar
+    if form in ("archive", "folder of archive"):
+        local = archive if form == "archive" else archive.parent
+    else:
+        with tarfile.open(archive) as tar:
+            tar.extractall(tmp_path / "unpacked", filter="data")
+        local = tmp_path / "unpacked" / ("cifar-10-batches-py" if form == "batches" else "")
+    prepare("cifar10", {"kind": "cifar10", "local": str(local), "val_images": 5}, tmp_path / "out")
+    out = {split: open_split(tmp_path / "out", split) for split in ("train", "val", "test")}
+    assert np.array_equal(out["test"], test) and (len(out["train"]), len(out["val"])) == (15, 5)
+    together = sorted(image.tobytes() for image in (*out["train"], *out["val"]))
+    assert together == sorted(image.tobytes() for image in train)
+    assert not np.array_equal(out["train"], train[:15])
+    assert _left_in(tmp_path / "out") == ["dataset.json", "test.npy", "train.npy", "val.npy"]
+    assert read_info(tmp_path / "out")["source"]["origin"].startswith("local")
+
+
+def test_download_is_checked_kept_and_used_again(tiny_cifar, server, tmp_path):
+    splits, source = _cifar(tmp_path / "out")
+    assert len(splits["train"]) == 20 and len(splits["val"]) == 0 and source["origin"] == CIFAR10.url
+    assert _left_in(tmp_path / "out") == [f"download/{CIFAR10.filename}"]
+    asked = server.requests
+    again, _ = _cifar(tmp_path / "out")
+    assert server.requests == asked > 0 and np.array_equal(again["train"], splits["train"])
+    (tmp_path / "out" / "download" / CIFAR10.filename).write_bytes(b"damaged on disk")
+    again, _ = _cifar(tmp_path / "out")
+    assert server.requests > asked and np.array_equal(again["train"], splits["train"])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        (lambda s, m: setattr(s, "cut", 100), "cut short or altered"),
+        (lambda s, m: setattr(s, "status", 404), "404"),
+        (lambda s, m: m.setattr(cifar10, "ARCHIVE_SHA256", "0" * 64), "cut short or altered"),
+        (lambda s, m: m.setattr(CIFAR10, "tgz_md5", "0" * 32), "cut short or altered"),
+        (lambda s, m: m.setattr(CIFAR10, "url", f"http://127.0.0.1:{_free_port()}/x"), "cannot download .*refused"),
+        (lambda s, m: m.setattr(CIFAR10, "url", "http://host.invalid/x"), r"http://host\.invalid/x"),
+    ],
+)
+def test_a_failed_download_is_one_line_and_leaves_nothing(server, monkeypatch, tmp_path, trouble, says):
+    trouble(server, monkeypatch)
+    with pytest.raises(UserError, match=says) as caught:
+        _cifar(tmp_path / "out")
+    assert "set datasets.cifar10.local" in str(caught.value) and "\n" not in str(caught.value)
+    assert _left_in(tmp_path / "out") == []
+
+
+def test_altered_local_copies_are_never_unpickled(tiny_cifar, tmp_path, monkeypatch):
+    archive, _, _ = tiny_cifar
+    monkeypatch.setattr(pickle, "load", lambda *_, **__: pytest.fail("read before its hash was checked"))
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    batch.write_bytes(batch.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="missing, cut short or altered"):
+        _cifar(tmp_path / "out", local=str(tmp_path))
+    archive.write_bytes(archive.read_bytes()[:-1])
+    with pytest.raises(UserError, match="not the whole, genuine archive"):
+        _cifar(tmp_path / "out", local=str(archive))
+    assert _left_in(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"local": "/no/such/place"}, "correct the path"),
+        ({"size": 64}, "size 32"),
+        ({"channels": 1}, "3 channels"),
+        ({"val_images": 20}, r"`val_images` is 20: it must lie in 0\.\.19"),
+        ({"val_images": -1}, "`val_images` is -1"),
+    ],
+)
+def test_cifar_settings(tiny_cifar, tmp_path, settings, says):
+    with pytest.raises(UserError, match=says):
+        _cifar(tmp_path / "out", **{"local": str(tiny_cifar[0]), **settings})
+
+
+def test_the_pinned_hashes_are_the_published_ones():
+    assert cifar10.ARCHIVE_SHA256 == "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    assert CIFAR10.tgz_md5 == "c58f30108f718f92721af3b95e74349a"

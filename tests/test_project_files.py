@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
+CONDA_ONLY = {"python", "pip"}
+RANGES = ("torch", "torchvision")  # their versions carry a platform's tag
+
+
+def split(requirement: str) -> tuple[str, str]:
+    """("numpy", ">=1.26") of "numpy>=1.26"."""
+    name, constraint = re.fullmatch(r"([A-Za-z0-9._-]+)(.*)", requirement).groups()
+    return re.sub(r"[-_.]+", "-", name).lower(), constraint
+
+
+def lock() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return dict(split(line) for line in lines if line and not line.startswith("#"))
+
+
+def test_environment_yml_is_the_conda_form_of_pyproject():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    by_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    conda = dict(split(entry) for entry in [*(e for e in listed if isinstance(e, str)), *by_pip])
+    wanted = {CONDA_NAMES.get(name, name): constraint for name, constraint in map(split, PROJECT["dependencies"])}
+    assert {name: constraint for name, constraint in conda.items() if name not in CONDA_ONLY} == wanted
+    assert conda["python"] == PROJECT["requires-python"]
+
+
+def test_the_lock_pins_every_dependency_and_leaves_the_platform_open():
+    pins = lock()
+    extras = [name for extra in PROJECT["optional-dependencies"].values() for name in extra]
+    missing = {name for name, _ in map(split, [*PROJECT["dependencies"], *extras])} - set(pins)
+    assert not missing
+    for name, constraint in pins.items():
+        assert constraint.startswith(">=" if name in RANGES else "=="), name
+        assert "+" not in constraint, name
+
+
+def test_citation_licence_and_catalogue_agree_with_pyproject():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"] == "MIT"
+    assert "2004.05617" in citation["preferred-citation"]["journal"]
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    catalogue = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))
+    assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
+
+
+def keys_of(schema: object) -> Iterator[str]:
+    """All property names anywhere in a JSON schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for part in schema.values():
+            yield from keys_of(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from keys_of(part)
+
+
+def test_config_readme_explains_every_legal_key():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    readme = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", prose))))
+    assert set(keys_of(schema)) - words == set()
+
+
+def test_a_workflow_file_is_short_and_every_rule_has_its_step():
+    contents = (ROOT / "workflow/Snakefile").read_text(encoding="utf-8")
+    assert len(contents.splitlines()) < 40
+    rules = set()
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("# "), f"{path.name} opens with its contract"
+        rules |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+    steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
+    assert rules == steps
+
+
+def test_made_files_are_ignored_by_git(tmp_path):
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    made = ["results/table2.csv", "results/demo/x", "logs/train_vae/x.log", "resources/data/a/train.npy"]
+    made += ["resources/weights/a", ".venv/bin/python", ".snakemake/x", "report.html", "vaeglow.egg-info/PKG-INFO"]
+    kept = ["results/.gitkeep", "resources/published.csv", "profiles/default/config.yaml"]
+    done = subprocess.run(
+        ["git", "-C", str(tmp_path), "check-ignore", *made, *kept], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == made
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The files `make` reads, in a path with a space, with a python3 that only writes down how it is called."""
+    folder = tmp_path / "a checkout"
+    (folder / "bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    python = folder / "bin/python3"
+    python.write_text(
+        '#!/bin/sh\necho "python $*" >> calls\n'
+        'case "$*" in\n'
+        '  "-m venv .venv") mkdir -p .venv/bin && cp bin/python3 .venv/bin/python ;;\n'
+        '  *snakemake*) mkdir -p results && echo "the table" > results/table2.md ;;\n'
+        "esac\n"
+    )
+    python.chmod(0o755)
+    return folder
+
+
+def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
+    """Output of make, and the calls of Python it led to."""
+    (checkout / "calls").unlink(missing_ok=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    calls = checkout / "calls"
+    return done.stdout, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_make_table2_installs_once_then_runs_snakemake_and_prints_the_table(checkout):
+    output, calls = make(checkout, "table2")
+    assert output.rstrip().endswith("the table")
+    assert next(call for call in calls if "pip install" in call).endswith("-c requirements.lock -e .")
+    assert calls[-1] == "python -m snakemake --cores 1 results/table2.csv"
+    _, again = make(checkout, "table2", "CORES=2", "SNAKEMAKE_FLAGS=--config preset=short")
+    assert again == ["python -m snakemake --cores 2 results/table2.csv --config preset=short"]
+    os.utime(checkout / "requirements.lock", (2**32, 2**32))
+    _, changed = make(checkout, "table2")
+    assert any("pip install" in call for call in changed)
+
+
+def test_make_test_installs_the_test_tools_and_runs_pytest(checkout):
+    _, calls = make(checkout, "test")
+    assert any("pip install" in call and call.endswith("-e .[test]") for call in calls)
+    assert calls[-1].startswith("python -m pytest -n 2")
+
+
+def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):
+    for folder in ("results/demo/d/m/seed0/state", ".venv/bin", "logs", "vaeglow", "tests"):
+        (checkout / folder).mkdir(parents=True, exist_ok=True)
+    (checkout / "results/demo/d/m/seed0/model.safetensors").touch()
+    make(checkout, "clean-state")
+    assert not (checkout / "results/demo/d/m/seed0/state").exists()
+    make(checkout, "clean")
+    assert (checkout / "results/demo/d/m/seed0/model.safetensors").exists()
+    assert not (checkout / ".venv").exists() and not (checkout / "logs").exists()
+
+
+def test_make_help_names_every_target(checkout):
+    output, _ = make(checkout)
+    for target in ("table2", "test", "lint", "clean", "clean-state"):
+        assert f"make {target} " in output

@@ -1,0 +1,297 @@
+"""The workflow: dry runs against the real steps' flags, and real runs of stub steps in a throw-away checkout."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vaeglow import plan
+from vaeglow.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
+
+
+def snakemake(*arguments: str, cwd: Path, ok: bool = True) -> str:
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    output = done.stdout + done.stderr
+    assert (done.returncode == 0) == ok, output
+    return output
+
+
+def jobs(output: str) -> list[tuple[str, dict[str, str]]]:
+    """(rule, wildcards) of every job in Snakemake's output."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for line in output.splitlines():
+        if match := re.fullmatch(r"(?:local)?rule (\w+):", line):
+            found.append((match[1], {}))
+        elif line.startswith("    wildcards: "):
+            found[-1][1].update(pair.split("=", 1) for pair in line.removeprefix("    wildcards: ").split(", "))
+    return found
+
+
+def dry_run(*arguments: str, cwd: Path) -> list[tuple[str, dict[str, str]]]:
+    return jobs(snakemake("-n", *arguments, cwd=cwd))
+
+
+# ------------------------------------------------------------------------------------ dry runs, from elsewhere
+
+
+@pytest.mark.parametrize("preset", ["demo", "short", "paper"])
+def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
+    found = dry_run("-s", str(ROOT / "Snakefile"), "results/table2.csv", "--config", f"preset={preset}", cwd=tmp_path)
+    trained = [wildcards["model"] for rule, wildcards in found if rule.startswith("train_")]
+    assert sorted(trained) == sorted(TABLE2_MODELS)
+    assert {wildcards["preset"] for _, wildcards in found if "preset" in wildcards} == {preset}
+    assert [rule for rule, _ in found].count("fid_reference") == 1
+    assert found[-1] == ("publish", {"table": "table2"})
+
+
+def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
+    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), "results/table2.csv", cwd=tmp_path)
+    commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
+    planned = [rule for rule, _ in jobs(output)]
+    assert sorted(name for name, _, _ in commands) == sorted(planned)  # rule name = module name
+    for name, flags, log in commands:
+        importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
+        assert log.startswith(f"logs/{name}/")
+
+
+def test_lint_and_formatting():
+    assert "good condition" in snakemake("--lint", cwd=ROOT)
+    formatted = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert formatted.returncode == 0, formatted.stderr
+
+
+def test_an_illegal_name_in_a_path_has_no_rule(tmp_path):
+    target = "results/demo/photos32/vae_glow/seed0/model.safetensors"
+    output = snakemake("-n", "-s", str(ROOT / "Snakefile"), target, cwd=tmp_path, ok=False)
+    assert "MissingRuleException" in output
+
+
+def test_own_images_need_only_the_example(tmp_path):
+    example = ROOT / "config/examples/own_dataset.yaml"
+    output = snakemake(
+        "-n", "-p", "-s", str(ROOT / "Snakefile"), "results/table2.csv", "--configfile", str(example), cwd=tmp_path
+    )
+    assert {wildcards["dataset"] for _, wildcards in jobs(output) if "dataset" in wildcards} == {"mine"}
+    assert '"root": "my_images"' in output and "--images 50" in output
+
+
+# ---------------------------------------------------------------------------------------------- bad config
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--config", "preset=demmo"], "unknown preset 'demmo' (did you mean 'demo'?)"),
+        (["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
+        (["--configfile", "slip.yaml"], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
+    ],
+)
+def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
+    (tmp_path / "slip.yaml").write_text("models: {vae: {netwrk: {base_dim: 8}}}\n")
+    output = snakemake("-n", "-s", str(ROOT / "Snakefile"), "results/table2.csv", *options, cwd=tmp_path, ok=False)
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert says in line
+    assert "Traceback" not in output and "additionalProperties" not in output
+    assert len(output.splitlines()) < 6
+
+
+def load_config(changes: str = "{}") -> dict:
+    from vaeglow.config import merge
+
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    return merge(config, yaml.safe_load(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ("{trainin: {}}", r"unknown key 'trainin' \(did you mean 'training'\?\)"),
+        ("{training: {learning_rate: 1e-4}}", r"'training\.learning_rate' is '1e-4' \(str\).* 1\.0e-4"),
+        ("{training: {epochs: 0}}", r"training\.epochs.* less than the minimum"),
+        ("{training: {threads: true}}", r"training\.threads.* not of type integer"),
+        ("{runtime: {device: gpu}}", r"runtime\.device.*'gpu' is not one of"),
+        ("{seeds: []}", "seeds"),
+        ("{overrides: {models: {vea: {network: {base_dim: 8}}}}}", r"overrides\.models: .*did you mean 'vae'"),
+        ("{presets: {demo: {models: {vae: {network: {bas_dim: 8}}}}}}", r"bas_dim.*did you mean 'base_dim'"),
+        (
+            "{presets: {demo: {datasets: {photos32: {size: 8}}}}}",
+            r"unknown key 'presets\.demo\.datasets\.photos32\.size'",
+        ),
+        ("{presets: {demo: {tables: {tabel2: {}}}}}", r"presets\.demo\.tables: .*did you mean 'table2'"),
+        ("{datasets: {photos32: {models: {gloww: {}}}}}", r"datasets\.photos32\.models: .*did you mean 'glow'"),
+        ("{datasets: {mine: {kind: foldr, root: x, size: 32}}}", r"datasets\.mine\.kind.*'foldr' is not one of"),
+        ("{datasets: {mine: {kind: folder, rot: x, size: 32}}}", r"datasets\.mine\.rot.*did you mean 'root'"),
+        ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
+        ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", r"datasets\.tables: the name is taken"),
+        ("{models: {a: {network: {depth: 3}}}}", r"'models\.a' lacks the key 'kind'"),
+        ("{models: {a: {kind: glow, layer: {}}}}", r"unknown key 'models\.a\.layer'"),
+        ("{models: {a: {like: b}, b: {like: a}}}", "circle"),
+        ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
+        ("{models: {A b: {like: glow}}}", "'A b' does not match"),
+        ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
+        ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
+        ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
+        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-500-64, rows: []}}}", "lacks the key 'published'"),
+        (
+            "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
+            "vae at temperature 0.0 stands in it twice",
+        ),
+        ("{datasets: {photos32: {channels: 1}}}", "vaeglow_as_written cannot split one channel"),
+        ("{datasets: {photos32: {size: 24}}}", "power of two"),
+        ("{evaluation: {importance_samples: [15]}}", "importance_samples"),
+        ("{evaluation: {inception: {wheel: {sha256: abc}}}}", r"evaluation\.inception\.wheel\.sha256"),
+    ],
+)
+def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
+    with pytest.raises(UserError, match=says) as caught:
+        plan.check(load_config(changes), SCHEMA)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "{datasets: {mine: {kind: folder, root: x, size: 8, channels: 1, levels: 16, on_broken: skip}}}",
+        "{models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}",
+        "{presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}",
+        "{overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}",
+    ],
+)
+def test_legal_additions_pass(changes):
+    config = load_config(changes)
+    assert set(plan.check(config, SCHEMA)) == set(config["presets"])
+
+
+def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
+    whole = plan.check(
+        load_config("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}"), SCHEMA
+    )
+    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-500-64"]["images"]
+    assert plan.sample_count(whole["paper"], "cifar10") == 10000
+    assert plan.sample_count(whole["paper"], "photos64") == 50000  # in no table
+
+
+# ------------------------------------------------------------------- real runs of stubs, in a path with a space
+
+STUB = '''"""Stands for a step: writes its outputs, with its own command line in them."""
+import sys
+from pathlib import Path
+
+name, flags = Path(__file__).stem, sys.argv[1:]
+outputs = {"--output", "--history", "--training", "--per-image", "--markdown"}
+outputs |= {"--model"} if name.startswith("train_") else set()
+for flag, value in zip(flags, flags[1:]):
+    if flag == "--output-dir":
+        paths = [Path(value, file) for file in ("train.npy", "val.npy", "test.npy", "dataset.json")]
+    else:
+        paths = [Path(value)] if flag in outputs else []
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(" ".join([name, *flags]))
+'''
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A checkout whose heavy steps are stubs, with Table 2 built at preset demo."""
+    checkout = tmp_path_factory.mktemp("a checkout") / "it's here"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in ("workflow", "config", "profiles", "vaeglow"):
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=ignore)
+    (checkout / "resources").mkdir()
+    shutil.copy(ROOT / "resources/published.csv", checkout / "resources")
+    shutil.copy(ROOT / "environment.yml", checkout)
+    shutil.copy(ROOT / "Snakefile", checkout)
+    for step in (checkout / "vaeglow/steps").glob("*.py"):
+        if step.stem not in ("__init__", "cli", "write_config", "publish"):
+            step.write_text(STUB)
+    output = snakemake("--cores", "2", "results/table2.csv", cwd=checkout)
+    assert {rule for rule, _ in jobs(output)} >= {"write_config", "train_glow_layer", "table", "publish"}
+    return checkout
+
+
+@pytest.fixture
+def checkout(built, tmp_path) -> Path:
+    return shutil.copytree(built, tmp_path / "a copy")
+
+
+def overlay(checkout: Path, text: str) -> list[str]:
+    (checkout / "overlay.yaml").write_text(text)
+    return ["results/table2.csv", "--configfile", "overlay.yaml"]
+
+
+def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkout):
+    assert "Nothing to be done" in snakemake("--cores", "1", "results/table2.csv", cwd=checkout)
+    (checkout / "results/table2.csv").unlink()
+    assert {rule for rule, _ in jobs(snakemake(cwd=checkout))} == {"publish", "default"}
+    assert (checkout / "results/table2.csv").is_file()
+
+
+def test_editing_one_model_reruns_that_model_only(checkout):
+    changed = overlay(checkout, "overrides: {models: {glow: {network: {width: 5}}}}")
+    found = jobs(snakemake("--cores", "2", *changed, cwd=checkout))
+    rules = [rule for rule, _ in found]
+    assert sorted(rules) == sorted(
+        ["write_config", "train_glow", "sample", "likelihood", "evaluate", "table", "publish"]
+    )
+    assert {wildcards["model"] for _, wildcards in found if "model" in wildcards} == {"glow"}
+    assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
+
+
+def test_editing_a_base_reruns_what_stands_on_it(checkout):
+    found = dry_run(*overlay(checkout, "overrides: {models: {vae: {training: {epochs: 1}}}}"), cwd=checkout)
+    trained = {wildcards["model"] for rule, wildcards in found if rule.startswith("train_")}
+    assert trained == {"vae", "vaeglow", "vaeglow_as_written"}
+
+
+def test_how_to_run_reruns_nothing(checkout):
+    changed = overlay(checkout, "runtime: {device: cpu, save_minutes: 1.5, tensorboard: true}")
+    assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
+
+
+def test_preparing_identical_data_again_trains_nothing(checkout):
+    # Stubs write the same bytes; the arrays get new times, and dataset.json is compared by content.
+    info = checkout / "resources/data/photos32/dataset.json"
+    before = info.stat().st_mtime_ns
+    snakemake("--cores", "1", "resources/data/photos32/dataset.json", "--forcerun", "prepare_data", cwd=checkout)
+    assert info.stat().st_mtime_ns > before
+    assert "Nothing to be done" in snakemake("-n", "results/table2.csv", cwd=checkout)
+    info.write_text("other")
+    found = dry_run("results/table2.csv", cwd=checkout)
+    assert [rule for rule, _ in found].count("train_vae") == 1
+
+
+def test_switching_the_preset_and_back_republishes(checkout):
+    published = checkout / "results/table2.csv"
+    demo = published.read_text()
+    assert "results/demo/" in demo
+    snakemake("--cores", "2", "results/table2.csv", "--config", "preset=short", cwd=checkout)
+    assert "results/short/" in published.read_text()
+    found = jobs(snakemake("--cores", "2", "results/table2.csv", cwd=checkout))
+    assert [rule for rule, _ in found] == ["publish"]
+    assert published.read_text() == demo
+
+
+def test_a_failing_step_shows_its_line_and_leaves_no_table(checkout):
+    step = checkout / "vaeglow/steps/table.py"
+    step.write_text("import sys\nsys.exit('error: these rows do not belong together')\n")
+    shutil.rmtree(checkout / "results/demo/tables")
+    (checkout / "results/table2.csv").unlink()
+    output = snakemake("--cores", "1", "results/table2.csv", cwd=checkout, ok=False)
+    assert "error: these rows do not belong together" in output
+    assert not (checkout / "results/table2.csv").exists()

@@ -1,0 +1,23 @@
+"""vaeglow: Variational Autoencoders with Normalizing Flow Decoders (Morrow & Chiu 2020), reproduced.
+
+`vaeglow.load(path)` gives a trained model; everything else is run by the workflow (see README.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaeglow.errors import UserError
+
+if TYPE_CHECKING:
+    from vaeglow.api import Model
+
+__all__ = ["UserError", "load"]
+
+
+def load(path: str | Path, device: str = "auto") -> Model:
+    """Load a trained model; see `vaeglow.api.load`. Importing `vaeglow` alone loads no torch."""
+    from vaeglow import api
+
+    return api.load(path, device)

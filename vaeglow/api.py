@@ -1,0 +1,157 @@
+"""A trained model in your hands: `vaeglow.load(path)` and what it can do.
+
+    import vaeglow
+    model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
+    images = model.sample(16, temperature=0.5, seed=0)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.device import pick_device
+from vaeglow.errors import UserError
+from vaeglow.evaluation import likelihood, sampling
+from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.store import load_model
+from vaeglow.models.vae import VAE
+from vaeglow.models.vae_glow import VAEGlow
+
+BATCH_SIZE = 100  # images at a time
+
+
+class Model:
+    """A trained VAE, VAEGlow or Glow. Images in and out are uint8 [N, C, H, W]; all results lie on the CPU.
+
+    Attributes:
+        config: the resolved config it was trained under.
+        about: the rest of the file's metadata: data statistics, provenance, hashes.
+        network: the `vaeglow.models.base.GenerativeModel` itself.
+        device: where it computes.
+    """
+
+    def __init__(self, path: str | Path, device: str) -> None:
+        """See `load`."""
+        self.device = pick_device(device)
+        self.network, self.about = load_model(path, self.device)
+        self.config: dict[str, Any] = self.about["config"]
+
+    def sample(self, count: int, temperature: float, seed: int) -> Tensor:
+        """Draw images.
+
+        Args:
+            count: how many.
+            temperature: scales the decoder's noise (VAE, VAEGlow; 0 is the decoder mean) or all noise (Glow).
+            seed: of all noise.
+
+        Returns:
+            uint8 [count, C, H, W].
+
+        Raises:
+            UserError: count below 1, or a temperature that is no number from 0 up.
+        """
+        return sampling.sample(self.network, count, temperature, seed, self.device)
+
+    def bits_per_dim(self, images: Tensor | np.ndarray, importance_samples: int = 1, seed: int = 0) -> Tensor:
+        """An upper bound on -log2 P(image) / D for each image.
+
+        Args:
+            images: uint8 [N, C, H, W], values below the data's `levels`.
+            importance_samples: K, 1 to 10 or a multiple of 10; the bound tightens as it grows.
+            seed: of dequantisation and latent noise.
+
+        Returns:
+            float64 [N].
+
+        Raises:
+            UserError: images of another type, shape or range, or an illegal K.
+        """
+        x = self.check(images)
+        return likelihood.importance_bits_per_dim(self.network, x, importance_samples, BATCH_SIZE, seed, self.device)
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor | np.ndarray, seed: int = 0) -> Tensor:
+        """What the model keeps of each image: VAE g_mu(E[z|y]), VAEGlow f^-1(g_mu(E[z|y])), Glow all of it.
+
+        Args:
+            images: uint8 [N, C, H, W].
+            seed: of the dequantisation noise.
+
+        Returns:
+            uint8 [N, C, H, W].
+
+        Raises:
+            UserError: images of another type, shape or range.
+        """
+        parts = []
+        for index, x in likelihood.image_batches(self.check(images), BATCH_SIZE, self.device):
+            y = dequantise(x, self.network.levels, step_generator(seed, likelihood.EVALUATION, index, self.device))
+            parts.append(quantise(self.network.reconstruct(y), self.network.levels).cpu())
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def interpolate(self, pairs: int, steps: int, seed: int) -> Tensor:
+        """Images between random latents (paper, figure 5): straight lines in the prior's base space.
+
+        Args:
+            pairs: how many pairs of latents.
+            steps: images from one end to the other, both included; at least 2.
+            seed: of the latents.
+
+        Returns:
+            uint8 [pairs, steps, C, H, W], without decoder noise.
+
+        Raises:
+            UserError: the model has no VAE latent (Glow), or pairs < 1 or steps < 2.
+        """
+        network = self.network
+        if not isinstance(network, VAE | VAEGlow):
+            raise UserError(
+                f"{self.config['model']} is a {self.config['kind']}: it has no VAE latent to interpolate in; "
+                f"load a VAE or a VAEGlow"
+            )
+        if pairs < 1 or steps < 2:
+            raise UserError(f"interpolate needs pairs >= 1 and steps >= 2, not {pairs} and {steps}")
+        vae = network.vae if isinstance(network, VAEGlow) else network
+        generator = step_generator(seed, sampling.SAMPLING, 0, self.device)
+        ends = normal_like(torch.empty(2, pairs, 1, vae.prior.dims, device=self.device), generator)
+        weight = torch.linspace(0, 1, steps, device=self.device)[:, None]
+        eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
+        z = vae.prior.inverse(eps.flatten(0, 1))[0]
+        images = torch.cat([quantise(network.render(part), network.levels).cpu() for part in z.split(BATCH_SIZE)])
+        return images.unflatten(0, (pairs, steps))
+
+    def check(self, images: Tensor | np.ndarray) -> Tensor:
+        """The images as a uint8 tensor.
+
+        Raises:
+            UserError: they are not what the model was trained on.
+        """
+        x = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
+        if x.dtype != torch.uint8:
+            raise UserError(f"images must be uint8, not {x.dtype}: give pixel values 0..{self.network.levels - 1}")
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.network.shape or not len(x):
+            expected = ", ".join(str(n) for n in self.network.shape)
+            raise UserError(f"images must have shape [N, {expected}], not {list(x.shape)}")
+        if int(x.max()) >= self.network.levels:
+            raise UserError(f"pixel value {int(x.max())} is out of range: the model knows {self.network.levels} levels")
+        return x
+
+
+def load(path: str | Path, device: str = "auto") -> Model:
+    """Load a trained model from its one self-describing file.
+
+    Args:
+        path: a `model.safetensors` that a training step wrote.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        UserError: the file is missing, truncated or foreign, or there is no such device.
+    """
+    return Model(path, device)

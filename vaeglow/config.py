@@ -1,0 +1,221 @@
+"""From `config/config.yaml` to the plain dict that describes one run. Pure: no torch, no snakemake.
+
+Layers, each overriding the one before: what all models share (`training`), a model's own values (first
+those of the model it is `like`), the dataset's, the preset's, the preset's for that dataset, and the user's
+`overrides`. The result holds only what decides a run's numbers, so it is written beside the run, its
+hash is the run's identity, and a change of anything else reruns nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vaeglow.errors import UserError
+
+FORMAT = 1
+MODEL_PARTS = ("network", "prior", "layer", "training")
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of `base` with `change` on top: mappings merge key by key, all else is replaced."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """`table[name]`.
+
+    Raises:
+        UserError: no such name; the message names the nearest one.
+    """
+    if name not in table:
+        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: config/config.yaml has {', '.join(table)}")
+    return table[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the legal name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """The whole config as `preset` sees it: the base, the preset's differences, the user's overrides.
+
+    A model's values keep their layers (see `resolve`); read tables, protocols, seeds and evaluation here.
+    """
+    difference = lookup(config["presets"], preset, "preset")
+    whole = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
+    return merge(merge(whole, difference), config.get("overrides") or {})
+
+
+def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
+    """The names a model inherits from, oldest first, itself last.
+
+    Raises:
+        UserError: an unknown name, or a circle of `like`.
+    """
+    chain: list[str] = []
+    name: str | None = model
+    while name is not None:
+        if name in chain:
+            raise UserError(f"models.{model}: 'like' goes round in a circle through {name}")
+        chain.append(name)
+        name = lookup(models, name, "model").get("like")
+    return chain[::-1]
+
+
+def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
+    """All of a model's values under a preset and dataset, layers merged, `like` followed."""
+    chain = ancestry(config["models"], model)
+    difference = lookup(config["presets"], preset, "preset")
+    overrides = config.get("overrides") or {}
+    layers: list[Mapping[str, Any]] = [
+        {"training": config["training"], "models": config["models"]},
+        lookup(config["datasets"], dataset, "dataset"),
+        difference,
+        difference.get("datasets", {}).get(dataset, {}),
+        overrides,
+        overrides.get("datasets", {}).get(dataset, {}),
+    ]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if "training" in layer:
+            merged = merge(merged, {"training": layer["training"]})
+        for name in chain:
+            merged = merge(merged, layer.get("models", {}).get(name, {}))
+    merged.pop("like", None)
+    return merged
+
+
+def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
+    """The plain dict that decides one run's numbers; written to its `config.json`.
+
+    Args:
+        config: the validated content of config.yaml (and overlays).
+        preset: a name in `presets`.
+        dataset: a name in `datasets`.
+        model: a name in `models`.
+        seed: the run's seed; a base model is resolved under the same seed.
+
+    Returns:
+        `{"format", "preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "layer",
+        "training", "base"}`, without the parts the kind does not have; `base` is the resolved config of
+        the model this one stands on, or None.
+
+    Raises:
+        UserError: an unknown name, a part that does not belong to the model's kind, an illegal circle.
+    """
+    described = describe_model(config, preset, dataset, model)
+    data = effective(config, preset)["datasets"][dataset]
+    kind = described.get("kind")
+    legal = {"vae": ("network", "prior"), "vae_glow": ("layer",), "glow": ("network",)}
+    if kind not in legal:
+        raise UserError(f"models.{model}: kind '{kind}' is not one of {', '.join(legal)}")
+    for part in MODEL_PARTS[:-1]:
+        if part in described and part not in legal[kind]:
+            raise UserError(f"models.{model}: a model of kind {kind} has no '{part}'")
+    if kind == "vae_glow" and "base" not in described:
+        raise UserError(f"models.{model}: a model of kind vae_glow needs 'base', the VAE it stands on")
+    base = resolve(config, preset, dataset, described["base"], seed) if kind == "vae_glow" else None
+    if base is not None and base["kind"] != "vae":
+        raise UserError(f"models.{model}: base '{described['base']}' is a {base['kind']}, not a vae")
+    check_images(model, kind, described, data, dataset)
+    return {
+        "format": FORMAT,
+        "preset": preset,
+        "dataset": dataset,
+        "model": model,
+        "seed": int(seed),
+        "kind": kind,
+        "data": {
+            "channels": data.get("channels", 3),
+            "size": data["size"],
+            "levels": data.get("levels", 256),
+            "train_subset": data.get("train_subset"),
+        },
+        **{part: described[part] for part in legal[kind]},
+        "training": described["training"],
+        "base": base,
+    }
+
+
+def check_images(model: str, kind: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
+    """Refuse images a model cannot take, before anything is trained.
+
+    Raises:
+        UserError: a side that is no power of two (ResNet), one channel that cannot be split (unsqueezed
+            layer), a side the squeezes do not divide.
+    """
+    side, channels = data["size"], data.get("channels", 3)
+    where = f"dataset {dataset} ({channels} channels, side {side})"
+    if kind == "vae":
+        if side < 4 or side & (side - 1):
+            raise UserError(f"{where}: the ResNet of model {model} needs a side that is a power of two, 4 or more")
+        if side % 2 ** (described["network"]["num_scale"] - 1):
+            raise UserError(
+                f"{where}: side too small for num_scale {described['network']['num_scale']} of model {model}"
+            )
+    if kind == "vae_glow":
+        squeeze = described["layer"]["squeeze"]
+        if side % squeeze:
+            raise UserError(f"{where}: squeeze {squeeze} of model {model} does not divide the side")
+        if channels * squeeze**2 < 2:
+            raise UserError(
+                f"{where}: model {model} cannot split one channel in two: use a model with layer.squeeze 2 or 4"
+            )
+    if kind == "glow" and side % 2 ** described["network"]["levels"]:
+        raise UserError(f"{where}: the {described['network']['levels']} levels of model {model} do not divide the side")
+
+
+def lineage(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> str | None:
+    """The name of the model that `model` stands on (an edge of the workflow), or None."""
+    return describe_model(config, preset, dataset, model).get("base")
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Check the config against its JSON schema; the first error becomes one line.
+
+    Raises:
+        UserError: names the key, and for an unknown key the nearest legal one.
+    """
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(
+        validator.iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.absolute_path))
+    )
+    if errors:
+        raise UserError(f"config: {explain(errors[0])}")
+
+
+def explain(error: Any) -> str:
+    """One line for one jsonschema error."""
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator in ("anyOf", "oneOf") and error.context:
+        return explain(max(error.context, key=lambda inner: len(inner.absolute_path)))
+    if error.validator == "additionalProperties":
+        legal = list(error.schema.get("properties", {}))
+        patterns = error.schema.get("patternProperties", {})
+        key = next(k for k in error.instance if k not in legal and not any(re.search(p, str(k)) for p in patterns))
+        place = f"{where}.{key}" if where else str(key)
+        return f"unknown key '{place}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"'{where or 'the top level'}' lacks the key '{missing[0]}'"
+    if error.validator == "type":
+        found = f"{error.instance!r} ({type(error.instance).__name__})"
+        hint = ""
+        if isinstance(error.instance, str):
+            hint = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
+        return f"'{where}' is {found}, not of type {error.validator_value}{hint}"
+    return f"'{where}': {error.message}"

@@ -1,0 +1,1 @@
+"""Datasets: where they come from, how they become arrays, how the arrays become batches."""

@@ -1,0 +1,107 @@
+"""The one prepared form of every dataset: uint8 arrays on disk, and a JSON file that describes them.
+
+DATA_DIR/{train,val,test}.npy    uint8 [N, C, H, W], values 0..levels-1
+DATA_DIR/dataset.json            name, kind, channels, size, levels, counts, sha256, mean, std, source
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaeglow.errors import UserError
+from vaeglow.files import atomic_path, read_json, write_json
+
+SPLITS = ("train", "val", "test")
+INFO_FILE = "dataset.json"
+INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
+REMEDY = "delete the folder and prepare the data again"
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """Hex sha256 of an array's type, shape and values, the same on every machine.
+
+    Args:
+        array: any shape; read a slab at a time, so a memory-mapped array larger than memory will do.
+    """
+    little_endian = array.dtype.newbyteorder("<")
+    digest = hashlib.sha256(json.dumps([little_endian.str, list(array.shape)]).encode())
+    if array.size:
+        slab = max(1, (1 << 24) * len(array) // array.nbytes)
+        for start in range(0, len(array), slab):
+            digest.update(array[start : start + slab].astype(little_endian, copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def write_dataset(data_dir: str | Path, splits: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+    """Write the arrays and dataset.json, adding `counts` and `sha256` to `info`.
+
+    dataset.json goes first when it is stale and comes last when all else is whole: where it is, all is.
+
+    Args:
+        data_dir: folder, made if need be.
+        splits: train, val and test, uint8 [N, C, H, W]; val may have N = 0.
+        info: the keys of `INFO_KEYS` but for counts and sha256.
+
+    Raises:
+        UserError: no room or no permission to write.
+    """
+    data_dir = Path(data_dir)
+    (data_dir / INFO_FILE).unlink(missing_ok=True)
+    for split in SPLITS:
+        _check_array(splits[split], info["channels"], info["size"], f"the {split} split")
+        with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
+            np.save(file, splits[split], allow_pickle=False)
+    counts = {split: len(splits[split]) for split in SPLITS}
+    hashes = {split: array_sha256(splits[split]) for split in SPLITS}
+    write_json(data_dir / INFO_FILE, {key: ({**info, "counts": counts, "sha256": hashes})[key] for key in INFO_KEYS})
+
+
+def read_info(data_dir: str | Path) -> dict[str, Any]:
+    """Read dataset.json.
+
+    Raises:
+        UserError: it is missing, not JSON, or lacks a key.
+    """
+    path = Path(data_dir) / INFO_FILE
+    info = read_json(path)
+    missing = [key for key in INFO_KEYS if not isinstance(info, dict) or key not in info]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}: {REMEDY}")
+    return info
+
+
+def open_split(data_dir: str | Path, split: str) -> np.ndarray:
+    """Open a split memory-mapped and read-only.
+
+    Returns:
+        uint8 [N, C, H, W]; N is 0 for a val split that was not asked for.
+
+    Raises:
+        UserError: no such split, or its file is missing, cut short, of another type or shape, or does not
+            agree with dataset.json.
+    """
+    if split not in SPLITS:
+        raise UserError(f"no split {split!r}: the splits are {', '.join(SPLITS)}")
+    info = read_info(data_dir)
+    path = Path(data_dir) / f"{split}.npy"
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: {REMEDY}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a whole array file ({error}): {REMEDY}") from error
+    _check_array(array, info["channels"], info["size"], str(path))
+    if len(array) != info["counts"].get(split):
+        raise UserError(f"{path} has {len(array)} images, dataset.json says {info['counts'].get(split)}: {REMEDY}")
+    return array
+
+
+def _check_array(array: np.ndarray, channels: int, size: int, where: str) -> None:
+    if array.dtype != np.uint8 or array.shape[1:] != (channels, size, size):
+        found, wanted = f"{array.dtype} {list(array.shape)}", f"uint8 [N, {channels}, {size}, {size}]"
+        raise UserError(f"{where} is {found} where {wanted} belongs: {REMEDY}")

@@ -1,0 +1,99 @@
+"""Batches for training and evaluation: images on the device once, order and noise from (seed, epoch, step).
+
+Nothing here has a state of its own, which is what makes resuming exact: the batch and the noise of a step
+are functions of its arguments, whatever ran before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data.seeds import Stream, stable_hash
+from vaeglow.errors import UserError
+
+EDGE = 2.0**-16  # spacing of float32 just below 256
+
+
+class DataOnDevice:
+    """A split (or its first images) held on the device as uint8, copied there once.
+
+    Attributes:
+        images: uint8 [N, C, H, W]. Shared by all batches: never write to it.
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device | str, subset: int | None = None) -> None:
+        """Copy `images` (uint8 [N, C, H, W], may be memory-mapped), or the first `subset` of them.
+
+        Raises:
+            UserError: `subset` is not in 1..N, or there are no images.
+        """
+        if len(images) == 0:
+            raise UserError("the split holds no images: set its share in the dataset's config and prepare it again")
+        if subset is not None and not 1 <= subset <= len(images):
+            raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
+        self.images = torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.images)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """The images at `index` (int64 [B], on the device), a fresh uint8 [B, C, H, W]."""
+        return self.images.index_select(0, index)
+
+
+def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
+    """The order of an epoch: a permutation of 0..count-1, int64 [count], a function of (count, seed, epoch).
+
+    It is made on the CPU from a stream of our own, so every device and torch version sees the same order.
+    """
+    return torch.from_numpy(Stream(seed, "order", epoch).permutation(count)).to(device)
+
+
+def step_generator(seed: int, epoch: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for all the noise of one step, seeded by a hash of (seed, epoch, step)."""
+    return torch.Generator(device=device).manual_seed(stable_hash(seed, "step", epoch, step))
+
+
+def batch_count(count: int, batch_size: int) -> int:
+    """How many batches `batches` gives: a short one counts only where there is no other."""
+    return max(1, count // batch_size)
+
+
+def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Cut an epoch's order into batches.
+
+    The last, short batch is dropped (its images come elsewhere in the next epoch's order), so all steps
+    weigh the same; with fewer images than `batch_size` the one short batch is kept.
+
+    Args:
+        order: int64 [N], of `epoch_order`.
+        batch_size: at least 1.
+
+    Yields:
+        int64 [batch_size] (or [N] where N is less).
+    """
+    for step in range(batch_count(len(order), batch_size)):
+        yield order[step * batch_size : (step + 1) * batch_size]
+
+
+def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:
+    """Uniform dequantisation: y = (x + u) / levels with u ~ U[0, 1), drawn afresh on each call.
+
+    u is kept 2^-16 away from 0 and 1, where float32 would round (x + u) into the neighbouring level:
+    floor(y * levels) is x, and y < 1, always.
+
+    Args:
+        x: uint8 [...], values 0..levels-1; not changed.
+        levels: 2..256.
+        generator: on the device of `x`.
+
+    Returns:
+        float32 [...], in (0, 1).
+    """
+    u = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+    return u.clamp_(EDGE, 1 - EDGE).add_(x).div_(levels)

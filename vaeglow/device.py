@@ -1,0 +1,42 @@
+"""Which device to compute on, and how many threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vaeglow.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu` or `cuda` into a torch device.
+
+    Args:
+        name: `auto` takes a CUDA GPU where there is one and the CPU elsewhere.
+
+    Raises:
+        UserError: `cuda` was asked for and there is none, or the name is unknown.
+    """
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is cuda but torch sees no GPU: set runtime.device to auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def set_threads(threads: int) -> None:
+    """Fix the number of CPU threads inside torch (0 leaves torch's choice, all cores).
+
+    The thread count changes the order of float sums and so the last bits of a result: it comes from a
+    run's resolved config, never from `snakemake --cores`.
+    """
+    import torch
+
+    if threads > 0:
+        torch.set_num_threads(threads)

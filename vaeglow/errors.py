@@ -1,0 +1,13 @@
+"""The exceptions a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can mend: bad config, missing data, a corrupt file, no GPU.
+
+    The message is one line that says what is wrong, where, and what to do. A step script prints it
+    without a traceback and exits with status 2 (`vaeglow.steps.cli.run`).
+    """
+
+
+class Interrupted(Exception):  # noqa: N818
+    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); its state is saved and the next run goes on."""

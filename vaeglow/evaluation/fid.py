@@ -1,0 +1,179 @@
+"""Frechet Inception Distance (Heusel et al. 2017, eq. 6) of uint8 arrays, streamed: no PNG round trip.
+
+d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
+Network, preprocessing and distance are pytorch-fid's; the features are never all in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from vaeglow.errors import UserError
+
+CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
+
+
+def extract_features(
+    images: np.ndarray, net: nn.Module, batch_size: int, device: torch.device | str, levels: int = 256
+) -> Iterator[Tensor]:
+    """Yield the features of images, batch by batch, in order.
+
+    Args:
+        images: uint8 [N, C, H, W], C 1 (repeated to 3) or 3, values 0..levels-1; may be memory-mapped.
+        net: pytorch-fid's InceptionV3 (or any module [B, 3, H, W] in [0, 1] -> [[B, F, h, w]]), on `device`.
+        batch_size: images at a time; on a CPU at most 10.
+        device: where `net` is.
+        levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
+
+    Yields:
+        float32 [B, F] on the CPU, averaged over positions where the layer has any.
+
+    Raises:
+        UserError: images of another type or shape, or features that are not finite.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise UserError(f"FID needs uint8 images [N, 1 or 3, H, W], not {images.dtype} {list(images.shape)}")
+    on_cpu = torch.device(device).type == "cpu"
+    batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
+    for start in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).float() / (levels - 1)
+        batch = batch.expand(-1, 3, -1, -1)
+        batch = batch.contiguous(memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
+        with torch.inference_mode(), _full_precision():
+            features = net(batch)[0]
+            features = adaptive_avg_pool2d(features, 1).flatten(1).cpu()
+        bad = (~features.isfinite().all(1)).nonzero().flatten()
+        if len(bad):
+            raise UserError(
+                f"Inception features of image {start + int(bad[0])} are not finite ({len(bad)} such images in its "
+                "batch): the Inception weights file is damaged; delete it and run inception_weights again"
+            )
+        yield features
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Switch off TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+class GaussianStatistics:
+    """Mean and covariance of rows that arrive in batches (Chan, Golub & LeVeque 1983), in float64.
+
+    Each batch is centred on its own mean, so a large common offset costs no precision.
+    """
+
+    def __init__(self, features: int) -> None:
+        """Start with no rows.
+
+        Args:
+            features: number of columns, F.
+        """
+        self.count = 0
+        self._mean = torch.zeros(features, dtype=torch.float64)
+        self._scatter = torch.zeros(features, features, dtype=torch.float64)
+
+    def update(self, rows: Tensor | np.ndarray) -> None:
+        """Take in rows [B, F]; ValueError for another shape or values that are not finite."""
+        rows = torch.as_tensor(rows).to("cpu", torch.float64)
+        if rows.ndim != 2 or rows.shape[1] != len(self._mean):
+            raise ValueError(f"rows are {list(rows.shape)}, not [B, {len(self._mean)}]")
+        if not rows.isfinite().all():
+            raise ValueError("features are not finite")
+        if not len(rows):
+            return
+        total = self.count + len(rows)
+        batch_mean = rows.mean(0)
+        centred, shift = rows - batch_mean, batch_mean - self._mean
+        self._scatter += centred.T @ centred + torch.outer(shift, shift) * (self.count * len(rows) / total)
+        self._mean += shift * (len(rows) / total)
+        self.count = total
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of all rows so far, float64 [F]."""
+        return self._mean.numpy().copy()
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance with divisor N - 1 as in np.cov, float64 [F, F]; ValueError below two rows."""
+        if self.count < 2:
+            raise ValueError(f"a covariance needs at least 2 images, not {self.count}")
+        scatter = self._scatter.numpy()
+        return (scatter + scatter.T) / (2 * (self.count - 1))
+
+
+def image_statistics(
+    images: np.ndarray, net: nn.Module, features: int, batch_size: int, device: torch.device | str, levels: int = 256
+) -> GaussianStatistics:
+    """Stream images through the network into their Gaussian statistics (arguments of `extract_features`)."""
+    statistics = GaussianStatistics(features)
+    for batch in extract_features(images, net, batch_size, device, levels):
+        statistics.update(batch)
+    return statistics
+
+
+def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
+    """Squared Frechet distance of two Gaussians: pytorch-fid's function, made safe.
+
+    Two adjustments, neither of which changes a result pytorch-fid can compute. Its call of scipy's `sqrtm` asks for
+    `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent. Where its general matrix root fails
+    (not finite, complex, or a distance below zero, all signs of singular covariances, as with fewer images than
+    features) the trace comes from tr (C1 C2)^(1/2) = sum of the singular values of C1^(1/2) C2^(1/2), which exists
+    always, in place of pytorch-fid's way out, an offset on the diagonal.
+
+    Args:
+        mean1: float64 [F].
+        covariance1: float64 [F, F].
+        mean2: float64 [F].
+        covariance2: float64 [F, F].
+
+    Returns:
+        The distance, at least 0.
+
+    Raises:
+        ValueError: shapes that differ, or values that are not finite.
+    """
+    from pytorch_fid import fid_score
+
+    arrays = mean1, covariance1, mean2, covariance2
+    if mean1.shape != mean2.shape or not covariance1.shape == covariance2.shape == mean1.shape * 2:
+        raise ValueError(f"statistics of different shapes: {[array.shape for array in arrays]}")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("statistics are not finite")
+    try:
+        with mock.patch.object(fid_score, "linalg", SimpleNamespace(sqrtm=_sqrtm)), warnings.catch_warnings():
+            warnings.simplefilter("error", scipy.linalg.LinAlgWarning)  # "Matrix is singular"
+            distance = float(fid_score.calculate_frechet_distance(*arrays))
+        if distance >= 0:
+            return distance
+    except (ValueError, scipy.linalg.LinAlgError, scipy.linalg.LinAlgWarning):
+        pass
+    roots = (_symmetric_root(covariance) for covariance in (covariance1, covariance2))
+    trace = scipy.linalg.svdvals(next(roots) @ next(roots)).sum()
+    shift = mean1 - mean2
+    return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
+
+
+def _sqrtm(matrix: np.ndarray, disp: bool = True) -> np.ndarray | tuple[np.ndarray, None]:
+    """`scipy.linalg.sqrtm` with the old signature pytorch-fid calls; a failed root raises."""
+    root = scipy.linalg.sqrtm(matrix)
+    if not np.isfinite(root).all():
+        raise scipy.linalg.LinAlgError("no finite square root")
+    return root if disp else (root, None)
+
+
+def _symmetric_root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = scipy.linalg.eigh(covariance)
+    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T

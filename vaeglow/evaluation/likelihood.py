@@ -1,0 +1,154 @@
+"""Bits per dimension of discrete images: the one-sample bound and the importance-weighted ones.
+
+log P(x) >= E[ log (1/K) sum_k w_k ] - D log levels,  w_k = p(y_m | z_mn) p(z_mn) / q(z_mn | y_m),
+over K = M N joint draws: M fresh noises u, and for each N latents from a posterior encoded anew
+(Burda, Grosse & Salakhutdinov 2016; model.py names as in the paper's eq. 1 and 4). It rises with K.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.errors import UserError
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import bits_per_dim, total
+
+MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
+EVALUATION = -2  # the "epoch" of all evaluation noise; training's are 0, 1, ...
+
+
+def image_batches(images: np.ndarray | Tensor, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    """(index, uint8 [B, C, H, W] on the device) for all images in order."""
+    for index, start in enumerate(range(0, len(images), batch_size)):
+        part = images[start : start + batch_size]
+        yield index, (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
+
+
+def finite(values: Tensor, what: str) -> Tensor:
+    """The values, if all are finite.
+
+    Raises:
+        UserError: NaN or infinity in an evaluation is an error, never dropped.
+    """
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise UserError(f"{what} is not finite for {bad} of {values.numel()} images: the model is broken, train it anew")
+    return values
+
+
+@torch.no_grad()
+def one_sample_terms(
+    model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
+) -> dict[str, Tensor]:
+    """The terms of the K = 1 bound, one fresh u and z an image.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        images: uint8 [N, C, H, W].
+        batch_size: images at a time; the noise depends on it.
+        seed: of the noise.
+        device: of the model.
+
+    Returns:
+        name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
+    """
+    parts: dict[str, list[Tensor]] = {}
+    for index, x in image_batches(images, batch_size, device):
+        generator = step_generator(seed, EVALUATION, index, device)
+        y = dequantise(x, model.levels, generator)
+        for name, term in model.log_likelihood(y, generator).items():
+            parts.setdefault(name, []).append(term.double().cpu())
+    return {name: finite(torch.cat(values), name) for name, values in parts.items()}
+
+
+@torch.no_grad()
+def importance_bits_per_dim(
+    model: GenerativeModel, images: np.ndarray | Tensor, samples: int, batch_size: int, seed: int, device: torch.device
+) -> Tensor:
+    """Bits/dim by the bound of `samples` joint draws of (u, z).
+
+    Args:
+        model: in evaluation mode, on `device`.
+        images: uint8 [N, C, H, W].
+        samples: K, 1 to 10 or a multiple of 10.
+        batch_size: images at a time; the noise depends on it.
+        seed: of the noise.
+        device: of the model.
+
+    Returns:
+        float64 [N] on the CPU.
+
+    Raises:
+        UserError: an illegal K, or a value that is not finite.
+    """
+    noises = min(samples, MAX_NOISES)
+    if samples < 1 or samples % noises:
+        raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {samples}")
+    values = []
+    for index, x in image_batches(images, batch_size, device):
+        generator = step_generator(seed, EVALUATION, index, device)
+        log_weights = torch.cat(
+            [
+                model.log_weights(dequantise(x, model.levels, generator), samples // noises, generator)
+                for _ in range(noises)
+            ],
+            1,
+        ).double()  # [B, K]
+        bound = torch.logsumexp(log_weights, 1) - math.log(samples)
+        values.append(bits_per_dim(bound, model.dims, model.levels).cpu())
+    return finite(torch.cat(values), "bits/dim")
+
+
+def summary(values: Tensor) -> dict[str, Any]:
+    """Mean, standard error over images, and count, of per-image values [N]."""
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else None
+    return {"bits_per_dim": values.mean().item(), "standard_error": error, "images": len(values)}
+
+
+def evaluate_likelihood(
+    model: GenerativeModel,
+    images: np.ndarray,
+    batch_size: int,
+    importance_samples: list[int],
+    importance_images: int,
+    seed: int,
+    device: torch.device,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All that `likelihood.json` says of a model, and the per-image values behind it.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        images: the test split, uint8 [N, C, H, W].
+        batch_size: images at a time.
+        importance_samples: the K of the importance-weighted bounds.
+        importance_images: the first so many images (at most N) those bounds use.
+        seed: of the noise.
+        device: of the model.
+
+    Returns:
+        (summary, arrays of bits/dim by name).
+    """
+    terms = one_sample_terms(model, images, batch_size, seed, device)
+    per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
+    for samples in importance_samples:
+        per_image[str(samples)] = importance_bits_per_dim(
+            model, images[:importance_images], samples, batch_size, seed, device
+        )
+    nats = model.dims * math.log(2)
+    result = {
+        **summary(per_image["1"]),
+        "bound": model.bound,
+        "dequantisation": "uniform",
+        "levels": model.levels,
+        "importance": {samples: summary(values) for samples, values in per_image.items() if samples != "1"},
+        "terms": {name: -term.mean().item() / nats for name, term in terms.items()}
+        | {"levels": math.log2(model.levels)},
+    }
+    return result, {f"bits_per_dim_{samples}": values.numpy() for samples, values in per_image.items()}

@@ -1,0 +1,94 @@
+"""Files that are either whole or absent: write to a temporary, then rename. No torch here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vaeglow.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
+
+    On any exception the temporary is removed and an existing `path` stays as it was.
+
+    Raises:
+        UserError: no room or no permission to write there.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.chmod(temporary, ordinary_mode())  # some libraries create files that only their owner can read
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def ordinary_mode() -> int:
+    """The mode of a plain new file under the user's umask."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def explain_os_error(error: OSError, path: Path) -> Exception:
+    """Turn the errors a full disk or a read-only folder give into one line; others pass through."""
+    reasons = {
+        errno.ENOSPC: "the disk is full: free some room and run the same command again",
+        errno.EDQUOT: "the disk quota is used up: free some room and run the same command again",
+        errno.EACCES: "no permission to write there: check the owner and mode of the folder",
+        errno.EROFS: "the file system is read-only: choose another folder",
+    }
+    if error.errno in reasons:
+        return UserError(f"cannot write {path}: {reasons[error.errno]}")
+    return error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run the step that makes it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): delete it and run again") from None
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex sha256 of a JSON value, independent of key order and white space."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

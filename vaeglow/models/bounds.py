@@ -1,0 +1,64 @@
+"""Units and bounds: dequantised images, the variance floor, bits per dimension (paper, section 4.2).
+
+Notation of the whole package: x an image in {0..levels-1}, D = C*H*W, u ~ U[0, 1)^D, y = (x + u) / levels.
+For any density p(y), log P(x) >= E_u[log p(y)] - D log(levels) (Theis, van den Oord & Bethge 2016, section 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def bits_per_dim(log_density: Tensor, dims: int, levels: int) -> Tensor:
+    """Bits per dimension of discrete images from a log-density of their dequantised values.
+
+    Args:
+        log_density: log p(y) or a lower bound on it, in nats, any shape.
+        dims: D, the number of values in an image.
+        levels: the number of values a pixel can take (256).
+
+    Returns:
+        -(log_density - D log levels) / (D log 2), same shape; an upper bound on -log2 P(x) / D.
+    """
+    return -(log_density - dims * math.log(levels)) / (dims * math.log(2))
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """The sum of a bound's terms: nats per image, [N]."""
+    return torch.stack(list(terms.values())).sum(0)
+
+
+def log_scale_floor(levels: int) -> float:
+    """Log of the standard deviation of dequantisation noise in [0, 1): log(1 / (levels * sqrt(12))).
+
+    No Gaussian sharper than that is better on dequantised data, so the decoder's log s is kept above it;
+    without dequantisation or floor a perfectly predicted pixel drives s to 0 and the likelihood to infinity.
+    """
+    return -math.log(levels * math.sqrt(12))
+
+
+def gaussian_log_density(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """log N(value; mean, exp(log_scale)^2), summed over all but the first (batch) dimension: [N]."""
+    standardised = (value - mean) * torch.exp(-log_scale)
+    return (-0.5 * (LOG_2PI + standardised**2) - log_scale).flatten(1).sum(1)
+
+
+def standard_normal_log_density(value: Tensor) -> Tensor:
+    """log N(value; 0, 1), summed over all but the first dimension: [N]."""
+    return (-0.5 * (LOG_2PI + value**2)).flatten(1).sum(1)
+
+
+def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal noise of `value`'s shape, dtype and device, from `generator`."""
+    return torch.randn(value.shape, dtype=value.dtype, device=value.device, generator=generator)
+
+
+def quantise(y: Tensor, levels: int) -> Tensor:
+    """Continuous images to discrete ones: clip to [0, 1), floor(levels * y). uint8, same shape."""
+    return (y * levels).floor().clamp(0, levels - 1).to(torch.uint8)

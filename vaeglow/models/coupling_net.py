@@ -1,0 +1,90 @@
+"""The network inside a coupling: conv3x3, conv1x1, conv3x3 (Kingma & Dhariwal 2018, appendix B)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
+LOG_SCALE_FACTOR = 3.0  # the source stores logs divided by 3
+
+
+class ActNormConv(nn.Module):
+    """A convolution followed by an actnorm, computed as one convolution with scaled weights.
+
+    It is no part of the bijection, so it contributes nothing to a log-determinant.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel, odd.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * WEIGHT_DEVIATION)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.logs = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(conv(x) + bias) * exp(3 logs): [N, outputs, H, W]."""
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        weight = self.weight * scale[:, None, None, None]
+        return F.conv2d(x, weight, self.bias * scale, padding=self.weight.shape[-1] // 2)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set bias and scale so that each output channel has mean 0 and sd 1 over x; returns the output."""
+        if not self.initialised:
+            y = self(x)
+            self.bias.copy_(-y.mean((0, 2, 3)))
+            self.logs.copy_(-(y.std((0, 2, 3), correction=0) + 1e-6).log() / LOG_SCALE_FACTOR)
+            self.initialised.fill_(True)
+        return self(x)
+
+
+class ZeroConv(nn.Module):
+    """A 3x3 convolution that starts at zero: conv(x) * exp(3 logs). So each coupling starts as the identity.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.logs = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding=1)
+
+
+class CouplingNet(nn.Module):
+    """conv3x3 -> actnorm -> ReLU -> conv1x1 -> actnorm -> ReLU -> conv3x3 that starts at zero.
+
+    Args:
+        inputs: conditioning channels.
+        width: hidden channels.
+        outputs: output channels, always given outright: nothing is broadcast.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.first = ActNormConv(inputs, width, 3)
+        self.second = ActNormConv(width, width, 1)
+        self.last = ZeroConv(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        return self.last(F.relu(self.second(F.relu(self.first(x)))))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Set the actnorms from the first batch x [N, inputs, H, W]."""
+        self.second.initialise(F.relu(self.first.initialise(x)))

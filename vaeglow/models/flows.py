@@ -1,0 +1,247 @@
+"""The bijections that Glow is made of (Kingma & Dhariwal 2018, table 1), as section 3.3 of the paper uses them.
+
+Every flow maps images [N, C, H, W] to images and has
+    forward(x) -> (y, log_det)      log_det = log|det dy/dx| in nats, [N] or a scalar when it is constant
+    inverse(y) -> (x, log_det)      log_det = log|det dx/dy|
+    initialise(x) -> y              forward, after setting whatever is set from the first data
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.models.coupling_net import CouplingNet
+
+LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
+
+
+class Flow(nn.Module):
+    """A bijection with a tractable log-determinant (paper, eq. 2)."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data towards noise; returns (y, log|det dy/dx|)."""
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Map noise towards data; returns (x, log|det dx/dy|)."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set data-dependent values from a first batch and return its image under the flow."""
+        return self(x)[0]
+
+
+class ActNorm(Flow):
+    """Per-channel (x + bias) * exp(3 logs), set so that the first batch leaves with mean 0 and sd 1.
+
+    `initialised` is a buffer, so that a saved and loaded model is not initialised again.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.logs = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def log_scale(self) -> Tensor:
+        """Log of the scale of each channel: [C]."""
+        return LOG_SCALE_FACTOR * self.logs
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`; the log-determinant is H W sum(log scale), a constant."""
+        log_scale = self.log_scale()
+        y = (x + self.bias[:, None, None]) * log_scale.exp()[:, None, None]
+        return y, pixels(x) * log_scale.sum()
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        log_scale = self.log_scale()
+        x = y * (-log_scale).exp()[:, None, None] - self.bias[:, None, None]
+        return x, -pixels(y) * log_scale.sum()
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set bias and scale from x [N, C, H, W], unless that has happened before."""
+        if not self.initialised:
+            mean = x.mean((0, 2, 3))
+            deviation = x.std((0, 2, 3), correction=0)
+            self.bias.copy_(-mean)
+            self.logs.copy_(-(deviation + 1e-6).log() / LOG_SCALE_FACTOR)
+            self.initialised.fill_(True)
+        return self(x)[0]
+
+
+class InvertibleConv1x1(Flow):
+    """One invertible C x C matrix applied at every pixel, started as a random rotation.
+
+    Its log-determinant and its inverse are computed in float64.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
+        self.weight = nn.Parameter(rotation.float())
+
+    def log_det_per_pixel(self) -> Tensor:
+        """log|det W|: a scalar."""
+        return torch.linalg.slogdet(self.weight.double())[1].to(self.weight.dtype)
+
+    def inverse_weight(self) -> Tensor:
+        """W^-1: [C, C]."""
+        return torch.linalg.inv(self.weight.double()).to(self.weight.dtype)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        return F.conv2d(x, self.weight[..., None, None]), pixels(x) * self.log_det_per_pixel()
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        return F.conv2d(y, self.inverse_weight()[..., None, None]), -pixels(y) * self.log_det_per_pixel()
+
+
+class AdditiveCoupling(Flow):
+    """x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3.
+
+    Args:
+        channels: C >= 2; the first C // 2 condition, the rest are shifted (1 | 2 of 3 channels, 6 | 6 of 12).
+        width: hidden channels of the net.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.split = (channels // 2, channels - channels // 2)
+        self.net = CouplingNet(self.split[0], width, self.split[1])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`; the log-determinant is 0."""
+        kept, changed = x.split(self.split, 1)
+        return torch.cat([kept, changed + self.net(kept)], 1), x.new_zeros(())
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        kept, changed = y.split(self.split, 1)
+        return torch.cat([kept, changed - self.net(kept)], 1), y.new_zeros(())
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set the actnorms inside the net."""
+        self.net.initialise(x.split(self.split, 1)[0])
+        return self(x)[0]
+
+
+class AffineCoupling(Flow):
+    """x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own coupling, shift before scale.
+
+    Args:
+        channels: C >= 2; the first C // 2 condition, the rest are changed.
+        width: hidden channels of the net.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.split = (channels // 2, channels - channels // 2)
+        self.net = CouplingNet(self.split[0], width, 2 * self.split[1])
+
+    def shift_and_log_scale(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """The net's two outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
+        shift, raw = self.net(kept).chunk(2, 1)
+        return shift, F.logsigmoid(raw + 2.0)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`; the log-determinant depends on x: [N]."""
+        kept, changed = x.split(self.split, 1)
+        shift, log_scale = self.shift_and_log_scale(kept)
+        return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        kept, changed = y.split(self.split, 1)
+        shift, log_scale = self.shift_and_log_scale(kept)
+        return torch.cat([kept, changed * (-log_scale).exp() - shift], 1), -log_scale.flatten(1).sum(1)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set the actnorms inside the net."""
+        self.net.initialise(x.split(self.split, 1)[0])
+        return self(x)[0]
+
+
+class Squeeze(Flow):
+    """Space to depth: [N, C, H, W] -> [N, C q^2, H/q, W/q]; a permutation, so its log-determinant is 0.
+
+    Args:
+        factor: q, which must divide H and W.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        return F.pixel_unshuffle(x, self.factor), x.new_zeros(())
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        return F.pixel_shuffle(y, self.factor), y.new_zeros(())
+
+
+class GlowStep(Flow):
+    """ActNorm, then an invertible 1x1 convolution, then a coupling (paper, section 3.3; Glow, figure 2a).
+
+    ActNorm and the 1x1 are both affine in the channels of one pixel, so they are applied as one matrix.
+
+    Args:
+        channels: C.
+        width: hidden channels of the coupling net.
+        coupling: `additive` (the paper's Glow layer) or `affine` (the Glow baseline).
+    """
+
+    def __init__(self, channels: int, width: int, coupling: str) -> None:
+        super().__init__()
+        self.actnorm = ActNorm(channels)
+        self.conv = InvertibleConv1x1(channels)
+        self.coupling = {"additive": AdditiveCoupling, "affine": AffineCoupling}[coupling](channels, width)
+
+    def colour_map(self) -> tuple[Tensor, Tensor]:
+        """ActNorm and 1x1 as one affine map of a pixel's channels, A v + c: A [C, C] and c [C]."""
+        matrix = self.conv.weight * self.actnorm.log_scale().exp()
+        return matrix, matrix @ self.actnorm.bias
+
+    def colour_log_det(self, x: Tensor) -> Tensor:
+        """log|det| of the colour map over all pixels of x: a scalar."""
+        return pixels(x) * (self.actnorm.log_scale().sum() + self.conv.log_det_per_pixel())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        matrix, offset = self.colour_map()
+        y, log_det = self.coupling(F.conv2d(x, matrix[..., None, None], offset))
+        return y, self.colour_log_det(x) + log_det
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        y, log_det = self.coupling.inverse(y)
+        y, conv_log_det = self.conv.inverse(y)
+        x, actnorm_log_det = self.actnorm.inverse(y)
+        return x, log_det + conv_log_det + actnorm_log_det
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Initialise actnorm on x, then the coupling on what reaches it."""
+        self.actnorm.initialise(x)
+        matrix, offset = self.colour_map()
+        return self.coupling.initialise(F.conv2d(x, matrix[..., None, None], offset))
+
+
+def pixels(x: Tensor) -> int:
+    """H * W of images [N, C, H, W]."""
+    return x.shape[-2] * x.shape[-1]

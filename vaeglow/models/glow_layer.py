@@ -1,0 +1,75 @@
+"""The Glow layer f: x_hat -> x_bar on top of the VAE (paper, section 3.3): one level, additive couplings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.models.flows import Flow, GlowStep, Squeeze, pixels
+
+
+class GlowLayer(Flow):
+    """`depth` Glow steps at one level without split, between one squeeze and its undoing, started as the identity.
+
+    A closing 1x1 convolution with bias is set to the inverse of all actnorms and 1x1s before it, so that f is
+    the identity before its first update: phase 2 starts at phase 1's likelihood. Couplings are additive, so
+    log|det df/dy| is a constant: that of the 1x1s and actnorms.
+
+    Args:
+        channels: C of the images.
+        depth: number of steps (32 in the paper).
+        width: hidden channels of each coupling net.
+        squeeze: 1 for the paper's text as written ("no squeeze"), 2 or 4 for one space-to-depth by that factor
+            around the whole layer (docs/open-choices.md says why).
+    """
+
+    def __init__(self, channels: int, depth: int, width: int, squeeze: int) -> None:
+        super().__init__()
+        mixed = channels * squeeze**2
+        self.squeeze = Squeeze(squeeze)
+        self.steps = nn.ModuleList(GlowStep(mixed, width, "additive") for _ in range(depth))
+        self.closing_weight = nn.Parameter(torch.eye(mixed))
+        self.closing_bias = nn.Parameter(torch.zeros(mixed))
+
+    def log_det(self, x: Tensor) -> Tensor:
+        """log|det df/dx| for squeezed images x: a scalar, the same for every image."""
+        scales = torch.stack([step.actnorm.log_scale() for step in self.steps])  # [depth, C q^2]
+        matrices = torch.stack([*(step.conv.weight for step in self.steps), self.closing_weight])
+        log_dets = torch.linalg.slogdet(matrices.double())[1].to(x.dtype)  # [depth + 1]
+        return pixels(x) * (scales.sum() + log_dets.sum())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|, a scalar) (paper, eq. 4)."""
+        x, _ = self.squeeze(x)  # [N, C q^2, H/q, W/q]
+        log_det = self.log_det(x)
+        for step in self.steps:
+            matrix, offset = step.colour_map()
+            x = step.coupling(F.conv2d(x, matrix[..., None, None], offset))[0]
+        x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
+        return self.squeeze.inverse(x)[0], log_det
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """f^-1: x_bar -> (x_hat, its log-determinant); the matrices' inverses are taken in float64."""
+        y, _ = self.squeeze(y)
+        log_det = -self.log_det(y)
+        inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
+        y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
+        for step in reversed(self.steps):
+            y = step.inverse(y)[0]
+        return self.squeeze.inverse(y)[0], log_det
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set the actnorms from x [N, C, H, W], then close the layer to the identity, composed in float64."""
+        matrix = torch.eye(len(self.closing_bias), dtype=torch.float64, device=x.device)
+        offset = torch.zeros(len(self.closing_bias), dtype=torch.float64, device=x.device)
+        y, _ = self.squeeze(x)
+        for step in self.steps:
+            y = step.initialise(y)
+            step_matrix = step.conv.weight.double() * step.actnorm.log_scale().double().exp()
+            offset = step_matrix @ (offset + step.actnorm.bias.double())
+            matrix = step_matrix @ matrix
+        self.closing_weight.copy_(torch.linalg.inv(matrix))
+        self.closing_bias.copy_(-torch.linalg.solve(matrix, offset))
+        return self(x)[0]

@@ -1,0 +1,123 @@
+"""The underlying VAE (paper, sections 3.1 and 3.2): q(z|y), a Gaussian decoder with learned noise, a learned prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like
+from vaeglow.models.prior import FlowPrior, StandardNormalPrior
+from vaeglow.models.resnet import Decoder, Encoder
+
+POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
+
+
+class VAE(GenerativeModel):
+    """log p(y) >= E_q(z|y)[ log N(y; g_mu(z), g_Sigma(z)) - (log q(z|y) - log p(z)) ] (paper, eq. 1).
+
+    Args:
+        channels: C.
+        size: image side, a power of two.
+        levels: number of values a pixel can take; sets the floor of the decoder's noise.
+        prior: p(z), a `FlowPrior` or `StandardNormalPrior`.
+        num_scale: scales of the encoder.
+        base_dim: width at the full side.
+        fc_dim: width of the encoder's dense block.
+        latent_dim: size of z.
+        decoder_noise: `isotropic`, one learned standard deviation (Dai & Wipf 2019), or `diagonal`, one for
+            each pixel and channel (section 3.1).
+        batch_norm_momentum: in PyTorch's sense.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        levels: int,
+        prior: FlowPrior | StandardNormalPrior,
+        num_scale: int,
+        base_dim: int,
+        fc_dim: int,
+        latent_dim: int,
+        decoder_noise: str,
+        batch_norm_momentum: float,
+    ) -> None:
+        super().__init__(channels, size, levels)
+        self.prior = prior
+        self.encoder = Encoder(channels, num_scale, base_dim, fc_dim, latent_dim, batch_norm_momentum)
+        self.diagonal = decoder_noise == "diagonal"
+        outputs = 2 * channels if self.diagonal else channels
+        self.decoder = Decoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
+        if not self.diagonal:
+            self.raw_log_scale = nn.Parameter(torch.zeros(()))
+
+    def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""
+        mean, raw = self.encoder(y)
+        low, high = POSTERIOR_LOG_SCALE
+        middle, half = (low + high) / 2, (high - low) / 2
+        return mean, middle + half * torch.tanh((raw - middle) / half)
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """g(z): mean in (0, 1) and log standard deviation of p(x_bar|z), each [N, C, H, W] (paper, eq. 3)."""
+        output = self.decoder(z)
+        raw = output[:, self.channels :] if self.diagonal else self.raw_log_scale
+        floor = log_scale_floor(self.levels)
+        log_scale = floor + F.softplus(raw - floor)
+        mean = torch.sigmoid(output[:, : self.channels])
+        return mean, log_scale.expand_as(mean)
+
+    def posterior_sample(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) at that draw [N]: minus a one-sample KL divergence."""
+        mean, log_scale = self.encode(y)
+        z = mean + log_scale.exp() * normal_like(mean, generator)
+        return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; the terms of eq. 1, with one sample of z (a flow prior has no closed-form KL)."""
+        z, negative_kl = self.posterior_sample(y, generator)
+        mean, log_scale = self.decode(z)
+        return {"reconstruction": gaussian_log_density(y, mean, log_scale), "negative_kl": negative_kl}
+
+    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; y is encoded once, each draw of z is decoded anew."""
+        return self.conditional_log_weights(y, y, latents, generator)
+
+    def conditional_log_weights(
+        self, y: Tensor, target: Tensor, latents: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """log N(target; g(z)) + log p(z) - log q(z|y) for `latents` draws of z ~ q(z|y): [N, latents]."""
+        mean, log_scale = self.encode(y)
+        columns = []
+        for _ in range(latents):
+            z = mean + log_scale.exp() * normal_like(mean, generator)
+            log_ratio = self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
+            columns.append(gaussian_log_density(target, *self.decode(z)) + log_ratio)
+        return torch.stack(columns, 1)
+
+    def prior_sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """z ~ p(z), always at temperature 1: [count, d]."""
+        parameter = self.decoder.dense.weight
+        eps = normal_like(parameter.new_empty(count, self.prior.dims), generator)
+        return self.prior.inverse(eps)[0]
+
+    def decode_sample(self, z: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """x_bar = g_mu(z) + temperature * s(z) * noise: [N, C, H, W]; temperature 0 is the decoder mean."""
+        mean, log_scale = self.decode(z)
+        if temperature == 0:
+            return mean
+        return mean + temperature * log_scale.exp() * normal_like(mean, generator)
+
+    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; the temperature scales the decoder's noise."""
+        return self.decode_sample(self.prior_sample(count, generator), temperature, generator)
+
+    def reconstruct(self, y: Tensor) -> Tensor:
+        """The decoder mean at E[z|y]: [N, C, H, W]."""
+        return self.decode(self.encode(y)[0])[0]
+
+    def render(self, z: Tensor) -> Tensor:
+        """The image a latent stands for, without noise: the decoder mean [N, C, H, W]."""
+        return self.decode(z)[0]

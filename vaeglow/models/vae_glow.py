@@ -1,0 +1,68 @@
+"""The paper's model: a frozen VAE under a Glow layer (section 3; training in two phases, section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import gaussian_log_density
+from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.vae import VAE
+
+
+class VAEGlow(GenerativeModel):
+    """log p(y|z) = log N(f(y); g_mu(z), g_Sigma(z)) + log|det df/dy| (paper, eq. 4), z as in the VAE.
+
+    Phase 2 moves only the layer: the VAE stays in evaluation mode without gradients, its weights and batch
+    norm statistics bit for bit as phase 1 left them.
+
+    Args:
+        vae: the trained VAE of phase 1.
+        layer: the Glow layer f.
+    """
+
+    def __init__(self, vae: VAE, layer: GlowLayer) -> None:
+        super().__init__(vae.channels, vae.size, vae.levels)
+        self.vae = vae.requires_grad_(False)
+        self.layer = layer
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> VAEGlow:
+        """Training mode for the layer; the VAE stays in evaluation mode."""
+        super().train(mode)
+        self.vae.eval()
+        return self
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one fresh z ~ q(z|y)."""
+        with torch.no_grad():
+            z, negative_kl = self.vae.posterior_sample(y, generator)
+            mean, log_scale = self.vae.decode(z)
+        x_bar, log_det = self.layer(y)
+        return {
+            "reconstruction": gaussian_log_density(x_bar, mean, log_scale),
+            "log_det": log_det.expand(len(y)),
+            "negative_kl": negative_kl,
+        }
+
+    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; f does not depend on z, so one pass of it serves all draws."""
+        x_bar, log_det = self.layer(y)
+        return self.vae.conditional_log_weights(y, x_bar, latents, generator) + log_det
+
+    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; x = f^-1(x_bar), x_bar drawn from the VAE at `temperature` (section 3.5)."""
+        return self.layer.inverse(self.vae.sample(count, temperature, generator))[0]
+
+    def reconstruct(self, y: Tensor) -> Tensor:
+        """f^-1(g_mu(E[z|y])): [N, C, H, W]."""
+        return self.layer.inverse(self.vae.reconstruct(y))[0]
+
+    def render(self, z: Tensor) -> Tensor:
+        """The image a latent stands for, without noise: f^-1(g_mu(z)), [N, C, H, W]."""
+        return self.layer.inverse(self.vae.render(z))[0]
+
+    def initialise(self, y: Tensor, generator: torch.Generator | None = None) -> None:
+        """Start the layer as the identity on data y [N, C, H, W]."""
+        self.layer.initialise(y)

@@ -1,0 +1,116 @@
+"""Where a result came from: commit, source hash, versions, device. Written into every file a step makes. No torch."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+PACKAGES = (
+    "vaeglow",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pytorch-fid",
+    "safetensors",
+    "scikit-image",
+    "scikit-learn",
+    "pillow",
+    "snakemake",
+)
+SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
+UNKNOWN = "unknown"
+
+
+def collect(device: str = "cpu") -> dict[str, Any]:
+    """Describe the code, the software and the machine that are running now.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
+
+    Returns:
+        `{"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started"}`; plain JSON.
+        Outside a git checkout (or without git) `commit` is "unknown" and `dirty` None; nothing is raised.
+    """
+    commit, dirty = git_state()
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "source_sha256": source_sha256(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "device": device_name(device),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_state(root: Path = ROOT) -> tuple[str, bool | None]:
+    """The commit checked out at `root`, and whether the source differs from it (new files count).
+
+    ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
+    installed inside some other project's virtual environment must not report that project's commit.
+    """
+    top = git(root, "rev-parse", "--show-toplevel")
+    commit = git(root, "rev-parse", "--verify", "HEAD")
+    changes = git(root, "status", "--porcelain", "--", *SOURCES)
+    if top is None or commit is None or changes is None or Path(top).resolve() != root.resolve():
+        return UNKNOWN, None
+    return commit, bool(changes)
+
+
+def git(root: Path, *arguments: str) -> str | None:
+    """The output of one git command at `root`, or None if it failed."""
+    # GIT_DIR and its kin, set inside a git hook, would point at another repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@functools.cache
+def source_sha256() -> str:
+    """Hex sha256 over the names and bytes of all the package's Python files: the code that ran, committed or not."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that could change a number; those not installed are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name(device: str) -> str:
+    """The model name of the CPU or GPU behind a torch device string."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return next((name for name in [*names, platform.processor(), platform.machine()] if name), UNKNOWN)

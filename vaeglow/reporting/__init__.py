@@ -1,0 +1,1 @@
+"""Tables from result files: CSV and JSON in, CSV and Markdown out. No torch."""

@@ -1,0 +1,64 @@
+"""Inception statistics of a split's real images: what samples are compared with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaeglow.steps import cli
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="fid_reference", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
+    parser.add_argument("--protocol", required=True, help="name of the protocol, for messages and the record")
+    parser.add_argument("--split", required=True, help="train, val or test")
+    parser.add_argument("--images", required=True, type=int, help="how many images, spread over the split")
+    parser.add_argument("--features", required=True, type=int, help="Inception layer: 64, 192, 768 or 2048")
+    parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
+    parser.add_argument("--batch-size", required=True, type=int)
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads inside torch; 0: all")
+    parser.add_argument("--output", required=True, type=Path, help="npz file to write")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Run the step."""
+    options = parse()
+    from vaeglow.data.arrays import open_split, read_info
+    from vaeglow.device import pick_device, set_threads
+    from vaeglow.evaluation.fid import image_statistics
+    from vaeglow.evaluation.images import evenly_spaced, write_reference
+    from vaeglow.evaluation.inception import load_inception, load_weights
+    from vaeglow.files import sha256_json
+    from vaeglow.provenance import collect
+
+    set_threads(options.threads)
+    device = pick_device(options.device)
+    provenance = collect(device.type)
+    info = read_info(options.data_dir)
+    split = open_split(options.data_dir, options.split)
+    what = f"the {options.split} split of {info['name']}"
+    images = evenly_spaced(split, options.images, what, options.protocol)
+    net = load_inception(options.weights, options.features, device)
+    statistics = image_statistics(images, net, options.features, options.batch_size, device, info["levels"])
+    metadata = {
+        "dataset": info["name"],
+        "protocol": options.protocol,
+        "split": options.split,
+        "images": statistics.count,
+        "features": options.features,
+        "levels": info["levels"],
+        "image_shape": list(images.shape[1:]),
+        "data_sha256": sha256_json(info["sha256"]),
+        "inception_sha256": load_weights(options.weights)[1],
+        "provenance": provenance,
+    }
+    write_reference(options.output, statistics.mean, statistics.covariance, metadata)
+
+
+if __name__ == "__main__":
+    cli.run(main)

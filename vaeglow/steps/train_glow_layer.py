@@ -1,0 +1,27 @@
+"""Phase 2: train the Glow layer on a frozen VAE (paper, sections 3.3 and 3.4)."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from vaeglow.steps import cli
+
+
+def parse(argv: list[str] | None = None) -> Namespace:
+    """The step's flags."""
+    parser = cli.training_parser(__doc__)
+    parser.add_argument("--base", required=True, help="weights of the VAE it stands on")
+    parser.add_argument("--base-training", required=True, help="that VAE's training.json")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Train, or go on training, one run."""
+    options = parse()
+    from vaeglow.training.run import train_run
+
+    train_run(options, kind="vae_glow")
+
+
+if __name__ == "__main__":
+    cli.run(main)

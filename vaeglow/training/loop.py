@@ -1,0 +1,230 @@
+"""The one training loop, for every model (paper, sections 3.4 and 4.2).
+
+Order, dequantisation and latent noise are functions of (seed, epoch, step), so an interrupted and resumed run
+takes the very steps an undisturbed one takes.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data.loader import DataOnDevice, batch_count, batches, dequantise, epoch_order, step_generator
+from vaeglow.errors import Interrupted, UserError
+from vaeglow.models.base import GenerativeModel
+from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
+from vaeglow.training.progress import Progress
+from vaeglow.training.state import StateFolder, pack, unpack
+
+INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
+REPORT_EVERY = 20  # steps between looks at the device's counters: the only host copies in an epoch
+BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model
+
+
+@dataclass
+class Position:
+    """Where a run stands; all of it is in a checkpoint."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    seconds: float = 0.0  # spent in training steps, over all attempts
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
+
+
+class Trainer:
+    """Trains a model on one device, with exact resume.
+
+    Args:
+        model: with the base's weights loaded, if it has a base.
+        config: its resolved config.
+        train_images: uint8 [N, C, H, W], may be memory-mapped.
+        val_images: for `validate_every`.
+        device: where to train.
+        state: the run's state folder, whose lock the caller holds.
+        save_seconds: state is saved at least that often, and at the end of the run.
+        tensorboard: folder for event files, or None.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        config: Mapping[str, Any],
+        train_images: np.ndarray,
+        val_images: np.ndarray,
+        device: torch.device,
+        state: StateFolder,
+        save_seconds: float,
+        tensorboard: str | Path | None = None,
+    ) -> None:
+        self.config, self.training, self.seed = config, config["training"], config["seed"]
+        self.device, self.state, self.save_seconds, self.tensorboard = device, state, save_seconds, tensorboard
+        self.data = DataOnDevice(train_images, device, config["data"]["train_subset"])
+        self.val_images = val_images
+        if self.training["validate_every"] and not len(val_images):
+            raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
+        self.model = model.to(device).train()
+        self.optimizer = build_optimizer(model.trainable(), self.training)
+        self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
+        self.batch = min(self.training["batch_size"], len(self.data))
+        self.steps = batch_count(len(self.data), self.batch)
+        self.position = Position()
+        self.stop_signal: int | None = None
+
+    def run(self) -> Position:
+        """Train to the last epoch, from a checkpoint where there is one.
+
+        Raises:
+            Interrupted: told to stop; the state is saved.
+            UserError: the loss stayed non-finite, or no checkpoint is whole.
+        """
+        self.start()
+        if self.position.epoch >= self.training["epochs"]:
+            return self.position
+        done = (self.position.epoch * self.steps + self.position.step) * self.batch
+        label = f"{self.config['model']} on {self.config['dataset']}"
+        progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, self.tensorboard)
+        handlers = {s: signal.signal(s, self.note_signal) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+        try:
+            while self.position.epoch < self.training["epochs"]:
+                self.run_epoch(progress)
+            self.save()
+        finally:
+            progress.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return self.position
+
+    def start(self) -> None:
+        """Load the newest checkpoint, or initialise the model from the first images."""
+        loaded = self.state.load()
+        if loaded is not None:
+            tensors, info = loaded
+            unpack(tensors, self.model, self.optimizer)
+            self.position = Position(**info["position"])
+            print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
+        else:
+            if self.state.others():
+                print("the saved state belongs to another config, data or base: starting anew", flush=True)
+            self.model.initialise(self.noisy(slice(0, INITIAL_IMAGES), BEFORE_TRAINING, 0)[0])
+        self.last_save = time.monotonic()
+
+    def noisy(self, index: Tensor | slice, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
+        """Dequantised images y [B, C, H, W] and the generator for the rest of the step's noise."""
+        generator = step_generator(self.seed, epoch, step, self.device)
+        images = self.data.images[index] if isinstance(index, slice) else self.data.batch(index)
+        return dequantise(images, self.model.levels, generator), generator
+
+    def run_epoch(self, progress: Progress) -> None:
+        """The rest of the epoch in progress, then its history row."""
+        here = self.position
+        order = epoch_order(len(self.data), self.seed, here.epoch, self.device)
+        sums = {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in here.sums.items()}
+        clock, unreported = time.perf_counter(), 0
+        for step, index in enumerate(batches(order, self.batch)):
+            if step < here.step:
+                continue
+            self.train_step(index, step, sums)
+            here.step, unreported = step + 1, unreported + 1
+            if unreported == REPORT_EVERY or here.step == self.steps or self.device.type == "cpu":
+                self.check(sums)
+                progress.advance(unreported * self.batch, here.epoch, mean_of(sums, "bits_per_dim"))
+                unreported = 0
+            if self.stop_signal is not None or time.monotonic() - self.last_save > self.save_seconds:
+                here.seconds += time.perf_counter() - clock
+                here.sums = {name: value.item() for name, value in sums.items()}
+                self.save()
+                if self.stop_signal is not None:
+                    raise Interrupted(f"{signal.Signals(self.stop_signal).name}: state saved, run again to go on")
+                clock = time.perf_counter()
+        here.seconds += time.perf_counter() - clock
+        here.sums = {}
+        here.history.append(self.history_row(sums))
+        here.epoch, here.step = here.epoch + 1, 0
+        progress.epoch_done(here.history[-1])
+
+    def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
+        """One update; its numbers are added to `sums` on the device."""
+        rate = learning_rate(self.training, self.position.epoch, step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.guard.before_forward()
+        y, generator = self.noisy(index, self.position.epoch, step)
+        loss, terms = self.model.loss(y, generator)
+        loss.backward()
+        finite, norm = self.guard.step(loss)
+        values = {"bits_per_dim": loss.detach(), **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
+        for name, value in values.items():
+            kept = torch.where(finite, value, 0).double()
+            sums[name] = sums[name] + kept if name in sums else kept
+
+    def check(self, sums: dict[str, Tensor]) -> None:
+        """Stop after too many non-finite steps in a row.
+
+        Raises:
+            UserError: says where, and what to try.
+        """
+        if self.guard.in_a_row.item() >= self.training["max_bad_steps"]:
+            raise UserError(
+                f"{self.config['model']}: loss or gradient was not finite for {self.training['max_bad_steps']} steps in "
+                f"a row in epoch {self.position.epoch + 1}: lower training.learning_rate, raise training.warmup_epochs "
+                f"or lower training.gradient_clip"
+            )
+
+    def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
+        """The epoch's means: bits/dim and its terms in bits/dim, learning rate, gradient norm, speed."""
+        here, nats = self.position, self.model.dims * math.log(2)
+        seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
+        terms = [name for name in sums if name not in ("bits_per_dim", "gradient_norm", "steps")]
+        return {
+            "epoch": here.epoch + 1,
+            "bits_per_dim": mean_of(sums, "bits_per_dim"),
+            **{f"{name}_bits_per_dim": -mean_of(sums, name) / nats for name in terms},
+            "learning_rate": learning_rate(self.training, here.epoch, self.steps - 1, self.steps),
+            "gradient_norm": mean_of(sums, "gradient_norm"),
+            "skipped_steps": self.steps - int(sums["steps"].item()),
+            "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
+            "seconds": here.seconds,
+            "val_bits_per_dim": self.validate(here.epoch + 1),
+        }
+
+    @torch.no_grad()
+    def validate(self, epoch: int) -> float | None:
+        """Bits/dim on the val split with noise fixed by the seed, every `validate_every` epochs; else None."""
+        every = self.training["validate_every"]
+        if not every or epoch % every:
+            return None
+        self.model.eval()
+        total = 0.0
+        for start in range(0, len(self.val_images), self.batch):
+            images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
+            generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
+            loss, _ = self.model.loss(dequantise(images, self.model.levels, generator), generator)
+            total += loss.item() * len(images)
+        self.model.train()
+        return total / len(self.val_images)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        here = self.position
+        global_step = here.epoch * self.steps + here.step
+        self.state.save(global_step, pack(self.model, self.optimizer), {"position": vars(here)})
+        self.last_save = time.monotonic()
+
+    def note_signal(self, number: int, frame: object) -> None:
+        """Remember the signal; the loop saves after the step in progress."""
+        self.stop_signal = number
+
+
+def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
+    """The mean of a summed value over the epoch's finite steps."""
+    return (sums[name] / sums["steps"].clamp(min=1)).item()

@@ -1,0 +1,130 @@
+"""Resume state: a folder that outlives a killed job (docs/how-it-is-built.md says why it is no declared output).
+
+It holds the last two checkpoints, each one safetensors file written to a temporary and renamed, and a lock.
+A checkpoint's name begins with its run's identity, so that a run never resumes from another's state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vaeglow.errors import UserError
+from vaeglow.files import atomic_path, write_text
+from vaeglow.models.store import read_tensors, tensors_sha256
+
+KEY = "vaeglow_state"
+KEPT = 2  # checkpoints: should the last be damaged, the one before it still serves
+
+
+class StateFolder:
+    """Checkpoints of one run.
+
+    Args:
+        folder: where they lie.
+        identity: sha256 of all that decides the run's numbers (config, data, base weights).
+    """
+
+    def __init__(self, folder: str | Path, identity: str) -> None:
+        self.folder = Path(folder)
+        self.identity = identity
+
+    def checkpoints(self) -> list[Path]:
+        """This run's checkpoints, newest first."""
+        return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
+
+    def others(self) -> list[Path]:
+        """Checkpoints of runs with another identity: an older config, other data, another base."""
+        return sorted(set(self.folder.glob("*-*.safetensors")) - set(self.checkpoints()))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock; the system frees it when the process dies, however it dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        holder = self.folder / "holder.json"
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text() if holder.exists() else "unknown"
+            raise UserError(
+                f"{self.folder} is in use by another training process ({who.strip()}): wait for it, or stop it"
+            ) from None
+        try:
+            write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
+            yield
+        finally:
+            lock.release()
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        """Write a checkpoint, then remove all but the last two (and those of other identities).
+
+        Args:
+            step: global step, which orders checkpoints.
+            tensors: model and optimiser.
+            info: JSON-able rest: position, history.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        text = json.dumps({"identity": self.identity, "tensors_sha256": tensors_sha256(tensors), **info})
+        with atomic_path(self.folder / f"{self.identity[:16]}-{step:010d}.safetensors") as temporary:
+            save_file(tensors, temporary, metadata={KEY: text})
+        for path in [*self.checkpoints()[KEPT:], *self.others()]:
+            path.unlink(missing_ok=True)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest whole checkpoint of this run, or None when it has none.
+
+        Raises:
+            UserError: there are checkpoints and none of them is whole: never a silent restart from zero.
+        """
+        damaged = []
+        for path in self.checkpoints():
+            try:
+                tensors, info = read_tensors(path, KEY)
+                if info["identity"] != self.identity or info["tensors_sha256"] != tensors_sha256(tensors):
+                    raise UserError(f"{path} does not have the hash written with it")
+                if damaged:
+                    print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
+                return tensors, info
+            except UserError as error:
+                damaged.append(str(error))
+        if damaged:
+            raise UserError(f"no checkpoint in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
+        return None
+
+
+def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Model and optimiser as one flat dict of tensors."""
+    packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        packed |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """The inverse of `pack`, into an existing model and optimiser."""
+    state: dict[int, dict[str, Tensor]] = {}
+    weights = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if part == "model":
+            weights[rest] = tensor
+        else:
+            index, slot = rest.split("/")
+            state.setdefault(int(index), {})[slot] = tensor
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,79 @@
+# What all rules share, light (no torch, no pandas). Logic that can be tested: vaeglow/config.py, vaeglow/plan.py.
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+
+sys.path.insert(0, str(ROOT))
+
+from vaeglow import config as settings, plan
+from vaeglow.errors import UserError
+
+
+def or_exit(function, *arguments):
+    """Call `function`; an error the user can mend ends Snakemake with its one line and no traceback."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+# {preset: the whole config as that preset sees it}, checked to the last key and name.
+EFFECTIVE = or_exit(plan.check, config, ROOT / "workflow/schemas/config.schema.yaml")
+PRESET, TABLES = config["preset"], list(config["tables"])
+PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
+
+
+def one_of(names):
+    """A closed alternation for `wildcard_constraints`; no names: matches nothing."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def models_of(kind):
+    """The alternation of all models of one kind: which training rule makes them."""
+    return one_of(name for name in config["models"] if plan.kind_of(config, name) == kind)
+
+
+wildcard_constraints:
+    preset=one_of(config["presets"]),
+    dataset=one_of(config["datasets"]),
+    model=one_of(config["models"]),
+    seed=one_of(sorted({seed for whole in EFFECTIVE.values() for seed in whole["seeds"]})),
+    protocol=one_of(config["protocols"]),
+    table=one_of(config["tables"]),
+    temperature=r"[0-9]+\.[0-9]+",
+
+
+def run_config(wildcards):
+    """The resolved config of the run these wildcards name: what its config.json holds."""
+    w = wildcards
+    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, int(w.seed))
+
+
+def run_threads(wildcards):
+    """CPU threads inside torch for one run (0 in config: all the cores Snakemake was given)."""
+    return run_config(wildcards)["training"]["threads"] or workflow.cores or 1
+
+
+def evaluation_threads(wildcards):
+    """The same for a job that belongs to a preset and to no single run."""
+    return EFFECTIVE[wildcards.preset]["training"]["threads"] or workflow.cores or 1
+
+
+# A job asks for the GPU when it may use one, so that two never share it; on a machine without one
+# (and no cluster behind Snakemake) nothing is asked, and `--cores 2` trains two models side by side.
+DEVICE = config["runtime"]["device"]
+GPU = int(DEVICE == "cuda" or (DEVICE == "auto" and (not workflow.local_exec or bool(shutil.which("nvidia-smi")))))
+# As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
+SAVE_MINUTES = str(config["runtime"]["save_minutes"])
+TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
+
+# Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
+# (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
+prefix = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+if not workflow.deployment_settings.deployment_method:
+    prefix += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
+shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))

@@ -1,0 +1,28 @@
+# Data: any source -> uint8 arrays [N, C, H, W], the one format all later rules read.
+#
+#   config datasets.{dataset}  ->  resources/data/{dataset}/{train,val,test}.npy, dataset.json
+#
+# Preset-free: a preset's `train_subset` is applied by the training step. dataset.json holds the arrays' hashes, so it
+# stands for them: later rules compare it by content and the large arrays only by existence (`ancient`).
+
+
+rule prepare_data:
+    output:
+        train="resources/data/{dataset}/train.npy",
+        val="resources/data/{dataset}/val.npy",
+        test="resources/data/{dataset}/test.npy",
+        info="resources/data/{dataset}/dataset.json",
+    log:
+        "logs/prepare_data/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: json.dumps(plan.dataset_settings(config, wildcards.dataset)),
+    shell:
+        """
+        python -m vaeglow.steps.prepare_data \
+            --name {wildcards.dataset} \
+            --settings {params.settings:q} \
+            --output-dir resources/data/{wildcards.dataset} \
+            >{log} 2>&1
+        """

@@ -1,0 +1,159 @@
+# Training: a resolved config and prepared data -> one self-describing weights file.
+#
+#   config.json, resources/data/{dataset}  ->  model.safetensors, history.csv, training.json   (all in the run's folder)
+#
+# config.json is an input: editing one key of config.yaml retrains the runs whose config.json changes, and no other.
+# The resume state is a folder that Snakemake is not told about, because it deletes declared outputs when a job starts
+# or fails: stop at any time, run the same command again, and training goes on from there.
+# Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
+
+
+localrules:
+    write_config,
+
+
+rule write_config:
+    output:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+    log:
+        "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        resolved=lambda wildcards: json.dumps(run_config(wildcards)),
+    shell:
+        """
+        python -m vaeglow.steps.write_config \
+            --json {params.resolved:q} \
+            --output {output.config} \
+            >{log} 2>&1
+        """
+
+
+rule train_vae:
+    input:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+    output:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+    log:
+        "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("vae"),
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+        save_minutes=SAVE_MINUTES,
+        tensorboard=TENSORBOARD,
+    params:
+        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
+    shell:
+        """
+        exec python -m vaeglow.steps.train_vae \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --state-dir {params.state} \
+            --device {resources.device:q} \
+            --save-minutes {resources.save_minutes:q} \
+            {resources.tensorboard} \
+            --model {output.model} \
+            --history {output.history} \
+            --training {output.training} \
+            >{log} 2>&1
+        """
+
+
+# Phase 2: the Glow layer on a frozen VAE. The model it stands on (`base` in config) is an input.
+rule train_glow_layer:
+    input:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+        base=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/model.safetensors".format(
+            base=run_config(wildcards)["base"]["model"], **wildcards
+        ),
+        base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
+            base=run_config(wildcards)["base"]["model"], **wildcards
+        ),
+    output:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+    log:
+        "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("vae_glow"),
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+        save_minutes=SAVE_MINUTES,
+        tensorboard=TENSORBOARD,
+    params:
+        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
+    shell:
+        """
+        exec python -m vaeglow.steps.train_glow_layer \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --base {input.base} \
+            --base-training {input.base_training} \
+            --state-dir {params.state} \
+            --device {resources.device:q} \
+            --save-minutes {resources.save_minutes:q} \
+            {resources.tensorboard} \
+            --model {output.model} \
+            --history {output.history} \
+            --training {output.training} \
+            >{log} 2>&1
+        """
+
+
+rule train_glow:
+    input:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+    output:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+    log:
+        "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("glow"),
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+        save_minutes=SAVE_MINUTES,
+        tensorboard=TENSORBOARD,
+    params:
+        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
+    shell:
+        """
+        exec python -m vaeglow.steps.train_glow \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --state-dir {params.state} \
+            --device {resources.device:q} \
+            --save-minutes {resources.save_minutes:q} \
+            {resources.tensorboard} \
+            --model {output.model} \
+            --history {output.history} \
+            --training {output.training} \
+            >{log} 2>&1
+        """
