@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -57,11 +58,33 @@ def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
     assert found[-1] == ("publish", {"table": "table2"})
 
 
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_the_sample_sheet_is_planned_from_samples_and_the_data_alone(preset, tmp_path):
+    target = "results/samples.png"
+    found = dry_run("-s", str(ROOT / "Snakefile"), target, "--config", f"preset={preset}", cwd=tmp_path)
+    rules = {rule for rule, _ in found}
+    assert not rules & {"evaluate", "fid_reference", "inception_weights", "likelihood", "table"}
+    whole = plan.check(load_config(), SCHEMA)
+    shown = {(row["model"], str(float(row["temperature"]))) for row in sheet_rows(whole, preset) if "model" in row}
+    assert {(w["model"], w["temperature"]) for rule, w in found if rule == "sample"} == shown
+    assert found[-2:] == [
+        ("sample_sheet", {"preset": preset, "figure": "samples"}),
+        ("publish_figure", {"figure": "samples"}),
+    ]
+
+
+def sheet_rows(whole: dict, preset: str) -> list[dict]:
+    return whole[preset]["figures"]["samples"]["rows"]
+
+
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
-    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), "results/table2.csv", cwd=tmp_path)
+    targets = ["results/table2.csv", "results/samples.png"]
+    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), *targets, cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
-    planned = [rule for rule, _ in jobs(output)]
-    assert sorted(name for name, _, _ in commands) == sorted(planned)  # rule name = module name
+    # Rule name = module name; both rules that copy run one module.
+    planned = [rule.replace("publish_figure", "publish") for rule, _ in jobs(output)]
+    assert sorted(name for name, _, _ in commands) == sorted(planned)
+    assert {"publish", "sample_sheet"} <= {name for name, _, _ in commands}
     for name, flags, log in commands:
         importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
         assert log.startswith(f"logs/{name}/")
@@ -146,11 +169,23 @@ def load_config(changes: str = "{}") -> dict:
         ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
         ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
         ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
-        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-500-64, rows: []}}}", "lacks the key 'published'"),
+        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-200-2048, rows: []}}}", "lacks the key 'published'"),
         (
             "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
             "vae at temperature 0.0 stands in it twice",
         ),
+        ("{figures: {samples: {kind: sample_shet}}}", r"figures\.samples\.kind.*'sample_shet' is not one of"),
+        ("{figures: {samples: {colums: 3}}}", r"unknown key 'figures\.samples\.colums' \(did you mean 'columns'\?\)"),
+        ("{figures: {samples: {columns: 0}}}", r"figures\.samples\.columns.* less than the minimum"),
+        ("{figures: {samples: {dataset: cifar}}}", r"figures\.samples: .*did you mean 'cifar10'"),
+        ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
+        ("{figures: {samples: {rows: [{data: test, model: vae}]}}}", r"unknown key 'figures\.samples\.rows\.0\.model'"),
+        ("{figures: {samples: {rows: [{model: vae}]}}}", r"'figures\.samples\.rows\.0' lacks the key 'temperature'"),
+        ("{figures: {samples: {rows: [{model: vea, temperature: 0}]}}}", r"figures\.samples: .*did you mean 'vae'"),
+        ("{figures: {samples: {rows: [{data: test}, {data: test}]}}}", "the data's test split stands in it twice"),
+        ("{figures: {f: {kind: sample_sheet, title: x}}}", r"'figures\.f' lacks the key 'dataset'"),
+        ("{presets: {demo: {figures: {sampels: {}}}}}", r"presets\.demo\.figures: .*did you mean 'samples'"),
+        ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"unknown key 'overrides\.figures\.samples\.kind'"),
         ("{datasets: {photos32: {channels: 1}}}", "vaeglow_as_written cannot split one channel"),
         ("{datasets: {photos32: {size: 24}}}", "power of two"),
         ("{evaluation: {importance_samples: [15]}}", "importance_samples"),
@@ -169,6 +204,7 @@ def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
         "{datasets: {mine: {kind: folder, root: x, size: 8, channels: 1, levels: 16, on_broken: skip}}}",
         "{models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}",
         "{presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}",
+        "{overrides: {figures: {samples: {columns: 3, rows: [{data: val, label: Held out}]}}}}",
         "{overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}",
     ],
 )
@@ -181,13 +217,33 @@ def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
     whole = plan.check(
         load_config("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}"), SCHEMA
     )
-    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-500-64"]["images"]
+    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-200-2048"]["images"]
     assert plan.sample_count(whole["paper"], "cifar10") == 10000
     assert plan.sample_count(whole["paper"], "photos64") == 50000  # in no table
 
 
+def test_samples_suffice_for_every_row_of_a_sheet():
+    large = "{figures: {samples: {columns: 40, lines_per_row: 20}}}"
+    whole = plan.check(load_config(f"{{presets: {{demo: {large}}}}}"), SCHEMA)
+    assert plan.sample_count(whole["demo"], "photos32") == 800
+    assert plan.sample_count(whole["paper"], "cifar10") == 10000  # the table's protocol asks for more than the sheet
+
+
+def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
+    rows = "[{data: val}, {model: vae, temperature: 0}, {data: test}]"
+    changes = f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}"
+    whole = plan.check(load_config(changes), SCHEMA)
+    wildcards = SimpleNamespace(preset="demo", figure="samples")
+    spec = plan.figure_spec(whole, "demo", "samples")
+    assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")
+    files = plan.figure_files(whole, wildcards, "{preset}/{dataset}/{model}/{seed}/T{temperature}", of="model")
+    assert files == ["demo/photos32/vae/7/T0.0"]
+    assert plan.figure_files(whole, wildcards, "{dataset}/{data}", of="data") == ["photos32/val", "photos32/test"]
+
+
 # ------------------------------------------------------------------- real runs of stubs, in a path with a space
 
+TARGETS = ("results/table2.csv", "results/samples.png")
 STUB = '''"""Stands for a step: writes its outputs, with its own command line in them."""
 import sys
 from pathlib import Path
@@ -195,11 +251,15 @@ from pathlib import Path
 name, flags = Path(__file__).stem, sys.argv[1:]
 outputs = {"--output", "--history", "--training", "--per-image", "--markdown"}
 outputs |= {"--model"} if name.startswith("train_") else set()
-for flag, value in zip(flags, flags[1:]):
+flag = ""
+for word in flags:
+    if word.startswith("--"):
+        flag = word
+        continue
     if flag == "--output-dir":
-        paths = [Path(value, file) for file in ("train.npy", "val.npy", "test.npy", "dataset.json")]
+        paths = [Path(word, file) for file in ("train.npy", "val.npy", "test.npy", "dataset.json")]
     else:
-        paths = [Path(value)] if flag in outputs else []
+        paths = [Path(word)] if flag in outputs else []
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(" ".join([name, *flags]))
@@ -208,7 +268,7 @@ for flag, value in zip(flags, flags[1:]):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A checkout whose heavy steps are stubs, with Table 2 built at preset demo."""
+    """A checkout whose heavy steps are stubs, with Table 2 and the sample sheet built at preset demo."""
     checkout = tmp_path_factory.mktemp("a checkout") / "it's here"
     ignore = shutil.ignore_patterns("__pycache__")
     for folder in ("workflow", "config", "profiles", "vaeglow"):
@@ -220,8 +280,14 @@ def built(tmp_path_factory) -> Path:
     for step in (checkout / "vaeglow/steps").glob("*.py"):
         if step.stem not in ("__init__", "cli", "write_config", "publish"):
             step.write_text(STUB)
-    output = snakemake("--cores", "2", "results/table2.csv", cwd=checkout)
-    assert {rule for rule, _ in jobs(output)} >= {"write_config", "train_glow_layer", "table", "publish"}
+    output = snakemake("--cores", "2", *TARGETS, cwd=checkout)
+    assert {rule for rule, _ in jobs(output)} >= {
+        "write_config",
+        "train_glow_layer",
+        "table",
+        "publish",
+        "sample_sheet",
+    }
     return checkout
 
 
@@ -232,23 +298,23 @@ def checkout(built, tmp_path) -> Path:
 
 def overlay(checkout: Path, text: str) -> list[str]:
     (checkout / "overlay.yaml").write_text(text)
-    return ["results/table2.csv", "--configfile", "overlay.yaml"]
+    return [*TARGETS, "--configfile", "overlay.yaml"]
 
 
 def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkout):
-    assert "Nothing to be done" in snakemake("--cores", "1", "results/table2.csv", cwd=checkout)
-    (checkout / "results/table2.csv").unlink()
-    assert {rule for rule, _ in jobs(snakemake(cwd=checkout))} == {"publish", "default"}
-    assert (checkout / "results/table2.csv").is_file()
+    assert "Nothing to be done" in snakemake("--cores", "1", *TARGETS, cwd=checkout)
+    for target in TARGETS:
+        (checkout / target).unlink()
+    assert {rule for rule, _ in jobs(snakemake(cwd=checkout))} == {"publish", "publish_figure", "default"}
+    assert all((checkout / target).is_file() for target in TARGETS)
 
 
 def test_editing_one_model_reruns_that_model_only(checkout):
     changed = overlay(checkout, "overrides: {models: {glow: {network: {width: 5}}}}")
     found = jobs(snakemake("--cores", "2", *changed, cwd=checkout))
     rules = [rule for rule, _ in found]
-    assert sorted(rules) == sorted(
-        ["write_config", "train_glow", "sample", "likelihood", "evaluate", "table", "publish"]
-    )
+    run = ["write_config", "train_glow", "sample", "likelihood", "evaluate"]
+    assert sorted(rules) == sorted([*run, "table", "publish", "sample_sheet", "publish_figure"])
     assert {wildcards["model"] for _, wildcards in found if "model" in wildcards} == {"glow"}
     assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
 
@@ -262,6 +328,20 @@ def test_editing_a_base_reruns_what_stands_on_it(checkout):
 def test_how_to_run_reruns_nothing(checkout):
     changed = overlay(checkout, "runtime: {device: cpu, save_minutes: 1.5, tensorboard: true}")
     assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
+
+
+def test_recolouring_draws_the_figures_again_and_nothing_else(checkout):
+    style = checkout / "vaeglow/reporting/style.py"
+    style.touch()
+    assert "Nothing to be done" in snakemake("-n", *TARGETS, cwd=checkout)
+    style.write_text(style.read_text().replace("#1a1a1a", "#0a0a0a"))
+    assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["sample_sheet", "publish_figure"]
+
+
+def test_a_sheet_that_needs_more_images_draws_them_and_trains_nothing(checkout):
+    found = dry_run(*overlay(checkout, "overrides: {figures: {samples: {columns: 300}}}"), cwd=checkout)
+    rules = {rule for rule, _ in found}
+    assert rules == {"sample", "evaluate", "table", "publish", "sample_sheet", "publish_figure"}
 
 
 def test_preparing_identical_data_again_trains_nothing(checkout):

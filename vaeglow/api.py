@@ -1,12 +1,13 @@
 """A trained model in your hands: `vaeglow.load(path)` and what it can do.
 
-    import vaeglow
-    model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
-    images = model.sample(16, temperature=0.5, seed=0)
+import vaeglow
+model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
+images = model.sample(16, temperature=0.5, seed=0)
 """
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,15 @@ class Model:
             seed: of all noise.
 
         Returns:
-            uint8 [count, C, H, W].
+            uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.sampling.Samples`) give a warning.
 
         Raises:
             UserError: count below 1, or a temperature that is no number from 0 up.
         """
-        return sampling.sample(self.network, count, temperature, seed, self.device)
+        samples = sampling.sample(self.network, count, temperature, seed, self.device)
+        if samples.exploded:
+            warnings.warn(f"{samples.exploded} of {count} samples overflowed and were clipped", stacklevel=2)
+        return samples.images
 
     def bits_per_dim(self, images: Tensor | np.ndarray, importance_samples: int = 1, seed: int = 0) -> Tensor:
         """An upper bound on -log2 P(image) / D for each image.

@@ -126,9 +126,12 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             raise UserError(f"models.{model}: a model of kind {kind} has no '{part}'")
     if kind == "vae_glow" and "base" not in described:
         raise UserError(f"models.{model}: a model of kind vae_glow needs 'base', the VAE it stands on")
-    base = resolve(config, preset, dataset, described["base"], seed) if kind == "vae_glow" else None
-    if base is not None and base["kind"] != "vae":
-        raise UserError(f"models.{model}: base '{described['base']}' is a {base['kind']}, not a vae")
+    base = None
+    if kind == "vae_glow":
+        base_kind = describe_model(config, preset, dataset, described["base"]).get("kind")
+        if base_kind != "vae":  # asked before the base is resolved: it could be the model itself
+            raise UserError(f"models.{model}: base '{described['base']}' is a {base_kind}, not a vae")
+        base = resolve(config, preset, dataset, described["base"], seed)
     check_images(model, kind, described, data, dataset)
     return {
         "format": FORMAT,

@@ -9,5 +9,5 @@ class UserError(Exception):
     """
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(Exception):
     """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); its state is saved and the next run goes on."""

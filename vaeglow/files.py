@@ -53,8 +53,10 @@ def explain_os_error(error: OSError, path: Path) -> Exception:
         errno.EACCES: "no permission to write there: check the owner and mode of the folder",
         errno.EROFS: "the file system is read-only: choose another folder",
     }
-    if error.errno in reasons:
-        return UserError(f"cannot write {path}: {reasons[error.errno]}")
+    short_write = error.errno is None and "written" in str(error)  # what numpy says, without a number
+    number = errno.ENOSPC if short_write else error.errno
+    if number in reasons:
+        return UserError(f"cannot write {path}: {reasons[number]}")
     return error
 
 

@@ -1,12 +1,13 @@
 """What the workflow asks of the config before and while it plans its jobs. Pure: no torch, no snakemake.
 
 `vaeglow.config` turns names into one run's values; here whole-config questions are answered: is every name
-in it defined, which rule trains a model, how many samples a preset's tables need, what one table is made of.
+in it defined, which rule trains a model, how many samples a preset's tables and figures need, what one table
+or figure is made of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from vaeglow import config as settings
 from vaeglow.errors import UserError
 
 RESERVED = {"datasets": ("tables", "figures"), "models": ("fid_reference",), "presets": ("tables", "figures")}
-NAMED = {"datasets": "dataset", "models": "model", "protocols": "protocol", "tables": "table"}
+ENTRIES = ("tables", "figures")  # sections whose entries have a dataset and rows
+NAMED = {"datasets": "dataset", "models": "model", "protocols": "protocol", "tables": "table", "figures": "figure"}
 
 
 def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, dict[str, Any]]:
@@ -48,7 +50,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, dict[
         whole[preset] = settings.effective(config, preset)
         try:
             settings.validate({**whole[preset], "presets": {}, "overrides": {}}, schema)
-            check_tables(config, whole[preset], preset)
+            check_entries(config, whole[preset], preset)
         except UserError as error:
             raise UserError(f"preset {preset}: {error}") from error
     return whole
@@ -79,25 +81,33 @@ def differences(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
             yield f"{where}.datasets.{name}".lstrip("."), {"models": dataset.get("models", {})}
 
 
-def check_tables(config: Mapping[str, Any], whole: Mapping[str, Any], preset: str) -> None:
-    """Every table names a dataset, a protocol and models that exist and fit together.
+def check_entries(config: Mapping[str, Any], whole: Mapping[str, Any], preset: str) -> None:
+    """Every table and figure names a dataset, a protocol and models that exist and fit together.
 
     Raises:
         UserError: an unknown name, two equal rows, or a model that cannot take the dataset's images.
     """
-    for name, table in whole["tables"].items():
+    for path, entry in [(f"{section}.{name}", entry) for section in ENTRIES for name, entry in whole[section].items()]:
         seen = set()
         try:
-            settings.lookup(whole["datasets"], table["dataset"], "dataset")
-            settings.lookup(whole["protocols"], table["protocol"], "protocol")
-            for row in table["rows"]:
-                settings.resolve(config, preset, table["dataset"], row["model"], whole["seeds"][0])
-                key = (row["model"], float(row["temperature"]))
-                if key in seen:
-                    raise UserError(f"{key[0]} at temperature {key[1]} stands in it twice: take one row out")
-                seen.add(key)
+            settings.lookup(whole["datasets"], entry["dataset"], "dataset")
+            if "protocol" in entry:
+                settings.lookup(whole["protocols"], entry["protocol"], "protocol")
+            for row in entry["rows"]:
+                if "model" in row:
+                    settings.resolve(config, preset, entry["dataset"], row["model"], whole["seeds"][0])
+                if (content := row_content(row)) in seen:
+                    raise UserError(f"{content} stands in it twice: take one row out")
+                seen.add(content)
         except UserError as error:
-            raise UserError(f"tables.{name}: {error}") from error
+            raise UserError(f"{path}: {error}") from error
+
+
+def row_content(row: Mapping[str, Any]) -> str:
+    """What a row of a table or figure shows, in words; two rows that say the same are the same."""
+    if "model" in row:
+        return f"{row['model']} at temperature {float(row['temperature'])}"
+    return f"the data's {row['data']} split"
 
 
 def kind_of(config: Mapping[str, Any], model: str) -> str:
@@ -111,13 +121,16 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def sample_count(whole: Mapping[str, Any], dataset: str) -> int:
-    """How many images a run on `dataset` draws: as many as the largest protocol of the preset's tables on it.
+    """How many images a run on `dataset` draws: enough for all the preset's tables and figures on it.
 
-    A dataset that stands in no table gets the largest protocol's count.
+    That is the largest count of the tables' protocols, or of all protocols where it stands in no table; more
+    where a row of a figure shows more.
     """
     protocols = whole["protocols"]
     wanted = [table["protocol"] for table in whole["tables"].values() if table["dataset"] == dataset]
-    return max(protocols[name]["images"] for name in wanted or protocols)
+    figures = [figure for figure in whole["figures"].values() if figure["dataset"] == dataset]
+    counts = [protocols[name]["images"] for name in wanted or protocols]
+    return max(counts + [figure["columns"] * figure["lines_per_row"] for figure in figures])
 
 
 def table_spec(whole: Mapping[str, Mapping[str, Any]], preset: str, table: str) -> dict[str, Any]:
@@ -155,10 +168,54 @@ def table_files(whole: Mapping[str, Mapping[str, Any]], wildcards: Any, pattern:
         pattern: a path with `{preset}`, `{dataset}`, `{protocol}`, `{model}`, `{seed}`, `{temperature}`.
     """
     spec = table_spec(whole, wildcards.preset, wildcards.table)
-    shared = {key: spec[key] for key in ("preset", "dataset", "protocol")}
-    files = [
-        pattern.format(model=row["model"], temperature=float(row["temperature"]), seed=seed, **shared)
-        for row in spec["rows"]
-        for seed in spec["seeds"]
-    ]
+    return row_files(spec, spec["rows"], spec["seeds"], pattern)
+
+
+def row_files(
+    spec: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], seeds: Iterable[int], pattern: str
+) -> list[str]:
+    """`pattern` filled in for every row and seed, each path once."""
+    shared = {key: spec[key] for key in ("preset", "dataset", "protocol") if key in spec}
+    files = []
+    for row in rows:
+        own = {key: row[key] for key in ("model", "data") if key in row}
+        if "temperature" in row:
+            own["temperature"] = float(row["temperature"])
+        files += [pattern.format(**shared, **own, seed=seed) for seed in seeds]
     return list(dict.fromkeys(files))
+
+
+def figures_of(config: Mapping[str, Any], kind: str) -> list[str]:
+    """The names of all figures of one kind: those that the rule of that name draws."""
+    return [name for name, figure in config["figures"].items() if figure["kind"] == kind]
+
+
+def figure_spec(whole: Mapping[str, Mapping[str, Any]], preset: str, figure: str) -> dict[str, Any]:
+    """All that the step which draws a figure needs to find, check and name its files.
+
+    Args:
+        whole: what `check` returned.
+        preset: the preset whose runs the figure shows.
+        figure: a name in `figures`.
+
+    Returns:
+        `{"name", "preset", "seed"}` (the preset's first seed) and the figure's own entry.
+    """
+    entry = whole[preset]["figures"][figure]
+    return {"name": figure, "preset": preset, "seed": whole[preset]["seeds"][0], **entry}
+
+
+def figure_files(
+    whole: Mapping[str, Mapping[str, Any]], wildcards: Any, pattern: str, of: str | None = None
+) -> list[str]:
+    """Files that a figure shows, each once: an input of the rule that draws it.
+
+    Args:
+        whole: what `check` returned.
+        wildcards: Snakemake's, with `preset` and `figure`.
+        pattern: a path with `{preset}`, `{dataset}`, `{seed}`, and a row's `{model}` and `{temperature}`, or `{data}`.
+        of: the rows meant: those with this key (`model` or `data`); None for a file of the whole figure.
+    """
+    spec = figure_spec(whole, wildcards.preset, wildcards.figure)
+    rows = [{}] if of is None else [row for row in spec["rows"] if of in row]
+    return row_files(spec, rows, [spec["seed"]], pattern)

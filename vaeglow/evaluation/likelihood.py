@@ -39,7 +39,9 @@ def finite(values: Tensor, what: str) -> Tensor:
     """
     bad = int((~torch.isfinite(values)).sum())
     if bad:
-        raise UserError(f"{what} is not finite for {bad} of {values.numel()} images: the model is broken, train it anew")
+        raise UserError(
+            f"{what} is not finite for {bad} of {values.numel()} images: the model is broken, train it anew"
+        )
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 
 import torch
 from torch import Tensor
@@ -16,28 +16,24 @@ SAMPLING = -3  # the "epoch" of all sampling noise
 BATCH_SIZE = 100  # images at a time; the images of a seed depend on it, so it is no option
 
 
-@torch.no_grad()
-def in_batches(
-    draw: Callable[[int, torch.Generator], Tensor], count: int, levels: int, seed: int, device: torch.device
-) -> Tensor:
-    """`count` discrete images from `draw(n, generator)`, uint8 [count, C, H, W] on the CPU.
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Drawn images, and how many of them overflowed.
 
-    All batches are of full size and the last is cut, so the first n images do not depend on how many are asked.
-
-    Raises:
-        UserError: the model gave a value that is not finite.
+    Attributes:
+        images: uint8 [N, C, H, W] on the CPU.
+        exploded: how many of the images held a value that is not finite, before it was clipped to [0, 1).
+            Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et
+            al. 2021): such an image is garbage, and it is the model's, so it is kept, counted and reported.
     """
-    parts = []
-    for index in range(-(-count // BATCH_SIZE)):
-        images = draw(BATCH_SIZE, step_generator(seed, SAMPLING, index, device))
-        if not torch.isfinite(images).all():
-            raise UserError("the model drew values that are not finite: it is broken, train it anew")
-        parts.append(quantise(images, levels).cpu())
-    return torch.cat(parts)[:count]
+
+    images: Tensor
+    exploded: int
 
 
-def sample(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Tensor:
-    """Images from a model.
+@torch.no_grad()
+def sample(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Samples:
+    """Images from a model. The first n do not depend on how many are asked for.
 
     Args:
         model: in evaluation mode, on `device`.
@@ -46,14 +42,19 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
         seed: of all noise.
         device: of the model.
 
-    Returns:
-        uint8 [count, C, H, W] on the CPU.
-
     Raises:
-        UserError: an illegal count or temperature.
+        UserError: an illegal count or temperature, or more than half of the images overflowed.
     """
     if count < 1:
         raise UserError(f"{count} samples are asked for: ask for 1 or more")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
-    return in_batches(lambda n, generator: model.sample(n, temperature, generator), count, model.levels, seed, device)
+    parts, exploded = [], []
+    for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
+        images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
+        exploded.append(~torch.isfinite(images).flatten(1).all(1).cpu())
+        parts.append(quantise(images, model.levels).cpu())
+    total = int(torch.cat(exploded)[:count].sum())
+    if 2 * total > count:
+        raise UserError(f"{total} of {count} samples are not finite: the model is broken, train it with a lower rate")
+    return Samples(torch.cat(parts)[:count], total)

@@ -1,0 +1,1 @@
+"""The models, one file an idea; `build` makes them from a resolved config."""

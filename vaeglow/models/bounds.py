@@ -60,5 +60,9 @@ def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def quantise(y: Tensor, levels: int) -> Tensor:
-    """Continuous images to discrete ones: clip to [0, 1), floor(levels * y). uint8, same shape."""
-    return (y * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+    """Continuous images to discrete ones: clip to [0, 1), floor(levels * y); what overflowed to NaN becomes 0.
+
+    Returns:
+        uint8, same shape.
+    """
+    return (y.nan_to_num(nan=0.0) * levels).floor().clamp(0, levels - 1).to(torch.uint8)

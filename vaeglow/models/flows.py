@@ -89,7 +89,7 @@ class InvertibleConv1x1(Flow):
     def __init__(self, channels: int) -> None:
         super().__init__()
         rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
-        self.weight = nn.Parameter(rotation.float())
+        self.weight = nn.Parameter(rotation.float().contiguous())  # QR gives columns first
 
     def log_det_per_pixel(self) -> Tensor:
         """log|det W|: a scalar."""

@@ -61,7 +61,12 @@ class GlowLayer(Flow):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        """Set the actnorms from x [N, C, H, W], then close the layer to the identity, composed in float64."""
+        """Set the actnorms from x [N, C, H, W], then close the layer to the identity, composed in float64.
+
+        A layer whose actnorms were set before is left as it is.
+        """
+        if all(step.actnorm.initialised for step in self.steps):
+            return self(x)[0]
         matrix = torch.eye(len(self.closing_bias), dtype=torch.float64, device=x.device)
         offset = torch.zeros(len(self.closing_bias), dtype=torch.float64, device=x.device)
         y, _ = self.squeeze(x)

@@ -22,13 +22,15 @@ class VectorCoupling(nn.Module):
         dims: d >= 2, the size of z.
         width: hidden units.
         flip: which half conditions; alternate it from layer to layer.
-        seed: of the permutation, which is stored with the weights.
+        seed: of the permutation, which is stored with the weights; None for the identity.
     """
 
-    def __init__(self, dims: int, width: int, flip: bool, seed: int) -> None:
+    def __init__(self, dims: int, width: int, flip: bool, seed: int | None) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.register_buffer("permutation", torch.randperm(dims, generator=generator))
+        order = torch.arange(dims)
+        if seed is not None:
+            order = torch.randperm(dims, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("permutation", order)
         self.flip = flip
         self.split = (dims // 2, dims - dims // 2)
         conditions, changed = self.split[::-1] if flip else self.split
@@ -70,6 +72,9 @@ class VectorCoupling(nn.Module):
 class FlowPrior(nn.Module):
     """p(z) = N(h(z); 0, I) |det dh/dz| with h a stack of affine couplings (section 3.2).
 
+    Couplings come in pairs, the second changing the half that the first leaves, and only a pair begins with a
+    permutation: one before every coupling would undo the alternation and leave some entries never changed.
+
     Args:
         dims: d, the size of z.
         layers: number of couplings (16 in the paper).
@@ -79,7 +84,9 @@ class FlowPrior(nn.Module):
     def __init__(self, dims: int, layers: int, width: int) -> None:
         super().__init__()
         self.dims = dims
-        self.layers = nn.ModuleList(VectorCoupling(dims, width, flip=bool(i % 2), seed=i) for i in range(layers))
+        self.layers = nn.ModuleList(
+            VectorCoupling(dims, width, flip=bool(i % 2), seed=None if i % 2 else i) for i in range(layers)
+        )
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """h: z [N, d] -> (eps [N, d], log|det dh/dz| [N])."""

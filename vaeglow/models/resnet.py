@@ -1,8 +1,12 @@
-"""The ResNet encoder and decoder of Dai & Wipf 2019 (paper, section 4.2), as in their code: TensorFlow padding,
-Glorot-uniform weights, zero biases, batch norm before each activation, always a convolution on the shortcut.
+"""The ResNet encoder and decoder of Dai & Wipf 2019 (paper, section 4.2).
+
+As in their code: TensorFlow padding, Glorot-uniform weights, zero biases, batch norm before each activation,
+always a convolution on the shortcut.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +131,7 @@ class Decoder(nn.Module):
         widths = [min(base_dim * 2**k, MAX_WIDTH) for k in range(scales)][::-1]
         self.dense = nn.Linear(latent_dim, 4 * widths[0])
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in itertools.pairwise(widths):
             layers += [UpConv(before, after), ResidualBlock(after, momentum)]
         self.trunk = nn.Sequential(*layers)
         self.last = nn.Conv2d(widths[-1], outputs, 3, padding=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vaeglow.config import FORMAT
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 
-KEY = "vaeglow"  # of the one metadata entry, a JSON text
+KEY = "vaeglow"  # of the metadata entry that describes a model, a JSON text
+SEAL = "sha256"  # of the metadata entry that holds the hash of that text
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -43,31 +47,65 @@ def save_model(path: str | Path, model: GenerativeModel, config: Mapping[str, An
     Returns:
         The sha256 of the tensors, also kept in the file.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, about: Mapping[str, Any]) -> str:
+    """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
+
+    Args:
+        path: of the file.
+        tensors: on any device.
+        key: of the metadata entry for `about`.
+        about: JSON-able; `weights_sha256`, the hash of the tensors, is added.
+
+    Returns:
+        The sha256 of the tensors.
+
+    Raises:
+        UserError: no room or no permission to write there.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     digest = tensors_sha256(tensors)
-    text = json.dumps({"config": config, "weights_sha256": digest, **about})
+    text = json.dumps({**about, "weights_sha256": digest})
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={KEY: text})
+        try:
+            save_file(tensors, temporary, metadata={key: text, SEAL: text_sha256(text)})
+        except SafetensorError as error:  # a full disk is one too, its number only in the text
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else error from error
     return digest
 
 
+def text_sha256(text: str) -> str:
+    """Hex sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a safetensors file and the JSON its metadata holds under `key`.
+    """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
-        UserError: the file is missing, truncated, no safetensors file, or not one of ours.
+        UserError: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
+            written.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path} is not there or is no file: train the model first, or check the path")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = (file.metadata() or {}).get(key)
-            if metadata is None:
-                raise UserError(f"{path} is a safetensors file but not one that vaeglow wrote: it lacks '{key}' metadata")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata)  # noqa: SIM118
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path} does not exist: train the model first, or check the path") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+            metadata = file.metadata() or {}
+            if key not in metadata:
+                raise UserError(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is truncated or no safetensors file ({reason}): delete it and run again") from None
+    text = metadata[key]
+    if text_sha256(text) == metadata.get(SEAL):
+        about = json.loads(text)
+        if tensors_sha256(tensors) == about["weights_sha256"]:
+            return tensors, about
+    raise UserError(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
 
 
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
@@ -77,12 +115,13 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
         The model on `device`, and the file's metadata: config, weights_sha256, data, provenance.
 
     Raises:
-        UserError: see `read_tensors`; also when tensors are missing, of other shapes, or changed since they
-            were written.
+        UserError: see `read_tensors`; also when another version of vaeglow wrote it, or tensors are missing or
+            of other shapes.
     """
     tensors, about = read_tensors(path, KEY)
-    if tensors_sha256(tensors) != about.get("weights_sha256"):
-        raise UserError(f"{path} is corrupt: its tensors do not have the hash written with them; delete it, run again")
+    found = about["config"].get("format")
+    if found != FORMAT:
+        raise UserError(f"{path} has format {found}, this vaeglow reads format {FORMAT}: train the model again")
     model = build(about["config"])
     try:
         model.load_state_dict(tensors)

@@ -1,1 +1,1 @@
-"""Tables from result files: CSV and JSON in, CSV and Markdown out. No torch."""
+"""Tables and figures from result files: CSV, JSON and arrays in; CSV, Markdown, PNG and PDF out. No torch."""

@@ -68,6 +68,10 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         f"{first['fid_split']} split, {first['fid_features']} Inception features (protocol {first['protocol']}). "
         "It depends on these counts and features: compare it only with an FID that shares them."
     )
+    for _, row in measured[measured["exploded_samples"] != "0"].iterrows():
+        notes.append(
+            f"{row['model']}: {row['exploded_samples']} of the samples drawn overflowed; they were clipped and kept."
+        )
     if int(first["fid_features"]) != 2048:
         notes.append(
             f"{first['fid_features']} features are an early Inception layer, chosen for speed; "

@@ -76,6 +76,7 @@ def read_one(spec: Mapping[str, Any], root: Path, row: Mapping[str, Any], seed: 
     expect(paths["likelihood"], read["likelihood"], identity | hashes | {"split": "test"})
     expect(paths["metrics"], read["metrics"], identity | hashes | protocol)
     finite(paths["metrics"], read["metrics"], "fid")
+    finite(paths["metrics"], read["metrics"], "exploded_samples")
     finite(paths["likelihood"], read["likelihood"], "bits_per_dim")
     return Measurement(row, seed, **read)
 

@@ -1,0 +1,1 @@
+"""One small script a rule of the workflow; the rule, the module and the log folder share a name."""

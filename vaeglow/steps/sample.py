@@ -12,7 +12,9 @@ def parse(argv: list[str] | None = None) -> Namespace:
     """The step's flags."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="weights, .safetensors")
-    parser.add_argument("--temperature", required=True, type=float, help="scale of the pixel noise; 0 is the decoder mean")
+    parser.add_argument(
+        "--temperature", required=True, type=float, help="scale of the pixel noise; 0 is the decoder mean"
+    )
     parser.add_argument("--count", required=True, type=int, help="how many images")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--output", required=True, help="output: images and metadata, .npz")
@@ -34,17 +36,18 @@ def main() -> None:
     model, about = load_model(options.model, device)
     config = about["config"]
     set_threads(config["training"]["threads"])
-    images = sample(model, options.count, options.temperature, config["seed"], device).numpy()
+    samples = sample(model, options.count, options.temperature, config["seed"], device)
     metadata = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
         "temperature": options.temperature,
+        "exploded_samples": samples.exploded,
         "config_sha256": sha256_json(config),
         "data_sha256": sha256_json(about["data"]["sha256"]),
         "weights_sha256": about["weights_sha256"],
         "provenance": collect(str(device)),
     }
     with atomic_path(options.output) as temporary, open(temporary, "wb") as file:
-        np.savez(file, images=images, metadata=np.array(json.dumps(metadata)))
+        np.savez(file, images=samples.images.numpy(), metadata=np.array(json.dumps(metadata)))
 
 
 if __name__ == "__main__":

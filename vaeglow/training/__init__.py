@@ -1,0 +1,1 @@
+"""The training loop, its resume state and its guard."""

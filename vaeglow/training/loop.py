@@ -39,6 +39,7 @@ class Position:
     seconds: float = 0.0  # spent in training steps, over all attempts
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
+    bad_steps: int = 0  # in a row, up to here
 
 
 class Trainer:
@@ -111,6 +112,7 @@ class Trainer:
             tensors, info = loaded
             unpack(tensors, self.model, self.optimizer)
             self.position = Position(**info["position"])
+            self.guard.in_a_row.fill_(self.position.bad_steps)
             print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
         else:
             if self.state.others():
@@ -175,9 +177,9 @@ class Trainer:
         """
         if self.guard.in_a_row.item() >= self.training["max_bad_steps"]:
             raise UserError(
-                f"{self.config['model']}: loss or gradient was not finite for {self.training['max_bad_steps']} steps in "
-                f"a row in epoch {self.position.epoch + 1}: lower training.learning_rate, raise training.warmup_epochs "
-                f"or lower training.gradient_clip"
+                f"{self.config['model']}: loss or gradient was not finite for {self.training['max_bad_steps']} steps "
+                f"in a row in epoch {self.position.epoch + 1}: lower training.learning_rate or "
+                f"training.gradient_clip, or raise training.warmup_epochs"
             )
 
     def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
@@ -216,6 +218,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint."""
         here = self.position
+        here.bad_steps = int(self.guard.in_a_row)
         global_step = here.epoch * self.steps + here.step
         self.state.save(global_step, pack(self.model, self.optimizer), {"position": vars(here)})
         self.last_save = time.monotonic()
@@ -226,5 +229,5 @@ class Trainer:
 
 
 def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
-    """The mean of a summed value over the epoch's finite steps."""
-    return (sums[name] / sums["steps"].clamp(min=1)).item()
+    """The mean of a summed value over the epoch's finite steps; NaN before the first."""
+    return (sums[name] / sums["steps"]).item()

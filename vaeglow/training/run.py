@@ -39,7 +39,7 @@ def train_run(options: Namespace, kind: str) -> None:
     provenance = collect(str(device))
     info = check_data(config, options.data_dir)
     model = build(config)
-    base_sha256, base_training = load_base(model, config, options)
+    base_sha256, base_training = load_base(model, config, info, options)
     identity = sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
     state = StateFolder(options.state_dir, identity)
     with state.locked():
@@ -82,30 +82,38 @@ def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
         UserError: it is not the dataset the config describes, or of another shape.
     """
     info = read_info(data_dir)
-    for key, expected in (("name", config["dataset"]), *((k, config["data"][k]) for k in ("channels", "size", "levels"))):
-        if info[key] != expected:
+    expected = {"name": config["dataset"]} | {key: config["data"][key] for key in ("channels", "size", "levels")}
+    for key, value in expected.items():
+        if info[key] != value:
             raise UserError(
-                f"{data_dir} holds data with {key} {info[key]}, the run's config says {expected}: prepare the data again"
+                f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}: prepare the data again"
             )
     return info
 
 
-def load_base(model: GenerativeModel, config: dict[str, Any], options: Namespace) -> tuple[str | None, dict[str, Any]]:
+def load_base(
+    model: GenerativeModel, config: dict[str, Any], info: dict[str, Any], options: Namespace
+) -> tuple[str | None, dict[str, Any]]:
     """Put the base's trained weights into a model that stands on one.
 
     Returns:
         The base's weights hash and its training summary; (None, an empty summary) for a model without base.
 
     Raises:
-        UserError: the file is not the base that the config names.
+        UserError: the files are not those of the base that the config names, trained on these data.
     """
     if not isinstance(model, VAEGlow):
         return None, {"epochs_by_phase": [], "train_seconds_by_phase": []}
     base, about = load_model(options.base, "cpu")
     if about["config"] != config["base"]:
         raise UserError(f"{options.base} was trained under another config than this run's base: train the base again")
+    if about["data"]["sha256"] != info["sha256"]:
+        raise UserError(f"{options.base} was trained on other data than {options.data_dir} holds: train the base again")
+    training = read_json(options.base_training)
+    if training["weights_sha256"] != about["weights_sha256"]:
+        raise UserError(f"{options.base_training} is not of the run that made {options.base}: train the base again")
     model.vae.load_state_dict(base.state_dict())
-    return about["weights_sha256"], read_json(options.base_training)
+    return about["weights_sha256"], training
 
 
 def write_history(path: str, history: list[dict[str, Any]]) -> None:

@@ -16,12 +16,11 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, write_text
-from vaeglow.models.store import read_tensors, tensors_sha256
+from vaeglow.files import write_text
+from vaeglow.models.store import read_tensors, write_tensors
 
 KEY = "vaeglow_state"
 KEPT = 2  # checkpoints: should the last be damaged, the one before it still serves
@@ -65,6 +64,8 @@ class StateFolder:
                 f"{self.folder} is in use by another training process ({who.strip()}): wait for it, or stop it"
             ) from None
         try:
+            for leftover in self.folder.glob(".*.tmp"):  # of a save that was killed
+                leftover.unlink(missing_ok=True)
             write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
             yield
         finally:
@@ -78,10 +79,8 @@ class StateFolder:
             tensors: model and optimiser.
             info: JSON-able rest: position, history.
         """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        text = json.dumps({"identity": self.identity, "tensors_sha256": tensors_sha256(tensors), **info})
-        with atomic_path(self.folder / f"{self.identity[:16]}-{step:010d}.safetensors") as temporary:
-            save_file(tensors, temporary, metadata={KEY: text})
+        path = self.folder / f"{self.identity[:16]}-{step:010d}.safetensors"
+        write_tensors(path, tensors, KEY, {"identity": self.identity, **info})
         for path in [*self.checkpoints()[KEPT:], *self.others()]:
             path.unlink(missing_ok=True)
 
@@ -95,8 +94,8 @@ class StateFolder:
         for path in self.checkpoints():
             try:
                 tensors, info = read_tensors(path, KEY)
-                if info["identity"] != self.identity or info["tensors_sha256"] != tensors_sha256(tensors):
-                    raise UserError(f"{path} does not have the hash written with it")
+                if info["identity"] != self.identity:
+                    raise UserError(f"{path} belongs to another run")
                 if damaged:
                     print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
                 return tensors, info
@@ -116,7 +115,12 @@ def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def unpack(tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """The inverse of `pack`, into an existing model and optimiser."""
+    """The inverse of `pack`, into an existing model and optimiser.
+
+    Moments get the memory layout of their parameters: a file has lost it, and fused kernels pair the two in
+    order of memory (the 1x1 convolutions start from a QR decomposition, column by column).
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     weights = {}
     for name, tensor in tensors.items():
@@ -125,6 +129,8 @@ def unpack(tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: tor
             weights[rest] = tensor
         else:
             index, slot = rest.split("/")
-            state.setdefault(int(index), {})[slot] = tensor
+            like = parameters[int(index)]
+            value = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor) if tensor.shape == like.shape else tensor
+            state.setdefault(int(index), {})[slot] = value
     model.load_state_dict(weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -23,8 +23,9 @@ def or_exit(function, *arguments):
 
 # {preset: the whole config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(plan.check, config, ROOT / "workflow/schemas/config.schema.yaml")
-PRESET, TABLES = config["preset"], list(config["tables"])
+PRESET, TABLES, FIGURES = config["preset"], list(config["tables"]), list(config["figures"])
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
+STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def one_of(names):
@@ -44,6 +45,7 @@ wildcard_constraints:
     seed=one_of(sorted({seed for whole in EFFECTIVE.values() for seed in whole["seeds"]})),
     protocol=one_of(config["protocols"]),
     table=one_of(config["tables"]),
+    figure=one_of(config["figures"]),
     temperature=r"[0-9]+\.[0-9]+",
 
 

@@ -1,14 +1,19 @@
-# The paper's tables: measured files and published numbers -> results/{preset}/tables -> results/.
+# The paper's tables and figures: measured files, samples and published numbers -> results/{preset} -> results/.
 #
 #   metrics, likelihood.json, training.json of each row and seed, resources/published.csv
 #       ->  results/{preset}/tables/{table}.csv, .md     (table: any preset)
 #       ->  results/{table}.csv, .md                     (publish: the configured preset's, by copy)
+#   samples of each row, first seed; {split}.npy
+#       ->  results/{preset}/figures/{figure}.png, .pdf  (the rule named after the figure's `kind`: any preset)
+#       ->  results/{figure}.png, .pdf                   (publish_figure: the configured preset's, by copy)
 #
-# A table is an entry of `tables` in config: dataset, protocol and rows (model and temperature).
+# A table or figure is an entry of `tables` or `figures` in config. Figures read arrays and JSON, never a model; they
+# are drawn again when the style module changes.
 
 
 localrules:
     publish,
+    publish_figure,
 
 
 rule table:
@@ -61,7 +66,54 @@ rule publish:
     shell:
         """
         python -m vaeglow.steps.publish \
-            --source {input.csv} {input.markdown} \
-            --output {output.csv} {output.markdown} \
+            --source {input} \
+            --output {output} \
             >{log} 2>&1
         """
+
+
+rule sample_sheet:
+    input:
+        samples=lambda wildcards: plan.figure_files(
+            EFFECTIVE,
+            wildcards,
+            "results/{preset}/{dataset}/{model}/seed{seed}/samples/T{temperature}.npz",
+            of="model",
+        ),
+        info=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}/dataset.json"),
+        arrays=lambda wildcards: ancient(
+            plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}/{data}.npy", of="data")
+        ),
+        style=STYLE,
+    output:
+        png="results/{preset}/figures/{figure}.png",
+        pdf="results/{preset}/figures/{figure}.pdf",
+    log:
+        "logs/sample_sheet/{preset}/{figure}.log",
+    wildcard_constraints:
+        figure=one_of(plan.figures_of(config, "sample_sheet")),
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: json.dumps(plan.figure_spec(EFFECTIVE, wildcards.preset, wildcards.figure)),
+        data_dir=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}"),
+    shell:
+        """
+        python -m vaeglow.steps.sample_sheet \
+            --spec {params.spec:q} \
+            --results-root results \
+            --data-dir {params.data_dir} \
+            --output {output.png} {output.pdf} \
+            >{log} 2>&1
+        """
+
+
+use rule publish as publish_figure with:
+    input:
+        png=f"results/{PRESET}/figures/{{figure}}.png",
+        pdf=f"results/{PRESET}/figures/{{figure}}.pdf",
+    output:
+        png=report("results/{figure}.png", caption="../report/figure.rst", category="Figures"),
+        pdf="results/{figure}.pdf",
+    log:
+        "logs/publish/figures/{figure}.log",

@@ -1,0 +1,135 @@
+"""What the tests of the models share: tiny models, randomised weights, photograph-like data, Jacobians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.config import merge, resolve
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.models.base import GenerativeModel
+
+CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
+
+TINY_MODELS: dict[str, Any] = {
+    "vae": {
+        "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1},
+        "prior": {"layers": 3, "width": 8},
+    },
+    "vaeglow": {"layer": {"depth": 4, "width": 6}},
+    "vaeglow_as_written": {"layer": {"width": 6}},
+    "glow": {"network": {"levels": 2, "depth": 2, "width": 6}},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread inside torch: tiny tensors gain nothing from more, and tests run side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overrides: Any) -> dict[str, Any]:
+    """A resolved config: the project's own, or (dataset `tiny`) a tiny version of it for 8x8 colour images."""
+    config = yaml.safe_load(CONFIG.read_text())
+    if dataset == "tiny":
+        config["datasets"]["tiny"] = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
+        config["overrides"] = {"models": merge(TINY_MODELS, overrides)}
+    return resolve(config, preset, dataset, model, 0)
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, seed: int = 0, scale: float = 0.1) -> nn.Module:
+    """Move every parameter and batch norm statistic, so that nothing is an identity or a zero any more."""
+    generator = seeded(seed)
+    for parameter in module.parameters():
+        parameter.add_(scale * torch.randn(parameter.shape, generator=generator).to(parameter.dtype))
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.add_(0.2 * torch.randn(layer.running_mean.shape, generator=generator))
+            layer.running_var.mul_(0.5 + torch.rand(layer.running_var.shape, generator=generator))
+    return module
+
+
+def photo_like(count: int, channels: int, size: int, seed: int = 0, noise: float = 0.01) -> Tensor:
+    """Images in (0, 1): smooth, channels nearly equal but for their brightness and contrast."""
+    generator = seeded(seed)
+    coarse = torch.randn(count, 1, max(2, size // 4), max(2, size // 4), generator=generator)
+    shared = torch.sigmoid(F.interpolate(coarse, (size, size), mode="bilinear"))
+    contrast = torch.linspace(1.0, 0.15, channels)[:, None, None]  # badly scaled: the last channel hardly varies
+    offset = torch.linspace(0.0, 0.7, channels)[:, None, None]
+    images = offset + contrast * shared + noise * torch.randn(count, channels, size, size, generator=generator)
+    return images.clamp(0.002, 0.998)
+
+
+def log_abs_det(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """log|det J| of `function` at one input x [1, ...], J by autograd."""
+    jacobian = torch.autograd.functional.jacobian(function, x)
+    return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+
+
+def all_images(channels: int, size: int, levels: int) -> Tensor:
+    """Every discrete image there is: uint8 [levels^D, C, H, W]."""
+    values = [torch.arange(levels, dtype=torch.uint8)] * (channels * size**2)
+    return torch.cartesian_prod(*values).reshape(-1, channels, size, size)
+
+
+@torch.enable_grad()
+def optimise(model: GenerativeModel, images: Tensor, steps: int, rate: float = 0.01, batch: int = 128) -> None:
+    """A few hundred steps of Adam in training mode, then evaluation mode."""
+    model.train()
+    optimizer = torch.optim.Adam(list(model.trainable()), lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        generator = step_generator(0, 0, step)
+        chosen = images[torch.randint(len(images), (batch,), generator=generator)]
+        loss, _ = model.loss(dequantise(chosen, model.levels, generator), generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+
+def idle_parameters(model: GenerativeModel, y: Tensor) -> set[str]:
+    """Names of trainable parameters without a gradient at the third of three optimiser steps.
+
+    Biases of convolutions straight before a batch norm are left out: the norm subtracts them again.
+    """
+    model.train()
+    optimizer = torch.optim.Adam(list(model.trainable()), lr=0.01)
+    for step in range(3):
+        optimizer.zero_grad(set_to_none=True)
+        model.loss(y, seeded(step))[0].backward()
+        if step < 2:
+            optimizer.step()
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+        and not name.endswith("body.2.bias")
+        and (parameter.grad is None or not parameter.grad.abs().max() > 1e-9)
+    }
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights and buffers."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def as_array(images: Tensor) -> np.ndarray:
+    return images.numpy()

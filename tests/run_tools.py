@@ -1,0 +1,184 @@
+"""What the tests of runs share: tiny structured data, tiny configs, runs in this process and in others."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaeglow.config import resolve
+from vaeglow.data.arrays import write_dataset
+from vaeglow.files import write_json
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.build import build
+from vaeglow.models.store import load_model
+from vaeglow.training.run import train_run
+
+ROOT = Path(__file__).parents[1]
+STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "glow": "train_glow"}
+SIZE, CHANNELS = 8, 3
+COUNTS = {"train": 64, "val": 10, "test": 12}
+CONFIG: dict[str, Any] = {  # config/config.yaml in small
+    "datasets": {"blobs": {"kind": "folder", "channels": CHANNELS, "size": SIZE, "levels": 256}},
+    "training": {
+        "epochs": 2,
+        "optimizer": "adam",
+        "learning_rate": 0.002,
+        "betas": [0.9, 0.999],
+        "halve_every": 0,
+        "warmup_epochs": 0,
+        "batch_size": 16,
+        "gradient_clip": 100.0,
+        "max_bad_steps": 3,
+        "validate_every": 0,
+        "threads": 1,
+    },
+    "models": {
+        "vae": {
+            "kind": "vae",
+            "network": {
+                "num_scale": 2,
+                "base_dim": 4,
+                "fc_dim": 16,
+                "latent_dim": 4,
+                "decoder_noise": "diagonal",
+                "batch_norm_momentum": 0.1,
+            },
+            "prior": {"kind": "flow", "layers": 2, "width": 8},
+        },
+        "vaeglow": {"kind": "vae_glow", "base": "vae", "layer": {"squeeze": 2, "depth": 2, "width": 8}},
+        "glow": {
+            "kind": "glow",
+            "network": {"levels": 2, "depth": 2, "width": 8, "coupling": "affine"},
+            "training": {"optimizer": "adamax", "warmup_epochs": 1},
+        },
+    },
+    "presets": {"tiny": {}},
+    "overrides": {},
+}
+
+
+def resolved(model: str, seed: int = 0, **training: Any) -> dict[str, Any]:
+    """The resolved config of a tiny run; `training` changes its own training, never its base's."""
+    config = resolve(copy.deepcopy(CONFIG), "tiny", "blobs", model, seed)
+    config["training"] |= training
+    return config
+
+
+def blobs(count: int, seed: int, size: int = SIZE) -> np.ndarray:
+    """Coloured blobs on slanted gradients, uint8 [count, 3, size, size]: much to learn, quickly."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    images = np.empty((count, CHANNELS, size, size), np.uint8)
+    for image in images:
+        centre, slope, colour = random.random(2), random.normal(size=2), random.uniform(40, 120, CHANNELS)
+        blob = np.exp(-20 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2))
+        shade = 90 + 40 * (slope[0] * x + slope[1] * y)
+        image[:] = np.clip(shade + blob * colour[:, None, None], 0, 255)
+    return images
+
+
+def prepare(folder: Path, seed: int = 1, name: str = "blobs", size: int = SIZE, **counts: int) -> Path:
+    """A prepared dataset in `folder`."""
+    splits = {split: blobs(n, seed + k, size) for k, (split, n) in enumerate((COUNTS | counts).items())}
+    info = {"name": name, "kind": "folder", "channels": CHANNELS, "size": size, "levels": 256}
+    write_dataset(folder, splits, info | {"mean": [0.5] * CHANNELS, "std": [0.2] * CHANNELS, "source": {}})
+    return folder
+
+
+@functools.cache
+def initialised(model: str) -> GenerativeModel:
+    """An untrained model after its data-dependent start, in evaluation mode; not to be changed."""
+    network = build(resolved(model))
+    network.initialise(torch.from_numpy(blobs(32, 1)).add(0.5) / 256)
+    return network.eval()
+
+
+class Run:
+    """One run's folder, trained in this process (`train`) or another (`command`)."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], data: Path, base: Run | None = None) -> None:
+        self.folder, self.config, self.data, self.base = folder, dict(config), data, base
+        self.model, self.history = folder / "model.safetensors", folder / "history.csv"
+        self.training, self.state = folder / "training.json", folder / "state"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", self.config)
+
+    def options(self, save_minutes: float) -> Namespace:
+        values: dict[str, Any] = {
+            "config": str(self.folder / "config.json"),
+            "data_dir": str(self.data),
+            "state_dir": str(self.state),
+            "device": "cpu",
+            "save_minutes": save_minutes,
+            "model": str(self.model),
+            "history": str(self.history),
+            "training": str(self.training),
+        }
+        if self.base is not None:
+            values |= {"base": str(self.base.model), "base_training": str(self.base.training)}
+        return Namespace(**values, tensorboard=False)
+
+    def train(self, save_minutes: float = 10) -> Run:
+        train_run(self.options(save_minutes), self.config["kind"])
+        return self
+
+    def command(self, save_minutes: float = 10, step: str | None = None) -> list[str]:
+        flags = {name: value for name, value in vars(self.options(save_minutes)).items() if name != "tensorboard"}
+        words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        return [sys.executable, "-m", f"vaeglow.steps.{step or STEPS[self.config['kind']]}", *words]
+
+    def start(self, save_minutes: float = 10) -> subprocess.Popen[str]:
+        command = self.command(save_minutes)
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def saved_step(self) -> int:
+        """The global step of the newest checkpoint, -1 without one."""
+        return max((int(path.stem.rpartition("-")[2]) for path in self.state.glob("*-*.safetensors")), default=-1)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return load_model(self.model, "cpu")[0].state_dict()
+
+    def rows(self) -> list[dict[str, str]]:
+        """history.csv as text, row by row, without the columns that hold times."""
+        header, *lines = self.history.read_text().splitlines()
+        rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+        return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads(self.training.read_text())
+
+
+def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> bool:
+    """Bit for bit: NaN equals NaN, 0.0 does not equal -0.0."""
+
+    def raw(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+
+    return left.keys() == right.keys() and all(
+        left[name].shape == right[name].shape and torch.equal(raw(left[name]), raw(right[name])) for name in left
+    )
+
+
+def step(name: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a step script to its end."""
+    command = [sys.executable, "-m", f"vaeglow.steps.{name}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a step that refused to run."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]

@@ -1,0 +1,255 @@
+"""From layers to one resolved config; errors that name the nearest legal name."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+from run_tools import CONFIG, ROOT
+
+from vaeglow.config import effective, lineage, merge, resolve, validate
+from vaeglow.errors import UserError
+from vaeglow.files import sha256_json
+
+SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.fixture
+def config() -> dict:
+    return copy.deepcopy(CONFIG)
+
+
+def rate(config: dict, model: str = "vae") -> float:
+    return resolve(config, "tiny", "blobs", model, 0)["training"]["learning_rate"]
+
+
+def test_every_layer_overrides_the_one_before(config):
+    """base < like < model < dataset < preset < preset's dataset < overrides < overrides' dataset."""
+    config["models"]["child"] = {"like": "vae"}
+    preset, change = config["presets"]["tiny"], {}
+    places = [
+        config["training"],
+        config["models"]["vae"].setdefault("training", {}),
+        config["models"]["child"].setdefault("training", {}),
+        config["datasets"]["blobs"].setdefault("training", {}),
+        config["datasets"]["blobs"].setdefault("models", {}).setdefault("child", {}).setdefault("training", {}),
+        preset.setdefault("training", {}),
+        preset.setdefault("models", {}).setdefault("child", {}).setdefault("training", {}),
+        preset.setdefault("datasets", {}).setdefault("blobs", {}).setdefault("training", {}),
+        config["overrides"].setdefault("training", change),
+        config["overrides"].setdefault("datasets", {}).setdefault("blobs", {}).setdefault("training", {}),
+    ]
+    for value, place in enumerate(places, start=1):
+        place["learning_rate"] = value
+        assert rate(config, "child") == value
+    # the other way about: a later layer holds whatever an earlier one says
+    for place in places[:-1]:
+        place["learning_rate"] = -1
+        assert rate(config, "child") == len(places)
+
+
+def test_a_child_follows_its_parent_in_every_layer(config):
+    config["models"] |= {"child": {"like": "vae"}, "grandchild": {"like": "child", "network": {"fc_dim": 99}}}
+    config["presets"]["tiny"]["models"] = {"vae": {"network": {"base_dim": 7, "fc_dim": 3}}}
+    parent, child, grandchild = (resolve(config, "tiny", "blobs", m, 0) for m in ("vae", "child", "grandchild"))
+    assert child == parent | {"model": "child"}
+    assert child["network"]["base_dim"] == grandchild["network"]["base_dim"] == 7
+    # a preset is a later layer than any model's own value, the parent's part of it too
+    assert grandchild["network"]["fc_dim"] == child["network"]["fc_dim"] == 3
+    config["overrides"] = {"models": {"grandchild": {"network": {"fc_dim": 5}}}}
+    assert resolve(config, "tiny", "blobs", "grandchild", 0)["network"]["fc_dim"] == 5
+    assert resolve(config, "tiny", "blobs", "child", 0)["network"]["fc_dim"] == 3
+
+
+def test_only_the_parts_of_the_kind_are_there(config):
+    common = {"format", "preset", "dataset", "model", "seed", "kind", "data", "training", "base"}
+    parts = {"vae": {"network", "prior"}, "vaeglow": {"layer"}, "glow": {"network"}}
+    for model, own in parts.items():
+        assert set(resolve(config, "tiny", "blobs", model, 3)) == common | own
+    assert resolve(config, "tiny", "blobs", "vaeglow", 3)["base"] == resolve(config, "tiny", "blobs", "vae", 3)
+    assert lineage(config, "tiny", "blobs", "vaeglow") == "vae"
+    assert lineage(config, "tiny", "blobs", "glow") is None
+
+
+def test_resolving_leaves_the_config_alone_and_shares_nothing_with_it(config):
+    first = resolve(config, "tiny", "blobs", "vaeglow", 0)
+    first["training"]["betas"].append(1)
+    first["base"]["network"]["fc_dim"] = -1
+    assert config == CONFIG
+    assert resolve(config, "tiny", "blobs", "vaeglow", 0)["training"]["betas"] == CONFIG["training"]["betas"]
+
+
+def test_the_hash_depends_on_what_decides_numbers_only(config):
+    digest = sha256_json(resolve(config, "tiny", "blobs", "vae", 0))
+    reordered = {key: config[key] for key in reversed(config)}
+    reordered["models"]["vae"]["network"] = dict(reversed(config["models"]["vae"]["network"].items()))
+    assert sha256_json(resolve(reordered, "tiny", "blobs", "vae", 0)) == digest
+    assert sha256_json(resolve(config | {"runtime": {"device": "cuda"}}, "tiny", "blobs", "vae", 0)) == digest
+    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 1)) != digest
+    config["models"]["glow"]["network"]["width"] = 99
+    config["datasets"]["blobs"]["root"] = "elsewhere"
+    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 0)) == digest
+    config["models"]["vae"]["network"]["base_dim"] = 5
+    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 0)) != digest
+
+
+def test_a_subset_of_the_preset_is_part_of_the_run(config):
+    config["presets"]["tiny"]["datasets"] = {"blobs": {"train_subset": 20}}
+    assert resolve(config, "tiny", "blobs", "vae", 0)["data"]["train_subset"] == 20
+    assert resolve(CONFIG, "tiny", "blobs", "vae", 0)["data"] == {
+        "channels": 3,
+        "size": 8,
+        "levels": 256,
+        "train_subset": None,
+    }
+
+
+def test_effective_is_base_then_preset_then_overrides():
+    config = {
+        "seeds": [0],
+        "tables": {"t": {"dataset": "a", "rows": [1, 2]}},
+        "evaluation": {"batch_size": 100, "importance_images": 5},
+        "presets": {"p": {"tables": {"t": {"dataset": "b"}}, "evaluation": {"batch_size": 10}}, "q": {}},
+        "overrides": {"evaluation": {"batch_size": 1}, "seeds": [7]},
+    }
+    assert effective(config, "p") == {
+        "seeds": [7],
+        "tables": {"t": {"dataset": "b", "rows": [1, 2]}},
+        "evaluation": {"batch_size": 1, "importance_images": 5},
+    }
+    assert effective(config | {"overrides": None}, "q")["evaluation"]["batch_size"] == 100
+
+
+def test_merging_replaces_lists_and_copies():
+    base, change = {"a": {"b": [1, 2], "c": 3}}, {"a": {"b": [4]}, "d": {"e": 5}}
+    merged = merge(base, change)
+    assert merged == {"a": {"b": [4], "c": 3}, "d": {"e": 5}}
+    merged["d"]["e"] = merged["a"]["b"][0] = 6
+    assert change == {"a": {"b": [4]}, "d": {"e": 5}} and base == {"a": {"b": [1, 2], "c": 3}}
+
+
+# ---------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("tiny", "blobs", "vaeglo"), r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)"),
+        (("tiny", "blob", "vae"), r"unknown dataset 'blob' \(did you mean 'blobs'\?\)"),
+        (("tinny", "blobs", "vae"), r"unknown preset 'tinny' \(did you mean 'tiny'\?\)"),
+        (("tiny", "blobs", "xyzzy"), r"unknown model 'xyzzy': config/config.yaml has vae, vaeglow, glow"),
+    ],
+)
+def test_unknown_names_give_the_nearest(names, message, config):
+    with pytest.raises(UserError, match=message):
+        resolve(config, *names, 0)
+
+
+def test_unknown_parents_and_bases(config):
+    config["models"] |= {"a": {"like": "vea"}, "b": {"like": "vaeglow", "base": "gloww"}}
+    with pytest.raises(UserError, match=r"unknown model 'vea' \(did you mean 'vae'"):
+        resolve(config, "tiny", "blobs", "a", 0)
+    with pytest.raises(UserError, match=r"unknown model 'gloww' \(did you mean 'glow'"):
+        resolve(config, "tiny", "blobs", "b", 0)
+
+
+@pytest.mark.parametrize("circle", [["a"], ["a", "b"], ["a", "b", "c"]])
+def test_a_circle_of_like(circle, config):
+    config["models"] |= {name: {"like": parent} for name, parent in zip(circle, circle[1:] + circle[:1], strict=True)}
+    with pytest.raises(UserError, match=r"models.a: 'like' goes round in a circle"):
+        resolve(config, "tiny", "blobs", "a", 0)
+
+
+def test_a_model_that_stands_on_itself(config):
+    config["models"]["vaeglow"]["base"] = "vaeglow"
+    with pytest.raises(UserError, match="models.vaeglow: base 'vaeglow' is a vae_glow, not a vae"):
+        resolve(config, "tiny", "blobs", "vaeglow", 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        ("vae", {"layer": {"depth": 1}}, "a model of kind vae has no 'layer'"),
+        ("glow", {"prior": {"kind": "flow"}}, "a model of kind glow has no 'prior'"),
+        ("vaeglow", {"network": {"levels": 2}}, "a model of kind vae_glow has no 'network'"),
+        ("vae", {"kind": "gan"}, "kind 'gan' is not one of vae, vae_glow, glow"),
+        ("vaeglow", {"base": "glow"}, "base 'glow' is a glow, not a vae"),
+    ],
+)
+def test_parts_that_do_not_belong(model, change, message, config):
+    config["models"][model] |= change
+    with pytest.raises(UserError, match=message):
+        resolve(config, "tiny", "blobs", model, 0)
+
+
+def test_a_layer_without_base(config):
+    del config["models"]["vaeglow"]["base"]
+    with pytest.raises(UserError, match="needs 'base', the VAE it stands on"):
+        resolve(config, "tiny", "blobs", "vaeglow", 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "change", "message"),
+    [
+        ("vae", {"size": 24}, {}, "needs a side that is a power of two"),
+        ("vae", {"size": 2}, {}, "power of two, 4 or more"),
+        ("vae", {"size": 8}, {"network": {"num_scale": 5}}, "side too small for num_scale 5"),
+        ("vaeglow", {"size": 24}, {}, "model vae needs a side that is a power of two"),
+        ("vaeglow", {"size": 8}, {"layer": {"squeeze": 3}}, "squeeze 3 of model vaeglow does not divide the side"),
+        ("vaeglow", {"channels": 1}, {"layer": {"squeeze": 1}}, "cannot split one channel in two"),
+        ("glow", {"size": 6}, {}, "the 2 levels of model glow do not divide the side"),
+    ],
+)
+def test_images_a_model_cannot_take(model, data, change, message, config):
+    config["datasets"]["blobs"] |= data
+    config["models"][model] = merge(config["models"][model], change)
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(config, "tiny", "blobs", model, 0)
+    assert "dataset blobs" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [("glow", {"size": 12}), ("vaeglow", {"channels": 1}), ("vae", {"channels": 1, "size": 16})]
+)
+def test_images_it_can_take(model, data, config):
+    config["datasets"]["blobs"] |= data
+    assert resolve(config, "tiny", "blobs", model, 0)["data"].items() >= data.items()
+
+
+# ------------------------------------------------------------------------------- the shipped config
+
+
+@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
+def test_every_shipped_model_resolves_where_a_table_needs_it(preset):
+    for table in effective(SHIPPED, preset)["tables"].values():
+        for row in table["rows"]:
+            found = resolve(SHIPPED, preset, table["dataset"], row["model"], 0)
+            assert found["preset"] == preset and found["model"] == row["model"]
+
+
+def test_grey_images_are_refused_as_written():
+    config = merge(SHIPPED, {"datasets": {"grey": {"kind": "folder", "channels": 1, "size": 32}}})
+    with pytest.raises(UserError, match=r"model vaeglow_as_written cannot split one channel.*layer.squeeze 2 or 4"):
+        resolve(config, "demo", "grey", "vaeglow_as_written", 0)
+    assert resolve(config, "demo", "grey", "vaeglow", 0)["data"]["channels"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": [0]}, r"unknown key 'seed' \(did you mean 'seeds'\?\)"),
+        (
+            {"training": {"lerning_rate": 0.1}},
+            r"unknown key 'training.lerning_rate' \(did you mean 'learning_rate'\?\)",
+        ),
+        ({"training": {"learning_rate": "1e-4"}}, r"'training.learning_rate' is '1e-4' \(str\).*1.0e-4"),
+        ({"training": {"optimizer": "sgd"}}, r"'training.optimizer'.*sgd"),
+    ],
+)
+def test_the_schema_answers_in_one_line(change, message):
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    validate(SHIPPED, schema)
+    with pytest.raises(UserError, match=message) as caught:
+        validate(merge(SHIPPED, change), schema)
+    assert "\n" not in str(caught.value)

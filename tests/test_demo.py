@@ -1,0 +1,137 @@
+"""The real workflow from end to end, every step for real, at a size that takes a minute."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from fid_tools import random_weights
+from PIL import Image
+from test_workflow import jobs
+
+from vaeglow.reporting.tables import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+TARGETS = ("results/table2.csv", "results/samples.png")
+ROWS = [  # each model once
+    {"model": "glow", "temperature": 1.0},
+    {"model": "vae", "temperature": 0.0},
+    {"model": "vaeglow_as_written", "temperature": 1.0},
+    {"model": "vaeglow", "temperature": 0.5},
+]
+LAYER = {"layer": {"depth": 1, "width": 4}, "training": {"epochs": 1}}
+# The demo, smaller; and a preset `other` of Glow alone. `overrides` holds for both.
+SMALL = {
+    "datasets": {"photos32": {"train_images": 64, "val_images": 8, "test_images": 16}},
+    "protocols": {"test-16-64": {"split": "test", "images": 16, "features": 64}},
+    "presets": {
+        "demo": {"tables": {"table2": {"rows": ROWS}}, "figures": {"samples": {"rows": [{"data": "test"}, *ROWS]}}},
+        "other": {"tables": {"table2": {"rows": ROWS[:1]}}, "figures": {"samples": {"rows": ROWS[:1]}}},
+    },
+    "overrides": {
+        "training": {"epochs": 1, "batch_size": 16, "threads": 1},
+        "models": {
+            "vae": {
+                "network": {"base_dim": 4, "fc_dim": 8, "latent_dim": 4},
+                "prior": {"layers": 2, "width": 8},
+                "training": {"epochs": 1},
+            },
+            "vaeglow": LAYER,
+            "vaeglow_as_written": LAYER,
+            "glow": {"network": {"depth": 1, "width": 4}, "training": {"epochs": 1, "warmup_epochs": 0}},
+        },
+        "evaluation": {"batch_size": 16, "importance_samples": [2], "importance_images": 4},
+        "tables": {"table2": {"dataset": "photos32", "protocol": "test-16-64"}},
+        "figures": {"samples": {"dataset": "photos32", "columns": 4, "lines_per_row": 1}},
+    },
+}
+
+
+def random_inception(path: Path) -> dict:
+    """Random weights as a file fetched by hand: `evaluation.inception` for it. The network is not asked."""
+    state = random_weights()
+    torch.save(state, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
+
+
+def snakemake(folder: Path, config: dict, *options: str, ok: bool = True) -> str:
+    """Run the repository's workflow in `folder`."""
+    overlay = folder / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, "--directory", str(folder)]
+    command += ["--configfile", str(overlay), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def measured(folder: Path) -> list[dict[str, str]]:
+    rows = list(csv.DictReader((folder / "results/table2.csv").read_text(encoding="utf-8").splitlines()))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["source"] for row in rows[:5]] == ["published"] * 5
+    return rows[5:]
+
+
+def test_the_whole_workflow(tmp_path):
+    config = SMALL | {"overrides": SMALL["overrides"] | {"evaluation": dict(SMALL["overrides"]["evaluation"])}}
+    config["overrides"]["evaluation"]["inception"] = random_inception(tmp_path / "weights.pth")
+
+    # From nothing to a table and a sheet.
+    snakemake(tmp_path, config)
+    table = measured(tmp_path)
+    assert [(row["run"], float(row["temperature"])) for row in table] == [
+        (row["model"], row["temperature"]) for row in ROWS
+    ]
+    for row in table:
+        assert (row["source"], row["preset"], row["dataset"]) == ("measured", "demo", "photos32")
+        assert (row["protocol"], row["fid_samples"], row["fid_reference_images"]) == ("test-16-64", "16", "16")
+        assert row["epochs"] == ("1+1" if "vaeglow" in row["run"] else "1")
+        assert row["bound"] == ("=" if row["run"] == "glow" else "<=")
+        for column in ("fid", "bits_per_dim", "train_seconds", "bits_per_dim_standard_error"):
+            assert math.isfinite(float(row[column])) and float(row[column]) > 0, (row["run"], column)
+    sheet = np.asarray(Image.open(tmp_path / "results/samples.png").convert("RGB"))
+    assert sheet.std() > 10 and (tmp_path / "results/samples.pdf").stat().st_size > 10_000
+    published = {path.name: path.read_bytes() for path in (tmp_path / "results").glob("*.*")}
+    assert set(published) == {"table2.csv", "table2.md", "samples.png", "samples.pdf"}
+
+    # Again: nothing.
+    assert "Nothing to be done" in snakemake(tmp_path, config)
+
+    # One key of one model: that model and what shows it.
+    models = config["overrides"]["models"]
+    glow = models["glow"] | {"network": {"depth": 1, "width": 6}}
+    wider = config | {"overrides": config["overrides"] | {"models": models | {"glow": glow}}}
+    found = jobs(snakemake(tmp_path, wider))
+    assert {w["model"] for _, w in found if "model" in w} == {"glow"}
+    run = ["write_config", "train_glow", "likelihood", "sample", "evaluate"]
+    assert sorted(rule for rule, _ in found) == sorted([*run, "table", "publish", "sample_sheet", "publish_figure"])
+    again = measured(tmp_path)
+    assert [row for row in again if row["run"] != "glow"] == [row for row in table if row["run"] != "glow"]
+    assert int(again[0]["parameters"]) > int(table[0]["parameters"])
+
+    # Another preset, and back: published anew, nothing trained.
+    published = {name: (tmp_path / "results" / name).read_bytes() for name in published}
+    found = jobs(snakemake(tmp_path, wider, "--config", "preset=other"))
+    assert [rule for rule, _ in found if rule.startswith("train_")] == ["train_glow"]
+    assert [(row["run"], row["preset"]) for row in measured(tmp_path)] == [("glow", "other")]
+    assert sorted(rule for rule, _ in jobs(snakemake(tmp_path, wider))) == ["publish", "publish_figure"]
+    assert published == {name: (tmp_path / "results" / name).read_bytes() for name in published}
+
+    # A run of the other preset where one of this preset belongs.
+    results = tmp_path / "results"
+    shutil.copytree(results / "other/photos32/glow", results / "demo/photos32/glow", dirs_exist_ok=True)
+    output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "sample_sheet", ok=False)
+    assert not {rule for rule, _ in jobs(output)} & {"train_glow", "train_vae", "train_glow_layer"}
+    errors = [line.strip() for line in output.splitlines() if line.strip().startswith("error: ")]
+    assert any("preset is 'other', the table needs 'demo'" in line for line in errors), output
+    assert any("preset is 'other', figure samples needs 'demo'" in line for line in errors), output
+    assert not (results / "demo/tables/table2.csv").exists() and not (results / "demo/figures/samples.png").exists()

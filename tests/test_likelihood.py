@@ -1,0 +1,119 @@
+"""Bits per dimension of a split: what likelihood.json says is what the images' values say."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from run_tools import blobs, initialised
+
+import vaeglow
+from vaeglow.errors import UserError
+from vaeglow.evaluation.likelihood import evaluate_likelihood, importance_bits_per_dim, one_sample_terms, summary
+from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.models.store import load_model
+from vaeglow.steps import likelihood as likelihood_step
+
+CPU = torch.device("cpu")
+MODELS = ["vae", "vaeglow", "glow"]
+KEYS = {"preset", "dataset", "model", "seed", "bits_per_dim", "standard_error", "bound", "images", "split"}
+KEYS |= {"dequantisation", "importance", "terms", "config_sha256", "data_sha256", "weights_sha256", "provenance"}
+
+
+@pytest.fixture
+def evaluated(any_run, tmp_path, monkeypatch):
+    """likelihood.json and likelihood.npz of a run, by the step itself."""
+    output, arrays = tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
+    flags = f"--model {any_run.model} --data-dir {any_run.data} --batch-size 5 --importance-samples 4 10"
+    flags += f" --importance-images 7 --device cpu --output {output} --per-image {arrays}"
+    monkeypatch.setattr(sys, "argv", ["likelihood", *flags.split()])
+    likelihood_step.main()
+    with np.load(arrays, allow_pickle=False) as archive:
+        return json.loads(output.read_text()), dict(archive)
+
+
+def test_the_file_says_what_the_images_say(evaluated, any_run):
+    result, arrays = evaluated
+    assert set(result) >= KEYS
+    assert {name: len(values) for name, values in arrays.items()} == {
+        "bits_per_dim_1": 12,
+        "bits_per_dim_4": 7,
+        "bits_per_dim_10": 7,
+    }
+    values = arrays["bits_per_dim_1"]
+    assert result["bits_per_dim"] == pytest.approx(values.mean())
+    assert result["standard_error"] == pytest.approx(values.std(ddof=1) / math.sqrt(12))
+    assert result["images"] == 12 and result["split"] == "test" and result["dequantisation"] == "uniform"
+    assert set(result["importance"]) == {"4", "10"}
+    for samples, bound in result["importance"].items():
+        values = arrays[f"bits_per_dim_{samples}"]
+        assert bound["bits_per_dim"] == pytest.approx(values.mean()) and bound["images"] == 7
+        assert bound["standard_error"] == pytest.approx(values.std(ddof=1) / math.sqrt(7))
+    assert result["bound"] == ("=" if any_run.config["kind"] == "glow" else "<=")
+    for key in ("config_sha256", "data_sha256", "weights_sha256"):
+        assert result[key] == any_run.summary()[key]
+
+
+def test_terms_and_levels_sum_to_bits_per_dim(evaluated):
+    result, _ = evaluated
+    assert result["terms"]["levels"] == 8
+    assert sum(result["terms"].values()) == pytest.approx(result["bits_per_dim"], abs=1e-9)
+
+
+def test_one_importance_sample_is_the_headline_bound(any_run):
+    model, _ = load_model(any_run.model, CPU)
+    images = np.load(any_run.data / "test.npy")
+    terms = one_sample_terms(model, images, 5, 3, CPU)
+    headline = bits_per_dim(total(terms), model.dims, model.levels)
+    one = importance_bits_per_dim(model, images, 1, 5, 3, CPU)
+    torch.testing.assert_close(one, headline, rtol=1e-6, atol=1e-6)
+    api = vaeglow.load(any_run.model, "cpu").bits_per_dim(images, seed=3)
+    torch.testing.assert_close(api, importance_bits_per_dim(model, images, 1, 100, 3, CPU), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_evaluation_is_a_function_of_its_seed_and_the_noise_is_fresh(model):
+    network, images = initialised(model), blobs(6, 4)
+    images[3:] = images[:3]  # the same image twice gets other noise
+    first = importance_bits_per_dim(network, images, 2, 3, 0, CPU)
+    assert torch.equal(first, importance_bits_per_dim(network, images, 2, 3, 0, CPU))
+    assert (first != importance_bits_per_dim(network, images, 2, 3, 1, CPU)).all()
+    assert (first[:3] != first[3:]).all()
+
+
+def test_more_draws_than_noises_share_them(monkeypatch):
+    network, asked = initialised("vae"), []
+    plain = network.log_weights
+    monkeypatch.setattr(network, "log_weights", lambda y, latents, g: asked.append(latents) or plain(y, latents, g))
+    importance_bits_per_dim(network, blobs(2, 0), 30, 10, 0, CPU)
+    assert asked == [3] * 10
+    asked.clear()
+    importance_bits_per_dim(network, blobs(2, 0), 7, 10, 0, CPU)
+    assert asked == [1] * 7
+
+
+def test_the_importance_bound_is_the_log_mean_of_the_weights(monkeypatch):
+    network = initialised("vae")
+    monkeypatch.setattr(network, "log_weights", lambda y, n, g: torch.log(torch.tensor([[1.0, 3.0]])).expand(len(y), 2))
+    found = importance_bits_per_dim(network, blobs(3, 0), 20, 10, 0, CPU)  # ten times the weights 1 and 3
+    assert found.tolist() == pytest.approx([8 - math.log2(2.0) / network.dims] * 3)
+
+
+@pytest.mark.parametrize("samples", [1, 10])
+def test_broken_weights_are_an_error(samples, any_run):
+    model, _ = load_model(any_run.model, CPU)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter[...] = float("nan")
+    with pytest.raises(UserError, match="not finite for 4 of 4 images"):
+        importance_bits_per_dim(model, blobs(4, 0), samples, 10, 0, CPU)
+    with pytest.raises(UserError, match="not finite for 4 of 4 images: the model is broken"):
+        evaluate_likelihood(model, blobs(4, 0), 10, [], 4, 0, CPU)
+
+
+def test_the_error_of_one_image_is_unknown():
+    assert summary(torch.tensor([2.0])) == {"bits_per_dim": 2.0, "standard_error": None, "images": 1}

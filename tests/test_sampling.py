@@ -1,0 +1,100 @@
+"""Samples: noise from the seed alone, temperature on the pixels, overflow counted and never hidden."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from run_tools import initialised
+
+from vaeglow.data.loader import step_generator
+from vaeglow.errors import UserError
+from vaeglow.evaluation.sampling import BATCH_SIZE, SAMPLING, sample
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import quantise
+from vaeglow.models.store import load_model
+from vaeglow.steps import sample as sample_step
+
+CPU = torch.device("cpu")
+KEYS = {"preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256"}
+
+
+class Stub(GenerativeModel):
+    """Uniform images, the first `broken` of every batch spoilt."""
+
+    def __init__(self, broken: int, value: float = float("nan")) -> None:
+        super().__init__(1, 2, 256)
+        self.broken, self.value, self.counts = broken, value, []
+
+    def sample(self, count, temperature, generator=None):
+        self.counts.append(count)
+        images = torch.rand(count, *self.shape, generator=generator)
+        images[: self.broken, 0, 0, 1] = self.value
+        return images
+
+
+def test_batches_are_full_and_the_last_is_cut():
+    model = Stub(0)
+    samples = sample(model, 2 * BATCH_SIZE + 3, 1.0, 0, CPU)
+    assert samples.images.shape == (2 * BATCH_SIZE + 3, 1, 2, 2) and samples.images.dtype == torch.uint8
+    assert samples.exploded == 0 and model.counts == [BATCH_SIZE] * 3
+    assert len(samples.images.flatten(1).unique(dim=0)) == len(samples.images)  # every batch has noise of its own
+    assert torch.equal(sample(Stub(0), 7, 1.0, 0, CPU).images, samples.images[:7])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_images_that_overflowed_are_kept_and_counted(value):
+    clean, spoilt = sample(Stub(0), 150, 1.0, 0, CPU), sample(Stub(10, value), 150, 1.0, 0, CPU)
+    assert spoilt.exploded == 20
+    same = (clean.images == spoilt.images).flatten(1).all(1)
+    assert same[10:100].all() and same[110:].all()
+    pixels = spoilt.images[[*range(10), *range(100, 110)], 0, 0, 1]
+    assert pixels.tolist() == [255 if value == float("inf") else 0] * 20
+
+
+def test_only_the_images_asked_for_are_counted():
+    assert sample(Stub(10), 20, 1.0, 0, CPU).exploded == 10
+    with pytest.raises(UserError, match="10 of 19 samples are not finite"):
+        sample(Stub(10), 19, 1.0, 0, CPU)
+
+
+@pytest.mark.parametrize(
+    ("count", "temperature"), [(0, 1.0), (-3, 1.0), (1, -1.0), (1, float("nan")), (1, float("inf"))]
+)
+def test_illegal_requests(count, temperature):
+    with pytest.raises(UserError, match=r"asked for|temperature"):
+        sample(Stub(0), count, temperature, 0, CPU)
+
+
+@pytest.mark.parametrize("model", ["vae", "vaeglow"])
+def test_temperature_scales_the_pixel_noise_around_the_decoder_mean(model):
+    network = initialised(model)
+    mean, half, full = (sample(network, 50, t, 0, CPU).images.float() for t in (0.0, 0.05, 0.1))
+    with torch.no_grad():
+        z = getattr(network, "vae", network).prior_sample(BATCH_SIZE, step_generator(0, SAMPLING, 0))
+        assert torch.equal(mean, quantise(network.render(z), 256)[:50].float())
+    near, far = (half - mean).abs().mean(), (full - mean).abs().mean()
+    assert 1.8 < far / near < 2.2  # the same z and noise, twice as large
+
+
+def test_glow_at_temperature_zero_is_one_image():
+    images = sample(initialised("glow"), 5, 0.0, 0, CPU).images
+    assert len(images.flatten(1).unique(dim=0)) == 1
+
+
+def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path, monkeypatch):
+    output = tmp_path / "samples/T0.5.npz"
+    flags = f"--model {any_run.model} --temperature 0.5 --count 9 --device cpu --output {output}"
+    monkeypatch.setattr(sys, "argv", ["sample", *flags.split()])
+    sample_step.main()
+    with np.load(output, allow_pickle=False) as archive:
+        images, metadata = archive["images"], json.loads(str(archive["metadata"]))
+    network, _ = load_model(any_run.model, CPU)
+    assert np.array_equal(images, sample(network, 9, 0.5, any_run.config["seed"], CPU).images.numpy())
+    assert set(metadata) >= KEYS | {"exploded_samples", "provenance"}
+    assert metadata["temperature"] == 0.5 and metadata["exploded_samples"] == 0
+    assert all(metadata[key] == any_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
+    assert list(output.parent.iterdir()) == [output]

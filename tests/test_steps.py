@@ -1,0 +1,283 @@
+"""The step scripts as commands: end to end, refusals in one line, full disks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_tools import Run, blobs, prepare, refused, resolved, same_tensors, step
+
+from vaeglow.data.arrays import read_info, write_dataset
+from vaeglow.errors import Interrupted, UserError
+from vaeglow.files import atomic_path, write_json
+from vaeglow.models.store import load_model, save_model
+from vaeglow.steps import cli
+from vaeglow.training.state import StateFolder
+
+OUTPUTS = ["config.json", "history.csv", "model.safetensors", "state", "training.json"]
+
+
+def call(name: str, arguments: list[str], patch: pytest.MonkeyPatch) -> int:
+    """A step in this process, as its `python -m` runs it; its exit status."""
+    patch.setattr("sys.argv", [name, *arguments])
+    try:
+        cli.run(importlib.import_module(f"vaeglow.steps.{name}").main)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def train(run: Run, patch: pytest.MonkeyPatch, name: str | None = None) -> int:
+    _, _, module, *arguments = run.command(step=name)
+    return call(module.rpartition(".")[2], arguments, patch)
+
+
+def one_line(capfd: pytest.CaptureFixture[str]) -> str:
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    return lines[0]
+
+
+# ------------------------------------------------------------------------------------------ end to end
+
+
+def test_all_steps_of_a_run_as_commands(tmp_path, blobs_dir, vae_run, vaeglow_run, glow_run):
+    vae, glow = (Run(tmp_path / known.config["model"], known.config, blobs_dir) for known in (vae_run, glow_run))
+    run = Run(tmp_path / "vaeglow", vaeglow_run.config, blobs_dir, vae)
+    for together in ([(vae, vae_run), (glow, glow_run)], [(run, vaeglow_run)]):
+        for process, (made, known) in [(made.start(), (made, known)) for made, known in together]:
+            output, errors = process.communicate(timeout=60)
+            assert process.returncode == 0 and errors == "", errors
+            assert output.count("bits/dim") == 2 and "epoch 2/2" in output  # one line an epoch in a log
+            assert sorted(path.name for path in made.folder.iterdir()) == OUTPUTS
+            assert same_tensors(made.weights(), known.weights())
+    samples, bits, values = tmp_path / "T1.0.npz", tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
+    arguments = ["--model", str(run.model), "--device", "cpu"]
+    done = step("sample", *arguments, "--temperature", "1.0", "--count", "5", "--output", str(samples))
+    assert done.returncode == 0, done.stderr
+    arguments += ["--data-dir", str(blobs_dir), "--batch-size", "100", "--importance-samples", "10"]
+    arguments += ["--importance-images", "64", "--output", str(bits), "--per-image", str(values)]
+    done = step("likelihood", *arguments)
+    assert done.returncode == 0, done.stderr
+    with np.load(samples) as archive:
+        assert archive["images"].shape == (5, 3, 8, 8)
+    assert json.loads(bits.read_text())["importance"]["10"]["images"] == 12  # at most as many as there are
+
+
+# -------------------------------------------------------------------------------------------- refusals
+
+
+def test_a_step_refuses_a_config_of_another_kind(tmp_path, blobs_dir, vae_run, monkeypatch, capfd):
+    for model, name in [("glow", "train_vae"), ("vae", "train_glow"), ("vaeglow", "train_glow")]:
+        run = Run(tmp_path / model, resolved(model), blobs_dir)
+        assert train(run, monkeypatch, name) == 2
+        assert "describes a model of kind" in one_line(capfd)
+    run = Run(tmp_path / "layer", resolved("vae"), blobs_dir, vae_run)
+    assert train(run, monkeypatch, "train_glow_layer") == 2
+    assert "of kind vae, this step trains vae_glow" in one_line(capfd)
+
+
+def test_data_that_do_not_fit_the_config(tmp_path, monkeypatch, capfd):
+    for name, data, message in [
+        ("size", prepare(tmp_path / "a", size=16), "size 16, the run's config says 8"),
+        ("name", prepare(tmp_path / "b", name="others"), "name others, the run's config says blobs"),
+        ("missing", tmp_path / "c", "does not exist"),
+    ]:
+        run = Run(tmp_path / name, resolved("vae"), data)
+        assert train(run, monkeypatch) == 2
+        assert message in one_line(capfd)
+        assert not run.model.exists() and not run.state.exists()
+
+
+def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run, monkeypatch, capfd):
+    other_rate = Run(tmp_path / "rate", resolved("vae", learning_rate=0.003), blobs_dir).train()
+    other_seed = Run(tmp_path / "seed", resolved("vae", seed=1), blobs_dir).train()
+    other_data = Run(tmp_path / "data", resolved("vae"), prepare(tmp_path / "images", seed=70)).train()
+    mixed = Run(tmp_path / "mixed", resolved("vae"), blobs_dir)
+    shutil.copy(vae_run.model, mixed.model)
+    shutil.copy(other_data.training, mixed.training)
+    capfd.readouterr()
+    for name, base, message in [
+        ("a", other_rate, "under another config than this run's base"),
+        ("b", other_seed, "under another config than this run's base"),
+        ("c", glow_run, "under another config than this run's base"),
+        ("d", other_data, "was trained on other data"),
+        ("e", mixed, "is not of the run that made"),
+    ]:
+        run = Run(tmp_path / name, resolved("vaeglow"), blobs_dir, base)
+        assert train(run, monkeypatch) == 2
+        assert message in one_line(capfd)
+        assert not run.model.exists() and not run.state.exists()
+
+
+def test_likelihood_on_other_data_is_refused(tmp_path, vae_run, monkeypatch, capfd):
+    data = prepare(tmp_path / "other", seed=70)
+    flags = f"--model {vae_run.model} --data-dir {data} --batch-size 5 --importance-samples 10 --importance-images 5"
+    flags += f" --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
+    assert call("likelihood", flags.split(), monkeypatch) == 2
+    assert "was trained on other data" in one_line(capfd)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
+
+
+def test_broken_weights_give_no_likelihood(tmp_path, vae_run, monkeypatch, capfd):
+    model, about = load_model(vae_run.model, "cpu")
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    save_model(tmp_path / "nan.safetensors", model, about["config"], {"data": about["data"]})
+    flags = f"--model {tmp_path}/nan.safetensors --data-dir {vae_run.data} --batch-size 5 --importance-samples 10"
+    flags += f" --importance-images 5 --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
+    assert call("likelihood", flags.split(), monkeypatch) == 2
+    assert "is not finite for 12 of 12 images" in one_line(capfd)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nan.safetensors"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_one_line(vae_run, tmp_path):
+    flags = f"--model {vae_run.model} --temperature 1.0 --count 2 --device cuda --output {tmp_path}/T1.0.npz"
+    assert "torch sees no GPU: set runtime.device to auto or cpu" in refused(step("sample", *flags.split()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("count", "temperature", "message"), [(0, 1.0, "0 samples"), (3, -1.0, "temperature"), (3, "nan", "temperature")]
+)
+def test_samples_that_cannot_be(count, temperature, message, vae_run, tmp_path, monkeypatch, capfd):
+    flags = (
+        f"--model {vae_run.model} --temperature {temperature} --count {count} --device cpu --output {tmp_path}/T.npz"
+    )
+    assert call("sample", flags.split(), monkeypatch) == 2
+    assert message in one_line(capfd)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_corrupt_config_file(tmp_path, blobs_dir, monkeypatch, capfd):
+    run = Run(tmp_path, resolved("vae"), blobs_dir)
+    (tmp_path / "config.json").write_text("{")
+    assert train(run, monkeypatch) == 2
+    assert "config.json is not valid JSON" in one_line(capfd)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (UserError("mend this"), 2, "error: mend this\n"),
+        (Interrupted("SIGTERM: state saved"), 75, "stopped: SIGTERM: state saved\n"),
+        (MemoryError(), 2, "error: out of memory: lower the batch size"),
+        (OSError(errno.ENOSPC, "No space left", "x.npz"), 2, "error: cannot write x.npz: the disk is full"),
+        (PermissionError(errno.EACCES, "denied", "x.npz"), 2, "error: cannot write x.npz: no permission"),
+    ],
+)
+def test_errors_become_a_line_and_a_status(error, status, message, capsys):
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run(main)
+    assert stop.value.code == status
+    shown = capsys.readouterr().err
+    assert shown.startswith(message) and shown.count("\n") == 1
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    for error in (KeyError("x"), OSError(errno.EBADF, "bad file")):
+        with pytest.raises(type(error)):
+            cli.run(lambda error=error: (_ for _ in ()).throw(error))
+
+
+# ------------------------------------------------------------------------------------------- full disk
+
+
+@pytest.fixture
+def full_disk(tmp_path) -> Iterator[Path]:
+    """A file system with room for 16 kB, which needs root to make."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    made = None
+    with contextlib.suppress(OSError):
+        made = subprocess.run(mount, capture_output=True)
+    if made is None or made.returncode != 0:
+        pytest.skip("no right to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("what", ["model", "state"])
+def test_training_onto_a_full_disk(what, full_disk, tmp_path, blobs_dir, vae_run, monkeypatch, capfd):
+    run = Run(tmp_path / "run", vae_run.config, blobs_dir)
+    setattr(run, what, full_disk / "old")
+    if what == "model":
+        run.model.write_text("an older file")
+    assert train(run, monkeypatch) == 2
+    line = one_line(capfd)
+    assert f"cannot write {full_disk}" in line and "the disk is full: free some room and run the same command" in line
+    assert not list(full_disk.rglob(".*.tmp")) and not run.training.exists()
+    if what == "model":
+        assert run.model.read_text() == "an older file"
+        run.model = run.folder / "model.safetensors"  # room again: goes on from the state, to the same weights
+        assert train(run, monkeypatch) == 0
+        assert same_tensors(run.weights(), vae_run.weights())
+
+
+@pytest.mark.faults
+def test_samples_onto_a_full_disk(full_disk, vae_run, monkeypatch, capfd):
+    output = full_disk / "T1.0.npz"
+    flags = ["--model", str(vae_run.model), "--temperature", "1.0", "--count", "500", "--device", "cpu"]
+    assert call("sample", [*flags, "--output", str(output)], monkeypatch) == 2
+    assert f"cannot write {output}: the disk is full" in one_line(capfd)
+    assert not list(full_disk.iterdir())
+
+
+@pytest.mark.faults
+def test_data_onto_a_full_disk(full_disk, blobs_dir):
+    info = read_info(blobs_dir)
+    with pytest.raises(UserError, match=r"cannot write .*train.npy: the disk is full"):
+        write_dataset(full_disk, {"train": blobs(200, 0), "val": blobs(1, 0), "test": blobs(1, 0)}, info)
+    assert not list(full_disk.iterdir())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, vae_run, monkeypatch):
+    """The same without a right to mount: the system's own calls fail."""
+    model, about = load_model(vae_run.model, "cpu")
+
+    def arrays(path: Path) -> None:
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, images=np.zeros(9))
+
+    def checkpoint(path: Path) -> None:
+        StateFolder(path.parent, "0" * 64).save(1, model.state_dict(), {})
+
+    writers = [
+        lambda path: save_model(path, model, about["config"], {}),
+        lambda path: write_json(path, {"a": 1}),
+        arrays,
+        checkpoint,
+    ]
+
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / f"{'0' * 16}-0000000001.safetensors"
+    for name in ("fsync", "replace"):
+        for write in writers:
+            path.write_text("old")
+            with monkeypatch.context() as patch:
+                patch.setattr(os, name, fails)
+                with pytest.raises(UserError, match=r"cannot write .*0000000001.safetensors: "):
+                    write(path)
+            assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,164 @@
+"""Weights files: whole, self-describing, and refused in one line when they are anything else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from run_tools import ROOT, initialised, resolved, same_tensors
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vaeglow.errors import UserError
+from vaeglow.models.store import KEY, load_model, read_tensors, save_model, tensors_sha256, write_tensors
+
+MODELS = ["vae", "vaeglow", "glow"]
+ABOUT = {"data": {"sha256": {"test": "d"}, "mean": [0.5]}, "provenance": {"commit": "c"}}
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, initialised("glow"), resolved("glow"), ABOUT)
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_model(path, "cpu")
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_saved_is_loaded(model, tmp_path):
+    network, path = initialised(model), tmp_path / "model.safetensors"
+    digest = save_model(path, network, resolved(model), ABOUT)
+    loaded, about = load_model(path, "cpu")
+    assert same_tensors(loaded.state_dict(), network.state_dict())
+    assert type(loaded) is type(network) and not loaded.training
+    assert about == {"config": resolved(model), **ABOUT, "weights_sha256": digest}
+    assert digest == tensors_sha256(network.state_dict())
+
+
+def test_a_trained_file_describes_itself(any_run):
+    with safe_open(any_run.model, framework="pt") as file:
+        about = json.loads(file.metadata()["vaeglow"])
+    assert about["config"] == any_run.config
+    info = json.loads((any_run.data / "dataset.json").read_text())
+    assert about["data"] == info and len(info["mean"]) == len(info["std"]) == 3
+    assert {"commit", "source_sha256", "versions", "device", "started"} <= set(about["provenance"])
+    assert about["weights_sha256"] == any_run.summary()["weights_sha256"]
+
+
+def test_the_hash_knows_names_types_shapes_and_values():
+    base = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}
+    others = [
+        {"a": base["a"], "c": base["b"]},
+        {"a": base["a"].view(1, 2), "b": base["b"]},
+        {"a": base["a"].view(torch.int32), "b": base["b"]},
+        {"a": base["a"] * torch.tensor([1.0, -1.0]), "b": base["b"]},
+        {"a": base["b"], "b": base["a"]},
+    ]
+    digests = {tensors_sha256(tensors) for tensors in [base, *others]}
+    assert len(digests) == 1 + len(others)
+    assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
+
+
+def test_saving_over_a_file_replaces_it_whole(saved):
+    save_model(saved, initialised("vae"), resolved("vae"), ABOUT)
+    assert load_model(saved, "cpu")[1]["config"]["model"] == "vae"
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+# ------------------------------------------------------------------------------------------- bad files
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    assert "train the model first" in refused(tmp_path / "nothing.safetensors")
+    assert "no file" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])
+def test_a_truncated_file(share, saved):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    assert "truncated or no safetensors file" in refused(saved)
+
+
+def test_files_of_other_kinds(saved):
+    torch.save({"weight": torch.ones(2)}, saved.with_name("model.pt"))
+    assert "no safetensors file" in refused(saved.with_name("model.pt"))
+    saved.write_text("not a model")
+    assert "no safetensors file" in refused(saved)
+    save_file({"weight": torch.ones(2)}, saved)
+    assert "not one of vaeglow's" in refused(saved)
+    save_file({"weight": torch.ones(2)}, saved, metadata={KEY: "{}"})
+    assert "corrupt" in refused(saved)
+    write_tensors(saved, {"weight": torch.ones(2)}, "vaeglow_state", {})
+    assert "not one of vaeglow's" in refused(saved)
+
+
+def test_no_flipped_bit_anywhere_is_loaded(saved):
+    content, picks = saved.read_bytes(), random.Random(0)
+    tensors, about = read_tensors(saved, KEY)
+    header = 8 + int.from_bytes(content[:8], "little")
+    places = [picks.randrange(header) for _ in range(60)] + [picks.randrange(header, len(content)) for _ in range(20)]
+    refusals = 0
+    for position in places:
+        changed = bytearray(content)
+        changed[position] ^= 1 << picks.randrange(7)
+        saved.write_bytes(changed)
+        try:
+            loaded, found = read_tensors(saved, KEY)
+        except UserError as error:
+            refusals += 1
+            assert "\n" not in str(error)
+        else:
+            assert found == about and same_tensors(loaded, tensors), position  # white space, say
+    assert refusals >= 70
+
+
+def test_a_missing_a_misshapen_and_a_surplus_tensor(saved):
+    tensors, about = read_tensors(saved, KEY)
+    name = next(iter(tensors))
+    for changed in (
+        {key: value for key, value in tensors.items() if key != name},
+        tensors | {name: torch.zeros(7, 7)},
+        tensors | {"extra": torch.zeros(1)},
+    ):
+        write_tensors(saved, changed, KEY, about)
+        assert "does not fit the model its own config describes" in refused(saved)
+
+
+def test_a_file_of_another_format(saved):
+    tensors, about = read_tensors(saved, KEY)
+    write_tensors(saved, tensors, KEY, about | {"config": about["config"] | {"format": 99}})
+    assert "has format 99" in refused(saved)
+
+
+# ------------------------------------------------------------------------------------------- no pickle
+
+# Each is read only after its hash was checked, and says so where it is.
+TRUSTED = {"vaeglow/data/cifar10.py"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "vaeglow").rglob("*.py")), ids=lambda path: path.stem)
+def test_no_source_file_unpickles(path):
+    name = path.relative_to(ROOT).as_posix()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            modules = {part.split(".")[0] for part in names}
+            assert name in TRUSTED or not modules & {"pickle", "cPickle", "dill", "joblib", "cloudpickle"}, name
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            flags = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert called != "torch.save", name
+            assert called != "torch.load" or flags.get("weights_only") == "True", name
+            assert flags.get("allow_pickle", "False") == "False", name

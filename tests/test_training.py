@@ -1,0 +1,333 @@
+"""Training: it learns, it is a function of its seed, and a non-finite step leaves no trace."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_tools import Run, blobs, prepare, resolved, same_tensors
+
+from vaeglow.errors import UserError
+from vaeglow.models.build import build
+from vaeglow.training.loop import Trainer
+from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
+from vaeglow.training.state import StateFolder, pack
+
+STEPS = 4  # in an epoch: 64 images, batch 16
+
+
+def trainer(folder: Path, config: dict, save_seconds: float = 600) -> Trainer:
+    state = StateFolder(folder / "state", "0" * 64)
+    state.folder.mkdir(parents=True)
+    device = torch.device("cpu")
+    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), device, state, save_seconds)
+
+
+def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
+    """Spoil the model's loss in the given steps, counted from 0 over the whole run."""
+    plain, count = model.loss, -1
+
+    def loss(y, generator=None):
+        nonlocal count
+        count += 1
+        value, terms = plain(y, generator)
+        if count not in steps:
+            return value, terms
+        if how == "gradient":  # value 0, gradient NaN
+            return value + (0 * next(iter(model.trainable())).sum()).sqrt(), terms
+        return value * float(how), {name: term * float(how) for name, term in terms.items()}
+
+    model.loss = loss
+
+
+# -------------------------------------------------------------------------------------------- learning
+
+
+def test_loss_falls_for_every_kind(tmp_path, blobs_dir, vae_run):
+    for model in ("vae", "vaeglow", "glow"):
+        run = Run(tmp_path / model, resolved(model, epochs=12), blobs_dir, vae_run if model == "vaeglow" else None)
+        bits = [float(row["bits_per_dim"]) for row in run.train().rows()]
+        assert bits[-1] < bits[0] - 1, (model, bits)
+
+
+def test_weights_are_a_function_of_config_data_and_seed(tmp_path, any_run):
+    again = Run(tmp_path / "again", any_run.config, any_run.data, any_run.base).train()
+    assert same_tensors(again.weights(), any_run.weights())
+    assert again.rows() == any_run.rows()
+    assert again.summary()["weights_sha256"] == any_run.summary()["weights_sha256"]
+
+
+@pytest.mark.parametrize("model", ["vae", "glow"])
+def test_another_seed_gives_other_weights(model, tmp_path, request, blobs_dir):
+    run = request.getfixturevalue(f"{model}_run")
+    other = Run(tmp_path, resolved(model, seed=1), blobs_dir).train()
+    weights, others = run.weights(), other.weights()
+    changed = [name for name in weights if not torch.equal(weights[name], others[name])]
+    assert sum(weights[name].numel() for name in changed) > 0.9 * sum(tensor.numel() for tensor in weights.values())
+    assert run.rows()[0]["bits_per_dim"] != other.rows()[0]["bits_per_dim"]
+
+
+def test_phase_two_leaves_phase_one_bit_identical_and_moves_all_of_the_layer(vae_run, vaeglow_run):
+    weights = vaeglow_run.weights()
+    kept = {name.removeprefix("vae."): tensor for name, tensor in weights.items() if name.startswith("vae.")}
+    assert same_tensors(kept, vae_run.weights())
+    start = build(vaeglow_run.config)
+    for name, parameter in start.layer.named_parameters():
+        assert not torch.equal(parameter, weights[f"layer.{name}"]), name
+
+
+def test_train_subset_is_training_on_the_first_images(tmp_path, blobs_dir):
+    config = resolved("vae")
+    config["data"]["train_subset"] = 20
+    subset = Run(tmp_path / "subset", config, blobs_dir).train()
+    small = Run(tmp_path / "small", resolved("vae"), prepare(tmp_path / "data", train=20)).train()
+    assert np.array_equal(np.load(small.data / "train.npy"), np.load(blobs_dir / "train.npy")[:20])
+    assert same_tensors(subset.weights(), small.weights())
+    assert subset.summary()["train_images"] == small.summary()["train_images"] == 20
+
+
+def test_more_images_asked_than_there_are(tmp_path, blobs_dir):
+    config = resolved("vae")
+    config["data"]["train_subset"] = 65
+    run = Run(tmp_path, config, blobs_dir)
+    with pytest.raises(UserError, match=r"65 images are asked for, the split holds 64"):
+        run.train()
+    assert not run.model.exists()
+
+
+def test_a_batch_larger_than_the_data_is_all_of_the_data(tmp_path, blobs_dir):
+    large = Run(tmp_path / "large", resolved("vae", batch_size=1000), blobs_dir).train()
+    whole = Run(tmp_path / "whole", resolved("vae", batch_size=64), blobs_dir).train()
+    assert same_tensors(large.weights(), whole.weights())
+    assert large.rows() == whole.rows()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_come_from_the_config(threads, tmp_path, blobs_dir):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3 - threads)
+        Run(tmp_path, resolved("glow", threads=threads, epochs=1), blobs_dir).train()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_signal_handlers_are_put_back(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+    trainer(tmp_path, resolved("vae", epochs=1)).run()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)] == before
+
+
+# --------------------------------------------------------------------------------------------- history
+
+
+def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
+    header = any_run.history.read_text().splitlines()[0].split(",")
+    assert header[:2] == ["epoch", "bits_per_dim"]
+    assert {"learning_rate", "gradient_norm", "skipped_steps", "images_per_second", "seconds"} < set(header)
+    assert header[-1] == "val_bits_per_dim"
+    rows = any_run.rows()
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        terms = [float(value) for name, value in row.items() if name.endswith("_bits_per_dim") and value]
+        # bits/dim = 8 (D log levels) + the terms
+        assert float(row["bits_per_dim"]) == pytest.approx(8 + sum(terms), abs=1e-4)
+        assert row["skipped_steps"] == "0" and row["val_bits_per_dim"] == ""
+        assert 0 < float(row["gradient_norm"]) < math.inf
+
+
+def test_speed_and_seconds_agree(any_run):
+    header, *lines = any_run.history.read_text().splitlines()
+    rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    seconds = [float(row["seconds"]) for row in rows]
+    assert 0 < seconds[0] < seconds[1] == any_run.summary()["train_seconds_by_phase"][-1]
+    assert float(rows[0]["images_per_second"]) == pytest.approx(64 / seconds[0])
+    assert float(rows[1]["images_per_second"]) == pytest.approx(64 / (seconds[1] - seconds[0]))
+
+
+def test_summary_counts_phases_parameters_and_images(vae_run, vaeglow_run):
+    phase_one, phase_two = vae_run.summary(), vaeglow_run.summary()
+    assert phase_one["epochs_by_phase"] == [2] and phase_two["epochs_by_phase"] == [2, 2]
+    assert phase_two["train_seconds_by_phase"][0] == phase_one["train_seconds_by_phase"][0]
+    parameters = dict(build(vaeglow_run.config).named_parameters())
+    assert phase_two["parameters"] == sum(tensor.numel() for tensor in parameters.values()) > phase_one["parameters"]
+    assert phase_two["base_sha256"] == phase_one["weights_sha256"]
+    assert phase_one["train_images"] == 64 and phase_one["skipped_steps"] == 0
+    assert phase_one["data_sha256"] == phase_two["data_sha256"]
+
+
+def test_validation_comes_when_asked_and_does_not_disturb_training(tmp_path, blobs_dir):
+    plain = Run(tmp_path / "plain", resolved("vae", epochs=4), blobs_dir).train()
+    run = Run(tmp_path / "validated", resolved("vae", epochs=4, validate_every=2), blobs_dir).train()
+    found = [row["val_bits_per_dim"] for row in run.rows()]
+    assert [bool(value) for value in found] == [False, True, False, True]
+    assert float(found[3]) < float(found[1]) < 12
+    assert same_tensors(plain.weights(), run.weights())
+
+
+def test_validation_without_val_images(tmp_path):
+    run = Run(tmp_path / "run", resolved("vae", validate_every=1), prepare(tmp_path / "data", val=0))
+    with pytest.raises(UserError, match="validate_every is set but dataset blobs has no val images"):
+        run.train()
+
+
+def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run = trainer(tmp_path, resolved("vae"))
+    run.tensorboard = tmp_path / "tensorboard"
+    with pytest.raises(UserError, match=r"pip install 'vaeglow\[tensorboard\]'"):
+        run.run()
+
+
+# -------------------------------------------------------------------------------- learning rate, clipping
+
+
+def test_learning_rate_halves_every_so_many_epochs():
+    training = {"learning_rate": 1e-4, "halve_every": 250, "warmup_epochs": 0}
+    rates = [learning_rate(training, epoch, 3, 7) for epoch in (0, 249, 250, 499, 500, 999)]
+    assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 1.25e-5]
+
+
+def test_learning_rate_warms_up_linearly_by_step():
+    training = {"learning_rate": 1e-3, "halve_every": 0, "warmup_epochs": 10}
+    rates = [learning_rate(training, k // 5, k % 5, 5) for k in range(60)]
+    assert rates[:50] == pytest.approx([1e-3 * (k + 1) / 50 for k in range(50)], rel=1e-12)
+    assert rates[49:] == [1e-3] * 11
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamax"])
+def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
+    config = resolved("vae", epochs=5, optimizer=optimizer, halve_every=2, warmup_epochs=1)
+    run, used = trainer(tmp_path, config), []
+    plain = run.guard.step
+
+    def step(loss):
+        used.append(run.optimizer.param_groups[0]["lr"])
+        return plain(loss)
+
+    run.guard.step = step
+    history = run.run().history
+    expected = [learning_rate(config["training"], epoch, k, STEPS) for epoch in range(5) for k in range(STEPS)]
+    assert used == expected
+    assert set(used) == {0.0005, 0.001, 0.0015, 0.002}
+    assert [row["learning_rate"] for row in history] == used[STEPS - 1 :: STEPS]
+
+
+@pytest.mark.parametrize("clip", [0.5, 1000.0])
+def test_gradient_is_clipped_to_its_global_norm(clip):
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    guard = Guard(model, optimizer, clip, torch.device("cpu"))
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    loss = 100 * model(torch.tensor([[1.0, -2.0, 3.0]])).sum()
+    loss.backward()
+    gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    finite, norm = guard.step(loss)
+    moved = torch.cat([(a - b.detach()).flatten() for a, b in zip(before, model.parameters(), strict=True)])
+    assert bool(finite) and norm.item() == pytest.approx(gradients.norm().item())
+    expected = gradients * min(1.0, clip / gradients.norm().item())
+    torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_clip_reaches_training(tmp_path):
+    run, norms = trainer(tmp_path, resolved("glow", gradient_clip=0.25)), []
+    plain = run.optimizer.step
+
+    def step():
+        gradients = [parameter.grad.flatten() for parameter in run.model.parameters() if parameter.grad is not None]
+        norms.append(torch.cat(gradients).norm().item())
+        plain()
+
+    run.optimizer.step = step
+    history = run.run().history
+    assert norms == pytest.approx([0.25] * 2 * STEPS, rel=1e-3)
+    assert all(row["gradient_norm"] > 1 for row in history)  # as it was before clipping
+
+
+# ------------------------------------------------------------------------------- steps that are not finite
+
+
+@pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
+@pytest.mark.parametrize(
+    ("model", "optimizer"), [("vae", "adam"), ("vae", "adamax"), ("glow", "adam"), ("glow", "adamax")]
+)
+def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer, how, tmp_path):
+    run = trainer(tmp_path, resolved(model, optimizer=optimizer))
+    poison(run.model, how, {2})
+    run.start()
+    assert run.guard.fused == (optimizer == "adam")
+    index, sums = torch.arange(16), {}
+
+    def take(step: int) -> dict[str, torch.Tensor]:
+        run.train_step(index, step, sums)
+        return {name: tensor.detach().clone() for name, tensor in pack(run.model, run.optimizer).items()}
+
+    take(0)
+    before = take(1)
+    sums_before = {name: value.clone() for name, value in sums.items()}
+    assert {name.split("/")[-1] for name in before if name.startswith("optimizer/")} >= {"step", "exp_avg"}
+    bad = take(2)
+    assert same_tensors(before, bad)  # weights, moments, step counts and batch norm statistics
+    assert same_tensors(sums_before, sums)
+    assert run.guard.in_a_row.item() == 1
+    good = take(3)
+    assert all(
+        not torch.equal(good[name], bad[name])
+        for name in good
+        if name.endswith(("/step", "/exp_avg", "running_mean", "num_batches_tracked"))
+    )
+    assert run.guard.in_a_row.item() == 0
+    assert sums["steps"].item() == 3
+
+
+def test_a_skipped_step_is_counted_and_leaves_no_nan_in_history(tmp_path, blobs_dir, monkeypatch):
+    def poisoned(config):
+        model = build(config)
+        poison(model, "nan", {1, 2, 5})  # two in a row are not three (max_bad_steps)
+        return model
+
+    monkeypatch.setattr("vaeglow.training.run.build", poisoned)
+    run = Run(tmp_path, resolved("vae", epochs=3), blobs_dir).train()
+    assert [row["skipped_steps"] for row in run.rows()] == ["2", "1", "0"]
+    assert run.summary()["skipped_steps"] == 3
+    assert all(math.isfinite(float(row[name])) for row in run.rows() for name in ("bits_per_dim", "gradient_norm"))
+    assert all(torch.isfinite(tensor).all() for tensor in run.weights().values())
+
+
+def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss(tmp_path):
+    run = trainer(tmp_path, resolved("vae", max_bad_steps=50))
+    poison(run.model, "nan", range(STEPS))
+    first, second = run.run().history
+    assert first["skipped_steps"] == STEPS and math.isnan(first["bits_per_dim"])
+    assert second["skipped_steps"] == 0 and math.isfinite(second["bits_per_dim"])
+
+
+@pytest.mark.parametrize("model", ["vae", "glow"])
+def test_too_many_bad_steps_in_a_row_stop_the_run(model, tmp_path, blobs_dir, monkeypatch):
+    def poisoned(config):
+        network = build(config)
+        poison(network, "nan", range(5, 100))
+        return network
+
+    monkeypatch.setattr("vaeglow.training.run.build", poisoned)
+    run = Run(tmp_path, resolved(model, epochs=5), blobs_dir)
+    with pytest.raises(UserError, match=r"not finite for 3 steps in a row in epoch 2: lower training.learning_rate"):
+        run.train(save_minutes=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "state"]
+    assert run.saved_step() == 7  # counting from 0: 5, 6 and 7 were bad, the last is not saved
+    assert not list(run.state.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamax"])
+def test_the_optimiser_is_the_configured_one(optimizer):
+    parameter = torch.nn.Parameter(torch.ones(3))
+    training = {"optimizer": optimizer, "learning_rate": 0.1, "betas": [0.5, 0.75]}
+    made = build_optimizer([parameter], training)
+    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[optimizer]
+    assert type(made) is kind and made.param_groups[0]["betas"] == (0.5, 0.75)

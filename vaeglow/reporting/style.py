@@ -1,0 +1,102 @@
+"""The look of every figure, in one place: sizes, fonts, colours, footer, and how files are written. No torch.
+
+Draw inside `with style.styled():` on a `matplotlib.figure.Figure` (no pyplot, so no display and no global state),
+then `style.save`. Colours carry a meaning and never stand alone: give each a label or a marker, too.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from vaeglow.errors import UserError
+from vaeglow.files import atomic_path
+
+DPI = 256  # a power of two: inches times DPI gives whole pixels back, exactly
+INK, GREY, PAPER = "#1a1a1a", "#737373", "#ffffff"
+# Okabe & Ito (2008), told apart with any colour vision, darkest first for thin lines.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
+TITLE, LABEL, DETAIL, FOOTER = 10.0, 8.0, 7.0, 6.0  # points; nothing in print is smaller than the footer
+RC: dict[str, Any] = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.size": LABEL,
+    "axes.titlesize": TITLE,
+    "axes.labelsize": LABEL,
+    "xtick.labelsize": DETAIL,
+    "ytick.labelsize": DETAIL,
+    "legend.fontsize": DETAIL,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,  # text stays text
+}
+# Without dates and versions the same figure is the same file.
+METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """The style, for the length of a `with` block."""
+    cycle = matplotlib.cycler(color=PALETTE)
+    return matplotlib.rc_context({**RC, "axes.prop_cycle": cycle})
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches."""
+    return Figure(figsize=(width, height), dpi=DPI)
+
+
+def wrap(text: str, inches: float, points: float) -> str:
+    """`text` in lines that fit a width (by the font's mean letter, good to about a letter in ten)."""
+    return textwrap.fill(text, max(8, int(inches * 72 / (0.56 * points))), break_long_words=False)
+
+
+def line_height(points: float) -> float:
+    """The height of a line of text of that size, in inches."""
+    return 1.25 * points / 72
+
+
+def footer(preset: str, dataset: str, seed: int, commits: Iterable[str]) -> str:
+    """The line at the foot of every figure: what its content comes from."""
+    known = ", ".join(dict.fromkeys(map(short_commit, commits))) or "unknown"
+    return f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed} \u00b7 commit {known}"
+
+
+def short_commit(commit: str) -> str:
+    """The first ten digits of a commit, keeping a `+dirty`."""
+    digits, plus, dirty = commit.partition("+")
+    return digits[:10] + plus + dirty
+
+
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write the figure, each file whole or not at all, the format by its ending (.png or .pdf).
+
+    Raises:
+        UserError: another ending, or no room or permission to write.
+    """
+    for path in map(Path, paths):
+        if path.suffix not in METADATA:
+            raise UserError(f"{path}: figures are written as {' or '.join(METADATA)}")
+    with styled():
+        for path in map(Path, paths):
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
