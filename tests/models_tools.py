@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +17,12 @@ from torch.nn import functional as F
 from vaeglow.config import merge, resolve
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import quantise
+from vaeglow.models.glow import Glow
+from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.prior import FlowPrior, StandardNormalPrior
+from vaeglow.models.vae import VAE
+from vaeglow.models.vae_glow import VAEGlow
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 
@@ -131,5 +138,52 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def as_array(images: Tensor) -> np.ndarray:
-    return images.numpy()
+# Models small enough to enumerate all their images
+GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
+COLOUR = {"channels": 3, "size": 2, "levels": 2}  # 4096 images
+
+
+def build_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
+    prior = FlowPrior(2, 4, 16) if flow_prior else StandardNormalPrior(2)
+    network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
+    return VAE(**shape, prior=prior, decoder_noise=noise, **network)
+
+
+@torch.no_grad()
+def start_sharp(vae: VAE) -> None:
+    """Decoder noise near the data's, not 1: shortens the training, and keeps random models within the cube."""
+    (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
+
+
+def data(shape: dict[str, int]) -> Tensor:
+    """A few hundred images of nearly equal pixels, the darkest and the brightest levels rare where there are four."""
+    generator = seeded(9)
+    levels, size = shape["levels"], shape["size"]
+    brightness = torch.rand(500, 1, 1, 1, generator=generator) * 0.6 + 0.2
+    images = brightness + 0.08 * torch.randn(500, shape["channels"], size, size, generator=generator)
+    return quantise(images, levels).clamp(min(1, levels - 2), max(1, levels - 2))
+
+
+@functools.cache
+def fitted_model(name: str, trained: bool) -> GenerativeModel:
+    """A tiny model, with random weights (nothing at its start) or fitted to `data`."""
+    torch.manual_seed(1)
+    if name.startswith("glow"):
+        shape = GREY
+        made: GenerativeModel = Glow(**shape, scales=1, depth=4, width=16, coupling=name.split()[1])
+    else:
+        shape = COLOUR if "colour" in name else GREY
+        made = build_vae(shape, "isotropic" if "isotropic" in name else "diagonal", "isotropic" not in name)
+        start_sharp(made)
+    if name.startswith("vae_glow"):
+        vae = made if not trained else copy.deepcopy(made)
+        if trained:
+            optimise(vae, data(shape), steps=150)
+        made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "colour" in name else 2))
+    y = dequantise(data(shape), shape["levels"], seeded(2))
+    made.initialise(y)
+    if trained:
+        optimise(made, data(shape), steps=200)
+    else:
+        randomise(made, scale=0.05)
+    return made.eval()

@@ -163,7 +163,7 @@ def test_a_circle_of_like(circle, config):
 
 def test_a_model_that_stands_on_itself(config):
     config["models"]["vaeglow"]["base"] = "vaeglow"
-    with pytest.raises(UserError, match="models.vaeglow: base 'vaeglow' is a vae_glow, not a vae"):
+    with pytest.raises(UserError, match=r"models.vaeglow: base 'vaeglow' is a vae_glow, not a vae"):
         resolve(config, "tiny", "blobs", "vaeglow", 0)
 
 

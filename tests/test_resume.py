@@ -16,11 +16,10 @@ from run_tools import ROOT, Run, prepare, refused, resolved, same_tensors
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import read_json, sha256_json, write_json
-from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import build_optimizer
-from vaeglow.training.state import KEPT, StateFolder, unpack
+from vaeglow.training.state import KEPT, StateFolder, pack, unpack
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch: 64 images, batch 16
@@ -163,14 +162,29 @@ def test_stopped_at_any_step_and_resumed(steps, any_run, tmp_path):
     assert_equal_runs(run.train(), any_run)
 
 
-def test_moments_keep_the_layout_of_their_parameters(vaeglow_run):
+def test_moments_keep_the_layout_of_their_parameters():
     """Adam's fused kernel pairs weights and moments in order of memory, whatever their strides."""
-    model = build(vaeglow_run.config)
-    optimizer = build_optimizer(model.trainable(), vaeglow_run.config["training"])
-    assert any(not parameter.is_contiguous() for parameter in model.trainable())
-    unpack(newest(vaeglow_run), model, optimizer)
-    for parameter, slots in optimizer.state.items():
-        assert slots["exp_avg"].stride() == slots["exp_avg_sq"].stride() == parameter.stride()
+
+    def make() -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
+        model = torch.nn.Linear(3, 4)
+        model.weight = torch.nn.Parameter(torch.arange(12.0).view(3, 4).t())  # column by column, as after a QR
+        return model, build_optimizer(model.parameters(), resolved("vae")["training"])
+
+    def step(model: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        optimizer.zero_grad()
+        (model(torch.tensor([1.0, 2.0, 3.0])) * torch.arange(4.0)).sum().backward()
+        optimizer.step()
+        return model.weight.detach().clone()
+
+    model, optimizer = make()
+    step(model, optimizer)
+    saved = {
+        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in pack(model, optimizer).items()
+    }
+    resumed = make()
+    unpack(saved, *resumed)
+    assert not resumed[0].weight.is_contiguous()
+    assert torch.equal(step(*resumed), step(model, optimizer))
 
 
 def test_stopped_after_every_single_step(glow_run, tmp_path):
@@ -288,6 +302,15 @@ def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
     assert not stopped.model.exists()
     shutil.rmtree(stopped.state)
     stopped.train()
+
+
+def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped):
+    other = StateFolder(stopped.state, "1" * 64)
+    latest, before = checkpoints(stopped)
+    latest.rename(latest.with_name("1" * 16 + latest.name[16:]))
+    with pytest.raises(UserError, match="belongs to another run"):
+        other.load()
+    assert before.exists()
 
 
 def test_what_a_killed_save_left_is_cleared(stopped, vae_run):

@@ -6,6 +6,7 @@ and is resized after it is cut. So no pixel of a test image has any part in a tr
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,11 +114,15 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
 
 
 def _plan(split: str, count: int, pictures: dict[str, Image.Image], grids: dict[str, Grid], seed: int) -> list[Crop]:
-    """Draw `count` crops, the pictures taking turns: the first n are as even a mixture as all."""
-    names = list(pictures)
+    """Draw `count` crops, the pictures taking turns, in each round in another order.
+
+    So the first n images, and any n evenly spaced ones, are as even a mixture as all.
+    """
+    rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
+    names = [list(pictures)[k] for k in itertools.islice(itertools.chain.from_iterable(rounds), count)]
     grey = {name: np.asarray(image.convert("L"), dtype=np.int64) for name, image in pictures.items()}
     # The i-th crop has its own stream: one redrawn for a last bit of a JPEG decoder moves no other.
-    return [_draw(names[i % len(names)], split, i, grey, grids, seed) for i in range(count)]
+    return [_draw(name, split, i, grey, grids, seed) for i, name in enumerate(names)]
 
 
 def _draw(name: str, split: str, index: int, grey: dict[str, np.ndarray], grids: dict[str, Grid], seed: int) -> Crop:

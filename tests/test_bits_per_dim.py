@@ -1,0 +1,105 @@
+"""Evaluation of bits/dim: units by densities in closed form, noise by its seed, refusals."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from models_tools import GREY, data, fitted_model, one_thread, seeded  # noqa: F401
+from torch import Tensor
+
+from vaeglow.data.loader import dequantise
+from vaeglow.errors import UserError
+from vaeglow.evaluation.likelihood import evaluate_likelihood, importance_bits_per_dim, one_sample_terms
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import bits_per_dim, total
+
+CPU = torch.device("cpu")
+
+
+class Known(GenerativeModel):
+    """p(y) = prod power y_i^(power - 1): P(x) has a closed form. Power 1 is the uniform density."""
+
+    bound = "="
+
+    def __init__(self, power: int, **shape: int) -> None:
+        super().__init__(**shape)
+        self.power = power
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Two terms, as other models have."""
+        flat = y.flatten(1)
+        return {"one": math.log(self.power) * torch.ones_like(flat).sum(1), "two": (self.power - 1) * flat.log().sum(1)}
+
+    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """The density in each column."""
+        return total(self.log_likelihood(y))[:, None].expand(-1, latents)
+
+
+@pytest.mark.parametrize("levels", [2, 32, 256])
+def test_uniform_density_costs_all_bits(levels: int) -> None:
+    """p(y) = 1 is log2(levels) bits for each dimension, by every way there is."""
+    uniform = Known(1, channels=3, size=4, levels=levels)
+    images = torch.randint(0, levels, (5, 3, 4, 4), generator=seeded()).to(torch.uint8)
+    bits = math.log2(levels)
+    assert math.isclose(bits_per_dim(torch.zeros(()), 48, levels).item(), bits, rel_tol=1e-6)
+    result, per_image = evaluate_likelihood(uniform, images.numpy(), 2, [10], 3, 0, CPU)
+    assert math.isclose(result["bits_per_dim"], bits, rel_tol=1e-6)
+    assert math.isclose(result["importance"]["10"]["bits_per_dim"], bits, rel_tol=1e-6)
+    assert math.isclose(sum(result["terms"].values()), bits, rel_tol=1e-6)
+    assert (result["images"], result["importance"]["10"]["images"]) == (5, 3)
+    assert per_image["bits_per_dim_1"].shape == (5,)
+    loss, _ = uniform.loss(dequantise(images, levels, seeded()))
+    assert math.isclose(loss.item(), bits, rel_tol=1e-6)
+    assert math.isclose(bits_per_dim(torch.tensor(48 * math.log(2)), 48, levels).item(), bits - 1, abs_tol=1e-6)
+
+
+def test_known_density() -> None:
+    """p(y) = prod 2 y_i: P(x) = prod (2 x_i + 1) / levels^2; many draws come to it, one is above it on average."""
+    known = Known(2, channels=1, size=1, levels=4)
+    images = torch.arange(4, dtype=torch.uint8).reshape(4, 1, 1, 1)
+    exact = -torch.log2((2 * torch.arange(4.0, dtype=torch.float64) + 1) / 16)
+    many = images.repeat(2000, 1, 1, 1)
+    tight = importance_bits_per_dim(known, many, 10, 8000, 0, CPU).reshape(2000, 4).mean(0)
+    one = bits_per_dim(total(one_sample_terms(known, many, 8000, 0, CPU)), 1, 4).reshape(2000, 4).mean(0)
+    torch.testing.assert_close(tight, exact, atol=0.06, rtol=0)
+    assert (one > exact).all()
+    assert (tight < one).all()
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_glow", "glow affine"])
+def test_evaluation_is_a_function_of_its_seed(name: str) -> None:
+    """Twice the same, another seed differs; importance-weighted numbers too; the weights are left alone."""
+    made = fitted_model(name, True)
+    images = data(GREY)[:20]
+    state = {key: tensor.clone() for key, tensor in made.state_dict().items()}
+    for call in (
+        lambda seed: total(one_sample_terms(made, images, 8, seed, CPU)),
+        lambda seed: importance_bits_per_dim(made, images, 20, 8, seed, CPU),
+    ):
+        torch.manual_seed(0)
+        first = call(3)
+        torch.manual_seed(1)
+        assert torch.equal(first, call(3))
+        assert not torch.equal(first, call(4))
+        assert first.dtype == torch.float64
+    assert all(torch.equal(tensor, state[key]) for key, tensor in made.state_dict().items())
+    repeated = total(one_sample_terms(made, images[:1].repeat(20, 1, 1, 1), 8, 0, CPU))
+    assert len(repeated.unique()) == 20  # fresh noise for each image of a batch, and for each batch
+
+
+def test_what_is_not_finite_is_an_error() -> None:
+    """A broken model, or a number of draws that cannot be had, is refused."""
+    broken = copy.deepcopy(fitted_model("vae", True))
+    with torch.no_grad():
+        broken.encoder.mean.bias[0] = float("nan")
+    images = data(GREY)[:4]
+    with pytest.raises(UserError, match="not finite for 4 of 4"):
+        one_sample_terms(broken, images, 4, 0, CPU)
+    with pytest.raises(UserError, match="not finite"):
+        importance_bits_per_dim(broken, images, 10, 4, 0, CPU)
+    for samples in (0, 15):
+        with pytest.raises(UserError, match="importance samples"):
+            importance_bits_per_dim(fitted_model("vae", True), images, samples, 4, 0, CPU)
