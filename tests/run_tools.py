@@ -106,8 +106,10 @@ def initialised(model: str) -> GenerativeModel:
 class Run:
     """One run's folder, trained in this process (`train`) or another (`command`)."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], data: Path, base: Run | None = None) -> None:
-        self.folder, self.config, self.data, self.base = folder, dict(config), data, base
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], data: Path, base: Run | None = None, device: str = "cpu"
+    ) -> None:
+        self.folder, self.config, self.data, self.base, self.device = folder, dict(config), data, base, device
         self.model, self.history = folder / "model.safetensors", folder / "history.csv"
         self.training, self.state = folder / "training.json", folder / "state"
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +120,7 @@ class Run:
             "config": str(self.folder / "config.json"),
             "data_dir": str(self.data),
             "state_dir": str(self.state),
-            "device": "cpu",
+            "device": self.device,
             "save_minutes": save_minutes,
             "model": str(self.model),
             "history": str(self.history),

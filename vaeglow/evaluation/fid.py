@@ -128,10 +128,10 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     """Squared Frechet distance of two Gaussians: pytorch-fid's function, made safe.
 
     Two adjustments, neither of which changes a result pytorch-fid can compute. Its call of scipy's `sqrtm` asks for
-    `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent. Where its general matrix root fails
-    (not finite, complex, or a distance below zero, all signs of singular covariances, as with fewer images than
-    features) the trace comes from tr (C1 C2)^(1/2) = sum of the singular values of C1^(1/2) C2^(1/2), which exists
-    always, in place of pytorch-fid's way out, an offset on the diagonal.
+    `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent. Where a covariance is singular (as with
+    fewer images than features) or the general matrix root fails, the trace comes from
+    tr (C1 C2)^(1/2) = sum of the singular values of L1^T L2 with C = L L^T, which exists always and is much faster
+    at low rank, in place of pytorch-fid's way out, an offset on the diagonal.
 
     Args:
         mean1: float64 [F].
@@ -152,16 +152,17 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
         raise ValueError(f"statistics of different shapes: {[array.shape for array in arrays]}")
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("statistics are not finite")
-    try:
-        with mock.patch.object(fid_score, "linalg", SimpleNamespace(sqrtm=_sqrtm)), warnings.catch_warnings():
-            warnings.simplefilter("error", scipy.linalg.LinAlgWarning)  # "Matrix is singular"
-            distance = float(fid_score.calculate_frechet_distance(*arrays))
-        if distance >= 0:
-            return distance
-    except (ValueError, scipy.linalg.LinAlgError, scipy.linalg.LinAlgWarning):
-        pass
-    roots = (_symmetric_root(covariance) for covariance in (covariance1, covariance2))
-    trace = scipy.linalg.svdvals(next(roots) @ next(roots)).sum()
+    factors = _factor(covariance1), _factor(covariance2)
+    if all(factor.shape[0] == factor.shape[1] for factor in factors):
+        try:
+            with mock.patch.object(fid_score, "linalg", SimpleNamespace(sqrtm=_sqrtm)), warnings.catch_warnings():
+                warnings.simplefilter("error", scipy.linalg.LinAlgWarning)  # "Matrix is singular"
+                distance = float(fid_score.calculate_frechet_distance(*arrays))
+            if distance >= 0:
+                return distance
+        except (ValueError, scipy.linalg.LinAlgError, scipy.linalg.LinAlgWarning):
+            pass
+    trace = scipy.linalg.svdvals(factors[0].T @ factors[1]).sum()
     shift = mean1 - mean2
     return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
 
@@ -174,6 +175,8 @@ def _sqrtm(matrix: np.ndarray, disp: bool = True) -> np.ndarray | tuple[np.ndarr
     return root if disp else (root, None)
 
 
-def _symmetric_root(covariance: np.ndarray) -> np.ndarray:
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """L [F, rank] with covariance = L L^T; directions without variance are left out."""
     values, vectors = scipy.linalg.eigh(covariance)
-    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept] * np.sqrt(values[kept])

@@ -27,6 +27,7 @@ from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 REPORT_EVERY = 20  # steps between looks at the device's counters: the only host copies in an epoch
+LAYOUT = torch.channels_last  # of weights and images in memory: a fifth to a third faster a step on a CPU
 BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model
 
 
@@ -73,7 +74,7 @@ class Trainer:
         self.val_images = val_images
         if self.training["validate_every"] and not len(val_images):
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
-        self.model = model.to(device).train()
+        self.model = model.to(device, memory_format=LAYOUT).train()
         self.optimizer = build_optimizer(model.trainable(), self.training)
         self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
         self.batch = min(self.training["batch_size"], len(self.data))
@@ -124,7 +125,7 @@ class Trainer:
         """Dequantised images y [B, C, H, W] and the generator for the rest of the step's noise."""
         generator = step_generator(self.seed, epoch, step, self.device)
         images = self.data.images[index] if isinstance(index, slice) else self.data.batch(index)
-        return dequantise(images, self.model.levels, generator), generator
+        return dequantise(images, self.model.levels, generator).contiguous(memory_format=LAYOUT), generator
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
