@@ -28,7 +28,7 @@ test: .venv/.installed-test  ## the tests (default selection)
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/snakefmt --check $(SNAKEFILES)
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakefmt --check $(SNAKEFILES)
 	$(PY) -m snakemake --lint
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 import shutil
@@ -92,8 +93,13 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
 
 def test_lint_and_formatting():
     assert "good condition" in snakemake("--lint", cwd=ROOT)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakefmt calls shfmt, which lies there
     formatted = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": path},
     )
     assert formatted.returncode == 0, formatted.stderr
 
