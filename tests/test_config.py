@@ -8,7 +8,7 @@ import pytest
 import yaml
 from run_tools import CONFIG, ROOT
 
-from vaeglow.config import effective, lineage, merge, resolve, validate
+from vaeglow.config import effective, merge, resolve, validate
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 
@@ -68,8 +68,6 @@ def test_only_the_parts_of_the_kind_are_there(config):
     for model, own in parts.items():
         assert set(resolve(config, "tiny", "blobs", model, 3)) == common | own
     assert resolve(config, "tiny", "blobs", "vaeglow", 3)["base"] == resolve(config, "tiny", "blobs", "vae", 3)
-    assert lineage(config, "tiny", "blobs", "vaeglow") == "vae"
-    assert lineage(config, "tiny", "blobs", "glow") is None
 
 
 def test_resolving_leaves_the_config_alone_and_shares_nothing_with_it(config):
@@ -173,6 +171,8 @@ def test_a_model_that_stands_on_itself(config):
         ("vae", {"layer": {"depth": 1}}, "a model of kind vae has no 'layer'"),
         ("glow", {"prior": {"kind": "flow"}}, "a model of kind glow has no 'prior'"),
         ("vaeglow", {"network": {"levels": 2}}, "a model of kind vae_glow has no 'network'"),
+        ("glow", {"base": "vae"}, "a model of kind glow has no 'base'"),
+        ("vae", {"base": "vae"}, "a model of kind vae has no 'base'"),
         ("vae", {"kind": "gan"}, "kind 'gan' is not one of vae, vae_glow, glow"),
         ("vaeglow", {"base": "glow"}, "base 'glow' is a glow, not a vae"),
     ],
@@ -228,6 +228,19 @@ def test_every_shipped_model_resolves_where_a_table_needs_it(preset):
             assert found["preset"] == preset and found["model"] == row["model"]
 
 
+@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
+@pytest.mark.parametrize("dataset", list(SHIPPED["datasets"]))
+def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset, dataset):
+    """A preset's change of `glow` reaches what is like it: the schedule has to be restated there."""
+    vae, glow, ours = (
+        resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in ("vae", "glow", "glow_paper_schedule")
+    )
+    assert ours["optimizer"] == "adam" and ours["warmup_epochs"] == 0
+    schedule = ("optimizer", "learning_rate", "halve_every", "warmup_epochs")
+    assert {key: ours[key] for key in schedule} == {key: vae[key] for key in schedule}
+    assert ours["epochs"] == glow["epochs"] and glow["optimizer"] == "adamax"
+
+
 def test_grey_images_are_refused_as_written():
     config = merge(SHIPPED, {"datasets": {"grey": {"kind": "folder", "channels": 1, "size": 32}}})
     with pytest.raises(UserError, match=r"model vaeglow_as_written cannot split one channel.*layer.squeeze 2 or 4"):
@@ -245,6 +258,16 @@ def test_grey_images_are_refused_as_written():
         ),
         ({"training": {"learning_rate": "1e-4"}}, r"'training.learning_rate' is '1e-4' \(str\).*1.0e-4"),
         ({"training": {"optimizer": "sgd"}}, r"'training.optimizer'.*sgd"),
+        ({"training": {"epochs": 16.0}}, r"'training.epochs' is 16.0 \(float\), not of type integer"),
+        ({"training": {"epochs": True}}, r"'training.epochs' is True \(bool\), not of type integer"),
+        ({"training": {"threads": 0}}, r"'training.threads'.* less than the minimum of 1"),
+        ({"seeds": [1.0]}, r"'seeds.0' is 1.0 \(float\), not of type integer"),
+        (
+            {"training": {"learning_rate": float("nan")}},
+            r"'training.learning_rate' is nan \(float\), not of type number",
+        ),
+        ({"training": {"gradient_clip": float("inf")}}, r"'training.gradient_clip' is inf \(float\)"),
+        ({"runtime": {"save_minutes": True}}, r"'runtime.save_minutes' is True \(bool\), not of type number"),
     ],
 )
 def test_the_schema_answers_in_one_line(change, message):

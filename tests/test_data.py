@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from vaeglow.data import photos, pictures
@@ -20,6 +22,7 @@ from vaeglow.data.prepare import channel_statistics, complete, prepare, quantise
 from vaeglow.data.seeds import Stream, stable_hash
 from vaeglow.errors import UserError
 
+CONFIG = Path(__file__).parents[1] / "config/config.yaml"
 PHOTOS = {
     "kind": "photos",
     "channels": 3,
@@ -101,6 +104,24 @@ def test_damaged_data_is_one_clear_line(dataset, damage, says):
     with pytest.raises(UserError, match=says) as caught:
         open_split(folder, "train")
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", [0, 6 * 48 - 1])
+def test_one_other_byte_in_an_array_is_seen(dataset, where):
+    path = dataset[0] / "train.npy"
+    content = bytearray(path.read_bytes())
+    content[len(content) - 6 * 48 + where] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.npy has changed since it was prepared .*prepare the data again"):
+        open_split(dataset[0], "train")
+    assert len(open_split(dataset[0], "test")) == 3
+
+
+def test_arrays_swapped_between_splits_are_seen(dataset):
+    folder, splits = dataset
+    np.save(folder / "test.npy", splits["train"][:3])
+    with pytest.raises(UserError, match=r"test\.npy has changed"):
+        open_split(folder, "test")
 
 
 def test_unknown_split(dataset):
@@ -244,9 +265,19 @@ def test_prepare_writes_what_it_says(tmp_path):
 
     hashes = info["sha256"]
     prepare("tiny", settings | {"expected_sha256": hashes}, tmp_path / "again")
-    with pytest.raises(UserError, match=r"test split .*expected_sha256"):
+    with pytest.raises(UserError, match=r"test split .*JPEG decoder.*remove datasets\.tiny\.expected_sha256"):
         prepare("tiny", settings | {"expected_sha256": hashes | {"test": "0" * 64}}, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["photos32", "photos64"])
+def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
+    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["datasets"][name]
+    assert set(settings["expected_sha256"]) == set(SPLITS)
+    prepare(name, settings, tmp_path)
+    assert read_info(tmp_path)["sha256"] == settings["expected_sha256"]
+    prepare(name, settings | {"expected_sha256": None, "test_images": 3}, tmp_path)  # null accepts others
+    assert len(open_split(tmp_path, "test")) == 3
 
 
 def test_quantise_and_statistics():

@@ -30,7 +30,7 @@ ROWS = [  # each model once
 LAYER = {"layer": {"depth": 1, "width": 4}, "training": {"epochs": 1}}
 # The demo, smaller; and a preset `other` of Glow alone. `overrides` holds for both.
 SMALL = {
-    "datasets": {"photos32": {"train_images": 64, "val_images": 8, "test_images": 16}},
+    "datasets": {"photos32": {"train_images": 64, "val_images": 8, "test_images": 16, "expected_sha256": None}},
     "protocols": {"test-16-64": {"split": "test", "images": 16, "features": 64}},
     "presets": {
         "demo": {"tables": {"table2": {"rows": ROWS}}, "figures": {"samples": {"rows": [{"data": "test"}, *ROWS]}}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from fid_tools import fid_the_pytorch_fid_way, our_fid, photographs, random_weig
 
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
-from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance
+from vaeglow.evaluation import inception
+from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance, image_statistics
 from vaeglow.evaluation.images import read_reference
-from vaeglow.evaluation.inception import load_inception, save_weights
+from vaeglow.evaluation.inception import load_inception, load_weights, save_weights
 from vaeglow.files import sha256_json
 from vaeglow.steps import cli, evaluate, fid_reference
 
@@ -134,6 +136,19 @@ class TinyNet(torch.nn.Module):
         return [images]
 
 
+def test_distance_from_identical_images() -> None:
+    """A model that always draws the same image: its covariance is zero, and the distance still finite."""
+    real = photographs(12)
+    same = np.repeat(real[:1], 12, axis=0)
+    statistics = [image_statistics(images, TinyNet(), 3, 5, "cpu") for images in (real, same)]
+    (mean1, covariance1), (mean2, covariance2) = ((each.mean, each.covariance) for each in statistics)
+    assert covariance2 == pytest.approx(np.zeros((3, 3)), abs=1e-20) and np.linalg.matrix_rank(covariance1) == 3
+    wanted = ((mean1 - mean2) ** 2).sum() + np.trace(covariance1)
+    assert frechet_distance(mean1, covariance1, mean2, covariance2) == pytest.approx(wanted, rel=1e-6)
+    assert frechet_distance(mean1, covariance1, mean2, 0 * covariance2) == pytest.approx(wanted, rel=1e-9)
+    assert frechet_distance(mean2, covariance2, mean2, covariance2) == pytest.approx(0, abs=1e-12)
+
+
 def test_features_are_averaged_and_scaled_and_independent_of_batching() -> None:
     images = photographs(23)
     wanted = (images / 255.0).mean((2, 3))
@@ -242,6 +257,21 @@ def test_the_steps_measure_and_record(
     assert one == two
 
 
+def test_weights_are_read_once_until_the_file_changes(weights: Path, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "weights.safetensors"
+    shutil.copy(weights, path)
+    reads, hashed = [], inception.content_sha256
+    monkeypatch.setattr(inception, "content_sha256", lambda state: reads.append(1) or hashed(state))
+    _, digest = load_weights(path)
+    load_inception(path, 64, "cpu")
+    assert load_weights(str(path))[1] == digest and len(reads) == 1
+    save_weights(path, {**random_weights(), "Mixed_7c.branch_pool.bn.bias": torch.zeros(192)}, {})
+    assert load_weights(path)[1] != digest
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="does not hold Inception weights"):
+        load_weights(path)
+
+
 def test_reference_refuses_too_few_images(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
@@ -251,7 +281,7 @@ def test_reference_refuses_too_few_images(
     with pytest.raises(SystemExit, match="2"):
         make_reference(monkeypatch, dataset, weights, images=500, protocol="test-500-64")
     error = capsys.readouterr().err
-    assert "the test split of tiny has 8 images but protocol test-500-64 asks for 500" in error
+    assert "the test split of tiny has 8 images, protocol test-500-64 needs 500" in error
     assert error.count("\n") == 1 and "protocols in the config" in error
     with pytest.raises(SystemExit, match="2"):
         make_reference(monkeypatch, dataset, weights, images=1)
@@ -273,7 +303,7 @@ def test_evaluate_refuses_what_does_not_belong_together(
     np.savez(foreign, images=photographs(9))
     save_weights(other, {**random_weights(), "Mixed_7c.branch_pool.bn.bias": torch.zeros(192)}, {})
     make = {
-        "has 5 images but protocol test-6-64 asks for 6": write_samples(tmp_path / "1.npz", photographs(5), dataset),
+        "has 5 images, protocol test-6-64 needs 6": write_samples(tmp_path / "1.npz", photographs(5), dataset),
         "differ in image shape ([3, 16, 16] and [3, 32, 32])": write_samples(
             tmp_path / "2.npz", photographs(9, side=16), dataset
         ),

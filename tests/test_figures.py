@@ -238,7 +238,8 @@ def test_too_few_images_say_which_file_how_many_and_how_many_are_needed(inputs, 
     path = write_samples(inputs[0], SPEC["rows"][1], noise(5), inputs[2])
     with pytest.raises(UserError) as caught:
         draw(inputs, tmp_path / "sheet")
-    assert f"{path} has 5 images, figure samples needs 6 (3 columns x 2 lines)" in str(caught.value)
+    assert f"{path} has 5 images, figure samples needs 6: lower figures.samples.columns or" in str(caught.value)
+    assert "(3 columns x 2 lines)" in str(caught.value)
     with pytest.raises(UserError, match=r"test\.npy has 13 images, figure samples needs 14"):
         draw(inputs, tmp_path / "sheet", SPEC | {"columns": 7})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,9 @@ from run_tools import Run, resolved
 import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
+from vaeglow.errors import Interrupted
+from vaeglow.training.loop import Trainer
+from vaeglow.training.optimise import Guard, build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,15 +39,54 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *on_cpu.network.shape), np.uint8))
     y = dequantise(images, 256, step_generator(0, 0, 0))
     with torch.no_grad():
-        if model == "vae":
-            ours, theirs = on_gpu.network.reconstruct(y.cuda()).cpu(), on_cpu.network.reconstruct(y)
-        else:
-            flow = on_gpu.network.layer if model == "vaeglow" else on_gpu.network
-            ours = flow.inverse(flow(y.cuda())[0])[0].cpu() if model == "vaeglow" else flow.reconstruct(y.cuda()).cpu()
-            theirs = y
-    assert (ours - theirs).abs().max() < 1e-4
+        assert (on_gpu.network.reconstruct(y.to("cuda")).cpu() - on_cpu.network.reconstruct(y)).abs().max() < 1e-4
+        if model == "vaeglow":
+            (ours, our_log_det), (theirs, log_det) = on_gpu.network.layer(y.to("cuda")), on_cpu.network.layer(y)
+            assert (ours.cpu() - theirs).abs().max() < 1e-4 and abs(our_log_det.cpu() - log_det) < 0.1
+        if model == "glow":
+            ours, theirs = on_gpu.network.log_likelihood(y.to("cuda")), on_cpu.network.log_likelihood(y)
+            for name, term in theirs.items():
+                assert torch.allclose(ours[name].cpu(), term, rtol=1e-4, atol=0.1)
     assert on_gpu.sample(5, temperature=0.5, seed=0).device.type == "cpu"
     assert torch.isfinite(on_gpu.bits_per_dim(images, importance_samples=10, seed=0)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamax"])
+def test_a_bad_step_changes_nothing(optimizer):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).to("cuda").train()
+    training = {"optimizer": optimizer, "learning_rate": 0.1, "betas": [0.9, 0.999]}
+    guard = Guard(model, build_optimizer(model.parameters(), training), 100.0, torch.device("cuda"))
+
+    def step(factor: float) -> bool:
+        guard.before_forward()
+        loss = model(torch.ones(2, 3, 5, 5, device="cuda")).square().sum() * factor
+        loss.backward()
+        return bool(guard.step(loss)[0])
+
+    assert step(1.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert not step(float("nan"))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert int(guard.in_a_row) == 1
+    assert step(1.0) and int(guard.in_a_row) == 0
+
+
+def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs, monkeypatch):
+    run = Run(tmp_path, resolved("glow"), blobs_dir, device="cuda")
+    train_step = Trainer.train_step
+
+    def stop_at_the_third(trainer: Trainer, index: torch.Tensor, step: int, sums: dict[str, torch.Tensor]) -> None:
+        train_step(trainer, index, step, sums)
+        if step == 2 and trainer.position.epoch == 0:
+            trainer.note_signal(signal.SIGTERM, None)
+
+    monkeypatch.setattr(Trainer, "train_step", stop_at_the_third)
+    with pytest.raises(Interrupted):
+        run.train()
+    assert run.saved_step() == 3
+    monkeypatch.undo()
+    resumed, undisturbed = run.train().weights(), runs["glow"].weights()
+    assert all(torch.allclose(resumed[name], undisturbed[name], atol=1e-4) for name in undisturbed)
 
 
 def test_history_falls_and_no_step_is_skipped(runs):

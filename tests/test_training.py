@@ -181,7 +181,7 @@ def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     run = trainer(tmp_path, resolved("vae"))
     run.tensorboard = tmp_path / "tensorboard"
-    with pytest.raises(UserError, match=r"pip install 'vaeglow\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[tensorboard\]'"):
         run.run()
 
 

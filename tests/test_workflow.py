@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from vaeglow import plan
+from vaeglow.check import check_config
 from vaeglow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +66,7 @@ def test_the_sample_sheet_is_planned_from_samples_and_the_data_alone(preset, tmp
     found = dry_run("-s", str(ROOT / "Snakefile"), target, "--config", f"preset={preset}", cwd=tmp_path)
     rules = {rule for rule, _ in found}
     assert not rules & {"evaluate", "fid_reference", "inception_weights", "likelihood", "table"}
-    whole = plan.check(load_config(), SCHEMA)
+    whole = check()
     shown = {(row["model"], str(float(row["temperature"]))) for row in sheet_rows(whole, preset) if "model" in row}
     assert {(w["model"], w["temperature"]) for rule, w in found if rule == "sample"} == shown
     assert found[-2:] == [
@@ -104,10 +105,37 @@ def test_lint_and_formatting():
     assert formatted.returncode == 0, formatted.stderr
 
 
-def test_an_illegal_name_in_a_path_has_no_rule(tmp_path):
-    target = "results/demo/photos32/vae_glow/seed0/model.safetensors"
+@pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])
+def test_an_illegal_name_in_a_path_has_no_rule(path, tmp_path):
+    target = f"results/demo/photos32/{path}"
     output = snakemake("-n", "-s", str(ROOT / "Snakefile"), target, cwd=tmp_path, ok=False)
     assert "MissingRuleException" in output
+
+
+def test_any_temperature_of_a_row_has_a_rule(tmp_path):
+    rows = "[{model: glow, temperature: 0.00001}, {model: glow, temperature: 2}]"
+    (tmp_path / "o.yaml").write_text(f"overrides: {{figures: {{samples: {{rows: {rows}}}}}}}\n")
+    arguments = ["-s", str(ROOT / "Snakefile"), "results/samples.png", "--configfile", "o.yaml"]
+    found = dry_run(*arguments, cwd=tmp_path)
+    assert {w["temperature"] for rule, w in found if rule == "sample"} == {"1e-05", "2.0"}
+    whole = check(f"{{presets: {{paper: {{figures: {{samples: {{rows: {rows}}}}}}}}}}}")
+    assert plan.temperatures(whole) == [0.0, 0.00001, 0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_a_job_reserves_the_threads_of_its_run(preset, tmp_path):
+    changes = "overrides: {models: {glow: {training: {threads: 3}}}}\n"
+    (tmp_path / "o.yaml").write_text(changes)
+    arguments = ["-n", "-s", str(ROOT / "Snakefile"), "results/table2.csv", "--configfile", "o.yaml"]
+    threads = load_config()["presets"][preset].get("training", {}).get("threads", load_config()["training"]["threads"])
+    for cores in (8, 2):
+        output = snakemake(*arguments, "--cores", str(cores), "--config", f"preset={preset}", cwd=tmp_path)
+        reserved = {}
+        for block in re.split(r"\n(?=(?:local)?rule )", output):
+            count = re.search(r"^    threads: (\d+)$", block, re.MULTILINE)
+            reserved[re.match(r"\S* ?(\w*)", block)[1]] = int(count[1]) if count else 1
+        assert reserved["train_glow"] == min(3, cores)
+        assert reserved["train_vae"] == reserved["fid_reference"] == min(threads, cores)
 
 
 def test_own_images_need_only_the_example(tmp_path):
@@ -144,6 +172,16 @@ def load_config(changes: str = "{}") -> dict:
 
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     return merge(config, yaml.safe_load(changes))
+
+
+def check(changes: str = "{}") -> dict:
+    return check_config(load_config(changes), SCHEMA, ROOT / "resources/published.csv")
+
+
+def own_vae(prior: str, more: str = "") -> str:
+    """A config's addition: a VAE `v` with a prior of its own, that is like no other."""
+    network = "num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8, decoder_noise: diagonal, batch_norm_momentum: 0.1"
+    return f"{{models: {{v: {{kind: vae, network: {{{network}}}, prior: {prior}}}}}{more}}}"
 
 
 @pytest.mark.parametrize(
@@ -196,11 +234,34 @@ def load_config(changes: str = "{}") -> dict:
         ("{datasets: {photos32: {size: 24}}}", "power of two"),
         ("{evaluation: {importance_samples: [15]}}", "importance_samples"),
         ("{evaluation: {inception: {wheel: {sha256: abc}}}}", r"evaluation\.inception\.wheel\.sha256"),
+        ('{evaluation: {inception: {wheel: {requirement: "--index-url==1"}}}}', r"inception\.wheel\.requirement"),
+        # what only the merged model shows: `like`, a preset, a dataset
+        (
+            "{models: {g: {like: glow, network: {base_dim: 8}}}}",
+            r"unknown key 'models\.g\.network\.base_dim'; legal here: levels, depth, width, coupling \(a glow, all",
+        ),
+        ("{models: {v: {like: vae, network: {levels: 2}}}}", r"models\.v\.network\.levels.*legal here: num_scale"),
+        ("{models: {g: {like: glow, base: vae}}}", r"unknown key 'models\.g\.base'.*legal here: kind, network, train"),
+        ("{models: {g: {like: glow, prior: {kind: flow}}}}", r"unknown key 'models\.g\.prior'"),
+        ("{models: {g: {like: vae, layer: {depth: 2}}}}", r"unknown key 'models\.g\.layer'"),
+        ("{models: {g: {like: vaeglow, base: glow}}}", "models.g: base 'glow' is a glow, not a vae"),
+        ("{models: {g: {like: vaeglow, base: vaeglow}}}", "models.g: base 'vaeglow' is a vae_glow, not a vae"),
+        ("{overrides: {models: {glow: {network: {num_scale: 2}}}}}", r"models\.glow\.network\.num_scale"),
+        ("{presets: {paper: {models: {glow_additive: {layer: {depth: 2}}}}}}", r"preset paper.*glow_additive\.layer"),
+        ("{datasets: {photos64: {models: {glow: {network: {fc_dim: 2}}}}}}", r"glow.*fc_dim.*on dataset photos64"),
+        (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
+        (own_vae("{kind: flow, layers: 2}"), "'models.v.prior' lacks the key 'width'"),
+        (
+            own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),
+            "preset short: config: 'models.v.prior' lacks the key 'layers'",
+        ),
+        ("{tables: {table2: {published: tabel2}}}", r"tables\.table2: published 'tabel2' \(did you mean 'table2'\?\)"),
+        ("{overrides: {tables: {table2: {published: table9}}}}", "which has table1, table2, table3"),
     ],
 )
 def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
     with pytest.raises(UserError, match=says) as caught:
-        plan.check(load_config(changes), SCHEMA)
+        check(changes)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
@@ -209,20 +270,18 @@ def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
     [
         "{datasets: {mine: {kind: folder, root: x, size: 8, channels: 1, levels: 16, on_broken: skip}}}",
         "{models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}",
+        own_vae("{kind: standard}"),
         "{presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}",
         "{overrides: {figures: {samples: {columns: 3, rows: [{data: val, label: Held out}]}}}}",
         "{overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}",
     ],
 )
 def test_legal_additions_pass(changes):
-    config = load_config(changes)
-    assert set(plan.check(config, SCHEMA)) == set(config["presets"])
+    assert set(check(changes)) == set(load_config(changes)["presets"])
 
 
 def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
-    whole = plan.check(
-        load_config("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}"), SCHEMA
-    )
+    whole = check("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}")
     assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-128-2048"]["images"]
     assert plan.sample_count(whole["paper"], "cifar10") == 10000
     assert plan.sample_count(whole["paper"], "photos64") == 50000  # in no table
@@ -230,7 +289,7 @@ def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
 
 def test_samples_suffice_for_every_row_of_a_sheet():
     large = "{figures: {samples: {columns: 40, lines_per_row: 20}}}"
-    whole = plan.check(load_config(f"{{presets: {{demo: {large}}}}}"), SCHEMA)
+    whole = check(f"{{presets: {{demo: {large}}}}}")
     assert plan.sample_count(whole["demo"], "photos32") == 800
     assert plan.sample_count(whole["paper"], "cifar10") == 10000  # the table's protocol asks for more than the sheet
 
@@ -238,7 +297,7 @@ def test_samples_suffice_for_every_row_of_a_sheet():
 def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
     rows = "[{data: val}, {model: vae, temperature: 0}, {data: test}]"
     changes = f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}"
-    whole = plan.check(load_config(changes), SCHEMA)
+    whole = check(changes)
     wildcards = SimpleNamespace(preset="demo", figure="samples")
     spec = plan.figure_spec(whole, "demo", "samples")
     assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")

@@ -63,7 +63,9 @@ class Model:
         return samples.images
 
     def bits_per_dim(self, images: Tensor | np.ndarray, importance_samples: int = 1, seed: int = 0) -> Tensor:
-        """An upper bound on -log2 P(image) / D for each image.
+        """An estimate, from random draws, of an upper bound on -log2 P(image) / D for each image.
+
+        The bound is its mean over the draws; average over images, or raise `importance_samples`.
 
         Args:
             images: uint8 [N, C, H, W], values below the data's `levels`.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from vaeglow.errors import UserError
 
 FORMAT = 1
-MODEL_PARTS = ("network", "prior", "layer", "training")
+PARTS = ("network", "prior", "layer")  # of a model, beside its `training`
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +76,11 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
     return chain[::-1]
 
 
+def kind_of(config: Mapping[str, Any], model: str) -> str:
+    """A model's kind (vae | vae_glow | glow), its own or that of the model it is `like`."""
+    return config["models"][ancestry(config["models"], model)[0]]["kind"]
+
+
 def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
     """All of a model's values under a preset and dataset, layers merged, `like` followed."""
     chain = ancestry(config["models"], model)
@@ -118,12 +125,14 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     described = describe_model(config, preset, dataset, model)
     data = effective(config, preset)["datasets"][dataset]
     kind = described.get("kind")
-    legal = {"vae": ("network", "prior"), "vae_glow": ("layer",), "glow": ("network",)}
+    legal: dict[str, tuple[str, ...]] = {"vae": ("network", "prior"), "vae_glow": ("layer",), "glow": ("network",)}
     if kind not in legal:
         raise UserError(f"models.{model}: kind '{kind}' is not one of {', '.join(legal)}")
-    for part in MODEL_PARTS[:-1]:
+    for part in PARTS:
         if part in described and part not in legal[kind]:
             raise UserError(f"models.{model}: a model of kind {kind} has no '{part}'")
+    if kind != "vae_glow" and "base" in described:
+        raise UserError(f"models.{model}: a model of kind {kind} has no 'base'")
     if kind == "vae_glow" and "base" not in described:
         raise UserError(f"models.{model}: a model of kind vae_glow needs 'base', the VAE it stands on")
     base = None
@@ -180,38 +189,48 @@ def check_images(model: str, kind: str, described: Mapping[str, Any], data: Mapp
         raise UserError(f"{where}: the {described['network']['levels']} levels of model {model} do not divide the side")
 
 
-def lineage(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> str | None:
-    """The name of the model that `model` stands on (an edge of the workflow), or None."""
-    return describe_model(config, preset, dataset, model).get("base")
+@functools.cache
+def validator_class() -> Any:
+    """JSON schema's rules, stricter on numbers: 16.0 is no integer, NaN and infinity are no numbers."""
+    import jsonschema
+
+    plain = jsonschema.Draft202012Validator
+    types = plain.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda checker, value: (
+                checker.is_type(value, "integer") or (isinstance(value, float) and math.isfinite(value))
+            ),
+        }
+    )
+    return jsonschema.validators.extend(plain, type_checker=types)
 
 
-def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Check the config against its JSON schema; the first error becomes one line.
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any], place: str = "") -> None:
+    """Check the config, or the part of it at `place`, against a JSON schema; the first error becomes one line.
 
     Raises:
         UserError: names the key, and for an unknown key the nearest legal one.
     """
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = validator_class()(schema)
     errors = sorted(
         validator.iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.absolute_path))
     )
     if errors:
-        raise UserError(f"config: {explain(errors[0])}")
+        raise UserError(f"config: {explain(errors[0], place)}")
 
 
-def explain(error: Any) -> str:
-    """One line for one jsonschema error."""
-    where = ".".join(str(part) for part in error.absolute_path)
+def explain(error: Any, place: str = "") -> str:
+    """One line for one jsonschema error in the part of the config at `place`."""
+    where = ".".join([*([place] if place else []), *(str(part) for part in error.absolute_path)])
     if error.validator in ("anyOf", "oneOf") and error.context:
-        return explain(max(error.context, key=lambda inner: len(inner.absolute_path)))
+        return explain(max(error.context, key=lambda inner: len(inner.absolute_path)), place)
     if error.validator == "additionalProperties":
         legal = list(error.schema.get("properties", {}))
         patterns = error.schema.get("patternProperties", {})
         key = next(k for k in error.instance if k not in legal and not any(re.search(p, str(k)) for p in patterns))
-        place = f"{where}.{key}" if where else str(key)
-        return f"unknown key '{place}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
+        named = f"{where}.{key}" if where else str(key)
+        return f"unknown key '{named}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"'{where or 'the top level'}' lacks the key '{missing[0]}'"

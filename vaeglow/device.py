@@ -36,12 +36,11 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_threads(threads: int) -> None:
-    """Fix the number of CPU threads inside torch (0 leaves torch's choice, all cores).
+    """Fix the number of CPU threads inside torch.
 
     The thread count changes the order of float sums and so the last bits of a result: it comes from a
     run's resolved config, never from `snakemake --cores`.
     """
     import torch
 
-    if threads > 0:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)

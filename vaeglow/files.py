@@ -45,16 +45,17 @@ def ordinary_mode() -> int:
     return 0o666 & ~umask
 
 
-def explain_os_error(error: OSError, path: Path) -> Exception:
-    """Turn the errors a full disk or a read-only folder give into one line; others pass through."""
+def explain_os_error(error: OSError, path: str | Path) -> Exception:
+    """Turn the errors a full disk, a read-only folder or a missing permission give into one line; others pass."""
     reasons = {
         errno.ENOSPC: "the disk is full: free some room and run the same command again",
         errno.EDQUOT: "the disk quota is used up: free some room and run the same command again",
-        errno.EACCES: "no permission to write there: check the owner and mode of the folder",
         errno.EROFS: "the file system is read-only: choose another folder",
     }
     short_write = error.errno is None and "written" in str(error)  # what numpy says, without a number
     number = errno.ENOSPC if short_write else error.errno
+    if number in (errno.EACCES, errno.EPERM):  # reading or writing: the error does not say which
+        return UserError(f"no permission to use {path}: check the owner and mode of the file and of its folder")
     if number in reasons:
         return UserError(f"cannot write {path}: {reasons[number]}")
     return error
@@ -75,12 +76,14 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run the step that makes it first") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): delete it and run again") from None
 

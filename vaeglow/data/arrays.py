@@ -33,7 +33,7 @@ def array_sha256(array: np.ndarray) -> str:
     if array.size:
         slab = max(1, (1 << 24) * len(array) // array.nbytes)
         for start in range(0, len(array), slab):
-            digest.update(array[start : start + slab].astype(little_endian, copy=False).tobytes())
+            digest.update(np.ascontiguousarray(array[start : start + slab], dtype=little_endian).reshape(-1))
     return digest.hexdigest()
 
 
@@ -76,14 +76,14 @@ def read_info(data_dir: str | Path) -> dict[str, Any]:
 
 
 def open_split(data_dir: str | Path, split: str) -> np.ndarray:
-    """Open a split memory-mapped and read-only.
+    """Open a split memory-mapped and read-only, after one pass over it to check its hash.
 
     Returns:
         uint8 [N, C, H, W]; N is 0 for a val split that was not asked for.
 
     Raises:
-        UserError: no such split, or its file is missing, cut short, of another type or shape, or does not
-            agree with dataset.json.
+        UserError: no such split, or its file is missing, cut short, of another type or shape, or not the one
+            that dataset.json describes.
     """
     if split not in SPLITS:
         raise UserError(f"no split {split!r}: the splits are {', '.join(SPLITS)}")
@@ -98,7 +98,36 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     _check_array(array, info["channels"], info["size"], str(path))
     if len(array) != info["counts"].get(split):
         raise UserError(f"{path} has {len(array)} images, dataset.json says {info['counts'].get(split)}: {REMEDY}")
+    if array_sha256(array) != info["sha256"].get(split):
+        raise UserError(f"{path} has changed since it was prepared (its sha256 is not dataset.json's): {REMEDY}")
     return array
+
+
+def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
+    """`count` images spread over the whole array: a folder's or a picture's images may lie side by side.
+
+    Args:
+        images: [N, ...], N at least `count`; all of them are taken when N is `count`.
+        count: how many.
+    """
+    return images[np.arange(count) * len(images) // count]
+
+
+def require_images(have: int, need: int, what: str, user: str, remedy: str) -> None:
+    """Refuse to work with fewer images than are needed.
+
+    Args:
+        have: how many there are.
+        need: how many there should be.
+        what: where they are, for the message.
+        user: what needs them.
+        remedy: what to do.
+
+    Raises:
+        UserError: fewer than needed.
+    """
+    if have < need:
+        raise UserError(f"{what} has {have} images, {user} needs {need}: {remedy}")
 
 
 def _check_array(array: np.ndarray, channels: int, size: int, where: str) -> None:

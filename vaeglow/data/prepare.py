@@ -59,8 +59,9 @@ def prepare(name: str, settings: dict[str, Any], output_dir: str | Path) -> dict
         found = array_sha256(splits[split])
         if found != expected:
             raise UserError(
-                f"dataset {name}: sha256 of the {split} split is {found}, expected_sha256 says {expected}: "
-                "other images, or another decoder; correct the settings or the expectation"
+                f"dataset {name}: sha256 of the {split} split is {found}, expected_sha256 says {expected}: changed "
+                "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
+                f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
             )
     mean, std = channel_statistics(splits["train"], levels)
     shape = {key: settings[key] for key in ("channels", "size", "levels")}

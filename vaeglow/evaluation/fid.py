@@ -127,11 +127,13 @@ def image_statistics(
 def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
     """Squared Frechet distance of two Gaussians: pytorch-fid's function, made safe.
 
-    Two adjustments, neither of which changes a result pytorch-fid can compute. Its call of scipy's `sqrtm` asks for
-    `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent. Where a covariance is singular (as with
-    fewer images than features) or the general matrix root fails, the trace comes from
-    tr (C1 C2)^(1/2) = sum of the singular values of L1^T L2 with C = L L^T, which exists always and is much faster
-    at low rank, in place of pytorch-fid's way out, an offset on the diagonal.
+    Both covariances of full rank (to double precision): pytorch-fid's own function. Its call of scipy's `sqrtm` asks
+    for `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent.
+
+    A singular one (fewer images than features, as in the demo: 128 and 2048), or a matrix root that warns, fails or
+    gives less than 0: the trace is tr (C1 C2)^(1/2) = sum of the singular values of L1^T L2 with C = L L^T, which
+    always exists and is much faster at low rank. There pytorch-fid takes whatever `sqrtm` makes of a singular matrix,
+    and if that is not finite adds 1e-6 to the diagonals, so its number may differ a little from this exact one.
 
     Args:
         mean1: float64 [F].

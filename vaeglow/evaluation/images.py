@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vaeglow.data import arrays
+from vaeglow.data.samples import read_arrays, read_samples
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 
-SAMPLES_KEYS = ("preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256")
-REFERENCE_KEYS = ("dataset", "protocol", "split", "images", "features", "levels", "image_shape")
-REFERENCE_KEYS = (*REFERENCE_KEYS, "data_sha256", "inception_sha256")
+__all__ = ["check_comparable", "evenly_spaced", "read_reference", "read_samples", "require", "write_reference"]
 
-
-def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Read a samples file.
-
-    Returns:
-        Images uint8 [N, C, H, W] and their metadata.
-
-    Raises:
-        UserError: missing, damaged or something else.
-    """
-    arrays, metadata = _read(path, ("images",), SAMPLES_KEYS, "sample")
-    return arrays["images"], metadata
+REFERENCE_KEYS = (
+    *("dataset", "protocol", "split", "images", "features", "levels", "image_shape"),
+    *("data_sha256", "inception_sha256"),
+)
 
 
 def read_reference(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
@@ -39,8 +30,8 @@ def read_reference(path: str | Path) -> tuple[np.ndarray, np.ndarray, dict[str, 
     Raises:
         UserError: missing, damaged or something else.
     """
-    arrays, metadata = _read(path, ("mean", "covariance"), REFERENCE_KEYS, "fid_reference")
-    return arrays["mean"], arrays["covariance"], metadata
+    found, metadata = read_arrays(path, ("mean", "covariance"), REFERENCE_KEYS, "fid_reference")
+    return found["mean"], found["covariance"], metadata
 
 
 def write_reference(path: str | Path, mean: np.ndarray, covariance: np.ndarray, metadata: dict[str, Any]) -> None:
@@ -49,35 +40,14 @@ def write_reference(path: str | Path, mean: np.ndarray, covariance: np.ndarray, 
         np.savez(file, mean=mean, covariance=covariance, metadata=np.array(json.dumps(metadata)))
 
 
-def _read(
-    path: str | Path, names: tuple[str, ...], keys: tuple[str, ...], step: str
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names}
-            metadata = json.loads(str(archive["metadata"]))
-        missing = [key for key in keys if key not in metadata]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run the step {step} first") from None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is damaged or not made by the step {step} ({error}): delete it and run again"
-        ) from None
-    if missing:
-        raise UserError(f"{path} does not say its {', '.join(missing)}: delete it and run the step {step} again")
-    return arrays, metadata
-
-
 def evenly_spaced(images: np.ndarray, count: int, what: str, protocol: str) -> np.ndarray:
-    """Take `count` images spread over the whole array (all of them when it has just as many).
-
-    Spread, because a folder's or a picture's images may lie side by side.
+    """The images of a split that a protocol takes: `count`, spread over all of it.
 
     Raises:
         UserError: fewer images than `count`, or a count below 2.
     """
     require(len(images), count, what, protocol)
-    return images[np.arange(count) * len(images) // count]
+    return arrays.evenly_spaced(images, count)
 
 
 def require(have: int, count: int, what: str, protocol: str) -> None:
@@ -90,11 +60,8 @@ def require(have: int, count: int, what: str, protocol: str) -> None:
         raise UserError(
             f"protocol {protocol} asks for {count} images: an FID needs at least 2 (protocols in the config)"
         )
-    if have < count:
-        raise UserError(
-            f"{what} has {have} images but protocol {protocol} asks for {count}: "
-            f"choose or add a protocol with images: {have} or fewer (protocols in the config), or get more images"
-        )
+    remedy = f"choose or add a protocol with images: {have} or fewer (protocols in the config), or get more images"
+    arrays.require_images(have, count, what, f"protocol {protocol}", remedy)
 
 
 def check_comparable(

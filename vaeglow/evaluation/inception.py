@@ -6,7 +6,7 @@ Heusel et al. (2017). Where they come from: `vaeglow.evaluation.inception_source
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import io
 import warnings
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
+from vaeglow.models.store import tensors_sha256 as content_sha256  # equal networks, whatever file they came in
 
 FEATURES = (64, 192, 768, 2048)  # channels after the first and second max pool, before the auxiliary head, at the end
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
@@ -30,8 +31,8 @@ _DOUBLE_3X3 = ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3")
 _MIXED_5 = ("branch1x1", "branch5x5_1", "branch5x5_2", *_DOUBLE_3X3, "branch_pool")
 _MIXED_6 = ("branch1x1", *(f"branch7x7_{i}" for i in (1, 2, 3)), *(f"branch7x7dbl_{i}" for i in range(1, 6)))
 _MIXED_7A = ("branch3x3_1", "branch3x3_2", *(f"branch7x7x3_{i}" for i in (1, 2, 3, 4)))
-_MIXED_7 = ("branch1x1", *(f"branch3x3_{i}" for i in ("1", "2a", "2b")))
-_MIXED_7 = (*_MIXED_7, *(f"branch3x3dbl_{i}" for i in ("1", "2", "3a", "3b")), "branch_pool")
+_FORKED_3X3 = (*("branch3x3_1", "branch3x3_2a", "branch3x3_2b"), *(f"branch3x3dbl_{i}" for i in ("1", "2", "3a", "3b")))
+_MIXED_7 = ("branch1x1", *_FORKED_3X3, "branch_pool")
 CONVOLUTIONS: tuple[str, ...] = (  # the 94 convolutions of pytorch-fid's network, in network order
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
     *(f"Mixed_5{block}.{branch}" for block in "bcd" for branch in _MIXED_5),
@@ -89,15 +90,6 @@ def _checked(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def content_sha256(state: Mapping[str, Tensor]) -> str:
-    """Hash of names, shapes and values: equal for equal networks, whatever file they came in."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(f"{name}{tuple(state[name].shape)}".encode())
-        digest.update(state[name].contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, str]) -> None:
     """Write the weights as one self-describing safetensors file."""
     metadata = {**origin, "format": "vaeglow inception 1", "sha256": content_sha256(state)}
@@ -107,14 +99,22 @@ def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """Read what `save_weights` wrote: the state dict and its content hash.
+    """Read what `save_weights` wrote: the state dict (not to be changed) and its content hash.
+
+    A file is read and hashed once, however often it is asked for, until it changes on disk.
 
     Raises:
         UserError: the file is missing, damaged, or something else.
     """
-    advice = "delete it and run the step inception_weights again"
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: run the step inception_weights first")
+    status = Path(path).stat()
+    return _load_weights(str(path), (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_weights(path: str, version: tuple[int, ...]) -> tuple[dict[str, Tensor], str]:
+    advice = "delete it and run the step inception_weights again"
     try:
         with safe_open(path, framework="pt") as file:
             recorded = (file.metadata() or {}).get("sha256")

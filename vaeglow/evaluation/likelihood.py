@@ -2,7 +2,7 @@
 
 log P(x) >= E[ log (1/K) sum_k w_k ] - D log levels,  w_k = p(y_m | z_mn) p(z_mn) / q(z_mn | y_m),
 over K = M N joint draws: M fresh noises u, and for each N latents from a posterior encoded anew
-(Burda, Grosse & Salakhutdinov 2016; model.py names as in the paper's eq. 1 and 4). It rises with K.
+(Burda, Grosse & Salakhutdinov 2016; p(y|z) as in the paper's eq. 4). In expectation it rises with K.
 """
 
 from __future__ import annotations

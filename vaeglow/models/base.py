@@ -60,7 +60,7 @@ class GenerativeModel(nn.Module):
         """What the model keeps of images y: [N, C, H, W]."""
         raise NotImplementedError
 
-    def initialise(self, y: Tensor, generator: torch.Generator | None = None) -> None:
+    def initialise(self, y: Tensor) -> None:
         """Set data-dependent values from the first images; nothing by default."""
 
     def trainable(self) -> Iterable[nn.Parameter]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
-LOG_SCALE_FACTOR = 3.0  # the source stores logs divided by 3
+LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 
 
 class ActNormConv(nn.Module):

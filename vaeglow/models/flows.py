@@ -8,13 +8,13 @@ Every flow maps images [N, C, H, W] to images and has
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.coupling_net import CouplingNet
-
-LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
+from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, CouplingNet
 
 
 class Flow(nn.Module):
@@ -217,22 +217,26 @@ class GlowStep(Flow):
         matrix = self.conv.weight * self.actnorm.log_scale().exp()
         return matrix, matrix @ self.actnorm.bias
 
-    def colour_log_det(self, x: Tensor) -> Tensor:
-        """log|det| of the colour map over all pixels of x: a scalar."""
-        return pixels(x) * (self.actnorm.log_scale().sum() + self.conv.log_det_per_pixel())
+    def apply_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The step's image of x, and the coupling's log-determinant alone: see `colour_log_det` for the rest."""
+        matrix, offset = self.colour_map()
+        return self.coupling(F.conv2d(x, matrix[..., None, None], offset))
+
+    def undo_step(self, y: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of `apply_step`, given the inverse of its colour matrix, [C, C]."""
+        y, log_det = self.coupling.inverse(y)
+        offset = self.colour_map()[1]
+        return F.conv2d(y - offset[:, None, None], inverse[..., None, None]), log_det
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
-        matrix, offset = self.colour_map()
-        y, log_det = self.coupling(F.conv2d(x, matrix[..., None, None], offset))
-        return y, self.colour_log_det(x) + log_det
+        y, log_det = self.apply_step(x)
+        return y, colour_log_det([self], x) + log_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
-        y, log_det = self.coupling.inverse(y)
-        y, conv_log_det = self.conv.inverse(y)
-        x, actnorm_log_det = self.actnorm.inverse(y)
-        return x, log_det + conv_log_det + actnorm_log_det
+        x, log_det = self.undo_step(y, inverse_colour_matrices([self])[0])
+        return x, log_det - colour_log_det([self], y)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
@@ -240,6 +244,22 @@ class GlowStep(Flow):
         self.actnorm.initialise(x)
         matrix, offset = self.colour_map()
         return self.coupling.initialise(F.conv2d(x, matrix[..., None, None], offset))
+
+
+def colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
+    """The colour matrices of steps of one level, in float64: [steps, C, C]."""
+    return torch.stack([step.colour_map()[0] for step in steps]).double()
+
+
+def colour_log_det(steps: Iterable[GlowStep], x: Tensor) -> Tensor:
+    """Sum of log|det| of the steps' colour maps over all pixels of x: a scalar, one batched factorisation."""
+    return pixels(x) * torch.linalg.slogdet(colour_matrices(steps))[1].sum().to(x.dtype)
+
+
+def inverse_colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
+    """Inverses of the steps' colour matrices, taken in float64: [steps, C, C] in the weights' own type."""
+    matrices = colour_matrices(steps)
+    return torch.linalg.inv(matrices).to(next(iter(steps)).conv.weight.dtype)
 
 
 def pixels(x: Tensor) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like
 from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
-from vaeglow.models.flows import GlowStep, Squeeze
+from vaeglow.models.flows import GlowStep, Squeeze, colour_log_det, inverse_colour_matrices
 
 
 class Glow(GenerativeModel):
@@ -49,9 +49,8 @@ class Glow(GenerativeModel):
 
     def top_prior(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sd of the learned top prior, in the shape of value [N, C', H', W']."""
-        scale = LOG_SCALE_FACTOR
-        mean = (self.top_mean * (scale * self.top_logs).exp())[:, None, None]
-        return mean.expand_as(value), (scale * self.top_logs)[:, None, None].expand_as(value)
+        log_scale = LOG_SCALE_FACTOR * self.top_logs
+        return self.top_mean[:, None, None].expand_as(value), log_scale[:, None, None].expand_as(value)
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; exact, so the generator is not used."""
@@ -59,8 +58,9 @@ class Glow(GenerativeModel):
         log_det, prior = x.new_zeros(len(x)), x.new_zeros(len(x))
         for scale, steps in enumerate(self.steps):
             x, _ = self.squeeze(x)
+            log_det = log_det + colour_log_det(steps, x)
             for step in steps:
-                x, change = step(x)
+                x, change = step.apply_step(x)
                 log_det = log_det + change
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
@@ -79,7 +79,7 @@ class Glow(GenerativeModel):
         for scale, steps in enumerate(self.steps):
             x, _ = self.squeeze(x)
             for step in steps:
-                x, _ = step(x)
+                x, _ = step.apply_step(x)
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
@@ -95,8 +95,9 @@ class Glow(GenerativeModel):
             if scale < len(self.split_priors):
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
                 x = torch.cat([x, mean + log_scale.exp() * noises[scale]], 1)
-            for step in reversed(self.steps[scale]):
-                x, _ = step.inverse(x)
+            steps = self.steps[scale]
+            for step, matrix in zip(reversed(steps), inverse_colour_matrices(steps).flip(0), strict=True):
+                x, _ = step.undo_step(x, matrix)
             x, _ = self.squeeze.inverse(x)
         return x + 0.5
 
@@ -116,7 +117,7 @@ class Glow(GenerativeModel):
         return self.decode(self.encode(y))
 
     @torch.no_grad()
-    def initialise(self, y: Tensor, generator: torch.Generator | None = None) -> None:
+    def initialise(self, y: Tensor) -> None:
         """Set all actnorms from data y [N, C, H, W], level by level."""
         x = y - 0.5
         for scale, steps in enumerate(self.steps):

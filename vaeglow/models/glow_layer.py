@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.flows import Flow, GlowStep, Squeeze, pixels
+from vaeglow.models.flows import Flow, GlowStep, Squeeze, colour_log_det, inverse_colour_matrices, pixels
 
 
 class GlowLayer(Flow):
@@ -34,18 +34,15 @@ class GlowLayer(Flow):
 
     def log_det(self, x: Tensor) -> Tensor:
         """log|det df/dx| for squeezed images x: a scalar, the same for every image."""
-        scales = torch.stack([step.actnorm.log_scale() for step in self.steps])  # [depth, C q^2]
-        matrices = torch.stack([*(step.conv.weight for step in self.steps), self.closing_weight])
-        log_dets = torch.linalg.slogdet(matrices.double())[1].to(x.dtype)  # [depth + 1]
-        return pixels(x) * (scales.sum() + log_dets.sum())
+        closing = torch.linalg.slogdet(self.closing_weight.double())[1].to(x.dtype)
+        return colour_log_det(self.steps, x) + pixels(x) * closing
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|, a scalar) (paper, eq. 4)."""
         x, _ = self.squeeze(x)  # [N, C q^2, H/q, W/q]
         log_det = self.log_det(x)
         for step in self.steps:
-            matrix, offset = step.colour_map()
-            x = step.coupling(F.conv2d(x, matrix[..., None, None], offset))[0]
+            x = step.apply_step(x)[0]
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         return self.squeeze.inverse(x)[0], log_det
 
@@ -55,8 +52,8 @@ class GlowLayer(Flow):
         log_det = -self.log_det(y)
         inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
         y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
-        for step in reversed(self.steps):
-            y = step.inverse(y)[0]
+        for step, matrix in zip(reversed(self.steps), inverse_colour_matrices(self.steps).flip(0), strict=True):
+            y = step.undo_step(y, matrix)[0]
         return self.squeeze.inverse(y)[0], log_det
 
     @torch.no_grad()

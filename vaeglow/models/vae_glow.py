@@ -63,6 +63,6 @@ class VAEGlow(GenerativeModel):
         """The image a latent stands for, without noise: f^-1(g_mu(z)), [N, C, H, W]."""
         return self.layer.inverse(self.vae.render(z))[0]
 
-    def initialise(self, y: Tensor, generator: torch.Generator | None = None) -> None:
+    def initialise(self, y: Tensor) -> None:
         """Start the layer as the identity on data y [N, C, H, W]."""
         self.layer.initialise(y)

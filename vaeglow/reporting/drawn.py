@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
+from vaeglow.data.samples import read_samples
 from vaeglow.errors import UserError
-from vaeglow.evaluation.images import read_samples
 from vaeglow.files import sha256_json
 from vaeglow.reporting.measured import REMEDY, shorten
 from vaeglow.reporting.tables import LABELS, commit_of
@@ -89,15 +89,14 @@ def describe_run(model: str, temperature: float) -> tuple[str, str]:
 
 
 def read_data(spec: Mapping[str, Any], row: Mapping[str, Any], data_dir: str | Path, info: Mapping[str, Any]) -> Row:
-    """A row of real images, evenly spaced over a split: a folder's or a picture's images may lie side by side.
+    """A row of real images, evenly spaced over a split.
 
     Raises:
         UserError: see `read_rows`.
     """
     images = open_split(data_dir, row["data"])
-    count = needed_images(spec)
     require(len(images), spec, Path(data_dir) / f"{row['data']}.npy", "prepare more images")
-    shown = full_range(images[np.arange(count) * len(images) // count], info["levels"])
+    shown = full_range(evenly_spaced(images, needed_images(spec)), info["levels"])
     name, detail = (row["label"], "") if "label" in row else ("Data", f"{row['data']} images")
     return Row(name, detail, shown)
 
@@ -113,13 +112,9 @@ def require(have: int, spec: Mapping[str, Any], path: Path, remedy: str) -> None
     Raises:
         UserError: fewer images than a row needs.
     """
-    need = needed_images(spec)
-    if have < need:
-        raise UserError(
-            f"{path} has {have} images, figure {spec['name']} needs {need} "
-            f"({spec['columns']} columns x {spec['lines_per_row']} lines): "
-            f"lower figures.{spec['name']}.columns or lines_per_row in the config, or {remedy}"
-        )
+    entry, shape = f"figures.{spec['name']}", f"{spec['columns']} columns x {spec['lines_per_row']} lines"
+    remedy = f"lower {entry}.columns or lines_per_row in the config ({shape}), or {remedy}"
+    require_images(have, needed_images(spec), str(path), f"figure {spec['name']}", remedy)
 
 
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from typing import Any
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
+# torch's words, in RuntimeErrors that share no class of their own: CUDA, its CPU allocator on Linux and elsewhere
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def run(main: Callable[[], None]) -> None:
@@ -23,7 +27,11 @@ def run(main: Callable[[], None]) -> None:
         print(f"stopped: {error}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None
     except MemoryError:
-        fail("out of memory: lower the batch size (config: training.batch_size, evaluation.batch_size)")
+        fail(lower_batch_size())
+    except RuntimeError as error:
+        if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        fail(lower_batch_size("GPU memory" if "cuda" in str(error).lower() else "memory"))
     except OSError as error:
         explained = explain_os_error(error, error.filename or "a file")
         if not isinstance(explained, UserError):
@@ -37,9 +45,38 @@ def fail(message: str) -> None:
     raise SystemExit(EXIT_USER_ERROR)
 
 
+def lower_batch_size(memory: str = "memory") -> str:
+    """What to say when `memory` is used up."""
+    return f"out of {memory}: lower training.batch_size (while training) or evaluation.batch_size in the config"
+
+
+def json_object(flag: str, text: str) -> dict[str, Any]:
+    """The value of a flag that takes a JSON object.
+
+    Args:
+        flag: its name, for the message.
+        text: what the command line gave.
+
+    Raises:
+        UserError: it is no JSON, or no object.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{flag} is not JSON ({error}): quote it as one argument") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{flag} is not a JSON object: write it as {{...}}")
+    return value
+
+
+def step_parser(description: str | None) -> ArgumentParser:
+    """A parser of whole flags: an abbreviation would change its meaning when a flag is added."""
+    return ArgumentParser(description=description, allow_abbrev=False)
+
+
 def training_parser(description: str | None) -> ArgumentParser:
     """The flags that all training steps share."""
-    parser = ArgumentParser(description=description)
+    parser = step_parser(description)
     parser.add_argument("--config", required=True, help="the run's config.json")
     parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
     parser.add_argument("--state-dir", required=True, help="folder for resume state and lock")

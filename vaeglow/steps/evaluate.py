@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="evaluate", description=__doc__, allow_abbrev=False)
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--samples", required=True, type=Path, help="npz file of the step sample")
     parser.add_argument("--reference", required=True, type=Path, help="npz file of the step fid_reference")
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads inside torch; 0: all")
+    parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
-    options = parse()
+    options = parse(argv)
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation.fid import frechet_distance, image_statistics
     from vaeglow.evaluation.images import check_comparable, read_reference, read_samples, require
@@ -35,7 +35,7 @@ def main() -> None:
 
     set_threads(options.threads)
     device = pick_device(options.device)
-    provenance = collect(device.type)
+    provenance = collect(str(device))
     samples, sampled = read_samples(options.samples)
     mean, covariance, reference = read_reference(options.reference)
     inception_sha256 = load_weights(options.weights)[1]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="fid_reference", description=__doc__, allow_abbrev=False)
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
     parser.add_argument("--protocol", required=True, help="name of the protocol, for messages and the record")
     parser.add_argument("--split", required=True, help="train, val or test")
@@ -20,14 +20,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads inside torch; 0: all")
+    parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="npz file to write")
     return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
-    options = parse()
+    options = parse(argv)
     from vaeglow.data.arrays import open_split, read_info
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation.fid import image_statistics
@@ -38,7 +38,7 @@ def main() -> None:
 
     set_threads(options.threads)
     device = pick_device(options.device)
-    provenance = collect(device.type)
+    provenance = collect(str(device))
     info = read_info(options.data_dir)
     split = open_split(options.data_dir, options.split)
     what = f"the {options.split} split of {info['name']}"

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vaeglow.errors import UserError
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="inception_weights", description=__doc__, allow_abbrev=False)
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--settings", required=True, help="evaluation.inception of the config, as JSON")
     parser.add_argument("--output", required=True, type=Path, help="safetensors file to write")
     return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
-    options = parse()
-    try:
-        settings = json.loads(options.settings)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--settings is not JSON ({error})") from None
+    options = parse(argv)
+    settings = cli.json_object("--settings", options.settings)
     from vaeglow.evaluation.inception import save_weights
     from vaeglow.evaluation.inception_sources import obtain_weights
 

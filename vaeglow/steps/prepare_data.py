@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import json
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.data.arrays import read_info
 from vaeglow.data.prepare import prepare
-from vaeglow.errors import UserError
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--name", required=True, help="the dataset's name in config")
     parser.add_argument("--settings", required=True, help="its entry in config, as JSON")
     parser.add_argument("--output-dir", required=True, type=Path, help="where the arrays and dataset.json go")
@@ -25,12 +23,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Prepare the dataset and say what it holds."""
     options = parse(argv)
-    try:
-        settings = json.loads(options.settings)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--settings is not JSON ({error}): give the dataset's entry of config as one object") from None
-    if not isinstance(settings, dict):
-        raise UserError("--settings is not a JSON object: give the dataset's entry of config")
+    settings = cli.json_object("--settings", options.settings)
     prepare(options.name, settings, options.output_dir)
     info = read_info(options.output_dir)
     broken = info["source"].get("broken_files", {})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from collections.abc import Sequence
 
 from vaeglow.steps import cli
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """The step's flags."""
-    parser = ArgumentParser(description=__doc__)
+def parse(argv: Sequence[str] | None = None) -> Namespace:
+    """Read the command line."""
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, help="weights, .safetensors")
     parser.add_argument(
         "--temperature", required=True, type=float, help="scale of the pixel noise; 0 is the decoder mean"
@@ -21,9 +22,9 @@ def parse(argv: list[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Sample with the run's own seed."""
-    options = parse()
+    options = parse(argv)
     import numpy as np
 
     from vaeglow.device import pick_device, set_threads

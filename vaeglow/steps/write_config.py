@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from vaeglow import files
-from vaeglow.errors import UserError
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vaeglow.steps.write_config", description=__doc__)
+def parse(argv: Sequence[str] | None = None) -> Namespace:
+    """Read the command line."""
+    parser = cli.step_parser(__doc__)
     parser.add_argument("--json", required=True, help="the resolved config, as JSON text")
     parser.add_argument("--output", required=True, help="config.json to write")
     return parser.parse_args(argv)
@@ -26,14 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: it is not.
     """
-    arguments = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        resolved = json.loads(arguments.json)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--json is not JSON ({error}): quote it as one argument") from None
-    if not isinstance(resolved, dict):
-        raise UserError("--json must be a JSON object, a run's resolved config")
-    files.write_json(arguments.output, resolved)
+    options = parse(argv)
+    resolved = cli.json_object("--json", options.json)
+    files.write_json(options.output, resolved)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Guard:
     so there the verdict is read, one small copy a step.
 
     Args:
-        model: its buffers (batch norm statistics) are put back after a bad step.
+        model: the statistics of its batch norms in training mode are put back after a bad step.
         optimizer: of the trainable parameters.
         clip: largest global norm of the gradient.
         device: of the parameters.
@@ -51,7 +51,8 @@ class Guard:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: torch.device) -> None:
         self.optimizer, self.clip = optimizer, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.buffers = list(model.buffers())
+        norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
+        self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         self.kept: list[Tensor] = []

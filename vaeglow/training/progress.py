@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Progress:
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} non-finite steps skipped)"
         tqdm.write(line)
+        sys.stdout.flush()  # tqdm leaves that out: in a log file the line would wait for kilobytes of others
         if self.writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:
@@ -68,6 +70,6 @@ def open_tensorboard(folder: str | Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError(
-            "runtime.tensorboard is true but TensorBoard is missing: pip install 'vaeglow[tensorboard]'"
+            "runtime.tensorboard is true but TensorBoard is missing: pip install -e '.[tensorboard]'"
         ) from None
     return SummaryWriter(str(folder))

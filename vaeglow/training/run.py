@@ -32,6 +32,8 @@ def train_run(options: Namespace, kind: str) -> None:
         UserError: the config is of another kind, the data do not fit it, or whatever training raises.
     """
     config = read_json(options.config)
+    if not isinstance(config, dict):
+        raise UserError(f"{options.config} is not a JSON object: delete it and run again")
     if config.get("kind") != kind:
         raise UserError(f"{options.config} describes a model of kind {config.get('kind')}, this step trains {kind}")
     set_threads(config["training"]["threads"])
@@ -110,7 +112,7 @@ def load_base(
     if about["data"]["sha256"] != info["sha256"]:
         raise UserError(f"{options.base} was trained on other data than {options.data_dir} holds: train the base again")
     training = read_json(options.base_training)
-    if training["weights_sha256"] != about["weights_sha256"]:
+    if not isinstance(training, dict) or training.get("weights_sha256") != about["weights_sha256"]:
         raise UserError(f"{options.base_training} is not of the run that made {options.base}: train the base again")
     model.vae.load_state_dict(base.state_dict())
     return about["weights_sha256"], training

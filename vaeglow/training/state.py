@@ -117,8 +117,8 @@ def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 def unpack(tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """The inverse of `pack`, into an existing model and optimiser.
 
-    Moments get the memory layout of their parameters: a file has lost it, and fused kernels pair the two in
-    order of memory (the 1x1 convolutions start from a QR decomposition, column by column).
+    Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
+    kernels pair the two in order of memory.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -129,8 +129,8 @@ def unpack(tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: tor
             weights[rest] = tensor
         else:
             index, slot = rest.split("/")
-            like = parameters[int(index)]
-            value = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor) if tensor.shape == like.shape else tensor
-            state.setdefault(int(index), {})[slot] = value
+            if slot != "step":  # a counter; all other slots are moments
+                tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
+            state.setdefault(int(index), {})[slot] = tensor
     model.load_state_dict(weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, str(ROOT))
 
 from vaeglow import config as settings, plan
+from vaeglow.check import check_config
 from vaeglow.errors import UserError
 
 
@@ -22,7 +23,7 @@ def or_exit(function, *arguments):
 
 
 # {preset: the whole config as that preset sees it}, checked to the last key and name.
-EFFECTIVE = or_exit(plan.check, config, ROOT / "workflow/schemas/config.schema.yaml")
+EFFECTIVE = or_exit(check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv")
 PRESET, TABLES, FIGURES = config["preset"], list(config["tables"]), list(config["figures"])
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
@@ -35,7 +36,7 @@ def one_of(names):
 
 def models_of(kind):
     """The alternation of all models of one kind: which training rule makes them."""
-    return one_of(name for name in config["models"] if plan.kind_of(config, name) == kind)
+    return one_of(name for name in config["models"] if settings.kind_of(config, name) == kind)
 
 
 wildcard_constraints:
@@ -46,7 +47,7 @@ wildcard_constraints:
     protocol=one_of(config["protocols"]),
     table=one_of(config["tables"]),
     figure=one_of(config["figures"]),
-    temperature=r"[0-9]+\.[0-9]+",
+    temperature=one_of(plan.temperatures(EFFECTIVE)),
 
 
 def run_config(wildcards):
@@ -56,13 +57,13 @@ def run_config(wildcards):
 
 
 def run_threads(wildcards):
-    """CPU threads inside torch for one run (0 in config: all the cores Snakemake was given)."""
-    return run_config(wildcards)["training"]["threads"] or workflow.cores or 1
+    """CPU threads inside torch for one run. Snakemake reserves as many cores, or all it has if that is fewer."""
+    return run_config(wildcards)["training"]["threads"]
 
 
 def evaluation_threads(wildcards):
     """The same for a job that belongs to a preset and to no single run."""
-    return EFFECTIVE[wildcards.preset]["training"]["threads"] or workflow.cores or 1
+    return EFFECTIVE[wildcards.preset]["training"]["threads"]
 
 
 # A job asks for the GPU when it may use one, so that two never share it; on a machine without one

@@ -1,0 +1,114 @@
+"""config/README.md names every legal key, and no other, in a table row of the section it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from run_tools import ROOT
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+README = (ROOT / "config/README.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## `?([\w ]+).*?\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE))
+
+
+def rows(text: str) -> dict[str, tuple[str, ...]]:
+    """{key: the other cells} of all table rows in a piece of the README; a row may name several keys."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in re.findall(r"^\| *(`.*)\|$", text, re.MULTILINE):
+        first, *rest = (cell.strip() for cell in line.split(" | "))
+        for key in re.findall(r"`([^`]+)`", first):
+            assert key not in found, f"{key} has two rows"
+            found[key] = tuple(rest)
+    return found
+
+
+def resolved(schema: dict) -> dict:
+    """A schema with its `$ref` filled in."""
+    if "$ref" not in schema:
+        return schema
+    return resolved(SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]) | {
+        key: value for key, value in schema.items() if key != "$ref"
+    }
+
+
+def keys(schema: dict, stop: tuple[str, ...] = ()) -> Iterator[str]:
+    """The keys a schema allows, dotted down to the leaves; those in `stop` are taken whole."""
+    for name, inner in resolved(schema).get("properties", {}).items():
+        below = [] if name in stop else list(keys(inner, stop))
+        yield from (f"{name}.{key}" for key in below) if below else (name,)
+
+
+def definition(name: str, stop: tuple[str, ...] = ()) -> set[str]:
+    return set(keys({"$ref": f"#/$defs/{name}"}, stop))
+
+
+def test_the_whole():
+    own_section = set(SCHEMA["properties"]) & set(SECTIONS)
+    assert own_section == {"datasets", "training", "models", "evaluation", "protocols", "tables", "figures"}
+    elsewhere = {name: value for name, value in SCHEMA["properties"].items() if name not in own_section}
+    legal = set(keys({"properties": elsewhere}, ("overrides", "presets")))
+    table = rows(SECTIONS["The whole"])
+    assert set(table) == legal
+    for key in definition("difference", tuple(own_section)):
+        assert f"`{key}`" in table["presets"][0]
+
+
+@pytest.mark.parametrize("kind", ["photos", "cifar10", "folder"])
+def test_datasets(kind):
+    common, *parts = re.split(r"^(?=`\w+`: )", SECTIONS["datasets"], flags=re.MULTILINE)
+    own = {part.split("`")[1]: rows(part) for part in parts}
+    assert set(own) == set(SCHEMA["$defs"]["dataset"]["properties"]["kind"]["enum"])
+    whole = ("models", "expected_sha256")
+    assert set(rows(common)) | set(own[kind]) == definition(f"dataset_{kind}", whole)
+    assert not set(rows(common)) & set(own[kind])
+    for split in definition("expected_sha256"):
+        assert f"{split}: " in rows(common)["expected_sha256"][0]
+
+
+@pytest.mark.parametrize("kind", ["vae", "vae_glow", "glow"])
+def test_models(kind):
+    table = rows(SECTIONS["models"])
+    assert {key for key, (kinds, _) in table.items() if kinds in ("all", f"`{kind}`")} == definition(
+        f"model_{kind}", ("training",)
+    ) | {"like"}
+    assert {kinds for kinds, _ in table.values()} <= {"all", "`vae`", "`vae_glow`", "`glow`"}
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "stop"),
+    [
+        ("training", "training", ()),
+        ("evaluation", "evaluation", ("wheel", "url")),
+        ("protocols", "protocol", ()),
+        ("tables", "table", ()),
+        ("figures", "figure_sample_sheet", ()),
+    ],
+)
+def test_other_sections(section, name, stop):
+    table = rows(SECTIONS[section])
+    assert set(table) == definition(name, stop)
+    for source in stop:  # the keys inside are named in its row
+        inner = SCHEMA["$defs"]["evaluation"]["properties"]["inception"]["properties"][source]["properties"]
+        assert set(inner) <= set(re.findall(r"`(\w+)`", table[f"inception.{source}"][0]))
+
+
+@pytest.mark.parametrize(("section", "names"), [("tables", ["model_row"]), ("figures", ["model_row", "data_row"])])
+def test_rows_of_tables_and_figures(section, names):
+    text = rows(SECTIONS[section])["rows"][0]
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+    for name in names:
+        assert definition(name) <= words
+
+
+def test_every_value_of_a_choice_is_named_in_its_row():
+    table = rows(SECTIONS["models"])
+    choices = {
+        "prior.kind": SCHEMA["$defs"]["prior"]["properties"]["kind"],
+        "network.coupling": SCHEMA["$defs"]["coupling"],
+        "network.decoder_noise": SCHEMA["$defs"]["decoder_noise"],
+    }
+    for key, choice in choices.items():
+        assert set(choice["enum"]) <= set(re.findall(r"`(\w+)`", table[key][1]))

@@ -1,0 +1,66 @@
+"""Files that are whole or absent, and errors of the file system in one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from vaeglow.errors import UserError
+from vaeglow.files import explain_os_error, read_json, write_json
+
+ORDINARY = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+
+
+def test_json_comes_back(tmp_path):
+    value = {"a": [1, 2.5, None, "ä"], "b": {"c": True}}
+    write_json(tmp_path / "x" / "a.json", value)
+    assert read_json(tmp_path / "x" / "a.json") == value
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x" / "a.json", {"a": float("nan")})
+    assert read_json(tmp_path / "x" / "a.json") == value
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["a.json"]
+
+
+def says(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_json(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+    return message
+
+
+def test_what_cannot_be_read_as_json_is_one_line(tmp_path):
+    assert "does not exist: run the step that makes it" in says(tmp_path / "a.json")
+    assert "cannot read" in says(tmp_path)
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    assert "is not valid JSON" in says(tmp_path / "a.json")
+    assert "cannot read" in says(tmp_path / "a.json" / "b.json")
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    def read_text(self, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert "(Permission denied): check" in says(tmp_path / "a.json")
+
+
+@ORDINARY
+def test_a_file_truly_without_permission(tmp_path):
+    write_json(tmp_path / "a.json", {})
+    (tmp_path / "a.json").chmod(0)
+    assert "(Permission denied): check" in says(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_missing_permission_says_neither_reading_nor_writing(number):
+    message = str(explain_os_error(PermissionError(number, "denied"), "x.npz"))
+    assert message.startswith("no permission to use x.npz: ") and "write" not in message and "read" not in message
+
+
+def test_errors_that_are_no_users_pass_through():
+    error = OSError(errno.EBADF, "bad file descriptor")
+    assert explain_os_error(error, "x") is error
