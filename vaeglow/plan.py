@@ -6,10 +6,16 @@ figures need, and what one table or figure is made of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vaeglow.check import ENTRIES
+
+
+def one_of(names: Iterable[Any]) -> str:
+    """A closed alternation for Snakemake's `wildcard_constraints`; no names: matches nothing."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -12,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 from vaeglow import config as settings, plan
 from vaeglow.check import check_config
 from vaeglow.errors import UserError
+from vaeglow.plan import one_of
 
 
 def or_exit(function, *arguments):
@@ -23,15 +23,12 @@ def or_exit(function, *arguments):
 
 
 # {preset: the whole config as that preset sees it}, checked to the last key and name.
-EFFECTIVE = or_exit(check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv")
+EFFECTIVE = or_exit(
+    check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
+)
 PRESET, TABLES, FIGURES = config["preset"], list(config["tables"]), list(config["figures"])
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
-
-
-def one_of(names):
-    """A closed alternation for `wildcard_constraints`; no names: matches nothing."""
-    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
 def models_of(kind):
