@@ -213,7 +213,7 @@ def own_vae(prior: str, more: str = "") -> str:
         ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
         ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
         ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
-        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-128-2048, rows: []}}}", "lacks the key 'published'"),
+        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-100-2048, rows: []}}}", "lacks the key 'published'"),
         (
             "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
             "vae at temperature 0.0 stands in it twice",
@@ -282,7 +282,7 @@ def test_legal_additions_pass(changes):
 
 def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
     whole = check("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}")
-    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-128-2048"]["images"]
+    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-100-2048"]["images"]
     assert plan.sample_count(whole["paper"], "cifar10") == 10000
     assert plan.sample_count(whole["paper"], "photos64") == 50000  # in no table
 
