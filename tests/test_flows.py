@@ -10,17 +10,9 @@ from models_tools import log_abs_det, one_thread, photo_like, randomise, seeded 
 from torch import nn
 
 from vaeglow.models.coupling_net import CouplingNet
-from vaeglow.models.flows import (
-    ActNorm,
-    AdditiveCoupling,
-    AffineCoupling,
-    Flow,
-    GlowStep,
-    InvertibleConv1x1,
-    Squeeze,
-    pixels,
-)
+from vaeglow.models.flows import ActNorm, AdditiveCoupling, AffineCoupling, Flow, InvertibleConv1x1, Squeeze, pixels
 from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.glow_step import GlowStep
 from vaeglow.models.prior import FlowPrior, VectorCoupling
 
 # name -> (how to make it, shape of one input)

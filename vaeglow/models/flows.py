@@ -8,8 +8,6 @@ Every flow maps images [N, C, H, W] to images and has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -108,18 +106,37 @@ class InvertibleConv1x1(Flow):
         return F.conv2d(y, self.inverse_weight()[..., None, None]), -pixels(y) * self.log_det_per_pixel()
 
 
-class AdditiveCoupling(Flow):
+class Coupling(Flow):
+    """x1, x2 -> x1, g(x2; net(x1)): what couplings share.
+
+    Args:
+        channels: C >= 2; the first C // 2 condition, the rest are changed (1 | 2 of 3 channels, 6 | 6 of 12).
+        width: hidden channels of the net.
+        outputs: outputs of the net for each changed channel.
+    """
+
+    def __init__(self, channels: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.split = (channels // 2, channels - channels // 2)
+        self.net = CouplingNet(self.split[0], width, outputs * self.split[1])
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set the actnorms inside the net."""
+        self.net.initialise(x.split(self.split, 1)[0])
+        return self(x)[0]
+
+
+class AdditiveCoupling(Coupling):
     """x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3.
 
     Args:
-        channels: C >= 2; the first C // 2 condition, the rest are shifted (1 | 2 of 3 channels, 6 | 6 of 12).
+        channels: C, see `Coupling`.
         width: hidden channels of the net.
     """
 
     def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.split = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.split[0], width, self.split[1])
+        super().__init__(channels, width, outputs=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`; the log-determinant is 0."""
@@ -131,25 +148,17 @@ class AdditiveCoupling(Flow):
         kept, changed = y.split(self.split, 1)
         return torch.cat([kept, changed - self.net(kept)], 1), y.new_zeros(())
 
-    @torch.no_grad()
-    def initialise(self, x: Tensor) -> Tensor:
-        """Set the actnorms inside the net."""
-        self.net.initialise(x.split(self.split, 1)[0])
-        return self(x)[0]
 
-
-class AffineCoupling(Flow):
+class AffineCoupling(Coupling):
     """x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own coupling, shift before scale.
 
     Args:
-        channels: C >= 2; the first C // 2 condition, the rest are changed.
+        channels: C, see `Coupling`.
         width: hidden channels of the net.
     """
 
     def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.split = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.split[0], width, 2 * self.split[1])
+        super().__init__(channels, width, outputs=2)
 
     def shift_and_log_scale(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         """The net's two outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
@@ -167,12 +176,6 @@ class AffineCoupling(Flow):
         kept, changed = y.split(self.split, 1)
         shift, log_scale = self.shift_and_log_scale(kept)
         return torch.cat([kept, changed * (-log_scale).exp() - shift], 1), -log_scale.flatten(1).sum(1)
-
-    @torch.no_grad()
-    def initialise(self, x: Tensor) -> Tensor:
-        """Set the actnorms inside the net."""
-        self.net.initialise(x.split(self.split, 1)[0])
-        return self(x)[0]
 
 
 class Squeeze(Flow):
@@ -193,73 +196,6 @@ class Squeeze(Flow):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
         return F.pixel_shuffle(y, self.factor), y.new_zeros(())
-
-
-class GlowStep(Flow):
-    """ActNorm, then an invertible 1x1 convolution, then a coupling (paper, section 3.3; Glow, figure 2a).
-
-    ActNorm and the 1x1 are both affine in the channels of one pixel, so they are applied as one matrix.
-
-    Args:
-        channels: C.
-        width: hidden channels of the coupling net.
-        coupling: `additive` (the paper's Glow layer) or `affine` (the Glow baseline).
-    """
-
-    def __init__(self, channels: int, width: int, coupling: str) -> None:
-        super().__init__()
-        self.actnorm = ActNorm(channels)
-        self.conv = InvertibleConv1x1(channels)
-        self.coupling = {"additive": AdditiveCoupling, "affine": AffineCoupling}[coupling](channels, width)
-
-    def colour_map(self) -> tuple[Tensor, Tensor]:
-        """ActNorm and 1x1 as one affine map of a pixel's channels, A v + c: A [C, C] and c [C]."""
-        matrix = self.conv.weight * self.actnorm.log_scale().exp()
-        return matrix, matrix @ self.actnorm.bias
-
-    def apply_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The step's image of x, and the coupling's log-determinant alone: see `colour_log_det` for the rest."""
-        matrix, offset = self.colour_map()
-        return self.coupling(F.conv2d(x, matrix[..., None, None], offset))
-
-    def undo_step(self, y: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-        """The inverse of `apply_step`, given the inverse of its colour matrix, [C, C]."""
-        y, log_det = self.coupling.inverse(y)
-        offset = self.colour_map()[1]
-        return F.conv2d(y - offset[:, None, None], inverse[..., None, None]), log_det
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`."""
-        y, log_det = self.apply_step(x)
-        return y, colour_log_det([self], x) + log_det
-
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`."""
-        x, log_det = self.undo_step(y, inverse_colour_matrices([self])[0])
-        return x, log_det - colour_log_det([self], y)
-
-    @torch.no_grad()
-    def initialise(self, x: Tensor) -> Tensor:
-        """Initialise actnorm on x, then the coupling on what reaches it."""
-        self.actnorm.initialise(x)
-        matrix, offset = self.colour_map()
-        return self.coupling.initialise(F.conv2d(x, matrix[..., None, None], offset))
-
-
-def colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
-    """The colour matrices of steps of one level, in float64: [steps, C, C]."""
-    return torch.stack([step.colour_map()[0] for step in steps]).double()
-
-
-def colour_log_det(steps: Iterable[GlowStep], x: Tensor) -> Tensor:
-    """Sum of log|det| of the steps' colour maps over all pixels of x: a scalar, one batched factorisation."""
-    return pixels(x) * torch.linalg.slogdet(colour_matrices(steps))[1].sum().to(x.dtype)
-
-
-def inverse_colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
-    """Inverses of the steps' colour matrices, taken in float64: [steps, C, C] in the weights' own type."""
-    matrices = colour_matrices(steps)
-    return torch.linalg.inv(matrices).to(next(iter(steps)).conv.weight.dtype)
 
 
 def pixels(x: Tensor) -> int:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like
 from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
-from vaeglow.models.flows import GlowStep, Squeeze, colour_log_det, inverse_colour_matrices
+from vaeglow.models.flows import Squeeze
+from vaeglow.models.glow_step import GlowStep, colour_log_det, inverse_colour_matrices
 
 
 class Glow(GenerativeModel):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.flows import Flow, GlowStep, Squeeze, colour_log_det, inverse_colour_matrices, pixels
+from vaeglow.models.flows import Flow, Squeeze, pixels
+from vaeglow.models.glow_step import GlowStep, colour_log_det, inverse_colour_matrices
 
 
 class GlowLayer(Flow):
