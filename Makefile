@@ -35,7 +35,7 @@ clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist logs *.egg-info
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-state:  ## remove the resume state of all runs (finished runs do not need it)
+clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared anew)
 	find results -name state -type d -prune -exec rm -rf {} +
 
 # One stamp an environment: installed once, and again when the lists of packages change.

@@ -145,7 +145,7 @@ def test_broken_weights_give_no_likelihood(tmp_path, vae_run, monkeypatch, capfd
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_one_line(vae_run, tmp_path):
     flags = f"--model {vae_run.model} --temperature 1.0 --count 2 --device cuda --output {tmp_path}/T1.0.npz"
-    assert "torch sees no GPU: set runtime.device to auto or cpu" in refused(step("sample", *flags.split()))
+    assert "torch sees no GPU: use auto or cpu" in refused(step("sample", *flags.split()))
     assert not list(tmp_path.iterdir())
 
 
@@ -354,3 +354,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
                 with pytest.raises(UserError, match=r"cannot write .*0000000001.safetensors: "):
                     write(path)
             assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_outside_training_is_one_line(capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(interrupted)
+    assert stopped.value.code == 130 and capsys.readouterr().err == "stopped: run the same command again\n"

@@ -237,7 +237,7 @@ def explain(error: Any, place: str = "") -> str:
     if error.validator == "type":
         found = f"{error.instance!r} ({type(error.instance).__name__})"
         hint = ""
-        if isinstance(error.instance, str):
+        if isinstance(error.instance, str) and error.validator_value in ("number", "integer"):
             hint = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
         return f"'{where}' is {found}, not of type {error.validator_value}{hint}"
     return f"'{where}': {error.message}"

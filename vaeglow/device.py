@@ -26,7 +26,7 @@ def pick_device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("runtime.device is cuda but torch sees no GPU: set runtime.device to auto or cpu")
+        raise UserError("device cuda was asked for but torch sees no GPU: use auto or cpu (config: runtime.device)")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":

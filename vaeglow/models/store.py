@@ -99,7 +99,10 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is truncated or no safetensors file ({reason}): delete it and run again") from None
+        raise UserError(
+            f"{path} is truncated or no safetensors file ({reason}): check the path; a damaged result is made anew "
+            f"after you delete it"
+        ) from None
     text = metadata[key]
     if text_sha256(text) == metadata.get(SEAL):
         about = json.loads(text)

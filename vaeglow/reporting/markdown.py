@@ -90,8 +90,8 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
     notes.append("Epochs and training time: one number a phase, the VAE a model stands on included; time is their sum.")
     notes.append(f"Trained on: {join(measured['device'])}; commit {join(measured['commit'])}.")
     notes.append(
-        f"Made by `snakemake --cores 1 results/{spec['preset']}/tables/{spec['name']}.csv` "
-        f"(preset {spec['preset']}, all columns in {spec['name']}.csv)."
+        f"Made by `snakemake --cores 1 results/{spec['preset']}/tables/{spec['name']}.csv`, with the --configfile "
+        f"it was run with, if any (preset {spec['preset']}, all columns in {spec['name']}.csv)."
     )
     return notes
 

@@ -12,6 +12,7 @@ from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
 
 EXIT_USER_ERROR = 2
+EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
 # torch's words, in RuntimeErrors that share no class of their own: CUDA, its CPU allocator on Linux and elsewhere
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -26,6 +27,9 @@ def run(main: Callable[[], None]) -> None:
     except Interrupted as error:
         print(f"stopped: {error}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt:
+        print("stopped: run the same command again", file=sys.stderr)
+        raise SystemExit(EXIT_KEYBOARD) from None
     except MemoryError:
         fail(lower_batch_size())
     except RuntimeError as error:

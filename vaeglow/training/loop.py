@@ -92,6 +92,7 @@ class Trainer:
         """
         self.start()
         if self.position.epoch >= self.training["epochs"]:
+            print(f"all {self.position.epoch} epochs are done: only writing the results", flush=True)
             return self.position
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"

@@ -42,7 +42,7 @@ class Progress:
         line = f"epoch {row['epoch']}/{self.epochs}  {row['bits_per_dim']:.4f} bits/dim"
         if row["val_bits_per_dim"] is not None:
             line += f"  val {row['val_bits_per_dim']:.4f}"
-        line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s"
+        line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} non-finite steps skipped)"
         tqdm.write(line)
