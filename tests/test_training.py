@@ -130,6 +130,7 @@ def test_signal_handlers_are_put_back(tmp_path):
 def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
     header = any_run.history.read_text().splitlines()[0].split(",")
     assert header[:2] == ["epoch", "bits_per_dim"]
+    assert ("kl_bits_per_dim" in header) == (any_run.config["kind"] != "glow")  # a cost: the KL, not its negative
     assert {"learning_rate", "gradient_norm", "skipped_steps", "images_per_second", "seconds"} < set(header)
     assert header[-1] == "val_bits_per_dim"
     rows = any_run.rows()

@@ -18,7 +18,7 @@ from torch import Tensor
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.models.bounds import bits_per_dim, costs, total
 
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
 EVALUATION = -2  # the "epoch" of all evaluation noise; training's are 0, 1, ...
@@ -143,14 +143,13 @@ def evaluate_likelihood(
         per_image[str(samples)] = importance_bits_per_dim(
             model, images[:importance_images], samples, batch_size, seed, device
         )
-    nats = model.dims * math.log(2)
     result = {
         **summary(per_image["1"]),
         "bound": model.bound,
         "dequantisation": "uniform",
         "levels": model.levels,
         "importance": {samples: summary(values) for samples, values in per_image.items() if samples != "1"},
-        "terms": {name: -term.mean().item() / nats for name, term in terms.items()}
+        "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
         | {"levels": math.log2(model.levels)},
     }
     return result, {f"bits_per_dim_{samples}": values.numpy() for samples, values in per_image.items()}

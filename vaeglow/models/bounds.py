@@ -34,6 +34,16 @@ def total(terms: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(list(terms.values())).sum(0)
 
 
+def costs(means: Mapping[str, float], dims: int) -> dict[str, float]:
+    """A bound's terms as what they cost in bits/dim: the sign turns, so that `negative_kl` becomes `kl`.
+
+    Args:
+        means: name -> mean of the term, nats per image.
+        dims: D, the number of values in an image.
+    """
+    return {name.removeprefix("negative_"): -mean / (dims * math.log(2)) for name, mean in means.items()}
+
+
 def log_scale_floor(levels: int) -> float:
     """Log of the standard deviation of dequantisation noise in [0, 1): log(1 / (levels * sqrt(12))).
 

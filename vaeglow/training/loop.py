@@ -6,7 +6,6 @@ takes the very steps an undisturbed one takes.
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from torch import Tensor
 from vaeglow.data.loader import DataOnDevice, batch_count, batches, dequantise, epoch_order, step_generator
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import costs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.progress import Progress
 from vaeglow.training.state import StateFolder, pack, unpack
@@ -187,13 +187,14 @@ class Trainer:
 
     def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
         """The epoch's means: bits/dim and its terms in bits/dim, learning rate, gradient norm, speed."""
-        here, nats = self.position, self.model.dims * math.log(2)
+        here = self.position
         seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        terms = [name for name in sums if name not in ("bits_per_dim", "gradient_norm", "steps")]
+        others = ("bits_per_dim", "gradient_norm", "steps")
+        terms = {name: mean_of(sums, name) for name in sums if name not in others}
         return {
             "epoch": here.epoch + 1,
             "bits_per_dim": mean_of(sums, "bits_per_dim"),
-            **{f"{name}_bits_per_dim": -mean_of(sums, name) / nats for name in terms},
+            **{f"{name}_bits_per_dim": cost for name, cost in costs(terms, self.model.dims).items()},
             "learning_rate": learning_rate(self.training, here.epoch, self.steps - 1, self.steps),
             "gradient_norm": mean_of(sums, "gradient_norm"),
             "skipped_steps": self.steps - int(sums["steps"].item()),
