@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from run_tools import Run, prepare, resolved
 
+SNAPSHOTS = [0.3, 0.5]  # of two epochs of four steps: after steps 3 and 4
+
 
 @pytest.fixture(scope="session")
 def blobs_dir(tmp_path_factory) -> Path:
@@ -28,6 +30,39 @@ def glow_run(tmp_path_factory, blobs_dir) -> Run:
     return Run(tmp_path_factory.mktemp("glow"), resolved("glow"), blobs_dir).train()
 
 
+@pytest.fixture(scope="session")
+def standard_run(tmp_path_factory, blobs_dir) -> Run:
+    return Run(tmp_path_factory.mktemp("vae_standard"), resolved("vae_standard"), blobs_dir).train()
+
+
+@pytest.fixture(scope="session")
+def two_stage_run(tmp_path_factory, blobs_dir, standard_run) -> Run:
+    return Run(tmp_path_factory.mktemp("two_stage"), resolved("vae_two_stage"), blobs_dir, standard_run).train()
+
+
+@pytest.fixture(scope="session")
+def joint_run(tmp_path_factory, blobs_dir) -> Run:
+    return Run(tmp_path_factory.mktemp("joint"), resolved("vaeglow_joint", snapshots=SNAPSHOTS), blobs_dir).train()
+
+
+@pytest.fixture(scope="session")
+def finetune_run(tmp_path_factory, blobs_dir, vaeglow_run) -> Run:
+    folder = tmp_path_factory.mktemp("finetune")
+    return Run(folder, resolved("vaeglow_finetune", epochs=1), blobs_dir, vaeglow_run).train()
+
+
 @pytest.fixture(scope="session", params=["vae", "vaeglow", "glow"])
 def any_run(request) -> Run:
     return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory) -> Path:
+    """Inception with random weights, as the step inception_weights writes it."""
+    from fid_tools import random_weights  # here: most tests need no Inception and start faster without
+
+    from vaeglow.evaluation.inception import save_weights
+
+    path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
+    save_weights(path, random_weights(), {"source": "random"})
+    return path

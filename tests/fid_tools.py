@@ -14,7 +14,7 @@ from pytorch_fid import fid_score
 from pytorch_fid import inception as pytorch_fid_inception
 from skimage import data as pictures
 
-from vaeglow.evaluation.fid import frechet_distance, image_statistics
+from vaeglow.evaluation.fid import frechet_distance, image_features
 from vaeglow.evaluation.inception import load_inception
 
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
@@ -81,5 +81,5 @@ def fid_the_pytorch_fid_way(
 
 def our_fid(one: np.ndarray, two: np.ndarray, path: Path, features: int) -> float:
     net = load_inception(path, features, "cpu")
-    first, second = (image_statistics(images, net, features, 10, "cpu") for images in (one, two))
+    first, second = (image_features(images, net, features, 10, "cpu")[1] for images in (one, two))
     return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)

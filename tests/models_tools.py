@@ -21,6 +21,7 @@ from vaeglow.models.bounds import quantise
 from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior, StandardNormalPrior
+from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
 
@@ -31,6 +32,7 @@ TINY_MODELS: dict[str, Any] = {
         "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1},
         "prior": {"layers": 3, "width": 8},
     },
+    "vae_two_stage": {"second_stage": {"width": 8}},
     "vaeglow": {"layer": {"depth": 4, "width": 6}},
     "vaeglow_as_written": {"layer": {"width": 6}},
     "glow": {"network": {"levels": 2, "depth": 2, "width": 6}},
@@ -66,7 +68,7 @@ def randomise(module: nn.Module, seed: int = 0, scale: float = 0.1) -> nn.Module
     for parameter in module.parameters():
         parameter.add_(scale * torch.randn(parameter.shape, generator=generator).to(parameter.dtype))
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.running_mean.add_(0.2 * torch.randn(layer.running_mean.shape, generator=generator))
             layer.running_var.mul_(0.5 + torch.rand(layer.running_var.shape, generator=generator))
     return module
@@ -104,7 +106,7 @@ def optimise(model: GenerativeModel, images: Tensor, steps: int, rate: float = 0
     for step in range(steps):
         generator = step_generator(0, 0, step)
         chosen = images[torch.randint(len(images), (batch,), generator=generator)]
-        loss, _ = model.loss(dequantise(chosen, model.levels, generator), generator)
+        loss, _ = model.loss(model.inputs(dequantise(chosen, model.levels, generator), generator), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,7 +123,7 @@ def idle_parameters(model: GenerativeModel, y: Tensor) -> set[str]:
     optimizer = torch.optim.Adam(list(model.trainable()), lr=0.01)
     for step in range(3):
         optimizer.zero_grad(set_to_none=True)
-        model.loss(y, seeded(step))[0].backward()
+        model.loss(model.inputs(y, seeded(step)), seeded(step))[0].backward()
         if step < 2:
             optimizer.step()
     return {
@@ -146,7 +148,7 @@ COLOUR = {"channels": 3, "size": 2, "levels": 2}  # 4096 images
 def build_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
     prior = FlowPrior(2, 4, 16) if flow_prior else StandardNormalPrior(2)
     network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    return VAE(**shape, prior=prior, decoder_noise=noise, **network)
+    return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
 
 
 @torch.no_grad()
@@ -179,7 +181,12 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         vae = made if not trained else copy.deepcopy(made)
         if trained:
             optimise(vae, data(shape), steps=150)
-        made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "colour" in name else 2))
+        made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "colour" in name else 2), frozen=True)
+    if name.startswith("two_stage"):
+        vae = made if not trained else copy.deepcopy(made)
+        if trained:
+            optimise(vae, data(shape), steps=150)
+        made = TwoStageVAE(vae, SecondStage(2, 16, 2))
     y = dequantise(data(shape), shape["levels"], seeded(2))
     made.initialise(y)
     if trained:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import os
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -13,18 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from vaeglow.config import resolve
 from vaeglow.data.arrays import write_dataset
-from vaeglow.files import write_json
+from vaeglow.errors import Interrupted
+from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model
+from vaeglow.training.loop import Trainer
 from vaeglow.training.run import train_run
+from vaeglow.training.snapshots import read_snapshots
+from vaeglow.training.state import StateFolder
 
 ROOT = Path(__file__).parents[1]
-STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "glow": "train_glow"}
+STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
 CONFIG: dict[str, Any] = {  # config/config.yaml in small
@@ -40,27 +47,44 @@ CONFIG: dict[str, Any] = {  # config/config.yaml in small
         "gradient_clip": 100.0,
         "max_bad_steps": 3,
         "validate_every": 0,
+        "kl_weight": 1.0,
+        "snapshots": [],
         "threads": 1,
     },
     "models": {
         "vae": {
             "kind": "vae",
             "network": {
+                "architecture": "resnet",
                 "num_scale": 2,
                 "base_dim": 4,
                 "fc_dim": 16,
                 "latent_dim": 4,
                 "decoder_noise": "diagonal",
+                "initial_noise": 1.0,
                 "batch_norm_momentum": 0.1,
             },
             "prior": {"kind": "flow", "layers": 2, "width": 8},
         },
-        "vaeglow": {"kind": "vae_glow", "base": "vae", "layer": {"squeeze": 2, "depth": 2, "width": 8}},
+        "vaeglow": {
+            "kind": "vae_glow",
+            "base": "vae",
+            "mode": "frozen",
+            "layer": {"squeeze": 2, "depth": 2, "width": 8},
+        },
         "glow": {
             "kind": "glow",
             "network": {"levels": 2, "depth": 2, "width": 8, "coupling": "affine"},
             "training": {"optimizer": "adamax", "warmup_epochs": 1},
         },
+        "vae_standard": {"like": "vae", "prior": {"kind": "standard"}},
+        "vae_two_stage": {
+            "kind": "vae_two_stage",
+            "base": "vae_standard",
+            "second_stage": {"width": 16, "depth": 3},
+        },
+        "vaeglow_joint": {"like": "vaeglow", "mode": "joint"},
+        "vaeglow_finetune": {"like": "vaeglow", "base": "vaeglow", "mode": "finetune"},
     },
     "presets": {"tiny": {}},
     "overrides": {},
@@ -112,6 +136,7 @@ class Run:
         self.folder, self.config, self.data, self.base, self.device = folder, dict(config), data, base, device
         self.model, self.history = folder / "model.safetensors", folder / "history.csv"
         self.training, self.state = folder / "training.json", folder / "state"
+        self.snapshots = folder / "snapshots.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", self.config)
 
@@ -125,19 +150,21 @@ class Run:
             "model": str(self.model),
             "history": str(self.history),
             "training": str(self.training),
+            "snapshots": str(self.snapshots),
         }
         if self.base is not None:
             values |= {"base": str(self.base.model), "base_training": str(self.base.training)}
         return Namespace(**values, tensorboard=False)
 
     def train(self, save_minutes: float = 10) -> Run:
-        train_run(self.options(save_minutes), self.config["kind"])
+        train_run(self.options(save_minutes), self.config["kind"], (self.config.get("mode"),))
         return self
 
     def command(self, save_minutes: float = 10, step: str | None = None) -> list[str]:
         flags = {name: value for name, value in vars(self.options(save_minutes)).items() if name != "tensorboard"}
         words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        return [sys.executable, "-m", f"vaeglow.steps.{step or STEPS[self.config['kind']]}", *words]
+        known = "train_joint" if self.config.get("mode") == "joint" else STEPS[self.config["kind"]]
+        return [sys.executable, "-m", f"vaeglow.steps.{step or known}", *words]
 
     def start(self, save_minutes: float = 10) -> subprocess.Popen[str]:
         command = self.command(save_minutes)
@@ -146,6 +173,10 @@ class Run:
     def saved_step(self) -> int:
         """The global step of the newest checkpoint, -1 without one."""
         return max((int(path.stem.rpartition("-")[2]) for path in self.state.glob("*-*.safetensors")), default=-1)
+
+    def kept(self) -> dict[int, dict[str, torch.Tensor]]:
+        """Step -> weights of the snapshots among the outputs."""
+        return {info["step"]: state for info, state in read_snapshots(self.snapshots)}
 
     def weights(self) -> dict[str, torch.Tensor]:
         return load_model(self.model, "cpu")[0].state_dict()
@@ -158,6 +189,37 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         return json.loads(self.training.read_text())
+
+
+def identity(run: Run) -> str:
+    """The name of a run's state."""
+    base = run.base.summary()["weights_sha256"] if run.base else None
+    return sha256_json({"config": run.config, "data": read_json(run.data / "dataset.json")["sha256"], "base": base})
+
+
+def newest(run: Run) -> dict[str, torch.Tensor]:
+    """The tensors of a run's newest checkpoint: weights and optimiser."""
+    loaded = StateFolder(run.state, identity(run)).load()
+    assert loaded is not None
+    return loaded[0]
+
+
+def interrupt(run: Run, steps: int, save_minutes: float = 0) -> Run:
+    """Train a run for so many steps only, counted from 1: this process gets a SIGTERM in the last of them."""
+    plain, count = Trainer.train_step, 0
+
+    def train_step(self: Trainer, index: torch.Tensor, step: int, sums: dict[str, torch.Tensor]) -> None:
+        nonlocal count
+        plain(self, index, step, sums)
+        count += 1
+        if count == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", train_step)
+        with pytest.raises(Interrupted, match="SIGTERM: state saved"):
+            run.train(save_minutes)
+    return run
 
 
 def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> bool:

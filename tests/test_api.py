@@ -13,8 +13,8 @@ from run_tools import CHANNELS, ROOT, SIZE, blobs
 import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
+from vaeglow.evaluation.interpolation import INTERPOLATION
 from vaeglow.evaluation.likelihood import EVALUATION
-from vaeglow.evaluation.sampling import SAMPLING
 from vaeglow.models.bounds import normal_like, quantise
 
 SHAPE = (CHANNELS, SIZE, SIZE)
@@ -194,7 +194,7 @@ def test_interpolation_joins_the_renders_of_two_latents(latent_model):
     assert images.shape == (4, 5, *SHAPE) and images.dtype == torch.uint8
     network = latent_model.network
     prior = getattr(network, "vae", network).prior
-    eps = normal_like(torch.empty(2, 4, 1, prior.dims), step_generator(0, SAMPLING, 0))[:, :, 0]
+    eps = normal_like(torch.empty(2, 4, 1, prior.dims), step_generator(0, INTERPOLATION, 0))[:, :, 0]
     with torch.no_grad():
         for weight, shown in [(0.0, images[:, 0]), (0.5, images[:, 2]), (1.0, images[:, -1])]:
             z = prior.inverse(eps[0] * (1 - weight) + eps[1] * weight)[0]
@@ -206,12 +206,22 @@ def test_interpolation_joins_the_renders_of_two_latents(latent_model):
     assert not torch.equal(images, latent_model.interpolate(pairs=4, steps=5, seed=1))
 
 
+def test_both_spaces_join_the_same_ends_by_other_ways(latent_model):
+    straight = latent_model.interpolate(pairs=3, steps=5, seed=0)
+    round_ = latent_model.interpolate(pairs=3, steps=5, seed=0, space="latent")
+    for end in (0, -1):
+        assert (straight[:, end].int() - round_[:, end].int()).abs().max() <= 1
+    assert not torch.equal(straight[:, 2], round_[:, 2])
+    with pytest.raises(UserError, match="no space 'pixels' to interpolate in: take prior or latent"):
+        latent_model.interpolate(pairs=1, steps=2, seed=0, space="pixels")
+
+
 def test_interpolation_takes_more_than_a_batch(vae):
     assert vae.interpolate(pairs=11, steps=10, seed=0).shape == (11, 10, *SHAPE)
 
 
 def test_glow_cannot_interpolate(glow):
-    with pytest.raises(UserError, match="glow is a glow: it has no VAE latent to interpolate in"):
+    with pytest.raises(UserError, match="glow is a glow: interpolate needs a model with one VAE latent"):
         glow.interpolate(pairs=1, steps=2, seed=0)
 
 

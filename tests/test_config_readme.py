@@ -45,9 +45,27 @@ def definition(name: str, stop: tuple[str, ...] = ()) -> set[str]:
     return set(keys({"$ref": f"#/$defs/{name}"}, stop))
 
 
+def kinds_of(name: str) -> list[str]:
+    """The kinds that a definition with branches has."""
+    return SCHEMA["$defs"][name]["properties"]["kind"]["enum"]
+
+
+def branch(name: str, kind: str) -> set[str]:
+    """The keys that such a definition allows for one kind."""
+    branches = SCHEMA["$defs"][name].get("allOf") or SCHEMA["$defs"][name]["else"]["allOf"]
+    for one in branches:
+        condition = one["if"]["properties"]["kind"]
+        if kind in condition.get("enum", [condition.get("const")]):
+            return set(keys(one["then"], ("rows",)))
+    raise AssertionError(f"the schema has no branch for {kind}")
+
+
 def test_the_whole():
     own_section = set(SCHEMA["properties"]) & set(SECTIONS)
-    assert own_section == {"datasets", "training", "models", "evaluation", "protocols", "tables", "figures"}
+    assert own_section == {
+        *("datasets", "training", "models", "evaluation", "probes", "timing", "protocols", "roles"),
+        *("tables", "figures", "claims"),
+    }
     elsewhere = {name: value for name, value in SCHEMA["properties"].items() if name not in own_section}
     legal = set(keys({"properties": elsewhere}, ("overrides", "presets")))
     table = rows(SECTIONS["The whole"])
@@ -56,7 +74,7 @@ def test_the_whole():
         assert f"`{key}`" in table["presets"][0]
 
 
-@pytest.mark.parametrize("kind", ["photos", "cifar10", "folder"])
+@pytest.mark.parametrize("kind", kinds_of("dataset"))
 def test_datasets(kind):
     common, *parts = re.split(r"^(?=`\w+`: )", SECTIONS["datasets"], flags=re.MULTILINE)
     own = {part.split("`")[1]: rows(part) for part in parts}
@@ -68,13 +86,13 @@ def test_datasets(kind):
         assert f"{split}: " in rows(common)["expected_sha256"][0]
 
 
-@pytest.mark.parametrize("kind", ["vae", "vae_glow", "glow"])
+@pytest.mark.parametrize("kind", kinds_of("model"))
 def test_models(kind):
     table = rows(SECTIONS["models"])
-    assert {key for key, (kinds, _) in table.items() if kinds in ("all", f"`{kind}`")} == definition(
-        f"model_{kind}", ("training",)
-    ) | {"like"}
-    assert {kinds for kinds, _ in table.values()} <= {"all", "`vae`", "`vae_glow`", "`glow`"}
+    of_kind = {key for key, (kinds, _) in table.items() if kinds == "all" or f"`{kind}`" in kinds}
+    assert of_kind == definition(f"model_{kind}", ("training",)) | {"like"}
+    named = set(re.findall(r"`(\w+)`", " ".join(kinds for kinds, _ in table.values())))
+    assert named <= set(kinds_of("model"))
 
 
 @pytest.mark.parametrize(
@@ -82,9 +100,9 @@ def test_models(kind):
     [
         ("training", "training", ()),
         ("evaluation", "evaluation", ("wheel", "url")),
+        ("probes", "probes", ()),
+        ("timing", "timing", ()),
         ("protocols", "protocol", ()),
-        ("tables", "table", ()),
-        ("figures", "figure_sample_sheet", ()),
     ],
 )
 def test_other_sections(section, name, stop):
@@ -95,12 +113,28 @@ def test_other_sections(section, name, stop):
         assert set(inner) <= set(re.findall(r"`(\w+)`", table[f"inception.{source}"][0]))
 
 
-@pytest.mark.parametrize(("section", "names"), [("tables", ["model_row"]), ("figures", ["model_row", "data_row"])])
-def test_rows_of_tables_and_figures(section, names):
-    text = rows(SECTIONS[section])["rows"][0]
+def test_roles():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    assert set(rows(SECTIONS["roles"])) == set(config["roles"])
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "kind"),
+    [(f"{name}s", name, kind) for name in ("table", "figure") for kind in kinds_of(name)],
+)
+def test_tables_and_figures(section, name, kind):
+    table = rows(SECTIONS[section])
+    of_kind = {key for key, (kinds, _) in table.items() if kinds == "all" or f"`{kind}`" in kinds}
+    assert of_kind == branch(name, kind)
+    assert f"`{kind}`" in table["kind"][1]
+    named = set(re.findall(r"`(\w+)`", " ".join(kinds for kinds, _ in table.values())))
+    assert named <= set(kinds_of(name))
+
+
+def test_rows_of_tables_and_figures():
+    text = "".join(rows(SECTIONS[section])["rows"][1] for section in ("tables", "figures"))
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
-    for name in names:
-        assert definition(name) <= words
+    assert definition("drawn_row") | definition("data_row") <= words
 
 
 def test_every_value_of_a_choice_is_named_in_its_row():

@@ -113,7 +113,7 @@ def test_the_whole_workflow(tmp_path):
     found = jobs(snakemake(tmp_path, wider))
     assert {w["model"] for _, w in found if "model" in w} == {"glow"}
     run = ["write_config", "train_glow", "likelihood", "sample", "evaluate"]
-    assert sorted(rule for rule, _ in found) == sorted([*run, "table", "publish", "sample_sheet", "publish_figure"])
+    assert sorted(rule for rule, _ in found) == sorted([*run, "table", "publish", "figure", "publish_figure"])
     again = measured(tmp_path)
     assert [row for row in again if row["run"] != "glow"] == [row for row in table if row["run"] != "glow"]
     assert int(again[0]["parameters"]) > int(table[0]["parameters"])
@@ -129,7 +129,7 @@ def test_the_whole_workflow(tmp_path):
     # A run of the other preset where one of this preset belongs.
     results = tmp_path / "results"
     shutil.copytree(results / "other/photos32/glow", results / "demo/photos32/glow", dirs_exist_ok=True)
-    output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "sample_sheet", ok=False)
+    output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "figure", ok=False)
     assert not {rule for rule, _ in jobs(output)} & {"train_glow", "train_vae", "train_glow_layer"}
     errors = [line.strip() for line in output.splitlines() if line.strip().startswith("error: ")]
     assert any("preset is 'other', the table needs 'demo'" in line for line in errors), output

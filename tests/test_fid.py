@@ -16,9 +16,11 @@ from fid_tools import fid_the_pytorch_fid_way, our_fid, photographs, random_weig
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
-from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance, image_statistics
+from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance, image_features
 from vaeglow.evaluation.images import read_reference
 from vaeglow.evaluation.inception import load_inception, load_weights, save_weights
+from vaeglow.evaluation.kid import kernel_inception_distance
+from vaeglow.evaluation.neighbours import compare_neighbours
 from vaeglow.files import sha256_json
 from vaeglow.steps import cli, evaluate, fid_reference
 
@@ -28,11 +30,9 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
-    save_weights(path, random_weights(), {"source": "random"})
-    return path
+@pytest.fixture
+def weights(inception_file: Path) -> Path:
+    return inception_file
 
 
 # ------------------------------------------------------------------------------------------ statistics
@@ -140,7 +140,7 @@ def test_distance_from_identical_images() -> None:
     """A model that always draws the same image: its covariance is zero, and the distance still finite."""
     real = photographs(12)
     same = np.repeat(real[:1], 12, axis=0)
-    statistics = [image_statistics(images, TinyNet(), 3, 5, "cpu") for images in (real, same)]
+    statistics = [image_features(images, TinyNet(), 3, 5, "cpu")[1] for images in (real, same)]
     (mean1, covariance1), (mean2, covariance2) = ((each.mean, each.covariance) for each in statistics)
     assert covariance2 == pytest.approx(np.zeros((3, 3)), abs=1e-20) and np.linalg.matrix_rank(covariance1) == 3
     wanted = ((mean1 - mean2) ** 2).sum() + np.trace(covariance1)
@@ -158,6 +158,15 @@ def test_features_are_averaged_and_scaled_and_independent_of_batching() -> None:
         np.testing.assert_allclose(torch.cat(parts).numpy(), wanted, atol=1e-6)
     few_levels = torch.cat(list(extract_features(images // 64, TinyNet(), 10, "cpu", levels=4)))
     np.testing.assert_allclose(few_levels.numpy(), (images // 64 / 3).mean((2, 3)), atol=1e-6)
+
+
+def test_one_pass_gives_features_in_order_and_their_statistics() -> None:
+    images = photographs(23)
+    features, statistics = image_features(images, TinyNet(), 3, 5, "cpu")
+    assert features.dtype == np.float32 and features.shape == (23, 3) and statistics.count == 23
+    np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(statistics.mean, features.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(statistics.covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
 
 
 def test_grey_images_are_repeated_to_three_channels(weights: Path) -> None:
@@ -231,6 +240,11 @@ def make_reference(monkeypatch: pytest.MonkeyPatch, dataset: Path, weights: Path
     return output
 
 
+def evaluate_step(monkeypatch: pytest.MonkeyPatch, samples: Path, reference: Path, weights: Path, output: Path) -> None:
+    files = {"output": output, "features_output": output.with_suffix(".npz")}
+    run(monkeypatch, evaluate, samples=samples, reference=reference, weights=weights, **files)
+
+
 def test_the_steps_measure_and_record(
     monkeypatch: pytest.MonkeyPatch,
     dataset: Path,
@@ -238,13 +252,15 @@ def test_the_steps_measure_and_record(
     weights: Path,
 ) -> None:
     reference = make_reference(monkeypatch, dataset, weights)
-    mean, covariance, metadata = read_reference(reference)
+    real = read_reference(reference)
+    mean, covariance, metadata = real.mean, real.covariance, real.metadata
     assert mean.shape == (64,) and covariance.shape == (64, 64) and mean.dtype == covariance.dtype == np.float64
+    assert real.features.shape == (6, 64) and real.features.dtype == np.float32
     assert metadata["dataset"] == "tiny" and metadata["images"] == 6 and metadata["features"] == 64
     results = []
     for name in ("one.json", "two.json"):
         output = dataset.parent / name
-        run(monkeypatch, evaluate, samples=samples, reference=reference, weights=weights, output=output)
+        evaluate_step(monkeypatch, samples, reference, weights, output)
         results.append(json.loads(output.read_text()))
     one, two = results
     spread = photographs(8)[[0, 1, 2, 4, 5, 6]]
@@ -253,6 +269,21 @@ def test_the_steps_measure_and_record(
     wanted |= {"preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0, "temperature": 0.5}
     assert wanted.items() <= one.items()
     assert one["samples_provenance"] == {"a": 1} and "versions" in one["provenance"]
+    with np.load(output.with_suffix(".npz"), allow_pickle=False) as archive:
+        features, about = archive["features"], json.loads(str(archive["metadata"]))
+    assert features.shape == (6, 64) and features.dtype == np.float32
+    net = load_inception(weights, 64, "cpu")
+    np.testing.assert_array_equal(features, image_features(photographs(9, seed=5)[:6], net, 64, 4, "cpu")[0])
+    keys = ("preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256")
+    keys += ("protocol", "reference_sha256", "inception_sha256")
+    assert {key: about[key] for key in keys} == {key: one[key] for key in keys}
+    wanted = kernel_inception_distance(features, real.features, "cpu") | compare_neighbours(
+        features, real.features, "cpu"
+    )
+    assert set(wanted) == {
+        *("kid", "kid_standard_error", "precision", "recall", "diversity", "reference_diversity"),
+    }
+    assert {key: one[key] for key in wanted} == pytest.approx(wanted)
     one.pop("provenance"), two.pop("provenance")
     assert one == two
 
@@ -284,7 +315,10 @@ def test_reference_refuses_too_few_images(
     assert "the test split of tiny has 8 images, protocol test-500-64 needs 500" in error
     assert error.count("\n") == 1 and "protocols in the config" in error
     with pytest.raises(SystemExit, match="2"):
-        make_reference(monkeypatch, dataset, weights, images=1)
+        make_reference(monkeypatch, dataset, weights, images=3)
+    error = capsys.readouterr().err
+    assert "asks for 3 images: FID, KID, precision and recall together need at least 4" in error
+    assert error.count("\n") == 1
     assert not (dataset.parent / "reference.npz").exists()
 
 
@@ -315,10 +349,33 @@ def test_evaluate_refuses_what_does_not_belong_together(
     }
     for message, path in make.items():
         with pytest.raises(SystemExit, match="2"):
-            run(monkeypatch, evaluate, samples=path, reference=reference, weights=weights, output=output)
+            evaluate_step(monkeypatch, path, reference, weights, output)
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     with pytest.raises(SystemExit, match="2"):
-        run(monkeypatch, evaluate, samples=samples, reference=reference, weights=other, output=output)
+        evaluate_step(monkeypatch, samples, reference, other, output)
     assert "differ in Inception weights" in capsys.readouterr().err
-    assert not output.exists()
+    assert not output.exists() and not output.with_suffix(".npz").exists()
+
+
+def test_evaluate_refuses_a_reference_without_its_features(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    dataset: Path,
+    samples: Path,
+    weights: Path,
+    tmp_path: Path,
+) -> None:
+    """As an older vaeglow wrote it, and one whose arrays do not fit its metadata."""
+    with np.load(make_reference(monkeypatch, dataset, weights), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    for changed, message in [
+        ({key: value for key, value in arrays.items() if key != "features"}, "not made by the step fid_reference"),
+        (arrays | {"features": arrays["features"][:5]}, "holds features [5, 64] where its metadata say [6, 64]"),
+    ]:
+        np.savez(tmp_path / "other.npz", **changed)
+        with pytest.raises(SystemExit, match="2"):
+            evaluate_step(monkeypatch, samples, tmp_path / "other.npz", weights, tmp_path / "metrics.json")
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,4 +1,4 @@
-"""Figures: which pixel lands where, the labels, the checks on what is drawn, and the files."""
+"""Sheets of samples: which pixel lands where, the labels, the checks on what is drawn, and the files."""
 
 from __future__ import annotations
 
@@ -9,71 +9,50 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figure_tools import Results, noise, spec, spoil
 from PIL import Image
 
-from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
 from vaeglow.reporting import style
-from vaeglow.reporting.drawn import Row, full_range, read_rows
-from vaeglow.reporting.figures import GAP, image_grid, sample_sheet
-from vaeglow.steps import sample_sheet as step
+from vaeglow.reporting.drawn import Sources, full_range
+from vaeglow.reporting.figure_kinds.sample_sheet import sheet
+from vaeglow.reporting.page import GAP, image_grid
+from vaeglow.reporting.sample_rows import Row, read_rows, split_label
+from vaeglow.steps import figure as step
 
-SPEC = {
-    "name": "samples",
-    "preset": "demo",
-    "seed": 3,
-    "title": "Samples",
-    "dataset": "photos32",
-    "columns": 3,
-    "lines_per_row": 2,
-    "rows": [
-        {"data": "test"},
-        {"model": "vae", "temperature": 0},
-        {"model": "vaeglow", "temperature": 0.5},
-        {"model": "other-model", "temperature": 1.0},
-        {"model": "glow", "temperature": 1.0, "label": "My own words"},
-    ],
-}
-
-
-def noise(count: int, channels: int = 3, side: int = 8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, channels, side, side), dtype=np.uint8)
-
-
-def write_samples(root: Path, row: dict, images: np.ndarray, digest: str, **changes) -> Path:
-    temperature = float(row["temperature"])
-    path = root / "demo/photos32" / row["model"] / f"seed3/samples/T{temperature}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"preset": "demo", "dataset": "photos32", "model": row["model"], "seed": 3, "temperature": temperature}
-    about |= {"config_sha256": "c", "weights_sha256": "w", "data_sha256": digest}
-    about |= {"provenance": {"commit": "0123456789abcdef", "dirty": False}} | changes
-    np.savez(path, images=images, metadata=np.array(json.dumps(about)))
-    return path
-
-
-def write_data(folder: Path, test: np.ndarray, levels: int = 256) -> str:
-    """A prepared dataset; returns the hash by which samples refer to it."""
-    info = {"name": "photos32", "kind": "folder", "channels": test.shape[1], "size": test.shape[2], "levels": levels}
-    splits = {"train": test[:1], "val": test[:0], "test": test}
-    write_dataset(folder, splits, info | {"mean": [0.5], "std": [0.1], "source": {}})
-    return sha256_json(read_info(folder)["sha256"])
+ROWS = [
+    {"data": "test"},
+    {"model": "vae", "temperature": 0},
+    {"model": "vaeglow", "temperature": 0.5},
+    {"model": "other-model", "temperature": 1.0},
+    {"model": "glow", "temperature": 1.0, "label": "My own words"},
+]
+SPEC = spec("sample_sheet", ROWS, columns=3, lines_per_row=2)
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> tuple[Path, Path, str]:
-    """A results folder and a data folder that fit `SPEC`, and the data's hash."""
-    digest = write_data(tmp_path / "data", noise(13))
-    for seed, row in enumerate(SPEC["rows"][1:], start=1):
-        write_samples(tmp_path / "results", row, noise(7, seed=seed), digest)
-    return tmp_path / "results", tmp_path / "data", digest
+def results(tmp_path: Path) -> Results:
+    """Folders that fit `SPEC`."""
+    made = Results(tmp_path).prepare(noise(13))
+    for seed, row in enumerate(ROWS[1:], start=1):
+        made.samples(row["model"], float(row["temperature"]), noise(7, seed=seed))
+    return made
 
 
-def draw(inputs: tuple[Path, Path, str], output: Path, spec: dict = SPEC) -> list[Path]:
+def rows_of(results: Results, figure: dict = SPEC) -> list[Row]:
+    return read_rows(Sources(figure, results.results, results.data), 6, "columns or lines_per_row")
+
+
+def draw(results: Results, output: Path, figure: dict = SPEC) -> list[Path]:
     files = [output.with_suffix(".png"), output.with_suffix(".pdf")]
-    command = ["--spec", json.dumps(spec), "--results-root", str(inputs[0]), "--data-dir", str(inputs[1])]
+    command = ["--spec", json.dumps(figure), "--results-root", str(results.results), "--data-root", str(results.data)]
     step.main([*command, "--output", *map(str, files)])
     return files
+
+
+def sheet_of(rows: list[Row], columns: int, lines: int, title: str, footer: str):
+    with style.styled():
+        return sheet(rows, [image_grid(row.images, columns, lines) for row in rows], title, footer)
 
 
 # ----------------------------------------------------------------------------------------------------- pixels
@@ -104,7 +83,7 @@ def test_a_grid_is_never_padded():
 )
 def test_every_pixel_is_printed_as_a_square_of_equal_dots(channels, side, columns, lines, tmp_path):
     rows = [Row("A", "T = 0.5", noise(columns * lines, channels, side, seed)) for seed in range(3)]
-    figure = sample_sheet(rows, columns, lines, "Title", "footer")
+    figure = sheet_of(rows, columns, lines, "Title", "footer")
     style.save(figure, tmp_path / "sheet.png")
     printed = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
     assert printed.shape[:2] == tuple(round(inches * style.DPI) for inches in figure.get_size_inches()[::-1])
@@ -137,8 +116,8 @@ def test_no_text_covers_another_or_an_image_or_leaves_the_page(columns, lines, s
         Row("Ours as written", "Glow layer, no squeeze\nT = 0.5", images),
         Row("A name of many words " * 3, "", images),
     ]
-    footer = style.footer("demo", "photos32", 0, ["0123456789abcdef+dirty"])
-    figure = sample_sheet(rows, columns, lines, "A title of many words, " * 5, footer)
+    footer = style.footer("demo", ["photos32"], 0, ["0123456789abcdef+dirty"])
+    figure = sheet_of(rows, columns, lines, "A title of many words, " * 5, footer)
     with style.styled():
         figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
@@ -149,8 +128,8 @@ def test_no_text_covers_another_or_an_image_or_leaves_the_page(columns, lines, s
             assert min(over) < 4, "more than a letter's own margin of overlap"  # in dots, 256 an inch
 
 
-def test_labels_say_model_variant_and_temperature(inputs):
-    rows = read_rows(SPEC, inputs[0], inputs[1])
+def test_labels_say_model_variant_and_temperature(results):
+    rows = rows_of(results)
     assert [(row.name, row.detail) for row in rows] == [
         ("Data", "test images"),
         ("VAE", "decoder mean"),
@@ -158,29 +137,31 @@ def test_labels_say_model_variant_and_temperature(inputs):
         ("other-model", "T = 1.0"),
         ("My own words", ""),
     ]
-    texts = [text.get_text() for text in sample_sheet(rows, 3, 2, "The title", "the footer").texts]
+    texts = [text.get_text() for text in sheet_of(rows, 3, 2, "The title", "the footer").texts]
     assert texts[0] == "The title" and texts[-1] == "the footer"
     assert texts[1:-1] == [line for row in rows for line in f"{row.name}\n{row.detail}".splitlines()]
 
 
-def test_rows_hold_the_first_samples_and_real_images_from_the_whole_split(inputs):
-    rows = read_rows(SPEC, inputs[0], inputs[1])
+def test_rows_hold_the_first_samples_and_real_images_from_the_whole_split(results):
+    rows = rows_of(results)
     np.testing.assert_array_equal(rows[2].images, noise(7, seed=2)[:6])
     np.testing.assert_array_equal(rows[0].images, noise(13)[[0, 2, 4, 6, 8, 10]])
 
 
 def test_the_footer_names_each_commit_once():
-    line = style.footer("demo", "photos32", 3, ["0123456789abcdef", "0123456789abcdef", "fedcba9876543210+dirty"])
+    line = style.footer(
+        "demo", ["photos32", "photos32"], 3, ["0123456789abcdef", "0123456789abcdef", "fedcba9876543210+dirty"]
+    )
     assert line == "preset demo · dataset photos32 · seed 3 · commit 0123456789, fedcba9876+dirty"
 
 
 # ------------------------------------------------------------------------------------------------------ files
 
 
-def test_the_same_images_give_the_same_files(inputs, tmp_path, monkeypatch):
-    first = [path.read_bytes() for path in draw(inputs, tmp_path / "first")]
+def test_the_same_images_give_the_same_files(results, tmp_path, monkeypatch):
+    first = [path.read_bytes() for path in draw(results, tmp_path / "first")]
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    second = [path.read_bytes() for path in draw(inputs, tmp_path / "second")]
+    second = [path.read_bytes() for path in draw(results, tmp_path / "second")]
     assert first == second
     assert first[0].startswith(b"\x89PNG") and first[1].startswith(b"%PDF")
     assert b"CreationDate" not in first[1] and b"atplotlib" not in first[0] + first[1]
@@ -196,14 +177,13 @@ def test_drawing_needs_no_torch_and_no_display():
 def test_grey_images_of_few_levels_are_drawn_from_black_to_white(tmp_path):
     test = noise(6, channels=1, side=4) % 16
     test[0, 0, 0, :2] = 0, 15
-    digest = write_data(tmp_path / "data", test, levels=16)
-    row = {"model": "vae", "temperature": 0.0}
-    write_samples(tmp_path / "results", row, test, digest)
-    spec = SPEC | {"rows": [{"data": "test"}, row]}
-    png, _ = draw((tmp_path / "results", tmp_path / "data", digest), tmp_path / "grey", spec)
+    results = Results(tmp_path).prepare(test, levels=16)
+    results.samples("vae", 0.0, test)
+    figure = SPEC | {"rows": SPEC["rows"][:2]}
+    png, _ = draw(results, tmp_path / "grey", figure)
     printed = np.asarray(Image.open(png).convert("RGB"))
     assert (printed.min(), printed.max()) == (0, 255)
-    assert [row.images.max() for row in read_rows(spec, tmp_path / "results", tmp_path / "data")] == [255, 255]
+    assert [row.images.max() for row in rows_of(results, figure)] == [255, 255]
 
 
 def test_other_endings_are_refused(tmp_path):
@@ -218,38 +198,66 @@ def test_other_endings_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"preset": "short"}, r"T0\.0\.npz: preset is 'short', figure samples needs 'demo'"),
-        ({"dataset": "cifar10"}, "dataset is 'cifar10', figure samples needs 'photos32'"),
-        ({"model": "glow"}, "model is 'glow', figure samples needs 'vae'"),
-        ({"seed": 0}, "seed is 0, figure samples needs 3"),
-        ({"temperature": 1.0}, r"temperature is 1\.0, figure samples needs 0\.0"),
-        ({"data_sha256": "f" * 64}, r"data_sha256 is ffffffffffff\.\.\., figure samples needs [0-9a-f]{12}\.\.\."),
+        ({"preset": "short"}, r"T0\.0\.npz: preset is 'short', figure figure9 needs 'demo'"),
+        ({"dataset": "cifar10"}, "dataset is 'cifar10', figure figure9 needs 'blobs'"),
+        ({"model": "glow"}, "model is 'glow', figure figure9 needs 'vae'"),
+        ({"seed": 0}, "seed is 0, figure figure9 needs 3"),
+        ({"temperature": 1.0}, r"temperature is 1\.0, figure figure9 needs 0\.0"),
+        ({"data_sha256": "f" * 64}, r"data_sha256 is ffffffffffff\.\.\., figure figure9 needs [0-9a-f]{12}\.\.\."),
     ],
 )
-def test_what_does_not_belong_in_one_figure_is_refused(changes, says, inputs, tmp_path):
-    write_samples(inputs[0], SPEC["rows"][1], noise(7), inputs[2], **changes)
+def test_what_does_not_belong_in_one_figure_is_refused(changes, says, results, tmp_path):
+    spoil(results.path("samples", "vae", temperature=0.0), **changes)
     with pytest.raises(UserError, match=says) as caught:
-        draw(inputs, tmp_path / "sheet")
+        draw(results, tmp_path / "sheet")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sheet.png").exists() and not (tmp_path / "sheet.pdf").exists()
 
 
-def test_too_few_images_say_which_file_how_many_and_how_many_are_needed(inputs, tmp_path):
-    path = write_samples(inputs[0], SPEC["rows"][1], noise(5), inputs[2])
+def test_too_few_images_say_which_file_how_many_and_how_many_are_needed(results, tmp_path):
+    path = results.samples("vae", 0.0, noise(5))
     with pytest.raises(UserError) as caught:
-        draw(inputs, tmp_path / "sheet")
-    assert f"{path} has 5 images, figure samples needs 6: lower figures.samples.columns or" in str(caught.value)
+        draw(results, tmp_path / "sheet")
+    assert f"{path} has 5 images, figure figure9 needs 6: lower columns or lines_per_row" in str(caught.value)
     assert "(3 columns x 2 lines)" in str(caught.value)
-    with pytest.raises(UserError, match=r"test\.npy has 13 images, figure samples needs 14"):
-        draw(inputs, tmp_path / "sheet", SPEC | {"columns": 7})
+    with pytest.raises(UserError, match=r"test\.npy has 13 images, figure figure9 needs 14"):
+        draw(results, tmp_path / "sheet", SPEC | {"columns": 7})
 
 
-def test_images_of_another_size_and_missing_files_are_refused(inputs, tmp_path):
-    path = write_samples(inputs[0], SPEC["rows"][1], noise(7, side=4), inputs[2])
-    with pytest.raises(UserError, match=r"holds uint8 \[7, 3, 4, 4\], figure samples needs"):
-        draw(inputs, tmp_path / "sheet")
+def test_images_of_another_size_and_missing_files_are_refused(results, tmp_path):
+    path = results.samples("vae", 0.0, noise(7, side=4))
+    with pytest.raises(UserError, match=r"holds uint8 \[7, 3, 4, 4\], figure figure9 needs"):
+        draw(results, tmp_path / "sheet")
     path.unlink()
     with pytest.raises(UserError, match=r"T0\.0\.npz does not exist: run the step sample first"):
-        draw(inputs, tmp_path / "sheet")
-    with pytest.raises(UserError, match="holds dataset photos32, figure samples shows mine"):
-        draw(inputs, tmp_path / "sheet", SPEC | {"dataset": "mine"})
+        draw(results, tmp_path / "sheet")
+    (results.data / "blobs").rename(results.data / "mine")
+    rows = [row | {"dataset": "mine"} for row in SPEC["rows"]]
+    with pytest.raises(UserError, match="holds dataset blobs, figure figure9 shows mine"):
+        draw(results, tmp_path / "sheet", SPEC | {"rows": rows})
+
+
+def test_a_row_may_show_another_dataset_of_another_size(results, tmp_path):
+    results.prepare(noise(9, side=4, seed=5), "small")
+    results.samples("vae", 0.0, noise(7, side=4, seed=6), "small")
+    row = {"dataset": "small", "preset": "demo", "model": "vae", "temperature": 0.0}
+    figure = results.draw(SPEC | {"rows": [SPEC["rows"][1], row]})
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown[1], image_grid(noise(7, side=4, seed=6), 3, 2))
+    assert shown[0].shape[1] == 3 * 8 + 2 and shown[1].shape[1] == 3 * 4 + 2
+    assert figure.texts[-1].get_text().startswith("preset demo \u00b7 datasets blobs, small \u00b7 seed 3")
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("vae", ("VAE", "")),
+        ("glow_additive", ("Glow", "additive")),
+        ("vaeglow", ("Ours", "Glow layer, squeeze 2")),
+        ("vaeglow_isotropic", ("Ours", "Glow layer, squeeze 2, isotropic noise")),
+        ("vae_isotropic_standard", ("VAE", "isotropic noise, N(0, I) prior")),
+        ("my_model", ("my_model", "")),
+    ],
+)
+def test_a_label_in_two_parts(model, parts):
+    assert split_label(model) == parts

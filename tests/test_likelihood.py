@@ -12,8 +12,16 @@ import torch
 from run_tools import blobs, initialised
 
 import vaeglow
+from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.likelihood import evaluate_likelihood, importance_bits_per_dim, one_sample_terms, summary
+from vaeglow.evaluation.likelihood import (
+    EVALUATION,
+    evaluate_likelihood,
+    importance_bits_per_dim,
+    one_sample_terms,
+    summary,
+    undequantised_bits_per_dim,
+)
 from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.models.store import load_model
 from vaeglow.steps import likelihood as likelihood_step
@@ -22,6 +30,7 @@ CPU = torch.device("cpu")
 MODELS = ["vae", "vaeglow", "glow"]
 KEYS = {"preset", "dataset", "model", "seed", "bits_per_dim", "standard_error", "bound", "images", "split"}
 KEYS |= {"dequantisation", "importance", "terms", "config_sha256", "data_sha256", "weights_sha256", "provenance"}
+KEYS |= {"undequantised"}
 
 
 @pytest.fixture
@@ -43,6 +52,7 @@ def test_the_file_says_what_the_images_say(evaluated, any_run):
         "bits_per_dim_1": 12,
         "bits_per_dim_4": 7,
         "bits_per_dim_10": 7,
+        "undequantised": 12,
     }
     values = arrays["bits_per_dim_1"]
     assert result["bits_per_dim"] == pytest.approx(values.mean())
@@ -62,6 +72,50 @@ def test_terms_and_levels_sum_to_bits_per_dim(evaluated):
     result, _ = evaluated
     assert result["terms"]["levels"] == 8
     assert sum(result["terms"].values()) == pytest.approx(result["bits_per_dim"], abs=1e-9)
+
+
+def test_one_sample_among_the_importance_samples_changes_nothing():
+    """It is the headline, and stays one of all images."""
+    network, images = initialised("vae"), blobs(6, 4)
+    plain, with_one = (evaluate_likelihood(network, images, 3, asked, 2, 0, CPU) for asked in ([4], [1, 4]))
+    assert with_one[0] == plain[0] and len(with_one[1]["bits_per_dim_1"]) == 6
+
+
+def test_the_undequantised_number_is_labelled(evaluated):
+    result, arrays = evaluated
+    values = arrays["undequantised"]
+    assert result["undequantised"] == {
+        "bits_per_dim": pytest.approx(values.mean()),
+        "standard_error": pytest.approx(values.std(ddof=1) / math.sqrt(12)),
+        "images": 12,
+        "not_a_bound": True,
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_undequantised_is_the_bound_with_the_noise_at_its_middle(model, monkeypatch):
+    """u = 1/2 everywhere in the headline's own code, the latents' noise as it is."""
+    network, images = initialised(model), blobs(7, 2)
+    found = undequantised_bits_per_dim(network, images, 3, 5, CPU)
+    assert found.dtype == torch.float64 and found.shape == (7,)
+    monkeypatch.setattr(
+        "vaeglow.evaluation.likelihood.dequantise",
+        lambda x, levels, generator: 0 * dequantise(x, levels, generator) + (x + 0.5) / levels,
+    )
+    terms = one_sample_terms(network, images, 3, 5, CPU)
+    torch.testing.assert_close(found, bits_per_dim(total(terms), network.dims, 256), rtol=1e-6, atol=1e-6)
+
+
+def test_the_headline_bound_keeps_its_noise(any_run):
+    """u, then the latent's noise, from a generator of (seed, evaluation, batch): whatever else is evaluated."""
+    model, _ = load_model(any_run.model, CPU)
+    images = np.load(any_run.data / "test.npy")
+    _, arrays = evaluate_likelihood(model, images, 12, [], 12, 3, CPU)
+    generator = step_generator(3, EVALUATION, 0, CPU)
+    with torch.no_grad():
+        terms = model.log_likelihood(dequantise(torch.from_numpy(images), 256, generator), generator)
+    wanted = bits_per_dim(total(terms).double(), model.dims, 256)
+    assert arrays["bits_per_dim_1"] == pytest.approx(wanted.numpy(), rel=1e-6)
 
 
 def test_one_importance_sample_is_the_headline_bound(any_run):

@@ -71,7 +71,7 @@ def number(images: Tensor) -> Tensor:
     return (images.flatten(1).long() * torch.tensor([64, 16, 4, 1])).sum(1)
 
 
-GREY_MODELS = ["glow additive", "glow affine", "vae", "vae isotropic", "vae_glow"]
+GREY_MODELS = ["glow additive", "glow affine", "vae", "vae isotropic", "vae_glow", "two_stage isotropic"]
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["random", "trained"])

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_tools import ROOT, Run, prepare, refused, resolved, same_tensors
+from run_tools import ROOT, Run, identity, interrupt, newest, prepare, refused, resolved, same_tensors
 
-from vaeglow.errors import Interrupted, UserError
-from vaeglow.files import read_json, sha256_json, write_json
+from vaeglow.errors import UserError
+from vaeglow.files import write_json
 from vaeglow.models.store import load_model, save_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import build_optimizer
@@ -23,7 +23,8 @@ from vaeglow.training.state import KEPT, StateFolder, pack, unpack
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch: 64 images, batch 16
-EPOCHS = {"vae": 30, "vaeglow": 30, "glow": 30}
+EPOCHS = {"vae": 30, "vaeglow": 30, "glow": 30, "vaeglow_joint": 20}
+SNAPSHOTS = [0.06, 0.09, 0.2]  # of 120 steps: after 8, 11 and 24
 
 
 def checkpoints(run: Run) -> list[Path]:
@@ -31,46 +32,13 @@ def checkpoints(run: Run) -> list[Path]:
     return sorted(run.state.glob("*-*.safetensors"), reverse=True)
 
 
-def newest(run: Run) -> dict[str, torch.Tensor]:
-    """The tensors of a run's newest checkpoint: weights and optimiser."""
-    loaded = StateFolder(run.state, identity(run)).load()
-    assert loaded is not None
-    return loaded[0]
-
-
-def identity(run: Run) -> str:
-    base = run.base.summary()["weights_sha256"] if run.base else None
-    return sha256_json({"config": run.config, "data": read_json(run.data / "dataset.json")["sha256"], "base": base})
-
-
 def assert_equal_runs(left: Run, right: Run) -> None:
     assert same_tensors(left.weights(), right.weights())
     assert same_tensors(newest(left), newest(right))
     assert left.rows() == right.rows()
+    assert left.kept().keys() == right.kept().keys()
+    assert all(same_tensors(state, right.kept()[step]) for step, state in left.kept().items())
     assert left.summary()["weights_sha256"] == right.summary()["weights_sha256"]
-
-
-def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
-    """Send this process a SIGTERM in its next training's step number `steps`, counted from 1."""
-    plain, count = Trainer.train_step, 0
-
-    def train_step(self, index, step, sums):
-        nonlocal count
-        plain(self, index, step, sums)
-        count += 1
-        if count == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(Trainer, "train_step", train_step)
-
-
-def interrupt(run: Run, steps: int) -> Run:
-    """Train a run for so many steps only."""
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, steps)
-        with pytest.raises(Interrupted, match="SIGTERM: state saved"):
-            run.train(save_minutes=0)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +47,10 @@ def undisturbed(tmp_path_factory, blobs_dir, vae_run) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("undisturbed")
     return {
         model: Run(
-            folder / model, resolved(model, epochs=epochs), blobs_dir, vae_run if model == "vaeglow" else None
+            folder / model,
+            resolved(model, epochs=epochs, snapshots=SNAPSHOTS),
+            blobs_dir,
+            vae_run if model == "vaeglow" else None,
         ).train()
         for model, epochs in EPOCHS.items()
     }
@@ -115,7 +86,13 @@ def kill(run: Run, when: float | int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "moments"), [("vae", [3, 0.031, 24]), ("vaeglow", [9, 0.017]), ("glow", [random.Random(0).random() / 10])]
+    ("model", "moments"),
+    [
+        ("vae", [3, 0.031, 24]),
+        ("vaeglow", [9, 0.017]),
+        ("glow", [random.Random(0).random() / 10]),
+        ("vaeglow_joint", [5, 12]),
+    ],
 )
 def test_killed_and_resumed_equals_undisturbed(model, moments, undisturbed, tmp_path, capfd):
     whole = undisturbed[model]
@@ -132,6 +109,7 @@ def test_killed_and_resumed_equals_undisturbed(model, moments, undisturbed, tmp_
         "config.json",
         "history.csv",
         "model.safetensors",
+        "snapshots.safetensors",
         "state",
         "training.json",
     ]
@@ -372,7 +350,7 @@ def test_another_identity_starts_anew_and_says_so(kind, vae_run, vaeglow_run, tm
 def test_a_finished_run_writes_its_outputs_again_without_training(any_run, tmp_path, monkeypatch):
     run = Run(tmp_path, any_run.config, any_run.data, any_run.base).train()
     history, summary, weights = run.history.read_bytes(), run.summary(), run.weights()
-    for path in (run.model, run.history, run.training):  # as Snakemake does before it starts a job
+    for path in (run.model, run.history, run.training, run.snapshots):  # as Snakemake does before it starts a job
         path.unlink()
     monkeypatch.setattr(Trainer, "train_step", lambda *_: pytest.fail("trained"))
     run.train()

@@ -25,7 +25,7 @@ from vaeglow.models.store import load_model, save_model
 from vaeglow.steps import cli
 from vaeglow.training.state import StateFolder
 
-OUTPUTS = ["config.json", "history.csv", "model.safetensors", "state", "training.json"]
+OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 
 
 def call(name: str, arguments: list[str], patch: pytest.MonkeyPatch) -> int:
@@ -207,7 +207,7 @@ def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
     [
         ("inception_weights", "settings"),
         ("prepare_data", "settings"),
-        ("sample_sheet", "spec"),
+        ("figure", "spec"),
         ("table", "spec"),
         ("write_config", "json"),
     ],
@@ -216,7 +216,7 @@ def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
 def test_a_flag_that_takes_an_object(name, flag, text, message, tmp_path):
     module = importlib.import_module(f"vaeglow.steps.{name}")
     output = "--output-dir" if name == "prepare_data" else "--output"
-    others = {"prepare_data": ["--name", "x"], "sample_sheet": ["--results-root", "x", "--data-dir", "x"]}
+    others = {"prepare_data": ["--name", "x"], "figure": ["--results-root", "x", "--data-root", "x"]}
     others["table"] = ["--published", "x", "--results-root", "x", "--markdown", str(tmp_path / "m")]
     with pytest.raises(UserError, match=f"^--{flag} {message}"):
         module.main([f"--{flag}", text, output, str(tmp_path / "out"), *others.get(name, [])])

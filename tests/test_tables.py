@@ -1,81 +1,19 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
 import pytest
+from table_tools import PUBLISHED, cells_of, change, form, row, run_table, save, shown, spec_of, write_run
 
-from vaeglow import provenance
+from vaeglow import entries, provenance
 from vaeglow.errors import UserError
 from vaeglow.reporting.markdown import to_markdown
-from vaeglow.reporting.tables import build_table
-from vaeglow.steps import publish, table, write_config
+from vaeglow.reporting.tables import KINDS, LABELS, build_table, kind_module
+from vaeglow.steps import publish, write_config
 
-PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
-SPEC = {
-    "name": "table2",
-    "title": "Table 2",
-    "preset": "demo",
-    "dataset": "photos32",
-    "protocol": "test-500-64",
-    "split": "test",
-    "images": 500,
-    "features": 64,
-    "seeds": [0],
-    "rows": [
-        {"model": "glow", "temperature": 1.0},
-        {"model": "vae", "temperature": 0.0},
-        {"model": "vaeglow", "temperature": 0.5},
-        {"model": "vaeglow", "temperature": 1.0},
-    ],
-    "published": "table2",
-}
-EPOCHS = {"glow": [10], "vae": [5], "vaeglow": [5, 4]}
-
-
-def save(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-
-
-def change(path: Path, **values) -> None:
-    save(path, json.loads(path.read_text()) | values)
-
-
-def write_run(root: Path, model: str, temperatures: list[float], seed: int = 0, **values) -> Path:
-    """The files of one run as the steps write them."""
-    identity = {"preset": "demo", "dataset": "photos32", "model": model, "seed": seed}
-    hashes = {"config_sha256": f"c-{model}-{seed}", "data_sha256": "d" * 64, "weights_sha256": f"w-{model}-{seed}"}
-    about = {"provenance": {"commit": "abc123", "dirty": False, "device": "A CPU"}}
-    run = root / "demo/photos32" / model / f"seed{seed}"
-    phases = {"epochs_by_phase": EPOCHS[model], "train_seconds_by_phase": [10.25] * len(EPOCHS[model])}
-    save(run / "training.json", identity | hashes | about | phases | {"parameters": 7, "skipped_steps": 0})
-    likelihood = {
-        "bits_per_dim": values.get("bits", 4.0),
-        "standard_error": 0.01,
-        "bound": "=" if model == "glow" else "<=",
-        "images": 1000,
-        "split": "test",
-        "dequantisation": "uniform",
-    }
-    save(run / "likelihood.json", identity | hashes | about | likelihood)
-    for temperature in temperatures:
-        metrics = {
-            "fid": values.get("fid", 1.5),
-            "temperature": temperature,
-            "protocol": "test-500-64",
-            "fid_samples": 500,
-            "exploded_samples": 0,
-            "fid_reference_images": 500,
-            "fid_features": 64,
-            "split": "test",
-            "reference_sha256": "r" * 64,
-            "inception_sha256": "i" * 64,
-        }
-        save(run / f"metrics/test-500-64/T{temperature}.json", identity | hashes | about | metrics)
-    return run
+ROWS = [row("glow", 1.0), row("vae", 0.0), row("vaeglow", 0.5), row("vaeglow", 1.0)]
+SPEC = spec_of("quality", ROWS, published="table2")
 
 
 @pytest.fixture
@@ -87,15 +25,8 @@ def results(tmp_path: Path) -> Path:
     return root
 
 
-def run_table(results: Path, spec: dict = SPEC) -> list[dict[str, str]]:
-    output = results / "demo/tables/table2.csv"
-    command = ["--spec", json.dumps(spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    table.main([*command, "--output", str(output), "--markdown", str(output.with_suffix(".md"))])
-    return list(csv.DictReader(io.StringIO(output.read_text())))
-
-
 def test_published_rows_come_first_as_printed_with_no_preset_seeds_or_counts(results):
-    rows = run_table(results)
+    rows = run_table(results, SPEC)
     published = [row for row in rows if row["source"] == "published"]
     assert rows[:5] == published
     assert [(r["model"], r["fid"], r["bits_per_dim"], r["bound"]) for r in published] == [
@@ -105,40 +36,40 @@ def test_published_rows_come_first_as_printed_with_no_preset_seeds_or_counts(res
         ("Residual Flow", "46.37", "3.28", "="),
         ("Ours", "42.14", "3.17", "<="),
     ]
-    for row in published:
-        assert row["origin"] and row["dataset"] == "cifar10"
-        assert not any(row[key] for key in ("preset", "seeds", "fid_samples", "fid_reference_images", "fid_features"))
-        assert not any(row[key] for key in ("epochs", "train_seconds", "temperature", "device", "commit"))
+    for one in published:
+        assert one["origin"] and one["dataset"] == "cifar10"
+        assert not any(one[key] for key in ("preset", "seeds", "fid_samples", "fid_reference_images", "fid_features"))
+        assert not any(one[key] for key in ("epochs", "train_seconds", "temperature", "device", "commit"))
 
 
 def test_measured_rows_carry_their_numbers_and_their_conditions(results):
-    rows = {(row["run"], row["temperature"]): row for row in run_table(results) if row["source"] == "measured"}
+    rows = {(row["run"], row["temperature"]): row for row in run_table(results, SPEC) if row["source"] == "measured"}
     assert list(rows) == [("glow", "1.0"), ("vae", "0.0"), ("vaeglow", "0.5"), ("vaeglow", "1.0")]
     glow, layered = rows["glow", "1.0"], rows["vaeglow", "0.5"]
     assert (glow["fid"], glow["bits_per_dim"], glow["bound"]) == ("0.46", "5.123", "=")
     assert (layered["bound"], layered["epochs"], layered["train_seconds"]) == ("<=", "5+4", "20.5")
     assert (glow["epochs"], glow["train_seconds"], glow["seeds"]) == ("10", "10.2", "0")
-    for row in rows.values():
-        assert (row["preset"], row["dataset"], row["device"], row["commit"]) == ("demo", "photos32", "A CPU", "abc123")
-        assert (row["fid_samples"], row["fid_reference_images"], row["fid_features"]) == ("500", "500", "64")
-        assert (row["fid_split"], row["protocol"], row["dequantisation"]) == ("test", "test-500-64", "uniform")
-        assert row["fid_sd"] == row["bits_per_dim_sd"] == ""
+    for one in rows.values():
+        assert (one["preset"], one["dataset"], one["device"], one["commit"]) == ("demo", "photos32", "A CPU", "abc123")
+        assert (one["fid_samples"], one["fid_reference_images"], one["fid_features"]) == ("500", "500", "64")
+        assert (one["fid_split"], one["protocol"], one["dequantisation"]) == ("test", "test-500-64", "uniform")
+        assert one["fid_sd"] == one["bits_per_dim_sd"] == ""
 
 
 def test_several_seeds_give_mean_and_standard_deviation(results):
     write_run(results, "vae", [0.0], seed=0, fid=1.0, bits=4.0)
     write_run(results, "vae", [0.0], seed=3, fid=3.0, bits=4.2)
-    rows = run_table(results, SPEC | {"seeds": [0, 3], "rows": [{"model": "vae", "temperature": 0.0}]})
-    row = rows[-1]
-    assert (row["fid"], row["fid_sd"], row["seeds"]) == ("2.00", "1.41", "0 3")
-    assert (row["bits_per_dim"], row["bits_per_dim_sd"]) == ("4.100", "0.141")
+    rows = run_table(results, SPEC | {"seeds": [0, 3], "rows": [row("vae", 0.0)]})
+    last = rows[-1]
+    assert (last["fid"], last["fid_sd"], last["seeds"]) == ("2.00", "1.41", "0 3")
+    assert (last["bits_per_dim"], last["bits_per_dim_sd"]) == ("4.100", "0.141")
 
 
 def test_a_run_from_changed_source_says_so(results):
     change(
         results / "demo/photos32/vae/seed0/training.json", provenance={"commit": "abc", "dirty": True, "device": "X"}
     )
-    assert {row["commit"] for row in run_table(results) if row["run"] == "vae"} == {"abc+dirty"}
+    assert {row["commit"] for row in run_table(results, SPEC) if row["run"] == "vae"} == {"abc+dirty"}
 
 
 VAE, METRICS = "vae/seed0", "metrics/test-500-64/T0.0.json"
@@ -163,12 +94,14 @@ VAE, METRICS = "vae/seed0", "metrics/test-500-64/T0.0.json"
         (METRICS, {"fid": float("nan")}, "fid is nan"),
         ("likelihood.json", {"bits_per_dim": float("inf")}, "bits_per_dim is inf"),
         (METRICS, {"fid": None}, "fid is None"),
+        (METRICS, {"kid": float("nan")}, "kid is nan"),
+        (METRICS, {"recall": "much"}, "recall is much"),
     ],
 )
 def test_a_file_that_does_not_belong_is_refused_and_nothing_is_written(results, file, values, says):
     change(results / "demo/photos32" / VAE / file, **values)
     with pytest.raises(UserError, match=says) as caught:
-        run_table(results)
+        run_table(results, SPEC)
     assert "\n" not in str(caught.value)
     assert not (results / "demo/tables").exists()
 
@@ -178,7 +111,7 @@ def test_rows_trained_on_different_versions_of_the_data_are_refused(results):
     for file in (run / "training.json", run / "likelihood.json", run / METRICS):
         change(file, data_sha256="e" * 64)
     with pytest.raises(UserError, match=r"glow .* and vae .* different versions of the data"):
-        run_table(results)
+        run_table(results, SPEC)
 
 
 def test_a_missing_file_or_key_is_one_line(results):
@@ -187,10 +120,10 @@ def test_a_missing_file_or_key_is_one_line(results):
     del content["images"]
     save(path, content)
     with pytest.raises(UserError, match="lacks 'images'"):
-        run_table(results)
+        run_table(results, SPEC)
     path.unlink()
     with pytest.raises(UserError, match=r"likelihood\.json does not exist"):
-        run_table(results)
+        run_table(results, SPEC)
 
 
 def test_an_unknown_published_table_names_the_nearest(results):
@@ -209,10 +142,7 @@ def markdown(results: Path, **changes) -> str:
 
 def test_markdown_keeps_numbers_as_printed_and_marks_bounds(results):
     text = markdown(results)
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
-    ]
-    by_model = {row[0]: row for row in cells}
+    by_model = {cells[0]: cells for cells in cells_of(text)}
     assert by_model["Glow"][1:4] == ["46.90", "3.35", "published"]
     assert by_model["Ours"][2] == "≤ 3.17"
     assert by_model["PixelIQN"][2] == "-"
@@ -227,8 +157,97 @@ def test_markdown_notes_say_scale_other_data_counts_and_features(results):
     assert "results/demo/tables/table2.csv" in text
 
 
+def test_kid_precision_recall_and_diversity_stand_in_the_csv_and_where_the_spec_shows_them(results):
+    columns = ["model", "temperature", "fid", "kid", "precision", "recall", "diversity"]
+    spec = SPEC | {"published": None, "show": columns}
+    measured = run_table(results, spec)[2]
+    assert (measured["model"], measured["temperature"]) == (f"{LABELS['vaeglow']}, T=0.5", "0.5")
+    assert (measured["kid"], measured["kid_standard_error"], measured["kid_sd"]) == ("0.01230", "0.00200", "")
+    assert (measured["precision"], measured["recall"], measured["diversity"]) == ("0.750", "0.250", "9.500")
+    assert measured["reference_diversity"] == "11.500"
+    seen = shown(results, spec)
+    assert list(seen[0]) == ["Model", "T", "FID", "KID", "Precision", "Recall", "Diversity"]
+    assert list(seen[2].values()) == [LABELS["vaeglow"], "0.5", "1.50", "0.01230", "0.750", "0.250", "9.500"]
+    assert seen[1]["Model"] == LABELS["vae"]
+    assert "two real images: 11.500 on photos32" in form(results, spec) and "bits/dim:" not in form(results, spec)
+
+
+def test_published_rows_are_never_shown_without_their_source(results):
+    spec = SPEC | {"show": ["model", "fid"]}
+    run_table(results, spec)
+    assert {cells["Source"] for cells in shown(results, spec)} == {"published", "measured"}
+    with pytest.raises(UserError, match=r"no column 'fied' \(did you mean 'fid'\?\)"):
+        run_table(results, SPEC | {"show": ["model", "fied"]})
+
+
+@pytest.fixture
+def two_datasets(results: Path) -> dict:
+    """Table 1's spec: two datasets, with references and versions of the data of their own."""
+    rows = []
+    for dataset, images in (("cifar10", 1000), ("fashion_mnist", 500)):
+        for model in ("vae_two_stage", "vae_isotropic"):
+            write_run(results, model, [0.0], dataset=dataset, likelihood_images=images)
+            rows.append(row(model, 0.0, dataset=dataset))
+    return spec_of("quality", rows, name="table1", published="table1")
+
+
+def test_runs_are_compared_within_a_dataset_only(results, two_datasets):
+    rows = run_table(results, two_datasets)
+    assert [(r["source"], r["dataset"]) for r in rows] == [
+        *[("published", "fashion_mnist")] * 2,
+        *[("published", "cifar10")] * 2,
+        *[("measured", "cifar10")] * 2,
+        *[("measured", "fashion_mnist")] * 2,
+    ]
+    assert [r["epochs"] for r in rows[4:]] == ["3+2", "5", "3+2", "5"]
+    metrics = results / "demo/cifar10/vae_two_stage/seed0" / METRICS
+    change(metrics, reference_sha256="r-fashion_mnist")
+    with pytest.raises(UserError, match=r"vae_two_stage .* and vae_isotropic .* different FID references"):
+        run_table(results, two_datasets)
+
+
+def test_a_reader_finds_published_and_measured_rows_of_a_dataset_together(results, two_datasets):
+    run_table(results, two_datasets)
+    seen = [(cells["Dataset"], cells["Source"]) for cells in shown(results, two_datasets)]
+    pairs = [(name, source) for name in ("fashion_mnist", "cifar10") for source in ("published", "measured")]
+    assert seen == [pair for pair in pairs for _ in range(2)]
+    text = form(results, two_datasets)
+    assert "500 test images" in text and "other data" not in text
+
+
+def test_a_single_seed_and_exploded_samples_are_said(results):
+    path = results / "demo/photos32/vaeglow/seed0/metrics/test-500-64/T1.0.json"
+    change(path, exploded_samples=3)
+    text = markdown(results)
+    assert "One seed (0)" in text and "±" not in text
+    assert f"{LABELS['vaeglow']}, T=1.0: 3 of the samples drawn overflowed" in text
+    assert text.count("overflowed") == 1
+
+
+def test_several_seeds_stand_beside_the_mean(results):
+    for seed, fid in ((0, 1.0), (3, 3.0)):
+        write_run(results, "vae", [0.0], seed=seed, fid=fid, kid=fid / 100)
+    spec = spec_of("quality", [row("vae", 0.0)], seeds=[0, 3], show=["model", "fid", "kid", "bits_per_dim"])
+    run_table(results, spec)
+    (cells,) = shown(results, spec)
+    assert (cells["FID"], cells["KID"], cells["bits/dim"]) == ("2.00 ± 1.41", "0.02000 ± 0.01414", "≤ 4.000 ± 0.000")
+    assert "± is the standard deviation over seeds 0 3." in form(results, spec)
+
+
+def test_an_unknown_kind_is_one_line(results):
+    with pytest.raises(UserError, match=r"tables.table2: kind is 'qualty'; it is one of quality, timing"):
+        run_table(results, SPEC | {"kind": "qualty"})
+
+
+def test_every_kind_that_config_may_name_has_its_module():
+    assert set(KINDS) == set(entries.TABLES)
+    for kind in KINDS:
+        module = kind_module({"kind": kind})
+        assert all(callable(getattr(module, name)) for name in ("build", "readable", "notes_of"))
+
+
 def test_publish_copies_whole_files_and_refuses_missing_ones(results, tmp_path):
-    run_table(results)
+    run_table(results, SPEC)
     source = results / "demo/tables/table2.csv"
     publish.main(["--source", str(source), "--output", str(tmp_path / "out/table2.csv")])
     assert (tmp_path / "out/table2.csv").read_bytes() == source.read_bytes()

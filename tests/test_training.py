@@ -32,10 +32,10 @@ def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
     """Spoil the model's loss in the given steps, counted from 0 over the whole run."""
     plain, count = model.loss, -1
 
-    def loss(y, generator=None):
+    def loss(y, generator=None, kl_weight=1.0):
         nonlocal count
         count += 1
-        value, terms = plain(y, generator)
+        value, terms = plain(y, generator, kl_weight)
         if count not in steps:
             return value, terms
         if how == "gradient":  # value 0, gradient NaN

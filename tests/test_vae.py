@@ -67,7 +67,10 @@ def test_up_conv_is_the_transpose_of_down_conv() -> None:
 def test_shapes(size: int, num_scale: int) -> None:
     """The decoder reaches the image's side whatever the encoder's number of scales."""
     network = {"num_scale": num_scale, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1}
-    vae = VAE(3, size, 256, prior=StandardNormalPrior(5), decoder_noise="diagonal", **network).eval()
+    prior = StandardNormalPrior(5)
+    vae = VAE(
+        3, size, 256, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise="diagonal", **network
+    ).eval()
     y = photo_like(2, 3, size)
     assert [value.shape for value in vae.encode(y)] == [(2, 5)] * 2
     assert [value.shape for value in vae.decode(torch.zeros(2, 5))] == [(2, 3, size, size)] * 2

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -70,23 +69,26 @@ def test_the_sample_sheet_is_planned_from_samples_and_the_data_alone(preset, tmp
     shown = {(row["model"], str(float(row["temperature"]))) for row in sheet_rows(whole, preset) if "model" in row}
     assert {(w["model"], w["temperature"]) for rule, w in found if rule == "sample"} == shown
     assert found[-2:] == [
-        ("sample_sheet", {"preset": preset, "figure": "samples"}),
+        ("figure", {"preset": preset, "figure": "samples"}),
         ("publish_figure", {"figure": "samples"}),
     ]
 
 
 def sheet_rows(whole: dict, preset: str) -> list[dict]:
-    return whole[preset]["figures"]["samples"]["rows"]
+    return plan.spec(whole, preset, "figures", "samples")["rows"]
 
 
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
-    targets = ["results/table2.csv", "results/samples.png"]
-    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), *targets, cwd=tmp_path)
+    output = snakemake(
+        "-n", "-p", "-s", str(ROOT / "Snakefile"), "all", "results/tables", "results/figures", cwd=tmp_path
+    )
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
-    # Rule name = module name; both rules that copy run one module.
-    planned = [rule.replace("publish_figure", "publish") for rule, _ in jobs(output)]
+    # Rule name = module name; all rules that copy run one module.
+    copying = ("publish_figure", "publish_claims")
+    planned = ["publish" if rule in copying else rule for rule, _ in jobs(output) if rule != "all"]
     assert sorted(name for name, _, _ in commands) == sorted(planned)
-    assert {"publish", "sample_sheet"} <= {name for name, _, _ in commands}
+    steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
+    assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
         importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
         assert log.startswith(f"logs/{name}/")
@@ -213,10 +215,10 @@ def own_vae(prior: str, more: str = "") -> str:
         ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
         ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
         ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
-        ("{tables: {t: {title: x, dataset: cifar10, protocol: test-100-2048, rows: []}}}", "lacks the key 'published'"),
+        ("{tables: {t: {kind: quality, title: x, caption: y, rows: []}}}", "lacks the key 'published'"),
         (
             "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
-            "vae at temperature 0.0 stands in it twice",
+            r"vae on \w+ \(preset \w+\) at temperature 0\.0 stands in it twice",
         ),
         ("{figures: {samples: {kind: sample_shet}}}", r"figures\.samples\.kind.*'sample_shet' is not one of"),
         ("{figures: {samples: {colums: 3}}}", r"unknown key 'figures\.samples\.colums' \(did you mean 'columns'\?\)"),
@@ -226,8 +228,8 @@ def own_vae(prior: str, more: str = "") -> str:
         ("{figures: {samples: {rows: [{data: test, model: vae}]}}}", r"unknown key 'figures\.samples\.rows\.0\.model'"),
         ("{figures: {samples: {rows: [{model: vae}]}}}", r"'figures\.samples\.rows\.0' lacks the key 'temperature'"),
         ("{figures: {samples: {rows: [{model: vea, temperature: 0}]}}}", r"figures\.samples: .*did you mean 'vae'"),
-        ("{figures: {samples: {rows: [{data: test}, {data: test}]}}}", "the data's test split stands in it twice"),
-        ("{figures: {f: {kind: sample_sheet, title: x}}}", r"'figures\.f' lacks the key 'dataset'"),
+        ("{figures: {samples: {rows: [{data: test}, {data: test}]}}}", r"the test split of \w+ stands in it twice"),
+        ("{figures: {f: {kind: sample_sheet, title: x}}}", r"'figures\.f' lacks the key 'caption'"),
         ("{presets: {demo: {figures: {sampels: {}}}}}", r"presets\.demo\.figures: .*did you mean 'samples'"),
         ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"unknown key 'overrides\.figures\.samples\.kind'"),
         ("{datasets: {photos32: {channels: 1}}}", "vaeglow_as_written cannot split one channel"),
@@ -256,7 +258,7 @@ def own_vae(prior: str, more: str = "") -> str:
             "preset short: config: 'models.v.prior' lacks the key 'layers'",
         ),
         ("{tables: {table2: {published: tabel2}}}", r"tables\.table2: published 'tabel2' \(did you mean 'table2'\?\)"),
-        ("{overrides: {tables: {table2: {published: table9}}}}", "which has table1, table2, table3"),
+        ("{overrides: {tables: {table2: {published: table9}}}}", "which has table1, table2, table3, table4"),
     ],
 )
 def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
@@ -281,29 +283,31 @@ def test_legal_additions_pass(changes):
 
 
 def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
-    whole = check("{protocols: {train-50k-2048: {split: train, images: 50000, features: 2048}}}")
-    assert plan.sample_count(whole["demo"], "photos32") == whole["demo"]["protocols"]["test-100-2048"]["images"]
-    assert plan.sample_count(whole["paper"], "cifar10") == 10000
-    assert plan.sample_count(whole["paper"], "photos64") == 50000  # in no table
+    whole = check()
+    assert plan.sample_counts(whole, "demo")["photos32"] == whole["demo"]["protocols"]["test-100-2048"]["images"]
+    assert plan.sample_counts(whole, "paper")["cifar10"] == 10000
+    assert plan.sample_counts(whole, "paper")["photos64"] == 10000  # in no table
+    whole = check("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
+    assert plan.sample_counts(whole, "demo") == {**dict.fromkeys(whole["demo"]["datasets"], 100), "photos64": 10000}
 
 
 def test_samples_suffice_for_every_row_of_a_sheet():
     large = "{figures: {samples: {columns: 40, lines_per_row: 20}}}"
     whole = check(f"{{presets: {{demo: {large}}}}}")
-    assert plan.sample_count(whole["demo"], "photos32") == 800
-    assert plan.sample_count(whole["paper"], "cifar10") == 10000  # the table's protocol asks for more than the sheet
+    assert plan.sample_counts(whole, "demo")["photos32"] == 800
+    assert plan.sample_counts(whole, "paper")["cifar10"] == 10000  # the table's protocol asks for more than the sheet
 
 
 def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
     rows = "[{data: val}, {model: vae, temperature: 0}, {data: test}]"
     changes = f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}"
     whole = check(changes)
-    wildcards = SimpleNamespace(preset="demo", figure="samples")
-    spec = plan.figure_spec(whole, "demo", "samples")
+    spec = plan.spec(whole, "demo", "figures", "samples")
     assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")
-    files = plan.figure_files(whole, wildcards, "{preset}/{dataset}/{model}/{seed}/T{temperature}", of="model")
-    assert files == ["demo/photos32/vae/7/T0.0"]
-    assert plan.figure_files(whole, wildcards, "{dataset}/{data}", of="data") == ["photos32/val", "photos32/test"]
+    assert plan.figure_files(whole, "demo", "samples") == ["results/demo/photos32/vae/seed7/samples/T0.0.npz"]
+    folder = "resources/data/photos32"
+    assert plan.figure_data(whole, "demo", "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]
+    assert plan.figure_data(whole, "demo", "samples", "info") == [f"{folder}/dataset.json"]
 
 
 # ------------------------------------------------------------------- real runs of stubs, in a path with a space
@@ -314,8 +318,8 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--history", "--training", "--per-image", "--markdown"}
-outputs |= {"--model"} if name.startswith("train_") else set()
+outputs = {"--output", "--history", "--training", "--per-image", "--markdown", "--latex", "--features-output"}
+outputs |= {"--model", "--snapshots"} if name.startswith("train_") else set()
 flag = ""
 for word in flags:
     if word.startswith("--"):
@@ -351,7 +355,7 @@ def built(tmp_path_factory) -> Path:
         "train_glow_layer",
         "table",
         "publish",
-        "sample_sheet",
+        "figure",
     }
     return checkout
 
@@ -370,8 +374,14 @@ def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkou
     assert "Nothing to be done" in snakemake("--cores", "1", *TARGETS, cwd=checkout)
     for target in TARGETS:
         (checkout / target).unlink()
-    assert {rule for rule, _ in jobs(snakemake(cwd=checkout))} == {"publish", "publish_figure", "default"}
-    assert all((checkout / target).is_file() for target in TARGETS)
+    assert {rule for rule, _ in jobs(snakemake("--cores", "2", *TARGETS, cwd=checkout))} == {
+        "publish",
+        "publish_figure",
+    }
+    snakemake(cwd=checkout)
+    made = [*TARGETS, "results/table4.tex", "results/figure5.pdf", "results/claims.csv"]
+    assert all((checkout / target).is_file() for target in made)
+    assert "Nothing to be done" in snakemake("all", cwd=checkout)
 
 
 def test_editing_one_model_reruns_that_model_only(checkout):
@@ -379,7 +389,7 @@ def test_editing_one_model_reruns_that_model_only(checkout):
     found = jobs(snakemake("--cores", "2", *changed, cwd=checkout))
     rules = [rule for rule, _ in found]
     run = ["write_config", "train_glow", "sample", "likelihood", "evaluate"]
-    assert sorted(rules) == sorted([*run, "table", "publish", "sample_sheet", "publish_figure"])
+    assert sorted(rules) == sorted([*run, "table", "publish", "figure", "publish_figure"])
     assert {wildcards["model"] for _, wildcards in found if "model" in wildcards} == {"glow"}
     assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
 
@@ -400,13 +410,13 @@ def test_recolouring_draws_the_figures_again_and_nothing_else(checkout):
     style.touch()
     assert "Nothing to be done" in snakemake("-n", *TARGETS, cwd=checkout)
     style.write_text(style.read_text().replace("#1a1a1a", "#0a0a0a"))
-    assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["sample_sheet", "publish_figure"]
+    assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["figure", "publish_figure"]
 
 
 def test_a_sheet_that_needs_more_images_draws_them_and_trains_nothing(checkout):
     found = dry_run(*overlay(checkout, "overrides: {figures: {samples: {columns: 300}}}"), cwd=checkout)
     rules = {rule for rule, _ in found}
-    assert rules == {"sample", "evaluate", "table", "publish", "sample_sheet", "publish_figure"}
+    assert rules == {"sample", "evaluate", "table", "publish", "figure", "publish_figure"}
 
 
 def test_preparing_identical_data_again_trains_nothing(checkout):

@@ -18,11 +18,10 @@ from torch import Tensor
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
-from vaeglow.evaluation import likelihood, sampling
-from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.evaluation import interpolation, likelihood, sampling
+from vaeglow.evaluation.probe import vae_and_layer
+from vaeglow.models.bounds import quantise
 from vaeglow.models.store import load_model
-from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import VAEGlow
 
 BATCH_SIZE = 100  # images at a time
 
@@ -101,37 +100,24 @@ class Model:
             parts.append(quantise(self.network.reconstruct(y), self.network.levels).cpu())
         return torch.cat(parts)
 
-    @torch.no_grad()
-    def interpolate(self, pairs: int, steps: int, seed: int) -> Tensor:
-        """Images between random latents (paper, figure 5): straight lines in the prior's base space.
+    def interpolate(self, pairs: int, steps: int, seed: int, space: str = "prior") -> Tensor:
+        """Images between random latents (paper, figure 5), as the step `interpolate` draws them.
 
         Args:
             pairs: how many pairs of latents.
             steps: images from one end to the other, both included; at least 2.
             seed: of the latents.
+            space: `prior`, straight lines in the prior's base space; `latent`, great circles between the same latents.
 
         Returns:
             uint8 [pairs, steps, C, H, W], without decoder noise.
 
         Raises:
-            UserError: the model has no VAE latent (Glow), or pairs < 1 or steps < 2.
+            UserError: the model has no VAE latent (Glow), pairs < 1, steps < 2, or no such space.
         """
-        network = self.network
-        if not isinstance(network, VAE | VAEGlow):
-            raise UserError(
-                f"{self.config['model']} is a {self.config['kind']}: it has no VAE latent to interpolate in; "
-                f"load a VAE or a VAEGlow"
-            )
-        if pairs < 1 or steps < 2:
-            raise UserError(f"interpolate needs pairs >= 1 and steps >= 2, not {pairs} and {steps}")
-        vae = network.vae if isinstance(network, VAEGlow) else network
-        generator = step_generator(seed, sampling.SAMPLING, 0, self.device)
-        ends = normal_like(torch.empty(2, pairs, 1, vae.prior.dims, device=self.device), generator)
-        weight = torch.linspace(0, 1, steps, device=self.device)[:, None]
-        eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
-        z = vae.prior.inverse(eps.flatten(0, 1))[0]
-        images = torch.cat([quantise(network.render(part), network.levels).cpu() for part in z.split(BATCH_SIZE)])
-        return images.unflatten(0, (pairs, steps))
+        vae, _ = vae_and_layer(self.network, self.config, "interpolate")
+        z = interpolation.latent_paths(vae, pairs, steps, space, seed, self.device)
+        return interpolation.render(self.network, z)
 
     def check(self, images: Tensor | np.ndarray) -> Tensor:
         """The images as a uint8 tensor.

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vaeglow.errors import UserError
+from vaeglow.kinds import PARTS, check_base, check_images, check_parts, check_training
 
-FORMAT = 1
-PARTS = ("network", "prior", "layer")  # of a model, beside its `training`
+FORMAT = 2
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +60,12 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
     return merge(merge(whole, difference), config.get("overrides") or {})
 
 
+def section(config: Mapping[str, Any], preset: str, name: str) -> dict[str, Any]:
+    """One section of `effective`, without the cost of the rest."""
+    difference, overrides = lookup(config["presets"], preset, "preset"), config.get("overrides") or {}
+    return merge(merge(config[name], difference.get(name, {})), overrides.get(name, {}))
+
+
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
     """The names a model inherits from, oldest first, itself last.
 
@@ -79,6 +85,12 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
 def kind_of(config: Mapping[str, Any], model: str) -> str:
     """A model's kind (vae | vae_glow | glow), its own or that of the model it is `like`."""
     return config["models"][ancestry(config["models"], model)[0]]["kind"]
+
+
+def mode_of(config: Mapping[str, Any], model: str) -> str | None:
+    """How a vae_glow is trained (frozen | joint | finetune), its own mode or that of what it is `like`; else None."""
+    modes = [config["models"][name].get("mode") for name in ancestry(config["models"], model)]
+    return next((mode for mode in reversed(modes) if mode is not None), None)
 
 
 def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
@@ -115,32 +127,24 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         seed: the run's seed; a base model is resolved under the same seed.
 
     Returns:
-        `{"format", "preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "layer",
+        `{"format", "preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "mode", "layer",
         "training", "base"}`, without the parts the kind does not have; `base` is the resolved config of
-        the model this one stands on, or None.
+        the model this one stands on (mode joint: of the VAE whose architecture it takes, without `training`), or None.
 
     Raises:
         UserError: an unknown name, a part that does not belong to the model's kind, an illegal circle.
     """
     described = describe_model(config, preset, dataset, model)
-    data = effective(config, preset)["datasets"][dataset]
-    kind = described.get("kind")
-    legal: dict[str, tuple[str, ...]] = {"vae": ("network", "prior"), "vae_glow": ("layer",), "glow": ("network",)}
-    if kind not in legal:
-        raise UserError(f"models.{model}: kind '{kind}' is not one of {', '.join(legal)}")
-    for part in PARTS:
-        if part in described and part not in legal[kind]:
-            raise UserError(f"models.{model}: a model of kind {kind} has no '{part}'")
-    if kind != "vae_glow" and "base" in described:
-        raise UserError(f"models.{model}: a model of kind {kind} has no 'base'")
-    if kind == "vae_glow" and "base" not in described:
-        raise UserError(f"models.{model}: a model of kind vae_glow needs 'base', the VAE it stands on")
+    data = section(config, preset, "datasets")[dataset]
+    check_parts(model, described)
+    kind = described["kind"]
+    check_training(model, kind, described["training"])
     base = None
-    if kind == "vae_glow":
-        base_kind = describe_model(config, preset, dataset, described["base"]).get("kind")
-        if base_kind != "vae":  # asked before the base is resolved: it could be the model itself
-            raise UserError(f"models.{model}: base '{described['base']}' is a {base_kind}, not a vae")
+    if "base" in described:  # checked before it is resolved: it could be the model itself
+        check_base(model, described, describe_model(config, preset, dataset, described["base"]))
         base = resolve(config, preset, dataset, described["base"], seed)
+        if described.get("mode") == "joint":  # only the architecture is taken
+            del base["training"]
     check_images(model, kind, described, data, dataset)
     return {
         "format": FORMAT,
@@ -155,38 +159,10 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             "levels": data.get("levels", 256),
             "train_subset": data.get("train_subset"),
         },
-        **{part: described[part] for part in legal[kind]},
+        **{part: described[part] for part in PARTS[kind]},
         "training": described["training"],
         "base": base,
     }
-
-
-def check_images(model: str, kind: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
-    """Refuse images a model cannot take, before anything is trained.
-
-    Raises:
-        UserError: a side that is no power of two (ResNet), one channel that cannot be split (unsqueezed
-            layer), a side the squeezes do not divide.
-    """
-    side, channels = data["size"], data.get("channels", 3)
-    where = f"dataset {dataset} ({channels} channels, side {side})"
-    if kind == "vae":
-        if side < 4 or side & (side - 1):
-            raise UserError(f"{where}: the ResNet of model {model} needs a side that is a power of two, 4 or more")
-        if side % 2 ** (described["network"]["num_scale"] - 1):
-            raise UserError(
-                f"{where}: side too small for num_scale {described['network']['num_scale']} of model {model}"
-            )
-    if kind == "vae_glow":
-        squeeze = described["layer"]["squeeze"]
-        if side % squeeze:
-            raise UserError(f"{where}: squeeze {squeeze} of model {model} does not divide the side")
-        if channels * squeeze**2 < 2:
-            raise UserError(
-                f"{where}: model {model} cannot split one channel in two: use a model with layer.squeeze 2 or 4"
-            )
-    if kind == "glow" and side % 2 ** described["network"]["levels"]:
-        raise UserError(f"{where}: the {described['network']['levels']} levels of model {model} do not divide the side")
 
 
 @functools.cache

@@ -9,5 +9,9 @@ class UserError(Exception):
     """
 
 
+class UnfitImages(UserError):
+    """A model cannot take a dataset's images; it matters once such a run is asked for."""
+
+
 class Interrupted(Exception):
     """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); its state is saved and the next run goes on."""

@@ -1,7 +1,7 @@
 """What the workflow asks of a checked config while it plans its jobs. Pure: no torch, no snakemake.
 
-`vaeglow.config` turns names into one run's values; here it is answered how many samples a preset's tables and
-figures need, and what one table or figure is made of.
+`vaeglow.config` turns names into one run's values, `vaeglow.entries` says what one table or figure is made of; here
+it is answered which files that means, how many samples a run draws, and which runs there are at all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vaeglow.check import ENTRIES
+from vaeglow import config as settings
+from vaeglow import entries
+from vaeglow.errors import UnfitImages
+from vaeglow.paths import DATA, result_path
+
+Whole = Mapping[str, Mapping[str, Any]]  # {preset: the whole config as it sees it}: what `check_config` returned
 
 
 def one_of(names: Iterable[Any]) -> str:
@@ -23,108 +28,96 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     return {key: value for key, value in config["datasets"][dataset].items() if key not in ("train_subset", "models")}
 
 
-def sample_count(whole: Mapping[str, Any], dataset: str) -> int:
-    """How many images a run on `dataset` draws: enough for all the preset's tables and figures on it.
+def sample_counts(whole: Whole, preset: str) -> dict[str, int]:
+    """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
 
-    That is the largest count of the tables' protocols, or of all protocols where it stands in no table; more
-    where a row of a figure shows more.
+    That is the largest count of the protocols used on it (the preset's own where none is), more where a figure shows
+    more.
     """
-    protocols = whole["protocols"]
-    wanted = [table["protocol"] for table in whole["tables"].values() if table["dataset"] == dataset]
-    figures = [figure for figure in whole["figures"].values() if figure["dataset"] == dataset]
-    counts = [protocols[name]["images"] for name in wanted or protocols]
-    return max(counts + [figure["columns"] * figure["lines_per_row"] for figure in figures])
+    config = whole[preset]
+    protocols = config["protocols"]
+    counts = dict.fromkeys(config["datasets"], protocols[config["evaluation"]["protocol"]]["images"])
+    for need in entries.all_needs(config, preset):
+        if need["what"] in ("metrics", "features"):
+            counts[need["dataset"]] = max(counts[need["dataset"]], protocols[need["protocol"]]["images"])
+    for name, figure in config["figures"].items():
+        if figure["kind"] in ("sample_sheet", "side_by_side"):
+            shown = figure["columns"] * figure.get("lines_per_row", figure.get("lines", 1))
+            for row in entries.complete(config, preset, "figures", name)["rows"]:
+                counts[row["dataset"]] = max(counts[row["dataset"]], shown)
+    return counts
 
 
-def table_spec(whole: Mapping[str, Mapping[str, Any]], preset: str, table: str) -> dict[str, Any]:
-    """All that the step `table` needs to find, check and name its files.
+def spec(whole: Whole, preset: str, section: str, name: str) -> dict[str, Any]:
+    """All that the step `table` or `figure` needs to find, check and name its files; see `entries.complete`."""
+    return entries.complete(whole[preset], preset, section, name)
+
+
+def claims_spec(whole: Whole, preset: str) -> dict[str, Any]:
+    """All that the step `claims` needs: `{"preset", "seeds", "claims"}`."""
+    return {"preset": preset, "seeds": whole[preset]["seeds"], "claims": entries.claims(whole[preset], preset)}
+
+
+def files(whole: Whole, needs: Iterable[Mapping[str, Any]], seeds: Iterable[int]) -> list[str]:
+    """The paths of results, for every seed, each once. Files that belong to no seed are named once."""
+    seeds = list(seeds)
+    found = [
+        str(result_path("results", **{**need, "seed": seed}))  # `what` is the argument of that name
+        for need in needs
+        for seed in seeds
+    ]
+    return list(dict.fromkeys(found))
+
+
+def table_files(whole: Whole, preset: str, table: str) -> list[str]:
+    """All that a table reads: every row under every seed."""
+    return files(whole, entries.needs(whole[preset], preset, "tables", table), whole[preset]["seeds"])
+
+
+def figure_files(whole: Whole, preset: str, figure: str) -> list[str]:
+    """All that a figure reads of runs: every row under the first seed."""
+    return files(whole, entries.needs(whole[preset], preset, "figures", figure), whole[preset]["seeds"][:1])
+
+
+def figure_data(whole: Whole, preset: str, figure: str, what: str) -> list[str]:
+    """The prepared data that a figure reads.
 
     Args:
         whole: what `vaeglow.check.check_config` returned.
-        preset: the preset whose runs the table reports.
-        table: a name in `tables`.
-
-    Returns:
-        `{"name", "title", "preset", "dataset", "protocol", "split", "images", "features", "seeds", "rows",
-        "published"}`.
+        preset: whose figure.
+        figure: its name.
+        what: `info` (dataset.json of each dataset) or `images` (the splits shown).
     """
-    entry = whole[preset]["tables"][table]
-    return {
-        "name": table,
-        "title": entry["title"],
-        "preset": preset,
-        "dataset": entry["dataset"],
-        "protocol": entry["protocol"],
-        **whole[preset]["protocols"][entry["protocol"]],
-        "seeds": whole[preset]["seeds"],
-        "rows": entry["rows"],
-        "published": entry["published"],
-    }
+    rows = entries.complete(whole[preset], preset, "figures", figure)["rows"]
+    named = [row for row in rows if what == "info" or "data" in row]
+    return list(dict.fromkeys("resources/data/" + DATA[what].format(**row) for row in named))
 
 
-def table_files(whole: Mapping[str, Mapping[str, Any]], wildcards: Any, pattern: str) -> list[str]:
-    """The files of all a table's rows and seeds, each once: an input of the rule `table`.
+def claims_files(whole: Whole, preset: str) -> list[str]:
+    """All that the claims ledger reads."""
+    return files(whole, entries.claim_needs(whole[preset], preset), whole[preset]["seeds"])
 
-    Args:
-        whole: what `vaeglow.check.check_config` returned.
-        wildcards: Snakemake's, with `preset` and `table`.
-        pattern: a path with `{preset}`, `{dataset}`, `{protocol}`, `{model}`, `{seed}`, `{temperature}`.
+
+def temperatures(whole: Whole) -> list[float]:
+    """All temperatures that anything at any preset asks for, in order, each once."""
+    asked = (need for preset, config in whole.items() for need in entries.all_needs(config, preset))
+    return sorted({need["temperature"] for need in asked if "temperature" in need})
+
+
+def runs(config: Mapping[str, Any], whole: Whole, preset: str) -> list[tuple[str, str]]:
+    """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, bases included.
+
+    Models that cannot take the images are left out.
     """
-    spec = table_spec(whole, wildcards.preset, wildcards.table)
-    return row_files(spec, spec["rows"], spec["seeds"], pattern)
-
-
-def row_files(
-    spec: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], seeds: Iterable[int], pattern: str
-) -> list[str]:
-    """`pattern` filled in for every row and seed, each path once."""
-    shared = {key: spec[key] for key in ("preset", "dataset", "protocol") if key in spec}
-    files = []
-    for row in rows:
-        own = {key: row[key] for key in ("model", "data") if key in row}
-        if "temperature" in row:
-            own["temperature"] = float(row["temperature"])
-        files += [pattern.format(**shared, **own, seed=seed) for seed in seeds]
-    return list(dict.fromkeys(files))
-
-
-def temperatures(whole: Mapping[str, Mapping[str, Any]]) -> list[float]:
-    """All temperatures that any preset's tables or figures ask for, in order, each once."""
-    entries = [entry for preset in whole.values() for section in ENTRIES for entry in preset[section].values()]
-    return sorted({float(row["temperature"]) for entry in entries for row in entry["rows"] if "temperature" in row})
-
-
-def figures_of(config: Mapping[str, Any], kind: str) -> list[str]:
-    """The names of all figures of one kind: those that the rule of that name draws."""
-    return [name for name, figure in config["figures"].items() if figure["kind"] == kind]
-
-
-def figure_spec(whole: Mapping[str, Mapping[str, Any]], preset: str, figure: str) -> dict[str, Any]:
-    """All that the step which draws a figure needs to find, check and name its files.
-
-    Args:
-        whole: what `vaeglow.check.check_config` returned.
-        preset: the preset whose runs the figure shows.
-        figure: a name in `figures`.
-
-    Returns:
-        `{"name", "preset", "seed"}` (the preset's first seed) and the figure's own entry.
-    """
-    entry = whole[preset]["figures"][figure]
-    return {"name": figure, "preset": preset, "seed": whole[preset]["seeds"][0], **entry}
-
-
-def figure_files(
-    whole: Mapping[str, Mapping[str, Any]], wildcards: Any, pattern: str, of: str | None = None
-) -> list[str]:
-    """Files that a figure shows, each once: an input of the rule that draws it.
-
-    Args:
-        whole: what `vaeglow.check.check_config` returned.
-        wildcards: Snakemake's, with `preset` and `figure`.
-        pattern: a path with `{preset}`, `{dataset}`, `{seed}`, and a row's `{model}` and `{temperature}`, or `{data}`.
-        of: the rows meant: those with this key (`model` or `data`); None for a file of the whole figure.
-    """
-    spec = figure_spec(whole, wildcards.preset, wildcards.figure)
-    rows = [{}] if of is None else [row for row in spec["rows"] if of in row]
-    return row_files(spec, rows, [spec["seed"]], pattern)
+    found: dict[tuple[str, str], None] = {}
+    for need in entries.all_needs(whole[preset], preset):
+        if need["what"] == "timing" or need["preset"] != preset:  # timed untrained
+            continue
+        try:
+            resolved: Any = settings.resolve(config, preset, need["dataset"], need["model"], whole[preset]["seeds"][0])
+        except UnfitImages:
+            continue
+        while resolved is not None:
+            found[resolved["dataset"], resolved["model"]] = None
+            resolved = None if resolved.get("mode") == "joint" else resolved["base"]
+    return list(found)

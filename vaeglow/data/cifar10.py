@@ -92,9 +92,9 @@ def _download(archive: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     by_hand = "fetch it by hand and set datasets.cifar10.local to the file"
-    with _temporary_folder(archive.parent) as folder:
+    with temporary_folder(archive.parent) as folder:
         try:
-            with _socket_timeout(TIMEOUT_SECONDS):
+            with socket_timeout(TIMEOUT_SECONDS):
                 download_url(CIFAR10.url, folder, filename=CIFAR10.filename, md5=None)
         except (OSError, RuntimeError, RecursionError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and isinstance(explain_os_error(error, archive), UserError):
@@ -112,7 +112,7 @@ def _unpack_and_load(archive: Path, output_dir: Path) -> tuple[np.ndarray, np.nd
     from torchvision.datasets import CIFAR10
 
     names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list] + [CIFAR10.meta["filename"]]
-    with _temporary_folder(output_dir) as folder:
+    with temporary_folder(output_dir) as folder:
         target = folder / CIFAR10.base_folder
         target.mkdir()
         with tarfile.open(archive, "r:gz") as tar:
@@ -136,7 +136,7 @@ def _load(root: Path, where: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
+def temporary_folder(parent: Path) -> Iterator[Path]:
     """A folder in `parent` (so a rename stays on one disk), removed at the end whatever happens."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
+def socket_timeout(seconds: float) -> Iterator[None]:
     """Bound the wait for a socket: torchvision sets no timeout, so a silent host would hang."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data import cifar10, folder, photos
+from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, photos
 from vaeglow.data.arrays import SPLITS, array_sha256, write_dataset
 from vaeglow.errors import UserError
 
 REQUIRED = {
     "photos": ("size", "pictures", "crop_sides", "train_images", "val_images", "test_images"),
+    "digits": ("size", "val_images", "test_images"),
     "cifar10": (),
+    "fashion_mnist": (),
+    "celeba": (),
     "folder": ("root", "size"),
 }
 # The one place of the optional keys' defaults, so that a user's overlay may be short.
@@ -26,9 +29,13 @@ COMMON_DEFAULTS = {
 }
 DEFAULTS = {
     "photos": COMMON_DEFAULTS,
+    "digits": {**COMMON_DEFAULTS, "channels": 1},
     "cifar10": {**COMMON_DEFAULTS, "size": 32, "local": None, "val_images": 0},
+    "fashion_mnist": {**COMMON_DEFAULTS, "channels": 1, "size": 28, "local": None, "val_images": 0},
+    "celeba": {**COMMON_DEFAULTS, "size": 64, "local": None, "crop": 128},
     "folder": {**COMMON_DEFAULTS, "test_fraction": None, "val_fraction": 0.0, "on_broken": "error"},
 }
+DOWNLOADED = {"cifar10": cifar10, "fashion_mnist": fashion_mnist, "celeba": celeba}
 NOT_DATA = ("models", "training", "evaluation", "train_subset")  # what a dataset's entry may change in its runs
 
 
@@ -50,8 +57,10 @@ def prepare(name: str, settings: dict[str, Any], output_dir: str | Path) -> dict
     kind, levels = settings["kind"], settings["levels"]
     if kind == "photos":
         splits, source, _ = photos.build(settings)
-    elif kind == "cifar10":
-        splits, source = cifar10.build(settings, Path(output_dir))
+    elif kind == "digits":
+        splits, source = digits.build(settings)
+    elif kind in DOWNLOADED:
+        splits, source = DOWNLOADED[kind].build(settings, Path(output_dir))
     else:
         splits, source = folder.build(settings)
     splits = {split: quantise(splits[split], levels) for split in SPLITS}

@@ -20,6 +20,7 @@ class GenerativeModel(nn.Module):
     """
 
     bound = "<="  # "=": log_likelihood gives log p(y) itself, "<=": bits/dim from it are an upper bound
+    inputs_last = False  # True: training asks for the `inputs` of an image once, False: anew at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:
         super().__init__()
@@ -67,8 +68,29 @@ class GenerativeModel(nn.Module):
         """The parameters this phase of training moves."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
-    def loss(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The batch's bits/dim (a scalar to minimise) and its terms' means, in nats per image."""
-        terms = self.log_likelihood(y, generator)
-        loss = bounds.bits_per_dim(bounds.total(terms), self.dims, self.levels).mean()
+    def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What `loss` takes of dequantised images y [N, C, H, W]: by default y itself."""
+        return y
+
+    def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The terms of `log_likelihood` that `loss` sums, from what `inputs` made of the images."""
+        return self.log_likelihood(inputs, generator)
+
+    def loss(
+        self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What training minimises, and the terms of the bound it stands for.
+
+        Args:
+            inputs: what the method of that name made of the batch; for most models its dequantised images.
+            generator: source of the latent's noise.
+            kl_weight: of the KL term (paper, section 3.4); only with 1 is the loss a bound.
+
+        Returns:
+            The batch's bits/dim, its KL term times `kl_weight` (a scalar); the terms' means without that weight, in
+            nats per image.
+        """
+        terms = self.training_terms(inputs, generator)
+        weighted = terms if kl_weight == 1 else terms | {"negative_kl": kl_weight * terms["negative_kl"]}
+        loss = bounds.bits_per_dim(bounds.total(weighted), self.dims, self.levels).mean()
         return loss, {name: term.detach().mean() for name, term in terms.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior, StandardNormalPrior
+from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
 
@@ -19,11 +20,11 @@ def build(config: Mapping[str, Any]) -> GenerativeModel:
     """The untrained model that a resolved config describes, its weights a function of the config's seed.
 
     Args:
-        config: see `vaeglow.config.resolve`; its `kind` is `vae`, `vae_glow` or `glow`.
+        config: see `vaeglow.config.resolve`; its `kind` is `vae`, `vae_glow`, `vae_two_stage` or `glow`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
-        return {"vae": build_vae, "vae_glow": build_vae_glow, "glow": build_glow}[config["kind"]](config)
+        return BUILDERS[config["kind"]](config)
 
 
 def image_shape(config: Mapping[str, Any]) -> dict[str, int]:
@@ -41,11 +42,26 @@ def build_vae(config: Mapping[str, Any]) -> VAE:
 
 
 def build_vae_glow(config: Mapping[str, Any]) -> VAEGlow:
-    """A VAE, to be loaded from its own run, under a new Glow layer (section 3.3)."""
-    return VAEGlow(build_vae(config["base"]), GlowLayer(config["data"]["channels"], **config["layer"]))
+    """A VAE under a Glow layer (section 3.3), all of it new; trained weights of a base are loaded over it."""
+    vae = build_vae(config["base"]["base"] if config["mode"] == "finetune" else config["base"])
+    return VAEGlow(vae, GlowLayer(config["data"]["channels"], **config["layer"]), config["mode"] == "frozen")
+
+
+def build_vae_two_stage(config: Mapping[str, Any]) -> TwoStageVAE:
+    """A VAE, to be loaded from its own run, and a new second stage of its latents' size (section 4.1)."""
+    vae = build_vae(config["base"])
+    return TwoStageVAE(vae, SecondStage(vae.prior.dims, **config["second_stage"]))
 
 
 def build_glow(config: Mapping[str, Any]) -> Glow:
     """The Glow baseline."""
     network = dict(config["network"])
     return Glow(**image_shape(config), scales=network.pop("levels"), **network)
+
+
+BUILDERS: dict[str, Callable[[Mapping[str, Any]], GenerativeModel]] = {
+    "vae": build_vae,
+    "vae_glow": build_vae_glow,
+    "vae_two_stage": build_vae_two_stage,
+    "glow": build_glow,
+}

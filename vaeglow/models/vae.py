@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like
+from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
 from vaeglow.models.prior import FlowPrior, StandardNormalPrior
 from vaeglow.models.resnet import Decoder, Encoder
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
+
+
+def posterior_log_scale(raw: Tensor) -> Tensor:
+    """Log sd of a posterior from an encoder's output: softly bounded to [-7, 2], near the identity in between."""
+    low, high = POSTERIOR_LOG_SCALE
+    middle, half = (low + high) / 2, (high - low) / 2
+    return middle + half * torch.tanh((raw - middle) / half)
 
 
 class VAE(GenerativeModel):
@@ -19,15 +29,17 @@ class VAE(GenerativeModel):
 
     Args:
         channels: C.
-        size: image side, a power of two.
+        size: image side: a power of two for the ResNet, a multiple of 4 for Infogan.
         levels: number of values a pixel can take; sets the floor of the decoder's noise.
         prior: p(z), a `FlowPrior` or `StandardNormalPrior`.
-        num_scale: scales of the encoder.
-        base_dim: width at the full side.
-        fc_dim: width of the encoder's dense block.
+        architecture: `resnet` or `infogan`, both of Dai & Wipf (2019).
+        num_scale: scales of the encoder; the ResNet's only.
+        base_dim: width at the full side (ResNet) or at half of it (Infogan).
+        fc_dim: width of the encoder's dense block (ResNet) or of both nets' first dense layer (Infogan).
         latent_dim: size of z.
         decoder_noise: `isotropic`, one learned standard deviation (Dai & Wipf 2019), or `diagonal`, one for
             each pixel and channel (section 3.1).
+        initial_noise: where the isotropic standard deviation starts (1 in the source); the diagonal's starts near 1.
         batch_norm_momentum: in PyTorch's sense.
     """
 
@@ -37,28 +49,34 @@ class VAE(GenerativeModel):
         size: int,
         levels: int,
         prior: FlowPrior | StandardNormalPrior,
+        architecture: str,
         num_scale: int,
         base_dim: int,
         fc_dim: int,
         latent_dim: int,
         decoder_noise: str,
+        initial_noise: float,
         batch_norm_momentum: float,
     ) -> None:
         super().__init__(channels, size, levels)
         self.prior = prior
-        self.encoder = Encoder(channels, num_scale, base_dim, fc_dim, latent_dim, batch_norm_momentum)
         self.diagonal = decoder_noise == "diagonal"
         outputs = 2 * channels if self.diagonal else channels
-        self.decoder = Decoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if architecture == "infogan":
+            self.encoder = InfoganEncoder(channels, size, base_dim, fc_dim, latent_dim, batch_norm_momentum)
+            self.decoder = InfoganDecoder(outputs, size, base_dim, fc_dim, latent_dim, batch_norm_momentum)
+        else:
+            self.encoder = Encoder(channels, num_scale, base_dim, fc_dim, latent_dim, batch_norm_momentum)
+            self.decoder = Decoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
         if not self.diagonal:
-            self.raw_log_scale = nn.Parameter(torch.zeros(()))
+            self.raw_log_scale = nn.Parameter(torch.tensor(math.log(initial_noise)))
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""
         mean, raw = self.encoder(y)
-        low, high = POSTERIOR_LOG_SCALE
-        middle, half = (low + high) / 2, (high - low) / 2
-        return mean, middle + half * torch.tanh((raw - middle) / half)
+        return mean, posterior_log_scale(raw)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """g(z): mean in (0, 1) and log standard deviation of p(x_bar|z), each [N, C, H, W] (paper, eq. 3)."""
@@ -99,7 +117,7 @@ class VAE(GenerativeModel):
 
     def prior_sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """z ~ p(z), always at temperature 1: [count, d]."""
-        parameter = self.decoder.dense.weight
+        parameter = next(self.decoder.parameters())
         eps = normal_like(parameter.new_empty(count, self.prior.dims), generator)
         return self.prior.inverse(eps)[0]
 

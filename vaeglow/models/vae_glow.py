@@ -1,4 +1,4 @@
-"""The paper's model: a frozen VAE under a Glow layer (section 3; training in two phases, section 3.4)."""
+"""The paper's model: a VAE under a Glow layer (section 3), trained in two phases or jointly (section 3.4)."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from vaeglow.models.vae import VAE
 class VAEGlow(GenerativeModel):
     """log p(y|z) = log N(f(y); g_mu(z), g_Sigma(z)) + log|det df/dy| (paper, eq. 4), z as in the VAE.
 
-    Phase 2 moves only the layer: the VAE stays in evaluation mode without gradients, its weights and batch
-    norm statistics bit for bit as phase 1 left them.
+    Phase 2 (`frozen`) moves only the layer: the VAE stays in evaluation mode without gradients, its weights and
+    batch norm statistics bit for bit as phase 1 left them. Joint training moves all of VAE, prior and layer.
 
     Args:
-        vae: the trained VAE of phase 1.
+        vae: the VAE; where it is frozen, that of phase 1.
         layer: the Glow layer f.
+        frozen: keep the VAE as it is.
     """
 
-    def __init__(self, vae: VAE, layer: GlowLayer) -> None:
+    def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
-        self.vae = vae.requires_grad_(False)
+        self.frozen = frozen
+        self.vae = vae.requires_grad_(not frozen)
         self.layer = layer
         self.train(self.training)
 
     def train(self, mode: bool = True) -> VAEGlow:
-        """Training mode for the layer; the VAE stays in evaluation mode."""
+        """Training mode; a frozen VAE stays in evaluation mode."""
         super().train(mode)
-        self.vae.eval()
+        self.vae.train(mode and not self.frozen)
         return self
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one fresh z ~ q(z|y)."""
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             z, negative_kl = self.vae.posterior_sample(y, generator)
             mean, log_scale = self.vae.decode(z)
         x_bar, log_det = self.layer(y)
@@ -64,5 +66,5 @@ class VAEGlow(GenerativeModel):
         return self.layer.inverse(self.vae.render(z))[0]
 
     def initialise(self, y: Tensor) -> None:
-        """Start the layer as the identity on data y [N, C, H, W]."""
+        """Start the layer as the identity on data y [N, C, H, W], unless it was started before."""
         self.layer.initialise(y)

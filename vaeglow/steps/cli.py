@@ -90,4 +90,5 @@ def training_parser(description: str | None) -> ArgumentParser:
     parser.add_argument("--model", required=True, help="output: weights, .safetensors")
     parser.add_argument("--history", required=True, help="output: a row an epoch, .csv")
     parser.add_argument("--training", required=True, help="output: epochs, seconds, hashes, .json")
+    parser.add_argument("--snapshots", required=True, help="output: weights at fractions of the run, .safetensors")
     return parser

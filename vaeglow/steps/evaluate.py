@@ -1,4 +1,7 @@
-"""FID of a run's samples against reference statistics, with all that the number depends on."""
+"""FID, KID, precision, recall and diversity of a run's samples, with all that the numbers depend on.
+
+One pass of Inception; the samples' features are kept, for whoever compares two models.
+"""
 
 from __future__ import annotations
 
@@ -20,46 +23,58 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--features-output", required=True, type=Path, help="npz file to write: the samples' features")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = parse(argv)
+    from vaeglow.data.samples import SAMPLES_KEYS
     from vaeglow.device import pick_device, set_threads
-    from vaeglow.evaluation.fid import frechet_distance, image_statistics
-    from vaeglow.evaluation.images import check_comparable, read_reference, read_samples, require
+    from vaeglow.evaluation import images
+    from vaeglow.evaluation.fid import frechet_distance, image_features
     from vaeglow.evaluation.inception import load_inception, load_weights
+    from vaeglow.evaluation.kid import kernel_inception_distance
+    from vaeglow.evaluation.neighbours import compare_neighbours
     from vaeglow.files import sha256_file, write_json
     from vaeglow.provenance import collect
 
     set_threads(options.threads)
     device = pick_device(options.device)
     provenance = collect(str(device))
-    samples, sampled = read_samples(options.samples)
-    mean, covariance, reference = read_reference(options.reference)
-    inception_sha256 = load_weights(options.weights)[1]
-    check_comparable(samples, sampled, reference, inception_sha256)
-    count, features = reference["images"], reference["features"]  # as many samples as real images
-    require(len(samples), count, f"{options.samples} ({sampled['dataset']})", reference["protocol"])
-    net = load_inception(options.weights, features, device)
-    statistics = image_statistics(samples[:count], net, features, options.batch_size, device, reference["levels"])
+    samples, sampled = images.read_samples(options.samples)
+    real = images.read_reference(options.reference)
+    reference, inception_sha256 = real.metadata, load_weights(options.weights)[1]
+    images.check_comparable(samples.shape[1:], sampled, reference, inception_sha256)
+    count, width = reference["images"], reference["features"]  # as many samples as real images
+    images.require(len(samples), count, f"{options.samples} ({sampled['dataset']})", reference["protocol"])
+    net = load_inception(options.weights, width, device)
+    features, found = image_features(samples[:count], net, width, options.batch_size, device, reference["levels"])
+    hashes = {"reference_sha256": sha256_file(options.reference), "inception_sha256": inception_sha256}
     result = {
-        "fid": frechet_distance(statistics.mean, statistics.covariance, mean, covariance),
+        "fid": frechet_distance(found.mean, found.covariance, real.mean, real.covariance),
+        **kernel_inception_distance(features, real.features, device),
+        **compare_neighbours(features, real.features, device),
         "protocol": reference["protocol"],
-        "fid_samples": statistics.count,
+        "fid_samples": count,
         "fid_reference_images": count,
-        "fid_features": features,
+        "fid_features": width,
         "split": reference["split"],
         **{key: value for key, value in sampled.items() if key != "provenance"},
         "samples_provenance": sampled.get("provenance"),
         "samples_sha256": sha256_file(options.samples),
-        "reference_sha256": sha256_file(options.reference),
-        "inception_sha256": inception_sha256,
+        **hashes,
         "provenance": provenance,
     }
+    about = {key: sampled[key] for key in SAMPLES_KEYS} | {"protocol": reference["protocol"], **hashes}
+    images.write_features(options.features_output, features, {**about, "provenance": provenance})
     write_json(options.output, result)
-    print(f"FID {result['fid']:.2f} ({count} against {count} images, {features} features)", file=sys.stderr)
+    print(
+        f"FID {result['fid']:.2f}, KID {result['kid']:.4f} +- {result['kid_standard_error']:.4f}, precision "
+        f"{result['precision']:.2f}, recall {result['recall']:.2f} ({count} against {count} images, {width} features)",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

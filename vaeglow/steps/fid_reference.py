@@ -1,4 +1,4 @@
-"""Inception statistics of a split's real images: what samples are compared with."""
+"""Inception features of a split's real images and their statistics: what samples are compared with."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     from vaeglow.data.arrays import open_split, read_info
     from vaeglow.device import pick_device, set_threads
-    from vaeglow.evaluation.fid import image_statistics
-    from vaeglow.evaluation.images import evenly_spaced, write_reference
+    from vaeglow.evaluation.fid import image_features
+    from vaeglow.evaluation.images import Reference, evenly_spaced, write_reference
     from vaeglow.evaluation.inception import load_inception, load_weights
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     what = f"the {options.split} split of {info['name']}"
     images = evenly_spaced(split, options.images, what, options.protocol)
     net = load_inception(options.weights, options.features, device)
-    statistics = image_statistics(images, net, options.features, options.batch_size, device, info["levels"])
+    features, statistics = image_features(images, net, options.features, options.batch_size, device, info["levels"])
     metadata = {
         "dataset": info["name"],
         "protocol": options.protocol,
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "inception_sha256": load_weights(options.weights)[1],
         "provenance": provenance,
     }
-    write_reference(options.output, statistics.mean, statistics.covariance, metadata)
+    write_reference(options.output, Reference(statistics.mean, statistics.covariance, features, metadata))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Copy finished tables of one preset to where a reader looks for them."""
+"""Copy finished tables, figures or claims of one preset to where a reader looks for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make one table of published and measured numbers: CSV, and Markdown for reading."""
+"""Make one table of published and measured numbers: CSV, Markdown for reading, LaTeX for a paper."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from vaeglow.steps import cli
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
-    parser.add_argument("--spec", required=True, help="the table, as JSON (vaeglow.plan.table_spec)")
+    parser.add_argument("--spec", required=True, help="the table, as JSON (vaeglow.plan.spec)")
     parser.add_argument("--published", required=True, help="resources/published.csv")
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
     parser.add_argument("--output", required=True, help="CSV file to write")
     parser.add_argument("--markdown", required=True, help="Markdown file to write")
+    parser.add_argument("--latex", required=True, help="LaTeX file to write")
     return parser.parse_args(argv)
 
 
@@ -27,14 +28,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: files that are missing, damaged, or do not belong in one table.
     """
     options = parse(argv)
+    from vaeglow.reporting.latex import to_latex
     from vaeglow.reporting.markdown import to_markdown
     from vaeglow.reporting.tables import build_table
 
     spec = cli.json_object("--spec", options.spec)
     table = build_table(spec, options.published, options.results_root)
-    text = to_markdown(table, spec)
+    markdown, latex = to_markdown(table, spec), to_latex(table, spec)
     files.write_text(options.output, table.to_csv(index=False))
-    files.write_text(options.markdown, text)
+    files.write_text(options.markdown, markdown)
+    files.write_text(options.latex, latex)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.loader import DataOnDevice, batch_count, batches, dequantise, epoch_order, step_generator
+from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order, step_generator
 from vaeglow.errors import Interrupted, UserError
+from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import costs
+from vaeglow.training.inputs import Inputs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.progress import Progress
+from vaeglow.training.snapshots import Snapshots
 from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -74,12 +76,14 @@ class Trainer:
         if self.training["validate_every"] and not len(val_images):
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
         # on a CPU, channels last makes a step a fifth to a third faster; on a GPU without TF32 nobody measured it
-        self.layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-        self.model = model.to(device, memory_format=self.layout).train()
+        layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+        self.model = model.to(device, memory_format=layout).train()
         self.optimizer = build_optimizer(model.trainable(), self.training)
         self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
         self.batch = min(self.training["batch_size"], len(self.data))
         self.steps = batch_count(len(self.data), self.batch)
+        self.inputs = Inputs(self.model, self.data, self.seed, self.batch, layout)
+        self.snapshots = Snapshots(state, self.training["snapshots"], self.training["epochs"], self.steps)
         self.position = Position()
         self.stop_signal: int | None = None
 
@@ -120,14 +124,12 @@ class Trainer:
         else:
             if self.state.others():
                 print("the saved state belongs to another config, data or base: starting anew", flush=True)
-            self.model.initialise(self.noisy(slice(0, INITIAL_IMAGES), BEFORE_TRAINING, 0)[0])
+            self.initialise()
         self.last_save = time.monotonic()
 
-    def noisy(self, index: Tensor | slice, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """Dequantised images y [B, C, H, W] and the generator for the rest of the step's noise."""
-        generator = step_generator(self.seed, epoch, step, self.device)
-        images = self.data.images[index] if isinstance(index, slice) else self.data.batch(index)
-        return dequantise(images, self.model.levels, generator).contiguous(memory_format=self.layout), generator
+    def initialise(self) -> None:
+        """Set the model's data-dependent values from the first images."""
+        self.model.initialise(self.inputs.first(INITIAL_IMAGES, BEFORE_TRAINING))
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -144,12 +146,17 @@ class Trainer:
                 self.check(sums)
                 progress.advance(unreported * self.batch, here.epoch, mean_of(sums, "bits_per_dim"))
                 unreported = 0
-            if self.stop_signal is not None or time.monotonic() - self.last_save > self.save_seconds:
+            stop, done = self.stop_signal, here.epoch * self.steps + here.step
+            save = stop is not None or time.monotonic() - self.last_save > self.save_seconds
+            if save or self.snapshots.due(done):
                 here.sums = {name: value.item() for name, value in sums.items()}  # waits for the device
                 here.seconds += time.perf_counter() - clock
-                self.save()
-                if self.stop_signal is not None:
-                    raise Interrupted(f"{signal.Signals(self.stop_signal).name}: state saved, run again to go on")
+                if self.snapshots.due(done):  # before a checkpoint, which would skip it when resumed from
+                    self.snapshots.take(done, self.model, here.seconds)
+                if save:
+                    self.save()
+                if stop is not None:
+                    raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to go on")
                 clock = time.perf_counter()
         here.seconds += time.perf_counter() - clock
         here.sums = {}
@@ -163,11 +170,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
-        y, generator = self.noisy(index, self.position.epoch, step)
-        loss, terms = self.model.loss(y, generator)
+        inputs, generator = self.inputs.batch(index, self.position.epoch, step)
+        weight = self.training["kl_weight"]
+        loss, terms = self.model.loss(inputs, generator, weight)
         loss.backward()
         finite, norm = self.guard.step(loss)
-        values = {"bits_per_dim": loss.detach(), **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
+        bound = loss.detach()
+        if weight != 1:  # reported is the bound, whatever was minimised
+            bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
+        values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
             kept = torch.where(finite, value, 0).double()
             sums[name] = sums[name] + kept if name in sums else kept
@@ -194,7 +205,7 @@ class Trainer:
         return {
             "epoch": here.epoch + 1,
             "bits_per_dim": mean_of(sums, "bits_per_dim"),
-            **{f"{name}_bits_per_dim": cost for name, cost in costs(terms, self.model.dims).items()},
+            **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
             "learning_rate": learning_rate(self.training, here.epoch, self.steps - 1, self.steps),
             "gradient_norm": mean_of(sums, "gradient_norm"),
             "skipped_steps": self.steps - int(sums["steps"].item()),
@@ -214,7 +225,7 @@ class Trainer:
         for start in range(0, len(self.val_images), self.batch):
             images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
             generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
-            loss, _ = self.model.loss(dequantise(images, self.model.levels, generator), generator)
+            loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
             total += loss.item() * len(images)
         self.model.train()
         return total / len(self.val_images)

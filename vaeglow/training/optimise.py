@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -42,7 +43,8 @@ class Guard:
     so there the verdict is read, one small copy a step.
 
     Args:
-        model: the statistics of its batch norms in training mode are put back after a bad step.
+        model: the statistics of its batch norms in training mode, and the vectors of its spectral norms, are put
+            back after a bad step.
         optimizer: of the trainable parameters.
         clip: largest global norm of the gradient.
         device: of the parameters.
@@ -51,7 +53,8 @@ class Guard:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: torch.device) -> None:
         self.optimizer, self.clip = optimizer, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
+        moving = (nn.BatchNorm1d, nn.BatchNorm2d, ParametrizationList)
+        norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,32 @@ from vaeglow.files import atomic_path, read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
+from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect
 from vaeglow.training.loop import Trainer
 from vaeglow.training.state import StateFolder
 
 
-def train_run(options: Namespace, kind: str) -> None:
+def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None,)) -> None:
     """Train, or go on training, the model of one run, then write its declared outputs.
 
     Args:
         options: the step's flags (`vaeglow.steps.cli.training_parser`).
         kind: the model kind the step is for.
+        modes: of a vae_glow, those the step is for.
 
     Raises:
-        UserError: the config is of another kind, the data do not fit it, or whatever training raises.
+        UserError: the config is of another kind or mode, the data do not fit it, or whatever training raises.
     """
     config = read_json(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config} is not a JSON object: delete it and run again")
     if config.get("kind") != kind:
         raise UserError(f"{options.config} describes a model of kind {config.get('kind')}, this step trains {kind}")
+    if config.get("mode") not in modes:
+        trained = " or ".join(str(mode) for mode in modes)
+        raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -58,6 +64,7 @@ def train_run(options: Namespace, kind: str) -> None:
         position = trainer.run()
         digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
         about = {"data": info, "base_sha256": base_sha256, "provenance": provenance}
+        trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
         weights_sha256 = save_model(options.model, model.eval(), config, about)
         write_history(options.history, position.history)
         write_json(
@@ -99,12 +106,12 @@ def load_base(
     """Put the base's trained weights into a model that stands on one.
 
     Returns:
-        The base's weights hash and its training summary; (None, an empty summary) for a model without base.
+        The base's weights hash and its training summary; (None, an empty summary) for a model that starts anew.
 
     Raises:
         UserError: the files are not those of the base that the config names, trained on these data.
     """
-    if not isinstance(model, VAEGlow):
+    if not isinstance(model, VAEGlow | TwoStageVAE) or config.get("mode") == "joint":
         return None, {"epochs_by_phase": [], "train_seconds_by_phase": []}
     base, about = load_model(options.base, "cpu")
     if about["config"] != config["base"]:
@@ -114,7 +121,8 @@ def load_base(
     training = read_json(options.base_training)
     if not isinstance(training, dict) or training.get("weights_sha256") != about["weights_sha256"]:
         raise UserError(f"{options.base_training} is not of the run that made {options.base}: train the base again")
-    model.vae.load_state_dict(base.state_dict())
+    trained = model if config.get("mode") == "finetune" else model.vae
+    trained.load_state_dict(base.state_dict())
     return about["weights_sha256"], training
 
 

@@ -1,7 +1,8 @@
 """Resume state: a folder that outlives a killed job (docs/how-it-is-built.md says why it is no declared output).
 
-It holds the last two checkpoints, each one safetensors file written to a temporary and renamed, and a lock.
-A checkpoint's name begins with its run's identity, so that a run never resumes from another's state.
+It holds the last two checkpoints, each one safetensors file written to a temporary and renamed, a lock, and the
+folder `snapshots` (vaeglow/training/snapshots.py). A file's name begins with its run's identity, so that a run never
+resumes from another's state.
 """
 
 from __future__ import annotations
@@ -46,6 +47,15 @@ class StateFolder:
         """Checkpoints of runs with another identity: an older config, other data, another base."""
         return sorted(set(self.folder.glob("*-*.safetensors")) - set(self.checkpoints()))
 
+    def snapshot(self, step: int) -> Path:
+        """Where this run's weights after `step` steps lie."""
+        return self.folder / "snapshots" / f"{self.identity[:16]}-{step:010d}.safetensors"
+
+    def other_snapshots(self) -> list[Path]:
+        """Snapshots of runs with another identity."""
+        found = (self.folder / "snapshots").glob("*-*.safetensors")
+        return sorted(path for path in found if not path.name.startswith(f"{self.identity[:16]}-"))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder's lock; the system frees it when the process dies, however it dies.
@@ -64,7 +74,7 @@ class StateFolder:
                 f"{self.folder} is in use by another training process ({who.strip()}): wait for it, or stop it"
             ) from None
         try:
-            for leftover in self.folder.glob(".*.tmp"):  # of a save that was killed
+            for leftover in self.folder.rglob(".*.tmp"):  # of a save that was killed
                 leftover.unlink(missing_ok=True)
             write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
             yield
@@ -81,7 +91,7 @@ class StateFolder:
         """
         path = self.folder / f"{self.identity[:16]}-{step:010d}.safetensors"
         write_tensors(path, tensors, KEY, {"identity": self.identity, **info})
-        for path in [*self.checkpoints()[KEPT:], *self.others()]:
+        for path in [*self.checkpoints()[KEPT:], *self.others(), *self.other_snapshots()]:
             path.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

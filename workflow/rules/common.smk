@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -27,13 +28,25 @@ EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET, TABLES, FIGURES = config["preset"], list(config["tables"]), list(config["figures"])
+PUBLISHED_FILES = {
+    "tables": [f"results/{name}.{ending}" for name in TABLES for ending in ("csv", "md", "tex")],
+    "figures": [f"results/{name}.{ending}" for name in FIGURES for ending in ("png", "pdf")],
+}
+# {dataset: how many images a run on it draws}, for each preset
+SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
+CURVES = [
+    f"results/{PRESET}/{dataset}/{model}/seed{seed}/curves.png"
+    for dataset, model in plan.runs(config, EFFECTIVE, PRESET)
+    for seed in EFFECTIVE[PRESET]["seeds"]
+]
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
-def models_of(kind):
-    """The alternation of all models of one kind: which training rule makes them."""
-    return one_of(name for name in config["models"] if settings.kind_of(config, name) == kind)
+def models_of(kind, *modes):
+    """The alternation of all models of one kind (a vae_glow: trained in one of these modes): what a rule trains."""
+    names = [name for name in config["models"] if settings.kind_of(config, name) == kind]
+    return one_of(name for name in names if not modes or settings.mode_of(config, name) in modes)
 
 
 wildcard_constraints:
@@ -45,6 +58,7 @@ wildcard_constraints:
     table=one_of(config["tables"]),
     figure=one_of(config["figures"]),
     temperature=one_of(plan.temperatures(EFFECTIVE)),
+    space="prior|latent",
 
 
 def run_config(wildcards):
@@ -56,6 +70,22 @@ def run_config(wildcards):
 def run_threads(wildcards):
     """CPU threads inside torch for one run. Snakemake reserves as many cores, or all it has if that is fewer."""
     return run_config(wildcards)["training"]["threads"]
+
+
+def first_config(wildcards):
+    """The resolved config of a model under the first seed, where a file belongs to no seed."""
+    w = wildcards
+    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, EFFECTIVE[w.preset]["seeds"][0])
+
+
+def timing_threads(wildcards):
+    """All the cores of this machine that Snakemake may use, so that a timed job runs alone; on a cluster, the run's."""
+    return workflow.cores if workflow.local_exec else first_config(wildcards)["training"]["threads"]
+
+
+def category_of(section, name):
+    """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
+    return section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+", name) else "Ablations and in-text claims"
 
 
 def evaluation_threads(wildcards):

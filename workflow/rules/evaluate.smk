@@ -3,7 +3,8 @@
 #   model.safetensors           ->  samples/T{temperature}.npz                 (sample)
 #   model.safetensors, test.npy ->  likelihood.json, likelihood.npz            (likelihood)
 #   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference)
-#   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate)
+#   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; the samples' features: .npz)
+#   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
 # A protocol (config) names split, image count and Inception features: an FID is keyed by all three.
 # What the reference needs comes first (`priority`): too few test images, or no Inception weights, is
@@ -85,7 +86,7 @@ rule sample:
         gpu=GPU,
         device=DEVICE,
     params:
-        images=lambda wildcards: plan.sample_count(EFFECTIVE[wildcards.preset], wildcards.dataset),
+        images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
     shell:
         """
         python -m vaeglow.steps.sample \
@@ -140,6 +141,7 @@ rule evaluate:
         weights="resources/weights/inception-2015-12-05.safetensors",
     output:
         metrics="results/{preset}/{dataset}/{model}/seed{seed}/metrics/{protocol}/T{temperature}.json",
+        features="results/{preset}/{dataset}/{model}/seed{seed}/metrics/{protocol}/T{temperature}.npz",
     log:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     conda:
@@ -161,5 +163,82 @@ rule evaluate:
             --device {resources.device:q} \
             --threads {params.torch_threads:q} \
             --output {output.metrics} \
+            --features-output {output.features} \
+            >{log} 2>&1
+        """
+
+
+# Quality against training time: the weights that training kept on the way, and the finished ones.
+rule evaluate_snapshots:
+    input:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        info="resources/data/{dataset}/dataset.json",
+        test=ancient("resources/data/{dataset}/test.npy"),
+        reference="results/{preset}/{dataset}/fid_reference/{protocol}.npz",
+        weights="resources/weights/inception-2015-12-05.safetensors",
+    output:
+        points="results/{preset}/{dataset}/{model}/seed{seed}/snapshots/{protocol}/T{temperature}.json",
+    log:
+        "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
+        likelihood_images=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["snapshot_images"],
+        torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
+    shell:
+        """
+        python -m vaeglow.steps.evaluate_snapshots \
+            --model {input.model} \
+            --snapshots {input.snapshots} \
+            --training {input.training} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --reference {input.reference} \
+            --weights {input.weights} \
+            --temperature {wildcards.temperature} \
+            --batch-size {params.batch_size:q} \
+            --likelihood-images {params.likelihood_images:q} \
+            --device {resources.device:q} \
+            --threads {params.torch_threads:q} \
+            --output {output.points} \
+            >{log} 2>&1
+        """
+
+
+# Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
+# is one, the GPU: nothing else runs beside it.
+rule time_epoch:
+    input:
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+    output:
+        timing="results/{preset}/{dataset}/{model}/timing.json",
+    log:
+        "logs/time_epoch/{preset}/{dataset}/{model}.log",
+    conda:
+        "../../environment.yml"
+    threads: timing_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        config=lambda wildcards: json.dumps(first_config(wildcards)),
+        timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
+    shell:
+        """
+        python -m vaeglow.steps.time_epoch \
+            --config {params.config:q} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --timing {params.timing:q} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --output {output.timing} \
             >{log} 2>&1
         """

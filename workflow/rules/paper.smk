@@ -1,44 +1,40 @@
-# The paper's tables and figures: measured files, samples and published numbers -> results/{preset} -> results/.
+# The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
 #
-#   metrics, likelihood.json, training.json of each row and seed, resources/published.csv
-#       ->  results/{preset}/tables/{table}.csv, .md     (table: any preset)
-#       ->  results/{table}.csv, .md                     (publish: the configured preset's, by copy)
-#   samples of each row, first seed; {split}.npy
-#       ->  results/{preset}/figures/{figure}.png, .pdf  (the rule named after the figure's `kind`: any preset)
-#       ->  results/{figure}.png, .pdf                   (publish_figure: the configured preset's, by copy)
+#   the results of each row and seed (by the entry's `kind`), resources/published.csv
+#       ->  results/{preset}/tables/{table}.csv, .md, .tex      (table: any preset)
+#   the results of each row under the first seed, prepared images
+#       ->  results/{preset}/figures/{figure}.png, .pdf         (figure: any preset)
+#   what the enabled claims need, every seed
+#       ->  results/{preset}/claims.csv, .md                    (claims: any preset)
+#   history.csv of a run
+#       ->  results/{preset}/{dataset}/{model}/seed{seed}/curves.png   (training_curves)
+#   all of these  ->  results/{table}.csv ..., results/{figure}.png ..., results/claims.csv ...   (publish*: by copy)
 #
-# A table or figure is an entry of `tables` or `figures` in config. Figures read arrays and JSON, never a model; they
-# are drawn again when the style module changes.
+# A table, figure or claim is an entry in config; vaeglow/entries.py says what each kind reads. Figures read arrays and
+# JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
 
 
 localrules:
     publish,
     publish_figure,
+    publish_claims,
+    collect,
 
 
 rule table:
     input:
-        metrics=lambda wildcards: plan.table_files(
-            EFFECTIVE,
-            wildcards,
-            "results/{preset}/{dataset}/{model}/seed{seed}/metrics/{protocol}/T{temperature}.json",
-        ),
-        likelihood=lambda wildcards: plan.table_files(
-            EFFECTIVE, wildcards, "results/{preset}/{dataset}/{model}/seed{seed}/likelihood.json"
-        ),
-        training=lambda wildcards: plan.table_files(
-            EFFECTIVE, wildcards, "results/{preset}/{dataset}/{model}/seed{seed}/training.json"
-        ),
+        results=lambda wildcards: plan.table_files(EFFECTIVE, wildcards.preset, wildcards.table),
         published=PUBLISHED,
     output:
         csv="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
+        latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
     conda:
         "../../environment.yml"
     params:
-        spec=lambda wildcards: json.dumps(plan.table_spec(EFFECTIVE, wildcards.preset, wildcards.table)),
+        spec=lambda wildcards: json.dumps(plan.spec(EFFECTIVE, wildcards.preset, "tables", wildcards.table)),
     shell:
         """
         python -m vaeglow.steps.table \
@@ -47,6 +43,83 @@ rule table:
             --results-root results \
             --output {output.csv} \
             --markdown {output.markdown} \
+            --latex {output.latex} \
+            >{log} 2>&1
+        """
+
+
+rule figure:
+    input:
+        results=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards.preset, wildcards.figure),
+        info=lambda wildcards: plan.figure_data(EFFECTIVE, wildcards.preset, wildcards.figure, "info"),
+        images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE, wildcards.preset, wildcards.figure, "images")),
+        style=STYLE,
+    output:
+        png="results/{preset}/figures/{figure}.png",
+        pdf="results/{preset}/figures/{figure}.pdf",
+    log:
+        "logs/figure/{preset}/{figure}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: json.dumps(plan.spec(EFFECTIVE, wildcards.preset, "figures", wildcards.figure)),
+    shell:
+        """
+        python -m vaeglow.steps.figure \
+            --spec {params.spec:q} \
+            --results-root results \
+            --data-root resources/data \
+            --output {output.png} {output.pdf} \
+            >{log} 2>&1
+        """
+
+
+rule claims:
+    input:
+        results=lambda wildcards: plan.claims_files(EFFECTIVE, wildcards.preset),
+    output:
+        csv="results/{preset}/claims.csv",
+        markdown="results/{preset}/claims.md",
+    log:
+        "logs/claims/{preset}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: json.dumps(plan.claims_spec(EFFECTIVE, wildcards.preset)),
+    shell:
+        """
+        python -m vaeglow.steps.claims \
+            --spec {params.spec:q} \
+            --results-root results \
+            --output {output.csv} \
+            --markdown {output.markdown} \
+            >{log} 2>&1
+        """
+
+
+rule training_curves:
+    input:
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        style=STYLE,
+    output:
+        png=report(
+            "results/{preset}/{dataset}/{model}/seed{seed}/curves.png",
+            caption="../report/curves.rst",
+            category="Training curves",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/training_curves/{preset}/{dataset}/{model}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        """
+        python -m vaeglow.steps.training_curves \
+            --history {input.history} \
+            --training {input.training} \
+            --output {output.png} \
             >{log} 2>&1
         """
 
@@ -56,11 +129,18 @@ rule publish:
     input:
         csv=f"results/{PRESET}/tables/{{table}}.csv",
         markdown=f"results/{PRESET}/tables/{{table}}.md",
+        latex=f"results/{PRESET}/tables/{{table}}.tex",
     output:
-        csv=report("results/{table}.csv", caption="../report/table.rst", category="Tables"),
+        csv=report(
+            "results/{table}.csv",
+            caption="../report/table.rst",
+            category=lambda wildcards: category_of("tables", wildcards.table),
+            labels={"table": "{table}"},
+        ),
         markdown="results/{table}.md",
+        latex="results/{table}.tex",
     log:
-        "logs/publish/{table}.log",
+        "logs/publish/tables/{table}.log",
     conda:
         "../../environment.yml"
     shell:
@@ -72,48 +152,49 @@ rule publish:
         """
 
 
-rule sample_sheet:
-    input:
-        samples=lambda wildcards: plan.figure_files(
-            EFFECTIVE,
-            wildcards,
-            "results/{preset}/{dataset}/{model}/seed{seed}/samples/T{temperature}.npz",
-            of="model",
-        ),
-        info=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}/dataset.json"),
-        arrays=lambda wildcards: ancient(
-            plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}/{data}.npy", of="data")
-        ),
-        style=STYLE,
-    output:
-        png="results/{preset}/figures/{figure}.png",
-        pdf="results/{preset}/figures/{figure}.pdf",
-    log:
-        "logs/sample_sheet/{preset}/{figure}.log",
-    wildcard_constraints:
-        figure=one_of(plan.figures_of(config, "sample_sheet")),
-    conda:
-        "../../environment.yml"
-    params:
-        spec=lambda wildcards: json.dumps(plan.figure_spec(EFFECTIVE, wildcards.preset, wildcards.figure)),
-        data_dir=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards, "resources/data/{dataset}"),
-    shell:
-        """
-        python -m vaeglow.steps.sample_sheet \
-            --spec {params.spec:q} \
-            --results-root results \
-            --data-dir {params.data_dir} \
-            --output {output.png} {output.pdf} \
-            >{log} 2>&1
-        """
-
-
 use rule publish as publish_figure with:
     input:
         png=f"results/{PRESET}/figures/{{figure}}.png",
         pdf=f"results/{PRESET}/figures/{{figure}}.pdf",
     output:
-        png=report("results/{figure}.png", caption="../report/figure.rst", category="Figures"),
+        png=report(
+            "results/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: category_of("figures", wildcards.figure),
+            labels={"figure": "{figure}"},
+        ),
         pdf="results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
+
+
+use rule publish as publish_claims with:
+    input:
+        csv=f"results/{PRESET}/claims.csv",
+        markdown=f"results/{PRESET}/claims.md",
+    output:
+        csv=report("results/claims.csv", caption="../report/claims.rst", category="Claims"),
+        markdown="results/claims.md",
+    log:
+        "logs/publish/claims.log",
+
+
+# Folders to browse or take away: results/tables, results/figures.
+rule collect:
+    input:
+        lambda wildcards: PUBLISHED_FILES[wildcards.sort],
+    output:
+        directory("results/{sort}"),
+    log:
+        "logs/collect/{sort}.log",
+    wildcard_constraints:
+        sort="tables|figures",
+    conda:
+        "../../environment.yml"
+    shell:
+        """
+        python -m vaeglow.steps.collect \
+            --source {input} \
+            --output-dir {output} \
+            >{log} 2>&1
+        """

@@ -1,6 +1,7 @@
 # Training: a resolved config and prepared data -> one self-describing weights file.
 #
-#   config.json, resources/data/{dataset}  ->  model.safetensors, history.csv, training.json   (all in the run's folder)
+#   config.json, resources/data/{dataset}  ->  model.safetensors, history.csv, training.json, snapshots.safetensors
+#   (all in the run's folder)
 #
 # config.json is an input: editing one key of config.yaml retrains the runs whose config.json changes, and no other.
 # The resume state is a folder that Snakemake is not told about, because it deletes declared outputs when a job starts
@@ -40,6 +41,7 @@ rule train_vae:
         model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
         history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
         training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
@@ -66,11 +68,13 @@ rule train_vae:
             --model {output.model} \
             --history {output.history} \
             --training {output.training} \
+            --snapshots {output.snapshots} \
             >{log} 2>&1
         """
 
 
-# Phase 2: the Glow layer on a frozen VAE. The model it stands on (`base` in config) is an input.
+# Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
+# The model it stands on (`base` in config) is an input.
 rule train_glow_layer:
     input:
         config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
@@ -87,10 +91,11 @@ rule train_glow_layer:
         model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
         history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
         training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
     log:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_glow"),
+        model=models_of("vae_glow", "frozen", "finetune"),
     conda:
         "../../environment.yml"
     threads: run_threads
@@ -115,6 +120,101 @@ rule train_glow_layer:
             --model {output.model} \
             --history {output.history} \
             --training {output.training} \
+            --snapshots {output.snapshots} \
+            >{log} 2>&1
+        """
+
+
+# Mode `joint`: VAE, prior and layer together from the start. `base` only gives the VAE's architecture: no input.
+rule train_joint:
+    input:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+    output:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+    log:
+        "logs/train_joint/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("vae_glow", "joint"),
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+        save_minutes=SAVE_MINUTES,
+        tensorboard=TENSORBOARD,
+    params:
+        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
+    shell:
+        """
+        exec python -m vaeglow.steps.train_joint \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --state-dir {params.state} \
+            --device {resources.device:q} \
+            --save-minutes {resources.save_minutes:q} \
+            {resources.tensorboard} \
+            --model {output.model} \
+            --history {output.history} \
+            --training {output.training} \
+            --snapshots {output.snapshots} \
+            >{log} 2>&1
+        """
+
+
+# A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
+rule train_two_stage:
+    input:
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+        base=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/model.safetensors".format(
+            base=run_config(wildcards)["base"]["model"], **wildcards
+        ),
+        base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
+            base=run_config(wildcards)["base"]["model"], **wildcards
+        ),
+    output:
+        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
+        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+    log:
+        "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("vae_two_stage"),
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+        save_minutes=SAVE_MINUTES,
+        tensorboard=TENSORBOARD,
+    params:
+        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
+    shell:
+        """
+        exec python -m vaeglow.steps.train_two_stage \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --base {input.base} \
+            --base-training {input.base_training} \
+            --state-dir {params.state} \
+            --device {resources.device:q} \
+            --save-minutes {resources.save_minutes:q} \
+            {resources.tensorboard} \
+            --model {output.model} \
+            --history {output.history} \
+            --training {output.training} \
+            --snapshots {output.snapshots} \
             >{log} 2>&1
         """
 
@@ -129,6 +229,7 @@ rule train_glow:
         model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
         history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
         training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
     log:
         "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
@@ -155,5 +256,6 @@ rule train_glow:
             --model {output.model} \
             --history {output.history} \
             --training {output.training} \
+            --snapshots {output.snapshots} \
             >{log} 2>&1
         """

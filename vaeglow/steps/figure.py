@@ -1,4 +1,4 @@
-"""Draw a sheet of samples: a row of images for each model and temperature, and for the data."""
+"""Draw one figure from the arrays and numbers of finished runs; the spec's `kind` says how."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vaeglow.steps import cli
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
-    parser.add_argument("--spec", required=True, help="the figure, as JSON (vaeglow.plan.figure_spec)")
+    parser.add_argument("--spec", required=True, help="the figure, as JSON (vaeglow.entries.complete)")
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
-    parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
+    parser.add_argument("--data-root", required=True, help="the folder that holds the prepared datasets' folders")
     parser.add_argument("--output", nargs="+", required=True, help="files to write, .png and .pdf")
     return parser.parse_args(argv)
 
@@ -27,13 +27,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     spec = cli.json_object("--spec", options.spec)
     from vaeglow.reporting import style
-    from vaeglow.reporting.drawn import read_rows
-    from vaeglow.reporting.figures import sample_sheet
+    from vaeglow.reporting.figures import draw
 
-    rows = read_rows(spec, options.results_root, options.data_dir)
-    commits = [row.commit for row in rows if row.commit is not None]
-    footer = style.footer(spec["preset"], spec["dataset"], spec["seed"], commits)
-    style.save(sample_sheet(rows, spec["columns"], spec["lines_per_row"], spec["title"], footer), *options.output)
+    style.save(draw(spec, options.results_root, options.data_root), *options.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+"""Quality against training time: each point is what the other steps say of the same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_tools import Run, resolved
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation.sampling import sample
+from vaeglow.evaluation.snapshots import draw
+from vaeglow.files import write_json
+from vaeglow.models.store import load_model, save_model, write_tensors
+from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
+from vaeglow.steps import sample as sample_step
+from vaeglow.training.snapshots import KEY, read_snapshots
+
+CPU, TEMPERATURE = torch.device("cpu"), 0.5
+
+
+def flags(**options: object) -> list[str]:
+    return [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, blobs_dir, vae_run) -> Run:
+    """A run in two phases whose second kept its weights twice."""
+    folder = tmp_path_factory.mktemp("run")
+    return Run(folder, resolved("vaeglow", snapshots=[0.25, 0.5]), blobs_dir, vae_run).train()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
+    output = tmp_path_factory.mktemp("reference") / "reference.npz"
+    protocol = flags(protocol="test-8-64", split="test", images=8, features=64)
+    files = flags(data_dir=blobs_dir, weights=inception_file, batch_size=4, output=output)
+    fid_reference.main([*protocol, *files, *common()])
+    return output
+
+
+def common() -> list[str]:
+    return flags(device="cpu", threads=1)
+
+
+def measured(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
+    options = {"model": run.model, "snapshots": run.snapshots, "training": run.training, "data_dir": run.data}
+    options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
+    evaluate_snapshots.main([*flags(**options | changed, reference=reference, weights=weights), *common()])
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def result(run, reference, inception_file, tmp_path_factory) -> dict:
+    return measured(run, tmp_path_factory.mktemp("points") / "T0.5.json", reference, inception_file)
+
+
+def test_points_lie_on_the_runs_clock(result, run, vae_run):
+    base, summary, points = vae_run.summary(), run.summary(), result["points"]
+    assert [point["fraction"] for point in points] == [0.25, 0.5, 1.0]
+    assert [point["epoch"] for point in points] == [0.5, 1.0, 2.0]
+    assert result["base_seconds"] == base["train_seconds_by_phase"][0] > 0
+    seconds = [info["seconds"] for info, _ in read_snapshots(run.snapshots)]
+    assert [point["seconds"] for point in points] == [*seconds, summary["train_seconds_by_phase"][-1]]
+    assert sorted(seconds) == seconds and points[-1]["seconds"] > seconds[-1]
+    for point in points:
+        assert point["total_seconds"] == point["seconds"] + result["base_seconds"]
+
+
+def test_the_file_says_what_it_is_of(result, run):
+    for key in ("preset", "dataset", "model", "seed", "config_sha256", "data_sha256", "weights_sha256"):
+        assert result[key] == run.summary()[key]
+    wanted = {"protocol": "test-8-64", "temperature": 0.5, "split": "test", "likelihood_images": 8}
+    wanted |= {"fid_samples": 8, "fid_reference_images": 8, "fid_features": 64}
+    assert wanted.items() <= result.items() and "versions" in result["provenance"]
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_each_point_is_what_the_other_steps_say(which, result, run, reference, inception_file, tmp_path):
+    """The first snapshot and the finished model, through `sample`, `evaluate` and `likelihood`."""
+    path, point = run.model, result["points"][which]
+    if which == 0:
+        model, about = load_model(run.model, CPU)
+        model.load_state_dict(read_snapshots(run.snapshots)[0][1])
+        path = tmp_path / "model.safetensors"
+        save_model(path, model, about["config"], {"data": about["data"]})
+    samples, metrics, bits = tmp_path / "T0.5.npz", tmp_path / "T0.5.json", tmp_path / "likelihood.json"
+    sample_step.main(flags(model=path, temperature=TEMPERATURE, count=8, device="cpu", output=samples))
+    files = flags(samples=samples, reference=reference, weights=inception_file, batch_size=4)
+    evaluate.main([*files, *common(), *flags(output=metrics, features_output=tmp_path / "features.npz")])
+    found = json.loads(metrics.read_text())
+    for key in ("fid", "kid", "kid_standard_error", "exploded_samples"):
+        assert point[key] == pytest.approx(found[key], rel=1e-6)
+    asked = flags(model=path, data_dir=run.data, batch_size=4, importance_images=1, device="cpu")
+    likelihood.main([*asked, "--importance-samples", "1", *flags(output=bits, per_image=tmp_path / "likelihood.npz")])
+    values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
+    assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-9)
+    assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-9)
+
+
+def test_a_run_without_snapshots_is_one_point(vae_run, reference, inception_file, tmp_path):
+    result = measured(vae_run, tmp_path / "T0.5.json", reference, inception_file, likelihood_images=500)
+    (point,) = result["points"]
+    assert point["fraction"] == 1 and result["base_seconds"] == 0 and result["likelihood_images"] == 12
+    assert point["total_seconds"] == point["seconds"] == vae_run.summary()["train_seconds_by_phase"][0]
+
+
+def test_samples_are_those_of_the_step_sample(any_run):
+    model, _ = load_model(any_run.model, CPU)
+    for count in (7, 103):
+        ours, theirs = draw(model, count, TEMPERATURE, 3, CPU), sample(model, count, TEMPERATURE, 3, CPU)
+        assert torch.equal(ours.images, theirs.images) and ours.exploded == theirs.exploded == 0
+
+
+def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):
+    """Weights that are not finite: no FID, no KID and no bits/dim for that point, how many overflowed, and the rest."""
+    packed = {}
+    (info, broken), (_, whole) = read_snapshots(run.snapshots)
+    for index, state in enumerate((broken, whole)):
+        spoil = torch.nan if index == 0 else 1.0
+        packed |= {f"{index}/{name}": t * spoil if t.is_floating_point() else t for name, t in state.items()}
+    infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
+    whose = {key: info[key] for key in ("config_sha256", "data_sha256")}
+    write_tensors(tmp_path / "snapshots.safetensors", packed, KEY, {**whose, "snapshots": infos})
+    changed = {"snapshots": tmp_path / "snapshots.safetensors"}
+    first, *others = measured(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
+    for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):
+        assert first[key] is None
+        assert all(isinstance(point[key], float) for point in others)
+    assert [point["exploded_samples"] for point in (first, *others)] == [8, 0, 0]
+    assert "fid None" in capsys.readouterr().out
+
+
+def test_files_of_another_run_are_refused(run, vae_run, reference, inception_file, tmp_path):
+    other = Run(tmp_path / "other", resolved("vaeglow", snapshots=[0.5], learning_rate=0.01), run.data, vae_run).train()
+    absent, none, foreign = tmp_path / "absent.safetensors", tmp_path / "none.json", tmp_path / "foreign.npz"
+    write_json(none, [1])
+    with np.load(reference, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    metadata = json.loads(str(arrays["metadata"]))
+    np.savez(foreign, **arrays | {"metadata": np.array(json.dumps(metadata | {"dataset": "mine"}))})
+    for message, real, changed in [
+        (f"{vae_run.training} is not of the run that made", reference, {"training": vae_run.training}),
+        (f"{none} is not of the run that made", reference, {"training": none}),
+        (f"{other.snapshots} is not of the run that made", reference, {"snapshots": other.snapshots}),
+        (f"{absent} is not there", reference, {"snapshots": absent}),
+        ("differ in dataset (blobs and mine)", foreign, {}),
+    ]:
+        with pytest.raises(UserError) as refused:
+            measured(run, tmp_path / "T0.5.json", real, inception_file, **changed)
+        assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "T0.5.json").exists()

@@ -1,0 +1,128 @@
+"""Between random latents: the ends are prior draws, the ways are what they are called, the steps are recorded."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from models_tools import seeded
+
+import vaeglow
+from vaeglow.data.loader import step_generator
+from vaeglow.errors import UserError
+from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
+from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.store import load_model
+from vaeglow.steps import interpolate as interpolate_step
+
+CPU = torch.device("cpu")
+WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
+
+
+@pytest.fixture(params=["vae", "vaeglow"])
+def latent_run(request):
+    return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture
+def vae(vae_run):
+    return load_model(vae_run.model, CPU)[0]
+
+
+# ------------------------------------------------------------------------------------------------- the ways
+def test_slerp_keeps_the_angle_even_and_the_length_between_the_ends():
+    one, other = torch.randn(2, 40, 1, 6, generator=seeded()).double()
+    path = slerp(one, other, WEIGHT)  # [40, 9, 6]
+    torch.testing.assert_close(path[:, :1], one)
+    torch.testing.assert_close(path[:, -1:], other)
+    lengths = path.norm(dim=-1)
+    even = torch.lerp(lengths[:, :1], lengths[:, -1:], WEIGHT[:, 0])
+    torch.testing.assert_close(lengths, even)
+    units = path / lengths[..., None]
+    angles = torch.acos((units[:, 1:] * units[:, :-1]).sum(-1).clamp(-1, 1))
+    torch.testing.assert_close(angles, angles.mean(1, keepdim=True).expand_as(angles))
+
+
+def test_slerp_of_vectors_that_single_out_no_circle():
+    one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(slerp(one, 3 * one, WEIGHT), one * (1 + 2 * WEIGHT))
+    torch.testing.assert_close(slerp(one, -one, WEIGHT), one * (1 - 2 * WEIGHT))
+    quarter = slerp(one, torch.tensor([[0.0, 1.0]], dtype=torch.float64), WEIGHT)
+    torch.testing.assert_close(quarter[4], torch.full((2,), math.sqrt(0.5), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("space", ["prior", "latent"])
+def test_the_ends_are_draws_of_the_prior_whatever_the_space(space, vae):
+    z = latent_paths(vae, 5, 4, space, 3, CPU)
+    eps = normal_like(torch.empty(2, 5, 1, vae.prior.dims), step_generator(3, INTERPOLATION, 0))[:, :, 0]
+    with torch.no_grad():
+        for end, drawn in [(0, eps[0]), (-1, eps[1])]:
+            torch.testing.assert_close(z[:, end], vae.prior.inverse(drawn)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_way_is_straight_in_the_space_it_is_named_after(vae):
+    with torch.no_grad():
+        eps = vae.prior(latent_paths(vae, 5, 4, "prior", 0, CPU).flatten(0, 1))[0].unflatten(0, (5, 4))
+        torch.testing.assert_close(eps.diff(dim=1), eps.diff(dim=1)[:, :1].expand(5, 3, -1), rtol=1e-3, atol=1e-4)
+    z = latent_paths(vae, 5, 4, "latent", 0, CPU)
+    lengths = z.norm(dim=-1)
+    assert (lengths <= lengths[:, [0, -1]].amax(1, keepdim=True) + 1e-5).all()
+    assert (lengths >= lengths[:, [0, -1]].amin(1, keepdim=True) - 1e-5).all()
+
+
+def test_distances_are_root_mean_squares_in_grey_levels():
+    images = np.zeros((2, 3, 1, 2, 2), np.uint8)
+    images[0, 1:], images[0, 2, 0, 0, 0], images[1, 1] = 10, 30, 255
+    found = distances(images)
+    assert found["step_distances"] == [[10, 10], [255, 255]]  # bytes do not wrap around
+    assert found["end_distances"] == pytest.approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "steps", "space", "message"),
+    [(0, 5, "prior", "not 0 and 5"), (2, 1, "latent", "not 2 and 1"), (1, 2, "pixels", "no space 'pixels'")],
+)
+def test_ways_that_are_none(pairs, steps, space, message, vae):
+    with pytest.raises(UserError, match=message):
+        latent_paths(vae, pairs, steps, space, 0, CPU)
+
+
+# ------------------------------------------------------------------------------------------------- the step
+@pytest.mark.parametrize("space", ["prior", "latent"])
+def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path, monkeypatch):
+    output = tmp_path / f"interpolation/{space}.npz"
+    flags = f"--model {latent_run.model} --space {space} --pairs 3 --steps 5 --device cpu --output {output}"
+    monkeypatch.setattr(sys, "argv", ["interpolate", *flags.split()])
+    interpolate_step.main()
+    with np.load(output, allow_pickle=False) as archive:
+        images, metadata = archive["images"], json.loads(str(archive["metadata"]))
+    model = vaeglow.load(latent_run.model, "cpu")
+    seed = latent_run.config["seed"]
+    assert np.array_equal(images, model.interpolate(pairs=3, steps=5, seed=seed, space=space).numpy())
+    eps = normal_like(torch.empty(2, 3, 1, 4), step_generator(seed, INTERPOLATION, 0))[:, :, 0]
+    prior = getattr(model.network, "vae", model.network).prior
+    with torch.no_grad():
+        for end, drawn in [(0, eps[0]), (-1, eps[1])]:  # rendered by themselves
+            direct = quantise(model.network.render(prior.inverse(drawn)[0]), 256).numpy()
+            assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
+    assert metadata["space"] == space
+    assert np.shape(metadata["step_distances"]) == (3, 4) and np.shape(metadata["end_distances"]) == (3,)
+    assert {**metadata, **distances(images)} == metadata
+    assert all(metadata[key] == latent_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
+
+
+def test_smooth_ways_have_small_steps(latent_run):
+    model = vaeglow.load(latent_run.model, "cpu")
+    coarse, fine = (distances(model.interpolate(4, steps, 0).numpy())["step_distances"] for steps in (3, 33))
+    assert np.max(fine) < np.min(np.max(coarse, axis=1))
+
+
+def test_glow_has_no_latent_to_go_through(glow_run, tmp_path):
+    flags = f"--model {glow_run.model} --space prior --pairs 1 --steps 2 --device cpu --output {tmp_path}/prior.npz"
+    with pytest.raises(UserError, match="glow is a glow: the step interpolate needs a model with one VAE latent"):
+        interpolate_step.main(flags.split())
+    assert not list(tmp_path.iterdir())

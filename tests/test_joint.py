@@ -1,0 +1,261 @@
+"""Section 3.4's other ways to train: jointly from the start, jointly after the two phases, with less of the KL."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from models_tools import (  # noqa: F401
+    idle_parameters,
+    one_thread,
+    optimise,
+    photo_like,
+    randomise,
+    run_config,
+    seeded,
+    snapshot,
+)
+from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
+from test_vae_glow import phase_one
+from test_workflow import dry_run
+
+from vaeglow.config import merge, mode_of, resolve
+from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.errors import UserError
+from vaeglow.models.bounds import quantise, total
+from vaeglow.models.build import build
+from vaeglow.models.store import load_model
+from vaeglow.training.loop import BEFORE_TRAINING
+from vaeglow.training.run import load_base
+
+SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]
+
+
+def images(run: Run, count: int = 32) -> torch.Tensor:
+    """Dequantised training images of a run [count, C, H, W]."""
+    return dequantise(torch.from_numpy(open_split(run.data, "train")[:count].copy()), 256, seeded(3))
+
+
+# ----------------------------------------------------------------------------------------- what is moved
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_gradients_reach_vae_prior_and_layer(name: str) -> None:
+    model = build(run_config(name))
+    randomise(model.vae)
+    y = photo_like(16, 3, 8, noise=0.05)
+    model.initialise(y)
+    assert {id(p) for p in model.trainable()} == {id(p) for p in model.parameters()}
+    assert idle_parameters(model, y) == set()
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_training_together_moves_all_of_it(name: str) -> None:
+    """Weights of VAE, prior and layer and the statistics of batch norms; evaluation mode leaves those alone."""
+    model = build(run_config(name))
+    pictures = quantise(photo_like(64, 3, 8), 256)
+    model.initialise(dequantise(pictures, 256, seeded(1)))
+    before = snapshot(model)
+    optimise(model, pictures, steps=10, rate=1e-3, batch=32)
+    still = {key for key, tensor in model.state_dict().items() if torch.equal(tensor, before[key])}
+    assert {key for key in still if not key.endswith(("initialised", "permutation"))} == set()
+    assert not any(module.training for module in model.modules())
+    after = snapshot(model)
+    model.loss(dequantise(pictures, 256, seeded(2)), seeded(2))
+    assert same_tensors(after, model.state_dict())
+    assert all(module.training for module in model.train().modules())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_joint_training_starts_at_the_vaes_likelihood(training: bool) -> None:
+    """The layer starts as the identity, on batch statistics in training mode, too."""
+    model = build(run_config("vaeglow_joint"))
+    phase_one(model)  # the noise of a trained VAE: what is left of a rounding error is not blown up
+    y = photo_like(32, 3, 8)
+    model.initialise(y)
+    model.train(training)
+    with torch.no_grad():
+        ours = total(model.log_likelihood(y, seeded(1)))
+        torch.testing.assert_close(ours, total(model.vae.log_likelihood(y, seeded(1))), rtol=1e-5, atol=0)
+        randomise(model.layer, scale=0.01)
+        assert (total(model.log_likelihood(y, seeded(1))) / ours - 1).abs().max() > 1e-4
+
+
+# -------------------------------------------------------------------------------------------- finetuning
+
+
+def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: Run) -> None:
+    """All weights are the base's, and the layer's data-dependent start is not run again, whatever the data."""
+    model = build(finetune_run.config)
+    load_base(model, finetune_run.config, read_info(finetune_run.data), finetune_run.options(10))
+    model.initialise(1 - images(finetune_run))
+    assert same_tensors(model.state_dict(), vaeglow_run.weights())
+    base = build(vaeglow_run.config).eval()
+    base.load_state_dict(vaeglow_run.weights())
+    y = images(finetune_run)
+    with torch.no_grad():
+        ours, theirs = (total(m.log_likelihood(y, seeded(4))) for m in (model.eval(), base))
+    assert torch.equal(ours, theirs)
+
+
+def test_finetuning_moves_vae_prior_and_layer(vaeglow_run: Run, finetune_run: Run) -> None:
+    before, after = vaeglow_run.weights(), finetune_run.weights()
+    names = dict(build(finetune_run.config).named_parameters())
+    assert any(name.startswith("vae.prior") for name in names) and any(name.startswith("layer") for name in names)
+    assert [name for name in names if torch.equal(before[name], after[name])] == []
+    assert not torch.equal(*(w["vae.encoder.trunk.1.body.0.running_mean"] for w in (before, after)))
+
+
+def test_summaries_count_the_phases(vaeglow_run: Run, finetune_run: Run, joint_run: Run) -> None:
+    phases, further, joint = vaeglow_run.summary(), finetune_run.summary(), joint_run.summary()
+    assert further["epochs_by_phase"] == [2, 2, 1] and joint["epochs_by_phase"] == [2]
+    assert further["train_seconds_by_phase"][:2] == phases["train_seconds_by_phase"]
+    assert len(joint["train_seconds_by_phase"]) == 1
+    assert further["base_sha256"] == phases["weights_sha256"] and joint["base_sha256"] is None
+    assert further["parameters"] == phases["parameters"] == joint["parameters"]
+
+
+def test_every_step_refuses_the_others_mode(vae_run: Run, vaeglow_run: Run, tmp_path: Path) -> None:
+    joint = Run(tmp_path / "joint", resolved("vaeglow_joint"), vae_run.data, vae_run)
+    line = refused(step("train_glow_layer", *joint.command()[3:]))
+    assert line.endswith("describes a model of mode joint, this step trains frozen or finetune")
+    frozen = Run(tmp_path / "frozen", vaeglow_run.config, vae_run.data)
+    assert refused(step("train_joint", *frozen.command()[3:])).endswith("of mode frozen, this step trains joint")
+
+
+# ---------------------------------------------------------------------------------------- weight of the KL
+
+
+def gradients(model: torch.nn.Module, y: torch.Tensor, weight: float) -> dict[str, torch.Tensor]:
+    model.zero_grad(set_to_none=True)
+    model.loss(y, seeded(5), weight)[0].backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", ["vae", "vaeglow_joint"])
+def test_the_kl_enters_the_objective_by_its_weight(name: str) -> None:
+    """Weight 0: the prior, which only the KL sees, gets gradients of exactly 0; between, gradients are linear in it."""
+    model = build(run_config(name)).double()
+    randomise(model)
+    y = photo_like(16, 3, 8).double()
+    none, some, whole = (gradients(model, y, weight) for weight in (0.0, 0.3, 1.0))
+    prior = [key for key in none if "prior." in key]
+    assert prior and all(not none[key].any() for key in prior) and any(whole[key].any() for key in prior)
+    assert any(none[key].any() for key in none if "encoder." in key)
+    for key in none:
+        torch.testing.assert_close(some[key], 0.7 * none[key] + 0.3 * whole[key])
+    bits, terms = model.loss(y, seeded(5))
+    less, same_terms = model.loss(y, seeded(5), 0.25)
+    kl = -terms["negative_kl"] / (model.dims * torch.tensor(2.0, dtype=torch.float64).log())
+    torch.testing.assert_close(bits - less, 0.75 * kl)
+    torch.testing.assert_close(terms, same_terms)
+
+
+@pytest.mark.parametrize("model", ["vae", "vaeglow_joint"])
+def test_history_and_validation_tell_the_bound_whatever_the_weight(model: str, tmp_path: Path, blobs_dir: Path) -> None:
+    run = Run(tmp_path, resolved(model, kl_weight=0.01, validate_every=2), blobs_dir).train()
+    for row in run.rows():
+        terms = [float(v) for k, v in row.items() if k.endswith("_bits_per_dim") and v and not k.startswith("val")]
+        assert len(terms) > 1 and float(row["kl_bits_per_dim"]) > 0.005
+        assert float(row["bits_per_dim"]) == pytest.approx(8 + sum(terms), abs=1e-4)
+    val, generator = torch.from_numpy(np.array(open_split(run.data, "val"))), step_generator(0, BEFORE_TRAINING, 1)
+    with torch.no_grad():
+        bits = load_model(run.model, "cpu")[0].loss(dequantise(val, 256, generator), generator)[0].item()
+    assert float(row["val_bits_per_dim"]) == pytest.approx(bits, abs=1e-5)
+    plain = Run(tmp_path / "plain", resolved(model), blobs_dir).train()
+    assert not same_tensors(plain.weights(), run.weights())
+
+
+def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run: Run, tmp_path: Path) -> None:
+    """Its weight changes no gradient, hence no weight."""
+    config = copy.deepcopy(vaeglow_run.config)
+    config["training"]["kl_weight"] = 0.0
+    run = Run(tmp_path, config, vaeglow_run.data, vaeglow_run.base).train()
+    assert same_tensors(run.weights(), vaeglow_run.weights())
+
+
+# ------------------------------------------------------------------------------------------------ config
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({"vaeglow_finetune": {"base": "vae"}}, "base 'vae' is a vae, not a vae_glow"),
+        ({"vaeglow_finetune": {"base": "glow"}}, "base 'glow' is a glow, not a vae_glow"),
+        (
+            {"vaeglow_finetune": {"base": "vaeglow_joint"}},
+            "base 'vaeglow_joint' has mode joint; a finetune goes on from",
+        ),
+        ({"vaeglow_finetune": {"base": "vaeglow_finetune"}}, "base 'vaeglow_finetune' has mode finetune; a finetune"),
+        (
+            {"vaeglow_finetune": {"layer": {"depth": 3}}},
+            r"its layer \{.*'depth': 3.* is not that of its base 'vaeglow'",
+        ),
+        ({"vaeglow": {"mode": "joint"}}, "base 'vaeglow' has mode joint"),
+        ({"vaeglow_finetune": {"training": {"snapshots": [0.5, 0.2]}}}, r"snapshots \[0.5, 0.2\] must rise"),
+        ({"vaeglow_finetune": {"training": {"snapshots": [0.5, 0.5]}}}, "must rise"),
+    ],
+)
+def test_a_finetune_that_cannot_be(models: dict, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^models.vaeglow_finetune: .*{message}"):
+        resolve(merge(CONFIG, {"models": models}), "tiny", "blobs", "vaeglow_finetune", 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        ("vaeglow_joint", {"base": "vaeglow"}, "base 'vaeglow' is a vae_glow, not a vae"),
+        ("vae", {"mode": "joint"}, "a model of kind vae has no 'mode'"),
+        ("glow", {"training": {"kl_weight": 0.5}}, "kl_weight is 0.5, but a glow has no KL"),
+    ],
+)
+def test_modes_and_weights_where_they_do_not_belong(model: str, change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^models.{model}: .*{message}"):
+        resolve(merge(CONFIG, {"models": {model: change}}), "tiny", "blobs", model, 0)
+
+
+def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
+    joint = resolve(CONFIG, "tiny", "blobs", "vaeglow_joint", 0)
+    trained = merge(CONFIG, {"models": {"vae": {"training": {"epochs": 9}}}})
+    assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
+    wider = merge(CONFIG, {"models": {"vae": {"network": {"base_dim": 9}}}})
+    assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0)["base"]["network"]["base_dim"] == 9
+
+
+def test_a_mode_is_inherited() -> None:
+    models = {"a": {"like": "vaeglow_joint"}, "b": {"like": "a", "mode": "finetune"}, "c": {"like": "vae"}}
+    config = merge(CONFIG, {"models": models})
+    assert [mode_of(config, name) for name in "abc"] == ["joint", "finetune", None]
+
+
+@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
+@pytest.mark.parametrize("changes", [{}, {"vaeglow": {"layer": {"width": 12}}}])
+def test_the_shipped_finetune_has_its_bases_layer(preset: str, changes: dict) -> None:
+    config = merge(SHIPPED, {"overrides": {"models": changes}})
+    vaeglow, finetune, joint = (
+        resolve(config, preset, "cifar10", name, 0) for name in ("vaeglow", "vaeglow_joint_finetune", "vaeglow_joint")
+    )
+    assert finetune["layer"] == vaeglow["layer"] == joint["layer"] and finetune["base"] == vaeglow
+    assert finetune["training"]["epochs"] < vaeglow["training"]["epochs"] < joint["training"]["epochs"]
+    if preset != "demo":  # there seconds are equal, not epochs
+        assert joint["training"]["epochs"] == sum(c["training"]["epochs"] for c in (vaeglow, vaeglow["base"]))
+    small = resolve(config, preset, "cifar10", "vaeglow_joint_small_kl", 0)
+    assert small | {"model": 0, "training": small["training"] | {"kl_weight": 1.0}} == joint | {"model": 0}
+    assert small["training"]["kl_weight"] == 0.01
+
+
+def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path: Path) -> None:
+    targets = [
+        f"results/demo/photos32/vaeglow_{name}/seed0/snapshots.safetensors" for name in ("joint", "joint_finetune")
+    ]
+    found = [dry_run("-s", str(ROOT / "Snakefile"), target, cwd=tmp_path) for target in targets]
+    joint, finetune = ([(rule, w["model"]) for rule, w in jobs if rule.startswith("train_")] for jobs in found)
+    assert joint == [("train_joint", "vaeglow_joint")]
+    layers = [("train_glow_layer", "vaeglow"), ("train_glow_layer", "vaeglow_joint_finetune")]
+    assert finetune == [("train_vae", "vae"), *layers]

@@ -1,0 +1,325 @@
+"""The linear reference against closed forms, against layers that try to beat it, and as a step."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models_tools import one_thread  # noqa: F401
+from run_tools import Run, prepare, resolved
+from scipy.special import hyp2f1
+from torch import nn
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation.linear_reference import (
+    FoldedMoments,
+    bits,
+    component_residual,
+    estimation_bias,
+    linear_references,
+    principal_components,
+)
+from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.steps import linear_reference as the_step
+
+NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]
+VARIANCE = 0.003
+
+
+def moments_of(images: np.ndarray) -> dict[int, np.ndarray]:
+    moments = FoldedMoments(images.shape[1:])
+    for part in np.array_split(images, 3):
+        moments.add(part)
+    return moments.mean()
+
+
+def references_of(images: np.ndarray) -> dict[str, float]:
+    return linear_references(moments_of(images), 256)
+
+
+def exactly(spectrum: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Images whose second moments on the torus are exactly spectrum(w) * colours: all shifts of C kernels.
+
+    Args:
+        spectrum: real, even and positive, [H, W].
+        colours: a covariance, [C, C].
+    """
+    kernel = np.fft.ifft2(np.sqrt(spectrum), norm="ortho").real
+    shifts = [np.roll(kernel, (i, j), (0, 1)) for i in range(len(kernel)) for j in range(len(kernel[0]))]
+    mixed = np.einsum("ck,nhw->knchw", np.linalg.cholesky(colours), np.stack(shifts))
+    return mixed.reshape(-1, len(colours), *kernel.shape) * math.sqrt(len(colours))
+
+
+def ar1(rho: float, side: int) -> np.ndarray:
+    """The spectrum of an AR(1) process of variance 1: (1 - rho^2) / |1 - rho exp(-iw)|^2."""
+    return (1 - rho**2) / np.abs(1 - rho * np.exp(-2j * np.pi * np.arange(side) / side)) ** 2
+
+
+# ------------------------------------------------------------------------------------------ closed forms
+
+
+def test_a_gaussian_as_wide_as_the_dequantisation_noise_costs_its_known_quarter_bit():
+    assert bits(1 / (12 * 256**2), 256) == pytest.approx(0.2546, abs=1e-4)
+    assert bits(1 / (12 * 4**2), 4) == pytest.approx(bits(1 / (12 * 256**2), 256))
+
+
+def test_nothing_helps_white_noise():
+    found = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
+    assert found == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE, 256)))
+    drawn = np.random.default_rng(0).normal(scale=math.sqrt(VARIANCE), size=(4000, 3, 8, 8))
+    bias = estimation_bias(3, 4000)
+    for name, value in references_of(drawn).items():  # the sample's own fit, as far below the truth as it says
+        assert value - bits(VARIANCE, 256) == pytest.approx(bias[name], abs=0.0015)
+    assert bias["squeeze4"] == pytest.approx(-48 / (4 * 4000 * math.log(2)))
+
+
+@pytest.mark.parametrize("rho", [(0.5, 0.5), (0.6, -0.4), (0.3, 0.0)])
+def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
+    found = references_of(VARIANCE**0.5 * exactly(np.outer(ar1(rho[0], 32), ar1(rho[1], 32)), np.eye(1)))
+    innovation = (1 - rho[0] ** 2) * (1 - rho[1] ** 2)
+    expected = {"no_layer": 1.0, "whitening": innovation}
+    for q in (1, 2, 4):
+        expected[f"squeeze{q}"] = innovation * math.prod(hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho)
+    assert found == pytest.approx({name: bits(VARIANCE * v, 256) for name, v in expected.items()}, abs=1e-5)
+    assert found["squeeze1"] == pytest.approx(found["no_layer"], abs=1e-9)  # one channel: nothing to balance
+
+
+def test_colours_are_balanced_without_a_squeeze():
+    colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
+    found = references_of(exactly(np.full((8, 8), VARIANCE), colours))
+    balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3), 256)
+    wanted = dict.fromkeys(NAMES, balanced) | {"no_layer": bits(VARIANCE * np.trace(colours) / 3, 256)}
+    assert found == pytest.approx(wanted)
+    both = references_of(VARIANCE**0.5 * exactly(np.outer(ar1(0.5, 16), ar1(0.5, 16)), colours))
+    assert both["squeeze1"] == pytest.approx(balanced, abs=1e-4)
+    assert both["whitening"] == pytest.approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
+
+
+# ------------------------------------------------------------------------------------------ inequalities
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_reference_is_at_most_the_one_before(seed):
+    random = np.random.default_rng(seed)
+    images = random.normal(size=(200, 3, 8, 8)) * random.gamma(0.7, size=(1, 3, 8, 8))  # no stationarity
+    waves = np.fft.fft2(images) * random.gamma(0.5, size=(1, 3, 8, 8))
+    mixed = np.einsum("ij,njhw->nihw", random.normal(size=(3, 3)), np.fft.ifft2(waves).real)
+    values = list(references_of(mixed).values())
+    assert list(references_of(mixed)) == NAMES
+    assert all(left > right for left, right in itertools.pairwise(values)), values
+
+
+def test_shifts_scale_and_constant_unimodular_colour_maps():
+    random = np.random.default_rng(0)
+    images = exactly(np.outer(ar1(0.6, 8), ar1(0.3, 8)), np.eye(3)) * (1 + random.random((1, 3, 8, 8)))
+    plain = references_of(images)
+    assert references_of(np.roll(images, (4, -8), (2, 3))) == pytest.approx(plain)
+    assert references_of(images / 2) == pytest.approx({name: value - 1 for name, value in plain.items()})
+    colour = random.normal(size=(3, 3))
+    colour /= np.cbrt(np.linalg.det(colour))
+    mapped = references_of(np.einsum("ij,njhw->nihw", colour, images))
+    assert {**mapped, "no_layer": 0} == pytest.approx({**plain, "no_layer": 0})  # a layer undoes it
+
+
+def test_whitening_does_not_see_a_squeeze():
+    images = exactly(np.outer(ar1(0.6, 16), ar1(0.3, 16)), np.diag([1.0, 2.0, 0.4]))
+    squeezed = images.reshape(-1, 3, 8, 2, 8, 2).transpose(0, 1, 3, 5, 2, 4).reshape(-1, 12, 8, 8)
+    plain, folded = references_of(images), references_of(squeezed)
+    assert folded["whitening"] == pytest.approx(plain["whitening"])
+    assert folded["squeeze1"] == pytest.approx(plain["squeeze2"])  # a layer of 12 channels is a squeezed one of 3
+    assert folded["squeeze2"] == pytest.approx(plain["squeeze4"])
+
+
+def test_a_pattern_that_repeats_every_two_pixels_is_seen_from_squeeze_2_on():
+    """White noise, louder on every second pixel: its spectrum is flat, its blocks are not."""
+    loud = np.where(np.add.outer(np.arange(8), np.arange(8)) % 2, 9.0, 1.0)
+    found = references_of(exactly(np.ones((8, 8)), np.eye(3)) * np.sqrt(loud))
+    assert found["squeeze1"] == pytest.approx(bits(5.0, 256))
+    assert found["squeeze2"] == found["whitening"] == pytest.approx(bits(3.0, 256))
+
+
+def test_what_the_torus_adds_only_raises_a_reference():
+    """A window of an endless field: its ends do not meet, so power leaks from strong to weak frequencies."""
+    rho, side = 0.9, 16
+    lag = np.arange(side)
+    covariance = rho ** np.abs(np.subtract.outer(lag, lag))
+    root = np.linalg.cholesky(np.kron(covariance, covariance))  # a field cut out, not periodic
+    found = references_of(root.T.reshape(-1, 1, side, side) * side)
+    endless = {q: (1 - rho**2) ** 2 * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2 for q in (1, 2, 4)}
+    assert found["squeeze1"] == pytest.approx(bits(endless[1], 256))
+    assert found["squeeze2"] > bits(endless[2], 256) and found["squeeze4"] > bits(endless[4], 256)
+    assert found["whitening"] > bits((1 - rho**2) ** 2, 256)
+
+
+# --------------------------------------------------------------------- layers that try to beat the reference
+
+
+def linear_layer(squeeze: int, seed: int) -> GlowLayer:
+    """Our Glow layer with circular convolutions as its coupling nets: linear, invariant to shifts by `squeeze`."""
+    torch.manual_seed(seed)
+    layer = GlowLayer(3, 4, 4, squeeze)
+    for glow_step in layer.steps:
+        kept, changed = glow_step.coupling.split
+        net = nn.Conv2d(kept, changed, 3, padding=1, padding_mode="circular")
+        nn.init.normal_(net.weight, std=0.2)
+        nn.init.normal_(glow_step.actnorm.logs, std=0.1)
+        glow_step.coupling.net = net
+    nn.init.normal_(layer.closing_weight, std=0.4)
+    return layer.double()
+
+
+def cost(layer: GlowLayer, images: torch.Tensor) -> torch.Tensor:
+    """Bits/dim of `images` after the layer under a Gaussian of one variance: what its loss would be at best."""
+    output, log_det = layer(images)
+    output = output - layer(torch.zeros_like(images[:1]))[0]
+    dims = images[0].numel()
+    nats = 0.5 * torch.log(2 * math.pi * math.e * output.square().mean()) - log_det / dims
+    return 8 + nats / math.log(2)
+
+
+@pytest.fixture(scope="module")
+def coloured() -> torch.Tensor:
+    colours = np.array([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])
+    images = exactly(VARIANCE * np.outer(ar1(0.7, 8), ar1(0.7, 8)), colours)
+    phase = np.exp(0.2j * np.sin(2 * np.pi * np.arange(8) / 8))[:, None]  # an odd phase: one channel lags a little
+    images[:, 1] = np.fft.ifft2(np.fft.fft2(images[:, 1]) * phase).real
+    return torch.from_numpy(images)
+
+
+@pytest.mark.parametrize("squeeze", [1, 2])
+def test_no_linear_layer_of_ours_beats_the_reference_and_a_trained_one_comes_near(squeeze, coloured):
+    references = references_of(coloured.numpy())
+    reference = references[f"squeeze{squeeze}"]
+    for seed in range(10):
+        assert cost(linear_layer(squeeze, seed), coloured).item() >= reference
+    layer = linear_layer(squeeze, 0)
+    nn.init.eye_(layer.closing_weight)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
+    costs = []
+    for _ in range(150):
+        loss = cost(layer, coloured)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        costs.append(loss.item())
+    assert min(costs) >= reference
+    assert costs[-1] - reference < 0.1 * (references["no_layer"] - reference)
+    if squeeze == 1:
+        assert costs[-1] > references["squeeze2"] + 0.2  # what the missing squeeze costs it
+
+
+def test_a_layer_preserves_volume_at_every_frequency(coloured):
+    layer = linear_layer(1, 3)
+    impulse = torch.zeros(3, 3, 8, 8, dtype=torch.float64)
+    impulse[range(3), range(3), 0, 0] = 1
+    with torch.no_grad():
+        response = layer(impulse)[0] - layer(torch.zeros_like(impulse[:1]))[0]
+        log_det = layer(impulse)[1].item() / 64
+    determinants = np.linalg.slogdet(np.fft.fft2(response.numpy()).transpose(2, 3, 0, 1))[1]
+    np.testing.assert_allclose(determinants, log_det, atol=1e-6)
+
+
+def test_a_variance_for_each_channel_does_not_help(coloured):
+    for seed in range(5):
+        layer = linear_layer(1, seed)
+        with torch.no_grad():
+            output = layer(coloured)[0] - layer(torch.zeros_like(coloured[:1]))[0]
+            variances = output.square().mean((0, 2, 3))
+            log_det = layer.log_det(coloured).item() / coloured[0].numel()
+        best = bits(variances.log().mean().exp().item(), 256) - log_det / math.log(2)
+        assert best >= references_of(coloured.numpy())["squeeze1"]
+
+
+# --------------------------------------------------------------------------------- components, bad input
+
+
+def test_components_leave_what_is_orthogonal_to_them():
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(48, 3)))[0].T
+    images = 128 + 20 * (random.normal(size=(300, 3)) * [4, 2, 1]) @ basis + random.normal(size=(300, 48))
+    images = np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
+    mean, components = principal_components(images, 3, 256, 0)
+    residual = component_residual((images + 0.5) / 256, mean, components)
+    assert residual.shape == images.shape
+    np.testing.assert_allclose(residual.reshape(300, -1) @ components.T, 0, atol=1e-6)
+    np.testing.assert_allclose(np.abs(components @ basis.T), np.eye(3), atol=0.1)
+    assert residual.std() * 256 == pytest.approx(math.sqrt(45 / 48 * (1 + 1 / 12)), rel=0.05)
+
+
+def test_bad_input_is_one_line():
+    with pytest.raises(UserError, match="images of 6x8 cannot be squeezed by 4"):
+        FoldedMoments((3, 6, 8))
+    few = FoldedMoments((3, 8, 8))
+    few.add(np.ones((191, 3, 8, 8)))
+    with pytest.raises(UserError, match=r"of 191 images.*use at least 192"):
+        few.mean()
+    flat = np.random.default_rng(0).normal(size=(300, 3, 8, 8))
+    flat[:, 2] = flat[:, 0]
+    with pytest.raises(UserError, match="no power in some direction"):
+        references_of(flat)
+    with pytest.raises(UserError, match=r"lower the VAE's network\.latent_dim"):
+        principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
+
+
+# ------------------------------------------------------------------------------------------------ the step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    data = prepare(tmp_path_factory.mktemp("data") / "blobs", test=220)
+    return Run(tmp_path_factory.mktemp("vae"), resolved("vae"), data).train()
+
+
+def flags(run: Run, output: Path, images: int = 200) -> list[str]:
+    words = (
+        f"--model {run.model} --data-dir {run.data} --images {images} --batch-size 64 --device cpu --output {output}"
+    )
+    return words.split()
+
+
+def test_the_step_measures_both_residuals(run, tmp_path):
+    output = tmp_path / "linear_reference.json"
+    the_step.main(flags(run, output))
+    found = json.loads(output.read_text())
+    assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
+    assert set(found["sources"]) == {"vae", "pca"}
+    for source in found["sources"].values():
+        assert list(source) == NAMES
+        values = list(source.values())
+        assert values == sorted(values, reverse=True) and all(map(math.isfinite, values))
+    assert math.isfinite(found["vae_own_noise"])
+    assert list(found["estimation_bias"]) == NAMES and max(found["estimation_bias"].values()) == 0
+    for key in ("config_sha256", "data_sha256", "weights_sha256"):
+        assert found[key] == run.summary()[key]
+    again = tmp_path / "again.json"
+    the_step.main(flags(run, again, 10_000))
+    assert json.loads(again.read_text())["images"] == 220  # at most as many as there are
+    the_step.main(flags(run, again))
+    assert json.loads(again.read_text())["sources"] == found["sources"]
+
+
+def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch):
+    seen = []
+    plain = FoldedMoments.add
+    monkeypatch.setattr(FoldedMoments, "add", lambda self, batch: seen.append(batch) or plain(self, batch))
+    the_step.main(flags(run, tmp_path / "a.json"))
+    found = json.loads((tmp_path / "a.json").read_text())["sources"]
+    for source, batches in (("vae", seen[0::2]), ("pca", seen[1::2])):
+        square = np.square(np.concatenate(batches).astype(np.float64)).mean()
+        assert found[source]["no_layer"] == pytest.approx(bits(square, 256))
+
+
+def test_refusals(run, glow_run, vae_run, tmp_path):
+    output = tmp_path / "out.json"
+    with pytest.raises(UserError, match=r"of 12 images.*use at least 192"):
+        the_step.main(flags(vae_run, output))
+    with pytest.raises(UserError, match="is of kind glow"):
+        the_step.main(flags(glow_run, output))
+    with pytest.raises(UserError, match="was trained on other data"):
+        the_step.main([*flags(run, output)[:3], str(vae_run.data), *flags(run, output)[4:]])
+    assert not output.exists()

@@ -1,0 +1,99 @@
+"""Precision, recall and diversity: against their definitions written out, and what they must say of known sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist, pdist
+
+from vaeglow.evaluation.neighbours import compare_neighbours
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0, features: int = 5) -> np.ndarray:
+    return (centre + scale * np.random.default_rng(seed).normal(size=(count, features))).astype(np.float32)
+
+
+def compare(samples: np.ndarray, reference: np.ndarray, **options: int) -> dict[str, float]:
+    return compare_neighbours(samples, reference, "cpu", **options)
+
+
+def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """By scipy's distances, all at once."""
+    samples, reference = samples.astype(float), reference.astype(float)
+    radii = {name: np.sort(cdist(x, x))[:, 3] for name, x in (("samples", samples), ("reference", reference))}
+    between = cdist(samples, reference)
+    return {
+        "precision": (between <= radii["reference"]).any(1).mean(),
+        "recall": (between <= radii["samples"][:, None]).any(0).mean(),
+        "diversity": pdist(samples).mean(),
+        "reference_diversity": pdist(reference).mean(),
+    }
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 70), (70, 4)])
+def test_they_are_their_definitions(n: int, m: int) -> None:
+    samples, reference = cloud(n, 0, 0.5), cloud(m, 1, 0.0, 1.3)
+    found = compare(samples, reference)
+    assert found == pytest.approx(written_out(samples, reference), rel=1e-9)
+    swapped = compare(reference, samples)
+    assert (swapped["precision"], swapped["recall"]) == (found["recall"], found["precision"])
+
+
+def test_the_block_size_is_irrelevant() -> None:
+    samples, reference = cloud(23, 0, 0.5), cloud(31, 1)
+    wanted = compare(samples, reference, block=1000)
+    assert 0 < wanted["precision"] < 1 and 0 < wanted["recall"] < 1
+    for block in (1, 7, 23, 31):
+        assert compare(samples, reference, block=block) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_equal_sets_have_precision_and_recall_one(offset: float) -> None:
+    """Also with copies among them, whose balls have radius 0, and far from the origin, where rounding is coarse."""
+    real = cloud(30, 0, offset)
+    copies = np.concatenate([real, np.repeat(real[:2], 6, axis=0)])
+    for one in (real, copies):
+        found = compare(one[::-1].copy(), one)
+        assert found["precision"] == found["recall"] == 1
+        assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
+
+
+def test_sets_apart_have_neither() -> None:
+    found = compare(cloud(40, 0), cloud(40, 1, 50.0))
+    assert found["precision"] == found["recall"] == 0
+
+
+def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
+    real = cloud(300, 0)
+    whole, collapsed = compare(cloud(300, 1), real), compare(cloud(300, 1, scale=0.1), real)
+    assert collapsed["precision"] >= whole["precision"] > 0.5
+    assert whole["recall"] > 0.5 and collapsed["recall"] < 0.1
+    assert collapsed["diversity"] < 0.2 * whole["diversity"]
+    single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
+    assert single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
+
+
+def test_too_wide_a_set_loses_precision_but_not_recall() -> None:
+    found = compare(cloud(300, 0, scale=4.0), cloud(300, 1))
+    assert found["precision"] < 0.2 and found["recall"] > 0.8
+
+
+def test_diversity_scales_and_ignores_where_the_set_is() -> None:
+    samples, reference = cloud(50, 0), cloud(60, 1)
+    first = compare(samples, reference)
+    other = compare(3 * samples + 7, reference)
+    assert other["diversity"] == pytest.approx(3 * first["diversity"], rel=1e-5)
+    assert other["reference_diversity"] == first["reference_diversity"]
+
+
+def test_three_images_are_too_few() -> None:
+    compare(cloud(4, 0), cloud(4, 1))
+    for one, two in [(cloud(3, 0), cloud(9, 1)), (cloud(9, 0), cloud(3, 1)), (cloud(9, 0), cloud(9, 1)[:, :4])]:
+        with pytest.raises(ValueError, match="above 3"):
+            compare(one, two)

@@ -1,0 +1,167 @@
+"""The two-stage VAE of Dai & Wipf 2019, what the flow prior is measured against (paper, section 4.1 and table 1).
+
+A first VAE is trained under p(z) = N(0, I) and frozen; a second, small VAE then learns the distribution of its
+latents. Of the full model p(y, z, t) = N(t; 0, I) N(z; g2(t), gamma_z^2 I) p(y|z) with q(z, t|y) = q(z|y) q(t|z),
+
+    log p(y) >= E_q(z|y)[ log p(y|z) + ELBO2(z) - log q(z|y) ],   log p(z) >= ELBO2(z),
+
+a valid bound, because replacing log p(z) by a lower bound on it only lowers the first stage's own bound.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import gaussian_log_density, normal_like, standard_normal_log_density
+from vaeglow.models.resnet import glorot
+from vaeglow.models.vae import VAE, posterior_log_scale
+
+
+class DenseSkip(nn.Module):
+    """`depth` x [linear, ReLU], the input set beside the last hidden layer.
+
+    Args:
+        dims: input features.
+        width: hidden units of each layer.
+        depth: number of layers.
+    """
+
+    def __init__(self, dims: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width if i else dims, width) for i in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, dims] -> [N, dims + width]."""
+        hidden = x
+        for layer in self.layers:
+            hidden = F.relu(layer(hidden))
+        return torch.cat([x, hidden], 1)
+
+
+class SecondStage(nn.Module):
+    """A VAE of latents z, with a latent t of the same size: p(z) = E_N(t; 0, I)[ N(z; g2(t), gamma_z^2 I) ].
+
+    Args:
+        dims: d, the size of z and of t.
+        width: hidden units of each dense layer (1024 in the source).
+        depth: dense layers of the encoder, and of the decoder (3 in the source).
+    """
+
+    def __init__(self, dims: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.encoder = DenseSkip(dims, width, depth)
+        self.mean = nn.Linear(dims + width, dims)
+        self.raw_log_scale = nn.Linear(dims + width, dims)
+        self.decoder = DenseSkip(dims, width, depth)
+        self.decoded = nn.Linear(dims + width, dims)
+        self.log_gamma = nn.Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
+        glorot(self)
+
+    def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
+        hidden = self.encoder(z)
+        return self.mean(hidden), posterior_log_scale(self.raw_log_scale(hidden))
+
+    def decode(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean g2(t) and log standard deviation log gamma_z of p(z|t), each [N, d]."""
+        mean = self.decoded(self.decoder(t))
+        return mean, self.log_gamma.expand_as(mean)
+
+    def bound(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """ELBO2(z) <= log p(z) in expectation, [N] nats: one draw of t, its KL divergence in closed form."""
+        mean, log_scale = self.encode(z)
+        t = mean + log_scale.exp() * normal_like(mean, generator)
+        divergence = (0.5 * (mean**2 + (2 * log_scale).exp() - 1) - log_scale).sum(1)
+        return gaussian_log_density(z, *self.decode(t)) - divergence
+
+    def log_weight(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """log p(z, t) - log q(t|z) at one draw t ~ q(t|z), [N] nats: its exponential has mean p(z)."""
+        mean, log_scale = self.encode(z)
+        t = mean + log_scale.exp() * normal_like(mean, generator)
+        log_joint = gaussian_log_density(z, *self.decode(t)) + standard_normal_log_density(t)
+        return log_joint - gaussian_log_density(t, mean, log_scale)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """z ~ p(z), the noise of gamma_z included: [count, d]."""
+        t = normal_like(self.log_gamma.new_empty(count, self.dims), generator)
+        mean, log_scale = self.decode(t)
+        return mean + log_scale.exp() * normal_like(mean, generator)
+
+
+class TwoStageVAE(GenerativeModel):
+    """A frozen VAE whose prior a second stage replaces; only the second stage is trained.
+
+    Training reads each image once: `inputs` keeps mean and log sd of q(z|y), and an epoch then costs no pass of the
+    first stage. Its dequantisation noise is therefore drawn once an image; z and t are drawn afresh at each step.
+
+    Args:
+        vae: the trained first stage, its prior N(0, I).
+        second: the model of its latents.
+    """
+
+    inputs_last = True
+
+    def __init__(self, vae: VAE, second: SecondStage) -> None:
+        super().__init__(vae.channels, vae.size, vae.levels)
+        self.vae = vae.requires_grad_(False)
+        self.second = second
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TwoStageVAE:
+        """Training mode for the second stage; the first stays in evaluation mode."""
+        super().train(mode)
+        self.vae.eval()
+        return self
+
+    @torch.no_grad()
+    def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What training keeps of images y [N, C, H, W]: (mean, log sd) of q(z|y) and log p(y|z), [N, 2d + 1].
+
+        The last column is the first stage's reconstruction at one draw of z, in nats. It is a constant of this
+        phase, and makes the loss a bound on log p(y), in the same unit as every other model's.
+        """
+        mean, log_scale = self.vae.encode(y)
+        z = mean + log_scale.exp() * normal_like(mean, generator)
+        return torch.cat([mean, log_scale, gaussian_log_density(y, *self.vae.decode(z))[:, None]], 1)
+
+    def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: z is drawn afresh, nothing else of stage one."""
+        mean, log_scale, reconstruction = inputs.split([self.second.dims, self.second.dims, 1], 1)
+        z = mean + log_scale.exp() * normal_like(mean, generator)
+        negative_kl = self.second.bound(z, generator) - gaussian_log_density(z, mean, log_scale)
+        return {"reconstruction": reconstruction[:, 0], "negative_kl": negative_kl}
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; the bound above, `negative_kl` minus the divergence of q(z, t|y) from p(z, t)."""
+        mean, log_scale = self.vae.encode(y)
+        z = mean + log_scale.exp() * normal_like(mean, generator)
+        return {
+            "reconstruction": gaussian_log_density(y, *self.vae.decode(z)),
+            "negative_kl": self.second.bound(z, generator) - gaussian_log_density(z, mean, log_scale),
+        }
+
+    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; joint draws (z, t) ~ q(z|y) q(t|z), weighed by p(y, z, t) / q(z, t|y)."""
+        mean, log_scale = self.vae.encode(y)
+        columns = []
+        for _ in range(latents):
+            z = mean + log_scale.exp() * normal_like(mean, generator)
+            log_ratio = self.second.log_weight(z, generator) - gaussian_log_density(z, mean, log_scale)
+            columns.append(gaussian_log_density(y, *self.vae.decode(z)) + log_ratio)
+        return torch.stack(columns, 1)
+
+    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""
+        return self.vae.decode_sample(self.second.sample(count, generator), temperature, generator)
+
+    def reconstruct(self, y: Tensor) -> Tensor:
+        """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""
+        return self.vae.reconstruct(y)
+
+    def render(self, z: Tensor) -> Tensor:
+        """The image a latent z stands for, without noise: the first stage's decoder mean [N, C, H, W]."""
+        return self.vae.render(z)

@@ -1,0 +1,44 @@
+"""What readers call a model: the one list of names that tables, figures and claims print. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LABELS = {
+    "glow": "Glow",
+    "glow_additive": "Glow, additive",
+    "glow_paper_schedule": "Glow, the paper's schedule",
+    "vae": "VAE",
+    "vae_isotropic": "VAE, isotropic noise",
+    "vae_isotropic_standard": "VAE, isotropic noise, N(0, I) prior",
+    "vae_two_stage": "2-stage VAE, isotropic noise",
+    "vaeglow": "Ours (Glow layer, squeeze 2)",
+    "vaeglow_as_written": "Ours as written (Glow layer, no squeeze)",
+    "vaeglow_squeeze4": "Ours (Glow layer, squeeze 4)",
+    "vaeglow_isotropic": "Ours (Glow layer, squeeze 2), isotropic noise",
+    "vaeglow_joint": "Ours, trained jointly",
+    "vaeglow_joint_small_kl": "Ours, trained jointly, small KL weight",
+    "vaeglow_joint_finetune": "Ours, two phases + joint fine-tuning",
+}
+
+
+def model_label(name: str) -> str:
+    """The printed name of a model of config.yaml; a model that has none keeps its own."""
+    return LABELS.get(name, name)
+
+
+def row_label(row: Mapping[str, Any]) -> str:
+    """What a row of a table is called: by its own label, or by its model and, where it has one, its temperature.
+
+    Args:
+        row: `{"model"}`, optionally `"label"` and `"temperature"`.
+    """
+    if "label" in row:
+        return row["label"]
+    return model_label(row["model"]) + (temperature_label(row["temperature"]) if "temperature" in row else "")
+
+
+def temperature_label(temperature: float | str) -> str:
+    """What a temperature adds to a model's label. At 0 the noise of the decoder is left out."""
+    return ", decoder mean" if float(temperature) == 0 else f", T={float(temperature)}"
