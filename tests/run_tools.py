@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from vaeglow.config import resolve
+from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
@@ -89,6 +90,12 @@ CONFIG: dict[str, Any] = {  # config/config.yaml in small
     "presets": {"tiny": {}},
     "overrides": {},
 }
+
+
+def shipped_config() -> dict[str, Any]:
+    """config/claims.yaml and config/config.yaml, as the workflow loads them."""
+    texts = [(ROOT / f"config/{name}.yaml").read_text(encoding="utf-8") for name in ("claims", "config")]
+    return functools.reduce(merge, map(yaml.safe_load, texts))
 
 
 def resolved(model: str, seed: int = 0, **training: Any) -> dict[str, Any]:

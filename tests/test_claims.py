@@ -22,7 +22,7 @@ from vaeglow.reporting.claims.registry import KINDS
 from vaeglow.steps import claims
 
 MEAN = {"temperature": 0.0}
-CONFIG = Path(__file__).parents[1] / "config/config.yaml"
+CONFIG = Path(__file__).parents[1] / "config/claims.yaml"
 ENTRIES = {
     "likelihood": claim("bits", better="near", worse="far", statement="Fewer bits | dim", published="<= 3.17, 3.35"),
     "smoothness": claim("smooth", model="near", space="prior", threshold=0.5),

@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import yaml
-from run_tools import CONFIG, ROOT
+from run_tools import CONFIG, ROOT, shipped_config
 
 from vaeglow.config import effective, merge, resolve, validate
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 
-SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+SHIPPED = shipped_config()
 
 
 @pytest.fixture

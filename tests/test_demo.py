@@ -132,6 +132,6 @@ def test_the_whole_workflow(tmp_path):
     output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "figure", ok=False)
     assert not {rule for rule, _ in jobs(output)} & {"train_glow", "train_vae", "train_glow_layer"}
     errors = [line.strip() for line in output.splitlines() if line.strip().startswith("error: ")]
-    assert any("preset is 'other', the table needs 'demo'" in line for line in errors), output
+    assert any("preset is 'other', wanted is 'demo'" in line for line in errors), output
     assert any("preset is 'other', figure samples needs 'demo'" in line for line in errors), output
     assert not (results / "demo/tables/table2.csv").exists() and not (results / "demo/figures/samples.png").exists()

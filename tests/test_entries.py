@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-import yaml
-from run_tools import ROOT
+from run_tools import ROOT, shipped_config
 
 from vaeglow import entries, plan
 from vaeglow.check import check_config
@@ -14,7 +13,7 @@ from vaeglow.config import effective, merge
 from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
 
-SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+SHIPPED = shipped_config()
 PRESETS = list(SHIPPED["presets"])
 
 

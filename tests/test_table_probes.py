@@ -52,6 +52,7 @@ def write_action(run: Path, seed: int) -> None:
         "feature_distance": 5.0,
         "feature_distance_between": 15.0,
         "draw_pixel_distance": None,
+        "content_kept_pixels": 0.95,
         "content_kept": 0.9,
         "sharpness": {**stages, "data": 0.12},
         "spectrum_error": stages,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from run_tools import resolved
 
-from vaeglow.training.timing import rates, spread, time_windows
 from vaeglow.steps import time_epoch
+from vaeglow.training.timing import rates, spread, time_windows
 
 TIMING = {
     "epoch_images": 50000,

@@ -167,7 +167,7 @@ def expect(path: Path, content: Any, expected: Mapping[str, Any]) -> None:
     for key, wanted in expected.items():
         found = value_of(path, content, key)
         if found != wanted:
-            raise UserError(f"{path}: {key} is {shorten(found)}, the table needs {shorten(wanted)}: {REMEDY}")
+            raise UserError(f"{path}: {key} is {shorten(found)}, wanted is {shorten(wanted)}: {REMEDY}")
 
 
 def finite(path: Path, content: Mapping[str, Any], key: str) -> None:

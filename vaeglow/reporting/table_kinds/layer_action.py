@@ -17,6 +17,7 @@ PLAIN = {
     "feature_distance": 3,
     "feature_distance_between": 3,
     "draw_pixel_distance": 2,
+    "content_kept_pixels": 3,
     "content_kept": 3,
 }
 STAGES = ("vae", "vae_noisy", "layer_mean", "layer")
@@ -44,7 +45,8 @@ HEADERS = {
     "draw_pixel_distance": "Between draws (grey levels)",
     "feature_distance": "Moved (features)",
     "feature_distance_between": "Between latents (features)",
-    "content_kept": "Content kept",
+    "content_kept_pixels": "Content kept (pixels)",
+    "content_kept": "Content kept (features)",
     "content_chance": "By chance",
     "sharpness_vae": "Sharpness: VAE",
     "sharpness_vae_noisy": "Sharpness: VAE + noise",
