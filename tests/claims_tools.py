@@ -96,7 +96,14 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
         noise = 0.1 * random.normal(size=40)
         kept = (random.random(40) < value).astype(int)
         errors = {"spectrum_error_vae": (1 + noise).tolist(), "spectrum_error_layer": (1 - value + noise / 2).tolist()}
-        write(path, about | {"temperature": 0.5, "per_image": {"content_kept": kept.tolist(), "content_kept_pixels": kept.tolist(), **errors}})
+        write(
+            path,
+            about
+            | {
+                "temperature": 0.5,
+                "per_image": {"content_kept": kept.tolist(), "content_kept_pixels": kept.tolist(), **errors},
+            },
+        )
     elif what == "interpolation":
         save(path, about | {"space": whose["space"], "step_distances": value, "end_distances": [1.0] * len(value)})
     elif what == "linear_reference":

@@ -48,9 +48,12 @@ SMALL = {
             "vaeglow_as_written": LAYER,
             "glow": {"network": {"depth": 1, "width": 4}, "training": {"epochs": 1, "warmup_epochs": 0}},
         },
-        "evaluation": {"batch_size": 16, "importance_samples": [2], "importance_images": 4},
-        "tables": {"table2": {"dataset": "photos32", "protocol": "test-16-64"}},
-        "figures": {"samples": {"dataset": "photos32", "columns": 4, "lines_per_row": 1}},
+        "evaluation": {
+            **{"protocol": "test-16-64", "batch_size": 16},
+            **{"importance_samples": [2], "importance_images": 4},
+        },
+        "roles": {"main": "photos32"},
+        "figures": {"samples": {"columns": 4, "lines_per_row": 1}},
     },
 }
 
@@ -98,10 +101,11 @@ def test_the_whole_workflow(tmp_path):
         assert row["bound"] == ("=" if row["run"] == "glow" else "<=")
         for column in ("fid", "bits_per_dim", "train_seconds", "bits_per_dim_standard_error"):
             assert math.isfinite(float(row[column])) and float(row[column]) > 0, (row["run"], column)
+    assert (tmp_path / "results/table2.tex").read_text().count(r"\\") == 1 + len(ROWS) + 5
     sheet = np.asarray(Image.open(tmp_path / "results/samples.png").convert("RGB"))
     assert sheet.std() > 10 and (tmp_path / "results/samples.pdf").stat().st_size > 10_000
     published = {path.name: path.read_bytes() for path in (tmp_path / "results").glob("*.*")}
-    assert set(published) == {"table2.csv", "table2.md", "samples.png", "samples.pdf"}
+    assert set(published) == {"table2.csv", "table2.md", "table2.tex", "samples.png", "samples.pdf"}
 
     # Again: nothing.
     assert "Nothing to be done" in snakemake(tmp_path, config)

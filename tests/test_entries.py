@@ -85,7 +85,7 @@ def test_a_timed_row_stands_under_each_preset_with_its_base():
 def test_two_roles_may_be_one_dataset():
     whole = check({"overrides": {"roles": {"grey": "photos32"}}})
     rows = entries.complete(whole["demo"], "demo", "tables", "table1")["rows"]
-    assert [row["model"] for row in rows] == ["vae_two_stage", "vae_isotropic"]
+    assert [row["model"] for row in rows] == ["vae_isotropic_standard", "vae_two_stage", "vae_isotropic"]
 
 
 def test_grey_images_leave_the_models_for_colour_out_of_the_runs():

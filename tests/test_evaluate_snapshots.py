@@ -11,8 +11,7 @@ import torch
 from run_tools import Run, resolved
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.sampling import sample
-from vaeglow.evaluation.snapshots import draw
+from vaeglow.evaluation.sampling import draw, sample
 from vaeglow.files import write_json
 from vaeglow.models.store import load_model, save_model, write_tensors
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood

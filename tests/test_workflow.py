@@ -197,7 +197,8 @@ def check(changes: str = "{}") -> dict:
 
 def own_vae(prior: str, more: str = "") -> str:
     """A config's addition: a VAE `v` with a prior of its own, that is like no other."""
-    network = "architecture: resnet, num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8, decoder_noise: diagonal, batch_norm_momentum: 0.1"
+    network = "architecture: resnet, num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8, decoder_noise: diagonal, "
+    network += "initial_noise: 1.0, batch_norm_momentum: 0.1"
     return f"{{models: {{v: {{kind: vae, network: {{{network}}}, prior: {prior}}}}}{more}}}"
 
 

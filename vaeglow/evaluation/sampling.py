@@ -31,7 +31,6 @@ class Samples:
     exploded: int
 
 
-@torch.no_grad()
 def sample(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Samples:
     """Images from a model. The first n do not depend on how many are asked for.
 
@@ -49,12 +48,20 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
         raise UserError(f"{count} samples are asked for: ask for 1 or more")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
+    samples = draw(model, count, temperature, seed, device)
+    if 2 * samples.exploded > count:
+        raise UserError(
+            f"{samples.exploded} of {count} samples are not finite: the model is broken, train it with a lower rate"
+        )
+    return samples
+
+
+@torch.no_grad()
+def draw(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Samples:
+    """The same images, however many overflowed: early in training that is no broken model yet."""
     parts, exploded = [], []
     for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
         images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
         exploded.append(~torch.isfinite(images).flatten(1).all(1).cpu())
         parts.append(quantise(images, model.levels).cpu())
-    total = int(torch.cat(exploded)[:count].sum())
-    if 2 * total > count:
-        raise UserError(f"{total} of {count} samples are not finite: the model is broken, train it with a lower rate")
-    return Samples(torch.cat(parts)[:count], total)
+    return Samples(torch.cat(parts)[:count], int(torch.cat(exploded)[:count].sum()))

@@ -11,16 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import frechet_distance, image_features
 from vaeglow.evaluation.images import Reference
 from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.likelihood import one_sample_terms, summary
-from vaeglow.evaluation.sampling import BATCH_SIZE, SAMPLING, Samples
+from vaeglow.evaluation.sampling import draw
 from vaeglow.files import read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import bits_per_dim, quantise, total
+from vaeglow.models.bounds import bits_per_dim, total
 
 Moment = tuple[Mapping[str, Any], Mapping[str, Tensor]]  # fraction, epoch, seconds, ... of a run; its weights then
 
@@ -108,20 +107,6 @@ class Yardstick:
             **kernel_inception_distance(features, self.reference.features, self.device),
             "exploded_samples": samples.exploded,
         }
-
-
-@torch.no_grad()
-def draw(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Samples:
-    """The images of `vaeglow.evaluation.sampling.sample`, which refuses a model whose samples mostly overflow.
-
-    Early in training that is no broken model yet: here such images are only counted.
-    """
-    parts, exploded = [], []
-    for index in range(-(-count // BATCH_SIZE)):
-        images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
-        exploded.append(~torch.isfinite(images).flatten(1).all(1).cpu())
-        parts.append(quantise(images, model.levels).cpu())
-    return Samples(torch.cat(parts)[:count], int(torch.cat(exploded)[:count].sum()))
 
 
 def measure_moments(

@@ -133,7 +133,9 @@ def layer(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         found, unit = values("content_kept_pixels"), "share of images"
         words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own"
         by_features = values("content_kept").mean()
-        note = f"by chance it would be {1 / len(found):.4g}; in the space of Inception's features it is {by_features:.2f}"
+        note = (
+            f"by chance it would be {1 / len(found):.4g}; in the space of Inception's features it is {by_features:.2f}"
+        )
     else:
         before, after = values("spectrum_error_vae"), values("spectrum_error_layer")
         if before.shape != after.shape:
