@@ -1,4 +1,4 @@
-# Everything in two commands: `make table2` and `make test`. Only Python 3.11+ and make have to be there.
+# `make table2`, `make all`, `make test`. Only Python 3.11+ and make have to be there.
 
 PYTHON ?= python3
 CORES ?= 1
@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 test lint clean clean-state
+.PHONY: help table2 all report test lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +21,14 @@ table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CO
 	$(PY) -m snakemake --cores $(CORES) results/table2.csv $(SNAKEMAKE_FLAGS)
 	@echo
 	@cat results/table2.md
+
+all: .venv/.installed  ## every table, figure and claim of the paper at demo scale (CORES=2 takes half an hour)
+	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
+	@echo
+	@cat results/claims.md
+
+report: .venv/.installed  ## report.html: everything in one page to browse, without a server
+	$(PY) -m snakemake --report report.html all $(SNAKEMAKE_FLAGS)
 
 test: .venv/.installed-test  ## the tests (default selection)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)

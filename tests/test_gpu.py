@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import numpy as np
@@ -13,6 +14,7 @@ import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import Interrupted
+from vaeglow.steps import time_epoch
 from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import Guard, build_optimizer
 
@@ -49,6 +51,22 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
                 assert torch.allclose(ours[name].cpu(), term, rtol=1e-4, atol=0.1)
     assert on_gpu.sample(5, temperature=0.5, seed=0).device.type == "cpu"
     assert torch.isfinite(on_gpu.bits_per_dim(images, importance_samples=10, seed=0)).all()
+
+
+def test_joint_training_on_a_gpu(tmp_path, blobs_dir):
+    rows = Run(tmp_path, resolved("vaeglow_joint"), blobs_dir, device="cuda").train().rows()
+    assert float(rows[-1]["bits_per_dim"]) < float(rows[0]["bits_per_dim"])
+
+
+@pytest.mark.parametrize("model", ["vae", "vaeglow", "glow"])
+def test_a_step_is_timed_on_a_gpu_with_the_memory_of_its_tensors(model, tmp_path, blobs_dir):
+    windows = {"batch_size": None, "warmup_steps": 2, "windows": 3, "window_seconds": 0.05}
+    timing = {"epoch_images": 50000, "cpu": windows, "cuda": windows}
+    arguments = ["--config", json.dumps(resolved(model)), "--data-dir", str(blobs_dir), "--timing", json.dumps(timing)]
+    time_epoch.main([*arguments, "--device", "cuda", "--threads", "1", "--output", str(tmp_path / "timing.json")])
+    found = json.loads((tmp_path / "timing.json").read_text())
+    assert found["device_kind"] == "cuda" and found["device"] == torch.cuda.get_device_name()
+    assert found["peak_memory_of"] == "tensors on the GPU" and found["peak_memory_bytes"] > 0
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
