@@ -74,7 +74,14 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
         write(path, about | measured | counts | numbers)
     elif what == "snapshots":
         points = [
-            {"total_seconds": seconds, "kid": kid, "kid_standard_error": 0.01, "fid": 1.0} for seconds, kid in value
+            {
+                "total_seconds": seconds,
+                "kid": kid,
+                "kid_standard_error": 0.01,
+                "fid": 1.0,
+                "fraction": (i + 1) / len(value),
+            }
+            for i, (seconds, kid) in enumerate(value)
         ]
         write(path, about | measured | counts | {"points": points})
     elif what == "likelihood":
@@ -95,7 +102,11 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
     elif what == "layer_action":
         noise = 0.1 * random.normal(size=40)
         kept = (random.random(40) < value).astype(int)
-        errors = {"spectrum_error_vae": (1 + noise).tolist(), "spectrum_error_layer": (1 - value + noise / 2).tolist()}
+        errors = {
+            "spectrum_error_vae": (1 + noise).tolist(),
+            "spectrum_error_vae_noisy": (2 + noise).tolist(),
+            "spectrum_error_layer": (1 - value + noise / 2).tolist(),
+        }
         write(
             path,
             about

@@ -229,6 +229,24 @@ def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path):
     assert row["verdict"] == UNDECIDED and "had no snapshot" in row["note"]
 
 
+def test_quality_at_a_time_before_our_last_phase_is_no_comparison(tmp_path):
+    entry = claim("quality_time", ours=[{"model": "vae", "temperature": 0.0}, NEAR], theirs=[FAR])
+    worlds = {"vae": [(2.0, 0.5), (4.0, 0.1)], "near": [(8.0, 0.2)], "far": [(3.0, 2.0), (7.0, 1.5)]}
+    write_world(tmp_path / "results", entry, lambda need, seed: worlds[need["model"]], [0])
+    row = ledger(tmp_path / "results", entry, [0])
+    assert row["effect"] == "" and row["verdict"] == UNDECIDED and "no snapshot of its last phase" in row["note"]
+
+
+def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path):
+    entry = claim("layer", model="m", value="sharpness")
+    (path,) = write_world(tmp_path / "results", entry, lambda need, seed: 0.5, [0])
+    images = json.loads(path.read_text())["per_image"]
+    assert ledger(tmp_path / "results", entry, [0])["verdict"] == HOLDS
+    images["spectrum_error_vae_noisy"] = [0.1] * len(images["spectrum_error_vae_noisy"])
+    change(path, per_image=images)
+    assert ledger(tmp_path / "results", entry, [0])["verdict"] == FAILS
+
+
 def test_isotropic_noise_has_no_map_to_judge(tmp_path):
     entry = claim("noise", model="m")
     write_world(tmp_path / "results", entry, lambda need, seed: None, [0])

@@ -185,7 +185,7 @@ def test_side_by_side_shows_the_first_samples_lettered(results):
     left, right = (axes.get_position() for axes in figure.axes)
     assert left.x1 < right.x0 and left.y0 == right.y0
     said = texts(figure)
-    assert {"(a) Rival", "T = 1.0", "(b) Ours", "Glow layer, squeeze 2, T = 0.5"} <= set(said)
+    assert {"(a) Rival", "T=1.0", "(b) Ours", "Glow layer, squeeze 2, T=0.5"} <= set(said)
 
 
 def test_sharpening_puts_the_vae_left_and_all_draws_of_a_latent_in_its_line(results):
@@ -276,8 +276,8 @@ def test_quality_time_adds_up_both_phases_and_notes_what_is_missing(results):
     assert ([30.0, 30.0], [0.0, 1.0]) in fid  # where phase 2 begins
     assert ([40.0, 50.0], [5.0, 4.0]) in bits
     said = texts(figure)
-    assert "Glow, T = 1.0 (=)" in said and "VAE, decoder mean (\u2264)" in said
-    assert any("1 FID of Ours (Glow layer, squeeze 2), T = 0.5" in text for text in said)
+    assert "Glow, T=1.0 (=)" in said and "VAE, without noise (\u2264)" in said
+    assert any("1 FID of Ours (Glow layer, squeeze 2), T=0.5" in text for text in said)
 
 
 def test_long_trainings_are_shown_in_hours(results):

@@ -82,7 +82,7 @@ def test_a_grid_is_never_padded():
     [(3, 32, 10, 2), (3, 64, 8, 1), (1, 28, 4, 1), (1, 8, 2, 1), (3, 8, 40, 1)],
 )
 def test_every_pixel_is_printed_as_a_square_of_equal_dots(channels, side, columns, lines, tmp_path):
-    rows = [Row("A", "T = 0.5", noise(columns * lines, channels, side, seed)) for seed in range(3)]
+    rows = [Row("A", "T=0.5", noise(columns * lines, channels, side, seed)) for seed in range(3)]
     figure = sheet_of(rows, columns, lines, "Title", "footer")
     style.save(figure, tmp_path / "sheet.png")
     printed = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
@@ -113,7 +113,7 @@ def test_all_levels_span_black_to_white(levels):
 def test_no_text_covers_another_or_an_image_or_leaves_the_page(columns, lines, side):
     images = noise(columns * lines, side=side)
     rows = [
-        Row("Ours as written", "Glow layer, no squeeze\nT = 0.5", images),
+        Row("Ours as written", "Glow layer, no squeeze\nT=0.5", images),
         Row("A name of many words " * 3, "", images),
     ]
     footer = style.footer("demo", ["photos32"], 0, ["0123456789abcdef+dirty"])
@@ -132,9 +132,9 @@ def test_labels_say_model_variant_and_temperature(results):
     rows = rows_of(results)
     assert [(row.name, row.detail) for row in rows] == [
         ("Data", "test images"),
-        ("VAE", "decoder mean"),
-        ("Ours", "Glow layer, squeeze 2\nT = 0.5"),
-        ("other-model", "T = 1.0"),
+        ("VAE", "without noise"),
+        ("Ours", "Glow layer, squeeze 2\nT=0.5"),
+        ("other-model", "T=1.0"),
         ("My own words", ""),
     ]
     texts = [text.get_text() for text in sheet_of(rows, 3, 2, "The title", "the footer").texts]

@@ -146,7 +146,7 @@ def test_markdown_keeps_numbers_as_printed_and_marks_bounds(results):
     assert by_model["Glow"][1:4] == ["46.90", "3.35", "published"]
     assert by_model["Ours"][2] == "≤ 3.17"
     assert by_model["PixelIQN"][2] == "-"
-    assert by_model["VAE, decoder mean"][1:4] == ["1.50", "≤ 4.000", "measured"]
+    assert by_model["VAE, without noise"][1:4] == ["1.50", "≤ 4.000", "measured"]
 
 
 def test_markdown_notes_say_scale_other_data_counts_and_features(results):

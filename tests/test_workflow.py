@@ -332,8 +332,8 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--history", "--training", "--per-image", "--markdown", "--latex", "--features-output"}
-outputs |= {"--model", "--snapshots"} if name.startswith("train_") else set()
+outputs = {"--output", "--per-image", "--markdown", "--latex", "--features-output"}
+outputs |= {"--model", "--snapshots", "--history", "--training"} if name.startswith("train_") else set()
 flag = ""
 for word in flags:
     if word.startswith("--"):

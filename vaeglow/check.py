@@ -5,16 +5,15 @@ Keys, types and ranges by the schema, every name it mentions, every model as a p
 
 from __future__ import annotations
 
-import contextlib
 import csv
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vaeglow import config as settings
-from vaeglow import entries, kinds
-from vaeglow.errors import UnfitImages, UserError
-from vaeglow.reporting.claims.needs import needed
+from vaeglow import kinds
+from vaeglow.check_entries import check_entries
+from vaeglow.errors import UserError
 
 RESERVED = {
     "datasets": ("tables", "figures"),
@@ -44,7 +43,8 @@ def check_config(
         published_path: resources/published.csv, for the names in its first column.
 
     Returns:
-        `{preset: settings.effective(config, preset)}`.
+        `{preset: settings.effective(config, preset)}`; in it a claim on a model that cannot take its dataset's images
+        has the reason under `unfit`.
 
     Raises:
         UserError: the first thing wrong, in one line.
@@ -136,102 +136,3 @@ def published_tables(path: str | Path) -> list[str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}): git checkout brings it back") from None
     return list(dict.fromkeys(row[0] for row in rows[1:] if row))
-
-
-def check_entries(config: Mapping[str, Any], whole: Mapping[str, Any], preset: str, published: Collection[str]) -> None:
-    """Every table, figure and claim names datasets, protocols and models that exist and fit together.
-
-    Args:
-        config: all of it.
-        whole: `settings.effective(config, preset)`.
-        preset: whose tables, figures and claims.
-        published: the tables that resources/published.csv has.
-
-    Raises:
-        UserError: an unknown name, two equal rows, or a model that cannot give what the entry shows of it.
-    """
-    check_roles(whole)
-    seen: set[tuple[str, ...]] = set()
-    for section in entries.READS:
-        for name in whole[section]:
-            try:
-                entry = entries.complete(whole, preset, section, name)
-                check_rows(whole, entry, published)
-                for need in entries.needs(whole, preset, section, name):
-                    check_need(config, whole, need, seen)
-            except UserError as error:
-                raise UserError(f"{section}.{name}: {error}") from error
-    for name, claim in entries.claims(whole, preset).items():
-        try:
-            for need in needed(claim) if claim["enabled"] else ():
-                check_need(config, whole, {"preset": preset, "protocol": claim["protocol"], **need}, seen)
-        except UserError as error:
-            raise UserError(f"claims.{name}: {error}") from error
-
-
-def check_roles(whole: Mapping[str, Any]) -> None:
-    """Every role stands for a dataset, and none has a dataset's name.
-
-    Raises:
-        UserError: it does not, or it has.
-    """
-    for role, dataset in whole["roles"].items():
-        if role in whole["datasets"]:
-            raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
-        settings.lookup(whole["datasets"], dataset, "dataset")
-
-
-def check_rows(whole: Mapping[str, Any], entry: Mapping[str, Any], published: Collection[str]) -> None:
-    """An entry's datasets and published rows exist, and no two of its rows are the same.
-
-    Raises:
-        UserError: the first thing wrong.
-    """
-    if (name := entry["published"]) is not None and name not in published:
-        near = settings.nearest(name, published)
-        raise UserError(f"published '{name}'{near} is not in resources/published.csv, which has {', '.join(published)}")
-    seen = set()
-    for row in entry["rows"]:
-        settings.lookup(whole["datasets"], row["dataset"], "dataset")
-        if (content := row_content(row)) in seen:
-            raise UserError(f"{content} stands in it twice: take one row out")
-        seen.add(content)
-
-
-def check_need(
-    config: Mapping[str, Any], whole: Mapping[str, Any], need: Mapping[str, Any], seen: set[tuple[str, ...]]
-) -> None:
-    """The dataset, protocol and model of a result exist, and such a model can give it.
-
-    Whether the model can take the dataset's images is asked when such a run is planned: someone with grey images need
-    not strike the models for colour from every entry.
-
-    Args:
-        config: all of it.
-        whole: `settings.effective(config, preset)`.
-        need: see `entries.needs`.
-        seen: the runs already resolved; this one is added.
-
-    Raises:
-        UserError: the first thing wrong.
-    """
-    settings.lookup(whole["datasets"], need["dataset"], "dataset")
-    settings.lookup(whole["protocols"], need["protocol"], "protocol")
-    run = (need["preset"], need["dataset"], need["model"])
-    if run not in seen:
-        seen.add(run)
-        with contextlib.suppress(UnfitImages):
-            settings.resolve(config, *run, whole["seeds"][0])
-    kind, legal = settings.kind_of(config, need["model"]), entries.MODELS.get(need["what"])
-    if legal is not None and kind not in legal:
-        what = need["what"].replace("_", " ")
-        raise UserError(f"model {need['model']} is a {kind}: {what} is to be had of {' or '.join(legal)} only")
-
-
-def row_content(row: Mapping[str, Any]) -> str:
-    """What a row of a table or figure shows, in words; two rows that say the same are the same."""
-    if "model" not in row:
-        return f"the {row['data']} split of {row['dataset']}"
-    temperatures = row.get("temperatures", row.get("temperature"))
-    drawn = "" if temperatures is None else f" at temperature {temperatures}"
-    return f"{row['model']} on {row['dataset']} (preset {row['preset']}){drawn}"

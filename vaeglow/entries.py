@@ -17,6 +17,7 @@ from vaeglow.reporting.claims.needs import needed
 TABLES = {
     "quality": ("metrics", "likelihood", "training"),
     "timing": ("timing",),
+    "sampling": ("timing",),
     "information": ("latents", "metrics", "likelihood", "training"),
     "likelihood": ("likelihood", "training"),
     "layer_action": ("layer_action",),
@@ -142,7 +143,7 @@ def shared(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def claims(whole: Mapping[str, Any], preset: str) -> dict[str, dict[str, Any]]:
-    """All claims with real dataset names and a protocol, as the step `claims` takes them."""
+    """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
     found = {}
     for name, entry in whole["claims"].items():
         entry = copy.deepcopy(dict(entry))
@@ -151,6 +152,7 @@ def claims(whole: Mapping[str, Any], preset: str) -> dict[str, dict[str, Any]]:
             entry["dataset"] = real_dataset(whole, entry["dataset"])
         found[name] = {
             **entry,
+            "run": entry["enabled"] and "unfit" not in entry,
             "protocol": protocol,
             **settings.lookup(whole["protocols"], protocol, "protocol"),
         }
@@ -158,10 +160,10 @@ def claims(whole: Mapping[str, Any], preset: str) -> dict[str, dict[str, Any]]:
 
 
 def claim_needs(whole: Mapping[str, Any], preset: str) -> list[dict[str, Any]]:
-    """The results that all enabled claims read, each once; see `needs`."""
+    """The results that all claims that are measured read, each once; see `needs`."""
     found = []
     for entry in claims(whole, preset).values():
-        if entry["enabled"]:
+        if entry["run"]:
             for need in needed(entry):
                 found.append({"preset": preset, "protocol": entry["protocol"], **need})
     return list({tuple(sorted(need.items())): need for need in found}.values())

@@ -15,6 +15,7 @@ RESULTS = {
     "model": f"{RUN}/model.safetensors",
     "history": f"{RUN}/history.csv",
     "training": f"{RUN}/training.json",
+    "curves": f"{RUN}/curves.png",
     "samples": f"{RUN}/samples/T{{temperature}}.npz",
     "likelihood": f"{RUN}/likelihood.json",
     "likelihood_images": f"{RUN}/likelihood.npz",

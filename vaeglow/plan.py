@@ -98,6 +98,31 @@ def claims_files(whole: Whole, preset: str) -> list[str]:
     return files(whole, entries.claim_needs(whole[preset], preset), whole[preset]["seeds"])
 
 
+def published_files(whole: Whole, preset: str) -> dict[str, list[str]]:
+    """The copies in results/ of all tables and figures."""
+    endings = {"tables": ("csv", "md", "tex"), "figures": ("png", "pdf")}
+    return {
+        section: [f"results/{name}.{ending}" for name in whole[preset][section] for ending in endings[section]]
+        for section in endings
+    }
+
+
+def curve_files(config: Mapping[str, Any], whole: Whole, preset: str) -> list[str]:
+    """The training curves of all runs."""
+    found = runs(config, whole, preset)
+    seeds = whole[preset]["seeds"]
+    return [
+        str(result_path("results", "curves", preset=preset, dataset=dataset, model=model, seed=seed))
+        for dataset, model in found
+        for seed in seeds
+    ]
+
+
+def category_of(section: str, name: str) -> str:
+    """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
+    return section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+", name) else "Ablations and in-text claims"
+
+
 def temperatures(whole: Whole) -> list[float]:
     """All temperatures that anything at any preset asks for, in order, each once."""
     asked = (need for preset, config in whole.items() for need in entries.all_needs(config, preset))

@@ -51,7 +51,7 @@ def probe_action(
     shown = {"vae": draws["vae"], "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
     spectra = {name: spectrum.measure(images) for name, images in (*shown.items(), ("data", data))}
     means = {name: measured.power.mean(0) for name, measured in spectra.items()}
-    errors = {name: spectrum.log_error(spectra[name].power, means["data"]) for name in ("vae", "layer")}
+    errors = {name: spectrum.log_error(spectra[name].power, means["data"]) for name in ("vae", "vae_noisy", "layer")}
     return {
         "images": count,
         "data_images": len(data),
@@ -72,8 +72,7 @@ def probe_action(
             "feature_distance": own.tolist(),
             "content_kept": kept.tolist(),
             "content_kept_pixels": kept_pixels.tolist(),
-            "spectrum_error_vae": errors["vae"].tolist(),
-            "spectrum_error_layer": errors["layer"].tolist(),
+            **{f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
         },
     }
 

@@ -40,5 +40,10 @@ def row_label(row: Mapping[str, Any]) -> str:
 
 
 def temperature_label(temperature: float | str) -> str:
-    """What a temperature adds to a model's label. At 0 the noise of the decoder is left out."""
-    return ", decoder mean" if float(temperature) == 0 else f", T={float(temperature)}"
+    """What a temperature adds to a model's label. Without noise a VAE draws its decoder's mean."""
+    return f", {drawn_at(float(temperature))}"
+
+
+def drawn_at(temperature: float) -> str:
+    """How an image was drawn."""
+    return f"T={temperature}" if temperature else "without noise"

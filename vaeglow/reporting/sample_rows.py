@@ -12,7 +12,7 @@ import numpy as np
 from vaeglow.data.arrays import evenly_spaced, open_split
 from vaeglow.reporting import style
 from vaeglow.reporting.drawn import Sources
-from vaeglow.reporting.labels import model_label
+from vaeglow.reporting.labels import drawn_at, model_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +83,6 @@ def describe_run(model: str, temperature: float) -> tuple[str, str]:
     """A run's label: the model's name, and in small its variant and the temperature."""
     name, variant = split_label(model)
     return name, f"{variant}\n{drawn_at(temperature)}".lstrip()
-
-
-def drawn_at(temperature: float) -> str:
-    """How an image was drawn."""
-    return "decoder mean" if temperature == 0 else f"T = {temperature}"
 
 
 def split_label(model: str) -> tuple[str, str]:

@@ -13,9 +13,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, help="weights, .safetensors")
-    parser.add_argument(
-        "--temperature", required=True, type=float, help="scale of the pixel noise; 0 is the decoder mean"
-    )
+    parser.add_argument("--temperature", required=True, type=float, help="scale of the pixel noise; 0 leaves it out")
     parser.add_argument("--count", required=True, type=int, help="how many images")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--output", required=True, help="output: images and metadata, .npz")

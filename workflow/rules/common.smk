@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -27,18 +26,11 @@ def or_exit(function, *arguments):
 EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
-PRESET, TABLES, FIGURES = config["preset"], list(config["tables"]), list(config["figures"])
-PUBLISHED_FILES = {
-    "tables": [f"results/{name}.{ending}" for name in TABLES for ending in ("csv", "md", "tex")],
-    "figures": [f"results/{name}.{ending}" for name in FIGURES for ending in ("png", "pdf")],
-}
+PRESET = config["preset"]
+PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
+CURVES = plan.curve_files(config, EFFECTIVE, PRESET)
 # {dataset: how many images a run on it draws}, for each preset
 SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
-CURVES = [
-    f"results/{PRESET}/{dataset}/{model}/seed{seed}/curves.png"
-    for dataset, model in plan.runs(config, EFFECTIVE, PRESET)
-    for seed in EFFECTIVE[PRESET]["seeds"]
-]
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
@@ -81,11 +73,6 @@ def first_config(wildcards):
 def timing_threads(wildcards):
     """All the cores of this machine that Snakemake may use, so that a timed job runs alone; on a cluster, the run's."""
     return workflow.cores if workflow.local_exec else first_config(wildcards)["training"]["threads"]
-
-
-def category_of(section, name):
-    """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
-    return section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+", name) else "Ablations and in-text claims"
 
 
 def evaluation_threads(wildcards):

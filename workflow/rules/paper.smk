@@ -134,10 +134,15 @@ rule publish:
         csv=report(
             "results/{table}.csv",
             caption="../report/table.rst",
-            category=lambda wildcards: category_of("tables", wildcards.table),
+            category=lambda wildcards: plan.category_of("tables", wildcards.table),
             labels={"table": "{table}"},
         ),
-        markdown="results/{table}.md",
+        markdown=report(
+            "results/{table}.md",
+            caption="../report/table.rst",
+            category=lambda wildcards: plan.category_of("tables", wildcards.table),
+            labels={"table": "{table}, to read"},
+        ),
         latex="results/{table}.tex",
     log:
         "logs/publish/tables/{table}.log",
@@ -160,7 +165,7 @@ use rule publish as publish_figure with:
         png=report(
             "results/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: category_of("figures", wildcards.figure),
+            category=lambda wildcards: plan.category_of("figures", wildcards.figure),
             labels={"figure": "{figure}"},
         ),
         pdf="results/{figure}.pdf",
@@ -173,8 +178,13 @@ use rule publish as publish_claims with:
         csv=f"results/{PRESET}/claims.csv",
         markdown=f"results/{PRESET}/claims.md",
     output:
-        csv=report("results/claims.csv", caption="../report/claims.rst", category="Claims"),
-        markdown="results/claims.md",
+        csv=report("results/claims.csv", caption="../report/claims.rst", category="Claims", labels={"ledger": "claims"}),
+        markdown=report(
+            "results/claims.md",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"ledger": "claims, to read"},
+        ),
     log:
         "logs/publish/claims.log",
 

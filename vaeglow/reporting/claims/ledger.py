@@ -27,7 +27,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
 
     Args:
         spec: `{"preset", "seeds", "claims": {name: entry}}`; see `vaeglow.plan.claims_spec`. An entry's `run` (where
-            it has none, its `enabled`) says whether it is measured.
+            it has none, its `enabled`) says whether it is measured, `unfit` why a model cannot be.
         results_root: the folder that holds the presets' folders.
 
     Raises:
@@ -43,7 +43,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
         if claim.get("run", claim["enabled"]):
             row |= judged(evidence, name, claim, spec["seeds"])
         else:
-            row |= {"verdict": NOT_RUN, "note": ""}
+            row |= {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna("")
 

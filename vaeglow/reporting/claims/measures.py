@@ -46,9 +46,11 @@ def bound_note(better: str, worse: str, name: str, other: str) -> str:
     """What it means for a difference that one number, or both, is an upper bound."""
     if better == worse:
         return "both numbers are upper bounds, and compared as such" if better == "<=" else ""
-    if better == "<=":
-        return f"the number of {name} is an upper bound: its own bits/dim can only be lower, and the difference larger"
-    return f"the number of {other} is an upper bound: its own bits/dim can only be lower, and the difference smaller"
+    bounded, exact, turn = (name, other, "larger") if better == "<=" else (other, name, "smaller")
+    return (
+        f"the number of {exact} is exact for dequantised data, that of {bounded} an upper bound: its own bits/dim can "
+        f"only be lower, and the difference {turn}"
+    )
 
 
 def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:
@@ -134,14 +136,21 @@ def layer(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own"
         by_features = values("content_kept").mean()
         note = (
-            f"by chance it would be {1 / len(found):.4g}; in the space of Inception's features it is {by_features:.2f}"
+            f"by chance it would be {1 / len(found):.4g}; in the space of Inception's features it is {by_features:.2f}. "
+            "Pixel by pixel, noise that has nothing to do with the image would keep its content, too: this asks that "
+            "nothing is lost, not that what is added makes sense"
         )
     else:
-        before, after = values("spectrum_error_vae"), values("spectrum_error_layer")
-        if before.shape != after.shape:
-            raise UserError(f"{path} holds {len(before)} and {len(after)} images that are not pairs: {REMEDY}")
-        found, unit, note = before - after, "log10 of power", ""
-        words = "distance of an image's log power spectrum from the data's: of the VAE's image, minus of the layer's"
+        plain, noisy, after = (values(f"spectrum_error_{stage}") for stage in ("vae", "vae_noisy", "layer"))
+        if not plain.shape == noisy.shape == after.shape:
+            raise UserError(f"{path} holds {len(plain)}, {len(noisy)} and {len(after)} images of a kind: {REMEDY}")
+        found, unit = np.minimum(plain, noisy) - after, "log10 of power"
+        words = (
+            "distance of an image's log power spectrum from the data's: of the VAE's mean or, where that is nearer, "
+            "of that mean with the layer's noise and no layer; minus of the layer's image"
+        )
+        means = zip(("VAE's mean", "with noise", "layer"), (plain, noisy, after), strict=True)
+        note = "means: " + ", ".join(f"{what} {values.mean():.3g}" for what, values in means)
     words += f" ({model_label(claim['model'])})"
     return per_image(found, claim, unit, words, f"{len(found)} latents", {}, note)
 

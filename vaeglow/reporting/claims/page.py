@@ -47,7 +47,7 @@ def summary_table(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     shown = pd.DataFrame(
         {
             "Claim": ledger["claim"],
-            "The paper says": ledger["statement"],
+            "Claim as tested": [statement(row, spec) for _, row in ledger.iterrows()],
             "Where": ledger["where"],
             "Its numbers": ledger["published"],
             "Measured": [measured(row) for _, row in ledger.iterrows()],
@@ -59,6 +59,11 @@ def summary_table(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     )
     shown = shown.replace("", "-").map(lambda text: text.replace("|", "\\|"))
     return shown.to_markdown(index=False, disable_numparse=True)
+
+
+def statement(row: Mapping[str, str], spec: Mapping[str, Any]) -> str:
+    """The claim in words; one that is ours says so."""
+    return ("Ours, not the paper's: " if spec["claims"][row["claim"]].get("own") else "") + row["statement"]
 
 
 def measured(row: Mapping[str, str]) -> str:
@@ -73,6 +78,6 @@ def claim_note(row: Mapping[str, str], claim: Mapping[str, Any]) -> str:
     """What the effect is, what it needs and why, what it stands on."""
     needs = f"Needs {needs_words(claim)}: {claim['reason']}."
     if row["verdict"] == NOT_RUN:
-        return f"**{row['claim']}** ({row['verdict']}). {needs}"
+        return f"**{row['claim']}** ({row['verdict']}). {needs} {row['note']}".rstrip()
     how = f"Interval: {row['interval']}. Stands on {row['scale']}."
     return f"**{row['claim']}** ({row['verdict']}). {row['note']} {needs} {how}"

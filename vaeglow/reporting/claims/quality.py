@@ -15,8 +15,8 @@ from vaeglow.reporting.claims import features, statistics
 from vaeglow.reporting.claims.evidence import Evidence, checked_values
 from vaeglow.reporting.claims.needs import drawn_rows
 from vaeglow.reporting.claims.statistics import DRAWS, Measured
-from vaeglow.reporting.labels import model_label
-from vaeglow.reporting.measured import finite
+from vaeglow.reporting.labels import model_label, temperature_label
+from vaeglow.reporting.measured import finite, value_of
 
 Claim = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -74,17 +74,20 @@ def quality_time(evidence: Evidence, claim: Claim, seed: int) -> Measured:
     """One model, in all its phases, is better than another after the same time of training."""
     sides = {role: timeline(evidence, claim, seed, claim[role]) for role in ("ours", "theirs")}
     moment = min(points[-1]["total_seconds"] for points in sides.values())
-    latest = {role: [p for p in points if p["total_seconds"] <= moment][-1:] for role, points in sides.items()}
     readings, kids, notes = {("both", "seconds of training"): moment}, {}, []
-    for role, points in latest.items():
+    for role, points in sides.items():
         models = " then ".join(model_label(row["model"]) for row in claim[role])
-        if not points or points[0]["kid"] is None:
-            notes.append(f"seed {seed}: {models} had no snapshot, or none with finite samples, by {moment:.0f} s")
+        latest = [point for point in points if point["total_seconds"] <= moment][-1:]
+        if not latest or latest[0]["kid"] is None or latest[0]["row"] is not claim[role][-1]:
+            missing = "had no snapshot of its last phase, or none with finite samples,"
+            notes.append(f"seed {seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
             kids[role] = np.full(1 + DRAWS, np.nan)
             continue
+        point = latest[0]
         noise = statistics.generator("time", claim["dataset"], role, seed).standard_normal(DRAWS)
-        kids[role] = points[0]["kid"] + points[0]["kid_standard_error"] * np.concatenate([[0], noise])
-        readings |= {(models, "KID"): points[0]["kid"], (models, "seconds"): points[0]["total_seconds"]}
+        kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
+        trained = f"{name(point['row'])} after {point['fraction']:.0%} of its training"
+        readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
     effect = kids["theirs"] - kids["ours"]
     return Measured(
         effects=effect[:1],
@@ -100,12 +103,18 @@ def quality_time(evidence: Evidence, claim: Claim, seed: int) -> Measured:
 
 
 def timeline(evidence: Evidence, claim: Claim, seed: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The snapshots of runs that follow one another, by the seconds of training behind them."""
+    """The snapshots of runs that follow one another, by the seconds of training behind them, each with its `row`."""
     points = []
     for row in rows:
         path, content = evidence.json("snapshots", claim, seed, **row)
-        checked_values(path, [point["total_seconds"] for point in content["points"]])
-        points += content["points"]
+        found = value_of(path, content, "points")
+        for key in ("total_seconds", "fraction"):
+            checked_values(path, [value_of(path, point, key) for point in found])
+        for point in found:
+            if value_of(path, point, "kid") is not None:
+                finite(path, point, "kid")
+                finite(path, point, "kid_standard_error")
+        points += [{**point, "row": row} for point in found]
     return sorted(points, key=lambda point: point["total_seconds"])
 
 
@@ -212,5 +221,4 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def name(row: Row) -> str:
     """A sample set in words."""
-    temperature = float(row["temperature"])
-    return f"{model_label(row['model'])}, {'decoder mean' if temperature == 0 else f'T={temperature}'}"
+    return model_label(row["model"]) + temperature_label(row["temperature"])

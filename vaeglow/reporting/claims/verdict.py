@@ -14,18 +14,20 @@ HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not r
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 RULE = f"""\
 Each claim becomes one number, its effect, turned so that positive favours the paper, with a 95% interval [low, high].
-A claim needs its effect above a threshold, or (a claim of equality) between minus and plus a margin; both are stated
-in the config with a reason.
+A claim needs its effect above a threshold, or (a claim that something brings no gain) below a margin; both are stated
+in the config with a reason. Four of them borrow a published difference of FIDs for KIDs, or of bits/dim, as no KID is
+published.
 
 - **{HOLDS}**: the whole interval lies where the claim needs it.
 - **{FAILS}**: the whole interval lies outside.
 - **{UNDECIDED}**: anything else; also every claim about training with fewer than {SEEDS} seeds, whatever its interval,
   because another training would give other numbers. The note then says what the seeds that ran show.
-- **{NOT_RUN}**: the claim is switched off in the config.
+- **{NOT_RUN}**: the claim is switched off in the config, or its model cannot take the dataset's images.
 
 With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap
 ({DRAWS} draws with a fixed seed, expanded percentiles) over the images of the runs there are: it says how sure the
-measurement of these trained networks is, not how another training would turn out. For the least of several effects
+measurement of these trained networks is, not how another training would turn out. An interval over seeds says nothing
+of other test images: all seeds are measured on the same. For the least of several effects
 the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS} seeds. Speed has
 Student's t over timed windows, quality at equal time the standard errors of both KIDs.
 
@@ -46,7 +48,7 @@ class Judgement:
 
 def needs_words(claim: Mapping[str, Any]) -> str:
     """Where the effect has to lie, in words."""
-    return f"within ±{claim['margin']:g}" if "margin" in claim else f"> {claim['threshold']:g}"
+    return f"< {claim['margin']:g}" if "margin" in claim else f"> {claim['threshold']:g}"
 
 
 def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
@@ -60,12 +62,12 @@ def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     if math.isnan(low) or math.isnan(high) or low > high:
         raise ValueError(f"[{low}, {high}] is no interval")
     margin = claim.get("margin")
-    bottom, top = (claim["threshold"], math.inf) if margin is None else (-margin, margin)
-    if low > bottom and (high < top or margin is None):
+    if margin is not None:  # the same, turned round
+        low, high = -high, -low
+    needed = claim["threshold"] if margin is None else -margin
+    if low > needed:
         return HOLDS
-    if high < bottom or low > top:
-        return FAILS
-    return UNDECIDED
+    return FAILS if high < needed else UNDECIDED
 
 
 def judge(claim: Mapping[str, Any], found: Sequence[Measured], seeded: bool = True) -> Judgement:

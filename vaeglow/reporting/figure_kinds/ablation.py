@@ -12,8 +12,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.chart import Chart, key, panel_letter
 from vaeglow.reporting.drawn import Sources
 from vaeglow.reporting.figure_kinds.temperature import by_model, protocol_note, wildcards
-from vaeglow.reporting.labels import model_label
-from vaeglow.reporting.sample_rows import drawn_at
+from vaeglow.reporting.labels import drawn_at, model_label
 
 LINE, LABELS = 0.26, 2.2  # inches: a model's height, and the width of its label
 FILLS = ("full", "none", "left", "right", "top", "bottom")  # of the markers of a model's temperatures

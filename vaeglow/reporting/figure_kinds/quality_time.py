@@ -16,8 +16,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.chart import Chart, key, panel_letter
 from vaeglow.reporting.drawn import REMEDY, Sources
 from vaeglow.reporting.figure_kinds.temperature import protocol_note
-from vaeglow.reporting.labels import model_label
-from vaeglow.reporting.sample_rows import drawn_at
+from vaeglow.reporting.labels import drawn_at, model_label
 
 PANELS = (("fid", None, "FID"), ("kid", "kid_standard_error", "KID"), ("bits_per_dim", "standard_error", "bits/dim"))
 WIDE = 12.0  # last over first second, beyond which the axis is logarithmic
@@ -70,7 +69,7 @@ def draw(sources: Sources) -> Figure:
         handles.append(key("phase 2 begins", color=style.GREY, linestyle=":", linewidth=1.0))
     notes = [
         "Wall-clock time of the training steps, both phases added up. "
-        "Bits/dim: = exact, \u2264 an upper bound (K = 1). " + protocol_note(sources)
+        "Bits/dim: = exact for dequantised data, \u2264 an upper bound (K = 1). " + protocol_note(sources)
     ]
     if left_out:
         counted = "; ".join(f"{count} {what}" for what, count in left_out.items())

@@ -100,7 +100,9 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         "temperature T (layer). VAE + noise: that noise without the layer; layer of the mean: the layer without noise.",
         "Moved: from the VAE's image to the layer's, root mean square over pixels, or distance in Inception features. "
         "Between draws: two draws of the layer from one latent. Between latents: two of the layer's images, for scale.",
-        "Content kept: share of the layer's images whose nearest VAE image, in features, is the one they came from.",
+        "Content kept: share of the layer's images whose nearest VAE image is the one they came from: pixel by pixel, "
+        "which noise that has nothing to do with the image would leave at 1, too; or in Inception features, which asks "
+        "much, as texture moves all images' features alike.",
         "Sharpness: share of the power above half the highest frequency. White noise raises it as well as detail does: "
         "read it beside VAE + noise and data.",
         "Spectrum error: root mean square over frequencies of the log10 ratio of power to the data's; 0 is the data's.",
