@@ -94,6 +94,15 @@ def test_grey_images_leave_the_models_for_colour_out_of_the_runs():
     assert ("digits32", "vaeglow") in runs and ("digits32", "vaeglow_as_written") not in runs
 
 
+def test_a_claim_on_a_model_that_cannot_take_the_images_is_not_run_and_says_why():
+    whole = check({"overrides": {"roles": {"main": "digits32"}}})
+    found = entries.claims(whole["demo"], "demo")
+    assert found["quality_main"]["run"] and "unfit" not in found["quality_main"]
+    assert not found["squeeze_likelihood"]["run"]
+    assert "vaeglow_as_written cannot split one channel" in found["squeeze_likelihood"]["unfit"]
+    assert all(need.get("model") != "vaeglow_as_written" for need in entries.claim_needs(whole["demo"], "demo"))
+
+
 def test_asking_changes_nothing():
     whole = demo()
     before = copy.deepcopy(whole)
@@ -144,6 +153,10 @@ def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
             r"'tables\.table2\.rows\.0' lacks the key 'temperature'",
         ),
         ({"timing": {"cpu": {"windows": 1}}}, r"timing\.cpu\.windows"),
+        ({"claims": {"temperature_best": {"others": [0.5, 1.0]}}}, r"temperature_best: others holds .* 0\.5 itself"),
+        ({"claims": {"noise_where_wrong": {"model": "vae_isotropic"}}}, r"noise_where_wrong: .* has isotropic noise"),
+        ({"claims": {"noise_where_wrong": {"model": "vaeglow_isotropic"}}}, r"noise_where_wrong: .* has isotropic"),
+        ({"figures": {"figure1": {"rows": [{"model": "vaeglow_joint"}]}}}, r"figure1: .* has mode joint: an overview"),
     ],
 )
 def test_a_slip_is_one_line(changes, says):

@@ -114,6 +114,22 @@ def test_times_that_make_no_ratio_are_one_line(results, values, says):
     assert not (results / "demo/tables").exists()
 
 
+def test_sampling_is_a_table_of_any_models_without_averages(results):
+    rows = [row(model) for model in ("vaeglow", "glow")]
+    spec = spec_of("sampling", rows, name="sampling")
+    write_timing(results, "glow", 5.0, "demo", sampling={"images_per_second": triple(200.0), "batch_size": 16})
+    made = run_table(results, spec)
+    assert [(r["model"], r["sampling_images_per_second"], r["milliseconds_per_image"]) for r in made] == [
+        ("Ours (Glow layer, squeeze 2)", "25.0", "40.0"),
+        ("Glow", "200", "5.00"),
+    ]
+    assert [r["Sampled images/s"] for r in shown(results, spec)] == ["25.0 (22.5 to 27.5)", "200 (180 to 220)"]
+    assert "untrained" in form(results, spec) and "Demo scale" in form(results, spec)
+    change(results / "demo/photos32/glow/timing.json", threads=8)
+    with pytest.raises(UserError, match="different threads"):
+        run_table(results, spec)
+
+
 def test_a_layer_needs_its_vae_and_a_speed_up_needs_a_glow(results):
     lonely = SPEC | {"presets": ["paper"], "rows": [row("vaeglow", preset="paper", base="vae")]}
     with pytest.raises(UserError, match=r"tables\.table4: model vaeglow stands on vae: give vae a row as well"):

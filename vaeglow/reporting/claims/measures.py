@@ -136,7 +136,7 @@ def layer(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own"
         by_features = values("content_kept").mean()
         note = (
-            f"by chance it would be {1 / len(found):.4g}; in the space of Inception's features it is {by_features:.2f}. "
+            f"by chance it would be {1 / len(found):.4g}; by Inception's features it is {by_features:.2f}. "
             "Pixel by pixel, noise that has nothing to do with the image would keep its content, too: this asks that "
             "nothing is lost, not that what is added makes sense"
         )

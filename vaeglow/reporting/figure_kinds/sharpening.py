@@ -53,7 +53,7 @@ def read_panel(sources: Sources, row: Mapping[str, Any], lines: int) -> Panel:
     name, variant = row.get("label"), ""
     if name is None:
         name, variant = split_label(row["model"])
-    detail = [part for part in (variant, f"T = {temperature}") if part]
+    detail = [part for part in (variant, f"T={temperature}") if part]
     return Panel(blocks, vae.shape[-1], f"{row['dataset']}: {name}", ", ".join(detail))
 
 
