@@ -58,9 +58,9 @@ def test_the_file_says_what_the_images_say(evaluated, any_run):
     assert result["bits_per_dim"] == pytest.approx(values.mean())
     assert result["standard_error"] == pytest.approx(values.std(ddof=1) / math.sqrt(12))
     assert result["images"] == 12 and result["split"] == "test" and result["dequantisation"] == "uniform"
-    assert set(result["importance"]) == {"4", "10"}
+    assert set(result["importance"]) == {"1", "4", "10"}
     for samples, bound in result["importance"].items():
-        values = arrays[f"bits_per_dim_{samples}"]
+        values = arrays[f"bits_per_dim_{samples}"][:7]
         assert bound["bits_per_dim"] == pytest.approx(values.mean()) and bound["images"] == 7
         assert bound["standard_error"] == pytest.approx(values.std(ddof=1) / math.sqrt(7))
     assert result["bound"] == ("=" if any_run.config["kind"] == "glow" else "<=")

@@ -217,7 +217,16 @@ def test_a_flag_that_takes_an_object(name, flag, text, message, tmp_path):
     module = importlib.import_module(f"vaeglow.steps.{name}")
     output = "--output-dir" if name == "prepare_data" else "--output"
     others = {"prepare_data": ["--name", "x"], "figure": ["--results-root", "x", "--data-root", "x"]}
-    others["table"] = ["--published", "x", "--results-root", "x", "--markdown", str(tmp_path / "m")]
+    others["table"] = [
+        "--published",
+        "x",
+        "--results-root",
+        "x",
+        "--markdown",
+        str(tmp_path / "m"),
+        "--latex",
+        str(tmp_path / "m"),
+    ]
     with pytest.raises(UserError, match=f"^--{flag} {message}"):
         module.main([f"--{flag}", text, output, str(tmp_path / "out"), *others.get(name, [])])
     assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
+from vaeglow.evaluation.decoder_information import DecoderInformation
 from vaeglow.evaluation.likelihood import finite, image_batches
 from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
 from vaeglow.models.glow_layer import GlowLayer
@@ -83,7 +84,8 @@ class DecoderMoments:
     def variance_explained(self) -> float:
         """Var_z[g_mu(z)] / (Var_z[g_mu(z)] + E_z[s(z)^2]), both summed over the D values of x_bar.
 
-        The share of x_bar's variance that z decides; 0 where p(x_bar|z) is p(x_bar) for every z.
+        The share of x_bar's variance that z decides; 0 where p(x_bar|z) is p(x_bar) for every z. It depends on the
+        scale that f gives each value of x_bar: between models with a layer, compare `decoder_information` instead.
         """
         decided = float((self.squares - self.sum**2 / self.count).sum() / (self.count - 1))
         return max(0.0, decided) / (max(0.0, decided) + float(self.noise) / self.count)
@@ -101,7 +103,8 @@ def probe_latents(
 
     For images y, one z ~ q(z|y) each: `active_units`; `kl_nats`, the mean of log q(z|y) - log p(z), which is also
     `information_upper_nats`, for its expectation is at least I(x; z); `information_lower_nats` (see
-    `information_lower`) and its cap log N. For as many z ~ p(z): `variance_explained` and the entropies, of which
+    `information_lower`) and its cap log N. For as many z ~ p(z): `decoder_information_lower_nats` and `_upper_nats`
+    (see `vaeglow.evaluation.decoder_information`), `variance_explained` and the entropies, of which
     H(x_hat|z) = H(x_bar|z) - E[log|det df/dy|] with f the layer (eq. 4). Entropies are those of continuous values in
     [0, 1), plus log2 of the levels: so they compare with bits/dim.
 
@@ -119,7 +122,7 @@ def probe_latents(
     if len(images) < 2:
         raise UserError(f"latents of {len(images)} images: 2 or more are needed (probes.latents.images in the config)")
     draws, means, log_scales, kl, log_dets = [], [], [], [], []
-    moments = DecoderMoments()
+    moments, shared = DecoderMoments(), DecoderInformation(vae, layer)
     for index, x in image_batches(images, batch_size, device):
         generator = step_generator(seed, LATENTS, index, device)
         y = dequantise(x, vae.levels, generator)
@@ -129,12 +132,15 @@ def probe_latents(
         draws.append(z.cpu())
         means.append(mean.cpu())
         log_scales.append(log_scale.cpu())
-        moments.update(*vae.decode(vae.prior_sample(len(x), generator)))
+        decoded = vae.decode(vae.prior_sample(len(x), generator))
+        moments.update(*decoded)
+        shared.update(*decoded, generator)
         log_dets.append((layer(y)[1] if layer is not None else y.new_zeros(())).double().mean().cpu())
     lower = information_lower(torch.cat(draws), torch.cat(means), torch.cat(log_scales))
     kl_nats = float(finite(torch.cat(kl), "the KL divergence").mean())
     nats = vae.dims * math.log(2)  # in a bit/dim
     log_det = float(finite(torch.stack(log_dets), "the layer's log-determinant").mean()) / nats
+    decoder_lower, decoder_upper = shared.bounds()
     entropy = moments.entropy(vae.dims) / nats + math.log2(vae.levels)
     return {
         "images": len(images),
@@ -145,6 +151,8 @@ def probe_latents(
         "information_lower_nats": float(finite(lower, "the information in z").mean()),
         "information_upper_nats": kl_nats,
         "information_cap_nats": math.log(len(images)),
+        "decoder_information_lower_nats": decoder_lower,
+        "decoder_information_upper_nats": decoder_upper,
         "variance_explained": moments.variance_explained(),
         "entropy_x_bar_bits_per_dim": entropy,
         "entropy_image_bits_per_dim": entropy - log_det,

@@ -168,12 +168,13 @@ def evaluate_likelihood(
         device: of the model.
 
     Returns:
-        (summary, arrays of bits/dim by name).
+        (summary, arrays of bits/dim by name). Under `importance` all K, 1 among them, are of the same images; the
+        headline is K = 1 of all.
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
     for samples in importance_samples:
-        if samples == 1:  # the headline, already there, and of all images
+        if samples == 1:  # already there
             continue
         per_image[str(samples)] = importance_bits_per_dim(
             model, images[:importance_images], samples, batch_size, seed, device
@@ -184,7 +185,7 @@ def evaluate_likelihood(
         "bound": model.bound,
         "dequantisation": "uniform",
         "levels": model.levels,
-        "importance": {samples: summary(values) for samples, values in per_image.items() if samples != "1"},
+        "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
         "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
         | {"levels": math.log2(model.levels)},
         "undequantised": {**summary(undequantised), "not_a_bound": True},

@@ -16,6 +16,8 @@ from vaeglow.reporting.measured import expect, finite, value_of
 Claim = Mapping[str, Any]
 LATENTS = {  # numbers of latents.json: words, unit
     "variance_explained": ("share of the variance of x_bar that z decides", "share"),
+    "decoder_information_lower_nats": ("lower estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
+    "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "active_units": ("active units of z", "units"),
     "kl_nats": ("KL divergence of q(z|x) from p(z)", "nats"),
     "information_lower_nats": ("lower estimate of the information in z", "nats"),

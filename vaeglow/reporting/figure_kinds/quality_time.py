@@ -68,7 +68,8 @@ def draw(sources: Sources) -> Figure:
     if any(curve.base_seconds for curve in curves):
         handles.append(key("phase 2 begins", color=style.GREY, linestyle=":", linewidth=1.0))
     notes = [
-        "Wall-clock time of the training steps, both phases added up. "
+        "Wall-clock time of the training steps, both phases added up; other jobs beside them slow them down. "
+        "Points of a curve are snapshots of one training: a shorter one would have lowered its rate earlier. "
         "Bits/dim: = exact for dequantised data, \u2264 an upper bound (K = 1). " + protocol_note(sources)
     ]
     if left_out:

@@ -21,6 +21,8 @@ LATENTS = {
     "information_lower_nats": 2,
     "information_upper_nats": 2,
     "information_cap_nats": 2,
+    "decoder_information_lower_nats": 2,
+    "decoder_information_upper_nats": 2,
     "variance_explained": 3,
     "entropy_x_bar_bits_per_dim": 3,
     "entropy_image_bits_per_dim": 3,
@@ -54,6 +56,7 @@ HEADERS = {
     "kl_nats": "KL (nats)",
     "active": "Active units",
     "information": "I(x;z) (nats)",
+    "decoder_information": "I(x_bar;z) (nats)",
     "variance_explained": "Variance explained",
     "entropy_x_bar_bits_per_dim": "Entropy of x_bar given z (bits/dim)",
     "entropy_image_bits_per_dim": "Entropy of x given z (bits/dim)",
@@ -121,13 +124,14 @@ def measured_row(row: Mapping[str, Any], groups: Sequence[Sequence[Measurement]]
 
 
 def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
-    """The reader's form: I(x;z) as a range, FID and KID side by side for the temperatures."""
+    """The reader's form: informations as ranges, FID and KID side by side for the temperatures."""
     shown = table.assign(
         active=[
             f"{cells.with_spread(*pair)} of {size}"
             for *pair, size in zip(table["active_units"], table["active_units_sd"], table["latent_dim"], strict=True)
         ],
         information=table["information_lower_nats"] + " to " + table["information_upper_nats"],
+        decoder_information=table["decoder_information_lower_nats"] + " to " + table["decoder_information_upper_nats"],
     )
     drawn = sorted({temperature for row in spec["rows"] for temperature in temperatures_of(row)})
     at = {f"{name}_t{value}": f"{name.upper()}, T={value}" for name in ("fid", "kid") for value in drawn}
@@ -144,12 +148,14 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         *notes.fid_notes(table, spec),
         *notes.exploded_notes(table),
         notes.bits_note(table),
-        f"KL, active units, I(x;z) and entropies: {images} test images. KL is the one-sample mean of "
-        "log q(z|y) - log p(z); its bits/dim are part of the bound.",
+        f"KL, active units and I(x;z): {images} test images; all else: as many draws of z from the prior. "
+        "KL is the one-sample mean of log q(z|y) - log p(z); its bits/dim are part of the bound.",
         f"I(x;z): a lower and an upper estimate of what z tells of the image. The lower one cannot exceed {caps} nats, "
         "the log of the number of images: near that cap it says only `at least`. The upper one is the KL.",
-        "Variance explained: share of the pixel variance of x_bar that the decoder's mean accounts for, over z ~ p(z); "
-        "the rest is the decoder's noise.",
+        "I(x_bar;z): the same for draws of the model, z from the prior: the mean divergence of p(x_bar|z) from "
+        "p(x_bar). The upper estimate is by the ELBO or by a mixture of decoder distributions, whichever is less.",
+        "Variance explained: share of the variance of x_bar that the decoder's mean accounts for, the rest being its "
+        "noise. It depends on how f scales x_bar, which I(x_bar;z) does not.",
         "Entropies: of the decoder's Gaussian (x_bar), and of the image it becomes through f^-1 (x), both given z; "
         "they differ by the layer's log-determinant (in the CSV). The more the layer draws by itself, the higher "
         "the second.",

@@ -82,10 +82,11 @@ def measured_row(group: Sequence[Measurement]) -> dict[str, str]:
 
 def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
     """The reader's form: K = 1, the tighter bounds, the terms of the first, and apart from them what is no bound."""
-    headers = {"model": "Model", "bits_per_dim": "bits/dim, K=1"}
+    headers = {"model": "Model", "bits_per_dim": "bits/dim, K=1 (all images)"}
     for name in table:
         if name.startswith("bits_per_dim_k") and not name.endswith("_sd"):
-            headers[name] = f"K={draws_of(name)}"
+            few = " (same images)" if draws_of(name) == 1 else ""
+            headers[name] = f"K={draws_of(name)}{few}"
         if name.startswith("term_") and not name.endswith("_sd"):
             headers[name] = name.removeprefix("term_").replace("_", " ").replace("kl", "KL")
     headers |= {NO_BOUND: "undequantised (not a bound)", "dataset": "Dataset"}
@@ -99,7 +100,7 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         *notes.demo_note(spec),
         notes.bits_note(table),
         f"K: the importance-weighted bound of so many joint draws of noise and latent, on the first {few} test images; "
-        "in expectation it falls as K grows. K=1 is over all test images, so the columns are of different images.",
+        "in expectation it falls as K grows. The first column is K=1 over all test images.",
         "The columns after the bounds are what each term costs in bits/dim; they add up to the number at K=1.",
         "undequantised (not a bound): the same sum at y = (x + 1/2)/levels, without noise. A density at a point bounds "
         "no probability and can be made as low as one likes; it is there to show how far it lies from the bounds.",
