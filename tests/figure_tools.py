@@ -118,9 +118,15 @@ class Results:
         return self.json("training", model, {"epochs_by_phase": epochs, "parameters": parameters}, dataset)
 
     def snapshots(
-        self, model: str, temperature: float, points: list[dict[str, Any]], base_seconds: float = 0.0
+        self,
+        model: str,
+        temperature: float,
+        points: list[dict[str, Any]],
+        base_seconds: float = 0.0,
+        device: str = "A CPU",
     ) -> Path:
         content = {"protocol": PROTOCOL, "temperature": temperature, "base_seconds": base_seconds, "points": points}
+        content["training_device"] = device
         return self.json("snapshots", model, content, protocol=PROTOCOL, temperature=temperature)
 
     def draw(self, figure: Mapping[str, Any]) -> Any:

@@ -188,6 +188,11 @@ def test_side_by_side_shows_the_first_samples_lettered(results):
     assert {"(a) Rival", "T=1.0", "(b) Ours", "Glow layer, squeeze 2, T=0.5"} <= set(said)
 
 
+def test_side_by_side_says_how_many_samples_overflowed(results):
+    results.samples("glow", 1.0, noise(7, seed=1), exploded_samples=2)
+    assert "T=1.0, 2 of 7 overflowed, clipped" in texts(results.draw(SPECS["side_by_side"]))
+
+
 def test_sharpening_puts_the_vae_left_and_all_draws_of_a_latent_in_its_line(results):
     figure = results.draw(SPECS["sharpening"])
     vae, layer = shown(figure)
@@ -278,6 +283,12 @@ def test_quality_time_adds_up_both_phases_and_notes_what_is_missing(results):
     said = texts(figure)
     assert "Glow, T=1.0 (=)" in said and "VAE, without noise (\u2264)" in said
     assert any("1 FID of Ours (Glow layer, squeeze 2), T=0.5" in text for text in said)
+
+
+def test_seconds_of_two_devices_do_not_share_an_axis(results):
+    results.snapshots("glow", 1.0, [point(60, 65.0, 3.8)], device="A GPU")
+    with pytest.raises(UserError, match="training_device is 'A GPU', .* says 'A CPU'"):
+        results.draw(SPECS["quality_time"])
 
 
 def test_long_trainings_are_shown_in_hours(results):

@@ -30,8 +30,8 @@ def timeline(
     training_path: str | Path,
     snapshots: Sequence[Moment],
     snapshots_path: str | Path,
-) -> tuple[list[Moment], float]:
-    """A run's snapshots in order of time with its finished weights as the last, and the seconds of phases before it.
+) -> tuple[list[Moment], float, str]:
+    """A run's snapshots in order of time with its finished weights as the last; what its seconds were measured on.
 
     Args:
         model: the finished model.
@@ -39,6 +39,9 @@ def timeline(
         training_path: its training.json.
         snapshots: see `vaeglow.training.snapshots.read_snapshots`.
         snapshots_path: where they are from, for the message.
+
+    Returns:
+        (moments, seconds of the phases before this one, device that trained).
 
     Raises:
         UserError: training.json is missing, or one of the two is another run's.
@@ -52,7 +55,8 @@ def timeline(
     *before, seconds = training["train_seconds_by_phase"]
     last = {"fraction": 1.0, "epoch": float(training["epochs_by_phase"][-1]), "seconds": seconds}
     final = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return [*sorted(snapshots, key=lambda moment: moment[0]["fraction"]), (last, final)], sum(before)
+    moments = [*sorted(snapshots, key=lambda moment: moment[0]["fraction"]), (last, final)]
+    return moments, sum(before), training["provenance"]["device"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ SHARED = {
     "weights_sha256": ("dataset", "model"),
     "reference_sha256": ("dataset",),
     "inception_sha256": (),
+    "training_device": (),
 }
 
 

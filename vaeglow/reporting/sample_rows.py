@@ -23,11 +23,13 @@ class Row:
         name: what it shows, in large.
         detail: under what condition, in small; none or several lines.
         images: uint8 [N, C, H, W], C 1 or 3, values 0..255.
+        overflow: how many of the run's samples overflowed and were clipped, in words; empty where none did.
     """
 
     name: str
     detail: str
     images: np.ndarray
+    overflow: str = ""
 
 
 def read_rows(sources: Sources, count: int, keys: str) -> list[Row]:
@@ -54,14 +56,16 @@ def read_run(sources: Sources, row: Mapping[str, Any], count: int, keys: str) ->
         UserError: see `read_rows`.
     """
     temperature = float(row["temperature"])
-    arrays, _ = sources.arrays(row, "samples", ("images",), "sample", temperature=temperature)
+    arrays, metadata = sources.arrays(row, "samples", ("images",), "sample", temperature=temperature)
     path = sources.path(row, "samples", temperature=temperature)
     images = sources.images(arrays["images"], row, path, leading=1)
     sources.require(len(images), count, path, keys, "delete the file and run again to draw more")
     name, detail = describe_run(row["model"], temperature)
     if "label" in row:
         name, detail = row["label"], ""
-    return Row(name, detail, images[:count])
+    exploded = metadata.get("exploded_samples", 0)
+    overflow = f"{exploded} of {len(images)} overflowed, clipped" if exploded else ""
+    return Row(name, f"{detail}\n{overflow}".strip(), images[:count], overflow)
 
 
 def read_data(sources: Sources, row: Mapping[str, Any], count: int, keys: str) -> Row:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if info["sha256"] != about["data"]["sha256"]:
         raise UserError(f"{options.model} was trained on other data than {options.data_dir} holds: train it again")
     snapshots = read_snapshots(options.snapshots)
-    moments, base_seconds = timeline(model, about, options.training, snapshots, options.snapshots)
+    moments, base_seconds, trained_on = timeline(model, about, options.training, snapshots, options.snapshots)
     hashes = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
     inception_sha256, measured = load_weights(options.weights)[1], reference.metadata
     check_comparable(model.shape, {"dataset": config["dataset"], **hashes}, measured, inception_sha256)
@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "split": measured["split"],
         "likelihood_images": len(images),
         "base_seconds": base_seconds,
+        "training_device": trained_on,
         "points": measure_moments(model, moments, base_seconds, yardstick),
         **hashes,
         "weights_sha256": about["weights_sha256"],

@@ -27,6 +27,7 @@ SHARED = {
     "data_sha256": ("dataset",),
     "reference_sha256": ("preset", "dataset", "protocol"),
     "inception_sha256": (),
+    "training_device": (),
 }
 Found = TypeVar("Found")
 
