@@ -75,15 +75,25 @@ def folder(tmp_path_factory) -> Path:
 def snakemake(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--directory", str(folder)]
     done = subprocess.run(
-        [*command, "--configfile", "overlay.yaml"], cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False
+        [*command, "--configfile", str(folder / "overlay.yaml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout + done.stderr
 
 
+def listed(folder: Path) -> set[str]:
+    """What a user sees of a folder."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
 def test_every_table_is_there_in_three_forms(folder):
     names = set(shipped_config()["tables"])
-    assert {path.name for path in (folder / "results/tables").iterdir()} == {
+    assert listed(folder / "results/tables") == {
         f"{name}.{ending}" for name in names for ending in ("csv", "md", "tex")
     }
     for name in names:
@@ -97,9 +107,7 @@ def test_every_table_is_there_in_three_forms(folder):
 
 def test_every_figure_is_there_and_shows_something(folder):
     names = set(shipped_config()["figures"])
-    assert {path.name for path in (folder / "results/figures").iterdir()} == {
-        f"{name}.{ending}" for name in names for ending in ("png", "pdf")
-    }
+    assert listed(folder / "results/figures") == {f"{name}.{ending}" for name in names for ending in ("png", "pdf")}
     for name in names:
         picture = np.asarray(Image.open(folder / f"results/{name}.png").convert("RGB"))
         assert min(picture.shape[:2]) > 200 and picture.std() > 5, name

@@ -287,7 +287,7 @@ def test_quality_time_adds_up_both_phases_and_notes_what_is_missing(results):
 
 def test_seconds_of_two_devices_do_not_share_an_axis(results):
     results.snapshots("glow", 1.0, [point(60, 65.0, 3.8)], device="A GPU")
-    with pytest.raises(UserError, match="training_device is 'A GPU', .* says 'A CPU'"):
+    with pytest.raises(UserError, match=r"training_device is 'A GPU', .* says 'A CPU'"):
         results.draw(SPECS["quality_time"])
 
 
