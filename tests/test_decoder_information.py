@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -14,13 +15,18 @@ from vaeglow.models.bounds import gaussian_log_density
 COUNT = 400
 
 
+def width(vae):
+    return torch.zeros(vae.prior.dims)
+
+
 def gathered(monkeypatch, vae, decode, encode, batches: int = 4) -> DecoderInformation:
     """Draws of a VAE whose two halves are made up."""
     monkeypatch.setattr(vae, "decode", decode)
     monkeypatch.setattr(vae, "encode", encode)
     shared, generator = DecoderInformation(vae, None), seeded(5)
     for _ in range(batches):
-        shared.update(*decode(vae.prior_sample(COUNT // batches, generator)), generator)
+        z = vae.prior_sample(COUNT // batches, generator)
+        shared.update(z, *decode(z), width(vae), generator)
     return shared
 
 
@@ -58,6 +64,26 @@ def test_a_deaf_decoder_shares_nothing_whatever_the_kl_costs(monkeypatch):
     assert abs(lower) < 1e-6 and abs(upper) < 1e-6
 
 
+def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(monkeypatch):
+    """Every latent on pixels of its own, sd .1: I = d/2 log(1 + 100); the encoder is far off, the known z is not."""
+    vae = build_vae(GREY, "diagonal", False).eval()
+    dims = vae.prior.dims
+
+    def decode(z):
+        mean = torch.zeros(len(z), vae.dims)
+        mean[:, :dims] = z
+        mean = mean.reshape(-1, *vae.shape)
+        return mean, torch.full_like(mean, math.log(0.1))
+
+    def encode(y):
+        return torch.full((len(y), dims), 3.0), torch.zeros(len(y), dims)
+
+    monkeypatch.setattr(sys.modules[__name__], "width", lambda vae: torch.full((dims,), math.log(0.1)))
+    lower, upper = gathered(monkeypatch, vae, decode, encode).bounds()
+    exact = dims / 2 * math.log(101)
+    assert lower <= exact < upper < exact + 0.7 * dims
+
+
 def test_decoders_that_never_meet_are_told_apart_up_to_the_cap(monkeypatch):
     vae = build_vae(GREY, "diagonal", False).eval()
 
@@ -73,8 +99,9 @@ def test_an_overflow_of_the_layer_leaves_the_mixture(monkeypatch):
     vae = build_vae(GREY, "diagonal", True).eval()
     shared, generator = DecoderInformation(vae, None), seeded(2)
     with torch.no_grad():
-        shared.update(*vae.decode(vae.prior_sample(40, generator)), generator)
-    shared.elbo[0][3] = math.nan
+        z = vae.prior_sample(40, generator)
+        shared.update(z, *vae.decode(z), width(vae), generator)
+    shared.elbos[0][3] = math.nan
     assert all(math.isfinite(value) for value in shared.bounds())
 
 

@@ -153,7 +153,7 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         f"I(x;z): a lower and an upper estimate of what z tells of the image. The lower one cannot exceed {caps} nats, "
         "the log of the number of images: near that cap it says only `at least`. The upper one is the KL.",
         "I(x_bar;z): the same for draws of the model, z from the prior: the mean divergence of p(x_bar|z) from "
-        "p(x_bar). The upper estimate is by the ELBO or by a mixture of decoder distributions, whichever is less.",
+        "p(x_bar). The lower has the same cap, the upper is too high by up to about half a nat a latent.",
         "Variance explained: share of the variance of x_bar that the decoder's mean accounts for, the rest being its "
         "noise. It depends on how f scales x_bar, which I(x_bar;z) does not.",
         "Entropies: of the decoder's Gaussian (x_bar), and of the image it becomes through f^-1 (x), both given z; "
