@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,7 +141,7 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
 
 # Models small enough to enumerate all their images
 GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
-COLOUR = {"channels": 3, "size": 2, "levels": 2}  # 4096 images
+PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a layer without squeeze can split them
 
 
 def build_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
@@ -166,31 +165,46 @@ def data(shape: dict[str, int]) -> Tensor:
     return quantise(images, levels).clamp(min(1, levels - 2), max(1, levels - 2))
 
 
+def shape_of(name: str) -> dict[str, int]:
+    """The images of a tiny model."""
+    return PAIR if "pair" in name else GREY
+
+
 @functools.cache
 def fitted_model(name: str, trained: bool) -> GenerativeModel:
-    """A tiny model, with random weights (nothing at its start) or fitted to `data`."""
+    """A tiny model, with random weights (nothing at its start) or fitted to `data`.
+
+    Args:
+        name: `glow` (additive | affine), `vae` [isotropic] [standard], `two_stage`, or `vae_glow` [pair] [joint |
+            finetune]; with `pair` of two channels and without squeeze, else grey and with squeeze 2.
+        trained: in the phases that its mode has.
+    """
     torch.manual_seed(1)
-    if name.startswith("glow"):
-        shape = GREY
-        made: GenerativeModel = Glow(**shape, scales=1, depth=4, width=16, coupling=name.split()[1])
+    words, shape = name.split(), shape_of(name)
+    made: GenerativeModel
+    if words[0] == "glow":
+        made = Glow(**shape, scales=1, depth=4, width=16, coupling=words[1])
     else:
-        shape = COLOUR if "colour" in name else GREY
-        made = build_vae(shape, "isotropic" if "isotropic" in name else "diagonal", "isotropic" not in name)
-        start_sharp(made)
-    if name.startswith("vae_glow"):
-        vae = made if not trained else copy.deepcopy(made)
-        if trained:
+        two_stage = words[0] == "two_stage"
+        vae = build_vae(
+            shape,
+            "isotropic" if two_stage or "isotropic" in words else "diagonal",
+            not (two_stage or "standard" in words),
+        )
+        start_sharp(vae)
+        if trained and words[0] != "vae" and "joint" not in words:
             optimise(vae, data(shape), steps=150)
-        made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "colour" in name else 2), frozen=True)
-    if name.startswith("two_stage"):
-        vae = made if not trained else copy.deepcopy(made)
-        if trained:
-            optimise(vae, data(shape), steps=150)
-        made = TwoStageVAE(vae, SecondStage(2, 16, 2))
-    y = dequantise(data(shape), shape["levels"], seeded(2))
-    made.initialise(y)
-    if trained:
-        optimise(made, data(shape), steps=200)
-    else:
-        randomise(made, scale=0.05)
+        made = vae
+        if words[0] == "vae_glow":
+            made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "pair" in words else 2), "joint" not in words)
+        if two_stage:
+            made = TwoStageVAE(vae, SecondStage(2, 16, 2))
+    made.initialise(dequantise(data(shape), shape["levels"], seeded(2)))
+    if not trained:
+        return randomise(made, scale=0.05).eval()
+    optimise(made, data(shape), steps=200)
+    if "finetune" in words:
+        made.frozen = False
+        made.requires_grad_(True)
+        optimise(made, data(shape), steps=50)
     return made.eval()

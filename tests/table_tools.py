@@ -100,7 +100,8 @@ def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     """Run the step; the CSV's rows. Markdown and LaTeX lie beside it."""
     output = results / f"demo/tables/{spec['name']}.csv"
     command = ["--spec", json.dumps(spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    forms = ["--markdown", str(output.with_suffix(".md")), "--latex", str(output.with_suffix(".tex"))]
+    endings = {"markdown": ".md", "html": ".html", "latex": ".tex"}
+    forms = [word for form, ending in endings.items() for word in (f"--{form}", str(output.with_suffix(ending)))]
     table.main([*command, "--output", str(output), *forms])
     return list(csv.DictReader(io.StringIO(output.read_text())))
 

@@ -50,7 +50,17 @@ def results(tmp_path: Path, monkeypatch) -> Path:
 def run(entries: dict = ENTRIES, seeds: tuple[int, ...] = (0,)) -> tuple[list[dict[str, str]], str]:
     output = Path("results/demo/claims.csv")
     command = ["--spec", json.dumps(spec(entries, list(seeds))), "--results-root", "results"]
-    claims.main([*command, "--output", str(output), "--markdown", str(output.with_suffix(".md"))])
+    claims.main(
+        [
+            *command,
+            "--output",
+            str(output),
+            "--markdown",
+            str(output.with_suffix(".md")),
+            "--html",
+            str(output.with_suffix(".html")),
+        ]
+    )
     return list(csv.DictReader(io.StringIO(output.read_text()))), output.with_suffix(".md").read_text()
 
 

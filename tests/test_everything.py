@@ -94,7 +94,7 @@ def listed(folder: Path) -> set[str]:
 def test_every_table_is_there_in_three_forms(folder):
     names = set(shipped_config()["tables"])
     assert listed(folder / "results/tables") == {
-        f"{name}.{ending}" for name in names for ending in ("csv", "md", "tex")
+        f"{name}.{ending}" for name in names for ending in ("csv", "md", "html", "tex")
     }
     for name in names:
         rows = list(csv.DictReader((folder / f"results/{name}.csv").read_text(encoding="utf-8").splitlines()))

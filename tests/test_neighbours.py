@@ -1,4 +1,4 @@
-"""Precision, recall and diversity: against their definitions written out, and what they must say of known sets."""
+"""Precision, recall, density, coverage, diversity: against their definitions, and what they say of known sets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
+from vaeglow.evaluation import neighbours
 from vaeglow.evaluation.neighbours import compare_neighbours
 
 
@@ -27,16 +28,18 @@ def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """By scipy's distances, all at once."""
     samples, reference = samples.astype(float), reference.astype(float)
     radii = {name: np.sort(cdist(x, x))[:, 3] for name, x in (("samples", samples), ("reference", reference))}
-    between = cdist(samples, reference)
+    between, wider = cdist(samples, reference), np.sort(cdist(reference, reference))[:, 5]
     return {
         "precision": (between <= radii["reference"]).any(1).mean(),
         "recall": (between <= radii["samples"][:, None]).any(0).mean(),
+        "density": (between <= wider).sum() / (5 * len(samples)),
+        "coverage": (between <= wider).any(0).mean(),
         "diversity": pdist(samples).mean(),
         "reference_diversity": pdist(reference).mean(),
     }
 
 
-@pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 70), (70, 4)])
+@pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 70), (70, 6)])
 def test_they_are_their_definitions(n: int, m: int) -> None:
     samples, reference = cloud(n, 0, 0.5), cloud(m, 1, 0.0, 1.3)
     found = compare(samples, reference)
@@ -45,28 +48,57 @@ def test_they_are_their_definitions(n: int, m: int) -> None:
     assert (swapped["precision"], swapped["recall"]) == (found["recall"], found["precision"])
 
 
-def test_the_block_size_is_irrelevant() -> None:
+def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, reference = cloud(23, 0, 0.5), cloud(31, 1)
     wanted = compare(samples, reference, block=1000)
-    assert 0 < wanted["precision"] < 1 and 0 < wanted["recall"] < 1
-    for block in (1, 7, 23, 31):
+    assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
+    for block, columns in ((1, 4096), (7, 31), (23, 5), (31, 1)):
+        monkeypatch.setattr(neighbours, "COLUMNS", columns)
         assert compare(samples, reference, block=block) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_equal_sets_have_precision_and_recall_one(offset: float) -> None:
+def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> None:
     """Also with copies among them, whose balls have radius 0, and far from the origin, where rounding is coarse."""
     real = cloud(30, 0, offset)
     copies = np.concatenate([real, np.repeat(real[:2], 6, axis=0)])
     for one in (real, copies):
         found = compare(one[::-1].copy(), one)
-        assert found["precision"] == found["recall"] == 1
+        assert found["precision"] == found["recall"] == found["coverage"] == 1
         assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
 
 
-def test_sets_apart_have_neither() -> None:
+def test_sets_apart_have_none() -> None:
     found = compare(cloud(40, 0), cloud(40, 1, 50.0))
-    assert found["precision"] == found["recall"] == 0
+    assert found["precision"] == found["recall"] == found["density"] == found["coverage"] == 0
+
+
+def test_density_of_equal_sets_counts_each_image_and_its_neighbours() -> None:
+    """No ties: a ball holds its own image and five others, six over k = 5. Copies: each ball holds all of its image."""
+    real = cloud(30, 0)
+    assert compare(real, real)["density"] == pytest.approx(6 / 5)
+    copies = np.repeat(real[:3], 10, axis=0)  # radius 0
+    found = compare(copies, copies)
+    assert found["density"] == pytest.approx(10 / 5) and found["coverage"] == 1
+    missing = compare(copies[:20], copies)  # nothing of the third image: its 10 balls stay empty
+    assert missing["coverage"] == pytest.approx(2 / 3) and missing["density"] == pytest.approx(2 * 10 * 10 / (5 * 20))
+
+
+def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
+    """Naeem et al. (2020): 1, and 1 - (N - 1)...(N - k) / (2N - 1)...(2N - k), about 1 - 1/2^k."""
+    found = [compare(cloud(200, 2 * i), cloud(200, 2 * i + 1)) for i in range(20)]
+    k = np.arange(1, 6)
+    coverage = 1 - np.prod((200 - k) / (400 - k))
+    for name, wanted in (("density", 1.0), ("coverage", coverage)):
+        values = np.array([one[name] for one in found])
+        assert abs(values.mean() - wanted) < 4 * values.std() / len(values) ** 0.5 < 0.05
+
+
+def test_one_stray_real_image_spoils_precision_but_not_density() -> None:
+    """What density is for: an outlier's ball reaches far, and every sample in it counts as real for precision."""
+    real = np.concatenate([cloud(200, 0), np.full((1, 5), 30, np.float32)])
+    found = compare(cloud(200, 1, 8.0, 0.5), real)
+    assert found["precision"] == 1 and found["coverage"] < 0.01 and found["density"] < 0.3
 
 
 def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
@@ -76,7 +108,7 @@ def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
     assert whole["recall"] > 0.5 and collapsed["recall"] < 0.1
     assert collapsed["diversity"] < 0.2 * whole["diversity"]
     single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
-    assert single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
+    assert single["coverage"] < 0.05 < whole["coverage"] and single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
 
 
 def test_too_wide_a_set_loses_precision_but_not_recall() -> None:
@@ -92,8 +124,8 @@ def test_diversity_scales_and_ignores_where_the_set_is() -> None:
     assert other["reference_diversity"] == first["reference_diversity"]
 
 
-def test_three_images_are_too_few() -> None:
-    compare(cloud(4, 0), cloud(4, 1))
-    for one, two in [(cloud(3, 0), cloud(9, 1)), (cloud(9, 0), cloud(3, 1)), (cloud(9, 0), cloud(9, 1)[:, :4])]:
-        with pytest.raises(ValueError, match="above 3"):
+def test_five_images_are_too_few() -> None:
+    compare(cloud(6, 0), cloud(6, 1))
+    for one, two in [(cloud(5, 0), cloud(9, 1)), (cloud(9, 0), cloud(5, 1)), (cloud(9, 0), cloud(9, 1)[:, :4])]:
+        with pytest.raises(ValueError, match="above 5"):
             compare(one, two)

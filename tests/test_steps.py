@@ -222,6 +222,8 @@ def test_a_flag_that_takes_an_object(name, flag, text, message, tmp_path):
         "x",
         "--results-root",
         "x",
+        "--html",
+        str(tmp_path / "h"),
         "--markdown",
         str(tmp_path / "m"),
         "--latex",

@@ -332,7 +332,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--per-image", "--markdown", "--latex", "--features-output"}
+outputs = {"--output", "--per-image", "--markdown", "--html", "--latex", "--features-output"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name.startswith("train_") else set()
 flag = ""
 for word in flags:

@@ -100,7 +100,7 @@ def claims_files(whole: Whole, preset: str) -> list[str]:
 
 def published_files(whole: Whole, preset: str) -> dict[str, list[str]]:
     """The copies in results/ of all tables and figures."""
-    endings = {"tables": ("csv", "md", "tex"), "figures": ("png", "pdf")}
+    endings = {"tables": ("csv", "md", "html", "tex"), "figures": ("png", "pdf")}
     return {
         section: [f"results/{name}.{ending}" for name in whole[preset][section] for ending in endings[section]]
         for section in endings
@@ -116,6 +116,11 @@ def curve_files(config: Mapping[str, Any], whole: Whole, preset: str) -> list[st
         for dataset, model in found
         for seed in seeds
     ]
+
+
+def title_of(config: Mapping[str, Any], section: str, name: str) -> str:
+    """What the report calls a table or figure."""
+    return config[section][name]["title"]
 
 
 def category_of(section: str, name: str) -> str:

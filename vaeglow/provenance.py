@@ -1,13 +1,19 @@
-"""Where a result came from: commit, source hash, versions, device. Written into every file a step makes. No torch."""
+"""Where a result came from: commit, source hash, versions, device, start and end. In every file a step makes. No torch.
+
+A step calls `collect` when it starts and `seal` when it writes. What `seal` adds is what `python -m vaeglow.verify`
+checks: a hash of all that the file says, so that a number changed later is found.
+"""
 
 from __future__ import annotations
 
 import datetime
 import functools
 import hashlib
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,10 +35,11 @@ PACKAGES = (
 )
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 UNKNOWN = "unknown"
+SEAL = "content_sha256"  # of all that a file says but for this entry
 
 
 def collect(device: str = "cpu") -> dict[str, Any]:
-    """Describe the code, the software and the machine that are running now.
+    """Describe the code, the software and the machine that are running now. Call it first: it notes the time.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
@@ -50,8 +57,44 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         "versions": versions(),
         "platform": platform.platform(),
         "device": device_name(device),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "started": now(),
     }
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 writes it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def ended(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A provenance with the time of now as its end, `finished`."""
+    return {**provenance, "finished": now()}
+
+
+def seal(content: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a step is about to write, its provenance completed by the end time and a hash of all of it.
+
+    Args:
+        content: of a JSON file, or of the `metadata` of an npz file; with a `provenance`.
+        arrays: of that npz file, by name.
+    """
+    from vaeglow.data.arrays import array_sha256  # here: most who import this module have no arrays
+
+    whole = {**content, "provenance": ended(content["provenance"])}
+    hashes = {name: array_sha256(array) for name, array in (arrays or {}).items()}
+    return {**whole, "provenance": {**whole["provenance"], SEAL: content_sha256(whole, hashes)}}
+
+
+def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
+    """Hex sha256 of a file's content, the same before it is written and after it is read.
+
+    Args:
+        content: as in `seal`; an older hash in its provenance does not count.
+        arrays: hash of each array (`vaeglow.data.arrays.array_sha256`), by name.
+    """
+    provenance = {key: value for key, value in content["provenance"].items() if key != SEAL}
+    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read: names of keys are texts
+    return hashlib.sha256(json.dumps([plain, dict(arrays)], sort_keys=True).encode()).hexdigest()
 
 
 def git_state(root: Path = ROOT) -> tuple[str, bool | None]:

@@ -1,11 +1,21 @@
-"""What distances between Inception features say: improved precision and recall (Kynkaanniemi et al. 2019), diversity.
+"""What distances between Inception features say: precision and recall, density and coverage, diversity.
 
-A set's manifold is the union of balls, one around each image's features, that reach to its k-th nearest other image
-(k = 3). Precision is the share of samples in the real images' manifold, recall the share of real images in the
-samples' manifold. Both depend on the number of images; compare only what was measured under one protocol.
+An image's ball reaches from its features to those of its k-th nearest other image in the same set, surface included;
+the union of a set's balls is its manifold.
 
-torch-fidelity 0.4 has precision and recall of features too, in a function outside its public interface; the numbers
-are the same, and `diversity` needs the same distances.
+- Improved precision and recall (Kynkaanniemi et al. 2019), k = 3: the share of samples in the real images' manifold,
+  and the share of real images in the samples' manifold.
+- Density and coverage (Naeem et al. 2020), k = 5, both with the real images' balls alone, which one stray sample
+  cannot blow up: density is how many balls hold a sample, on average, over k (1 is expected of perfect samples, and it
+  may be above 1); coverage the share of balls that hold a sample (1 - 1/2^5 = .97 is expected of perfect samples where
+  there are as many of them as real images).
+- Diversity: mean distance of two images of a set.
+
+All depend on the number of images; compare only what was measured under one protocol.
+
+torch-fidelity 0.4 has precision and recall of features too, in a function outside its public interface, and the
+`prdc` package of Naeem et al. all four, from whole distance matrices; the numbers are the same (prdc's balls are
+without their surface, which matters where images are copies of each other).
 """
 
 from __future__ import annotations
@@ -14,58 +24,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NEIGHBOURS = 3  # k
-BLOCK = 512  # rows of a distance matrix at a time: against 50,000 columns 205 MB, a few times over
+NEIGHBOURS, DENSITY_NEIGHBOURS = 3, 5  # k of precision and recall, of density and coverage: their papers'
+BLOCK = 512  # rows of a distance matrix at a time: against 50,000 columns 205 MB
+COLUMNS = 4096  # features in float64 at a time: 67 MB of 2,048
 ROUNDING = 1e-12  # squared distances below so much of the squared lengths are 0: equal features, and rounding
 
 
 def compare_neighbours(
     samples: np.ndarray, reference: np.ndarray, device: torch.device | str, block: int = BLOCK
 ) -> dict[str, float]:
-    """Precision, recall and diversity of samples.
+    """Precision, recall, density, coverage and diversity of samples, from one pass over the distances.
+
+    Beside the features as they are given, memory is that of a few blocks of rows; time grows as (N^2 + M^2 + N M) F.
 
     Args:
-        samples: features [N, F], N > k.
-        reference: features of real images [M, F], M > k.
+        samples: features [N, F], N > 5.
+        reference: features of real images [M, F], M > 5.
         device: where to compute; always in float64.
         block: rows at a time; the result does not depend on it.
 
     Returns:
-        `precision`, `recall`, and `diversity` and `reference_diversity`: mean Euclidean distance of the features of
-        two different samples, and of two different real images.
+        `precision`, `recall`, `density`, `coverage`, and `diversity` and `reference_diversity`: mean Euclidean
+        distance of the features of two different samples, and of two different real images.
 
     Raises:
         ValueError: too few images, or numbers of features that differ.
     """
-    x, y = (torch.as_tensor(array, dtype=torch.float64, device=device) for array in (samples, reference))
-    if min(len(x), len(y)) <= NEIGHBOURS or x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"[N, F] and [M, F] with N and M above {NEIGHBOURS} are needed, not {x.shape} and {y.shape}")
+    x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
+    most = max(NEIGHBOURS, DENSITY_NEIGHBOURS)
+    if min(len(x), len(y)) <= most or x.shape[1:] != y.shape[1:]:
+        raise ValueError(f"[N, F] and [M, F] with N and M above {most} are needed, not {x.shape} and {y.shape}")
     (x_radii, diversity), (y_radii, reference_diversity) = (_neighbourhoods(z, block) for z in (x, y))
-    in_reference, in_samples = [], torch.zeros(len(y), dtype=torch.bool, device=y.device)
+    in_reference = 0
+    in_samples = torch.zeros(len(y), dtype=torch.bool, device=y.device)
+    held = torch.zeros(len(y), dtype=torch.int64, device=y.device)  # samples in each real image's ball
     for start in range(0, len(x), block):
-        part = _distances(x[start : start + block], y)
-        in_reference.append((part <= y_radii).any(1))
-        in_samples |= (part <= x_radii[start : start + block, None]).any(0)
+        part = distances(x[start : start + block], y)
+        in_reference += int((part <= y_radii[NEIGHBOURS]).any(1).sum())
+        in_samples |= (part <= x_radii[NEIGHBOURS][start : start + block, None]).any(0)
+        held += (part <= y_radii[DENSITY_NEIGHBOURS]).sum(0)
     return {
-        "precision": torch.cat(in_reference).double().mean().item(),
+        "precision": in_reference / len(x),
         "recall": in_samples.double().mean().item(),
+        "density": held.sum().item() / (DENSITY_NEIGHBOURS * len(x)),
+        "coverage": (held > 0).double().mean().item(),
         "diversity": diversity,
         "reference_diversity": reference_diversity,
     }
 
 
-def _neighbourhoods(x: Tensor, block: int) -> tuple[Tensor, float]:
-    """Distance from each row to its k-th nearest other row [N], and the mean distance of two different rows."""
-    radii, total = [], 0.0
+def _neighbourhoods(x: Tensor, block: int) -> tuple[dict[int, Tensor], float]:
+    """{k: distance from each row to its k-th nearest other row [N]}, and the mean distance of two different rows."""
+    wanted = (NEIGHBOURS, DENSITY_NEIGHBOURS)
+    nearest, total = [], 0.0
     for start in range(0, len(x), block):
-        part = _distances(x[start : start + block], x)
-        radii.append(part.kthvalue(NEIGHBOURS + 1, 1).values)  # the nearest of all is the row itself
+        part = distances(x[start : start + block], x)
+        nearest.append(part.topk(max(wanted) + 1, largest=False).values)  # the nearest of all is the row itself
         total += part.sum().item()
-    return torch.cat(radii), total / (len(x) * (len(x) - 1))
+    radii = torch.cat(nearest)
+    return {k: radii[:, k] for k in wanted}, total / (len(x) * (len(x) - 1))
 
 
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances [B, M] of rows x [B, F] and y [M, F]; exactly 0 between equal rows."""
-    lengths = x.square().sum(1)[:, None] + y.square().sum(1)
-    squared = torch.addmm(lengths, x, y.T, alpha=-2)
-    return squared.where(squared > ROUNDING * lengths, 0).sqrt()
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances, float64 [B, M], of rows x [B, F] and y [M, F]; exactly 0 between equal rows."""
+    x = x.double()
+    lengths, found = x.square().sum(1)[:, None], x.new_empty(len(x), len(y))
+    for start in range(0, len(y), COLUMNS):
+        columns = y[start : start + COLUMNS].double()
+        both = lengths + columns.square().sum(1)
+        squared = torch.addmm(both, x, columns.T, alpha=-2)
+        found[:, start : start + COLUMNS] = squared.where(squared > ROUNDING * both, 0).sqrt()
+    return found

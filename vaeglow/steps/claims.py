@@ -16,6 +16,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
     parser.add_argument("--output", required=True, help="CSV file to write")
     parser.add_argument("--markdown", required=True, help="Markdown file to write")
+    parser.add_argument("--html", required=True, help="HTML file to write")
     return parser.parse_args(argv)
 
 
@@ -28,12 +29,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     from vaeglow.reporting.claims.ledger import build_ledger
     from vaeglow.reporting.claims.page import to_markdown
+    from vaeglow.reporting.web import to_html
 
     spec = cli.json_object("--spec", options.spec)
     ledger = build_ledger(spec, options.results_root)
     text = to_markdown(ledger, spec)
     files.write_text(options.output, ledger.to_csv(index=False))
     files.write_text(options.markdown, text)
+    files.write_text(options.html, to_html(text))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Make one table of published and measured numbers: CSV, Markdown for reading, LaTeX for a paper."""
+"""Make one table of published and measured numbers: CSV, Markdown and HTML for reading, LaTeX for a paper."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
     parser.add_argument("--output", required=True, help="CSV file to write")
     parser.add_argument("--markdown", required=True, help="Markdown file to write")
+    parser.add_argument("--html", required=True, help="HTML file to write")
     parser.add_argument("--latex", required=True, help="LaTeX file to write")
     return parser.parse_args(argv)
 
@@ -31,12 +32,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.reporting.latex import to_latex
     from vaeglow.reporting.markdown import to_markdown
     from vaeglow.reporting.tables import build_table
+    from vaeglow.reporting.web import to_html
 
     spec = cli.json_object("--spec", options.spec)
     table = build_table(spec, options.published, options.results_root)
     markdown, latex = to_markdown(table, spec), to_latex(table, spec)
     files.write_text(options.output, table.to_csv(index=False))
     files.write_text(options.markdown, markdown)
+    files.write_text(options.html, to_html(markdown))
     files.write_text(options.latex, latex)
 
 

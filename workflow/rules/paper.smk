@@ -1,11 +1,11 @@
 # The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
 #
 #   the results of each row and seed (by the entry's `kind`), resources/published.csv
-#       ->  results/{preset}/tables/{table}.csv, .md, .tex      (table: any preset)
+#       ->  results/{preset}/tables/{table}.csv, .md, .html, .tex   (table: any preset)
 #   the results of each row under the first seed, prepared images
 #       ->  results/{preset}/figures/{figure}.png, .pdf         (figure: any preset)
 #   what the enabled claims need, every seed
-#       ->  results/{preset}/claims.csv, .md                    (claims: any preset)
+#       ->  results/{preset}/claims.csv, .md, .html             (claims: any preset)
 #   history.csv of a run
 #       ->  results/{preset}/{dataset}/{model}/seed{seed}/curves.png   (training_curves)
 #   all of these  ->  results/{table}.csv ..., results/{figure}.png ..., results/claims.csv ...   (publish*: by copy)
@@ -28,6 +28,7 @@ rule table:
     output:
         csv="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
+        html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
@@ -43,6 +44,7 @@ rule table:
             --results-root results \
             --output {output.csv} \
             --markdown {output.markdown} \
+            --html {output.html} \
             --latex {output.latex} \
             >{log} 2>&1
         """
@@ -80,6 +82,7 @@ rule claims:
     output:
         csv="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
+        html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
     conda:
@@ -93,6 +96,7 @@ rule claims:
             --results-root results \
             --output {output.csv} \
             --markdown {output.markdown} \
+            --html {output.html} \
             >{log} 2>&1
         """
 
@@ -129,19 +133,21 @@ rule publish:
     input:
         csv=f"results/{PRESET}/tables/{{table}}.csv",
         markdown=f"results/{PRESET}/tables/{{table}}.md",
+        html=f"results/{PRESET}/tables/{{table}}.html",
         latex=f"results/{PRESET}/tables/{{table}}.tex",
     output:
         csv=report(
             "results/{table}.csv",
             caption="../report/table.rst",
             category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels={"table": "{table}"},
+            labels=lambda wildcards: {"result": plan.title_of(config, "tables", wildcards.table), "as": "spreadsheet (CSV)"},
         ),
-        markdown=report(
-            "results/{table}.md",
+        markdown="results/{table}.md",
+        html=report(
+            "results/{table}.html",
             caption="../report/table.rst",
             category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels={"table": "{table}, to read"},
+            labels=lambda wildcards: {"result": plan.title_of(config, "tables", wildcards.table), "as": "page"},
         ),
         latex="results/{table}.tex",
     log:
@@ -166,7 +172,7 @@ use rule publish as publish_figure with:
             "results/{figure}.png",
             caption="../report/figure.rst",
             category=lambda wildcards: plan.category_of("figures", wildcards.figure),
-            labels={"figure": "{figure}"},
+            labels=lambda wildcards: {"result": plan.title_of(config, "figures", wildcards.figure), "as": "figure"},
         ),
         pdf="results/{figure}.pdf",
     log:
@@ -177,13 +183,20 @@ use rule publish as publish_claims with:
     input:
         csv=f"results/{PRESET}/claims.csv",
         markdown=f"results/{PRESET}/claims.md",
+        html=f"results/{PRESET}/claims.html",
     output:
-        csv=report("results/claims.csv", caption="../report/claims.rst", category="Claims", labels={"ledger": "claims"}),
-        markdown=report(
-            "results/claims.md",
+        csv=report(
+            "results/claims.csv",
             caption="../report/claims.rst",
             category="Claims",
-            labels={"ledger": "claims, to read"},
+            labels={"result": "The paper's claims, and what we measured", "as": "spreadsheet (CSV)"},
+        ),
+        markdown="results/claims.md",
+        html=report(
+            "results/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"result": "The paper's claims, and what we measured", "as": "page"},
         ),
     log:
         "logs/publish/claims.log",
