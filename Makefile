@@ -1,4 +1,4 @@
-# `make table2`, `make all`, `make test`. Only Python 3.11+ and make have to be there.
+# `make table2`, `make all`, `make verify`, `make test`. Only Python 3.11+ and make have to be there.
 
 PYTHON ?= python3
 CORES ?= 1
@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all report test lint clean clean-state
+.PHONY: help table2 all report verify test lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 
 report: .venv/.installed  ## report.html: everything in one page to browse, without a server
 	$(PY) -m snakemake --report report.html all $(SNAKEMAKE_FLAGS)
+
+verify: .venv/.installed  ## re-hash results and data, and say what no longer matches
+	$(PY) -m vaeglow.verify results $(if $(wildcard resources/data),--data resources/data)
 
 test: .venv/.installed-test  ## the tests (default selection)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)

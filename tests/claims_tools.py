@@ -14,7 +14,7 @@ from vaeglow.files import sha256_file
 from vaeglow.paths import result_path
 from vaeglow.reporting.claims.needs import needed
 
-PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8}
+PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
     "statement": "A beats B",
     "where": "3.1",
@@ -62,6 +62,7 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
         about |= {"reference_sha256": sha256_file(reference), "inception_sha256": "i"}
     measured = {"protocol": whose["protocol"], "temperature": float(whose.get("temperature", 0))}
     counts = {"split": "test", "fid_samples": 60, "fid_reference_images": 60, "fid_features": 8}
+    counts |= {"fid_sets": 1, "stretch": False}
     if what == "reference":
         metadata = {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d"}
         save(path, {**metadata, "inception_sha256": "i"}, features=random.normal(size=(60, 8)).astype(np.float32))

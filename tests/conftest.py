@@ -57,6 +57,16 @@ def any_run(request) -> Run:
 
 
 @pytest.fixture(scope="session")
+def results_tree(tmp_path_factory, inception_file) -> Path:
+    """results/ and resources/data/ as a workflow leaves them, every step run for real; not to be changed."""
+    from verify_tools import make_tree  # here: it imports every step
+
+    root = tmp_path_factory.mktemp("project")
+    make_tree(root, inception_file)
+    return root
+
+
+@pytest.fixture(scope="session")
 def inception_file(tmp_path_factory) -> Path:
     """Inception with random weights, as the step inception_weights writes it."""
     from fid_tools import random_weights  # here: most tests need no Inception and start faster without

@@ -40,6 +40,7 @@ def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     rows = [{"dataset": "blobs", "preset": PRESET, **row} for row in rows]
     about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED], "seed": SEED}
     measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "published": None}
+    measured |= {"sets": 1, "stretch": False}
     return {**about, "dataset": "blobs", **measured, "rows": rows, **more}
 
 
@@ -99,11 +100,19 @@ class Results:
         content = {"fid": fid, "kid": fid / 1000, "kid_standard_error": 0.01, "precision": 0.5, "recall": 0.25}
         content |= {"diversity": 15.0, "reference_diversity": 20.0, "protocol": PROTOCOL, "temperature": temperature}
         content |= {"split": "test", "fid_samples": 100, "fid_reference_images": 100, "fid_features": 2048}
-        content |= {"inception_sha256": "i", "reference_sha256": f"r {dataset}", **changes}
+        content |= {"fid_sets": 1, "stretch": False, "inception_sha256": "i", "reference_sha256": f"r {dataset}"}
+        content |= changes
         return self.json("metrics", model, content, dataset, protocol=PROTOCOL, temperature=temperature)
 
     def likelihood(self, model: str, bits: float, dataset: str = "blobs", error: float = 0.02) -> Path:
         return self.json("likelihood", model, {"bits_per_dim": bits, "standard_error": error}, dataset)
+
+    def bounds(self, model: str, bits: float, images: Mapping[int, np.ndarray], **changes: Any) -> Path:
+        """likelihood.json with bounds of several K, and the values of each image behind them."""
+        bounds = {str(k): {"bits_per_dim": float(values.mean())} for k, values in images.items()}
+        self.npz("likelihood_images", model, {f"bits_per_dim_{k}": values for k, values in images.items()}, {})
+        content = {"bits_per_dim": bits, "standard_error": 0.02, "split": "test", "importance": bounds, **changes}
+        return self.json("likelihood", model, content)
 
     def config(self, model: str, dataset: str = "blobs", **parts: Any) -> dict[str, Any]:
         """config.json: it carries no hashes, it is what they are of."""
@@ -126,6 +135,7 @@ class Results:
         device: str = "A CPU",
     ) -> Path:
         content = {"protocol": PROTOCOL, "temperature": temperature, "base_seconds": base_seconds, "points": points}
+        content |= {"stretch": False}
         content["training_device"] = device
         return self.json("snapshots", model, content, protocol=PROTOCOL, temperature=temperature)
 

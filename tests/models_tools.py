@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,16 +145,26 @@ GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
 PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a layer without squeeze can split them
 
 
-def build_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
-    prior = FlowPrior(2, 4, 16) if flow_prior else StandardNormalPrior(2)
+BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotropic standard"}  # their phase 1
+
+
+def build_vae(name: str) -> VAE:
+    """An untrained VAE: diagonal noise and a flow prior, where its name does not say `isotropic` or `standard`."""
+    prior = StandardNormalPrior(2) if "standard" in name else FlowPrior(2, 4, 16)
     network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
+    noise = {"decoder_noise": "isotropic" if "isotropic" in name else "diagonal", "initial_noise": 1.0}
+    vae = VAE(**shape_of(name), prior=prior, architecture="resnet", **noise, **network)
+    with torch.no_grad():  # noise near the data's, not 1: shortens the training, keeps random models within the cube
+        (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
+    return vae
 
 
 @torch.no_grad()
-def start_sharp(vae: VAE) -> None:
-    """Decoder noise near the data's, not 1: shortens the training, and keeps random models within the cube."""
-    (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
+def widen(model: GenerativeModel) -> None:
+    """Posteriors about as wide as the priors: under random narrow ones importance weights have no finite variance."""
+    for module in model.modules():
+        if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
+            head.bias.fill_(0.6)  # sd near 1
 
 
 def data(shape: dict[str, int]) -> Tensor:
@@ -175,36 +186,26 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
     """A tiny model, with random weights (nothing at its start) or fitted to `data`.
 
     Args:
-        name: `glow` (additive | affine), `vae` [isotropic] [standard], `two_stage`, or `vae_glow` [pair] [joint |
-            finetune]; with `pair` of two channels and without squeeze, else grey and with squeeze 2.
-        trained: in the phases that its mode has.
+        name: `glow` (additive | affine), `vae` [isotropic] [standard] [pair], `two_stage`, or `vae_glow` [pair]
+            [joint]; with `pair` of two channels and without squeeze, else grey and with squeeze 2.
+        trained: on phase 1 where it has one (`BASES`).
     """
+    words, shape, base = name.split(), shape_of(name), BASES.get(name)
+    phase_one = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
     torch.manual_seed(1)
-    words, shape = name.split(), shape_of(name)
     made: GenerativeModel
     if words[0] == "glow":
-        made = Glow(**shape, scales=1, depth=4, width=16, coupling=words[1])
+        made = Glow(**shape, scales=1, depth=3, width=16, coupling=words[1])
     else:
-        two_stage = words[0] == "two_stage"
-        vae = build_vae(
-            shape,
-            "isotropic" if two_stage or "isotropic" in words else "diagonal",
-            not (two_stage or "standard" in words),
-        )
-        start_sharp(vae)
-        if trained and words[0] != "vae" and "joint" not in words:
-            optimise(vae, data(shape), steps=150)
-        made = vae
+        made = vae = phase_one or build_vae(base or name)
         if words[0] == "vae_glow":
-            made = VAEGlow(vae, GlowLayer(shape["channels"], 4, 16, 1 if "pair" in words else 2), "joint" not in words)
-        if two_stage:
+            made = VAEGlow(vae, GlowLayer(shape["channels"], 3, 16, 1 if "pair" in words else 2), "joint" not in words)
+        elif words[0] == "two_stage":
             made = TwoStageVAE(vae, SecondStage(2, 16, 2))
     made.initialise(dequantise(data(shape), shape["levels"], seeded(2)))
-    if not trained:
-        return randomise(made, scale=0.05).eval()
-    optimise(made, data(shape), steps=200)
-    if "finetune" in words:
-        made.frozen = False
-        made.requires_grad_(True)
-        optimise(made, data(shape), steps=50)
+    if trained:
+        optimise(made, data(shape), steps=120)
+    else:
+        randomise(made, scale=0.04)
+        widen(made)
     return made.eval()

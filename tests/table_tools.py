@@ -10,7 +10,7 @@ from pathlib import Path
 from vaeglow.steps import table
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
-PROTOCOL = {"protocol": "test-500-64", "split": "test", "images": 500, "features": 64}
+PROTOCOL = {"protocol": "test-500-64", "split": "test", "images": 500, "features": 64, "sets": 1, "stretch": False}
 EPOCHS = {"glow": [10], "vae": [5], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}
 
 
@@ -80,6 +80,8 @@ def write_run(
             "kid_standard_error": 0.002,
             "precision": 0.75,
             "recall": 0.25,
+            "density": 0.875,
+            "coverage": 0.625,
             "diversity": 9.0 + temperature,
             "reference_diversity": 11.5,
             "temperature": temperature,
@@ -88,6 +90,10 @@ def write_run(
             "exploded_samples": 0,
             "fid_reference_images": 500,
             "fid_features": 64,
+            "feature_images": 500,
+            "fid_sets": len(values.get("fid_by_set", [1])),
+            "fid_sd": values.get("fid_sd"),
+            "stretch": values.get("stretch", False),
             "split": "test",
             "reference_sha256": f"r-{dataset}",
             "inception_sha256": "i" * 64,

@@ -113,13 +113,15 @@ def test_noise_images_cost_more_than_images_like_the_data(model, images):
 
 
 def test_the_importance_bound_tightens(model, images):
-    means = [
-        torch.stack([model.bits_per_dim(images, samples, seed) for seed in range(8 if samples < 50 else 2)])
-        .mean()
-        .item()
+    """Within three standard errors: without a latent the noise u alone is left, and it gains very little."""
+    one, five, fifty = (
+        torch.stack([model.bits_per_dim(images, samples, seed) for seed in range(8)]).flatten()
         for samples in (1, 5, 50)
-    ]
-    assert means[0] > means[1] > means[2], means
+    )
+    for gain in (one - five, five - fifty):
+        assert gain.mean() > -3 * gain.std() / len(gain) ** 0.5 - 1e-9
+    if model.network.bound == "<=":
+        assert one.mean() > five.mean() > fifty.mean()
 
 
 @pytest.mark.parametrize("samples", [0, -10, 15, 101])
@@ -249,7 +251,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_light_modules_load_no_torch():
-    own = ["config", "files", "plan", "provenance", "steps.cli"]
+    own = ["config", "files", "plan", "provenance", "steps.cli", "verify"]
     own += [f"reporting.{name}" for name in ("drawn", "figures", "markdown", "tables")]
     modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
     code = f"import sys, {modules}; print('torch' in sys.modules)"

@@ -62,7 +62,7 @@ def test_known_density() -> None:
     images = torch.arange(4, dtype=torch.uint8).reshape(4, 1, 1, 1)
     exact = -torch.log2((2 * torch.arange(4.0, dtype=torch.float64) + 1) / 16)
     many = images.repeat(2000, 1, 1, 1)
-    tight = importance_bits_per_dim(known, many, 10, 8000, 0, CPU).reshape(2000, 4).mean(0)
+    tight = importance_bits_per_dim(known, many, [10], 8000, 0, CPU)[10].reshape(2000, 4).mean(0)
     one = bits_per_dim(total(one_sample_terms(known, many, 8000, 0, CPU)), 1, 4).reshape(2000, 4).mean(0)
     torch.testing.assert_close(tight, exact, atol=0.06, rtol=0)
     assert (one > exact).all()
@@ -77,7 +77,7 @@ def test_evaluation_is_a_function_of_its_seed(name: str) -> None:
     state = {key: tensor.clone() for key, tensor in made.state_dict().items()}
     for call in (
         lambda seed: total(one_sample_terms(made, images, 8, seed, CPU)),
-        lambda seed: importance_bits_per_dim(made, images, 20, 8, seed, CPU),
+        lambda seed: importance_bits_per_dim(made, images, [20], 8, seed, CPU)[20],
     ):
         torch.manual_seed(0)
         first = call(3)
@@ -99,7 +99,7 @@ def test_what_is_not_finite_is_an_error() -> None:
     with pytest.raises(UserError, match="not finite for 4 of 4"):
         one_sample_terms(broken, images, 4, 0, CPU)
     with pytest.raises(UserError, match="not finite"):
-        importance_bits_per_dim(broken, images, 10, 4, 0, CPU)
+        importance_bits_per_dim(broken, images, [10], 4, 0, CPU)
     for samples in (0, 15):
         with pytest.raises(UserError, match="importance samples"):
-            importance_bits_per_dim(fitted_model("vae", True), images, samples, 4, 0, CPU)
+            importance_bits_per_dim(fitted_model("vae", True), images, [10, samples], 4, 0, CPU)

@@ -270,7 +270,7 @@ def test_prepare_writes_what_it_says(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("name", ["photos32", "photos64"])
+@pytest.mark.parametrize("name", ["photos32", "photos64", "digits32"])
 def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
     settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["datasets"][name]
     assert set(settings["expected_sha256"]) == set(SPLITS)
@@ -291,8 +291,10 @@ def test_quantise_and_statistics():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"kind": "photo"}, "kinds are photos, cifar10, folder"),
-        ({}, "kinds are photos, cifar10, folder"),
+        ({"kind": "photo"}, "kinds are photos, digits, cifar10, fashion_mnist, celeba, folder, npz"),
+        ({}, "kinds are photos, digits, cifar10, fashion_mnist, celeba, folder, npz"),
+        ({"kind": "celeba", "source": ["x"]}, "did you mean sources"),
+        ({"kind": "npz", "size": 8}, "needs file"),
         (PHOTOS | {"crop_side": [3]}, "did you mean crop_sides"),
         ({"kind": "folder", "size": 8}, "needs root"),
         (PHOTOS | {"channels": 2}, "must be 1 or 3"),
@@ -312,7 +314,8 @@ def test_step_end_to_end(tmp_path):
         Image.new("RGB", (40 + i, 50), (i, 2 * i, 3 * i)).save(tmp_path / "images" / f"{i}.png")
     (tmp_path / "images" / "bad.png").write_bytes(b"nothing")
     settings = {"kind": "folder", "root": str(tmp_path / "images"), "size": 8, "test_fraction": 0.2}
-    command = [sys.executable, "-m", "vaeglow.steps.prepare_data", "--name", "mine", "--output-dir", tmp_path / "out"]
+    command = [sys.executable, "-m", "vaeglow.steps.prepare_data", "--name", "mine", "--workers", "1"]
+    command += ["--output-dir", tmp_path / "out"]
 
     failed = subprocess.run([*command, "--settings", json.dumps(settings)], capture_output=True, text=True)
     assert failed.returncode == 2 and not (tmp_path / "out").exists()

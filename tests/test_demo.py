@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from fid_tools import random_weights
 from PIL import Image
 from test_workflow import jobs
 
+from vaeglow.reporting import traced
 from vaeglow.reporting.tables import COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -79,9 +81,18 @@ def snakemake(folder: Path, config: dict, *options: str, ok: bool = True) -> str
 
 def measured(folder: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader((folder / "results/table2.csv").read_text(encoding="utf-8").splitlines()))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == (*COLUMNS, *traced.COLUMNS)
     assert [row["source"] for row in rows[:5]] == ["published"] * 5
     return rows[5:]
+
+
+def verified(folder: Path) -> tuple[int, list[str]]:
+    """Exit status and lines of `python -m vaeglow.verify`."""
+    command = [sys.executable, "-m", "vaeglow.verify", "results", "--data", "resources/data"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert not done.stderr, done.stderr
+    return done.returncode, done.stdout.splitlines()
 
 
 def test_the_whole_workflow(tmp_path):
@@ -105,7 +116,7 @@ def test_the_whole_workflow(tmp_path):
     sheet = np.asarray(Image.open(tmp_path / "results/samples.png").convert("RGB"))
     assert sheet.std() > 10 and (tmp_path / "results/samples.pdf").stat().st_size > 10_000
     published = {path.name: path.read_bytes() for path in (tmp_path / "results").glob("*.*")}
-    assert set(published) == {"table2.csv", "table2.md", "table2.tex", "samples.png", "samples.pdf"}
+    assert set(published) == {"table2.csv", "table2.md", "table2.html", "table2.tex", "samples.png", "samples.pdf"}
 
     # Again: nothing.
     assert "Nothing to be done" in snakemake(tmp_path, config)
@@ -130,8 +141,12 @@ def test_the_whole_workflow(tmp_path):
     assert sorted(rule for rule, _ in jobs(snakemake(tmp_path, wider))) == ["publish", "publish_figure"]
     assert published == {name: (tmp_path / "results" / name).read_bytes() for name in published}
 
-    # A run of the other preset where one of this preset belongs.
+    # Every hash is what it was.
     results = tmp_path / "results"
+    status, lines = verified(tmp_path)
+    assert status == 0 and " 0 mismatches, 0 not there, " in lines[-1], lines
+
+    # A run of the other preset where one of this preset belongs.
     shutil.copytree(results / "other/photos32/glow", results / "demo/photos32/glow", dirs_exist_ok=True)
     output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "figure", ok=False)
     assert not {rule for rule, _ in jobs(output)} & {"train_glow", "train_vae", "train_glow_layer"}
@@ -139,3 +154,6 @@ def test_the_whole_workflow(tmp_path):
     assert any("preset is 'other', wanted is 'demo'" in line for line in errors), output
     assert any("preset is 'other', figure samples needs 'demo'" in line for line in errors), output
     assert not (results / "demo/tables/table2.csv").exists() and not (results / "demo/figures/samples.png").exists()
+    status, lines = verified(tmp_path)
+    wrong = "mismatch: results/demo/photos32/glow/seed0/likelihood.json: preset in the file and in its path differ"
+    assert status == 1 and any(line.startswith(wrong) for line in lines), lines

@@ -35,7 +35,7 @@ def run(tmp_path_factory, blobs_dir, vae_run) -> Run:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
     output = tmp_path_factory.mktemp("reference") / "reference.npz"
-    protocol = flags(protocol="test-8-64", split="test", images=8, features=64)
+    protocol = flags(protocol="test-8-64", split="test", images=8, features=64, sets=1)
     files = flags(data_dir=blobs_dir, weights=inception_file, batch_size=4, output=output)
     fid_reference.main([*protocol, *files, *common()])
     return output

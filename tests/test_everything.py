@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 from run_tools import ROOT, shipped_config
-from test_demo import random_inception
+from test_demo import random_inception, verified
 from test_workflow import jobs
 
 pytestmark = pytest.mark.slow
@@ -49,6 +49,7 @@ TINY = {
         "probes": {
             **{"latents": {"images": 16}, "layer_draws": {"images": 16, "draws": 2}},
             **{"layer_action": {"features": 64}, "linear_reference": {"images": 200}},
+            "nearest_training": {"samples": 16, "test_images": 32, "training_images": 48, "features": 64},
         },
         "figures": {
             **{name: {"columns": 2, "lines": 2} for name in ("figure2", "figure3")},
@@ -134,6 +135,11 @@ def test_every_run_has_its_training_curves(folder):
     assert histories and histories == {path.parent for path in (folder / "results/demo").rglob("curves.png")}
 
 
+def test_every_hash_is_what_it_was(folder):
+    status, lines = verified(folder)
+    assert status == 0, lines
+
+
 def test_a_second_run_does_nothing(folder):
     assert {rule for rule, _ in jobs(snakemake(folder, "-n", "all"))} <= {"all"}
 
@@ -141,6 +147,6 @@ def test_a_second_run_does_nothing(folder):
 def test_the_report_works_offline_and_shows_every_category(folder):
     snakemake(folder, "all", "--report", str(folder / "report.html"))
     text = (folder / "report.html").read_text(encoding="utf-8")
-    for category in ("Tables", "Figures", "Ablations and in-text claims", "Training curves", "Claims"):
+    for category in ("Tables", "Figures", "Ablations and in-text claims", "Training curves", "Claims", "Data"):
         assert category in text
     assert not re.findall(r'(?:src|href)="https?://[^"]+\.(?:js|css)"', text)  # nothing is fetched

@@ -13,11 +13,11 @@ import scipy.linalg
 import torch
 from fid_tools import fid_the_pytorch_fid_way, our_fid, photographs, random_weights
 
-from vaeglow.data.arrays import write_dataset
+from vaeglow.data.arrays import evenly_spaced, write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
-from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance, image_features
-from vaeglow.evaluation.images import read_reference
+from vaeglow.evaluation.fid import GaussianStatistics, extract_features, frechet_distance, image_features, stretched
+from vaeglow.evaluation.images import Spread, read_reference
 from vaeglow.evaluation.inception import load_inception, load_weights, save_weights
 from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.neighbours import compare_neighbours
@@ -234,9 +234,9 @@ def run(monkeypatch: pytest.MonkeyPatch, step: object, *arguments: object, **opt
 
 
 def make_reference(monkeypatch: pytest.MonkeyPatch, dataset: Path, weights: Path, **options: object) -> Path:
-    output = dataset.parent / "reference.npz"
-    asked = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64} | options
-    run(monkeypatch, fid_reference, data_dir=dataset, weights=weights, output=output, **asked)
+    output, words = dataset.parent / "reference.npz", ["--stretch"] if options.pop("stretch", False) else []
+    asked = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1} | options
+    run(monkeypatch, fid_reference, *words, data_dir=dataset, weights=weights, output=output, **asked)
     return output
 
 
@@ -257,6 +257,7 @@ def test_the_steps_measure_and_record(
     assert mean.shape == (64,) and covariance.shape == (64, 64) and mean.dtype == covariance.dtype == np.float64
     assert real.features.shape == (6, 64) and real.features.dtype == np.float32
     assert metadata["dataset"] == "tiny" and metadata["images"] == 6 and metadata["features"] == 64
+    assert metadata["sets"] == 1 and metadata["stretch"] is False
     results = []
     for name in ("one.json", "two.json"):
         output = dataset.parent / name
@@ -266,6 +267,7 @@ def test_the_steps_measure_and_record(
     spread = photographs(8)[[0, 1, 2, 4, 5, 6]]
     assert one["fid"] == pytest.approx(our_fid(photographs(9, seed=5)[:6], spread, weights, 64), rel=1e-6)
     wanted = {"protocol": "test-6-64", "fid_samples": 6, "fid_reference_images": 6, "fid_features": 64, "split": "test"}
+    wanted |= {"fid_sets": 1, "fid_sd": None, "fid_by_set": [one["fid"]], "stretch": False, "feature_images": 6}
     wanted |= {"preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0, "temperature": 0.5}
     assert wanted.items() <= one.items()
     assert one["samples_provenance"] == {"a": 1} and "versions" in one["provenance"]
@@ -281,11 +283,71 @@ def test_the_steps_measure_and_record(
         features, real.features, "cpu"
     )
     assert set(wanted) == {
-        *("kid", "kid_standard_error", "precision", "recall", "diversity", "reference_diversity"),
+        *("kid", "kid_standard_error", "precision", "recall", "density", "coverage"),
+        *("diversity", "reference_diversity"),
     }
     assert {key: one[key] for key in wanted} == pytest.approx(wanted)
-    one.pop("provenance"), two.pop("provenance")
+    for each in results:  # when it was made, and the hash of a file that says when it was made
+        del each["provenance"], each["features_sha256"]
     assert one == two
+
+
+def test_several_sets_and_stretched_samples(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Each set is measured as if alone; features, KID and the like are of the first; all of stretched images."""
+    drawn = photographs(13, seed=5) // 2
+    wide = np.stack([(x - x.min()) / (x.max() - x.min()) for x in drawn.astype(float)])
+    reference = make_reference(monkeypatch, dataset, weights, sets=2, stretch=True)
+    metrics = tmp_path / "metrics.json"
+    evaluate_step(monkeypatch, write_samples(tmp_path / "two.npz", drawn, dataset), reference, weights, metrics)
+    found, real, net = json.loads(metrics.read_text()), read_reference(reference), load_inception(weights, 64, "cpu")
+    with torch.no_grad():
+        features = net(torch.from_numpy(wide).float())[0].mean((2, 3)).numpy()
+    kept = np.load(metrics.with_suffix(".npz"), allow_pickle=False)["features"]
+    np.testing.assert_allclose(kept, features[:6], atol=1e-5)
+    by_set = []
+    for part in (features[:6], features[6:12]):
+        part = part.astype(np.float64)
+        by_set.append(frechet_distance(part.mean(0), np.cov(part, rowvar=False), real.mean, real.covariance))
+    assert found["fid_by_set"] == pytest.approx(by_set, rel=1e-4) and by_set[0] != pytest.approx(by_set[1], rel=1e-2)
+    assert found["fid"] == pytest.approx(np.mean(by_set), rel=1e-4)
+    assert found["fid_sd"] == pytest.approx(np.std(by_set, ddof=1), rel=1e-3)
+    assert (found["fid_sets"], found["fid_samples"], found["stretch"]) == (2, 6, True)
+    assert found["kid"] == pytest.approx(kernel_inception_distance(kept, real.features, "cpu")["kid"])
+    plain = extract_features(photographs(8)[[0, 1, 2, 4, 5, 6]], net, 6, "cpu")
+    np.testing.assert_allclose(real.features, next(plain).numpy(), atol=1e-5)  # real images are not stretched
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        evaluate_step(monkeypatch, write_samples(tmp_path / "9.npz", drawn[:9], dataset), reference, weights, metrics)
+    assert "has 9 images, protocol test-6-64 needs 12: choose or add a protocol with sets: 1" in capsys.readouterr().err
+
+
+def test_stretching_is_image_by_image_and_survives_a_flat_one() -> None:
+    images = torch.tensor([[[0.2, 0.3], [0.4, 0.3]], [[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [0.25, 0.5]]])[:, None]
+    images = torch.cat([images, images[:, :, [1, 0]] - 0.0], 1)
+    images[0, 1] += 0.2  # the range is over all channels
+    found = stretched(images)
+    torch.testing.assert_close(found[0, 0], (images[0, 0] - 0.2) / 0.4)
+    assert found[0].min() == 0 and found[0].max() == 1
+    assert torch.equal(found[1], torch.zeros(2, 2, 2)) and torch.equal(found[2], images[2])
+
+
+def test_images_spread_over_a_split_are_read_a_slice_at_a_time() -> None:
+    class Counted(np.ndarray):
+        read = 0
+
+        def __getitem__(self, which: object) -> np.ndarray:
+            part = np.asarray(self)[which]
+            Counted.read = max(Counted.read, len(part))
+            return part
+
+    images = photographs(40)
+    spread = Spread(images.view(Counted), 13)
+    assert len(spread) == 13 and spread.shape == (13, 3, 32, 32)
+    parts = list(extract_features(spread, TinyNet(), 4, "cpu"))
+    np.testing.assert_allclose(torch.cat(parts), (evenly_spaced(images, 13) / 255).mean((2, 3)), atol=1e-6)
+    assert Counted.read == 4
 
 
 def test_weights_are_read_once_until_the_file_changes(weights: Path, tmp_path: Path, monkeypatch) -> None:
@@ -314,11 +376,14 @@ def test_reference_refuses_too_few_images(
     error = capsys.readouterr().err
     assert "the test split of tiny has 8 images, protocol test-500-64 needs 500" in error
     assert error.count("\n") == 1 and "protocols in the config" in error
-    with pytest.raises(SystemExit, match="2"):
-        make_reference(monkeypatch, dataset, weights, images=3)
-    error = capsys.readouterr().err
-    assert "asks for 3 images: FID, KID, precision and recall together need at least 4" in error
-    assert error.count("\n") == 1
+    for options, says in [
+        ({"images": 5}, "asks for 5 images: FID, KID, precision, recall, density and coverage together need at least"),
+        ({"sets": 0}, "protocol test-6-64 asks for 0 sets of samples: take 1 or more"),
+    ]:
+        with pytest.raises(SystemExit, match="2"):
+            make_reference(monkeypatch, dataset, weights, **options)
+        error = capsys.readouterr().err
+        assert says in error and error.count("\n") == 1
     assert not (dataset.parent / "reference.npz").exists()
 
 
@@ -371,7 +436,7 @@ def test_evaluate_refuses_a_reference_without_its_features(
         arrays = dict(archive)
     for changed, message in [
         ({key: value for key, value in arrays.items() if key != "features"}, "not made by the step fid_reference"),
-        (arrays | {"features": arrays["features"][:5]}, "holds features [5, 64] where its metadata say [6, 64]"),
+        (arrays | {"features": arrays["features"][:5]}, "holds features [5, 64] where its metadata ask for [6, 64]"),
     ]:
         np.savez(tmp_path / "other.npz", **changed)
         with pytest.raises(SystemExit, match="2"):

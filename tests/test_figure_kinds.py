@@ -45,6 +45,10 @@ SPECS = {
     ),
     "linear_reference": spec("linear_reference", MODELS, reference_model="vae"),
     "noise_maps": spec("noise_maps", [{"model": "vae"}], lines=3),
+    "nearest_training": spec(
+        "nearest_training", [{"model": m, "temperature": 0.5} for m in ("vaeglow", "glow")], lines=2
+    ),
+    "importance_bound": spec("importance_bound", [{"model": "vae"}, {"model": "vaeglow"}]),
     "spectrum": spec("spectrum", [{"model": "vaeglow"}]),
     "ablation": spec(
         "ablation",
@@ -61,9 +65,22 @@ FILES = {
     "quality_time": ("snapshots", "vaeglow", {"protocol": PROTOCOL, "temperature": 0.5}),
     "linear_reference": ("linear_reference", "vae", {}),
     "noise_maps": ("noise_maps", "vae", {}),
+    "nearest_training": ("nearest_training", "vaeglow", {"temperature": 0.5}),
+    "importance_bound": ("likelihood_images", "vaeglow", {}),
     "spectrum": ("layer_action", "vaeglow", {}),
     "ablation": ("likelihood", "vaeglow", {}),
 }
+
+
+NEAR = {"samples": 50, "test_images": 40, "training_images": 60, "all_training_images": 90, "features": 64, "copies": 3}
+NEAR |= {"test_copies": 1, "shares_nearer": {"1": 0.02, "5": 0.36}, "test_percentiles": {"1": 0.5, "5": 1.5}}
+
+
+def near(seed: int) -> dict[str, np.ndarray]:
+    """The arrays of a file of nearest training images: 50 samples, 40 test images, two neighbours, three shown."""
+    rng = np.random.default_rng(seed)
+    images = {"images": noise(3, seed=10 + seed), "neighbours": noise(6, seed=20 + seed).reshape(3, 2, 3, 8, 8)}
+    return {**images, "distances": np.sort(rng.random((50, 2)), 1), "test_distances": 5 * rng.random(40)}
 
 
 @pytest.fixture
@@ -86,6 +103,8 @@ def results(tmp_path: Path) -> Results:
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
     maps = {"images": noise(4, seed=6), "mean": noise(4, seed=7), "scale": scale}
     made.npz("noise_maps", "vae", maps, {"error_correlation": 0.614})
+    for index, model in enumerate(("vaeglow", "glow")):
+        made.npz("nearest_training", model, near(index), NEAR | {"temperature": 0.5}, temperature=0.5)
     for model, fids in FIDS.items():
         for temperature, fid in zip(TEMPERATURES, fids, strict=True):
             made.metrics(model, temperature, fid)
@@ -97,6 +116,8 @@ def results(tmp_path: Path) -> Results:
     made.json("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
     for model, bits in BITS.items():
         made.likelihood(model, bits)
+    for model in ("vae", "vaeglow"):
+        made.bounds(model, BITS[model], {k: BITS[model] + np.arange(5.0) / k for k in (1, 10)})
     spectrum = {"frequency": FREQUENCY.tolist(), **SPECTRUM}
     errors = {"vae": 1.25, "layer": 0.5}
     made.json("layer_action", "vaeglow", {"temperature": 0.5, "spectrum": spectrum, "spectrum_error": errors})
@@ -202,6 +223,48 @@ def test_sharpening_puts_the_vae_left_and_all_draws_of_a_latent_in_its_line(resu
     assert {"VAE", "through the Glow layer (3 draws)", "blobs: Ours"} <= set(texts(figure))
 
 
+def test_nearest_training_puts_neighbours_beside_each_sample_and_both_distributions_below(results):
+    figure = results.draw(SPECS["nearest_training"])
+    grids = shown(figure)
+    for index, (left, right) in enumerate(zip(grids[::2], grids[1::2], strict=True)):
+        np.testing.assert_array_equal(left, image_grid(noise(3, seed=10 + index), 1, 2))
+        np.testing.assert_array_equal(right, image_grid(noise(6, seed=20 + index), 2, 2))
+    charts = [axes for axes in figure.axes if not axes.images]
+    for index, chart in enumerate(charts):
+        (test, _), (samples, shares), *_ = curves(chart)
+        wanted = near(index)
+        assert sorted(set(test) - {-np.inf}) == sorted(wanted["test_distances"])
+        assert sorted(set(samples) - {-np.inf}) == sorted(wanted["distances"][:, 0]) and max(shares) == 1
+    assert len(charts) == 2 and charts[0].get_xlim() == charts[1].get_xlim() and charts[0].get_xlim()[1] > 4
+    said = " ".join(texts(figure)).replace("\n", " ")
+    for words in (
+        "(a) blobs: Ours",
+        "(b) blobs: Glow",
+        "2% and 36%",
+        "3 of 50, of test images 1 of 40",
+        "60 of the 90 training",
+        "64 Inception",
+    ):
+        assert words in said
+    assert "an early Inception layer" in said
+    for model in ("vaeglow", "glow"):
+        changes = {"features": 2048, "training_images": 90}
+        spoil(results.path("nearest_training", model, temperature=0.5), **changes)
+    said = " ".join(texts(results.draw(SPECS["nearest_training"]))).replace("\n", " ")
+    assert "all 90 training images" in said and "early" not in said
+
+
+def test_nearest_training_refuses_numbers_that_do_not_fit(results):
+    broken = near(0) | {"distances": np.full((50, 2), np.nan)}
+    results.npz("nearest_training", "vaeglow", broken, NEAR | {"temperature": 0.5}, temperature=0.5)
+    with pytest.raises(UserError, match="do not fit 3 images, as figure figure9 needs"):
+        results.draw(SPECS["nearest_training"])
+    about = NEAR | {"temperature": 0.5, "shares_nearer": {"1": 0.1}}
+    results.npz("nearest_training", "vaeglow", near(0), about, temperature=0.5)
+    with pytest.raises(UserError, match="5 is None, figure figure9 needs a finite number"):
+        results.draw(SPECS["nearest_training"])
+
+
 def test_interpolation_runs_from_left_to_right_a_pair_a_line(results):
     figure = results.draw(SPECS["interpolation"])
     np.testing.assert_array_equal(shown(figure)[0], image_grid(noise(12, seed=5), 4, 2))
@@ -238,6 +301,7 @@ def test_noise_maps_share_one_scale_of_colours_that_starts_at_zero(results):
         ("sharpening", {"lines": 6}, "has 5 images, figure figure9 needs 6: lower lines"),
         ("interpolation", {"lines": 4}, "has 12 images, figure figure9 needs 16: lower lines"),
         ("noise_maps", {"lines": 5}, "has 4 images, figure figure9 needs 5: lower lines"),
+        ("nearest_training", {"lines": 4}, "has 3 images, figure figure9 needs 4: lower lines"),
     ],
 )
 def test_too_few_images_for_a_grid(kind, change, says, results):

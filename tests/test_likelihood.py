@@ -22,6 +22,7 @@ from vaeglow.evaluation.likelihood import (
     summary,
     undequantised_bits_per_dim,
 )
+from vaeglow.files import sha256_file
 from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.models.store import load_model
 from vaeglow.steps import likelihood as likelihood_step
@@ -42,7 +43,11 @@ def evaluated(any_run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["likelihood", *flags.split()])
     likelihood_step.main()
     with np.load(arrays, allow_pickle=False) as archive:
-        return json.loads(output.read_text()), dict(archive)
+        values = dict(archive)
+    result, metadata = json.loads(output.read_text()), json.loads(str(values.pop("metadata")))
+    assert metadata["weights_sha256"] == result["weights_sha256"]
+    assert result["per_image_sha256"] == sha256_file(arrays)
+    return result, values
 
 
 def test_the_file_says_what_the_images_say(evaluated, any_run):
@@ -123,38 +128,72 @@ def test_one_importance_sample_is_the_headline_bound(any_run):
     images = np.load(any_run.data / "test.npy")
     terms = one_sample_terms(model, images, 5, 3, CPU)
     headline = bits_per_dim(total(terms), model.dims, model.levels)
-    one = importance_bits_per_dim(model, images, 1, 5, 3, CPU)
+    one = importance_bits_per_dim(model, images, [1], 5, 3, CPU)[1]
     torch.testing.assert_close(one, headline, rtol=1e-6, atol=1e-6)
     api = vaeglow.load(any_run.model, "cpu").bits_per_dim(images, seed=3)
-    torch.testing.assert_close(api, importance_bits_per_dim(model, images, 1, 100, 3, CPU), rtol=0, atol=0)
+    torch.testing.assert_close(api, importance_bits_per_dim(model, images, [1], 100, 3, CPU)[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_evaluation_is_a_function_of_its_seed_and_the_noise_is_fresh(model):
     network, images = initialised(model), blobs(6, 4)
     images[3:] = images[:3]  # the same image twice gets other noise
-    first = importance_bits_per_dim(network, images, 2, 3, 0, CPU)
-    assert torch.equal(first, importance_bits_per_dim(network, images, 2, 3, 0, CPU))
-    assert (first != importance_bits_per_dim(network, images, 2, 3, 1, CPU)).all()
+    first = importance_bits_per_dim(network, images, [2], 3, 0, CPU)[2]
+    assert torch.equal(first, importance_bits_per_dim(network, images, [2], 3, 0, CPU)[2])
+    assert (first != importance_bits_per_dim(network, images, [2], 3, 1, CPU)[2]).all()
     assert (first[:3] != first[3:]).all()
 
 
 def test_more_draws_than_noises_share_them(monkeypatch):
     network, asked = initialised("vae"), []
     plain = network.log_weights
-    monkeypatch.setattr(network, "log_weights", lambda y, latents, g: asked.append(latents) or plain(y, latents, g))
-    importance_bits_per_dim(network, blobs(2, 0), 30, 10, 0, CPU)
-    assert asked == [3] * 10
-    asked.clear()
-    importance_bits_per_dim(network, blobs(2, 0), 7, 10, 0, CPU)
-    assert asked == [1] * 7
+    monkeypatch.setattr(
+        network, "log_weights", lambda y, latents, g: asked.append((y, latents)) or plain(y, latents, g)
+    )
+    for draws, wanted in (([30], [3] * 10), ([7], [1] * 7), ([7, 30, 1], [3] * 10)):
+        asked.clear()
+        importance_bits_per_dim(network, blobs(2, 0), draws, 10, 0, CPU)
+        assert [latents for _, latents in asked] == wanted
+        assert len({y.sum().item() for y, _ in asked}) == len(wanted)  # each of a noise of its own
+
+
+def test_the_layer_is_evaluated_once_for_each_noise(monkeypatch):
+    """f does not depend on z: K = 10, 100 and 1000 cost ten passes of it together, and 1000 of the decoder."""
+    network = initialised("vaeglow")
+    calls = {"layer": 0, "encode": 0, "decode": 0}
+
+    def counted(name, plain):
+        def call(*arguments):
+            calls[name] += 1
+            return plain(*arguments)
+
+        return call
+
+    monkeypatch.setattr(network.layer, "forward", counted("layer", network.layer.forward))
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(network.vae, name, counted(name, getattr(network.vae, name)))
+    importance_bits_per_dim(network, blobs(2, 0), [1, 10, 100, 1000], 10, 0, CPU)
+    assert calls == {"layer": 10, "encode": 10, "decode": 1000}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bounds_are_nested(model):
+    """Whatever else is asked for, a K has its own draws; and K = 2 to 10 add noises, tens add latents to them."""
+    network, images = initialised(model), blobs(5, 4)
+    together = importance_bits_per_dim(network, images, [1, 3, 10, 40], 2, 0, CPU)
+    for draws, values in together.items():
+        assert torch.equal(values, importance_bits_per_dim(network, images, [draws], 2, 0, CPU)[draws])
+    mean = {draws: (-values * network.dims * math.log(2)).exp() for draws, values in together.items()}
+    assert (3 * mean[3] > mean[1] - 1e-9).all() and (10 * mean[10] > 3 * mean[3] - 1e-9).all()
+    assert (40 * mean[40] > 10 * mean[10] - 1e-9).all()
 
 
 def test_the_importance_bound_is_the_log_mean_of_the_weights(monkeypatch):
     network = initialised("vae")
     monkeypatch.setattr(network, "log_weights", lambda y, n, g: torch.log(torch.tensor([[1.0, 3.0]])).expand(len(y), 2))
-    found = importance_bits_per_dim(network, blobs(3, 0), 20, 10, 0, CPU)  # ten times the weights 1 and 3
-    assert found.tolist() == pytest.approx([8 - math.log2(2.0) / network.dims] * 3)
+    found = importance_bits_per_dim(network, blobs(3, 0), [20, 1], 10, 0, CPU)  # ten times the weights 1 and 3
+    assert found[20].tolist() == pytest.approx([8 - math.log2(2.0) / network.dims] * 3)
+    assert found[1].tolist() == pytest.approx([8] * 3)
 
 
 @pytest.mark.parametrize("samples", [1, 10])
@@ -164,7 +203,7 @@ def test_broken_weights_are_an_error(samples, any_run):
         for parameter in model.parameters():
             parameter[...] = float("nan")
     with pytest.raises(UserError, match="not finite for 4 of 4 images"):
-        importance_bits_per_dim(model, blobs(4, 0), samples, 10, 0, CPU)
+        importance_bits_per_dim(model, blobs(4, 0), [samples], 10, 0, CPU)
     with pytest.raises(UserError, match="not finite for 4 of 4 images: the model is broken"):
         evaluate_likelihood(model, blobs(4, 0), 10, [], 4, 0, CPU)
 

@@ -48,6 +48,20 @@ def test_they_are_their_definitions(n: int, m: int) -> None:
     assert (swapped["precision"], swapped["recall"]) == (found["recall"], found["precision"])
 
 
+def test_six_numbers_on_a_line() -> None:
+    """By hand. Real images at 0..5: balls of radius 3 2 2 2 2 3 (third nearest) and 5 4 3 3 4 5 (fifth nearest)."""
+    real = np.arange(6, dtype=np.float32)[:, None]
+    samples = np.array([[-5], [2.5], [50], [51], [52], [53]], np.float32)  # third nearest: 56 49.5 3 2 2 3
+    found = compare(samples, real)
+    assert found["precision"] == pytest.approx(1 / 6)  # 2.5 only
+    assert found["recall"] == 1  # the ball of -5 reaches to 51
+    assert found["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
+    assert found["coverage"] == 1
+    samples[1] = 49  # now the ball of 0 alone holds a sample
+    found = compare(samples, real)
+    assert (found["precision"], found["density"], found["coverage"]) == pytest.approx((0, 1 / 30, 1 / 6))
+
+
 def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, reference = cloud(23, 0, 0.5), cloud(31, 1)
     wanted = compare(samples, reference, block=1000)
@@ -81,7 +95,8 @@ def test_density_of_equal_sets_counts_each_image_and_its_neighbours() -> None:
     found = compare(copies, copies)
     assert found["density"] == pytest.approx(10 / 5) and found["coverage"] == 1
     missing = compare(copies[:20], copies)  # nothing of the third image: its 10 balls stay empty
-    assert missing["coverage"] == pytest.approx(2 / 3) and missing["density"] == pytest.approx(2 * 10 * 10 / (5 * 20))
+    assert missing["coverage"] == pytest.approx(2 / 3)
+    assert missing["density"] == pytest.approx(2 * 10 * 10 / (5 * 20))
 
 
 def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
@@ -108,7 +123,8 @@ def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
     assert whole["recall"] > 0.5 and collapsed["recall"] < 0.1
     assert collapsed["diversity"] < 0.2 * whole["diversity"]
     single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
-    assert single["coverage"] < 0.05 < whole["coverage"] and single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
+    assert single["coverage"] < 0.05 < whole["coverage"]
+    assert single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
 
 
 def test_too_wide_a_set_loses_precision_but_not_recall() -> None:

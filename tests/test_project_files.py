@@ -92,6 +92,7 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
     "training": {"data", "models"},
     "evaluation": {"data", "models"},
     "reporting": {"data"},
+    "verification": {"data", "reporting"},
 }
 
 
@@ -170,6 +171,12 @@ def test_make_test_installs_the_test_tools_and_runs_pytest(checkout):
     assert calls[-1].startswith("python -m pytest -n 2")
 
 
+def test_make_verify_checks_results_and_what_data_there_are(checkout):
+    assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results"
+    (checkout / "resources/data").mkdir(parents=True)
+    assert make(checkout, "verify")[1] == ["python -m vaeglow.verify results --data resources/data"]
+
+
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):
     for folder in ("results/demo/d/m/seed0/state", ".venv/bin", "logs", "vaeglow", "tests"):
         (checkout / folder).mkdir(parents=True, exist_ok=True)
@@ -183,5 +190,5 @@ def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(chec
 
 def test_make_help_names_every_target(checkout):
     output, _ = make(checkout)
-    for target in ("table2", "test", "lint", "clean", "clean-state"):
+    for target in ("table2", "verify", "test", "lint", "clean", "clean-state"):
         assert f"make {target} " in output

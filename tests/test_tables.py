@@ -158,16 +158,17 @@ def test_markdown_notes_say_scale_other_data_counts_and_features(results):
 
 
 def test_kid_precision_recall_and_diversity_stand_in_the_csv_and_where_the_spec_shows_them(results):
-    columns = ["model", "temperature", "fid", "kid", "precision", "recall", "diversity"]
+    columns = ["model", "temperature", "fid", "kid", "precision", "recall", "density", "coverage", "diversity"]
     spec = SPEC | {"published": None, "show": columns}
     measured = run_table(results, spec)[2]
     assert (measured["model"], measured["temperature"]) == (f"{LABELS['vaeglow']}, T=0.5", "0.5")
     assert (measured["kid"], measured["kid_standard_error"], measured["kid_sd"]) == ("0.01230", "0.00200", "")
     assert (measured["precision"], measured["recall"], measured["diversity"]) == ("0.750", "0.250", "9.500")
-    assert measured["reference_diversity"] == "11.500"
+    assert (measured["density"], measured["coverage"], measured["reference_diversity"]) == ("0.875", "0.625", "11.500")
     seen = shown(results, spec)
-    assert list(seen[0]) == ["Model", "T", "FID", "KID", "Precision", "Recall", "Diversity"]
-    assert list(seen[2].values()) == [LABELS["vaeglow"], "0.5", "1.50", "0.01230", "0.750", "0.250", "9.500"]
+    assert list(seen[0]) == ["Model", "T", "FID", "KID", *("Precision", "Recall", "Density", "Coverage"), "Diversity"]
+    drawn = [LABELS["vaeglow"], "0.5", "1.50", "0.01230 (± 0.00200)", "0.750", "0.250", "0.875", "0.625", "9.500"]
+    assert list(seen[2].values()) == drawn
     assert seen[1]["Model"] == LABELS["vae"]
     assert "two real images: 11.500 on photos32" in form(results, spec) and "bits/dim:" not in form(results, spec)
 
@@ -230,7 +231,8 @@ def test_several_seeds_stand_beside_the_mean(results):
     spec = spec_of("quality", [row("vae", 0.0)], seeds=[0, 3], show=["model", "fid", "kid", "bits_per_dim"])
     run_table(results, spec)
     (cells,) = shown(results, spec)
-    assert (cells["FID"], cells["KID"], cells["bits/dim"]) == ("2.00 ± 1.41", "0.02000 ± 0.01414", "≤ 4.000 ± 0.000")
+    kid = "0.02000 ± 0.01414 (± 0.00200)"
+    assert (cells["FID"], cells["KID"], cells["bits/dim"]) == ("2.00 ± 1.41", kid, "≤ 4.000 ± 0.000")
     assert "± is the standard deviation over seeds 0 3." in form(results, spec)
 
 

@@ -307,14 +307,25 @@ def test_what_it_lacks(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "dataset"), [("demo", "photos32"), ("demo", "digits32"), ("short", "cifar10"), ("paper", "cifar10")]
+    ("preset", "dataset"),
+    [
+        ("demo", "photos32"),
+        ("demo", "digits32"),
+        ("cpu", "photos32"),
+        ("cpu", "fashion_mnist"),
+        ("short", "cifar10"),
+        ("paper", "cifar10"),
+    ],
 )
 def test_equal_total_epochs(preset: str, dataset: str) -> None:
     """As many epochs for both stages together as for the VAE with the flow prior, on the same architecture."""
     flow, two_stage = (run_config(model, preset, dataset) for model in ("vae_isotropic", "vae_two_stage"))
     assert flow["training"]["epochs"] == two_stage["training"]["epochs"] + two_stage["base"]["training"]["epochs"]
     assert flow["network"] == two_stage["base"]["network"]
-    others = {"epochs": 0} | ({"learning_rate": 0} if preset == "demo" else {})  # few steps: config says why
+    schedules = [run["training"] for run in (flow, two_stage["base"], two_stage)]
+    assert len({run["epochs"] / run["halve_every"] for run in schedules if run["halve_every"]}) <= 1  # equal halvings
+    assert len({bool(run["halve_every"]) for run in schedules}) == 1
+    others = {"epochs": 0, "halve_every": 0, "learning_rate": 0}  # the last may differ: config says why
     assert flow["training"] | others == two_stage["training"] | others
 
 

@@ -51,7 +51,7 @@ def dry_run(*arguments: str, cwd: Path) -> list[tuple[str, dict[str, str]]]:
 # ------------------------------------------------------------------------------------ dry runs, from elsewhere
 
 
-@pytest.mark.parametrize("preset", ["demo", "short", "paper"])
+@pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])
 def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
     found = dry_run("-s", str(ROOT / "Snakefile"), "results/table2.csv", "--config", f"preset={preset}", cwd=tmp_path)
     trained = [wildcards["model"] for rule, wildcards in found if rule.startswith("train_")]
@@ -299,8 +299,8 @@ def test_legal_additions_pass(changes):
 def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
     whole = check()
     assert plan.sample_counts(whole, "demo")["photos32"] == whole["demo"]["protocols"]["test-100-2048"]["images"]
-    assert plan.sample_counts(whole, "paper")["cifar10"] == 10000
-    assert plan.sample_counts(whole, "paper")["photos64"] == 10000  # in no table
+    assert plan.sample_counts(whole, "paper")["cifar10"] == 30000  # three sets
+    assert plan.sample_counts(whole, "paper")["photos64"] == 30000  # in no table
     whole = check("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
     assert plan.sample_counts(whole, "demo") == {**dict.fromkeys(whole["demo"]["datasets"], 100), "photos64": 10000}
 
@@ -309,7 +309,7 @@ def test_samples_suffice_for_every_row_of_a_sheet():
     large = "{figures: {samples: {columns: 40, lines_per_row: 20}}}"
     whole = check(f"{{presets: {{demo: {large}}}}}")
     assert plan.sample_counts(whole, "demo")["photos32"] == 800
-    assert plan.sample_counts(whole, "paper")["cifar10"] == 10000  # the table's protocol asks for more than the sheet
+    assert plan.sample_counts(whole, "paper")["cifar10"] == 30000  # the table's protocol asks for more than the sheet
 
 
 def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
@@ -332,7 +332,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--per-image", "--markdown", "--html", "--latex", "--features-output"}
+outputs = {"--output", "--per-image", "--markdown", "--html", "--latex", "--features-output", "--json"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name.startswith("train_") else set()
 flag = ""
 for word in flags:

@@ -78,7 +78,10 @@ class Model:
             UserError: images of another type, shape or range, or an illegal K.
         """
         x = self.check(images)
-        return likelihood.importance_bits_per_dim(self.network, x, importance_samples, BATCH_SIZE, seed, self.device)
+        bounds = likelihood.importance_bits_per_dim(
+            self.network, x, [importance_samples], BATCH_SIZE, seed, self.device
+        )
+        return bounds[importance_samples]
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor | np.ndarray, seed: int = 0) -> Tensor:

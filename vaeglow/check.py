@@ -18,7 +18,7 @@ from vaeglow.errors import UserError
 RESERVED = {
     "datasets": ("tables", "figures"),
     "models": ("fid_reference",),
-    "presets": ("tables", "figures"),
+    "presets": ("tables", "figures", "data"),
     "tables": ("claims",),
 }
 NAMED = {

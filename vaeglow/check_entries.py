@@ -94,6 +94,9 @@ def check_rows(whole: Mapping[str, Any], entry: Mapping[str, Any], published: Co
         if (content := row_content(row)) in seen:
             raise UserError(f"{content} stands in it twice: take one row out")
         seen.add(content)
+        other = row.get("minus")
+        if other is not None and all(row[key] == other[key] for key in ("model", "temperature")):
+            raise UserError(f"{row_content(other)} is compared with itself: name another as `minus`")
     for row in entry["rows"] if entry["kind"] == "overview" else ():
         if (mode := settings.mode_of(whole, row["model"])) not in (None, "frozen"):
             raise UserError(f"model {row['model']} has mode {mode}: an overview is of a model trained in two phases")
@@ -144,4 +147,5 @@ def row_content(row: Mapping[str, Any]) -> str:
         return f"the {row['data']} split of {row['dataset']}"
     temperatures = row.get("temperatures", row.get("temperature"))
     drawn = "" if temperatures is None else f" at temperature {temperatures}"
-    return f"{row['model']} on {row['dataset']} (preset {row['preset']}){drawn}"
+    other = f", minus {row_content(row['minus'])}" if "minus" in row else ""
+    return f"{row['model']} on {row['dataset']} (preset {row['preset']}){drawn}{other}"

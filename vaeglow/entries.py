@@ -16,6 +16,7 @@ from vaeglow.reporting.claims.needs import needed
 # What each kind of entry reads of every row (keys of `vaeglow.paths.RESULTS`).
 TABLES = {
     "quality": ("metrics", "likelihood", "training"),
+    "differences": ("metrics", "likelihood", "likelihood_images", "training"),
     "timing": ("timing",),
     "sampling": ("timing",),
     "information": ("latents", "metrics", "likelihood", "training"),
@@ -35,8 +36,11 @@ FIGURES = {
     "noise_maps": ("noise_maps",),
     "spectrum": ("layer_action",),
     "ablation": ("metrics", "likelihood"),
+    "importance_bound": ("likelihood", "likelihood_images"),
+    "nearest_training": ("nearest_training",),
 }
 READS = {"tables": TABLES, "figures": FIGURES}
+PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
 WIDE = ("information",)  # kinds whose rows keep several temperatures; elsewhere such a row becomes several rows
 # The kinds of model that a kind of result can be had of; others: of all.
 MODELS = {
@@ -54,6 +58,15 @@ def real_dataset(whole: Mapping[str, Any], name: str) -> str:
     return whole["roles"].get(name, name)
 
 
+def protocol_of(whole: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol.
+
+    Raises:
+        UserError: no such protocol.
+    """
+    return {**PROTOCOL, **settings.lookup(whole["protocols"], name, "protocol")}
+
+
 def complete(whole: Mapping[str, Any], preset: str, section: str, name: str) -> dict[str, Any]:
     """An entry of `tables` or `figures` with everything filled in.
 
@@ -65,7 +78,7 @@ def complete(whole: Mapping[str, Any], preset: str, section: str, name: str) -> 
 
     Returns:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's `split`, `images`, `features`; each row has `dataset` and `preset`, a row on a VAE also `base`.
+        protocol's values; each row has `dataset` and `preset`, a row on a VAE also `base`.
 
     Raises:
         UserError: no such protocol or model.
@@ -82,6 +95,10 @@ def complete(whole: Mapping[str, Any], preset: str, section: str, name: str) -> 
                 full["base"] = base
             if "temperature" in full:
                 full["temperature"] = float(full["temperature"])
+            if "minus" in full:  # a pair: the other side is of the same dataset
+                other = full["minus"]
+                full["minus"] = {**other, "dataset": full["dataset"], "preset": scale}
+                full["minus"]["temperature"] = float(other["temperature"])
             temperatures = full.pop("temperatures", None) if entry["kind"] not in WIDE else None
             rows += [full] if temperatures is None else [{**full, "temperature": float(t)} for t in temperatures]
     if not any(entry["rows"].count(row) > 1 for row in entry["rows"]):  # two roles may be one dataset
@@ -94,7 +111,7 @@ def complete(whole: Mapping[str, Any], preset: str, section: str, name: str) -> 
         "seed": whole["seeds"][0],
         "dataset": dataset,
         "protocol": protocol,
-        **settings.lookup(whole["protocols"], protocol, "protocol"),
+        **protocol_of(whole, protocol),
         "published": entry.get("published"),
         "rows": rows,
     }
@@ -115,8 +132,9 @@ def needs(whole: Mapping[str, Any], preset: str, section: str, name: str) -> lis
     entry = complete(whole, preset, section, name)
     found = []
     for row in entry["rows"]:
-        for what in READS[section][entry["kind"]] if "model" in row else ():
-            found += list(of_row(entry, row, what))
+        for side in (row, row["minus"]) if "minus" in row else (row,):
+            for what in READS[section][entry["kind"]] if "model" in side else ():
+                found += list(of_row(entry, side, what))
         if entry["kind"] == "overview" and "base" in row:
             found.append({**shared(entry, row), "what": "training", "model": row["base"]})
     if "reference_model" in entry:
@@ -130,7 +148,7 @@ def of_row(entry: Mapping[str, Any], row: Mapping[str, Any], what: str) -> Itera
     need = {**shared(entry, row), "what": what}
     if what == "interpolation":
         need["space"] = entry["space"]
-    if what not in ("metrics", "features", "samples", "snapshots"):
+    if what not in ("metrics", "features", "samples", "snapshots", "nearest_training"):
         yield need
         return
     for temperature in row.get("temperatures") or [row["temperature"]]:
@@ -154,7 +172,7 @@ def claims(whole: Mapping[str, Any], preset: str) -> dict[str, dict[str, Any]]:
             **entry,
             "run": entry["enabled"] and "unfit" not in entry,
             "protocol": protocol,
-            **settings.lookup(whole["protocols"], protocol, "protocol"),
+            **protocol_of(whole, protocol),
         }
     return found
 

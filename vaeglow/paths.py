@@ -21,6 +21,7 @@ RESULTS = {
     "likelihood_images": f"{RUN}/likelihood.npz",
     "metrics": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.json",
     "features": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
+    "nearest_training": f"{RUN}/nearest_training/T{{temperature}}.npz",
     "snapshots": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
     "latents": f"{RUN}/latents.json",
     "layer_draws": f"{RUN}/layer_draws.npz",
@@ -30,6 +31,8 @@ RESULTS = {
     "linear_reference": f"{RUN}/linear_reference.json",
     "timing": "{preset}/{dataset}/{model}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
+    "inspection": "data/{dataset}.json",
+    "data_page": "data/{dataset}.png",
 }
 # Relative to the folder of prepared data.
 DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}

@@ -15,6 +15,7 @@ from vaeglow import entries
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import DATA, result_path
 
+READERS = 8  # processes that decode images; Snakemake takes fewer where it has fewer cores
 Whole = Mapping[str, Mapping[str, Any]]  # {preset: the whole config as it sees it}: what `check_config` returned
 
 
@@ -28,24 +29,46 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     return {key: value for key, value in config["datasets"][dataset].items() if key not in ("train_subset", "models")}
 
 
+def reading_threads(config: Mapping[str, Any], dataset: str) -> int:
+    """Processes that `prepare_data` may use: several where image files are decoded. No value depends on it."""
+    return READERS if config["datasets"][dataset]["kind"] in ("celeba", "folder") else 1
+
+
 def sample_counts(whole: Whole, preset: str) -> dict[str, int]:
     """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
 
-    That is the largest count of the protocols used on it (the preset's own where none is), more where a figure shows
-    more.
+    That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
+    images, more where a figure or a probe takes more.
     """
     config = whole[preset]
-    protocols = config["protocols"]
-    counts = dict.fromkeys(config["datasets"], protocols[config["evaluation"]["protocol"]]["images"])
+
+    def drawn(name: str) -> int:
+        protocol = entries.protocol_of(config, name)
+        return protocol["sets"] * protocol["images"]
+
+    counts = dict.fromkeys(config["datasets"], drawn(config["evaluation"]["protocol"]))
     for need in entries.all_needs(config, preset):
         if need["what"] in ("metrics", "features"):
-            counts[need["dataset"]] = max(counts[need["dataset"]], protocols[need["protocol"]]["images"])
+            counts[need["dataset"]] = max(counts[need["dataset"]], drawn(need["protocol"]))
+        if need["what"] == "nearest_training":
+            samples = config["probes"]["nearest_training"]["samples"]
+            counts[need["dataset"]] = max(counts[need["dataset"]], samples)
     for name, figure in config["figures"].items():
         if figure["kind"] in ("sample_sheet", "side_by_side"):
             shown = figure["columns"] * figure.get("lines_per_row", figure.get("lines", 1))
             for row in entries.complete(config, preset, "figures", name)["rows"]:
                 counts[row["dataset"]] = max(counts[row["dataset"]], shown)
     return counts
+
+
+def protocol(whole: Whole, preset: str, name: str) -> dict[str, Any]:
+    """All values of a protocol at a preset; see `entries.protocol_of`."""
+    return entries.protocol_of(whole[preset], name)
+
+
+def stretch_flag(whole: Whole, preset: str, name: str) -> str:
+    """What `fid_reference` is told of a protocol that stretches samples: its flag, or nothing."""
+    return "--stretch" if protocol(whole, preset, name)["stretch"] else ""
 
 
 def spec(whole: Whole, preset: str, section: str, name: str) -> dict[str, Any]:
@@ -116,6 +139,12 @@ def curve_files(config: Mapping[str, Any], whole: Whole, preset: str) -> list[st
         for dataset, model in found
         for seed in seeds
     ]
+
+
+def data_pages(config: Mapping[str, Any], whole: Whole, preset: str) -> list[str]:
+    """The pages of the datasets that a preset's runs are on."""
+    datasets = dict.fromkeys(dataset for dataset, _ in runs(config, whole, preset))
+    return [str(result_path("results", "data_page", dataset=dataset)) for dataset in datasets]
 
 
 def title_of(config: Mapping[str, Any], section: str, name: str) -> str:

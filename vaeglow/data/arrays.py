@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vaeglow.data.stored import Images, slabs
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, write_json
 
@@ -22,22 +24,20 @@ INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "
 REMEDY = "delete the folder and prepare the data again"
 
 
-def array_sha256(array: np.ndarray) -> str:
-    """Hex sha256 of an array's type, shape and values, the same on every machine.
+def array_sha256(array: Images) -> str:
+    """Hex sha256 of an array's type, shape and values, the same on every machine (docs/data.md says of which bytes).
 
     Args:
-        array: any shape; read a slab at a time, so a memory-mapped array larger than memory will do.
+        array: any shape and type; read a slab at a time, so one larger than memory will do.
     """
     little_endian = array.dtype.newbyteorder("<")
     digest = hashlib.sha256(json.dumps([little_endian.str, list(array.shape)]).encode())
-    if array.size:
-        slab = max(1, (1 << 24) * len(array) // array.nbytes)
-        for start in range(0, len(array), slab):
-            digest.update(np.ascontiguousarray(array[start : start + slab], dtype=little_endian).reshape(-1))
+    for slab in slabs(array):
+        digest.update(np.ascontiguousarray(slab, dtype=little_endian).reshape(-1))
     return digest.hexdigest()
 
 
-def write_dataset(data_dir: str | Path, splits: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+def write_dataset(data_dir: str | Path, splits: Mapping[str, Images], info: dict[str, Any]) -> None:
     """Write the arrays and dataset.json, adding `counts` and `sha256` to `info`.
 
     dataset.json goes first when it is stale and comes last when all else is whole: where it is, all is.
@@ -55,7 +55,10 @@ def write_dataset(data_dir: str | Path, splits: dict[str, np.ndarray], info: dic
     for split in SPLITS:
         _check_array(splits[split], info["channels"], info["size"], f"the {split} split")
         with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
-            np.save(file, splits[split], allow_pickle=False)
+            header = {"descr": "|u1", "fortran_order": False, "shape": splits[split].shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for slab in slabs(splits[split]):
+                file.write(np.ascontiguousarray(slab))
     counts = {split: len(splits[split]) for split in SPLITS}
     hashes = {split: array_sha256(splits[split]) for split in SPLITS}
     write_json(data_dir / INFO_FILE, {key: ({**info, "counts": counts, "sha256": hashes})[key] for key in INFO_KEYS})
@@ -130,7 +133,7 @@ def require_images(have: int, need: int, what: str, user: str, remedy: str) -> N
         raise UserError(f"{what} has {have} images, {user} needs {need}: {remedy}")
 
 
-def _check_array(array: np.ndarray, channels: int, size: int, where: str) -> None:
+def _check_array(array: Images, channels: int, size: int, where: str) -> None:
     if array.dtype != np.uint8 or array.shape[1:] != (channels, size, size):
         found, wanted = f"{array.dtype} {list(array.shape)}", f"uint8 [N, {channels}, {size}, {size}]"
         raise UserError(f"{where} is {found} where {wanted} belongs: {REMEDY}")

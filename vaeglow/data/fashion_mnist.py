@@ -1,45 +1,81 @@
-"""Dataset kind `fashion_mnist` (Xiao et al. 2017): 28x28 grey images, from a local copy or through torchvision."""
+"""Dataset kind `fashion_mnist` (Xiao et al. 2017): 28x28 grey images, from a copy at hand or a download."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
-import os
-import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.cifar10 import TIMEOUT_SECONDS, socket_timeout, temporary_folder
-from vaeglow.data.seeds import Stream
+from vaeglow.data.fetch import PinnedFile
+from vaeglow.data.held_out import hold_out
+from vaeglow.data.sources import NotThere, obtain, pick
 from vaeglow.errors import UserError
-from vaeglow.files import explain_os_error
 
 SIZE, CHANNELS = 28, 1
-FILES = {  # name, sha256 of what it holds (compressed anew, a copy is another file), images
-    "train": (
+HEADER = 16  # bytes before the pixels
+PIECE = 2**20
+
+
+def pinned(name: str, images: int, digest: str, max_bytes: int) -> PinnedFile:
+    """One of its files, known by what is in it: Debian compresses it anew, so its own bytes differ from copy to copy.
+
+    Args:
+        name: of the file.
+        images: so many are in it.
+        digest: sha256 of the content.
+        max_bytes: of the compressed file.
+    """
+    size = HEADER + images * SIZE * SIZE
+    return PinnedFile(name, digest, max_bytes, lambda path: sha256_unzipped(path, size), "content's sha256")
+
+
+def sha256_unzipped(path: Path, size: int) -> str:
+    """Hex sha256 of what a gzip file holds, read a piece at a time and no further than it should go on.
+
+    Args:
+        path: of the file.
+        size: bytes that it should hold.
+    """
+    digest, have = hashlib.sha256(), 0
+    try:
+        with gzip.open(path) as file:
+            while piece := file.read(PIECE):
+                have += len(piece)
+                if have > size:
+                    return f"that of more than the {size:,} bytes that belong in it"
+                digest.update(piece)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return f"that of no whole gzip file ({error})"
+    return digest.hexdigest()
+
+
+FILES = {
+    "train": pinned(
         "train-images-idx3-ubyte.gz",
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        60000,
+        images=60_000,
+        digest="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        max_bytes=60_000_000,
     ),
-    "test": (
+    "test": pinned(
         "t10k-images-idx3-ubyte.gz",
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        10000,
+        images=10_000,
+        digest="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        max_bytes=10_000_000,
     ),
 }
-# Where Debian's package dataset-fashion-mnist puts them.
-SYSTEM = Path("/usr/share/datasets/fashion-mnist")
 
 
-def build(settings: dict[str, Any], output_dir: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def build(name: str, settings: Mapping[str, Any], output_dir: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the images and take the val split off the end of a seeded permutation of the training images.
 
     Args:
-        settings: local (a folder with the two files of images, or None), val_images, split_seed, size (28),
+        name: the dataset's, in config.
+        settings: local, sources (folders with the two files of images), val_images, split_seed, size (28),
             channels (1).
         output_dir: a download is kept in its folder `download`, so a second run needs no network.
 
@@ -51,72 +87,31 @@ def build(settings: dict[str, Any], output_dir: Path) -> tuple[dict[str, np.ndar
     """
     if (settings["size"], settings["channels"]) != (SIZE, CHANNELS):
         raise UserError(f"fashion_mnist has images of size {SIZE} with one channel: set `size` and `channels` so")
-    train, test = (_find(split, settings["local"], output_dir) for split in ("train", "test"))
-    held_out, seed = settings["val_images"], settings["split_seed"]
-    if not 0 <= held_out < len(train):
-        raise UserError(f"`val_images` is {held_out}: it must lie in 0..{len(train) - 1}, some images must train")
-    order = Stream(seed, "fashion_mnist").permutation(len(train))
-    cut = len(train) - held_out
-    splits = {"train": train[order[:cut]], "val": train[order[cut:]], "test": test}
-    hashes = {split: sha256 for split, (_, sha256, _) in FILES.items()}
-    return splits, {"files_sha256": hashes, "split_seed": seed}
+    names = " and ".join(file.name for file in FILES.values())
+    by_hand = (
+        f"install Debian's package dataset-fashion-mnist, or fetch {names} by hand "
+        f"(github.com/zalandoresearch/fashion-mnist) and set datasets.{name}.local to their folder"
+    )
+    read = obtain(name, settings, list(FILES.values()), _look, by_hand, output_dir)
+    seed = settings["split_seed"]
+    kept, held_out = hold_out(len(read["train"]), settings["val_images"], seed, "fashion_mnist")
+    splits = {"train": read["train"][kept], "val": read["train"][held_out], "test": read["test"]}
+    return splits, {"files_sha256": {split: file.digest for split, file in FILES.items()}, "split_seed": seed}
 
 
-def _find(split: str, local: str | None, output_dir: Path) -> np.ndarray:
-    """The images of one split: from the user's folder, the system's, an earlier download, or a new one."""
-    name, sha256, _ = FILES[split]
-    if local is not None:
-        path = Path(local).expanduser() / name
-        if not path.is_file():
-            raise UserError(f"datasets.fashion_mnist.local: {local} has no file {name}: correct the path")
-        content = _content(path)
-        if content is None or hashlib.sha256(content).hexdigest() != sha256:
-            raise UserError(f"datasets.fashion_mnist.local: {path} is not genuine (hash differs): fetch it again")
-        return _decode(content, split)
-    downloaded = output_dir / "download" / name
-    for path in (SYSTEM / name, downloaded):
-        content = _content(path) if path.is_file() else None
-        if content is not None and hashlib.sha256(content).hexdigest() == sha256:
-            return _decode(content, split)
-    return _decode(_download(name, sha256, downloaded), split)
+def _look(where: Path) -> dict[str, np.ndarray]:
+    """The images of both splits, from a folder."""
+    if not where.is_dir():
+        raise NotThere(f"{where} is no folder" if where.exists() else f"{where} does not exist")
+    paths = {split: pick(where, file) for split, file in FILES.items()}
+    return {split: decode(gzip.decompress(path.read_bytes())) for split, path in paths.items()}
 
 
-def _content(path: Path) -> bytes | None:
-    """What a gzip file holds; None if it is damaged."""
-    try:
-        return gzip.decompress(path.read_bytes())
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return None
+def decode(content: bytes) -> np.ndarray:
+    """The images of an idx file whose hash was checked: 16 bytes of header, the count in bytes 4 to 7, then the pixels.
 
-
-def _download(name: str, sha256: str, target: Path) -> bytes:
-    """Fetch one file to a temporary folder, check it, and only then give it its name; returns what it holds."""
-    from torchvision.datasets import FashionMNIST
-    from torchvision.datasets.utils import download_url
-
-    url = FashionMNIST.mirrors[0] + name
-    by_hand = "fetch it by hand and set datasets.fashion_mnist.local to its folder"
-    with temporary_folder(target.parent) as folder:
-        try:
-            with socket_timeout(TIMEOUT_SECONDS):
-                download_url(url, folder, filename=name, md5=None)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and isinstance(explain_os_error(error, target), UserError):
-                raise explain_os_error(error, target) from error
-            raise UserError(f"cannot download {url} ({error}): {by_hand}") from error
-        content = _content(folder / name)
-        if content is None or hashlib.sha256(content).hexdigest() != sha256:
-            raise UserError(f"the download of {url} is cut short or altered (hash differs): try again, or {by_hand}")
-        os.replace(folder / name, target)
-    return content
-
-
-def _decode(content: bytes, split: str) -> np.ndarray:
-    """The images of a checked idx file, uint8 [N, 1, 28, 28], through torchvision's reader."""
-    from torchvision.datasets.mnist import read_image_file
-
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        images = read_image_file(file.name).numpy()
-    return np.ascontiguousarray(images.reshape(FILES[split][2], 1, SIZE, SIZE))
+    Returns:
+        uint8 [N, 1, 28, 28].
+    """
+    count = int.from_bytes(content[4:8], "big")
+    return np.frombuffer(content, np.uint8, offset=HEADER).reshape(count, CHANNELS, SIZE, SIZE)

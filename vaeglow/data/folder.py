@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,18 @@ import numpy as np
 
 from vaeglow.data.arrays import SPLITS
 from vaeglow.data.images import FILTER, BrokenImage, read_square
+from vaeglow.data.parallel import ordered_map
+from vaeglow.data.progress import progress
 from vaeglow.data.seeds import Stream
 from vaeglow.errors import UserError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
+MANY = 2000  # files; with fewer, starting other processes takes longer than they save
 SHOWN = 3  # broken files named in an error; dataset.json names all
-PROGRESS_EVERY = 5000
 
 
-def build(settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def build(settings: dict[str, Any], workers: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a folder of images.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
@@ -31,6 +33,7 @@ def build(settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, An
         settings: root, size, channels, split_seed, on_broken ("error" | "skip"), and
             test_fraction: share of all files, needed where there are no folders train/ and test/;
             val_fraction: share of the training files, 0 for none; not with a folder val/.
+        workers: processes that decode; the result does not depend on it.
 
     Returns:
         The splits (uint8 [N, C, size, size]) and how they were made, with every broken file by name.
@@ -43,7 +46,7 @@ def build(settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, An
     root = Path(settings["root"]).expanduser()
     files, passed_over = _divide(root, settings)
     broken: dict[str, str] = {}
-    splits = {split: _read(root, files[split], settings, broken) for split in SPLITS}
+    splits = {split: _read(root, files[split], settings, broken, workers) for split in SPLITS}
     total = sum(map(len, files.values()))
     if broken and settings["on_broken"] == "error":
         named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:SHOWN])
@@ -141,16 +144,26 @@ def _shuffle(files: list[Path], seed: int, key: str) -> list[Path]:
     return [files[i] for i in Stream(seed, "folder", key).permutation(len(files))]
 
 
-def _read(root: Path, files: list[Path], settings: dict[str, Any], broken: dict[str, str]) -> np.ndarray:
+def _read(root: Path, files: list[Path], settings: dict[str, Any], broken: dict[str, str], workers: int) -> np.ndarray:
     """Read files into one array, one image at a time; the broken ones go to `broken` with the reason."""
     size, channels = settings["size"], settings["channels"]
     images, count = np.empty((len(files), channels, size, size), dtype=np.uint8), 0
-    for done, path in enumerate(files, 1):
-        try:
-            images[count] = read_square(path, size, channels)
-            count += 1
-        except BrokenImage as error:
-            broken[path.relative_to(root).as_posix()] = str(error)
-        if done % PROGRESS_EVERY == 0:
-            print(f"{root}: {done} of {len(files)} files read", file=sys.stderr)
+    read = functools.partial(read_or_reason, size=size, channels=channels)
+    workers = workers if len(files) >= MANY else 1
+    with progress(str(root), len(files), "images") as advance:
+        for path, image in zip(files, ordered_map(read, files, workers), strict=True):
+            if isinstance(image, str):
+                broken[path.relative_to(root).as_posix()] = image
+            else:
+                images[count] = image
+                count += 1
+            advance(1)
     return images[:count]
+
+
+def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
+    """`read_square`, or why it cannot read the file."""
+    try:
+        return read_square(path, size, channels)
+    except BrokenImage as error:
+        return str(error)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, photos
+from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
 from vaeglow.data.arrays import SPLITS, array_sha256, write_dataset
+from vaeglow.data.stored import Images, StoredImages, slabs
 from vaeglow.errors import UserError
 
 REQUIRED = {
@@ -19,6 +20,7 @@ REQUIRED = {
     "fashion_mnist": (),
     "celeba": (),
     "folder": ("root", "size"),
+    "npz": ("file", "size"),
 }
 # The one place of the optional keys' defaults, so that a user's overlay may be short.
 COMMON_DEFAULTS = {
@@ -27,25 +29,27 @@ COMMON_DEFAULTS = {
     "split_seed": 0,
     "expected_sha256": None,  # {split: sha256 of the array}: another content is an error
 }
+SOURCES = {"local": None, "sources": ()}  # where files of a published dataset come from
 DEFAULTS = {
     "photos": COMMON_DEFAULTS,
     "digits": {**COMMON_DEFAULTS, "channels": 1},
-    "cifar10": {**COMMON_DEFAULTS, "size": 32, "local": None, "val_images": 0},
-    "fashion_mnist": {**COMMON_DEFAULTS, "channels": 1, "size": 28, "local": None, "val_images": 0},
-    "celeba": {**COMMON_DEFAULTS, "size": 64, "local": None, "crop": 128},
+    "cifar10": {**COMMON_DEFAULTS, **SOURCES, "size": 32, "val_images": 0},
+    "fashion_mnist": {**COMMON_DEFAULTS, **SOURCES, "channels": 1, "size": 28, "val_images": 0},
+    "celeba": {**COMMON_DEFAULTS, **SOURCES, "size": 64, "crop": 128},
     "folder": {**COMMON_DEFAULTS, "test_fraction": None, "val_fraction": 0.0, "on_broken": "error"},
+    "npz": {**COMMON_DEFAULTS, "val_images": 0},
 }
-DOWNLOADED = {"cifar10": cifar10, "fashion_mnist": fashion_mnist, "celeba": celeba}
 NOT_DATA = ("models", "training", "evaluation", "train_subset")  # what a dataset's entry may change in its runs
 
 
-def prepare(name: str, settings: dict[str, Any], output_dir: str | Path) -> dict[str, Any]:
+def prepare(name: str, settings: dict[str, Any], output_dir: str | Path, workers: int = 1) -> dict[str, Any]:
     """Make a dataset and write it with `arrays.write_dataset`.
 
     Args:
         name: the dataset's name in config.
         settings: its entry there; keys of `REQUIRED` and `DEFAULTS`.
         output_dir: where the arrays and dataset.json go.
+        workers: processes that read image files, where there are many; what is written does not depend on it.
 
     Returns:
         What dataset.json says, but for counts and hashes.
@@ -54,15 +58,8 @@ def prepare(name: str, settings: dict[str, Any], output_dir: str | Path) -> dict
         UserError: settings or images that will not do, or content other than expected.
     """
     settings = complete(name, settings)
-    kind, levels = settings["kind"], settings["levels"]
-    if kind == "photos":
-        splits, source, _ = photos.build(settings)
-    elif kind == "digits":
-        splits, source = digits.build(settings)
-    elif kind in DOWNLOADED:
-        splits, source = DOWNLOADED[kind].build(settings, Path(output_dir))
-    else:
-        splits, source = folder.build(settings)
+    levels = settings["levels"]
+    splits, source = build(name, settings, Path(output_dir), workers)
     splits = {split: quantise(splits[split], levels) for split in SPLITS}
     for split, expected in (settings["expected_sha256"] or {}).items():
         found = array_sha256(splits[split])
@@ -74,9 +71,30 @@ def prepare(name: str, settings: dict[str, Any], output_dir: str | Path) -> dict
             )
     mean, std = channel_statistics(splits["train"], levels)
     shape = {key: settings[key] for key in ("channels", "size", "levels")}
-    info = {"name": name, "kind": kind, **shape, "mean": mean, "std": std, "source": source}
+    info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
     write_dataset(output_dir, splits, info)
     return info
+
+
+def build(
+    name: str, settings: dict[str, Any], output_dir: Path, workers: int
+) -> tuple[dict[str, np.ndarray] | dict[str, StoredImages], dict[str, Any]]:
+    """The splits of a dataset, uint8 [N, C, size, size], and how they were made; see `prepare`."""
+    match settings["kind"]:
+        case "photos":
+            return photos.build(settings)[:2]
+        case "digits":
+            return digits.build(settings)
+        case "cifar10":
+            return cifar10.build(name, settings, output_dir)
+        case "fashion_mnist":
+            return fashion_mnist.build(name, settings, output_dir)
+        case "celeba":
+            return celeba.build(name, settings, output_dir, workers)
+        case "npz":
+            return npz.build(settings, output_dir)
+        case _:
+            return folder.build(settings, workers)
 
 
 def complete(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -112,14 +130,15 @@ def complete(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
-def quantise(images: np.ndarray, levels: int) -> np.ndarray:
+def quantise(images: Images, levels: int) -> Images:
     """8-bit values to 0..levels-1: x * levels // 256."""
     if levels == 256:
         return images
-    return (np.arange(256) * levels // 256).astype(np.uint8)[images]
+    table = (np.arange(256) * levels // 256).astype(np.uint8)
+    return images.mapped(table.__getitem__) if isinstance(images, StoredImages) else table[images]
 
 
-def channel_statistics(images: np.ndarray, levels: int) -> tuple[list[float], list[float]]:
+def channel_statistics(images: Images, levels: int) -> tuple[list[float], list[float]]:
     """Mean and sd of each channel of (x + 1/2) / levels: of the dequantised image, but for its noise.
 
     Args:
@@ -129,13 +148,25 @@ def channel_statistics(images: np.ndarray, levels: int) -> tuple[list[float], li
     Returns:
         Two lists of C numbers in 0..1, from exact counts of each value, so the same on every machine.
     """
+    return moments(value_counts(images, levels))
+
+
+def value_counts(images: Images, levels: int) -> np.ndarray:
+    """How often each value is there in each channel, int64 [C, levels], of uint8 [N, C, H, W]."""
+    counts = np.zeros((images.shape[1], levels), dtype=np.int64)
+    for slab in slabs(images):
+        for channel, values in enumerate(np.moveaxis(slab, 1, 0)):
+            counts[channel] += np.bincount(values.ravel(), minlength=levels)
+    return counts
+
+
+def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and sd of each channel of (x + 1/2) / levels, from counts [C, levels] of the values x; N > 0."""
+    levels = counts.shape[1]
     values = (np.arange(levels) + 0.5) / levels
     means, deviations = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(levels, dtype=np.int64)
-        for start in range(0, len(images), 1000):
-            counts += np.bincount(images[start : start + 1000, channel].ravel(), minlength=levels)
-        mean = float(counts @ values / counts.sum())
+    for channel in counts:
+        mean = float(channel @ values / channel.sum())
         means.append(round(mean, 9))
-        deviations.append(round(float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum())), 9))
+        deviations.append(round(float(np.sqrt(channel @ (values - mean) ** 2 / channel.sum())), 9))
     return means, deviations

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaeglow.errors import UserError
+from vaeglow.files import atomic_path
+from vaeglow.provenance import seal
 
+KEPT = 10_000  # images of a set whose Inception features are kept: memory, disk and time do not grow beyond
 SAMPLES_KEYS = ("preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256")
+
+
+def kept_of(images: int) -> int:
+    """Of how many images of a set the Inception features are kept, for KID, precision and the like; FID takes all."""
+    return min(images, KEPT)
 
 
 def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -55,3 +64,20 @@ def read_arrays(
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}: delete it and run the step {step} again")
     return arrays, metadata
+
+
+def write_arrays(path: str | Path, metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz file that `read_arrays` reads; whole or not at all.
+
+    Args:
+        path: of the file.
+        metadata: JSON-able; what has a `provenance` is sealed (`vaeglow.provenance.seal`).
+        arrays: by name.
+
+    Raises:
+        UserError: no room or no permission to write there.
+    """
+    sealed = seal(metadata, arrays) if "provenance" in metadata else metadata
+    text = json.dumps(sealed, allow_nan=False)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays, metadata=np.array(text))

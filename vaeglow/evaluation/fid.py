@@ -10,6 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -18,13 +19,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.samples import kept_of
 from vaeglow.errors import UserError
+from vaeglow.evaluation.images import Spread
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
 
 def extract_features(
-    images: np.ndarray, net: nn.Module, batch_size: int, device: torch.device | str, levels: int = 256
+    images: np.ndarray | Spread,
+    net: nn.Module,
+    batch_size: int,
+    device: torch.device | str,
+    levels: int = 256,
+    stretch: bool = False,
 ) -> Iterator[Tensor]:
     """Yield the features of images, batch by batch, in order.
 
@@ -34,6 +43,7 @@ def extract_features(
         batch_size: images at a time; on a CPU at most 10.
         device: where `net` is.
         levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
+        stretch: first stretch each image to the whole range, see `stretched`.
 
     Yields:
         float32 [B, F] on the CPU, averaged over positions where the layer has any.
@@ -47,6 +57,7 @@ def extract_features(
     batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).float() / (levels - 1)
+        batch = stretched(batch) if stretch else batch
         batch = batch.expand(-1, 3, -1, -1)
         batch = batch.contiguous(memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
         with torch.inference_mode(), _full_precision():
@@ -59,6 +70,19 @@ def extract_features(
                 "batch): the Inception weights file is damaged; delete it and run inception_weights again"
             )
         yield features
+
+
+def stretched(images: Tensor) -> Tensor:
+    """Each image's values moved linearly so that its smallest, over all channels, is 0 and its largest 1.
+
+    Dai & Wipf's code (2019, fid_score.py, `norm=True`) does so with generated images and not with real ones. An image
+    of one value, which it divides by 0, becomes black.
+
+    Args:
+        images: float [B, C, H, W].
+    """
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    return (images - low) / torch.where(high > low, high - low, 1.0)
 
 
 @contextlib.contextmanager
@@ -115,9 +139,17 @@ class GaussianStatistics:
 
 
 def image_features(
-    images: np.ndarray, net: nn.Module, features: int, batch_size: int, device: torch.device | str, levels: int = 256
+    images: np.ndarray | Spread,
+    net: nn.Module,
+    features: int,
+    batch_size: int,
+    device: torch.device | str,
+    **options: Any,
 ) -> tuple[np.ndarray, GaussianStatistics]:
-    """One pass of images through the network: their features, and the Gaussian statistics of these.
+    """One pass of images through the network: the Gaussian statistics of their features, and features to keep.
+
+    Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
+    `vaeglow.data.samples.KEPT` images are kept, spread evenly over all.
 
     Args:
         images: see `extract_features`, as the other arguments not named here.
@@ -125,16 +157,19 @@ def image_features(
         features: F, how many the network's layer has.
         batch_size: images at a time.
         device: where `net` is.
-        levels: number of pixel values.
+        **options: `levels`, `stretch`.
 
     Returns:
-        float32 [N, F] (50,000 images of 2,048 features: 400 MB), and statistics streamed in float64.
+        float32 [min(N, KEPT), F] in the images' order (10,000 of 2,048 features: 82 MB), and the statistics of all N.
     """
-    kept, statistics = np.empty((len(images), features), np.float32), GaussianStatistics(features)
-    for batch in extract_features(images, net, batch_size, device, levels):
+    keep = evenly_spaced(np.arange(len(images)), kept_of(len(images)))
+    kept, statistics, filled = np.empty((len(keep), features), np.float32), GaussianStatistics(features), 0
+    for batch in extract_features(images, net, batch_size, device, **options):
         start = statistics.count
         statistics.update(batch)
-        kept[start : statistics.count] = batch.numpy()
+        here = keep[(keep >= start) & (keep < statistics.count)] - start
+        kept[filled : filled + len(here)] = batch.numpy()[here]
+        filled += len(here)
     return kept, statistics
 
 

@@ -1,8 +1,9 @@
 """Bits per dimension of discrete images: the one-sample bound and the importance-weighted ones.
 
 log P(x) >= E[ log (1/K) sum_k w_k ] - D log levels,  w_k = p(y_m | z_mn) p(z_mn) / q(z_mn | y_m),
-over K = M N joint draws: M fresh noises u, and for each N latents from a posterior encoded anew
-(Burda, Grosse & Salakhutdinov 2016; p(y|z) as in the paper's eq. 4). In expectation it rises with K.
+over K = M N joint draws: M = min(K, 10) fresh noises u, and for each N latents from a posterior encoded anew
+(Burda, Grosse & Salakhutdinov 2016; p(y|z) as in the paper's eq. 4). In expectation it rises with K. With M at most
+10 it stays below log P(x) however many latents there are: the gap of ten noises remains (docs/likelihood.md).
 
 Beside them, as a labelled ablation, a number that bounds nothing: the density without dequantisation noise.
 """
@@ -10,7 +11,7 @@ Beside them, as a labelled ablation, a number that bounds nothing: the density w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,40 +106,64 @@ def undequantised_bits_per_dim(
 
 @torch.no_grad()
 def importance_bits_per_dim(
-    model: GenerativeModel, images: np.ndarray | Tensor, samples: int, batch_size: int, seed: int, device: torch.device
-) -> Tensor:
-    """Bits/dim by the bound of `samples` joint draws of (u, z).
+    model: GenerativeModel,
+    images: np.ndarray | Tensor,
+    draws: Sequence[int],
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> dict[int, Tensor]:
+    """Bits/dim by the bounds of so many joint draws of (u, z), each draw made once for all of them.
+
+    The bounds are nested: the draws of a smaller K are among those of a larger one, and K = 1 is `one_sample_terms`'
+    draw. So their differences have little noise. Whatever does not depend on z (the Glow layer f) is evaluated once
+    for each u.
 
     Args:
         model: in evaluation mode, on `device`.
         images: uint8 [N, C, H, W].
-        samples: K, 1 to 10 or a multiple of 10.
+        draws: each K, one or more, 1 to 10 or a multiple of 10.
         batch_size: images at a time; the noise depends on it.
         seed: of the noise.
         device: of the model.
 
     Returns:
-        float64 [N] on the CPU.
+        K -> float64 [N] on the CPU.
 
     Raises:
         UserError: an illegal K, or a value that is not finite.
     """
-    noises = min(samples, MAX_NOISES)
-    if samples < 1 or samples % noises:
-        raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {samples}")
-    values = []
+    shares = {count: shares_of(count) for count in draws}
+    noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
+    found: dict[int, list[Tensor]] = {count: [] for count in shares}
     for index, x in image_batches(images, batch_size, device):
-        generator = step_generator(seed, EVALUATION, index, device)
-        log_weights = torch.cat(
-            [
-                model.log_weights(dequantise(x, model.levels, generator), samples // noises, generator)
-                for _ in range(noises)
-            ],
-            1,
-        ).double()  # [B, K]
-        bound = torch.logsumexp(log_weights, 1) - math.log(samples)
-        values.append(bits_per_dim(bound, model.dims, model.levels).cpu())
-    return finite(torch.cat(values), "bits/dim")
+        log_weights = torch.stack([weights_of(model, x, m, latents, seed, index) for m in range(noises)], 1)
+        for count, (m, n) in shares.items():
+            bound = torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count)
+            found[count].append(bits_per_dim(bound, model.dims, model.levels).cpu())
+    return {count: finite(torch.cat(values), "bits/dim") for count, values in found.items()}
+
+
+def shares_of(draws: int) -> tuple[int, int]:
+    """(M, N): how many noises u, and latents of each, make `draws` joint draws.
+
+    Raises:
+        UserError: a number that M = min(K, 10) does not divide.
+    """
+    noises = min(draws, MAX_NOISES)
+    if draws < 1 or draws % noises:
+        raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {draws}")
+    return noises, draws // noises
+
+
+def weights_of(model: GenerativeModel, x: Tensor, noise: int, latents: int, seed: int, index: int) -> Tensor:
+    """Log weights of one noise u of a batch x and `latents` draws of z for it: float64 [B, latents].
+
+    Each u and its latents have a generator of their own: noise 0 is the headline's, the others have epochs that
+    nothing else uses (-12, -22, ...).
+    """
+    generator = step_generator(seed, EVALUATION - 10 * noise, index, x.device)
+    return model.log_weights(dequantise(x, model.levels, generator), latents, generator).double()
 
 
 def summary(values: Tensor) -> dict[str, Any]:
@@ -162,7 +187,7 @@ def evaluate_likelihood(
         model: in evaluation mode, on `device`.
         images: the test split, uint8 [N, C, H, W].
         batch_size: images at a time.
-        importance_samples: the K of the importance-weighted bounds.
+        importance_samples: the K of the importance-weighted bounds beside K = 1; may be empty.
         importance_images: the first so many images (at most N) those bounds use.
         seed: of the noise.
         device: of the model.
@@ -173,12 +198,10 @@ def evaluate_likelihood(
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
-    for samples in importance_samples:
-        if samples == 1:  # already there
-            continue
-        per_image[str(samples)] = importance_bits_per_dim(
-            model, images[:importance_images], samples, batch_size, seed, device
-        )
+    few, more = images[:importance_images], [draws for draws in importance_samples if draws != 1]
+    if more:
+        bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)
+        per_image |= {str(draws): values for draws, values in bounds.items()}
     undequantised = undequantised_bits_per_dim(model, images, batch_size, seed, device)
     result = {
         **summary(per_image["1"]),

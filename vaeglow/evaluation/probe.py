@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaeglow.data import samples
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, sha256_json
+from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.store import load_model
@@ -113,9 +113,7 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
 
 def write_arrays(path: str | Path, metadata: Mapping[str, Any], **arrays: np.ndarray) -> None:
     """Write arrays beside `metadata`, a JSON text, as `vaeglow.data.samples.read_arrays` reads them."""
-    text = json.dumps(metadata, allow_nan=False)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays, metadata=np.array(text))
+    samples.write_arrays(path, metadata, arrays)
 
 
 def rms(difference: np.ndarray, dims: int) -> np.ndarray:

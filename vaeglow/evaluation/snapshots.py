@@ -97,14 +97,16 @@ class Yardstick:
     def sample_quality(self, model: GenerativeModel) -> dict[str, Any]:
         """`fid`, `kid`, `kid_standard_error`, and `exploded_samples`: how many overflowed, and were clipped.
 
+        Of one set of samples, the first, however many sets the protocol asks for.
         Where more than half did, the first three are None: that is no distribution of images.
         """
         about = self.reference.metadata
         samples = draw(model, about["images"], self.temperature, self.seed, self.device)
         if 2 * samples.exploded > about["images"]:
             return {"fid": None, "kid": None, "kid_standard_error": None, "exploded_samples": samples.exploded}
+        options = {key: about[key] for key in ("levels", "stretch")}
         features, own = image_features(
-            samples.images.numpy(), self.net, about["features"], self.batch_size, self.device, about["levels"]
+            samples.images.numpy(), self.net, about["features"], self.batch_size, self.device, **options
         )
         return {
             "fid": frechet_distance(own.mean, own.covariance, self.reference.mean, self.reference.covariance),

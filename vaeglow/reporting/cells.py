@@ -9,6 +9,7 @@ import pandas as pd
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
+from vaeglow.reporting import traced
 from vaeglow.reporting.measured import Measurement
 
 
@@ -56,7 +57,13 @@ def origin_cells(group: Sequence[Measurement], what: str) -> dict[str, str]:
         "commit": distinct(one.commit(what) for one in group),
         "run": row["model"],
         "origin": f"results/{row['preset']}/{row['dataset']}/{row['model']}",
+        **trace_cells(group),
     }
+
+
+def trace_cells(group: Iterable[Measurement]) -> dict[str, str]:
+    """The cells that trace a row to the files it was read from; see `vaeglow.reporting.traced`."""
+    return traced.trace_cells({one.paths[what]: one.files[what] for one in group for what in one.files})
 
 
 def training_cells(group: Sequence[Measurement]) -> dict[str, str]:
@@ -71,8 +78,8 @@ def training_cells(group: Sequence[Measurement]) -> dict[str, str]:
 
 
 def frame(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> pd.DataFrame:
-    """The rows as a table of texts; what a row does not have is empty."""
-    return pd.DataFrame(rows, columns=list(columns), dtype=object).fillna("")
+    """The rows as a table of texts, traced and sealed; what a row does not have is empty."""
+    return traced.sealed(pd.DataFrame(rows, columns=[*columns, *traced.COLUMNS], dtype=object).fillna(""))
 
 
 def readable(table: pd.DataFrame, headers: Mapping[str, str], show: Sequence[str]) -> pd.DataFrame:

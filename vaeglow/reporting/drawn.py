@@ -42,6 +42,7 @@ class Sources:
         self.spec, self.results_root, self.data_root = spec, Path(results_root), Path(data_root)
         self.name, self.seed = spec["name"], spec["seed"]
         self.commits: list[str] = []
+        self.read: dict[Path, None] = {}  # files, in the order they were read
         self._agreed: dict[tuple[str, ...], tuple[Any, Path]] = {}
 
     def info(self, dataset: str) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Sources:
         if not isinstance(content, dict):
             raise UserError(f"{path} is not a JSON object: delete it and run again")
         self._check(path, content, row, needed or {}, hashes=what != "config")
+        self.read[path] = None
         return content
 
     def arrays(
@@ -99,6 +101,7 @@ class Sources:
         path = self.path(row, what, **wildcards)
         found, metadata = read_arrays(path, names, (*IDENTITY, *HASHES), step)
         self._check(path, metadata, row, wildcards, hashes=True)
+        self.read[path] = None
         return found, metadata
 
     def metrics(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +113,7 @@ class Sources:
         spec, temperature = self.spec, float(row["temperature"])
         needed = {"protocol": spec["protocol"], "temperature": temperature, "split": spec["split"]}
         needed |= {"fid_samples": spec["images"], "fid_features": spec["features"]}
+        needed |= {"fid_sets": spec["sets"], "stretch": spec["stretch"]}
         return self.json(row, "metrics", needed, protocol=spec["protocol"], temperature=temperature)
 
     def images(self, array: np.ndarray, row: Mapping[str, Any], path: Path, leading: int) -> np.ndarray:

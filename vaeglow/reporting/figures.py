@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
-from vaeglow.reporting import style
+from vaeglow.reporting import style, traced
 from vaeglow.reporting.drawn import Sources
 from vaeglow.reporting.figure_kinds import (
     ablation,
+    importance_bound,
     interpolation,
     linear_reference,
+    nearest_training,
     noise_maps,
     overview,
     quality_time,
@@ -38,6 +40,8 @@ KINDS: dict[str, Callable[[Sources], Figure]] = {
     "noise_maps": noise_maps.draw,  # section 3.1
     "spectrum": spectrum.draw,  # section 4.2
     "ablation": ablation.draw,
+    "nearest_training": nearest_training.draw,
+    "importance_bound": importance_bound.draw,
 }
 
 
@@ -61,7 +65,8 @@ def draw(spec: Mapping[str, Any], results_root: str | Path, data_root: str | Pat
         raise UserError(f"figure {name} is of kind '{kind}'{nearest(kind, KINDS)}: the kinds are {', '.join(KINDS)}")
     try:
         with style.styled():
-            return KINDS[kind](Sources(spec, results_root, data_root))
+            sources = Sources(spec, results_root, data_root)
+            return traced.attach(KINDS[kind](sources), list(sources.read))
     except UserError as error:
         if f"figure {name}" in str(error):
             raise

@@ -143,6 +143,8 @@ def conditions(spec: Mapping[str, Any], row: Mapping[str, Any], what: str) -> di
         "fid_samples": spec["images"],
         "fid_reference_images": spec["images"],
         "fid_features": spec["features"],
+        "fid_sets": spec["sets"],
+        "stretch": spec["stretch"],
         "temperature": float(row["temperature"]),
     }
 

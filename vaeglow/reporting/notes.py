@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from vaeglow.data.samples import kept_of
 from vaeglow.reporting.cells import distinct
 
 
@@ -59,17 +60,25 @@ def exploded_notes(table: pd.DataFrame) -> list[str]:
 
 def fid_notes(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
     """How FIDs (and KIDs) were measured and what they may not be compared with."""
-    count, features = spec["images"], spec["features"]
+    count, features, sets = spec["images"], spec["features"], spec["sets"]
+    drawn = f"mean over {sets} sets of {count} samples, each set" if sets > 1 else f"{count} samples"
     notes = [
-        f"FID: {count} samples against {count} images of the {spec['split']} split, {features} Inception features "
+        f"FID: {drawn} against {count} images of the {spec['split']} split, {features} Inception features "
         f"(protocol {spec['protocol']}). "
         "It depends on these counts and features: compare it only with an FID that shares them."
     ]
+    if spec["stretch"]:
+        notes.append(
+            "Each sample's values were first stretched to the whole range, and those of real images not, as Dai & Wipf "
+            "do: that changes every number about samples."
+        )
     if features != 2048:
         notes.append(
             f"{features} features are an early Inception layer, chosen for speed; "
             "the usual FID takes 2048 and is on another scale."
         )
+    if kept_of(count) < count:
+        notes.append(f"All else about samples is of {kept_of(count)} of them and as many of these images.")
     if count <= features:
         notes.append("Fewer images than features: the covariance is singular and the FID strongly biased.")
     return notes

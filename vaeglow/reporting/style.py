@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
+from vaeglow.reporting import traced
 
 DPI = 256  # a power of two: inches times DPI gives whole pixels back, exactly
 WIDTH = 7.2  # inches: a page's text, two columns wide
@@ -79,7 +80,7 @@ RC: dict[str, Any] = {
     "errorbar.capsize": 2.0,
     "pdf.fonttype": 42,  # text stays text
 }
-# Without dates and versions the same figure is the same file.
+# Without dates and versions the same figure is the same file. A PNG also says what it was drawn from (`traced`).
 METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -145,4 +146,5 @@ def save(figure: Figure, *paths: str | Path) -> None:
     with styled():
         for path in map(Path, paths):
             with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
+                metadata = METADATA[path.suffix] | (traced.png_metadata(figure) if path.suffix == ".png" else {})
+                figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)

@@ -24,7 +24,10 @@ from vaeglow.reporting.table_kinds.quality import COLUMNS
 
 __all__ = ["COLUMNS", "KINDS", "LABELS", "build_table", "commit_of", "kind_module"]
 
-KINDS = ("quality", "timing", "sampling", "information", "likelihood", "layer_action", "linear_reference")
+KINDS = (
+    *("quality", "timing", "sampling", "information", "likelihood", "layer_action", "linear_reference"),
+    "differences",
+)
 
 
 def kind_module(spec: Mapping[str, Any]) -> ModuleType:

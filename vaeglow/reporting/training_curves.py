@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from vaeglow.errors import UserError
 from vaeglow.files import read_json
-from vaeglow.reporting import style
+from vaeglow.reporting import style, traced
 from vaeglow.reporting.chart import Chart, key, marker
 from vaeglow.reporting.drawn import IDENTITY, commit_of
 from vaeglow.reporting.labels import model_label
@@ -58,7 +58,7 @@ def draw(history: str | Path, training: str | Path) -> Figure:
         notes = [f"Steps left out because they were not finite: {skipped}."] if skipped else []
         commits = [commit_of(about.get("provenance"))]
         footer = style.footer(about["preset"], [about["dataset"]], about["seed"], commits)
-        return chart.finish(footer, handles_of(rows), notes)
+        return traced.attach(chart.finish(footer, handles_of(rows), notes), [Path(history), Path(training)])
 
 
 def read_history(path: str | Path) -> pd.DataFrame:

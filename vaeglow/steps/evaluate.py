@@ -1,6 +1,6 @@
-"""FID, KID, precision, recall and diversity of a run's samples, with all that the numbers depend on.
+"""FID, KID, precision, recall and their like of a run's samples, with all that the numbers depend on.
 
-One pass of Inception; the samples' features are kept, for whoever compares two models.
+One pass of Inception; the first set's features are kept, for whoever compares two models.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.data.samples import SAMPLES_KEYS
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation import images
-    from vaeglow.evaluation.fid import frechet_distance, image_features
     from vaeglow.evaluation.inception import load_inception, load_weights
-    from vaeglow.evaluation.kid import kernel_inception_distance
-    from vaeglow.evaluation.neighbours import compare_neighbours
+    from vaeglow.evaluation.sample_sets import measure_sets
     from vaeglow.files import sha256_file, write_json
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
 
     set_threads(options.threads)
     device = pick_device(options.device)
@@ -47,20 +45,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     real = images.read_reference(options.reference)
     reference, inception_sha256 = real.metadata, load_weights(options.weights)[1]
     images.check_comparable(samples.shape[1:], sampled, reference, inception_sha256)
-    count, width = reference["images"], reference["features"]  # as many samples as real images
-    images.require(len(samples), count, f"{options.samples} ({sampled['dataset']})", reference["protocol"])
+    count, width, sets = reference["images"], reference["features"], reference["sets"]
+    what = f"{options.samples} ({sampled['dataset']})"
+    images.require(len(samples), count, what, reference["protocol"], sets)  # a set: as many samples as real images
     net = load_inception(options.weights, width, device)
-    features, found = image_features(samples[:count], net, width, options.batch_size, device, reference["levels"])
+    features, measured = measure_sets(samples, net, real, options.batch_size, device)
     hashes = {"reference_sha256": sha256_file(options.reference), "inception_sha256": inception_sha256}
     result = {
-        "fid": frechet_distance(found.mean, found.covariance, real.mean, real.covariance),
-        **kernel_inception_distance(features, real.features, device),
-        **compare_neighbours(features, real.features, device),
+        **measured,
         "protocol": reference["protocol"],
         "fid_samples": count,
         "fid_reference_images": count,
         "fid_features": width,
         "split": reference["split"],
+        "stretch": reference["stretch"],
         **{key: value for key, value in sampled.items() if key != "provenance"},
         "samples_provenance": sampled.get("provenance"),
         "samples_sha256": sha256_file(options.samples),
@@ -69,9 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     about = {key: sampled[key] for key in SAMPLES_KEYS} | {"protocol": reference["protocol"], **hashes}
     images.write_features(options.features_output, features, {**about, "provenance": provenance})
-    write_json(options.output, result)
+    result["features_sha256"] = sha256_file(options.features_output)
+    write_json(options.output, seal(result))
+    spread = f" +- {result['fid_sd']:.2f} over {sets} sets" if sets > 1 else ""
     print(
-        f"FID {result['fid']:.2f}, KID {result['kid']:.4f} +- {result['kid_standard_error']:.4f}, precision "
+        f"FID {result['fid']:.2f}{spread}, KID {result['kid']:.4f} +- {result['kid_standard_error']:.4f}, precision "
         f"{result['precision']:.2f}, recall {result['recall']:.2f} ({count} against {count} images, {width} features)",
         file=sys.stderr,
     )

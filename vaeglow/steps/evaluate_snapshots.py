@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.snapshots import Yardstick, measure_moments, timeline
     from vaeglow.files import sha256_file, sha256_json, write_json
     from vaeglow.models.store import load_model
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
     from vaeglow.training.snapshots import read_snapshots
 
     set_threads(options.threads)
@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "fid_reference_images": measured["images"],
         "fid_features": measured["features"],
         "split": measured["split"],
+        "stretch": measured["stretch"],
         "likelihood_images": len(images),
         "base_seconds": base_seconds,
         "training_device": trained_on,
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "inception_sha256": inception_sha256,
         "provenance": provenance,
     }
-    write_json(options.output, result)
+    write_json(options.output, seal(result))
 
 
 if __name__ == "__main__":

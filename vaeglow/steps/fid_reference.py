@@ -1,4 +1,4 @@
-"""Inception features of a split's real images and their statistics: what samples are compared with."""
+"""Inception features of a split's real images and their statistics: what samples are compared with, and how."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--split", required=True, help="train, val or test")
     parser.add_argument("--images", required=True, type=int, help="how many images, spread over the split")
     parser.add_argument("--features", required=True, type=int, help="Inception layer: 64, 192, 768 or 2048")
+    parser.add_argument("--sets", required=True, type=int, help="sets of samples the FID is the mean of")
+    parser.add_argument("--stretch", action="store_true", help="samples are stretched to the whole range first")
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
@@ -30,12 +32,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     from vaeglow.data.arrays import open_split, read_info
     from vaeglow.device import pick_device, set_threads
+    from vaeglow.errors import UserError
     from vaeglow.evaluation.fid import image_features
     from vaeglow.evaluation.images import Reference, evenly_spaced, write_reference
     from vaeglow.evaluation.inception import load_inception, load_weights
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
 
+    if options.sets < 1:
+        raise UserError(f"protocol {options.protocol} asks for {options.sets} sets of samples: take 1 or more")
     set_threads(options.threads)
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -44,14 +49,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     what = f"the {options.split} split of {info['name']}"
     images = evenly_spaced(split, options.images, what, options.protocol)
     net = load_inception(options.weights, options.features, device)
-    features, statistics = image_features(images, net, options.features, options.batch_size, device, info["levels"])
+    levels = info["levels"]
+    features, statistics = image_features(images, net, options.features, options.batch_size, device, levels=levels)
     metadata = {
         "dataset": info["name"],
         "protocol": options.protocol,
         "split": options.split,
         "images": statistics.count,
         "features": options.features,
-        "levels": info["levels"],
+        "sets": options.sets,
+        "stretch": options.stretch,
+        "levels": levels,
         "image_shape": list(images.shape[1:]),
         "data_sha256": sha256_json(info["sha256"]),
         "inception_sha256": load_weights(options.weights)[1],

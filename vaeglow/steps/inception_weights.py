@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -24,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.json_object("--settings", options.settings)
     from vaeglow.evaluation.inception import save_weights
     from vaeglow.evaluation.inception_sources import obtain_weights
+    from vaeglow.provenance import collect, ended
 
+    provenance = collect()
     state, origin = obtain_weights(settings)
-    save_weights(options.output, state, origin)
+    save_weights(options.output, state, {**origin, "provenance": json.dumps(ended(provenance))})
     print(f"{options.output}: from {origin['source']}", file=sys.stderr)
 
 

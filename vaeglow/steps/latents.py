@@ -26,11 +26,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.latents import probe_latents
     from vaeglow.evaluation.probe import open_probe
     from vaeglow.files import write_json
+    from vaeglow.provenance import seal
 
     run = open_probe(options.model, options.device, "the step latents")
     images = run.test_images(options.data_dir)[: max(0, options.images)]
     result = probe_latents(run.vae, run.layer, images, options.batch_size, run.config["seed"], run.device)
-    write_json(options.output, {"split": "test", **result, **run.identity()})
+    write_json(options.output, seal({"split": "test", **result, **run.identity()}))
 
 
 if __name__ == "__main__":

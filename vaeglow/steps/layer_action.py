@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.layer_action import probe_action
     from vaeglow.evaluation.probe import HASHES, IDENTITY
     from vaeglow.files import sha256_file, sha256_json, write_json
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
 
     set_threads(options.threads)
     device = pick_device(options.device)
@@ -55,18 +55,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         for images in (draws["vae"], draws["layer"][:, 0])
     ]
     data = evenly_spaced(test, min(len(test), len(draws["vae"])))  # as many real images as latents
-    write_json(
-        options.output,
-        {
-            **{key: drawn[key] for key in keys},
-            "split": "test",
-            "features": options.features,
-            **probe_action(draws, *features, data),
-            "layer_draws_sha256": sha256_file(options.layer_draws),
-            "inception_sha256": load_weights(options.weights)[1],
-            "provenance": provenance,
-        },
-    )
+    result = {
+        **{key: drawn[key] for key in keys},
+        "split": "test",
+        "features": options.features,
+        **probe_action(draws, *features, data),
+        "layer_draws_sha256": sha256_file(options.layer_draws),
+        "inception_sha256": load_weights(options.weights)[1],
+        "provenance": provenance,
+    }
+    write_json(options.output, seal(result))
 
 
 if __name__ == "__main__":

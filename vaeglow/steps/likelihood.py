@@ -25,17 +25,17 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate with the run's own seed."""
     options = parse(argv)
-    import numpy as np
-
     from vaeglow.data.arrays import open_split, read_info
+    from vaeglow.data.samples import write_arrays
     from vaeglow.device import pick_device, set_threads
     from vaeglow.errors import UserError
     from vaeglow.evaluation.likelihood import evaluate_likelihood
-    from vaeglow.files import atomic_path, sha256_json, write_json
+    from vaeglow.files import sha256_file, sha256_json, write_json
     from vaeglow.models.store import load_model
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
 
     device = pick_device(options.device)
+    provenance = collect(str(device))
     model, about = load_model(options.model, device)
     config, info = about["config"], read_info(options.data_dir)
     if info["sha256"] != about["data"]["sha256"]:
@@ -50,20 +50,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         config["seed"],
         device,
     )
-    with atomic_path(options.per_image) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **per_image)
-    write_json(
-        options.output,
-        {
-            **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
-            "split": "test",
-            **result,
-            "config_sha256": sha256_json(config),
-            "data_sha256": sha256_json(info["sha256"]),
-            "weights_sha256": about["weights_sha256"],
-            "provenance": collect(str(device)),
-        },
-    )
+    identity = {
+        **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
+        "config_sha256": sha256_json(config),
+        "data_sha256": sha256_json(info["sha256"]),
+        "weights_sha256": about["weights_sha256"],
+        "provenance": provenance,
+    }
+    write_arrays(options.per_image, {"split": "test", **identity}, per_image)
+    hashes = {"per_image_sha256": sha256_file(options.per_image)}
+    write_json(options.output, seal({"split": "test", **result, **identity, **hashes}))
 
 
 if __name__ == "__main__":

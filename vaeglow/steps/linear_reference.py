@@ -34,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.files import sha256_json, write_json
     from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
     from vaeglow.models.store import load_model
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
 
     device = pick_device(options.device)
+    provenance = collect(str(device))
     model, about = load_model(options.model, device)
     config, info = about["config"], read_info(options.data_dir)
     if config["kind"] != "vae":
@@ -58,22 +59,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
             sums["vae"].add((y - g_mean).cpu().numpy())
             sums["pca"].add(linear.component_residual(y.cpu().numpy(), mean, components))
-    write_json(
-        options.output,
-        {
-            **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
-            "images": len(test),
-            "latents": latents,
-            "pca_images": len(train),
-            "sources": {name: linear.linear_references(s.mean(), model.levels) for name, s in sums.items()},
-            "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
-            "estimation_bias": linear.estimation_bias(model.channels, len(test)),
-            "config_sha256": sha256_json(config),
-            "data_sha256": sha256_json(info["sha256"]),
-            "weights_sha256": about["weights_sha256"],
-            "provenance": collect(str(device)),
-        },
-    )
+    result = {
+        **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
+        "images": len(test),
+        "latents": latents,
+        "pca_images": len(train),
+        "sources": {name: linear.linear_references(s.mean(), model.levels) for name, s in sums.items()},
+        "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
+        "estimation_bias": linear.estimation_bias(model.channels, len(test)),
+        "config_sha256": sha256_json(config),
+        "data_sha256": sha256_json(info["sha256"]),
+        "weights_sha256": about["weights_sha256"],
+        "provenance": provenance,
+    }
+    write_json(options.output, seal(result))
 
 
 if __name__ == "__main__":

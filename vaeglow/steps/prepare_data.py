@@ -17,6 +17,9 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--name", required=True, help="the dataset's name in config")
     parser.add_argument("--settings", required=True, help="its entry in config, as JSON")
     parser.add_argument("--output-dir", required=True, type=Path, help="where the arrays and dataset.json go")
+    parser.add_argument(
+        "--workers", required=True, type=int, help="processes that read image files; no value depends on it"
+    )
     return parser.parse_args(argv)
 
 
@@ -24,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prepare the dataset and say what it holds."""
     options = parse(argv)
     settings = cli.json_object("--settings", options.settings)
-    prepare(options.name, settings, options.output_dir)
+    prepare(options.name, settings, options.output_dir, options.workers)
     info = read_info(options.output_dir)
     broken = info["source"].get("broken_files", {})
     for file, reason in broken.items():

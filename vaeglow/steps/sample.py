@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -23,15 +22,15 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Sample with the run's own seed."""
     options = parse(argv)
-    import numpy as np
-
+    from vaeglow.data.samples import write_arrays
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation.sampling import sample
-    from vaeglow.files import atomic_path, sha256_json
+    from vaeglow.files import sha256_json
     from vaeglow.models.store import load_model
     from vaeglow.provenance import collect
 
     device = pick_device(options.device)
+    provenance = collect(str(device))
     model, about = load_model(options.model, device)
     config = about["config"]
     set_threads(config["training"]["threads"])
@@ -43,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "config_sha256": sha256_json(config),
         "data_sha256": sha256_json(about["data"]["sha256"]),
         "weights_sha256": about["weights_sha256"],
-        "provenance": collect(str(device)),
+        "provenance": provenance,
     }
-    with atomic_path(options.output) as temporary, open(temporary, "wb") as file:
-        np.savez(file, images=samples.images.numpy(), metadata=np.array(json.dumps(metadata)))
+    write_arrays(options.output, metadata, {"images": samples.images.numpy()})
 
 
 if __name__ == "__main__":

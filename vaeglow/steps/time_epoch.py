@@ -30,15 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.device import pick_device, set_threads
     from vaeglow.files import sha256_json, write_json
     from vaeglow.models.build import build
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import collect, seal
     from vaeglow.training.loop import Trainer
     from vaeglow.training.run import check_data
     from vaeglow.training.state import StateFolder
     from vaeglow.training.timing import measure
 
     device = pick_device(options.device)
+    provenance = collect(str(device))
     set_threads(options.threads)
-    check_data(config, options.data_dir)
+    info = check_data(config, options.data_dir)
     windows = timing[device.type]
     batch = windows["batch_size"] or config["training"]["batch_size"]
     timed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
@@ -46,17 +47,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
         trainer = Trainer(build(timed), timed, train, val, device, StateFolder(folder, "timing"), float("inf"))
         speed = measure(trainer, windows, timing["epoch_images"])
-    provenance = collect(str(device))
     result = {
-        **{key: config[key] for key in ("preset", "dataset", "model", "kind")},
+        **{key: config[key] for key in ("preset", "dataset", "model", "seed", "kind")},
         "device": provenance["device"],
         "device_kind": device.type,
         "threads": options.threads,
         **speed,
         "config_sha256": sha256_json(config),
+        "data_sha256": sha256_json(info["sha256"]),
         "provenance": provenance,
     }
-    write_json(options.output, result)
+    write_json(options.output, seal(result))
     rate = speed["images_per_second"]
     print(f"{rate['median']:.1f} images/s ({rate['low']:.1f} to {rate['high']:.1f})", file=sys.stderr)
 

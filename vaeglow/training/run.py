@@ -12,13 +12,13 @@ import pandas as pd
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, sha256_json, write_json
+from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.provenance import collect
+from vaeglow.provenance import collect, ended, seal
 from vaeglow.training.loop import Trainer
 from vaeglow.training.state import StateFolder
 
@@ -63,25 +63,25 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
         )
         position = trainer.run()
         digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
-        about = {"data": info, "base_sha256": base_sha256, "provenance": provenance}
-        trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
+        about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
+        snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
         weights_sha256 = save_model(options.model, model.eval(), config, about)
         write_history(options.history, position.history)
-        write_json(
-            options.training,
-            {
-                **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
-                "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
-                "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], position.seconds],
-                "train_images": len(trainer.data),
-                "parameters": sum(parameter.numel() for parameter in model.parameters()),
-                "skipped_steps": sum(row["skipped_steps"] for row in position.history),
-                **digests,
-                "weights_sha256": weights_sha256,
-                "base_sha256": base_sha256,
-                "provenance": provenance,
-            },
-        )
+        summary = {
+            **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
+            "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
+            "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], position.seconds],
+            "train_images": len(trainer.data),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "skipped_steps": sum(row["skipped_steps"] for row in position.history),
+            **digests,
+            "weights_sha256": weights_sha256,
+            "base_sha256": base_sha256,
+            "snapshots_sha256": snapshots_sha256,
+            "history_sha256": sha256_file(options.history),
+            "provenance": provenance,
+        }
+        write_json(options.training, seal(summary))
 
 
 def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:

@@ -61,12 +61,15 @@ class Snapshots:
             return None
         return (tensors, info) if info["identity"] == self.state.identity else None
 
-    def pack(self, path: str | Path, about: Mapping[str, Any]) -> None:
+    def pack(self, path: str | Path, about: Mapping[str, Any]) -> str:
         """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
 
         Args:
             path: of the .safetensors file.
             about: what else the metadata hold: config, data, provenance.
+
+        Returns:
+            The sha256 of all their tensors.
 
         Raises:
             UserError: one of them is missing or damaged, though the run has passed its step.
@@ -82,7 +85,7 @@ class Snapshots:
             tensors, info = found
             packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}
             infos.append({"fraction": fraction, **{key: info[key] for key in ("epoch", "step", "seconds")}})
-        write_tensors(path, packed, KEY, {**about, "snapshots": infos})
+        return write_tensors(path, packed, KEY, {**about, "snapshots": infos})
 
 
 def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Tensor]]]:

@@ -28,7 +28,7 @@ EFFECTIVE = or_exit(
 )
 PRESET = config["preset"]
 PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
-CURVES = plan.curve_files(config, EFFECTIVE, PRESET)
+PAGES = plan.curve_files(config, EFFECTIVE, PRESET) + plan.data_pages(config, EFFECTIVE, PRESET)
 # {dataset: how many images a run on it draws}, for each preset
 SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")

@@ -2,6 +2,8 @@
 #
 #   config datasets.{dataset}  ->  resources/data/{dataset}/{train,val,test}.npy, dataset.json
 #
+#   resources/data/{dataset}  ->  results/data/{dataset}.json, .png   (inspect_data: what is in it, for the report)
+#
 # Preset-free: a preset's `train_subset` is applied by the training step. dataset.json holds the arrays' hashes, so it
 # stands for them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
@@ -16,6 +18,7 @@ rule prepare_data:
         "logs/prepare_data/{dataset}.log",
     conda:
         "../../environment.yml"
+    threads: lambda wildcards: plan.reading_threads(config, wildcards.dataset)
     params:
         settings=lambda wildcards: json.dumps(plan.dataset_settings(config, wildcards.dataset)),
     shell:
@@ -24,5 +27,32 @@ rule prepare_data:
             --name {wildcards.dataset} \
             --settings {params.settings:q} \
             --output-dir resources/data/{wildcards.dataset} \
+            --workers {threads} \
+            >{log} 2>&1
+        """
+
+
+rule inspect_data:
+    input:
+        info="resources/data/{dataset}/dataset.json",
+        arrays=ancient(expand("resources/data/{{dataset}}/{split}.npy", split=["train", "val", "test"])),
+    output:
+        json="results/data/{dataset}.json",
+        png=report(
+            "results/data/{dataset}.png",
+            caption="../report/data.rst",
+            category="Data",
+            labels={"dataset": "{dataset}"},
+        ),
+    log:
+        "logs/inspect_data/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        """
+        python -m vaeglow.steps.inspect_data \
+            --data-dir resources/data/{wildcards.dataset} \
+            --json {output.json} \
+            --output {output.png} \
             >{log} 2>&1
         """

@@ -6,7 +6,8 @@
 #   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; the samples' features: .npz)
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
-# A protocol (config) names split, image count and Inception features: an FID is keyed by all three.
+# A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
+# FID is keyed by all five. The reference file carries them to whatever measures samples.
 # What the reference needs comes first (`priority`): too few test images, or no Inception weights, is
 # said within seconds and not after the training.
 
@@ -52,7 +53,8 @@ rule fid_reference:
         gpu=GPU,
         device=DEVICE,
     params:
-        protocol=lambda wildcards: EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol],
+        protocol=lambda wildcards: plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
+        stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE, wildcards.preset, wildcards.protocol),
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
     shell:
@@ -63,6 +65,8 @@ rule fid_reference:
             --split {params.protocol[split]:q} \
             --images {params.protocol[images]:q} \
             --features {params.protocol[features]:q} \
+            --sets {params.protocol[sets]:q} \
+            {params.stretch} \
             --weights {input.weights} \
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \

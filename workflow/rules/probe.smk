@@ -5,6 +5,7 @@
 #   layer_draws.npz, test.npy    ->  layer_action.json             what f does to an image   (layer_action)
 #   model.safetensors            ->  interpolation/{space}.npz     between random latents    (interpolate)
 #   model.safetensors, test.npy  ->  noise_maps.npz                the decoder's s(z)        (noise_maps)
+#   samples, train.npy, test.npy ->  nearest_training/T{temperature}.npz  are samples copies (nearest_training)
 #
 # Counts and temperature are the preset's `probes` (config). `layer_draws` takes models with a Glow layer, the others
 # any model with a VAE.
@@ -162,5 +163,44 @@ rule noise_maps:
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \
             --output {output.maps} \
+            >{log} 2>&1
+        """
+
+
+# Memorisation: training images stream through Inception, in the run's own order and number (config.json).
+rule nearest_training:
+    input:
+        samples="results/{preset}/{dataset}/{model}/seed{seed}/samples/T{temperature}.npz",
+        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        test=ancient("resources/data/{dataset}/test.npy"),
+        weights="resources/weights/inception-2015-12-05.safetensors",
+    output:
+        nearest="results/{preset}/{dataset}/{model}/seed{seed}/nearest_training/T{temperature}.npz",
+    log:
+        "logs/nearest_training/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        settings=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["probes"]["nearest_training"]),
+        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
+        torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
+    shell:
+        """
+        python -m vaeglow.steps.nearest_training \
+            --samples {input.samples} \
+            --config {input.config} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --weights {input.weights} \
+            --settings {params.settings:q} \
+            --batch-size {params.batch_size:q} \
+            --device {resources.device:q} \
+            --threads {params.torch_threads:q} \
+            --output {output.nearest} \
             >{log} 2>&1
         """

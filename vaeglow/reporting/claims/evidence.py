@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vaeglow.data.arrays import evenly_spaced
-from vaeglow.data.samples import read_arrays
+from vaeglow.data.samples import kept_of, read_arrays
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import result_path
+from vaeglow.reporting import paired
 from vaeglow.reporting.claims.features import LIMIT
-from vaeglow.reporting.measured import expect, finite, value_of
+from vaeglow.reporting.measured import expect, value_of
 
 IDENTITY = ("preset", "dataset", "model", "seed")
 HASHES = ("config_sha256", "data_sha256", "weights_sha256")
@@ -109,18 +109,8 @@ class Evidence:
             UserError: see `json`; or the two files are not of one evaluation.
         """
         path, content = self.json("likelihood", claim, seed, model=model)
-        finite(path, content, "bits_per_dim")
         images = self.path(claim, seed, {"what": "likelihood_images", "dataset": claim["dataset"], "model": model})
-        try:
-            with np.load(images, allow_pickle=False) as archive:
-                values = checked_values(images, archive["bits_per_dim_1"])
-        except FileNotFoundError:
-            raise UserError(f"{images} does not exist: run the step likelihood first") from None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{images} is damaged or not made by the step likelihood ({error}): {REMEDY}") from None
-        if len(values) != value_of(path, content, "images") or abs(values.mean() - content["bits_per_dim"]) > 1e-6:
-            raise UserError(f"{images} is not what {path} sums up: {REMEDY}")
-        return content, values
+        return content, paired.image_bits(path, content, images, REMEDY)
 
     def _check(self, path: Path, content: Any, what: str, claim: Mapping[str, Any], seed: int, row: Any) -> None:
         """The file is of the preset, dataset, model, seed and conditions it lies under, and fits those read before."""
@@ -134,7 +124,9 @@ class Evidence:
             whose |= {"temperature": float(whose["temperature"]), "protocol": claim["protocol"]}
         if what in ("metrics", "snapshots"):
             counts = {"fid_samples": claim["images"], "fid_reference_images": claim["images"]}
-            whose |= {"split": claim["split"], "fid_features": claim["features"], **counts}
+            whose |= {"split": claim["split"], "fid_features": claim["features"], "stretch": claim["stretch"], **counts}
+        if what == "metrics":
+            whose["fid_sets"] = claim["sets"]
         expect(path, content, whose)
         self._agree(path, content, whose)
 
@@ -154,27 +146,17 @@ class Evidence:
 
 
 def checked_values(path: Path, values: Any) -> np.ndarray:
-    """Per-image numbers as float64 [n].
-
-    Raises:
-        UserError: none, not numbers in one row, or not finite.
-    """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise UserError(f"{path} does not hold a finite number for each image: {REMEDY}")
-    return array
+    """Per-image numbers as float64 [n]; see `vaeglow.reporting.paired.finite_values`."""
+    return paired.finite_values(path, values, REMEDY)
 
 
 def checked_features(path: Path, features: np.ndarray, claim: Mapping[str, Any]) -> np.ndarray:
-    """Features as float64 [n, F], as many and as wide as the protocol says.
+    """Features as float64 [n, F], as wide as the protocol says and as many as are kept of its images.
 
     Raises:
         UserError: they are not.
     """
-    wanted = (claim["images"], claim["features"])
+    wanted = (kept_of(claim["images"]), claim["features"])
     if features.shape != wanted or not np.isfinite(features).all():
         raise UserError(f"{path}: features are {list(features.shape)} or not finite, not {list(wanted)}: {REMEDY}")
     return features.astype(np.float64)

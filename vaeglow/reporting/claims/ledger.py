@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 
 from vaeglow.errors import UserError
+from vaeglow.provenance import git_state, source_sha256
+from vaeglow.reporting import traced
 from vaeglow.reporting.claims.evidence import Evidence
 from vaeglow.reporting.claims.needs import needed
 from vaeglow.reporting.claims.registry import SEEDLESS, measure_of
 from vaeglow.reporting.claims.statistics import Measured
 from vaeglow.reporting.claims.verdict import NOT_RUN, judge
+from vaeglow.reporting.measured import commit_of
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
-    *("scale", "dataset", "verdict", "note", "evidence"),
+    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
 )
 
 
@@ -36,16 +39,18 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     if not spec["claims"] or not spec["seeds"]:
         raise UserError("no claims or no seeds to judge: list some in the config (claims, seeds)")
     evidence = Evidence(results_root, spec["preset"])
+    commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
+    made = {"commit": commit_of({"commit": commit, "dirty": dirty}), "source_sha256": source_sha256()}
     rows = []
     for name, claim in spec["claims"].items():
         row = {"claim": name, **{key: claim[key] for key in ("statement", "where", "published")}}
-        row |= {"preset": spec["preset"], "dataset": claim["dataset"]}
+        row |= {"preset": spec["preset"], "dataset": claim["dataset"], **made}
         if claim.get("run", claim["enabled"]):
             row |= judged(evidence, name, claim, spec["seeds"])
         else:
             row |= {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna("")
+    return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
 
 
 def judged(evidence: Evidence, name: str, claim: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, str]:
@@ -63,7 +68,7 @@ def judged(evidence: Evidence, name: str, claim: Mapping[str, Any], seeds: Seque
         raise UserError(f"claim {name}: {error}") from None
     judgement = judge(claim, found, seeded)
     first, measured = found[0], judgement.interval
-    paths = [str(evidence.path(claim, seed, need)) for need in needed(claim) for seed in seeds]
+    paths = [evidence.path(claim, seed, need) for need in needed(claim) for seed in seeds]
     notes = [*judgement.notes, first.words, *readings(found)]
     notes += dict.fromkeys(note for one in found for note in one.notes)
     return {
@@ -76,7 +81,7 @@ def judged(evidence: Evidence, name: str, claim: Mapping[str, Any], seeds: Seque
         "scale": first.scale,
         "verdict": judgement.verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
-        "evidence": "; ".join(dict.fromkeys(paths)),
+        **traced.evidence_cells(paths),
     }
 
 

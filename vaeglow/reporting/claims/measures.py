@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.errors import UserError
+from vaeglow.reporting import paired
 from vaeglow.reporting.claims.evidence import REMEDY, Evidence, checked_values
 from vaeglow.reporting.claims.statistics import DRAWS, Measured, generator, mean_draws
 from vaeglow.reporting.labels import model_label
@@ -30,29 +31,15 @@ LATENTS = {  # numbers of latents.json: words, unit
 def bits(evidence: Evidence, claim: Claim, seed: int) -> Measured:
     """One model has fewer bits/dim than another: paired, on the same test images."""
     (better, mine), (worse, theirs) = (evidence.bits(claim, seed, claim[role]) for role in ("better", "worse"))
-    if len(mine) != len(theirs):
-        raise UserError(
-            f"{claim['better']} and {claim['worse']} (seed {seed}) have bits/dim of {len(mine)} and {len(theirs)} "
-            f"images, which cannot be paired: {REMEDY}"
-        )
+    runs = [f"{claim[role]} (seed {seed})" for role in ("worse", "better")]
+    values = paired.difference(theirs, mine, runs, REMEDY)
     if "reference_model" in claim:  # evidence to read beside the numbers: what a linear layer could reach
         evidence.json("linear_reference", claim, seed, model=claim["reference_model"])
     names = [model_label(claim[role]) for role in ("better", "worse")]
     words = f"bits/dim of {names[1]}, minus those of {names[0]}"
     readings = {(names[0], "bits/dim"): float(mine.mean()), (names[1], "bits/dim"): float(theirs.mean())}
-    note = bound_note(better["bound"], worse["bound"], *names)
-    return per_image(theirs - mine, claim, "bits/dim", words, f"{len(mine)} test images, paired", readings, note)
-
-
-def bound_note(better: str, worse: str, name: str, other: str) -> str:
-    """What it means for a difference that one number, or both, is an upper bound."""
-    if better == worse:
-        return "both numbers are upper bounds, and compared as such" if better == "<=" else ""
-    bounded, exact, turn = (name, other, "larger") if better == "<=" else (other, name, "smaller")
-    return (
-        f"the number of {exact} is exact for dequantised data, that of {bounded} an upper bound: its own bits/dim can "
-        f"only be lower, and the difference {turn}"
-    )
+    note = paired.bound_note(worse["bound"], better["bound"], *names[::-1])
+    return per_image(values, claim, "bits/dim", words, f"{len(mine)} test images, paired", readings, note)
 
 
 def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:

@@ -34,7 +34,7 @@ Student's t over timed windows, quality at equal time the standard errors of bot
 Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased), because a bootstrapped FID is biased upward. At most
 {LIMIT} images a set are used. Samples and real images are resampled by multinomial weights, the real ones alike for
 all models; pairs of copies of one image are left out. The paper's numbers are FIDs: the order is compared, never the
-size. FID, and KID on all images, stand in the notes for reading."""
+size. FID, and KID as the tables have it, stand in the notes for reading."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,8 @@ def draw(sources: Sources) -> Figure:
         axes.margins(x=0.12)
     look = {"color": style.INK, "marker": "o", "linestyle": ""}
     handles = [key(drawn_at(t), fillstyle=FILLS[temperatures.index(t) % len(FILLS)], **look) for t in temperatures]
-    note = "Bits/dim: on test images (K = 1), \u00b1 one standard error over images. FID: " + protocol_note(sources)
+    note = "Bits/dim: on test images (K = 1), \u00b1 one standard error over images. FID: "
+    note += protocol_note(sources.spec)
     return chart.finish(sources.footer(), handles if len(temperatures) > 1 else [], [note])
 
 

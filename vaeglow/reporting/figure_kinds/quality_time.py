@@ -70,7 +70,8 @@ def draw(sources: Sources) -> Figure:
     notes = [
         "Wall-clock time of the training steps, both phases added up; other jobs beside them slow them down. "
         "Points of a curve are snapshots of one training: a shorter one would have lowered its rate earlier. "
-        "Bits/dim: = exact for dequantised data, \u2264 an upper bound (K = 1). " + protocol_note(sources)
+        "Bits/dim: = exact for dequantised data, \u2264 an upper bound (K = 1). "
+        + protocol_note({**sources.spec, "sets": 1})  # a snapshot draws one set
     ]
     if left_out:
         counted = "; ".join(f"{count} {what}" for what, count in left_out.items())
@@ -86,7 +87,7 @@ def read_curve(sources: Sources, row: Mapping[str, Any]) -> Curve:
     """
     protocol, temperature = sources.spec["protocol"], float(row["temperature"])
     wildcards = {"protocol": protocol, "temperature": temperature}
-    content = sources.json(row, "snapshots", wildcards, **wildcards)
+    content = sources.json(row, "snapshots", wildcards | {"stretch": sources.spec["stretch"]}, **wildcards)
     path = sources.path(row, "snapshots", **wildcards)
     points = content.get("points")
     if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from vaeglow.reporting import style
 from vaeglow.reporting.chart import Chart, key, mark_best, panel_letter
 from vaeglow.reporting.drawn import Sources
-from vaeglow.reporting.labels import model_label
+from vaeglow.reporting.labels import model_label, samples_measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def draw(sources: Sources) -> Figure:
     handles.append(
         key("best temperature", color=style.GREY, marker="o", markersize=8, markerfacecolor="none", linestyle="")
     )
-    return chart.finish(sources.footer(), handles, [protocol_note(sources)])
+    return chart.finish(sources.footer(), handles, [protocol_note(sources.spec)])
 
 
 def by_model(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
@@ -112,10 +112,6 @@ def plot(
         mark_best(axes, temperatures[best], values[best], look["color"])
 
 
-def protocol_note(sources: Sources) -> str:
+def protocol_note(spec: Mapping[str, Any]) -> str:
     """How FID and company were measured."""
-    spec = sources.spec
-    return (
-        f"{spec['images']:,} samples against {spec['images']:,} {spec['split']} images, {spec['features']} features "
-        f"(protocol {spec['protocol']}); one seed."
-    )
+    return f"{samples_measured(spec)} (protocol {spec['protocol']}); one seed."

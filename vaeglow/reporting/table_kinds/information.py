@@ -113,6 +113,7 @@ def measured_row(row: Mapping[str, Any], groups: Sequence[Sequence[Measurement]]
         **made,
         **bits_cells(runs),
         **cells.origin_cells(runs, "training"),
+        **cells.trace_cells(one for group in groups for one in group),
         **cells.training_cells(runs),
         "latent_dim": str(runs[0].value("latents", "latent_dim")),
         "latent_images": str(runs[0].value("latents", "images")),

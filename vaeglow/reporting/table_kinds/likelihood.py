@@ -14,6 +14,7 @@ from vaeglow.reporting.measured import Measurement, expect, read_groups
 from vaeglow.reporting.table_kinds.quality import bits_cells
 
 NO_BOUND = "undequantised_not_a_bound"
+TERMS = {"term_kl": "KL", "term_log_det": "log-det", "term_levels": "constant (log2 levels)"}
 CONDITIONS = (
     "bits_per_dim_standard_error",
     "importance_images",
@@ -88,7 +89,7 @@ def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
             few = " (same images)" if draws_of(name) == 1 else ""
             headers[name] = f"K={draws_of(name)}{few}"
         if name.startswith("term_") and not name.endswith("_sd"):
-            headers[name] = name.removeprefix("term_").replace("_", " ").replace("kl", "KL")
+            headers[name] = TERMS.get(name, name.removeprefix("term_").replace("_", " "))
     headers |= {NO_BOUND: "undequantised (not a bound)", "dataset": "Dataset"}
     return cells.readable(table, headers, list(headers))
 
@@ -100,7 +101,8 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         *notes.demo_note(spec),
         notes.bits_note(table),
         f"K: the importance-weighted bound of so many joint draws of noise and latent, on the first {few} test images; "
-        "in expectation it falls as K grows. The first column is K=1 over all test images.",
+        "in expectation it falls as K grows. A smaller K's draws are among a larger one's. The first column is K=1 of "
+        "all test images.",
         "The columns after the bounds are what each term costs in bits/dim; they add up to the number at K=1.",
         "undequantised (not a bound): the same sum at y = (x + 1/2)/levels, without noise. A density at a point bounds "
         "no probability and can be made as low as one likes; it is there to show how far it lies from the bounds.",

@@ -120,7 +120,8 @@ def reference_rows(
         biases = [one.number("linear_reference", "estimation_bias", name) for one in references]
         row["estimation_bias"] = cells.mean_and_sd("mean", biases, 3)["mean"]
         for group in trained.get(name, [None]):
-            yield row if group is None else {**row, **trained_cells(group)}
+            read = [*references, *(group or [])]
+            yield {**row, **(trained_cells(group) if group else {}), **cells.trace_cells(read)}
 
 
 def trained_cells(group: Sequence[Measurement]) -> dict[str, str]:

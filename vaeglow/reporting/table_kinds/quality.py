@@ -6,6 +6,7 @@ leave preset, seeds and counts empty: the papers' protocols cannot be recovered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,21 +33,29 @@ COLUMNS = (
     "kid",
     "precision",
     "recall",
+    "density",
+    "coverage",
     "diversity",
     "reference_diversity",
     "fid_sd",
+    "fid_sd_over_sets",
     "bits_per_dim_sd",
     "bits_per_dim_standard_error",
     "kid_sd",
     "kid_standard_error",
     "precision_sd",
     "recall_sd",
+    "density_sd",
+    "coverage_sd",
     "diversity_sd",
     "fid_samples",
+    "fid_sets",
     "exploded_samples",
     "fid_reference_images",
     "fid_features",
     "fid_split",
+    "feature_images",
+    "stretch",
     "protocol",
     "likelihood_images",
     "dequantisation",
@@ -65,6 +74,8 @@ HEADERS = {
     "bits_per_dim": "bits/dim",
     "precision": "Precision",
     "recall": "Recall",
+    "density": "Density",
+    "coverage": "Coverage",
     "diversity": "Diversity",
     "source": "Source",
     "dataset": "Dataset",
@@ -75,6 +86,8 @@ HEADERS = {
     "parameters": "Parameters",
     "seeds": "Seeds",
 }
+METRICS = {"fid": 2, "kid": 5, "precision": 3, "recall": 3, "density": 3, "coverage": 3, "diversity": 3}  # decimals
+IN_BRACKETS = {"fid": "fid_sd_over_sets", "kid": "kid_standard_error"}  # the reader's form has these with the number
 SHOWN = ("model", "fid", "bits_per_dim", "source", "dataset", "preset", "epochs", "train_seconds", "seeds")
 
 
@@ -89,9 +102,8 @@ def build(spec: Mapping[str, Any], published: str | Path, results_root: str | Pa
 def measured_row(group: Sequence[Measurement]) -> dict[str, str]:
     """One row: the mean over its seeds; standard deviations over seeds where there are several."""
     first = group[0]
-    metric = {"fid": 2, "kid": 5, "precision": 3, "recall": 3, "diversity": 3}  # decimals
     row = {}
-    for name, decimals in metric.items():
+    for name, decimals in METRICS.items():
         row |= cells.mean_and_sd(name, [number(one, name) for one in group], decimals)
     errors = [one.number_or_none("metrics", "kid_standard_error") for one in group]
     real = [one.number_or_none("metrics", "reference_diversity") for one in group]
@@ -104,11 +116,15 @@ def measured_row(group: Sequence[Measurement]) -> dict[str, str]:
         "temperature": str(float(first.row["temperature"])),
         "kid_standard_error": cells.mean_and_sd("mean", errors, 5)["mean"],
         "reference_diversity": cells.mean_and_sd("mean", real, 3)["mean"],
+        "fid_sd_over_sets": over_sets(group),
         "fid_samples": str(first.value("metrics", "fid_samples")),
+        "fid_sets": str(first.value("metrics", "fid_sets")),
         "exploded_samples": str(sum(int(one.number("metrics", "exploded_samples")) for one in group)),
         "fid_reference_images": str(first.value("metrics", "fid_reference_images")),
         "fid_features": str(first.value("metrics", "fid_features")),
         "fid_split": first.value("metrics", "split"),
+        "feature_images": str(first.value("metrics", "feature_images")),
+        "stretch": "yes" if first.value("metrics", "stretch") else "no",
         "protocol": first.value("metrics", "protocol"),
     }
 
@@ -116,6 +132,14 @@ def measured_row(group: Sequence[Measurement]) -> dict[str, str]:
 def number(one: Measurement, name: str) -> float | None:
     """A metric of one run: an FID there must be, the others may be null (too few samples)."""
     return one.number("metrics", name) if name == "fid" else one.number_or_none("metrics", name)
+
+
+def over_sets(group: Sequence[Measurement]) -> str:
+    """The standard deviation of a run's FID over its sets of samples, pooled over seeds; empty for a single set."""
+    spreads = [one.number_or_none("metrics", "fid_sd") for one in group]
+    if any(spread is None for spread in spreads):
+        return ""
+    return f"{math.sqrt(sum(spread**2 for spread in spreads) / len(spreads)):.2f}"
 
 
 def bits_cells(group: Sequence[Measurement]) -> dict[str, str]:
@@ -148,7 +172,12 @@ def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
         drawn = [temperature_label(value) if value else "" for value in table["temperature"]]
         names = [name.removesuffix(suffix) for name, suffix in zip(table["model"], drawn, strict=True)]
         table = table.assign(model=names)
-    return cells.readable(table, HEADERS, show)
+    shown = cells.readable(table, HEADERS, show)
+    for name, error in IN_BRACKETS.items():
+        if name in show:
+            pairs = zip(shown[HEADERS[name]], table[error], strict=True)
+            shown[HEADERS[name]] = [f"{value} (± {spread})" if spread else value for value, spread in pairs]
+    return shown
 
 
 def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
@@ -157,15 +186,26 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
     show = shown_columns(table, spec)
     said = notes.demo_note(spec) + notes.published_note(table, "FID protocol")
     said += notes.fid_notes(table, spec) + notes.exploded_notes(measured)
+    if spec["sets"] > 1:
+        said.append(
+            f"FID's (± in brackets): its standard deviation over the {spec['sets']} sets of samples of one training; "
+            "it says nothing of another training. All other numbers are of the first set."
+        )
     if "kid" in show:
         said.append(
             "KID: squared maximum mean discrepancy of the same features, cubic kernel; unlike FID its mean does not "
-            "depend on the number of images, so it can come out below 0. Its standard error is in the CSV."
+            "depend on the number of images, so it can come out below 0. (± in brackets): its standard error for the "
+            "draw of samples and of real images."
         )
     if "precision" in show or "recall" in show:
         said.append(
             "Precision: share of samples inside the real images' neighbourhoods (k = 3) in feature space; "
             "recall: share of real images inside the samples'."
+        )
+    if "density" in show or "coverage" in show:
+        said.append(
+            "Density: how many real images' neighbourhoods (k = 5) hold a sample, on average, over k: 1 for samples "
+            "like real images, and it can exceed 1. Coverage: share of those neighbourhoods that hold a sample."
         )
     if "diversity" in show:
         pairs = zip(measured["dataset"], measured["reference_diversity"], strict=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from vaeglow.errors import UserError
-from vaeglow.reporting import cells, notes
+from vaeglow.reporting import cells, notes, traced
 from vaeglow.reporting.published import read_published
 from vaeglow.reporting.table_kinds.windows import Timing, read_timings
 
@@ -126,6 +126,7 @@ def average_row(vae: Timing, layer: Timing, glow: Timing | None) -> dict[str, st
         "model": f"{layer.name}: average of both phases",
         **range_cells("seconds_per_epoch", (median, low, high)),
         "origin": f"mean of {vae.model} and {layer.model}",
+        **traced.trace_cells({one.path: one.content for one in (vae, layer, *([glow] if glow else []))}),
     }
     if glow is not None:
         row |= range_cells("speed_up", (glow.seconds[0] / median, glow.seconds[1] / high, glow.seconds[2] / low))
@@ -144,6 +145,7 @@ def shared_cells(one: Timing) -> dict[str, str]:
         "threads": str(one.value("threads")),
         "commit": one.commit,
         "run": one.model,
+        **traced.trace_cells({one.path: one.content}),
     }
 
 

@@ -1,25 +1,17 @@
-"""The user's own folder of images, single image files, and CIFAR-10 (a tiny stand-in, served on 127.0.0.1)."""
+"""Dataset kind `folder`: the user's own images; and single image files."""
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import io
 import os
-import pickle
-import socket
-import tarfile
-import threading
 
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import CIFAR10
 
-from vaeglow.data import cifar10, folder
-from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data import folder
 from vaeglow.data.images import BrokenImage, read_square
-from vaeglow.data.prepare import complete, prepare
+from vaeglow.data.prepare import complete
 from vaeglow.errors import UserError
 
 # ------------------------------------------------------------------------------------------- image files
@@ -130,8 +122,8 @@ def _fill(where, values, size=(12, 10)):
         Image.new("L", size, value).save(where / f"{value % 7}-{value}.png")
 
 
-def _build(root, **settings):
-    return folder.build(complete("mine", {"kind": "folder", "root": str(root), "size": 4, **settings}))
+def _build(root, workers=1, **settings):
+    return folder.build(complete("mine", {"kind": "folder", "root": str(root), "size": 4, **settings}), workers)
 
 
 def _values(images):
@@ -169,6 +161,16 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "walk", backwards)
     assert _values(_build(tmp_path, test_fraction=0.5)[0]["train"]) == expected
+
+
+def test_the_result_does_not_depend_on_the_processes(tmp_path, monkeypatch, capsys):
+    _fill(tmp_path, range(200))
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    monkeypatch.setattr(folder, "MANY", 100)
+    monkeypatch.setattr("vaeglow.data.progress.LOG_SECONDS", 0.0)
+    one, two = (_build(tmp_path, workers, test_fraction=0.5, on_broken="skip") for workers in (1, 2))
+    assert _values(one[0]["train"]) == _values(two[0]["train"]) and one[1] == two[1]
+    assert list(two[1]["broken_files"]) == ["bad.png"] and "100 of 100 images" in capsys.readouterr().err
 
 
 def test_train_and_test_folders(tmp_path):
@@ -251,158 +253,3 @@ def test_all_broken_and_unreadable_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would not
     with pytest.raises(UserError, match=r"cannot read the folder .*Permission denied"):
         _build(tmp_path)
-
-
-# ----------------------------------------------------------------------------------------------- cifar10
-
-
-@pytest.fixture
-def tiny_cifar(tmp_path, monkeypatch):
-    """An archive like CIFAR-10's with 5 x 4 training and 3 test images, its hashes put in torchvision's tables."""
-    draw = np.random.default_rng(0)
-    batches = {f"data_batch_{i}": draw.integers(0, 256, (4, 3072), dtype=np.uint8) for i in range(1, 6)}
-    batches["test_batch"] = draw.integers(0, 256, (3, 3072), dtype=np.uint8)
-    files = {name: pickle.dumps({"data": data, "labels": [0] * len(data)}) for name, data in batches.items()}
-    files["batches.meta"] = pickle.dumps({"label_names": ["one"]})
-    archive = tmp_path / "served" / CIFAR10.filename
-    archive.parent.mkdir()
-    with tarfile.open(archive, "w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(CIFAR10, "train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
-    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5["batches.meta"]})
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{_free_port()}/{CIFAR10.filename}")  # nobody answers there
-    monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
-    train = np.concatenate([batches[f"data_batch_{i}"] for i in range(1, 6)]).reshape(-1, 3, 32, 32)
-    return archive, train, batches["test_batch"].reshape(-1, 3, 32, 32)
-
-
-def _free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@pytest.fixture
-def server(tiny_cifar, monkeypatch):
-    """Serves the archive with `status`; `cut` bytes are left off the end, `requests` are counted."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            content = tiny_cifar[0].read_bytes()
-            self.server.requests += 1
-            self.send_response(self.server.status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) - self.server.cut])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.cut, server.requests, server.status = 0, 0, 200
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{CIFAR10.filename}")
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def _cifar(output, **settings):
-    return cifar10.build(complete("cifar10", {"kind": "cifar10", **settings}), output)
-
-
-def _left_in(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
-
-
-@pytest.mark.parametrize("form", ["archive", "folder of archive", "folder of batches", "batches"])
-def test_a_local_copy_is_used_instead_of_the_network(tiny_cifar, tmp_path, form):
-    archive, train, test = tiny_cifar
-    if form in ("archive", "folder of archive"):
-        local = archive if form == "archive" else archive.parent
-    else:
-        with tarfile.open(archive) as tar:
-            tar.extractall(tmp_path / "unpacked", filter="data")
-        local = tmp_path / "unpacked" / ("cifar-10-batches-py" if form == "batches" else "")
-    prepare("cifar10", {"kind": "cifar10", "local": str(local), "val_images": 5}, tmp_path / "out")
-    out = {split: open_split(tmp_path / "out", split) for split in ("train", "val", "test")}
-    assert np.array_equal(out["test"], test) and (len(out["train"]), len(out["val"])) == (15, 5)
-    together = sorted(image.tobytes() for image in (*out["train"], *out["val"]))
-    assert together == sorted(image.tobytes() for image in train)
-    assert not np.array_equal(out["train"], train[:15])
-    assert _left_in(tmp_path / "out") == ["dataset.json", "test.npy", "train.npy", "val.npy"]
-    assert read_info(tmp_path / "out")["source"]["origin"].startswith("local")
-
-
-def test_download_is_checked_kept_and_used_again(tiny_cifar, server, tmp_path):
-    splits, source = _cifar(tmp_path / "out")
-    assert len(splits["train"]) == 20 and len(splits["val"]) == 0 and source["origin"] == CIFAR10.url
-    assert _left_in(tmp_path / "out") == [f"download/{CIFAR10.filename}"]
-    asked = server.requests
-    again, _ = _cifar(tmp_path / "out")
-    assert server.requests == asked > 0 and np.array_equal(again["train"], splits["train"])
-    (tmp_path / "out" / "download" / CIFAR10.filename).write_bytes(b"damaged on disk")
-    again, _ = _cifar(tmp_path / "out")
-    assert server.requests > asked and np.array_equal(again["train"], splits["train"])
-
-
-@pytest.mark.parametrize(
-    ("trouble", "says"),
-    [
-        (lambda s, m: setattr(s, "cut", 100), "cut short or altered"),
-        (lambda s, m: setattr(s, "status", 404), "404"),
-        (lambda s, m: m.setattr(cifar10, "ARCHIVE_SHA256", "0" * 64), "cut short or altered"),
-        (lambda s, m: m.setattr(CIFAR10, "tgz_md5", "0" * 32), "cut short or altered"),
-        (lambda s, m: m.setattr(CIFAR10, "url", f"http://127.0.0.1:{_free_port()}/x"), "cannot download .*refused"),
-        (lambda s, m: m.setattr(CIFAR10, "url", "http://host.invalid/x"), r"http://host\.invalid/x"),
-    ],
-)
-def test_a_failed_download_is_one_line_and_leaves_nothing(server, monkeypatch, tmp_path, trouble, says):
-    trouble(server, monkeypatch)
-    with pytest.raises(UserError, match=says) as caught:
-        _cifar(tmp_path / "out")
-    assert "set datasets.cifar10.local" in str(caught.value) and "\n" not in str(caught.value)
-    assert _left_in(tmp_path / "out") == []
-
-
-def test_altered_local_copies_are_never_unpickled(tiny_cifar, tmp_path, monkeypatch):
-    archive, _, _ = tiny_cifar
-    monkeypatch.setattr(pickle, "load", lambda *_, **__: pytest.fail("read before its hash was checked"))
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
-    batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
-    batch.write_bytes(batch.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match="missing, cut short or altered"):
-        _cifar(tmp_path / "out", local=str(tmp_path))
-    archive.write_bytes(archive.read_bytes()[:-1])
-    with pytest.raises(UserError, match="not the whole, genuine archive"):
-        _cifar(tmp_path / "out", local=str(archive))
-    assert _left_in(tmp_path / "out") == []
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"local": "/no/such/place"}, "correct the path"),
-        ({"size": 64}, "size 32"),
-        ({"channels": 1}, "3 channels"),
-        ({"val_images": 20}, r"`val_images` is 20: it must lie in 0\.\.19"),
-        ({"val_images": -1}, "`val_images` is -1"),
-    ],
-)
-def test_cifar_settings(tiny_cifar, tmp_path, settings, says):
-    with pytest.raises(UserError, match=says):
-        _cifar(tmp_path / "out", **{"local": str(tiny_cifar[0]), **settings})
-
-
-def test_the_pinned_hashes_are_the_published_ones():
-    assert cifar10.ARCHIVE_SHA256 == "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-    assert CIFAR10.tgz_md5 == "c58f30108f718f92721af3b95e74349a"

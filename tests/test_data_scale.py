@@ -1,0 +1,118 @@
+"""The convention y = (x + u) / levels with u in [0, 1), and D log levels: each way to get it wrong breaks an identity.
+
+The density p(y) = prod 3 y_i^2 of the unit cube gives P(x) in closed form and leaves no mass outside: its sum over all
+images is 1. The evaluation is run as it is, and with one thing about its convention changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from models_tools import all_images, one_thread  # noqa: F401
+from torch import Tensor
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation import likelihood
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import quantise
+
+CPU = torch.device("cpu")
+SHAPES = [{"channels": 1, "size": 1, "levels": 256}, {"channels": 2, "size": 1, "levels": 4}]
+REPEATS = 300
+
+
+class Cubic(GenerativeModel):
+    """p(y) = prod 3 y_i^2 in the unit cube, 0 outside."""
+
+    bound = "="
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        inside = ((y >= 0) & (y < 1)).flatten(1).all(1)
+        return {"density": torch.where(inside, (3 * y**2).flatten(1).log().sum(1), -torch.inf)}
+
+    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.log_likelihood(y)["density"][:, None].expand(-1, latents)
+
+
+def noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(x.shape, generator=generator)
+
+
+# What could be thought to be dequantisation, and its number.
+DEQUANTISED: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+    "x / 255": lambda x, levels, g: (x + noise(x, g)) / (levels - 1),
+    "no noise": lambda x, levels, g: x / levels,
+    "the middle of a level": lambda x, levels, g: (x + 0.5) / levels,
+    "noise in (-1/2, 1/2)": lambda x, levels, g: (x + noise(x, g) - 0.5) / levels,
+    "half the noise": lambda x, levels, g: (x + 0.5 * noise(x, g)) / levels,
+    "noise of the unit interval, added to scaled data": lambda x, levels, g: x / levels + noise(x, g),
+    "Gaussian noise": lambda x, levels, g: (x + torch.randn(x.shape, generator=g)) / levels,
+    "data in (-1, 1)": lambda x, levels, g: 2 * (x + noise(x, g)) / levels - 1,
+    "data around 0": lambda x, levels, g: (x + noise(x, g)) / levels - 0.5,
+}
+CONVERTED: dict[str, Callable[[Tensor, int, int], Tensor]] = {
+    "D log 255": lambda p, dims, levels: -(p - dims * math.log(levels - 1)) / (dims * math.log(2)),
+    "no D log 256": lambda p, dims, levels: -p / (dims * math.log(2)),
+    "log 256 once an image": lambda p, dims, levels: -(p - math.log(levels) / 2) / (dims * math.log(2)),
+    "nats": lambda p, dims, levels: -(p - dims * math.log(levels)) / dims,
+    "the sign of D log 256": lambda p, dims, levels: -(p + dims * math.log(levels)) / (dims * math.log(2)),
+}
+
+
+def probabilities(shape: dict[str, int]) -> tuple[Tensor, Tensor]:
+    """P(x) of all images by the evaluation, K = 10, and its standard error: [N] each."""
+    model, images = Cubic(**shape), all_images(**shape)
+    bits = likelihood.importance_bits_per_dim(model, images.repeat(REPEATS, 1, 1, 1), [10], 100_000, 0, CPU)[10]
+    runs = (-bits * model.dims * math.log(2)).exp().reshape(REPEATS, -1)
+    return runs.mean(0), runs.std(0) / math.sqrt(REPEATS)
+
+
+def check(shape: dict[str, int]) -> None:
+    """The identities: the sum is 1, every P(x) is its closed form, and quantising undoes dequantising."""
+    found, errors = probabilities(shape)
+    assert abs(found.sum().item() - 1) < 4 * errors.pow(2).sum().sqrt() + 1e-6, "sum"
+    levels, images = shape["levels"], all_images(**shape)
+    x = images.flatten(1).double()
+    exact = (((x + 1) ** 3 - x**3) / levels**3).prod(1)
+    assert ((found - exact).abs() < 5 * errors + 1e-4 * exact).all(), "image by image"
+    again = likelihood.dequantise(images, levels, torch.Generator().manual_seed(0))
+    assert torch.equal(quantise(again, levels), images), "quantise"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["256 levels", "4 levels"])
+def test_the_convention_keeps_every_identity(shape: dict[str, int]) -> None:
+    check(shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["256 levels", "4 levels"])
+@pytest.mark.parametrize("wrong", DEQUANTISED)
+def test_a_wrong_dequantisation_breaks_one(wrong: str, shape: dict[str, int], monkeypatch) -> None:
+    monkeypatch.setattr(likelihood, "dequantise", DEQUANTISED[wrong])
+    with pytest.raises((AssertionError, UserError)):
+        check(shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["256 levels", "4 levels"])
+@pytest.mark.parametrize("wrong", CONVERTED)
+def test_a_wrong_conversion_breaks_one(wrong: str, shape: dict[str, int], monkeypatch) -> None:
+    monkeypatch.setattr(likelihood, "bits_per_dim", CONVERTED[wrong])
+    with pytest.raises(AssertionError, match="sum"):
+        check(shape)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["x / 255", "noise in (-1/2, 1/2)", "noise of the unit interval, added to scaled data"]
+)
+def test_the_mass_alone_catches_a_wrong_scale(wrong: str, monkeypatch) -> None:
+    """Without a closed form, as with a trained model: its sum over all images is off, or it meets data outside."""
+    monkeypatch.setattr(likelihood, "dequantise", DEQUANTISED[wrong])
+    for shape in SHAPES:
+        try:
+            found, errors = probabilities(shape)
+        except UserError as error:
+            assert "not finite" in str(error)
+        else:
+            assert abs(found.sum().item() - 1) > 10 * errors.pow(2).sum().sqrt()

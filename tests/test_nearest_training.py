@@ -1,0 +1,205 @@
+"""Memorisation: nearest training images against their definition, what the check says of copies, and the step."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_tools import COUNTS, Run, blobs, prepare, resolved
+from scipy.spatial.distance import cdist
+
+from vaeglow.data.arrays import open_split
+from vaeglow.data.samples import read_arrays, read_samples
+from vaeglow.errors import UserError
+from vaeglow.evaluation import nearest_training as nearest
+from vaeglow.evaluation.images import Spread
+from vaeglow.files import sha256_json
+from vaeglow.steps import nearest_training
+from vaeglow.steps import sample as sample_step
+
+ARRAYS = ("images", "neighbours", "distances", "indices", "test_distances")
+OPTIONS = {"batch_size": 4, "device": "cpu", "levels": 256}
+
+
+class Pixels(torch.nn.Module):
+    """Stands for Inception: the features of an image are its pixels."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [images.flatten(1)[:, :, None, None]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1) / 255
+
+
+@pytest.mark.parametrize(("looked", "k"), [(40, 1), (40, 5), (13, 3), (13, 13)])
+def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sizes of the blocks; numbers are those in the whole split, also where some are looked through."""
+    train, groups = blobs(40, 1), (blobs(7, 2), blobs(3, 3))
+    chosen = np.arange(looked) * 40 // looked
+    for training_block, block in ((1000, 512), (9, 4), (1, 1)):
+        monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
+        monkeypatch.setattr(nearest, "BLOCK", block)
+        found = nearest.find_nearest(groups, Spread(train, looked), Pixels(), k, **OPTIONS)
+        for group, near in zip(groups, found, strict=True):
+            every = cdist(flat(group), flat(train[chosen]))
+            np.testing.assert_allclose(near.distances, np.sort(every, 1)[:, :k], rtol=1e-5)
+            np.testing.assert_array_equal(near.indices, chosen[np.argsort(every, 1)[:, :k]])
+
+
+def test_a_copy_is_its_own_nearest_at_no_distance() -> None:
+    train = blobs(40, 1)
+    (near,) = nearest.find_nearest([train[[31, 4]]], Spread(train, 40), Pixels(), 2, **OPTIONS)
+    assert near.indices[:, 0].tolist() == [31, 4] and near.distances[:, 0].tolist() == [0, 0]
+    assert (near.distances[:, 1] > 0).all()
+
+
+def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, only a block of them is in memory, with one batch more on the way."""
+    alive: list[weakref.ref] = []
+
+    def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
+        for start in range(0, len(images), 5):
+            assert sum(one() is not None for one in alive) <= 20 / 5 + 1
+            features = torch.from_numpy(flat(images[start : start + 5]))
+            if isinstance(images, Spread):
+                alive.append(weakref.ref(features))
+            yield features
+            del features
+
+    monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
+    monkeypatch.setattr(nearest, "extract_features", batches)
+    nearest.find_nearest([blobs(6, 2)], Spread(blobs(200, 1), 200), Pixels(), 2)
+    assert len(alive) == 40
+
+
+def test_pixel_copies_are_counted_among_all_training_images() -> None:
+    train, images = blobs(50, 1), blobs(5, 2)
+    images[[0, 3]] = train[[49, 0]]
+    changed = train[7].copy()
+    changed[0, 0, 0] ^= 1
+    images[1] = changed  # one grey level of one pixel
+    assert nearest.copies(images, train).tolist() == [True, False, False, True, False]
+
+
+def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:
+    test = np.arange(1.0, 101.0)  # percentiles 1.99 and 5.95
+    found = nearest.nearer_than_test(np.array([0.0, 1.5, 3.0, 5.0, 6.0, 7.0, 50.0, 90.0]), test)
+    assert found["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
+    assert found["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
+    assert (found["median_distance"], found["median_test_distance"]) == (5.5, 50.5)
+
+
+def test_the_check_tells_copies_from_images_like_test_images() -> None:
+    random = np.random.default_rng(0)
+    like = [nearest.nearer_than_test(random.gamma(9, size=1000), random.gamma(9, size=1000)) for _ in range(20)]
+    for percentile, share in (("1", 0.01), ("5", 0.05)):
+        assert np.mean([one["shares_nearer"][percentile] for one in like]) == pytest.approx(share, abs=0.01)
+    copied = nearest.nearer_than_test(0.01 * random.gamma(9, size=1000), random.gamma(9, size=1000))
+    assert copied["shares_nearer"] == {"1": 1.0, "5": 1.0}
+
+
+# ------------------------------------------------------------------------------------------------------ the step
+SETTINGS = {"samples": 10, "test_images": 8, "training_images": None, "features": 64, "neighbours": 2, "shown": 3}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, vae_run: Run) -> Path:
+    path = tmp_path_factory.mktemp("drawn") / "T0.5.npz"
+    words = {"--model": vae_run.model, "--temperature": 0.5, "--count": 12, "--device": "cpu", "--output": path}
+    sample_step.main([str(word) for pair in words.items() for word in pair])
+    return path
+
+
+def look(run: Run, samples: Path, weights: Path, output: Path, **changed: object) -> tuple[dict, dict]:
+    options = {"samples": samples, "config": run.folder / "config.json", "data_dir": run.data, "weights": weights}
+    options |= {"settings": json.dumps(SETTINGS), "batch_size": 4, "device": "cpu", "threads": 1, "output": output}
+    pairs = ((f"--{name.replace('_', '-')}", value) for name, value in (options | changed).items())
+    nearest_training.main([str(word) for pair in pairs for word in pair])
+    return read_arrays(output, ARRAYS, ("provenance",), "nearest_training")
+
+
+def with_copies(samples: Path, path: Path, train: np.ndarray, count: int) -> Path:
+    """The same file with training images for its first samples."""
+    with np.load(samples, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    arrays["images"][:count] = train[:count]
+    np.savez(path, **arrays)
+    return path
+
+
+def test_the_step_measures_and_records(vae_run: Run, drawn: Path, inception_file: Path, tmp_path: Path) -> None:
+    found, about = look(vae_run, drawn, inception_file, tmp_path / "near.npz")
+    train, samples = open_split(vae_run.data, "train"), np.load(drawn)["images"]
+    np.testing.assert_array_equal(found["images"], samples[:3])
+    np.testing.assert_array_equal(found["neighbours"], train[found["indices"][:3]])
+    shapes = {"distances": (10, 2), "indices": (10, 2), "test_distances": (8,), "neighbours": (3, 2, 3, 8, 8)}
+    assert {name: found[name].shape for name in shapes} == shapes
+    assert (np.diff(found["distances"], axis=1) >= 0).all() and found["distances"].min() > 0
+    wanted = {"samples": 10, "test_images": 8, "training_images": 64, "all_training_images": 64, "features": 64}
+    wanted |= {"copies": 0, "test_copies": 0, "model": "vae", "dataset": "blobs", "temperature": 0.5}
+    assert wanted.items() <= about.items()
+    check = nearest.nearer_than_test(found["distances"][:, 0], found["test_distances"])
+    assert about["shares_nearer"] == check["shares_nearer"]
+
+
+def test_the_step_finds_copies(vae_run: Run, drawn: Path, inception_file: Path, tmp_path: Path) -> None:
+    train = open_split(vae_run.data, "train")
+    copied = with_copies(drawn, tmp_path / "copied.npz", train, 7)
+    found, about = look(vae_run, copied, inception_file, tmp_path / "near.npz")
+    assert about["copies"] == 7 and about["test_copies"] == 0
+    assert found["indices"][:7, 0].tolist() == list(range(7)) and (found["distances"][:7, 0] < 1e-6).all()
+    assert about["shares_nearer"]["1"] >= 0.7
+    few = json.dumps(SETTINGS | {"training_images": 4})  # spread over the 64: copies are looked for among all
+    found, about = look(vae_run, copied, inception_file, tmp_path / "near.npz", settings=few)
+    assert set(found["indices"].ravel()) <= {0, 16, 32, 48}
+    assert (about["training_images"], about["all_training_images"], about["copies"]) == (4, 64, 7)
+
+
+def test_only_the_images_a_run_trained_on_count(
+    blobs_dir: Path, drawn: Path, inception_file: Path, tmp_path: Path
+) -> None:
+    config = resolved("vae")
+    config["data"]["train_subset"] = 5
+    run = Run(tmp_path / "run", config, blobs_dir)
+    copied = with_copies(drawn, tmp_path / "copied.npz", open_split(blobs_dir, "train"), 7)
+    images, about = read_samples(copied)
+    np.savez(copied, images=images, metadata=json.dumps(about | {"config_sha256": sha256_json(config)}))
+    found, about = look(run, copied, inception_file, tmp_path / "near.npz")
+    assert (about["all_training_images"], about["copies"]) == (5, 5) and found["indices"].max() < 5
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"samples": 13}, "has 12 images, probes.nearest_training.samples needs 13"),
+        ({"shown": 11}, "has 10 images, probes.nearest_training.shown needs 11"),
+        ({"neighbours": 65}, "has 64 images, probes.nearest_training.neighbours needs 65"),
+    ],
+)
+def test_the_step_refuses_what_it_cannot_find(
+    vae_run: Run, drawn: Path, inception_file: Path, tmp_path: Path, change: dict, says: str
+) -> None:
+    settings = json.dumps(SETTINGS | change)
+    with pytest.raises(UserError, match=says):
+        look(vae_run, drawn, inception_file, tmp_path / "near.npz", settings=settings)
+    assert not (tmp_path / "near.npz").exists()
+
+
+def test_samples_of_another_run_or_other_data_are_refused(
+    vae_run: Run, glow_run: Run, drawn: Path, inception_file: Path, tmp_path: Path
+) -> None:
+    other = prepare(tmp_path / "other", seed=9, **COUNTS)
+    for changed in ({"config": glow_run.folder / "config.json"}, {"data_dir": other}):
+        with pytest.raises(UserError, match=r"T0\.5\.npz is not of .* run step sample again"):
+            look(vae_run, drawn, inception_file, tmp_path / "near.npz", **changed)

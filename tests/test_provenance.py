@@ -1,0 +1,159 @@
+"""Where a number comes from: what every file of a results tree says, and how a table's row leads back to the commit."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from vaeglow import provenance
+from vaeglow.data.arrays import array_sha256, read_info
+from vaeglow.data.samples import write_arrays
+from vaeglow.files import read_json, sha256_file, sha256_json
+from vaeglow.models.store import load_model
+from vaeglow.reporting import traced
+
+KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
+HASHES = {"config_sha256", "data_sha256", "weights_sha256"}
+IDENTITY = {"preset", "dataset", "model", "seed"}
+# What a file counts, by its name or folder.
+COUNTS = {
+    "likelihood.json": {"images", "split"},
+    "metrics": {"fid_samples", "fid_reference_images", "fid_features", "fid_sets", "split", "protocol"},
+    "training.json": {"train_images", "epochs_by_phase"},
+    "timing.json": {"epoch_images", "windows", "threads"},
+    "latents.json": {"images", "split"},
+    "fid_reference": {"images", "features", "split", "protocol"},
+}
+OF_NO_WEIGHTS = {"timing.json", "fid_reference", "blobs.json"}
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What a file of numbers says of itself."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+        about = json.loads(next(text for key, text in metadata.items() if key.startswith("vaeglow")))
+        return {**about, "config_sha256": "in it", "data_sha256": "in it", **about["config"]}
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            return json.loads(str(archive["metadata"]))
+    return read_json(path)
+
+
+def files_of(tree: Path) -> list[Path]:
+    kinds = ("*.json", "*.npz", "*.safetensors")
+    files = [path for kind in kinds for path in sorted((tree / "results").rglob(kind))]
+    return [path for path in files if path.name != "config.json" and "state" not in path.parts]
+
+
+def test_every_file_says_where_it_comes_from(results_tree):
+    files = files_of(results_tree)
+    assert len(files) > 30
+    for path in files:
+        about = described(path)
+        where = {path.name, *path.parts}
+        assert about["provenance"].keys() >= KEYS, path
+        made = about["provenance"]
+        assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
+        whole = not where & OF_NO_WEIGHTS
+        assert about.keys() >= (HASHES | IDENTITY if whole else {"data_sha256", "dataset"}), path
+        for name, counts in COUNTS.items():
+            assert (
+                name not in where
+                or path.suffix != (".npz" if name == "fid_reference" else ".json")
+                or (about.keys() >= counts)
+            ), path
+        assert path.suffix == ".safetensors" or provenance.SEAL in made, path
+
+
+def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tree):
+    """Down from a number in the published CSV, file by file, every hash computed anew."""
+    rows = list(csv.DictReader((results_tree / "results/table2.csv").open(newline="", encoding="utf-8")))
+    assert tuple(rows[0])[-len(traced.COLUMNS) :] == traced.COLUMNS
+    published = [row for row in rows if row["source"] == "published"]
+    assert published and not any(row[key] for row in published for key in traced.COLUMNS if key != traced.SEAL)
+    row = next(row for row in rows if row["run"] == "vaeglow")
+    evidence = traced.evidence_of(row)
+    assert all(sha256_file(results_tree / path) == digest for path, digest in evidence.items())
+    names = [Path(path).name for path in evidence]
+    assert names == ["training.json", "likelihood.json", "T1.0.json"] * 2  # two seeds
+    metrics = [read_json(results_tree / path) for path in evidence if "/metrics/" in path]
+    assert row["fid"] == f"{np.mean([one['fid'] for one in metrics]):.2f}"
+    assert row["seeds"].split() == [str(one["seed"]) for one in metrics]
+    for key in HASHES - {"data_sha256"}:
+        assert row[key].split("; ") == [one[key] for one in metrics]
+    for path, one in zip([path for path in evidence if "/metrics/" in path], metrics, strict=True):
+        run = (results_tree / path).parents[2]
+        model, about = load_model(run / "model.safetensors", "cpu")
+        assert one["weights_sha256"] == about["weights_sha256"] and model.shape == (3, 8, 8)
+        assert one["config_sha256"] == sha256_json(read_json(run / "config.json")) == sha256_json(about["config"])
+        info = read_info(results_tree / "resources/data/blobs")
+        assert row["data_sha256"] == one["data_sha256"] == sha256_json(info["sha256"])
+        test = np.load(results_tree / "resources/data/blobs/test.npy")
+        assert info["sha256"]["test"] == array_sha256(test) and len(test) == int(row["fid_reference_images"])
+        assert one["samples_sha256"] == sha256_file(run / "samples/T1.0.npz")
+        assert one["samples_provenance"]["commit"] == one["provenance"]["commit"]
+    made = provenance.collect()
+    assert row["commit"] == made["commit"] + ("+dirty" if made["dirty"] else "")
+    assert row["source_sha256"] == made["source_sha256"] and "2000" < row["started"] <= row["finished"]
+
+
+def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
+    (claim,) = csv.DictReader((results_tree / "results/claims.csv").open(newline="", encoding="utf-8"))
+    assert claim["source_sha256"] == provenance.source_sha256() and claim["commit"]
+    figure = traced.read_figure(results_tree / "results/samples.png")
+    for evidence in (traced.evidence_of(claim), figure):
+        assert evidence
+        assert all(sha256_file(results_tree / path) == digest for path, digest in evidence.items())
+    assert any(path.endswith("samples/T1.0.npz") for path in figure)
+
+
+def test_a_seal_is_of_all_content_and_of_nothing_else(tmp_path):
+    content = {"fid": 1.5, "counts": {"1": 2}, "provenance": {"commit": "c", "started": "2000-01-01T00:00:00+00:00"}}
+    arrays = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3)}
+    whole = provenance.seal(content, arrays)
+    digest = whole["provenance"].pop(provenance.SEAL)
+    hashes = {"images": array_sha256(arrays["images"])}
+    assert whole["provenance"]["finished"] > "2000-01-02"
+    read = json.loads(json.dumps(dict(reversed(whole.items())), indent=4))  # order and white space are no content
+    assert provenance.content_sha256(read, hashes) == digest
+    for changed in ({"fid": 1.25}, {"counts": {"1": 3}}, {"more": None}, {"provenance": {"commit": "d"}}):
+        assert provenance.content_sha256({**whole, **changed}, hashes) != digest
+    other = {"images": array_sha256(arrays["images"].T)}
+    assert provenance.content_sha256(whole, other) != digest != provenance.content_sha256(whole, {})
+    write_arrays(tmp_path / "a.npz", content, arrays)
+    assert described(tmp_path / "a.npz")["provenance"].keys() >= {"finished", provenance.SEAL}
+    assert "provenance" not in content["provenance"] and "finished" not in content["provenance"]
+
+
+def test_the_same_work_done_twice_differs_in_times_alone():
+    first, second = (provenance.collect("cpu") for _ in range(2))
+    times = {"started": None}
+    assert first | times == second | times
+
+
+@pytest.mark.parametrize("older", [{}, {"provenance": None}, {"provenance": {"commit": "c"}}])
+def test_files_of_an_older_vaeglow_leave_cells_empty(tmp_path, older):
+    path = tmp_path / "training.json"
+    path.write_text("{}")
+    cells = traced.trace_cells({path: older})
+    assert cells["evidence"] == str(path) and cells["evidence_sha256"] == sha256_file(path)
+    assert not any(cells[key] for key in (*HASHES, "source_sha256", "started", "finished"))
+
+
+def test_times_of_a_row_span_all_that_it_was_read_from(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_text("{}")
+    spans = [("2000-01-02", "2000-01-03"), ("2000-01-01", "2000-01-05")]
+    made = [{"provenance": {"started": start, "finished": end}} for start, end in spans]
+    cells = traced.trace_cells(dict(zip(paths, made, strict=True)))
+    assert (cells["started"], cells["finished"]) == ("2000-01-01", "2000-01-05")
+    unfinished = [made[0], {"provenance": {"started": "2000-01-01"}}]
+    assert traced.trace_cells(dict(zip(paths, unfinished, strict=True)))["finished"] == ""

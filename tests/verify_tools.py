@@ -1,0 +1,143 @@
+"""A small results tree as the workflow leaves it: every step for real, on tiny models, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from claims_tools import claim
+from run_tools import CONFIG, Run, prepare
+from table_tools import PUBLISHED, spec_of
+
+from vaeglow.config import resolve
+from vaeglow.evaluation import inception as inception_module
+from vaeglow.steps import (
+    claims,
+    collect,
+    evaluate,
+    fid_reference,
+    figure,
+    inspect_data,
+    latents,
+    layer_draws,
+    likelihood,
+    publish,
+    sample,
+    table,
+    time_epoch,
+    training_curves,
+)
+
+DATASET, IMAGES = "blobs", 12
+PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1, "stretch": False}
+TEMPERATURES = {"vae": 0.0, "vaeglow": 1.0}
+RUNS = [("tiny", "vae", 0), ("tiny", "vae", 1), ("tiny", "vaeglow", 0), ("tiny", "vaeglow", 1), ("other", "vae", 0)]
+TIMING = {"epoch_images": 100, "cpu": {"batch_size": 4, "warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
+DATA = Path("resources/data") / DATASET
+
+
+def config_of(preset: str, model: str, seed: int) -> dict[str, Any]:
+    return resolve({**CONFIG, "presets": {"tiny": {}, "other": {}}}, preset, DATASET, model, seed)
+
+
+def make_tree(root: Path, inception: Path) -> None:
+    """results/ and resources/data/ below `root`: two presets, two seeds, tables, a figure, claims, copies of them."""
+    load = functools.cache(inception_module.load_inception)  # built once for all steps
+    with contextlib.chdir(root), mock.patch.object(inception_module, "load_inception", load):
+        prepare(DATA, name=DATASET)
+        page = Path(f"results/data/{DATASET}.png")
+        run(inspect_data, data_dir=DATA, json=page.with_suffix(".json"), output=page)
+        made: dict[tuple, Run] = {}
+        for preset in ("tiny", "other"):
+            make_reference(preset, inception)
+        for preset, model, seed in RUNS:
+            folder = Path(f"results/{preset}/{DATASET}/{model}/seed{seed}")
+            base = made[preset, "vae", seed] if model == "vaeglow" else None
+            made[preset, model, seed] = Run(folder, config_of(preset, model, seed), DATA, base).train()
+            measure(folder, preset, TEMPERATURES[model], inception)
+        probe(Path(f"results/tiny/{DATASET}/vaeglow/seed0"))
+        for preset, seeds in (("tiny", [0, 1]), ("other", [0])):
+            report(preset, seeds)
+        publish_tiny()
+
+
+def make_reference(preset: str, inception: Path) -> None:
+    flags = {"protocol": PROTOCOL["protocol"], "split": "test", "images": IMAGES, "features": 64, "sets": 1}
+    output = f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
+    run(fid_reference, data_dir=DATA, **flags, **machine(inception), output=output)
+
+
+def machine(inception: Path) -> dict[str, Any]:
+    return {"weights": inception, "batch_size": 8, "device": "cpu", "threads": 1}
+
+
+def run(step: Any, **flags: Any) -> None:
+    """Run a step with `--flag value` for each keyword."""
+    words = []
+    for name, value in flags.items():
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    step.main(words)
+
+
+def measure(folder: Path, preset: str, temperature: float, inception: Path) -> None:
+    """Bits/dim, samples and FID of one run."""
+    model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
+    cpu = {"batch_size": 8, "device": "cpu"}
+    bounds = {"importance_samples": [2], "importance_images": 4}
+    outputs = {"output": folder / "likelihood.json", "per_image": folder / "likelihood.npz"}
+    run(likelihood, model=model, data_dir=DATA, **bounds, **cpu, **outputs)
+    run(sample, model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
+    reference = f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
+    metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
+    outputs = {"output": metrics, "features_output": metrics.with_suffix(".npz")}
+    run(evaluate, samples=samples, reference=reference, **machine(inception), **outputs)
+
+
+def probe(folder: Path) -> None:
+    """Curves, timing, latents and draws of one run."""
+    model = folder / "model.safetensors"
+    flags = {"history": folder / "history.csv", "training": folder / "training.json"}
+    run(training_curves, **flags, output=[folder / "curves.png"])
+    text = (folder / "config.json").read_text()
+    timing = {"timing": json.dumps(TIMING), "device": "cpu", "threads": 1, "output": folder.parent / "timing.json"}
+    run(time_epoch, config=text, data_dir=DATA, **timing)
+    run(latents, model=model, data_dir=DATA, images=IMAGES, batch_size=8, device="cpu", output=folder / "latents.json")
+    counts = {"images": 4, "draws": 2, "temperature": 1.0}
+    run(layer_draws, model=model, **counts, device="cpu", output=folder / "layer_draws.npz")
+
+
+def report(preset: str, seeds: list[int]) -> None:
+    """A table, a figure and the claims of a preset."""
+    models = [model for model in TEMPERATURES if (preset, model, 0) in RUNS]
+    about = {"preset": preset, "dataset": DATASET}
+    rows = [{"model": model, "temperature": TEMPERATURES[model], **about} for model in models]
+    spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")
+    output = Path(f"results/{preset}/tables/table2.csv")
+    forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("html", ".html"), ("latex", ".tex"))}
+    run(table, spec=json.dumps(spec), published=PUBLISHED, results_root="results", output=output, **forms)
+    spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
+    output = Path(f"results/{preset}/figures/samples.png")
+    roots = {"results_root": "results", "data_root": DATA.parent}
+    run(figure, spec=json.dumps(spec), **roots, output=[output, output.with_suffix(".pdf")])
+    if len(models) > 1:
+        entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
+        spec = {"preset": preset, "seeds": seeds, "claims": {"likelihood": entry}}
+        output = Path(f"results/{preset}/claims.csv")
+        forms = {"markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
+        run(claims, spec=json.dumps(spec), results_root="results", output=output, **forms)
+
+
+def publish_tiny() -> None:
+    """What `publish` and `collect` copy of preset tiny."""
+    root = Path("results/tiny")
+    sources = [
+        *sorted((root / "tables").iterdir()),
+        *sorted((root / "figures").iterdir()),
+        *sorted(root.glob("claims.*")),
+    ]
+    run(publish, source=sources, output=[Path("results") / source.name for source in sources])
+    run(collect, source=[root / "tables/table2.csv"], output_dir="results/tables")

@@ -1,0 +1,93 @@
+"""Where a dataset's files are looked for: one place that the user names, else a list of folders and URLs in order."""
+
+from __future__ import annotations
+
+import re
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vaeglow.data.fetch import PinnedFile, Unreachable, fetch
+from vaeglow.errors import UserError
+
+T = TypeVar("T")
+DOWNLOADS = "download"  # folder of a dataset's folder; what is in it needs no network again
+
+
+class NotThere(Exception):
+    """A place does not have the data; the next one may."""
+
+
+def obtain(
+    name: str,
+    settings: Mapping[str, Any],
+    files: Sequence[PinnedFile],
+    look: Callable[[Path], T],
+    by_hand: str,
+    output_dir: Path,
+) -> T:
+    """Get a dataset's files from the first place that has them.
+
+    Args:
+        name: the dataset's, in config.
+        settings: its `local`, a path that must have the data, or None; and its `sources`, paths and URLs (http, https,
+            file) tried in order where `local` is None. A URL names the folder of the files, or the one file.
+        files: what is downloaded from a URL.
+        look: from a path to the data there, files checked by hash; raises NotThere where there are none.
+        by_hand: what the user can do, for messages.
+        output_dir: the dataset's folder.
+
+    Returns:
+        What `look` returned.
+
+    Raises:
+        UserError: no place has the data; the message names each and why. Or a file that is there is not the right one.
+    """
+    if settings["local"] is not None:
+        try:
+            return look(Path(settings["local"]).expanduser())
+        except NotThere as error:
+            raise UserError(f"datasets.{name}.local: {error}: correct the path") from None
+    failures = []
+    for source in settings["sources"]:
+        try:
+            found = look(_at_hand(source, files, output_dir / DOWNLOADS))
+            print(f"dataset {name}: from {source}")
+            return found
+        except (NotThere, Unreachable) as error:
+            failures.append(str(error))
+            print(f"dataset {name}: {error}; the next source is tried", file=sys.stderr)
+    tried = "; ".join(failures) or "`local` and `sources` are empty"
+    raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
+
+
+def pick(where: Path, file: PinnedFile) -> Path:
+    """A file in a folder, or the file itself, once its hash is checked.
+
+    Raises:
+        NotThere: no such file.
+        UserError: it is another file, or damaged.
+    """
+    path = where / file.name if where.is_dir() else where
+    if not path.is_file():
+        raise NotThere(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
+    wrong = file.mismatch(path)
+    if wrong:
+        raise UserError(f"{path} is cut short or another file ({wrong}): delete it or fetch it again")
+    return path
+
+
+def _at_hand(source: str, files: Sequence[PinnedFile], downloads: Path) -> Path:
+    """The path of a source; of a URL, once its files have been downloaded."""
+    parts = urllib.parse.urlsplit(source)
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    if not re.match("https?://", source):
+        return Path(source).expanduser()
+    for file in files:
+        names_it = parts.path.rpartition("/")[2] == file.name
+        fetch(source if names_it else f"{source.rstrip('/')}/{file.name}", file, downloads)
+    return downloads

@@ -1,0 +1,102 @@
+"""What a table, the claims or a figure carries to be traced by: the files it was read from and their hashes. No torch.
+
+In a CSV these are the last columns, in a PNG an entry of its metadata. `python -m vaeglow.verify` reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from vaeglow.files import sha256_file, sha256_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
+RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
+TIMES = {"started": min, "finished": max}
+COLUMNS = (*RUN_HASHES, "source_sha256", *TIMES, FILES, HASHES, SEAL)
+BETWEEN = "; "
+FIGURE_KEY = "Evidence"  # of a PNG's metadata
+
+
+def trace_cells(files: Mapping[Path, Mapping[str, Any]]) -> dict[str, str]:
+    """The cells that say where a row's numbers come from.
+
+    Args:
+        files: path -> content of each JSON file that the row was read from.
+
+    Returns:
+        The hashes of config, data, weights and code that the files name, the first start and last end of what made
+        them, and the files with their hashes. Empty where files of an older vaeglow do not say.
+    """
+    provenances = [content.get("provenance") or {} for content in files.values()]
+    cells = {key: distinct(content.get(key) for content in files.values()) for key in RUN_HASHES}
+    cells["source_sha256"] = distinct(one.get("source_sha256") for one in provenances)
+    for key, extreme in TIMES.items():
+        times = [one[key] for one in provenances if key in one]
+        cells[key] = extreme(times) if len(times) == len(files) else ""
+    return cells | evidence_cells(files)
+
+
+def evidence_cells(paths: Sequence[Path] | Mapping[Path, Any]) -> dict[str, str]:
+    """The cells that name the files a row was read from, and their hashes in the same order."""
+    unique = list(dict.fromkeys(paths))
+    return {FILES: BETWEEN.join(map(str, unique)), HASHES: BETWEEN.join(map(sha256_file, unique))}
+
+
+def distinct(values: Any) -> str:
+    """The values that occur, each once, in order; None is left out."""
+    return BETWEEN.join(dict.fromkeys(value for value in values if value is not None))
+
+
+def evidence_of(row: Mapping[str, str]) -> dict[str, str]:
+    """The inverse of `evidence_cells`: path -> hash.
+
+    Raises:
+        ValueError: not as many hashes as files.
+    """
+    if not row[FILES]:
+        return {}
+    return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True))
+
+
+def sealed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts with the column `row_sha256` filled in."""
+    return table.assign(**{SEAL: row_hashes(table.to_dict("records"))})
+
+
+def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
+    return [sha256_json([len(rows), [[key, cell] for key, cell in row.items() if key != SEAL]]) for row in rows]
+
+
+def attach(figure: Figure, paths: Sequence[Path]) -> Figure:
+    """Make a figure carry the files it was drawn from and their hashes; `vaeglow.reporting.style.save` writes them."""
+    figure.set_label(json.dumps({str(path): sha256_file(path) for path in paths}))  # a figure's label is shown nowhere
+    return figure
+
+
+def png_metadata(figure: Figure) -> dict[str, str]:
+    """The entry that a PNG gets, none for a figure that nothing was attached to."""
+    return {FIGURE_KEY: figure.get_label()} if figure.get_label() else {}
+
+
+def read_figure(path: Path) -> dict[str, str] | None:
+    """What a PNG was drawn from, path -> hash; None where it does not say. Every chunk's checksum is checked.
+
+    Raises:
+        OSError, SyntaxError, ValueError: the file is damaged.
+    """
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.verify()
+    with Image.open(path) as image:
+        text = image.text.get(FIGURE_KEY)
+    return None if text is None else dict(json.loads(text))

@@ -1,0 +1,1 @@
+"""Re-hash a results folder and say what no longer matches; `python -m vaeglow.verify` is its command. No torch."""

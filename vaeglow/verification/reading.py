@@ -1,0 +1,152 @@
+"""Open one file of a results folder and check all that it says of itself. No torch."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vaeglow.data.arrays import array_sha256
+from vaeglow.errors import UserError
+from vaeglow.files import read_json
+from vaeglow.provenance import SEAL, content_sha256
+from vaeglow.reporting import traced
+from vaeglow.verification.places import Place
+from vaeglow.verification.report import REDO, Mismatch
+from vaeglow.verification.tensors import read_described
+
+IDENTITY = ("preset", "dataset", "model", "seed", "protocol", "temperature", "space")  # of a path, repeated in the file
+MOVED = "put it back where it belongs, or delete it and run snakemake again"
+
+
+@dataclasses.dataclass
+class Content:
+    """What a file says.
+
+    Attributes:
+        place: of the file.
+        about: a JSON file's content, the metadata of arrays or tensors; empty where the file holds none.
+        sealed: whether a hash of all of it stands in it, and was right.
+        evidence: of a table, the claims or a figure: path of each file that was read -> its hash then.
+    """
+
+    place: Place
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sealed: bool = False
+    evidence: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def read(place: Place) -> Content:
+    """A file's content, checked against the hashes in it and against its path.
+
+    Raises:
+        Mismatch: it was changed, belongs under another path, or is no such file.
+        Exception: whatever else damaged bytes make the libraries raise that read them.
+    """
+    suffix = place.path.suffix
+    if suffix == ".png":
+        evidence = traced.read_figure(place.path)
+        return Content(place, sealed=evidence is not None, evidence=evidence or {})
+    if suffix == ".csv":
+        return read_table(place)
+    if suffix == ".safetensors":
+        content = Content(place, read_described(place.path), sealed=True)
+        if not isinstance(content.about["config"], dict) or "sha256" not in content.about["data"]:
+            raise Mismatch("its description is of another form", "config and data of a run", "something else")
+    elif suffix == ".npz":
+        content = read_arrays(place)
+    else:
+        content = read_object(place)
+    check_identity(content)
+    return content
+
+
+def read_object(place: Place) -> Content:
+    """A JSON file.
+
+    Raises:
+        Mismatch: it is none, or not what was written.
+    """
+    try:
+        about = read_json(place.path)
+    except UserError as error:
+        raise Mismatch("not JSON", "a whole file", str(error)) from None
+    if not isinstance(about, dict):
+        raise Mismatch("not a JSON object", "an object", type(about).__name__)
+    return Content(place, about, check_seal(about, {}))
+
+
+def read_arrays(place: Place) -> Content:
+    """An npz file, array by array; zip's own checksums are checked, too.
+
+    Raises:
+        Mismatch: not what was written.
+    """
+    hashes, about = {}, {}
+    with np.load(place.path, allow_pickle=False) as archive:
+        for name in archive.files:
+            if name == "metadata":
+                about = json.loads(str(archive[name]))
+            else:
+                hashes[name] = array_sha256(archive[name])
+    return Content(place, about, check_seal(about, hashes))
+
+
+def check_seal(about: Mapping[str, Any], arrays: Mapping[str, str]) -> bool:
+    """Whether a file carries a hash of its content (`vaeglow.provenance.seal`); older ones do not.
+
+    Raises:
+        Mismatch: the hash is of other content.
+    """
+    provenance = about.get("provenance")
+    if not isinstance(provenance, dict) or SEAL not in provenance:
+        return False
+    found = content_sha256(about, arrays)
+    if found != provenance[SEAL]:
+        raise Mismatch("its content is not what was written", provenance[SEAL], found)
+    return True
+
+
+def read_table(place: Place) -> Content:
+    """A table or the claims, every row checked.
+
+    Raises:
+        Mismatch: no CSV, or a row is not what was written.
+    """
+    with open(place.path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    if any(None in row or None in row.values() for row in rows):
+        raise Mismatch("rows of different length", "whole rows", "more or fewer cells than the header")
+    if not rows or traced.SEAL not in rows[0]:
+        return Content(place)
+    found = traced.row_hashes(rows)
+    changed = [number for number, row in enumerate(rows) if row[traced.SEAL] != found[number]]
+    if changed:
+        number = changed[0]
+        which = f"row {number + 1} ({', '.join(list(rows[number].values())[:2])})"
+        if len(changed) == len(rows) > 1:
+            which = "every row (or a row came or went)"
+        remedy = REDO if place.what == "table" else "delete it and run snakemake results/claims.csv again"
+        raise Mismatch(f"{which} is not what was written", rows[number][traced.SEAL], found[number], remedy)
+    evidence: dict[str, str] = {}
+    for row in rows:
+        evidence |= traced.evidence_of(row)
+    return Content(place, sealed=True, evidence=evidence)
+
+
+def check_identity(content: Content) -> None:
+    """A file is of the run, temperature, ... that its path names.
+
+    Raises:
+        Mismatch: it is not.
+    """
+    place, about = content.place, content.about
+    said = about["config"] if place.path.suffix == ".safetensors" else about
+    for key in IDENTITY:
+        if key in place.names and key in said and said[key] != place.names[key]:
+            wanted, found = str(place.names[key]), str(said[key])
+            raise Mismatch(f"{key} in the file and in its path differ", wanted, found, MOVED)
