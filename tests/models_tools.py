@@ -148,12 +148,16 @@ PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a 
 BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotropic standard"}  # their phase 1
 
 
+def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
+    """An untrained VAE as it comes: the decoder's noise starts at 1."""
+    prior = FlowPrior(2, 4, 16) if flow_prior else StandardNormalPrior(2)
+    network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
+    return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
+
+
 def build_vae(name: str) -> VAE:
     """An untrained VAE: diagonal noise and a flow prior, where its name does not say `isotropic` or `standard`."""
-    prior = StandardNormalPrior(2) if "standard" in name else FlowPrior(2, 4, 16)
-    network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    noise = {"decoder_noise": "isotropic" if "isotropic" in name else "diagonal", "initial_noise": 1.0}
-    vae = VAE(**shape_of(name), prior=prior, architecture="resnet", **noise, **network)
+    vae = plain_vae(shape_of(name), "isotropic" if "isotropic" in name else "diagonal", "standard" not in name)
     with torch.no_grad():  # noise near the data's, not 1: shortens the training, keeps random models within the cube
         (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
     return vae

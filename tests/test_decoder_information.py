@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from models_tools import GREY, build_vae, seeded
+from models_tools import GREY, plain_vae, seeded
 
 from vaeglow.evaluation.decoder_information import DecoderInformation, mixtures
 from vaeglow.models.bounds import gaussian_log_density
@@ -33,7 +33,7 @@ def gathered(monkeypatch, vae, decode, encode, batches: int = 4) -> DecoderInfor
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_a_linear_decoder_shares_what_its_closed_form_says(monkeypatch, scale):
     """x_bar = z_1 on one pixel + N(0, scale^2) noise, z ~ N(0, 1): I = 1/2 log(1 + 1/scale^2), a Gaussian posterior."""
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
 
     def decode(z):
         mean = torch.zeros(len(z), *vae.shape)
@@ -52,7 +52,7 @@ def test_a_linear_decoder_shares_what_its_closed_form_says(monkeypatch, scale):
 
 
 def test_a_deaf_decoder_shares_nothing_whatever_the_kl_costs(monkeypatch):
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
 
     def decode(z):
         return torch.zeros(len(z), *vae.shape), torch.zeros(len(z), *vae.shape)
@@ -66,7 +66,7 @@ def test_a_deaf_decoder_shares_nothing_whatever_the_kl_costs(monkeypatch):
 
 def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(monkeypatch):
     """Every latent on pixels of its own, sd .1: I = d/2 log(1 + 100); the encoder is far off, the known z is not."""
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
     dims = vae.prior.dims
 
     def decode(z):
@@ -85,7 +85,7 @@ def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(monkeypatc
 
 
 def test_decoders_that_never_meet_are_told_apart_up_to_the_cap(monkeypatch):
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
 
     def decode(z):
         mean = 100 * z[:, :1, None, None].expand(-1, *vae.shape)
@@ -96,7 +96,7 @@ def test_decoders_that_never_meet_are_told_apart_up_to_the_cap(monkeypatch):
 
 
 def test_an_overflow_of_the_layer_leaves_the_mixture(monkeypatch):
-    vae = build_vae(GREY, "diagonal", True).eval()
+    vae = plain_vae(GREY, "diagonal", True).eval()
     shared, generator = DecoderInformation(vae, None), seeded(2)
     with torch.no_grad():
         z = vae.prior_sample(40, generator)

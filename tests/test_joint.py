@@ -242,8 +242,8 @@ def test_the_shipped_finetune_has_its_bases_layer(preset: str, changes: dict) ->
         resolve(config, preset, "cifar10", name, 0) for name in ("vaeglow", "vaeglow_joint_finetune", "vaeglow_joint")
     )
     assert finetune["layer"] == vaeglow["layer"] == joint["layer"] and finetune["base"] == vaeglow
-    assert finetune["training"]["epochs"] < vaeglow["training"]["epochs"] < joint["training"]["epochs"]
-    if preset != "demo":  # there seconds are equal, not epochs
+    assert finetune["training"]["epochs"] < vaeglow["training"]["epochs"]
+    if preset not in ("demo", "cpu"):  # there seconds are equal, not epochs
         assert joint["training"]["epochs"] == sum(c["training"]["epochs"] for c in (vaeglow, vaeglow["base"]))
     small = resolve(config, preset, "cifar10", "vaeglow_joint_small_kl", 0)
     assert small | {"model": 0, "training": small["training"] | {"kl_weight": 1.0}} == joint | {"model": 0}

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from models_tools import GREY, build_vae, data, fitted_model, seeded
+from models_tools import GREY, data, fitted_model, plain_vae, seeded
 from run_tools import prepare
 
 from vaeglow.data.loader import dequantise
@@ -79,7 +79,7 @@ def test_moments_over_batches_are_those_of_all():
 
 
 def test_a_decoder_that_ignores_z_explains_nothing():
-    vae = build_vae(GREY, "isotropic", False).eval()
+    vae = plain_vae(GREY, "isotropic", False).eval()
     images = data(GREY)[:40].numpy()
     before = probe_latents(vae, None, images, 40, 0, CPU)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_a_decoder_that_ignores_z_explains_nothing():
 
 def test_the_decoder_is_asked_at_draws_of_the_prior(monkeypatch):
     """A decoder whose mean is z itself and whose s is 1: under N(0, I), though not under q, z decides half of x_bar."""
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
 
     def decode(z):
         mean = z[:, :1, None, None].expand(-1, *vae.shape)
@@ -120,7 +120,7 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     """E[-log p(x_hat|z)] over x_hat ~ p(x_hat|z), z ~ p(z): sampled, where the probe adds up logarithms."""
     model = copy.deepcopy(fitted_model("vae_glow", False))
     with torch.no_grad():
-        model.layer.closing_weight.mul_(1.5)
+        model.layer.closing_weight.mul_(3.0)
     found = probe_latents(model.vae, model.layer, data(GREY).numpy(), 100, 0, CPU)
     with torch.no_grad():
         z = model.vae.prior_sample(4000, seeded(5))

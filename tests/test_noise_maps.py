@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from models_tools import GREY, build_vae, data, seeded
+from models_tools import GREY, data, plain_vae, seeded
 from run_tools import prepare
 from scipy.stats import spearmanr
 
@@ -68,7 +68,7 @@ def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path, monkeypatch
 
 def test_noise_that_knows_where_the_error_is():
     """A decoder whose s is what its error is: the correlation is high; turned round: low."""
-    vae = build_vae(GREY, "diagonal", False).eval()
+    vae = plain_vae(GREY, "diagonal", False).eval()
     images = data(GREY)[:60].numpy()
     y = dequantise(torch.from_numpy(images), GREY["levels"], step_generator(0, NOISE_MAPS, 0))
     for sign in (1, -1):
@@ -79,7 +79,7 @@ def test_noise_that_knows_where_the_error_is():
 
 
 def test_isotropic_noise_has_one_scale_and_no_correlation():
-    vae = build_vae(GREY, "isotropic", True).eval()
+    vae = plain_vae(GREY, "isotropic", True).eval()
     maps = map_noise(vae, None, data(GREY)[:6].numpy(), 4, 0, CPU)
     assert maps.correlations is None
     assert np.ptp(maps.scale) < 1e-6
@@ -87,7 +87,7 @@ def test_isotropic_noise_has_one_scale_and_no_correlation():
 
 
 def test_maps_are_a_function_of_the_seed_and_the_noise_is_fresh():
-    vae, images = build_vae(GREY, "diagonal", True).eval(), data(GREY)[:6].numpy()
+    vae, images = plain_vae(GREY, "diagonal", True).eval(), data(GREY)[:6].numpy()
     with torch.no_grad():
         for parameter in vae.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=seeded()))
