@@ -52,7 +52,7 @@ def test_shapes_and_ranges(channels: int, size: int, noise: str) -> None:
     assert -7 <= log_scale.min() <= log_scale.max() <= 2
     decoded, decoded_log_scale = vae.decode(mean)
     assert decoded.shape == decoded_log_scale.shape == (3, channels, size, size)
-    assert 0 < decoded.min() < decoded.max() < 1
+    assert 0 <= decoded.min() < decoded.max() <= 1  # a sigmoid of float32 reaches its ends
     assert decoded_log_scale.min() >= log_scale_floor(256) - 1e-6
     assert (len(decoded_log_scale.unique()) == 1) == (noise == "isotropic")
     assert vae.sample(2, 1.0, seeded()).shape == vae.reconstruct(y[:2]).shape == (2, channels, size, size)
