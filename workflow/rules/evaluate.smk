@@ -11,6 +11,11 @@
 # said within seconds and not after the training.
 
 
+# On a cluster this runs where Snakemake runs: nodes often have no network.
+localrules:
+    inception_weights,
+
+
 rule inception_weights:
     output:
         weights="resources/weights/inception-2015-12-05.safetensors",
@@ -49,7 +54,7 @@ rule fid_reference:
         "../../environment.yml"
     threads: evaluation_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         protocol=lambda wildcards: EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol],
@@ -83,7 +88,7 @@ rule sample:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
@@ -113,7 +118,7 @@ rule likelihood:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -148,7 +153,7 @@ rule evaluate:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -186,7 +191,7 @@ rule evaluate_snapshots:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -226,7 +231,7 @@ rule time_epoch:
         "../../environment.yml"
     threads: timing_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         config=lambda wildcards: json.dumps(first_config(wildcards)),
