@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
+OWN = ("train_seconds", "train_seconds_by_phase", "device", "commit")  # columns that no two runs need to share
 FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
 FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
 
@@ -49,14 +51,14 @@ class Slurm:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
-    def submit(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen[str]:
-        """Start the workflow with the profile, in `folder`; what it prints is added to `output`.
+    def submit(self, folder: Path, *arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
+        """Start the workflow with the profile, in `folder`; what it prints is added to `output`, or shown.
 
         Only what the profile's comments leave to the cluster is set here: no database, and no need to wait.
         """
         command = [sys.executable, str(SCRIPTS / "quick_polls.py"), "--workflow-profile", str(ROOT / "profiles/slurm")]
         command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
-        with open(output, "a", encoding="utf-8") as file:
+        with open(output, "a", encoding="utf-8") if output else nullcontext() as file:
             return subprocess.Popen(
                 [*command, *arguments, "--directory", str(folder)],
                 cwd=ROOT,
@@ -103,3 +105,22 @@ def table_of(jobs: Sequence[dict[str, str]]) -> str:
     rows = [dict(zip(FIELDS, FIELDS, strict=True)), *jobs]
     widths = {name: max(len(row[name]) for row in rows) for name in FIELDS}
     return "\n".join("  ".join(row[name].ljust(widths[name]) for name in FIELDS).rstrip() for row in rows)
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    """A table's rows without the columns that are the run's own."""
+    lines = table.read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in row.items() if name not in OWN} for row in csv.DictReader(lines)]
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Where two tables differ, as `row 3: fid 1.0, 2.0`."""
+    ours, theirs = rows(one), rows(other)
+    if len(ours) != len(theirs):
+        return [f"{len(ours)} and {len(theirs)} rows"]
+    return [
+        f"row {number}: {name} {row[name]}, {twin.get(name)}"
+        for number, (row, twin) in enumerate(zip(ours, theirs, strict=True), 1)
+        for name in row
+        if row[name] != twin.get(name)
+    ]

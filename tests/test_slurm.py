@@ -7,7 +7,6 @@ it. The numbers have to be those of an undisturbed local run.
 from __future__ import annotations
 
 import copy
-import csv
 import itertools
 import json
 import os
@@ -23,7 +22,7 @@ import pytest
 import slurm_tools
 import yaml
 from run_tools import ROOT
-from slurm_tools import Slurm
+from slurm_tools import Slurm, rows
 from test_demo import ROWS, SMALL, random_inception
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(slurm_tools.missing()), reason=slurm_tools.missing())]
@@ -33,7 +32,6 @@ SHOWN = [ROWS[0], ROWS[3]]  # Glow, and ours on the VAE below it
 RUNS = {"glow": "train_glow", "vae": "train_vae", "vaeglow": "train_glow_layer"}
 EPOCHS = 24  # of four steps: long enough to be caught in the middle of
 DEADLINE = 400  # seconds for the whole run, on a slow machine
-OWN = ("train_seconds", "train_seconds_by_phase", "device", "commit")  # columns that no two runs need to share
 
 
 @pytest.fixture(scope="module")
@@ -153,11 +151,6 @@ def finished(path: Path) -> Path:
         assert time.monotonic() < end, f"{path} is missing"
         time.sleep(0.1)
     return path
-
-
-def rows(table: Path) -> list[dict[str, str]]:
-    lines = table.read_text(encoding="utf-8").splitlines()
-    return [{name: value for name, value in row.items() if name not in OWN} for row in csv.DictReader(lines)]
 
 
 def test_the_table_is_that_of_a_local_run(disturbed, local):

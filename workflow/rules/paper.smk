@@ -145,7 +145,10 @@ rule publish:
             "results/{table}.csv",
             caption="../report/table.rst",
             category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": plan.title_of(config, "tables", wildcards.table), "as": "spreadsheet (CSV)"},
+            labels=lambda wildcards: {
+                "result": plan.title_of(config, "tables", wildcards.table),
+                "as": "spreadsheet (CSV)",
+            },
         ),
         markdown="results/{table}.md",
         html=report(
