@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all report verify test lint clean clean-state
+.PHONY: help table2 all report verify test test-slurm slurm-demo lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -36,6 +36,12 @@ verify: .venv/.installed  ## re-hash results and data, and say what no longer ma
 test: .venv/.installed-test  ## the tests (default selection)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
 
+test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian: slurmctld slurmd slurm-client munge)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/test_slurm.py $(PYTEST_FLAGS)
+
+slurm-demo: .venv/.installed-slurm  ## Table 2 at demo scale through a Slurm started here, beside the local one
+	PYTHONPATH=tests $(PY) tests/slurm/demo.py
+
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -58,4 +64,8 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 
 .venv/.installed-test: .venv/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test]'
+	@touch $@
+
+.venv/.installed-slurm: .venv/.installed-test
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test,slurm]'
 	@touch $@

@@ -21,7 +21,7 @@ rule linear_reference:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         images=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["linear_reference"]["images"],

@@ -70,9 +70,15 @@ def first_config(wildcards):
     return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, EFFECTIVE[w.preset]["seeds"][0])
 
 
+def on_cluster():
+    """Whether jobs run on other machines. Call it in functions only: Snakemake does not know while it reads this file.
+    A dry run never gets to know, and goes by `jobs`, which every cluster's profile sets."""
+    return bool(workflow.resource_settings.nodes) if workflow.dryrun else not workflow.local_exec
+
+
 def timing_threads(wildcards):
     """All the cores of this machine that Snakemake may use, so that a timed job runs alone; on a cluster, the run's."""
-    return workflow.cores if workflow.local_exec else first_config(wildcards)["training"]["threads"]
+    return first_config(wildcards)["training"]["threads"] if on_cluster() else workflow.cores
 
 
 def evaluation_threads(wildcards):
@@ -80,10 +86,15 @@ def evaluation_threads(wildcards):
     return EFFECTIVE[wildcards.preset]["training"]["threads"]
 
 
-# A job asks for the GPU when it may use one, so that two never share it; on a machine without one
-# (and no cluster behind Snakemake) nothing is asked, and `--cores 2` trains two models side by side.
 DEVICE = config["runtime"]["device"]
-GPU = int(DEVICE == "cuda" or (DEVICE == "auto" and (not workflow.local_exec or bool(shutil.which("nvidia-smi")))))
+
+
+def gpus(wildcards):
+    """How many GPUs a job asks for: one when it may use one, so that two jobs never share it; none on a machine without
+    (there `--cores 2` trains two models side by side)."""
+    return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
+
+
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""

@@ -8,6 +8,11 @@
 # stands for them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
 
+# On a cluster this runs where Snakemake runs: nodes often have no network.
+localrules:
+    prepare_data,
+
+
 rule prepare_data:
     output:
         train="resources/data/{dataset}/train.npy",

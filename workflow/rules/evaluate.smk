@@ -12,6 +12,11 @@
 # said within seconds and not after the training.
 
 
+# On a cluster this runs where Snakemake runs: nodes often have no network.
+localrules:
+    inception_weights,
+
+
 rule inception_weights:
     output:
         weights="resources/weights/inception-2015-12-05.safetensors",
@@ -50,7 +55,7 @@ rule fid_reference:
         "../../environment.yml"
     threads: evaluation_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         protocol=lambda wildcards: plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
@@ -87,7 +92,7 @@ rule sample:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
@@ -117,7 +122,7 @@ rule likelihood:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -152,7 +157,7 @@ rule evaluate:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -190,7 +195,7 @@ rule evaluate_snapshots:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
@@ -230,7 +235,7 @@ rule time_epoch:
         "../../environment.yml"
     threads: timing_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         config=lambda wildcards: json.dumps(first_config(wildcards)),

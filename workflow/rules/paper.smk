@@ -14,7 +14,12 @@
 # JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
 
 
+# Seconds each: on a cluster they run where Snakemake runs.
 localrules:
+    table,
+    figure,
+    claims,
+    training_curves,
     publish,
     publish_figure,
     publish_claims,

@@ -24,7 +24,7 @@ rule latents:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         images=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["latents"]["images"],
@@ -53,7 +53,7 @@ rule layer_draws:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         settings=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["layer_draws"],
@@ -84,7 +84,7 @@ rule layer_action:
         "../../environment.yml"
     threads: evaluation_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         features=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["layer_action"]["features"],
@@ -118,7 +118,7 @@ rule interpolate:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         settings=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["interpolation"],
@@ -148,7 +148,7 @@ rule noise_maps:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         settings=lambda wildcards: EFFECTIVE[wildcards.preset]["probes"]["noise_maps"],

@@ -50,7 +50,7 @@ rule train_vae:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -100,7 +100,7 @@ rule train_glow_layer:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -145,7 +145,7 @@ rule train_joint:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -194,7 +194,7 @@ rule train_two_stage:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -238,7 +238,7 @@ rule train_glow:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,

@@ -1,0 +1,126 @@
+"""A Slurm of one node for tests, the workflow submitted to it with the shipped profile, and its list of jobs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "tests/slurm"
+NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
+OWN = ("train_seconds", "train_seconds_by_phase", "device", "commit")  # columns that no two runs need to share
+FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
+FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
+
+
+def missing() -> str:
+    """What a Slurm for tests lacks on this machine, as one line; empty when nothing does."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    programs = [name for name in NEEDED if shutil.which(name, path=path) is None]
+    if programs:
+        return f"no {', '.join(programs)}: apt-get install slurmctld slurmd slurm-client munge"
+    if find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no Slurm plugin of Snakemake: pip install -e '.[slurm]'"
+    return ""
+
+
+class Slurm:
+    """A running Slurm.
+
+    Args:
+        folder: what slurm-up.sh was given.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log/jobs.txt"
+        path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment = os.environ | {"SLURM_CONF": str(folder / "etc/slurm.conf"), "PATH": path}
+
+    def call(self, *command: str) -> str:
+        """The output of a command of Slurm."""
+        done = subprocess.run(
+            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    def submit(self, folder: Path, *arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
+        """Start the workflow with the profile, in `folder`; what it prints is added to `output`, or shown.
+
+        Only what the profile's comments leave to the cluster is set here: no database, and no need to wait.
+        """
+        command = [sys.executable, str(SCRIPTS / "quick_polls.py"), "--workflow-profile", str(ROOT / "profiles/slurm")]
+        command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
+        with open(output, "a", encoding="utf-8") if output else nullcontext() as file:
+            return subprocess.Popen(
+                [*command, *arguments, "--directory", str(folder)],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def jobs(self) -> list[dict[str, str]]:
+        """All jobs there were, in the order in which they came, each as its last attempt stands."""
+        columns = ",".join(f"{name}:{width}" for name, width in zip(FORMAT, FIELDS.values(), strict=True))
+        text = self.call("squeue", "--states=all", "--noheader", "--sort=i", f"--Format={columns}")
+        found = []
+        for line in text.splitlines():
+            job = {}
+            for name, width in FIELDS.items():
+                job[name], line = line[:width].strip(), line[width:]
+            found.append(job)
+        return found
+
+    def attempts(self) -> list[dict[str, str]]:
+        """All stretches of time that a job ran, ended ones only; a job that was requeued has several.
+
+        Keys are those of Slurm's completion log: JobId, JobState, StartTime, EndTime, SubmitTime, ...
+        """
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in lines]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Slurm]:
+    """A Slurm, up while the context lasts."""
+    subprocess.run([str(SCRIPTS / "slurm-up.sh"), str(folder)], check=True, timeout=120)
+    try:
+        yield Slurm(folder)
+    finally:
+        subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], check=False, timeout=120)
+
+
+def table_of(jobs: Sequence[dict[str, str]]) -> str:
+    """The jobs as lines of text under a heading."""
+    rows = [dict(zip(FIELDS, FIELDS, strict=True)), *jobs]
+    widths = {name: max(len(row[name]) for row in rows) for name in FIELDS}
+    return "\n".join("  ".join(row[name].ljust(widths[name]) for name in FIELDS).rstrip() for row in rows)
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    """A table's rows without the columns that are the run's own."""
+    lines = table.read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in row.items() if name not in OWN} for row in csv.DictReader(lines)]
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Where two tables differ, as `row 3: fid 1.0, 2.0`."""
+    ours, theirs = rows(one), rows(other)
+    if len(ours) != len(theirs):
+        return [f"{len(ours)} and {len(theirs)} rows"]
+    return [
+        f"row {number}: {name} {row[name]}, {twin.get(name)}"
+        for number, (row, twin) in enumerate(zip(ours, theirs, strict=True), 1)
+        for name in row
+        if row[name] != twin.get(name)
+    ]

@@ -1,0 +1,60 @@
+"""The profiles: what they say about rules agrees with the rules."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+from run_tools import ROOT
+
+RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+TRAINING = re.findall(r"^rule (train_\w+):", (ROOT / "workflow/rules/train.smk").read_text("utf-8"), re.MULTILINE)
+
+
+def profile(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8"))
+
+
+def body(rule: str) -> str:
+    """The text of a rule."""
+    return re.search(rf"^rule {rule}:\n(.*?)(?=^\S|\Z)", RULES, re.MULTILINE | re.DOTALL)[1]
+
+
+def test_slurms_profile_keeps_what_the_default_one_says():
+    default, slurm = profile("default"), profile("slurm")
+    same = default.keys() - {"cores"}  # cores are the nodes' own
+    assert same and {key: slurm[key] for key in same} == {key: default[key] for key in same}
+
+
+def test_retries_and_time_limits_know_every_training_rule():
+    slurm = profile("slurm")
+    assert len(TRAINING) >= 5
+    assert sorted(slurm["preemptible-rules"]) == sorted(slurm["set-resources"]) == sorted(TRAINING)
+    assert slurm["preemptible-retries"] > slurm["retries"]
+
+
+def test_no_rule_has_retries_of_its_own():
+    assert "retries" not in RULES  # the Snakemake inside a cluster's job would multiply them
+
+
+def test_training_takes_its_shells_place():
+    """A shell in between would die of the signal that the trainer saves on, and the job with it."""
+    for rule in TRAINING:
+        assert re.search(rf'shell:\n\s+"""\n\s+exec python -m vaeglow\.steps\.{rule} ', body(rule)), rule
+
+
+def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
+    local = {
+        name
+        for names in re.findall(r"^localrules:\n((?: +\w+,\n)+)", RULES, re.MULTILINE)
+        for name in names.split(",\n")
+    }
+    local = {name.strip() for name in local} - {""}
+    for rule in re.findall(r"^rule (\w+):", RULES, re.MULTILINE):
+        assert ("gpu=gpus" in body(rule)) != (rule in local), rule
+        assert ("--device " in body(rule)) == ("gpu=gpus" in body(rule)), rule
+
+
+def test_grouped_rules_exist():
+    for entry in profile("slurm")["groups"]:
+        assert body(entry.partition("=")[0])

@@ -1,0 +1,191 @@
+"""The profile for Slurm, on a real one: Table 2 through it, while every training job is stopped once in mid-training.
+
+One comes near its time limit, one loses its GPU to a more urgent job, one goes down with the Snakemake that submitted
+it. The numbers have to be those of an undisturbed local run.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import slurm_tools
+import yaml
+from run_tools import ROOT
+from slurm_tools import Slurm, rows
+from test_demo import ROWS, SMALL, random_inception
+
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(slurm_tools.missing()), reason=slurm_tools.missing())]
+
+TARGET = "results/table2.csv"
+SHOWN = [ROWS[0], ROWS[3]]  # Glow, and ours on the VAE below it
+RUNS = {"glow": "train_glow", "vae": "train_vae", "vaeglow": "train_glow_layer"}
+EPOCHS = 24  # of four steps: long enough to be caught in the middle of
+DEADLINE = 400  # seconds for the whole run, on a slow machine
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("overlay")
+    config = copy.deepcopy(SMALL)
+    config["presets"] = {"demo": {"tables": {"table2": {"rows": SHOWN}}}}
+    for model in config["overrides"]["models"].values():
+        model["training"]["epochs"] = EPOCHS
+    config["overrides"]["evaluation"]["inception"] = random_inception(folder / "weights.pth")
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
+    return folder / "overlay.yaml"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory) -> Iterator[Slurm]:
+    with slurm_tools.running(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, overlay) -> Iterator[Path]:
+    """Table 2 made here, undisturbed, while the cluster works."""
+    folder = tmp_path_factory.mktemp("local")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", TARGET, "--directory", str(folder)]
+    with open(folder / "output", "w") as file:
+        process = subprocess.Popen(
+            [*command, "--configfile", str(overlay)], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+        )
+    yield folder
+    process.terminate()
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory, overlay, slurm, local) -> Iterator[Disturbed]:
+    run = Disturbed(slurm, tmp_path_factory.mktemp("cluster"), overlay)
+    try:
+        run.to_the_end()
+        print("\n" + slurm_tools.table_of(slurm.jobs()))
+        yield run
+    finally:
+        run.process.terminate()
+
+
+class Disturbed:
+    """The workflow on the cluster, and how each of its training jobs is stopped."""
+
+    def __init__(self, slurm: Slurm, folder: Path, overlay: Path) -> None:
+        self.slurm, self.folder, self.overlay, self.output = slurm, folder, overlay, folder / "output"
+        self.stops = {"glow": self.near_its_time_limit, "vae": self.preempted, "vaeglow": self.interrupted}
+        self.stopped: dict[str, str] = {}  # model: the job that was stopped
+        self.submit()
+
+    def submit(self) -> None:
+        # No retries but the trainings' own, so that those are what is seen to work.
+        options = (TARGET, "--configfile", str(self.overlay), "--retries", "0")
+        self.process = self.slurm.submit(self.folder, *options, output=self.output)
+
+    def to_the_end(self) -> None:
+        """Stop each run after its first epoch and before its last, then wait for the table."""
+        end = time.monotonic() + DEADLINE
+        while len(self.stopped) < len(self.stops):
+            assert self.process.poll() is None and time.monotonic() < end, self.output.read_text()
+            for model in self.stops.keys() - self.stopped:
+                if "epoch 1/" in self.log(model):
+                    self.stop(model)
+            time.sleep(0.02)
+        assert self.process.wait(end - time.monotonic()) == 0, self.output.read_text()
+
+    def stop(self, model: str) -> None:
+        """Halt the trainer, which must not be through before Slurm acts, have it stopped, let it go on to notice."""
+        pid = json.loads((run_of(self.folder, model) / "state/holder.json").read_text())["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        assert f"epoch {EPOCHS}/" not in self.log(model), "too fast to be caught: raise EPOCHS"
+        (job,) = [
+            job["job"]
+            for job in self.slurm.jobs()
+            if job["state"] == "RUNNING" and re.fullmatch(rf"rule_{RUNS[model]}_wildcards_.*_{model}_0", job["what"])
+        ]
+        self.stops[model](job)
+        while (status := Path(f"/proc/{pid}/status")).exists():
+            pending = int(re.search(r"ShdPnd:\s*(\w+)", status.read_text())[1], 16)
+            if pending >> (signal.SIGTERM - 1) & 1 or "State:\tT" not in status.read_text():
+                os.kill(pid, signal.SIGCONT)  # Slurm wakes what it ends, not what it warns
+                break
+            time.sleep(0.02)
+        self.stopped[model] = job
+
+    def near_its_time_limit(self, job: str) -> None:
+        """A minute left: the profile asks for a SIGTERM two minutes before the end."""
+        self.slurm.call("scontrol", "update", f"JobId={job}", "EndTime=now+1minute")
+
+    def preempted(self, job: str) -> None:
+        """Something more urgent needs the GPU: the job goes back into the queue."""
+        options = ("--partition=urgent", "--gpus=1", "--mem=100", "--comment=urgent", "--output=/dev/null")
+        self.slurm.call("sbatch", *options, "--wrap=sleep 1")
+
+    def interrupted(self, job: str) -> None:
+        """Ctrl-C at the Snakemake that submitted; it cancels its jobs. Then the same command again."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) != 0
+        self.submit()
+
+    def log(self, model: str) -> str:
+        path = self.folder / f"logs/{RUNS[model]}/demo/photos32/{model}/seed0.log"
+        return path.read_text() if path.exists() else ""
+
+
+def run_of(root: Path, model: str) -> Path:
+    return root / f"results/demo/photos32/{model}/seed0"
+
+
+def finished(path: Path) -> Path:
+    """A file of the local run, once that is through."""
+    end = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} is missing"
+        time.sleep(0.1)
+    return path
+
+
+def test_the_table_is_that_of_a_local_run(disturbed, local):
+    found = rows(disturbed.folder / TARGET)
+    assert [row["run"] for row in found if row["source"] == "measured"] == ["glow", "vaeglow"]
+    assert found == rows(finished(local / TARGET))
+
+
+@pytest.mark.parametrize("model", RUNS)
+def test_the_weights_of_a_run_that_was_stopped_are_those_of_one_that_was_not(disturbed, local, model):
+    wanted = json.loads(finished(run_of(local, model) / "training.json").read_text())
+    got = json.loads((run_of(disturbed.folder, model) / "training.json").read_text())
+    assert got["weights_sha256"] == wanted["weights_sha256"]
+    assert re.match(r"resuming at epoch \d+, step \d+\n", disturbed.log(model))
+
+
+def test_each_run_was_stopped_in_the_way_meant(disturbed):
+    attempts = disturbed.slurm.attempts()
+    states = {m: [a["JobState"] for a in attempts if a["JobId"] == job] for m, job in disturbed.stopped.items()}
+    assert states == {"glow": ["FAILED"], "vae": ["PREEMPTED", "COMPLETED"], "vaeglow": ["CANCELLED"]}
+    assert "stopped: SIGTERM: state saved, run again to go on" in disturbed.output.read_text()  # glow's own words
+
+
+def test_every_job_asks_for_one_gpu_and_no_two_hold_it_at_once(disturbed):
+    jobs, attempts = disturbed.slurm.jobs(), disturbed.slurm.attempts()
+    assert {job["gpus"] for job in jobs} == {"gres/gpu:1"}
+    assert {job["job"] for job in jobs} == {attempt["JobId"] for attempt in attempts}
+    ran = sorted((attempt["StartTime"], attempt["EndTime"], attempt["SubmitTime"]) for attempt in attempts)
+    for (_, end, _), (start, _, _) in itertools.pairwise(ran):
+        assert end <= start, ran
+    assert any(submitted < end for (_, end, _), (_, _, submitted) in itertools.pairwise(ran))  # and some had to wait
+
+
+def test_sampling_and_its_evaluation_are_one_job(disturbed):
+    submitted = [job["what"] for job in disturbed.slurm.jobs()]
+    assert submitted.count("rule_quality_evaluate_sample") == len(SHOWN)
+    assert not [what for what in submitted if what.startswith(("rule_sample", "rule_evaluate"))]
+    assert not [what for what in submitted if re.match("rule_(table|publish|write_config|prepare_data)", what)]
