@@ -184,7 +184,7 @@ rule nearest_training:
         "../../environment.yml"
     threads: run_threads
     resources:
-        gpu=GPU,
+        gpu=gpus,
         device=DEVICE,
     params:
         settings=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["probes"]["nearest_training"]),
