@@ -11,6 +11,7 @@
 # On a cluster this runs where Snakemake runs: nodes often have no network.
 localrules:
     prepare_data,
+    inspect_data,
 
 
 rule prepare_data:
