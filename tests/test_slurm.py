@@ -6,6 +6,7 @@ it. The numbers have to be those of an undisturbed local run.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -112,12 +113,7 @@ class Disturbed:
             if job["state"] == "RUNNING" and re.fullmatch(rf"rule_{RUNS[model]}_wildcards_.*_{model}_0", job["what"])
         ]
         self.stops[model](job)
-        while (status := Path(f"/proc/{pid}/status")).exists():
-            pending = int(re.search(r"ShdPnd:\s*(\w+)", status.read_text())[1], 16)
-            if pending >> (signal.SIGTERM - 1) & 1 or "State:\tT" not in status.read_text():
-                os.kill(pid, signal.SIGCONT)  # Slurm wakes what it ends, not what it warns
-                break
-            time.sleep(0.02)
+        wake_when_told(pid)
         self.stopped[model] = job
 
     def near_its_time_limit(self, job: str) -> None:
@@ -138,6 +134,18 @@ class Disturbed:
     def log(self, model: str) -> str:
         path = self.folder / f"logs/{RUNS[model]}/demo/photos32/{model}/seed0.log"
         return path.read_text() if path.exists() else ""
+
+
+def wake_when_told(pid: int) -> None:
+    """Let a halted process go on once SIGTERM waits for it; Slurm itself wakes what it ends, but not what it warns."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is gone
+        while True:
+            status = Path(f"/proc/{pid}/status").read_text()
+            waiting = int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16)
+            if waiting >> (signal.SIGTERM - 1) & 1 or "State:\tT" not in status:
+                os.kill(pid, signal.SIGCONT)
+                break
+            time.sleep(0.02)
 
 
 def run_of(root: Path, model: str) -> Path:
