@@ -29,6 +29,7 @@ from test_demo import ROWS, SMALL, random_inception
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(slurm_tools.missing()), reason=slurm_tools.missing())]
 
 TARGET = "results/table2.csv"
+TIMED = "results/demo/photos32/vae/timing.json"  # of Table 4; locally it takes every core there is
 SHOWN = [ROWS[0], ROWS[3]]  # Glow, and ours on the VAE below it
 RUNS = {"glow": "train_glow", "vae": "train_vae", "vaeglow": "train_glow_layer"}
 EPOCHS = 24  # of four steps: long enough to be caught in the middle of
@@ -42,6 +43,7 @@ def overlay(tmp_path_factory) -> Path:
     config["presets"] = {"demo": {"tables": {"table2": {"rows": SHOWN}}}}
     for model in config["overrides"]["models"].values():
         model["training"]["epochs"] = EPOCHS
+    config["timing"] = {"cpu": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
     config["overrides"]["evaluation"]["inception"] = random_inception(folder / "weights.pth")
     (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
     return folder / "overlay.yaml"
@@ -88,7 +90,7 @@ class Disturbed:
 
     def submit(self) -> None:
         # No retries but the trainings' own, so that those are what is seen to work.
-        options = (TARGET, "--configfile", str(self.overlay), "--retries", "0")
+        options = (TARGET, TIMED, "--configfile", str(self.overlay), "--retries", "0")
         self.process = self.slurm.submit(self.folder, *options, output=self.output)
 
     def to_the_end(self) -> None:
@@ -197,3 +199,8 @@ def test_sampling_and_its_evaluation_are_one_job(disturbed):
     assert submitted.count("rule_quality_evaluate_sample") == len(SHOWN)
     assert not [what for what in submitted if what.startswith(("rule_sample", "rule_evaluate"))]
     assert not [what for what in submitted if re.match("rule_(table|publish|write_config|prepare_data)", what)]
+
+
+def test_a_timed_job_takes_the_threads_it_asked_for(disturbed):
+    timed = json.loads((disturbed.folder / TIMED).read_text())
+    assert timed["threads"] == SMALL["overrides"]["training"]["threads"] == 1
