@@ -34,9 +34,9 @@ def main() -> None:
     if status:
         sys.exit(f"error: Snakemake ended with status {status}: its last lines above say why")
     for name, root in (("local", ROOT), ("through Slurm", FOLDER)):
-        print(f"\n{name}: " + "".join(f"{line}\n" for line in table_lines(root / f"{TABLE}.md")))
+        print("\n".join(["", name, "", *table_lines(root / f"{TABLE}.md")]))
     found = differences(ROOT / f"{TABLE}.csv", FOLDER / f"{TABLE}.csv")
-    print(f"other than time, device and commit the tables differ in: {', '.join(found) or 'nothing'}")
+    print(f"\nother than time, device and commit the tables differ in: {', '.join(found) or 'nothing'}")
     sys.exit(bool(found))
 
 

@@ -71,9 +71,14 @@ def first_config(wildcards):
 
 
 def on_cluster():
-    """Whether jobs run on other machines. Call it in functions only: Snakemake does not know while it reads this file.
-    A dry run never gets to know, and goes by `jobs`, which every cluster's profile sets."""
-    return bool(workflow.resource_settings.nodes) if workflow.dryrun else not workflow.local_exec
+    """Whether jobs run on other machines, asked by the Snakemake that submits them or by the one inside such a job.
+
+    To be called in functions only: Snakemake does not know while it reads this file. A dry run never gets to know, and
+    goes by `jobs`, which every cluster's profile sets.
+    """
+    if workflow.dryrun:
+        return bool(workflow.resource_settings.nodes)
+    return workflow.remote_exec or not workflow.local_exec
 
 
 def timing_threads(wildcards):
