@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaeglow.data import samples
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
@@ -109,11 +108,6 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
     raise UserError(
         f"{config['model']} is a {config['kind']}: {purpose} needs a model with one VAE latent, a vae or a vae_glow"
     )
-
-
-def write_arrays(path: str | Path, metadata: Mapping[str, Any], **arrays: np.ndarray) -> None:
-    """Write arrays beside `metadata`, a JSON text, as `vaeglow.data.samples.read_arrays` reads them."""
-    samples.write_arrays(path, metadata, arrays)
 
 
 def rms(difference: np.ndarray, dims: int) -> np.ndarray:

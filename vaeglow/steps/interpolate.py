@@ -23,13 +23,15 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Interpolate with the run's own seed."""
     options = parse(argv)
+    from vaeglow.data.samples import write_arrays
     from vaeglow.evaluation.interpolation import distances, latent_paths, render
-    from vaeglow.evaluation.probe import open_probe, write_arrays
+    from vaeglow.evaluation.probe import open_probe
 
     run = open_probe(options.model, options.device, "the step interpolate")
     z = latent_paths(run.vae, options.pairs, options.steps, options.space, run.config["seed"], run.device)
     images = render(run.network, z).numpy()
-    write_arrays(options.output, {**run.identity(), "space": options.space, **distances(images)}, images=images)
+    metadata = {**run.identity(), "space": options.space, **distances(images)}
+    write_arrays(options.output, metadata, {"images": images})
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw with the run's own seed."""
     options = parse(argv)
+    from vaeglow.data.samples import write_arrays
     from vaeglow.errors import UserError
     from vaeglow.evaluation.layer_draws import draw_layer
-    from vaeglow.evaluation.probe import open_probe, write_arrays
+    from vaeglow.evaluation.probe import open_probe
 
     run = open_probe(options.model, options.device, "the step layer_draws")
     if run.layer is None:
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     drawn = draw_layer(run.network, options.images, options.draws, options.temperature, run.config["seed"], run.device)
     metadata = {**run.identity(), "temperature": options.temperature, "exploded_samples": drawn.exploded}
-    write_arrays(options.output, metadata, **drawn.arrays)
+    write_arrays(options.output, metadata, drawn.arrays)
 
 
 if __name__ == "__main__":

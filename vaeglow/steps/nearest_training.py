@@ -29,13 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     settings = cli.json_object("--settings", options.settings)
     from vaeglow.data.arrays import open_split, read_info, require_images
-    from vaeglow.data.samples import SAMPLES_KEYS, read_samples
+    from vaeglow.data.samples import SAMPLES_KEYS, read_samples, write_arrays
     from vaeglow.device import pick_device, set_threads
     from vaeglow.errors import UserError
     from vaeglow.evaluation.images import Spread
     from vaeglow.evaluation.inception import load_inception, load_weights
     from vaeglow.evaluation.nearest_training import copies, find_nearest, nearer_than_test
-    from vaeglow.evaluation.probe import write_arrays
     from vaeglow.files import read_json, sha256_file, sha256_json
     from vaeglow.provenance import collect
 
@@ -73,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     images = {"images": samples[:shown], "neighbours": train[near.indices[:shown]]}
     found = {"distances": near.distances, "indices": near.indices, "test_distances": near_test.distances[:, 0]}
-    write_arrays(options.output, metadata, **images, **found)
+    write_arrays(options.output, metadata, images | found)
 
 
 if __name__ == "__main__":

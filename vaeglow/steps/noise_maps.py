@@ -26,9 +26,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     import numpy as np
 
+    from vaeglow.data.samples import write_arrays
     from vaeglow.errors import UserError
     from vaeglow.evaluation.noise_maps import map_noise
-    from vaeglow.evaluation.probe import open_probe, write_arrays
+    from vaeglow.evaluation.probe import open_probe
 
     run = open_probe(options.model, options.device, "the step noise_maps")
     if options.shown < 1 or options.images < options.shown:
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "error_correlations": maps.correlations,
     }
     shown = slice(options.shown)
-    write_arrays(options.output, metadata, images=images[shown], mean=maps.mean[shown], scale=maps.scale[shown])
+    arrays = {"images": images[shown], "mean": maps.mean[shown], "scale": maps.scale[shown]}
+    write_arrays(options.output, metadata, arrays)
 
 
 if __name__ == "__main__":
