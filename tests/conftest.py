@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_tools import Run, prepare, resolved
@@ -66,3 +68,29 @@ def inception_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
     save_weights(path, random_weights(), {"source": "random"})
     return path
+
+
+@pytest.fixture
+def fault(record_property: Callable[[str, Any], None]) -> Any:
+    """`with fault("name of a fault") as tried:` makes a row of the table that `make faults` prints."""
+    from faults_tools import Tries
+
+    return Tries(record_property)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-table", help="print what the tests of faults recorded, and write it to this file")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    path = config.getoption("--faults-table")
+    if path is None:
+        return
+    from faults_tools import PROPERTY, table
+
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
+    called = [report for report in reports if report.when == "call"]  # setup and teardown carry the same properties
+    records = [value for report in called for key, value in report.user_properties if key == PROPERTY]
+    text = table(records)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+    terminalreporter.write_line("\n" + text)

@@ -184,7 +184,7 @@ def test_bad_steps_in_a_row_are_counted_over_attempts(tmp_path, blobs_dir, monke
         plain(self, index, step, sums)
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
-    run = interrupt(Run(tmp_path, resolved("vae"), blobs_dir), 4)  # two bad steps
+    run = interrupt(Run(tmp_path, resolved("vae", rollbacks=0), blobs_dir), 4)  # two bad steps
     with pytest.raises(UserError, match="3 steps in a row in epoch 2"):
         run.train(save_minutes=0)
     assert run.saved_step() == 4

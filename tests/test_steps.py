@@ -356,7 +356,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
     def fails(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    path = tmp_path / f"{'0' * 16}-0000000001.safetensors"
+    path = tmp_path / f"{'0' * 16}-000-0000000001.safetensors"
     for name in ("fsync", "replace"):
         for write in writers:
             path.write_text("old")

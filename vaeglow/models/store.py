@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.config import FORMAT
-from vaeglow.errors import UserError
-from vaeglow.files import atomic_path
+from vaeglow.errors import DamagedFile, UserError
+from vaeglow.files import atomic_path, explain_os_error
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 
@@ -71,10 +71,15 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={key: text, SEAL: text_sha256(text)})
-        except SafetensorError as error:  # a full disk is one too, its number only in the text
-            number = re.search(r"os error (\d+)", str(error))
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else error from error
+        except SafetensorError as error:
+            raise system_error(error) or error from error
     return digest
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The system's own error inside one of safetensors': a full disk, say, is told by a number in its text."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def text_sha256(text: str) -> str:
@@ -86,20 +91,25 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
-        UserError: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
+        DamagedFile: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
             written.
+        UserError: it cannot be read just now: permission, memory, too many open files.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path} is not there or is no file: train the model first, or check the path")
+        raise DamagedFile(f"{path} is not there or is no file: train the model first, or check the path")
+    try:
+        open(path, "rb").close()  # safetensors says of any file it cannot open that it is not there
+    except OSError as error:
+        raise explain_os_error(error, path) from None
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             if key not in metadata:
-                raise UserError(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
+                raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
+        raise DamagedFile(
             f"{path} is truncated or no safetensors file ({reason}): check the path; a damaged result is made anew "
             f"after you delete it"
         ) from None
@@ -108,7 +118,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         about = json.loads(text)
         if tensors_sha256(tensors) == about["weights_sha256"]:
             return tensors, about
-    raise UserError(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
+    raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
 
 
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:

@@ -61,6 +61,12 @@ class Snapshots:
             return None
         return (tensors, info) if info["identity"] == self.state.identity else None
 
+    def drop_after(self, step: int) -> None:
+        """Remove the snapshots of steps beyond this one: a rollback goes back behind them, and they are taken anew."""
+        for later in self.at.values():
+            if later > step:
+                self.state.snapshot(later).unlink(missing_ok=True)
+
     def pack(self, path: str | Path, about: Mapping[str, Any]) -> None:
         """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
 

@@ -91,6 +91,8 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+if config["runtime"]["deterministic"]:
+    prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
