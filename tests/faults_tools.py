@@ -16,7 +16,7 @@ from typing import Any
 
 from run_tools import Run
 
-PRELOADED = ["torch", "pandas", "vaeglow.training.run", "run_tools", "faults_tools"]
+PRELOADED = ["torch._dynamo", "pandas", "vaeglow.training.run", "run_tools", "faults_tools"]  # dynamo: an optimiser imports it
 SERVER = multiprocessing.get_context("forkserver")
 
 
@@ -103,6 +103,11 @@ def count_steps(file: str) -> None:
         os.write(number, b".")
 
     Trainer.train_step = train_step
+
+
+def steps_taken(file: Path) -> int:
+    """How many steps `count_steps` counted."""
+    return file.stat().st_size if file.exists() else 0
 
 
 def die() -> None:

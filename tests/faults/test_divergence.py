@@ -155,12 +155,11 @@ def die_rolling_back(where: str) -> None:
 @pytest.mark.parametrize("where", ["before it", "before its save", "after its save"])
 def test_killed_inside_a_rollback(where, whole, tmp_path, blobs_dir, blowing, fault):
     run = Run(tmp_path, config(), blobs_dir)
-    with fault("SIGKILL inside a rollback") as tried:
+    with fault("SIGKILL inside a rollback"):
         child = fork(run, 0, die_rolling_back, where)
         assert child.wait() == -9, child.text("stderr")
         blowing(AT)
         assert_same(run.train(), whole)
-        tried.lost("steps trained again", 0 if where == "after its save" else 1)
 
 
 def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir, blowing):

@@ -187,8 +187,9 @@ class Trainer:
             sums[name] = sums[name] + kept if name in sums else kept
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step of the epoch in progress."""
-        return learning_rate(self.training, self.position.epoch, step, self.steps, len(self.position.rollbacks))
+        """The learning rate at a step of the epoch in progress; each rollback behind the run lowered it."""
+        scheduled = learning_rate(self.training, self.position.epoch, step, self.steps)
+        return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
     def check(self) -> None:
         """Stop after too many bad steps in a row.

@@ -19,7 +19,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, A
     )
 
 
-def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int, rollbacks: int = 0) -> float:
+def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int) -> float:
     """The learning rate at a step: halved every `halve_every` epochs, after a linear warm-up by step.
 
     Args:
@@ -27,14 +27,13 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
         epoch: from 0.
         step: within the epoch, from 0.
         steps: in an epoch.
-        rollbacks: behind the run; each lowered the rate by `rollback_factor`.
     """
     rate = training["learning_rate"]
     if training["halve_every"]:
         rate *= 0.5 ** (epoch // training["halve_every"])
     if training["warmup_epochs"]:
         rate *= min(1.0, (epoch * steps + step + 1) / (training["warmup_epochs"] * steps))
-    return rate * training["rollback_factor"] ** rollbacks
+    return rate
 
 
 class Guard:
