@@ -268,7 +268,7 @@ def test_no_flipped_bit_anywhere_is_taken_for_state(stopped):
 
 def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
     kept = checkpoints(stopped)
-    for path in kept:
+    for path in [*kept, *(stopped.state / "good").iterdir()]:
         damage(path, "truncated")
     with pytest.raises(UserError, match=r"no checkpoint in .*state is whole .*delete that folder to start anew"):
         stopped.train()
@@ -279,7 +279,7 @@ def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
 
 
 def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped):
-    other = StateFolder(stopped.state, "1" * 64)
+    other = StateFolder(stopped.state, "1" * 64)  # without good states
     latest, before = checkpoints(stopped)
     latest.rename(latest.with_name("1" * 16 + latest.name[16:]))
     with pytest.raises(UserError, match="belongs to another run"):

@@ -74,7 +74,7 @@ class Trainer:
         self.steps = batch_count(len(self.data), self.batch)
         self.inputs = Inputs(self.model, self.data, self.seed, self.batch, layout)
         self.snapshots = Snapshots(state, self.training["snapshots"], self.training["epochs"], self.steps)
-        self.good = GoodStates(state, self.training, self.model, self.optimizer)
+        self.good = GoodStates(state, self.training, self.steps, self.model, self.optimizer)
         self.limit = math.inf  # bits/dim above which a step is bad
         self.position = Position()
         self.stop_signal: int | None = None

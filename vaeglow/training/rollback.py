@@ -2,7 +2,8 @@
 
 Good states lie beside the checkpoints: one before the first step, then one after every hundredth of the run in whole
 epochs, the last two of them kept. Where a run goes back to follows from its steps alone, never from the moments at
-which it was saved or stopped, so an interrupted run takes the very turns of one that was not.
+which it was saved or stopped, so an interrupted run takes the very turns of one that was not. They are checkpoints
+like any other: a run whose own are damaged, or were not yet due, goes on from the newest of these.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class GoodStates:
     Args:
         state: the run's state folder, whose lock the caller holds.
         training: the run's `training` values: `epochs` and `rollbacks`. Without rollbacks nothing is kept.
+        steps: in an epoch.
         model: the run's.
         optimizer: the run's.
     """
@@ -44,16 +46,17 @@ class GoodStates:
         self,
         state: StateFolder,
         training: Mapping[str, Any],
+        steps: int,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        self.state, self.model, self.optimizer = state, model, optimizer
+        self.state, self.steps, self.model, self.optimizer = state, steps, model, optimizer
         self.rollbacks, self.every = training["rollbacks"], math.ceil(training["epochs"] / POINTS)
 
     def path(self, name: Iterable[int]) -> Path:
         """Where the state of a name (rollbacks, epoch) lies."""
         rollbacks, epoch = name
-        return self.state.good / f"{self.state.identity[:16]}-{rollbacks:03d}-{epoch:07d}.safetensors"
+        return self.state.good / self.state.name(rollbacks, epoch * self.steps)
 
     def due(self, here: Position) -> bool:
         """Whether the state between two epochs is to be kept, and is not yet."""

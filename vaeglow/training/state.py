@@ -38,9 +38,18 @@ class StateFolder:
         self.good = self.folder / "good"
         self.lock = FolderLock(self.folder)
 
+    def name(self, rollbacks: int, step: int) -> str:
+        """The file name of a checkpoint: in order of how often the run had been rolled back, then of steps."""
+        return f"{self.identity[:16]}-{rollbacks:03d}-{step:010d}.safetensors"
+
     def checkpoints(self) -> list[Path]:
         """This run's checkpoints, newest first."""
         return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
+
+    def resumable(self) -> list[Path]:
+        """What this run may go on from, newest first: its checkpoints and its good states (rollback.py)."""
+        found = [*self.checkpoints(), *self.good.glob(f"{self.identity[:16]}-*.safetensors")]
+        return sorted(found, key=lambda path: path.name, reverse=True)  # of two of one step the checkpoint
 
     def others(self) -> list[Path]:
         """Checkpoints of runs with another identity: an older config, other data, another base."""
@@ -84,20 +93,20 @@ class StateFolder:
             UserError: no room or no permission to write, or the folder was taken over by another process.
         """
         self.lock.require()
-        path = self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{step:010d}.safetensors"
+        path = self.folder / self.name(rollbacks, step)
         write_tensors(path, tensors, KEY, {"identity": self.identity, "format": FORMAT, **info})
         for path in [*self.checkpoints()[KEPT:], *self.others(), *self.other_snapshots(), *self.other_good()]:
             path.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest whole checkpoint of this run, or None when it has none.
+        """The newest whole checkpoint or good state of this run, or None when it has none.
 
         Raises:
-            UserError: there are checkpoints and none of them is whole: never a silent restart from zero. Or one was
-                written by another version of vaeglow, or cannot be read just now.
+            UserError: there are some and none of them is whole: never a silent restart from zero. Or one was written by
+                another version of vaeglow, or cannot be read just now.
         """
         damaged = []
-        for path in self.checkpoints():
+        for path in self.resumable():
             try:
                 tensors, info = read_tensors(path, KEY)
                 if info["identity"] != self.identity:
@@ -107,7 +116,7 @@ class StateFolder:
                 continue
             self.require_format(path, info)
             if damaged:
-                print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
+                print(f"resume: {damaged[0]}; using {path.relative_to(self.folder)} instead", flush=True)
             return tensors, info
         if damaged:
             raise UserError(f"no checkpoint in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
