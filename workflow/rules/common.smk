@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 from vaeglow import config as settings, plan
 from vaeglow.check import check_config
 from vaeglow.errors import UserError
+from vaeglow.outside import outside
 from vaeglow.plan import one_of
 
 
@@ -27,6 +28,8 @@ EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET = config["preset"]
+for line in outside(EFFECTIVE[PRESET], Path.cwd()):
+    print(line, file=sys.stderr)
 PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
 CURVES = plan.curve_files(config, EFFECTIVE, PRESET)
 # {dataset: how many images a run on it draws}, for each preset
