@@ -123,7 +123,7 @@ def die_writing_results(counter: str) -> None:
 # --------------------------------------------------------------------------------------------- told to stop
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tmp_path, blobs_dir, fault):
     moment = random.Random(number)
@@ -138,6 +138,23 @@ def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tm
         assert child.text("stderr") == f"stopped: {name}: state saved, run again to go on\n"
         assert run.saved_step() == steps_taken(counter)
         tried.lost("steps trained again", resume(run, whole, counter))
+
+
+def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    child = fork(run, 10, ignore_hangup, str(counter))
+    until(lambda: steps_taken(counter) >= 3, child)
+    child.send(signal.SIGHUP)
+    assert child.wait() == 0 and same_tensors(run.weights(), whole.weights())
+
+
+def ignore_hangup(counter: str) -> None:
+    """In the child: what `nohup` does, for the loop's own handlers."""
+    from vaeglow.training.loop import Trainer
+
+    slow_steps(counter)
+    plain = Trainer.run
+    Trainer.run = lambda self: (signal.signal(signal.SIGHUP, signal.SIG_IGN), plain(self))[1]
 
 
 def slow_steps(counter: str) -> None:

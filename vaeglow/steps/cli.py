@@ -13,6 +13,7 @@ from typing import Any
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
+from vaeglow.signals import STOP, handled
 
 EXIT_USER_ERROR = 2
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
@@ -49,8 +50,8 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 (a cluster's time limit, a preemption) end a step in an orderly way: no half-written file
-    stays behind. A trainer's loop handles them itself, to save first.
+    """Let SIGTERM, SIGUSR1 (a cluster's time limit, a preemption) and SIGHUP (a closed terminal) end a step in an
+    orderly way: no half-written file stays behind. A trainer's loop handles them itself, to save first.
 
     Raises:
         Interrupted: in the block, when one of them arrives.
@@ -62,12 +63,8 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
+    with handled(stop, STOP):
         yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def fail(message: str) -> None:

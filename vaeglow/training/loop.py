@@ -21,6 +21,7 @@ from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order,
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
+from vaeglow.signals import STOP, handled
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.position import Position
@@ -94,21 +95,19 @@ class Trainer:
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"
         progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, self.tensorboard)
-        handlers = {s: signal.signal(s, self.note_signal) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
         try:
-            while self.position.epoch < self.training["epochs"]:
-                try:
-                    self.run_epoch(progress)
-                except Diverged as error:
-                    self.roll_back(error)
-                    progress.back_to(self.position.epoch * self.steps * self.batch)
-            self.position.good = []
-            self.save()
-            self.good.prune(self.position)
+            with handled(self.note_signal, (*STOP, signal.SIGINT)):
+                while self.position.epoch < self.training["epochs"]:
+                    try:
+                        self.run_epoch(progress)
+                    except Diverged as error:
+                        self.roll_back(error)
+                        progress.back_to(self.position.epoch * self.steps * self.batch)
+                self.position.good = []
+                self.save()
+                self.good.prune(self.position)
         finally:
             progress.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         return self.position
 
     def start(self) -> None:

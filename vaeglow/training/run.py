@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +20,8 @@ from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.provenance import collect
+from vaeglow.provenance import collect, now
+from vaeglow.training.attempts import keep_log
 from vaeglow.training.loop import Trainer
 from vaeglow.training.position import Position
 from vaeglow.training.rollback import Diverged
@@ -44,6 +47,7 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     if config.get("mode") not in modes:
         trained = " or ".join(str(mode) for mode in modes)
         raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
+    print(f"{now()}: {config['model']} on {config['dataset']}, process {os.getpid()} of {socket.gethostname()}", flush=True)
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -52,6 +56,7 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     base_sha256, base_training = load_base(model, config, info, options)
     state = StateFolder(options.state_dir, identity_of(config, info, base_sha256))
     with state.locked():
+        keep_log(state.folder / "attempts")
         trainer = Trainer(
             model,
             config,
