@@ -98,7 +98,7 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist: run the step that makes it first") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of either the JSON or its encoding
         raise UserError(f"{path} is not valid JSON ({error}): delete it and run again") from None
 
 

@@ -189,3 +189,10 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(stop
     monkeypatch.setattr(state, "read_tensors", unreadable)
     with pytest.raises(UserError, match="too many files are open"):
         StateFolder(stopped.state, identity(stopped)).load()
+
+
+def test_resuming_under_other_code_is_said(stopped, vae_run, capfd, monkeypatch):
+    monkeypatch.setattr(state, "source_sha256", lambda: "0" * 64)
+    stopped.train()
+    assert "resume: other code wrote" in capfd.readouterr().out
+    assert same_tensors(stopped.weights(), vae_run.weights())

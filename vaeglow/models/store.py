@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,9 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
             f"after you delete it"
         ) from None
     text = metadata[key]
-    if text_sha256(text) == metadata.get(SEAL):
-        about = json.loads(text)
-        if tensors_sha256(tensors) == about["weights_sha256"]:
+    with suppress(ValueError, RecursionError):
+        about = json.loads(text) if text_sha256(text) == metadata.get(SEAL) else None
+        if isinstance(about, dict) and tensors_sha256(tensors) == about.get("weights_sha256"):
             return tensors, about
     raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
 
@@ -132,13 +133,48 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
             of other shapes.
     """
     tensors, about = read_tensors(path, KEY)
-    found = about["config"].get("format")
-    if found != FORMAT:
+    config = about.get("config")
+    if not isinstance(config, dict):
+        raise UserError(f"{path} does not say what model it holds: train the model again")
+    if (found := config.get("format")) != FORMAT:
         raise UserError(f"{path} has format {found}, this vaeglow reads format {FORMAT}: train the model again")
-    model = build(about["config"])
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
+        model = rebuild(config, tensors)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None
     return model.to(device).eval(), about
+
+
+def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GenerativeModel:
+    """The model that a config describes, holding these tensors.
+
+    The file may be anybody's: what the config asks for is held against the tensors before memory is spent on it.
+
+    Raises:
+        ValueError: it asks for other tensors, or for sizes that no model with these tensors has. What a config that is
+            none leads to (KeyError, TypeError, ...) passes.
+    """
+    most = sum(tensor.numel() for tensor in tensors.values())
+    for size in numbers(config):
+        if size > most:
+            raise ValueError(f"a size of {size} in a model of {most} numbers")
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in build(config).state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        found = tensors[name].shape if name in tensors else None
+        if wanted.get(name) != found:
+            raise ValueError(f"{name} is {list(found or []) or 'missing'}, not {list(wanted.get(name, [])) or 'there'}")
+    model = build(config)
+    model.load_state_dict(dict(tensors))
+    return model
+
+
+def numbers(config: Any) -> Iterator[float]:
+    """All numbers that could be sizes of a network, at any depth of a config."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key not in ("training", "seed", "data"):
+                yield from numbers(value)
+    elif isinstance(config, int | float):
+        yield config

@@ -18,7 +18,7 @@ import torch
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training.position import Position
-from vaeglow.training.state import FORMAT, KEY, StateFolder, pack, unpack
+from vaeglow.training.state import KEY, StateFolder, pack, unpack
 
 POINTS = 100  # good states in a run: each costs a checkpoint's writing time
 KEPT = 2  # of them; the older one is gone back to, for the newer may hold the seed of what went wrong
@@ -67,9 +67,8 @@ class GoodStates:
         """Keep the state of now, between two epochs; its name is added to those of the position."""
         name = [len(here.rollbacks), here.epoch]
         here.good = [*here.good, name][-KEPT:]
-        info = {"identity": self.state.identity, "format": FORMAT, "position": vars(here)}
         self.state.lock.require()
-        write_tensors(self.path(name), pack(self.model, self.optimizer), KEY, info)
+        write_tensors(self.path(name), pack(self.model, self.optimizer), KEY, self.state.described({"position": vars(here)}))
         self.prune(here)
 
     def prune(self, here: Position) -> None:

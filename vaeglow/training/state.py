@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.models.store import read_tensors, write_tensors
+from vaeglow.provenance import source_sha256
 from vaeglow.training.lock import FolderLock
 
 KEY = "vaeglow_state"
@@ -94,9 +95,13 @@ class StateFolder:
         """
         self.lock.require()
         path = self.folder / self.name(rollbacks, step)
-        write_tensors(path, tensors, KEY, {"identity": self.identity, "format": FORMAT, **info})
+        write_tensors(path, tensors, KEY, self.described(info))
         for path in [*self.checkpoints()[KEPT:], *self.others(), *self.other_snapshots(), *self.other_good()]:
             path.unlink(missing_ok=True)
+
+    def described(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint says of itself, `info` with whose it is and which code wrote it."""
+        return {"identity": self.identity, "format": FORMAT, "source_sha256": source_sha256(), **info}
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest whole checkpoint or good state of this run, or None when it has none.
@@ -117,6 +122,8 @@ class StateFolder:
             self.require_format(path, info)
             if damaged:
                 print(f"resume: {damaged[0]}; using {path.relative_to(self.folder)} instead", flush=True)
+            if info.get("source_sha256") != source_sha256():
+                print(f"resume: other code wrote {path.name} ({info.get('source_sha256')}); going on with this", flush=True)
             return tensors, info
         if damaged:
             raise UserError(f"no checkpoint in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
