@@ -16,7 +16,13 @@ from typing import Any
 
 from run_tools import Run
 
-PRELOADED = ["torch._dynamo", "pandas", "vaeglow.training.run", "run_tools", "faults_tools"]  # dynamo: an optimiser imports it
+PRELOADED = [
+    "torch._dynamo",
+    "pandas",
+    "vaeglow.training.run",
+    "run_tools",
+    "faults_tools",
+]  # dynamo: an optimiser imports it
 SERVER = multiprocessing.get_context("forkserver")
 
 

@@ -108,7 +108,12 @@ def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
     assert whole["recall"] > 0.5 and collapsed["recall"] < 0.1
     assert collapsed["diversity"] < 0.2 * whole["diversity"]
     single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
-    assert single["coverage"] < 0.05 < whole["coverage"] and single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
+    assert (
+        single["coverage"] < 0.05 < whole["coverage"]
+        and single["precision"] == 1
+        and single["recall"] == pytest.approx(1 / 300)
+        and single["diversity"] == 0
+    )
 
 
 def test_too_wide_a_set_loses_precision_but_not_recall() -> None:

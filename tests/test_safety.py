@@ -43,7 +43,14 @@ TORCHSCRIPT = {"vaeglow/evaluation/inception.py"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal", "imp"}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "compile", "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
-    *("torch.save", "torch.hub.load", "torch.package.PackageImporter", "pd.read_pickle", "yaml.load", "yaml.unsafe_load"),
+    *(
+        "torch.save",
+        "torch.hub.load",
+        "torch.package.PackageImporter",
+        "pd.read_pickle",
+        "yaml.load",
+        "yaml.unsafe_load",
+    ),
 }
 
 
@@ -248,7 +255,9 @@ def test_an_honest_model_made_by_the_same_hand_is_read(tmp_path):
     load_model(path, "cpu")
 
 
-@pytest.mark.parametrize("about", [{}, {"snapshots": 3}, {"snapshots": [{}]}, {"snapshots": [{}] * 2, "config_sha256": 1}])
+@pytest.mark.parametrize(
+    "about", [{}, {"snapshots": 3}, {"snapshots": [{}]}, {"snapshots": [{}] * 2, "config_sha256": 1}]
+)
 def test_snapshots_whose_description_lies(about, tmp_path):
     path = tmp_path / "snapshots.safetensors"
     for name in ("5/weight", "x/weight", "weight"):
@@ -269,10 +278,29 @@ def test_a_file_of_a_model_says_nothing_of_where_to_write(tmp_path):
 # --------------------------------------------------------------------------------------------- configs
 
 SCHEMA, PUBLISHED = ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
-HOSTILE = ["..", "../x", "a/b", "/etc", "a b", "a\n", "\na", "$(touch pwned)", "`id`", "a;b", "a'b", 'a"b', "-x", "", "A", "é"]
+HOSTILE = [
+    "..",
+    "../x",
+    "a/b",
+    "/etc",
+    "a b",
+    "a\n",
+    "\na",
+    "$(touch pwned)",
+    "`id`",
+    "a;b",
+    "a'b",
+    'a"b',
+    "-x",
+    "",
+    "A",
+    "é",
+]
 
 
-@pytest.mark.parametrize("section", ["datasets", "models", "protocols", "presets", "roles", "tables", "figures", "claims"])
+@pytest.mark.parametrize(
+    "section", ["datasets", "models", "protocols", "presets", "roles", "tables", "figures", "claims"]
+)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_that_is_more_than_a_name_is_refused(section, name):
     config = shipped_config()
@@ -287,7 +315,7 @@ def test_a_legal_name_passes():
     check_config(config, SCHEMA, PUBLISHED)
 
 
-EVIL = "it's \"a\" $(touch pwned) `touch pwned` ; touch pwned | x && {output} {{x}} %s \\ *\n;touch pwned"
+EVIL = 'it\'s "a" $(touch pwned) `touch pwned` ; touch pwned | x && {output} {{x}} %s \\ *\n;touch pwned'
 
 
 @pytest.fixture
@@ -301,7 +329,12 @@ def hostile(tmp_path) -> Path:
     dataset = {"kind": "folder", "root": images.name, "size": 8, "test_fraction": 0.2}
     entry = {"title": EVIL, "caption": EVIL}
     overlay = {
-        "datasets": {"mine": dataset, "cifar10": {"local": EVIL}, "fashion_mnist": {"local": EVIL}, "celeba64": {"local": EVIL}},
+        "datasets": {
+            "mine": dataset,
+            "cifar10": {"local": EVIL},
+            "fashion_mnist": {"local": EVIL},
+            "celeba64": {"local": EVIL},
+        },
         "evaluation": {"inception": {"local": EVIL}},
         "tables": {"table2": {**entry, "rows": [{"model": "vae", "temperature": 0.0, "label": EVIL}]}},
         "figures": {"samples": entry},

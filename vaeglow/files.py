@@ -19,7 +19,6 @@ from vaeglow.errors import UserError
 LEFT = 24 * 3600  # seconds after which a temporary is a killed writer's
 
 
-
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
@@ -31,7 +30,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         UserError: no room or no permission to write there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")  # two hosts may share a number
+    token = f"{os.getpid()}-{secrets.token_hex(3)}"  # two hosts may have the same process number
+    temporary = path.with_name(f".{path.name}.{token}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):

@@ -41,7 +41,16 @@ def project(folder: Path, epochs: int = 40, save_minutes: float = 0.0001, **trai
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml", *arguments]
+    return [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        "overlay.yaml",
+        *arguments,
+    ]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

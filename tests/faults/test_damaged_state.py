@@ -38,7 +38,12 @@ def flipped(content: bytes) -> bytes:
     return bytes(changed)
 
 
-DAMAGE = {"truncated": truncated, "bit-flipped": flipped, "empty": lambda _: b"", "of another kind": lambda _: b"{}" * 99}
+DAMAGE = {
+    "truncated": truncated,
+    "bit-flipped": flipped,
+    "empty": lambda _: b"",
+    "of another kind": lambda _: b"{}" * 99,
+}
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -132,7 +137,7 @@ def test_good_states_damaged(tmp_path, blobs_dir, monkeypatch, fault):
             if count == 1:
                 assert run.train().summary()["rollbacks"][0]["to_epoch"] == 6
             else:
-                with pytest.raises(UserError, match="no good state is left in .*: delete "):
+                with pytest.raises(UserError, match=r"no good state is left in .*: delete "):
                     run.train()
 
 

@@ -119,8 +119,10 @@ def assert_same(run: Run, whole: Run) -> None:
     assert same_tensors(run.weights(), whole.weights()) and same_tensors(newest(run), newest(whole))
     assert run.rows() == whole.rows()
     assert all(same_tensors(state, whole.kept()[step]) for step, state in run.kept().items())
-    events = [[{key: value for key, value in event.items() if key != "seconds"} for event in r] for r in (
-        run.summary()["rollbacks"], whole.summary()["rollbacks"])]
+    events = [
+        [{key: value for key, value in event.items() if key != "seconds"} for event in r]
+        for r in (run.summary()["rollbacks"], whole.summary()["rollbacks"])
+    ]
     assert events[0] == events[1]
 
 
@@ -203,7 +205,7 @@ def test_after_the_last_rollback_it_stops_and_keeps_the_history(tmp_path, blobs_
 
 def test_without_rollbacks_it_stops_at_once(tmp_path, blobs_dir, blowing):
     blowing(AT)
-    with pytest.raises(Diverged, match="in epoch 7, at learning rate 0.002: lower"):
+    with pytest.raises(Diverged, match=r"in epoch 7, at learning rate 0\.002: lower"):
         Run(tmp_path, config(rollbacks=0), blobs_dir).train()
 
 
@@ -222,7 +224,9 @@ def test_good_states_are_two_and_none_in_the_end(tmp_path, blobs_dir, monkeypatc
 
 def test_a_good_state_is_a_hundredth_of_the_run(tmp_path, blobs_dir):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
-    good = GoodStates(StateFolder(tmp_path, "0" * 64), {"rollbacks": 1, "epochs": 1001}, 7, torch.nn.Module(), optimizer)
+    good = GoodStates(
+        StateFolder(tmp_path, "0" * 64), {"rollbacks": 1, "epochs": 1001}, 7, torch.nn.Module(), optimizer
+    )
     assert [epoch for epoch in range(50) if good.due(Position(epoch=epoch))] == [0, 11, 22, 33, 44]
     assert not good.due(Position(epoch=11, good=[[0, 11]])) and not good.due(Position(epoch=11, good=[[0, 22]]))
 

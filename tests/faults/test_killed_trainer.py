@@ -73,7 +73,11 @@ def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
         ("syncing", 5),
         ("renaming", 4),
         ("renamed", 7),
-        *(pytest.param(where, n, marks=pytest.mark.slow) for where in ("writing", "renaming", "renamed") for n in (2, 3, 8)),
+        *(
+            pytest.param(where, n, marks=pytest.mark.slow)
+            for where in ("writing", "renaming", "renamed")
+            for n in (2, 3, 8)
+        ),
     ],
 )
 def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):

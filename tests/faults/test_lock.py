@@ -120,7 +120,9 @@ def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, t
         first.me |= {"host": "node17", "boot": "another"}
         with first.held():  # touches its card in a thread
             second = FolderLock(tmp_path)
-            with pytest.raises(UserError, match=r'is in use by another training process \({"pid": \d+, "host": "node17'):
+            with pytest.raises(
+                UserError, match=r'is in use by another training process \({"pid": \d+, "host": "node17'
+            ):
                 second.held().__enter__()
             first.require()
         assert not (tmp_path / "holder.json").exists()

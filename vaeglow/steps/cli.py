@@ -50,8 +50,9 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM, SIGUSR1 (a cluster's time limit, a preemption) and SIGHUP (a closed terminal) end a step in an
-    orderly way: no half-written file stays behind. A trainer's loop handles them itself, to save first.
+    """Let the signals that tell a step to stop (vaeglow/signals.py) end it without half-written files.
+
+    A trainer's loop handles them itself, to save first.
 
     Raises:
         Interrupted: in the block, when one of them arrives.

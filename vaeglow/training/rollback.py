@@ -68,7 +68,9 @@ class GoodStates:
         name = [len(here.rollbacks), here.epoch]
         here.good = [*here.good, name][-KEPT:]
         self.state.lock.require()
-        write_tensors(self.path(name), pack(self.model, self.optimizer), KEY, self.state.described({"position": vars(here)}))
+        write_tensors(
+            self.path(name), pack(self.model, self.optimizer), KEY, self.state.described({"position": vars(here)})
+        )
         self.prune(here)
 
     def prune(self, here: Position) -> None:
@@ -121,6 +123,6 @@ def diverged(model: str, training: Mapping[str, Any], here: Position, limit: flo
     after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
     return Diverged(
         f"{model}: loss or gradient was not finite{above} for {training['max_bad_steps']} steps in a row in epoch "
-        f"{here.epoch + 1}, at learning rate {rate:.3g}{after}: lower training.learning_rate or training.gradient_clip, "
-        f"or raise training.warmup_epochs"
+        f"{here.epoch + 1}, at learning rate {rate:.3g}{after}: lower training.learning_rate or "
+        f"training.gradient_clip, or raise training.warmup_epochs"
     )

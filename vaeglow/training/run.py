@@ -47,7 +47,10 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     if config.get("mode") not in modes:
         trained = " or ".join(str(mode) for mode in modes)
         raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
-    print(f"{now()}: {config['model']} on {config['dataset']}, process {os.getpid()} of {socket.gethostname()}", flush=True)
+    print(
+        f"{now()}: {config['model']} on {config['dataset']}, process {os.getpid()} of {socket.gethostname()}",
+        flush=True,
+    )
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -116,9 +119,7 @@ def all_seconds(position: Position) -> float:
     return position.seconds + sum(lost["seconds"] for lost in position.rollbacks)
 
 
-def check_unchanged(
-    config: dict[str, Any], info: dict[str, Any], base_sha256: str | None, options: Namespace
-) -> None:
+def check_unchanged(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None, options: Namespace) -> None:
     """What a run was trained on is still what its files say: else Snakemake would take its results for new ones.
 
     Raises:

@@ -123,7 +123,10 @@ class StateFolder:
             if damaged:
                 print(f"resume: {damaged[0]}; using {path.relative_to(self.folder)} instead", flush=True)
             if info.get("source_sha256") != source_sha256():
-                print(f"resume: other code wrote {path.name} ({info.get('source_sha256')}); going on with this", flush=True)
+                print(
+                    f"resume: other code wrote {path.name} ({info.get('source_sha256')}); going on with this",
+                    flush=True,
+                )
             return tensors, info
         if damaged:
             raise UserError(f"no checkpoint in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
