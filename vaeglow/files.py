@@ -57,7 +57,7 @@ def ordinary_mode() -> int:
 
 
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
-    """Turn the errors of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
+    """Turn the error of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
     reasons = {
         errno.ENOSPC: "the disk is full: free some room and run the same command again",
         errno.EDQUOT: "the disk quota is used up: free some room and run the same command again",
