@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all report verify test test-slurm slurm-demo lint clean clean-state
+.PHONY: help table2 all report verify test test-slurm slurm-demo faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -42,6 +42,10 @@ test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian
 slurm-demo: .venv/.installed-slurm  ## Table 2 at demo scale through a Slurm started here, beside the local one
 	PYTHONPATH=tests $(PY) tests/slurm/demo.py
 
+faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files), and a table of it
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "faults and not slurm and not gpu" \
+	  --faults-table faults.md $(PYTEST_FLAGS)
+
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -53,7 +57,9 @@ clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared anew)
-	find results -name state -type d -prune -exec rm -rf {} +
+	@find results -name state -type d -prune | while IFS= read -r state; do \
+	  if ! command -v flock >/dev/null || flock -n "$$state/lock" true; then rm -rf "$$state"; \
+	  else echo "$$state is in use: left"; fi; done
 
 # One stamp an environment: installed once, and again when the lists of packages change.
 .venv/.installed: pyproject.toml requirements.lock

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_tools import Run, prepare, resolved
@@ -76,3 +80,49 @@ def inception_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
     save_weights(path, random_weights(), {"source": "random"})
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """`small_disk("16k")`: a file system of that size, which needs root to make; `remount=ro` later by mount."""
+    made: list[Path] = []
+
+    def make(size: str) -> Path:
+        folder = tmp_path / f"small disk {len(made)}"
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(mount, capture_output=True, check=False) if shutil.which("mount") else None
+        if done is None or done.returncode != 0:
+            pytest.skip("no right to mount a file system")
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def fault(record_property: Callable[[str, Any], None]) -> Any:
+    """`with fault("name of a fault") as tried:` makes a row of the table that `make faults` prints."""
+    from faults_tools import Tries
+
+    return Tries(record_property)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-table", help="print what the tests of faults recorded, and write it to this file")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    path = config.getoption("--faults-table")
+    if path is None:
+        return
+    from faults_tools import PROPERTY, table
+
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
+    called = [report for report in reports if report.when == "call"]  # setup and teardown carry the same properties
+    records = [value for report in called for key, value in report.user_properties if key == PROPERTY]
+    text = table(records)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+    terminalreporter.write_line("\n" + text)

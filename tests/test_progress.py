@@ -52,7 +52,7 @@ def test_a_line_says_what_was_skipped_and_validated(capsys):
     progress = Progress("vae", 3, 10, 0, None)
     progress.epoch_done(ROW | {"val_bits_per_dim": 3.25, "skipped_steps": 2})
     line = capsys.readouterr().out
-    assert "val 3.2500" in line and line.endswith("(2 non-finite steps skipped)\n")
+    assert "val 3.2500" in line and line.endswith("(2 bad steps skipped)\n")
 
 
 def test_a_missing_tensorboard_says_how_to_install_it(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults_tools import fork, until
 from run_tools import ROOT, Run, identity, interrupt, newest, prepare, refused, resolved, same_tensors
 
 from vaeglow.errors import UserError
@@ -70,18 +71,13 @@ def stopped(tmp_path, blobs_dir) -> Run:
 def kill(run: Run, when: float | int) -> None:
     """Start a run in a process of its own and kill it: after a number of steps (int) or seconds of saving (float)."""
     before = run.saved_step()
-    process = run.start(save_minutes=0)
-    deadline = time.monotonic() + 60
-    while run.saved_step() < (when if isinstance(when, int) else before + 1):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.0005)
+    child = fork(run, 0)
+    until(lambda: run.saved_step() >= (when if isinstance(when, int) else before + 1), child)
     if isinstance(when, float):
         time.sleep(when)
-    process.kill()
-    output, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, (output, errors)
+    assert child.kill() == -signal.SIGKILL, child.text("stderr")
     if before >= 0:
-        assert f"resuming at epoch {(before - 1) // STEPS + 1}, step {(before - 1) % STEPS + 1}\n" in output
+        assert f"resuming at epoch {(before - 1) // STEPS + 1}, step {(before - 1) % STEPS + 1}\n" in child.text()
     assert not run.model.exists()
 
 
@@ -184,7 +180,7 @@ def test_bad_steps_in_a_row_are_counted_over_attempts(tmp_path, blobs_dir, monke
         plain(self, index, step, sums)
 
     monkeypatch.setattr(Trainer, "train_step", train_step)
-    run = interrupt(Run(tmp_path, resolved("vae"), blobs_dir), 4)  # two bad steps
+    run = interrupt(Run(tmp_path, resolved("vae", rollbacks=0), blobs_dir), 4)  # two bad steps
     with pytest.raises(UserError, match="3 steps in a row in epoch 2"):
         run.train(save_minutes=0)
     assert run.saved_step() == 4
@@ -272,7 +268,7 @@ def test_no_flipped_bit_anywhere_is_taken_for_state(stopped):
 
 def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
     kept = checkpoints(stopped)
-    for path in kept:
+    for path in [*kept, *(stopped.state / "good").iterdir()]:
         damage(path, "truncated")
     with pytest.raises(UserError, match=r"no checkpoint in .*state is whole .*delete that folder to start anew"):
         stopped.train()
@@ -283,7 +279,7 @@ def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
 
 
 def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped):
-    other = StateFolder(stopped.state, "1" * 64)
+    other = StateFolder(stopped.state, "1" * 64)  # without good states
     latest, before = checkpoints(stopped)
     latest.rename(latest.with_name("1" * 16 + latest.name[16:]))
     with pytest.raises(UserError, match="belongs to another run"):
@@ -302,8 +298,8 @@ def test_what_a_killed_save_left_is_cleared(stopped, vae_run):
 def test_only_two_checkpoints_are_kept(tmp_path, blobs_dir, monkeypatch):
     seen, plain = [], StateFolder.save
 
-    def save(self, step, tensors, info):
-        plain(self, step, tensors, info)
+    def save(self, *arguments):
+        plain(self, *arguments)
         seen.append([int(path.stem[-10:]) for path in self.checkpoints()])
 
     monkeypatch.setattr(StateFolder, "save", save)

@@ -208,9 +208,9 @@ def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
     run, used = trainer(tmp_path, config), []
     plain = run.guard.step
 
-    def step(loss):
+    def step(*arguments):
         used.append(run.optimizer.param_groups[0]["lr"])
-        return plain(loss)
+        return plain(*arguments)
 
     run.guard.step = step
     history = run.run().history
@@ -317,8 +317,10 @@ def test_too_many_bad_steps_in_a_row_stop_the_run(model, tmp_path, blobs_dir, mo
         return network
 
     monkeypatch.setattr("vaeglow.training.run.build", poisoned)
-    run = Run(tmp_path, resolved(model, epochs=5), blobs_dir)
-    with pytest.raises(UserError, match=r"not finite for 3 steps in a row in epoch 2: lower training.learning_rate"):
+    run = Run(tmp_path, resolved(model, epochs=5, rollbacks=0), blobs_dir)
+    with pytest.raises(
+        UserError, match=r"not finite.* for 3 steps in a row in epoch 2,.*: lower training.learning_rate"
+    ):
         run.train(save_minutes=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "state"]
     assert run.saved_step() == 7  # counting from 0: 5, 6 and 7 were bad, the last is not saved

@@ -42,12 +42,13 @@ class Model:
         self.network, self.about = load_model(path, self.device)
         self.config: dict[str, Any] = self.about["config"]
 
-    def sample(self, count: int, temperature: float, seed: int) -> Tensor:
+    def sample(self, count: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """Draw images.
 
         Args:
             count: how many.
             temperature: scales the decoder's noise (VAE, VAEGlow; 0 is the decoder mean) or all noise (Glow).
+                At 1 images are drawn from the model as it was trained.
             seed: of all noise.
 
         Returns:
@@ -103,7 +104,7 @@ class Model:
             parts.append(quantise(self.network.reconstruct(y), self.network.levels).cpu())
         return torch.cat(parts)
 
-    def interpolate(self, pairs: int, steps: int, seed: int, space: str = "prior") -> Tensor:
+    def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
         """Images between random latents (paper, figure 5), as the step `interpolate` draws them.
 
         Args:

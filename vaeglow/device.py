@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from vaeglow.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: set to 1 by the workflow where `runtime.deterministic` is true
 
 
 def pick_device(name: str) -> torch.device:
@@ -27,12 +30,27 @@ def pick_device(name: str) -> torch.device:
         raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device cuda was asked for but torch sees no GPU: use auto or cpu (config: runtime.device)")
+    if os.environ.get(DETERMINISTIC) == "1":
+        be_deterministic()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device(name)
+
+
+def be_deterministic() -> None:
+    """Make torch take deterministic algorithms only; an operation that has none is an error that names it.
+
+    Before the first use of a GPU in the process: cuBLAS reads its workspace setting once.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # only of use to whoever reads what was never written
+    torch.backends.cudnn.benchmark = False
 
 
 def set_threads(threads: int) -> None:

@@ -13,5 +13,12 @@ class UnfitImages(UserError):
     """A model cannot take a dataset's images; it matters once such a run is asked for."""
 
 
-class Interrupted(Exception):
-    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); its state is saved and the next run goes on."""
+class DamagedFile(UserError):
+    """A file of ours is missing or not whole, as opposed to one that cannot be read just now (memory, permission)."""
+
+
+class Interrupted(BaseException):
+    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); what it saved is whole and the next run goes on.
+
+    No `Exception`: it may rise anywhere, and a library's `except Exception` must not swallow it.
+    """

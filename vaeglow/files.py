@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import UserError
 
+LEFT = 24 * 3600  # seconds after which a temporary is a killed writer's
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    On any exception the temporary is removed and an existing `path` stays as it was.
+    On any exception the temporary is removed and an existing `path` stays as it was. What a writer of the same path
+    left that was killed a day ago or earlier is removed, too.
 
     Raises:
         UserError: no room or no permission to write there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    token = f"{os.getpid()}-{secrets.token_hex(3)}"  # two hosts may have the same process number
+    temporary = path.with_name(f".{path.name}.{token}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - old.stat().st_mtime > LEFT:
+                    old.unlink()
         yield temporary
         os.chmod(temporary, ordinary_mode())  # some libraries create files that only their owner can read
         with open(temporary, "rb") as file:
@@ -46,16 +57,19 @@ def ordinary_mode() -> int:
 
 
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
-    """Turn the errors a full disk, a read-only folder or a missing permission give into one line; others pass."""
+    """Turn the error of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
     reasons = {
         errno.ENOSPC: "the disk is full: free some room and run the same command again",
         errno.EDQUOT: "the disk quota is used up: free some room and run the same command again",
         errno.EROFS: "the file system is read-only: choose another folder",
+        errno.EFBIG: "the file would be larger than is allowed here: raise the limit (ulimit -f)",
     }
     short_write = error.errno is None and "written" in str(error)  # what numpy says, without a number
     number = errno.ENOSPC if short_write else error.errno
     if number in (errno.EACCES, errno.EPERM):  # reading or writing: the error does not say which
         return UserError(f"no permission to use {path}: check the owner and mode of the file and of its folder")
+    if number in (errno.EMFILE, errno.ENFILE):
+        return UserError(f"too many files are open to use {path}: raise the limit (ulimit -n)")
     if number in reasons:
         return UserError(f"cannot write {path}: {reasons[number]}")
     return error
@@ -84,7 +98,7 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist: run the step that makes it first") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of either the JSON or its encoding
         raise UserError(f"{path} is not valid JSON ({error}): delete it and run again") from None
 
 

@@ -45,7 +45,7 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
 
     Returns:
-        `{"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started"}`; plain JSON.
+        `{"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "deterministic", "started"}`.
         Outside a git checkout (or without git) `commit` is "unknown" and `dirty` None; nothing is raised.
     """
     commit, dirty = git_state()
@@ -57,6 +57,7 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         "versions": versions(),
         "platform": platform.platform(),
         "device": device_name(device),
+        "deterministic": os.environ.get("VAEGLOW_DETERMINISTIC") == "1",
         "started": now(),
     }
 

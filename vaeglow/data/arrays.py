@@ -16,7 +16,7 @@ import numpy as np
 
 from vaeglow.data.stored import Images, slabs
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, write_json
+from vaeglow.files import atomic_path, explain_os_error, read_json, write_json
 
 SPLITS = ("train", "val", "test")
 INFO_FILE = "dataset.json"
@@ -97,6 +97,8 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {REMEDY}") from None
     except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
+            raise known from None  # permission, too many open files: the file may be as good as ever
         raise UserError(f"{path} is not a whole array file ({error}): {REMEDY}") from error
     _check_array(array, info["channels"], info["size"], str(path))
     if len(array) != info["counts"].get(split):

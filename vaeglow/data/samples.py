@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path
+from vaeglow.files import atomic_path, explain_os_error
 from vaeglow.provenance import seal
 
 KEPT = 10_000  # images of a set whose Inception features are kept: memory, disk and time do not grow beyond
@@ -58,6 +58,8 @@ def read_arrays(
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run the step {step} first") from None
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
+            raise known from None  # permission, too many open files: the file may be as good as ever
         raise UserError(
             f"{path} is damaged or not made by the step {step} ({error}): delete it and run again"
         ) from None

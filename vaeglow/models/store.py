@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.config import FORMAT
-from vaeglow.errors import UserError
-from vaeglow.files import atomic_path
+from vaeglow.errors import DamagedFile, UserError
+from vaeglow.files import atomic_path, explain_os_error
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 
@@ -71,10 +72,15 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={key: text, SEAL: text_sha256(text)})
-        except SafetensorError as error:  # a full disk is one too, its number only in the text
-            number = re.search(r"os error (\d+)", str(error))
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else error from error
+        except SafetensorError as error:
+            raise system_error(error) or error from error
     return digest
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The system's own error inside one of safetensors': a full disk, say, is told by a number in its text."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def text_sha256(text: str) -> str:
@@ -86,29 +92,34 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
-        UserError: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
+        DamagedFile: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
             written.
+        UserError: it cannot be read just now: permission, memory, too many open files.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path} is not there or is no file: train the model first, or check the path")
+        raise DamagedFile(f"{path} is not there or is no file: train the model first, or check the path")
+    try:
+        open(path, "rb").close()  # safetensors says of any file it cannot open that it is not there
+    except OSError as error:
+        raise explain_os_error(error, path) from None
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             if key not in metadata:
-                raise UserError(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
+                raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
+        raise DamagedFile(
             f"{path} is truncated or no safetensors file ({reason}): check the path; a damaged result is made anew "
             f"after you delete it"
         ) from None
     text = metadata[key]
-    if text_sha256(text) == metadata.get(SEAL):
-        about = json.loads(text)
-        if tensors_sha256(tensors) == about["weights_sha256"]:
+    with suppress(ValueError, RecursionError):
+        about = json.loads(text) if text_sha256(text) == metadata.get(SEAL) else None
+        if isinstance(about, dict) and tensors_sha256(tensors) == about.get("weights_sha256"):
             return tensors, about
-    raise UserError(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
+    raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
 
 
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
@@ -122,13 +133,48 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
             of other shapes.
     """
     tensors, about = read_tensors(path, KEY)
-    found = about["config"].get("format")
-    if found != FORMAT:
+    config = about.get("config")
+    if not isinstance(config, dict):
+        raise UserError(f"{path} does not say what model it holds: train the model again")
+    if (found := config.get("format")) != FORMAT:
         raise UserError(f"{path} has format {found}, this vaeglow reads format {FORMAT}: train the model again")
-    model = build(about["config"])
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
+        model = rebuild(config, tensors)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None
     return model.to(device).eval(), about
+
+
+def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GenerativeModel:
+    """The model that a config describes, holding these tensors.
+
+    The file may be anybody's: what the config asks for is held against the tensors before memory is spent on it.
+
+    Raises:
+        ValueError: it asks for other tensors, or for sizes that no model with these tensors has. What a config that is
+            none leads to (KeyError, TypeError, ...) passes.
+    """
+    most = sum(tensor.numel() for tensor in tensors.values())
+    for size in numbers(config):
+        if size > most:
+            raise ValueError(f"a size of {size} in a model of {most} numbers")
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in build(config).state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        found = tensors[name].shape if name in tensors else None
+        if wanted.get(name) != found:
+            raise ValueError(f"{name} is {list(found or []) or 'missing'}, not {list(wanted.get(name, [])) or 'there'}")
+    model = build(config)
+    model.load_state_dict(dict(tensors))
+    return model
+
+
+def numbers(config: Any) -> Iterator[float]:
+    """All numbers that could be sizes of a network, at any depth of a config."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key not in ("training", "seed", "data"):
+                yield from numbers(value)
+    elif isinstance(config, int | float):
+        yield config

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
+from vaeglow.signals import STOP, handled
 
 EXIT_USER_ERROR = 2
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
-# torch's words, in RuntimeErrors that share no class of their own: CUDA, its CPU allocator on Linux and elsewhere
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+# torch's words, in RuntimeErrors that share no class of their own: CUDA, its CPU allocator on Linux and elsewhere, mmap
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a step; turn the errors a user can mend into one line on stderr and exit status 2."""
     try:
-        main()
+        with stoppable():
+            main()
     except UserError as error:
         fail(str(error))
     except Interrupted as error:
@@ -41,6 +46,26 @@ def run(main: Callable[[], None]) -> None:
         if not isinstance(explained, UserError):
             raise
         fail(str(explained))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the signals that tell a step to stop (vaeglow/signals.py) end it without half-written files.
+
+    A trainer's loop handles them itself, to save first.
+
+    Raises:
+        Interrupted: in the block, when one of them arrives.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted(f"{signal.Signals(number).name}: run the same command again")
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    with handled(stop, STOP):
+        yield
 
 
 def fail(message: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.data.arrays import read_info
-from vaeglow.data.prepare import prepare
+from vaeglow.data.kept import prepare_or_reuse
+from vaeglow.outside import outside
 from vaeglow.steps import cli
 
 
@@ -27,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prepare the dataset and say what it holds."""
     options = parse(argv)
     settings = cli.json_object("--settings", options.settings)
-    prepare(options.name, settings, options.output_dir, options.workers)
+    for line in outside({"datasets": {options.name: settings}}, Path.cwd()):
+        print(line)
+    if prepare_or_reuse(options.name, settings, options.output_dir, options.workers):
+        print("made before, of the same settings, files and code: taken from .kept")
     info = read_info(options.output_dir)
     broken = info["source"].get("broken_files", {})
     for file, reason in broken.items():

@@ -6,10 +6,10 @@ takes the very steps an undisturbed one takes.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,18 @@ from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order,
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
+from vaeglow.signals import STOP, handled
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
+from vaeglow.training.position import Position
 from vaeglow.training.progress import Progress
+from vaeglow.training.rollback import Diverged, GoodStates, diverged, highest_loss
 from vaeglow.training.snapshots import Snapshots
 from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
 BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model
-
-
-@dataclass
-class Position:
-    """Where a run stands; all of it is in a checkpoint."""
-
-    epoch: int = 0
-    step: int = 0  # within the epoch
-    seconds: float = 0.0  # spent in training steps, over all attempts
-    history: list[dict[str, Any]] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
-    bad_steps: int = 0  # in a row, up to here
 
 
 class Trainer:
@@ -84,6 +75,8 @@ class Trainer:
         self.steps = batch_count(len(self.data), self.batch)
         self.inputs = Inputs(self.model, self.data, self.seed, self.batch, layout)
         self.snapshots = Snapshots(state, self.training["snapshots"], self.training["epochs"], self.steps)
+        self.good = GoodStates(state, self.training, self.steps, self.model, self.optimizer)
+        self.limit = math.inf  # bits/dim above which a step is bad
         self.position = Position()
         self.stop_signal: int | None = None
 
@@ -92,7 +85,8 @@ class Trainer:
 
         Raises:
             Interrupted: told to stop; the state is saved.
-            UserError: the loss stayed non-finite, or no checkpoint is whole.
+            Diverged: the loss was lost, and no rollback is left; `position` is where.
+            UserError: no checkpoint is whole.
         """
         self.start()
         if self.position.epoch >= self.training["epochs"]:
@@ -101,15 +95,19 @@ class Trainer:
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"
         progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, self.tensorboard)
-        handlers = {s: signal.signal(s, self.note_signal) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
         try:
-            while self.position.epoch < self.training["epochs"]:
-                self.run_epoch(progress)
-            self.save()
+            with handled(self.note_signal, (*STOP, signal.SIGINT)):
+                while self.position.epoch < self.training["epochs"]:
+                    try:
+                        self.run_epoch(progress)
+                    except Diverged as error:
+                        self.roll_back(error)
+                        progress.back_to(self.position.epoch * self.steps * self.batch)
+                self.position.good = []
+                self.save()
+                self.good.prune(self.position)
         finally:
             progress.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         return self.position
 
     def start(self) -> None:
@@ -119,10 +117,11 @@ class Trainer:
             tensors, info = loaded
             unpack(tensors, self.model, self.optimizer)
             self.position = Position(**info["position"])
-            self.guard.in_a_row.fill_(self.position.bad_steps)
+            self.guard.reset(self.position.bad_steps)
+            self.good.prune(self.position)
             print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
         else:
-            if self.state.others():
+            if self.state.abandon_others(self.training["epochs"]):
                 print("the saved state belongs to another config, data or base: starting anew", flush=True)
             self.initialise()
         self.last_save = time.monotonic()
@@ -134,39 +133,42 @@ class Trainer:
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
         here = self.position
+        if here.step == 0 and self.good.due(here) and not self.guard.in_a_row.item():
+            self.good.keep(here)
+        self.limit = highest_loss(here.history, self.training["max_rise"])
         order = epoch_order(len(self.data), self.seed, here.epoch, self.device)
         sums = {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in here.sums.items()}
-        clock, unreported = time.perf_counter(), 0
+        self.clock, unreported = time.perf_counter(), 0
         for step, index in enumerate(batches(order, self.batch)):
             if step < here.step:
                 continue
             self.train_step(index, step, sums)
             here.step, unreported = step + 1, unreported + 1
-            if unreported == REPORT_EVERY or here.step == self.steps or self.device.type == "cpu":
-                self.check(sums)
-                progress.advance(unreported * self.batch, here.epoch, mean_of(sums, "bits_per_dim"))
-                unreported = 0
             stop, done = self.stop_signal, here.epoch * self.steps + here.step
             save = stop is not None or time.monotonic() - self.last_save > self.save_seconds
+            if save or unreported == REPORT_EVERY or here.step == self.steps or self.device.type == "cpu":
+                self.check()
+                progress.advance(unreported * self.batch, here.epoch, mean_of(sums, "bits_per_dim"))
+                unreported = 0
             if save or self.snapshots.due(done):
                 here.sums = {name: value.item() for name, value in sums.items()}  # waits for the device
-                here.seconds += time.perf_counter() - clock
+                here.seconds += time.perf_counter() - self.clock
                 if self.snapshots.due(done):  # before a checkpoint, which would skip it when resumed from
                     self.snapshots.take(done, self.model, here.seconds)
+                if stop is not None:
+                    self.stop(stop)
                 if save:
                     self.save()
-                if stop is not None:
-                    raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to go on")
-                clock = time.perf_counter()
-        here.seconds += time.perf_counter() - clock
-        here.sums = {}
+                self.clock = time.perf_counter()
+        here.seconds += time.perf_counter() - self.clock
+        here.sums = {name: value.item() for name, value in sums.items()}  # a signal while validating saves them
         here.history.append(self.history_row(sums))
-        here.epoch, here.step = here.epoch + 1, 0
+        here.epoch, here.step, here.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
 
     def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
         """One update; its numbers are added to `sums` on the device."""
-        rate = learning_rate(self.training, self.position.epoch, step, self.steps)
+        rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
@@ -174,27 +176,45 @@ class Trainer:
         weight = self.training["kl_weight"]
         loss, terms = self.model.loss(inputs, generator, weight)
         loss.backward()
-        finite, norm = self.guard.step(loss)
         bound = loss.detach()
         if weight != 1:  # reported is the bound, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
+        good, norm = self.guard.step(loss, bound <= self.limit)
         values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
-            kept = torch.where(finite, value, 0).double()
+            kept = torch.where(good, value, 0).double()
             sums[name] = sums[name] + kept if name in sums else kept
 
-    def check(self, sums: dict[str, Tensor]) -> None:
-        """Stop after too many non-finite steps in a row.
+    def rate(self, step: int) -> float:
+        """The learning rate at a step of the epoch in progress; each rollback behind the run lowered it."""
+        scheduled = learning_rate(self.training, self.position.epoch, step, self.steps)
+        return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
+
+    def check(self) -> None:
+        """Stop after too many bad steps in a row.
 
         Raises:
-            UserError: says where, and what to try.
+            Diverged: says where, and what to try.
         """
-        if self.guard.in_a_row.item() >= self.training["max_bad_steps"]:
-            raise UserError(
-                f"{self.config['model']}: loss or gradient was not finite for {self.training['max_bad_steps']} steps "
-                f"in a row in epoch {self.position.epoch + 1}: lower training.learning_rate or "
-                f"training.gradient_clip, or raise training.warmup_epochs"
-            )
+        if self.guard.most.item() >= self.training["max_bad_steps"]:
+            rate = self.rate(self.position.step - 1)
+            raise diverged(self.config["model"], self.training, self.position, self.limit, rate)
+
+    def roll_back(self, error: Diverged) -> None:
+        """Go back to a good state; from there on the learning rate is lower.
+
+        Raises:
+            Diverged: the given one, when as many rollbacks as allowed are behind the run.
+        """
+        self.position.seconds += time.perf_counter() - self.clock
+        if len(self.position.rollbacks) >= self.training["rollbacks"]:
+            raise error
+        self.position = self.good.go_back(self.position)
+        self.guard.reset(0)
+        self.snapshots.drop_after(self.position.epoch * self.steps)
+        self.save()
+        self.good.prune(self.position)
+        print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {error}", flush=True)
 
     def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
         """The epoch's means: bits/dim and its terms in bits/dim, learning rate, gradient norm, speed."""
@@ -206,7 +226,7 @@ class Trainer:
             "epoch": here.epoch + 1,
             "bits_per_dim": mean_of(sums, "bits_per_dim"),
             **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
-            "learning_rate": learning_rate(self.training, here.epoch, self.steps - 1, self.steps),
+            "learning_rate": self.rate(self.steps - 1),
             "gradient_norm": mean_of(sums, "gradient_norm"),
             "skipped_steps": self.steps - int(sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
@@ -227,6 +247,9 @@ class Trainer:
             generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
             loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
             total += loss.item() * len(images)
+            if self.stop_signal is not None:  # in a large split it would take too long to go on
+                self.model.train()
+                self.stop(self.stop_signal)
         self.model.train()
         return total / len(self.val_images)
 
@@ -235,8 +258,18 @@ class Trainer:
         here = self.position
         here.bad_steps = int(self.guard.in_a_row)
         global_step = here.epoch * self.steps + here.step
-        self.state.save(global_step, pack(self.model, self.optimizer), {"position": vars(here)})
+        tensors, info = pack(self.model, self.optimizer), {"position": vars(here)}
+        self.state.save(global_step, tensors, info, len(here.rollbacks))
         self.last_save = time.monotonic()
+
+    def stop(self, number: int) -> None:
+        """Save, and say so.
+
+        Raises:
+            Interrupted: always.
+        """
+        self.save()
+        raise Interrupted(f"{signal.Signals(number).name}: state saved, run again to go on")
 
     def note_signal(self, number: int, frame: object) -> None:
         """Remember the signal; the loop saves after the step in progress."""

@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule and the guard against non-finite steps (paper, section 4.2)."""
+"""Optimiser, learning-rate schedule and the guard against bad steps (paper, section 4.2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
 
 
 class Guard:
-    """Applies an update only if the loss and the gradient's norm are finite; counts those in a row that are not.
+    """Applies an update only if its loss and gradient will do; counts those in a row that do not.
+
+    A step is bad when its loss or its gradient's norm is not finite, or the loss is above a limit.
 
     The verdict stays on the device: with fused Adam nothing is copied to the host. Adamax has no such switch,
     so there the verdict is read, one small copy a step.
@@ -58,28 +60,39 @@ class Guard:
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self.most = self.in_a_row.clone()  # in a row, since `reset`
         self.kept: list[Tensor] = []
 
     def before_forward(self) -> None:
         """Remember the buffers that a forward pass in training mode changes."""
         self.kept = [buffer.clone() for buffer in self.buffers]
 
-    def step(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+    def reset(self, in_a_row: int) -> None:
+        """Set the count of bad steps in a row."""
+        self.in_a_row.fill_(in_a_row)
+        self.most.fill_(in_a_row)
+
+    def step(self, loss: Tensor, sane: Tensor | bool = True) -> tuple[Tensor, Tensor]:
         """Clip, judge and apply the gradients of `loss`.
 
+        Args:
+            loss: of the step, its gradients computed.
+            sane: whether the loss is below its limit, a scalar on the device.
+
         Returns:
-            (whether the step was finite, the gradient's norm before clipping): scalars on the device.
+            (whether the step was good, the gradient's norm before clipping): scalars on the device.
         """
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        good = torch.isfinite(loss.detach()) & torch.isfinite(norm) & sane
         if self.fused:
             # the switch that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
-            self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            self.optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
             self.optimizer.step()
-        elif bool(finite):
+        elif bool(good):
             self.optimizer.step()
         for buffer, before in zip(self.buffers, self.kept, strict=True):
-            buffer.copy_(torch.where(finite, buffer, before))
+            buffer.copy_(torch.where(good, buffer, before))
         self.optimizer.zero_grad(set_to_none=True)
-        self.in_a_row = torch.where(finite, 0, self.in_a_row + 1)
-        return finite, norm
+        self.in_a_row = torch.where(good, 0, self.in_a_row + 1)
+        self.most = torch.maximum(self.most, self.in_a_row)
+        return good, norm

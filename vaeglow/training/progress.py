@@ -37,6 +37,11 @@ class Progress:
         self.bar.update(images)
         self.bar.set_postfix_str(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.3f} bits/dim", refresh=False)
 
+    def back_to(self, images: int) -> None:
+        """Set the bar back to so many images, after a rollback."""
+        self.bar.n = images
+        self.bar.refresh()
+
     def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Print an epoch's line and pass its numbers on to TensorBoard."""
         line = f"epoch {row['epoch']}/{self.epochs}  {row['bits_per_dim']:.4f} bits/dim"
@@ -44,7 +49,7 @@ class Progress:
             line += f"  val {row['val_bits_per_dim']:.4f}"
         line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
         if row["skipped_steps"]:
-            line += f"  ({row['skipped_steps']} non-finite steps skipped)"
+            line += f"  ({row['skipped_steps']} bad steps skipped)"
         tqdm.write(line)
         sys.stdout.flush()  # tqdm leaves that out: in a log file the line would wait for kilobytes of others
         if self.writer is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +20,11 @@ from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.provenance import collect, ended, seal
+from vaeglow.provenance import collect, ended, now, seal
+from vaeglow.training.attempts import keep_log
 from vaeglow.training.loop import Trainer
+from vaeglow.training.position import Position
+from vaeglow.training.rollback import Diverged
 from vaeglow.training.state import StateFolder
 
 
@@ -42,15 +47,19 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     if config.get("mode") not in modes:
         trained = " or ".join(str(mode) for mode in modes)
         raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
+    print(
+        f"{now()}: {config['model']} on {config['dataset']}, process {os.getpid()} of {socket.gethostname()}",
+        flush=True,
+    )
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
     info = check_data(config, options.data_dir)
     model = build(config)
     base_sha256, base_training = load_base(model, config, info, options)
-    identity = sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
-    state = StateFolder(options.state_dir, identity)
+    state = StateFolder(options.state_dir, identity_of(config, info, base_sha256))
     with state.locked():
+        keep_log(state.folder / "attempts")
         trainer = Trainer(
             model,
             config,
@@ -61,7 +70,8 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
             60 * options.save_minutes,
             Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None,
         )
-        position = trainer.run()
+        position = train(trainer)
+        check_unchanged(config, info, base_sha256, options)
         digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
         about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
         snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
@@ -70,10 +80,11 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
         summary = {
             **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
             "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
-            "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], position.seconds],
+            "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], all_seconds(position)],
             "train_images": len(trainer.data),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "skipped_steps": sum(row["skipped_steps"] for row in position.history),
+            "rollbacks": position.rollbacks,
             **digests,
             "weights_sha256": weights_sha256,
             "base_sha256": base_sha256,
@@ -82,6 +93,47 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
             "provenance": provenance,
         }
         write_json(options.training, seal(summary))
+
+
+def identity_of(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None) -> str:
+    """Hex sha256 of all that decides a run's numbers."""
+    return sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
+
+
+def train(trainer: Trainer) -> Position:
+    """Run a trainer; of a run that has diverged for good the history is kept.
+
+    Raises:
+        Diverged: says where the history lies; and whatever else training raises.
+    """
+    try:
+        return trainer.run()
+    except Diverged as error:
+        kept = trainer.state.folder / "history.csv"
+        write_history(kept, trainer.position.history)
+        raise Diverged(f"{error}. The epochs up to there: {kept}") from None
+
+
+def all_seconds(position: Position) -> float:
+    """Seconds of training steps, those that rollbacks gave up included."""
+    return position.seconds + sum(lost["seconds"] for lost in position.rollbacks)
+
+
+def check_unchanged(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None, options: Namespace) -> None:
+    """What a run was trained on is still what its files say: else Snakemake would take its results for new ones.
+
+    Raises:
+        UserError: config, data or base were changed while it trained.
+    """
+    changed = {"config": read_json(options.config) != config, "data": read_info(options.data_dir) != info}
+    if base_sha256 is not None:
+        changed["base"] = read_json(options.base_training).get("weights_sha256") != base_sha256
+    for what, differs in changed.items():
+        if differs:
+            raise UserError(
+                f"the {what} of {options.model} changed while it was trained: nothing is written; run the same "
+                "command again to train it on what is there now"
+            )
 
 
 def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:

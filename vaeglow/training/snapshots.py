@@ -61,6 +61,12 @@ class Snapshots:
             return None
         return (tensors, info) if info["identity"] == self.state.identity else None
 
+    def drop_after(self, step: int) -> None:
+        """Remove the snapshots of steps beyond this one: a rollback goes back behind them, and they are taken anew."""
+        for later in self.at.values():
+            if later > step:
+                self.state.snapshot(later).unlink(missing_ok=True)
+
     def pack(self, path: str | Path, about: Mapping[str, Any]) -> str:
         """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
 
@@ -100,9 +106,12 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         UserError: the file is missing, damaged or of another kind (`vaeglow.models.store.read_tensors`).
     """
     tensors, about = read_tensors(path, KEY)
-    states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
-    for name, tensor in tensors.items():
-        index, _, rest = name.partition("/")
-        states[int(index)][rest] = tensor
-    whose = {key: about[key] for key in ("config_sha256", "data_sha256")}
-    return [({**info, **whose}, state) for info, state in zip(about["snapshots"], states, strict=True)]
+    try:
+        states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
+        for name, tensor in tensors.items():
+            index, _, rest = name.partition("/")
+            states[int(index)][rest] = tensor
+        whose = {key: about[key] for key in ("config_sha256", "data_sha256")}
+        return [({**info, **whose}, state) for info, state in zip(about["snapshots"], states, strict=True)]
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not hold what it says ({error!r}): delete it and train the model again") from None

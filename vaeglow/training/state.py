@@ -1,29 +1,27 @@
 """Resume state: a folder that outlives a killed job (docs/how-it-is-built.md says why it is no declared output).
 
-It holds the last two checkpoints, each one safetensors file written to a temporary and renamed, a lock, and the
-folder `snapshots` (vaeglow/training/snapshots.py). A file's name begins with its run's identity, so that a run never
-resumes from another's state.
+It holds the last two checkpoints, each one safetensors file written to a temporary and renamed, a lock (lock.py), and
+the folders `snapshots` (snapshots.py) and `good` (rollback.py). A file's name begins with its run's identity, so that a
+run never resumes from another's state.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
-from vaeglow.errors import UserError
-from vaeglow.files import write_text
+from vaeglow.errors import DamagedFile, UserError
 from vaeglow.models.store import read_tensors, write_tensors
+from vaeglow.provenance import source_sha256
+from vaeglow.training.lock import FolderLock
 
 KEY = "vaeglow_state"
+FORMAT = 2  # of checkpoints: raise it when an older one would be read wrongly, or training means something else by it
 KEPT = 2  # checkpoints: should the last be damaged, the one before it still serves
 
 
@@ -38,10 +36,21 @@ class StateFolder:
     def __init__(self, folder: str | Path, identity: str) -> None:
         self.folder = Path(folder)
         self.identity = identity
+        self.good = self.folder / "good"
+        self.lock = FolderLock(self.folder)
+
+    def name(self, rollbacks: int, step: int) -> str:
+        """The file name of a checkpoint: in order of how often the run had been rolled back, then of steps."""
+        return f"{self.identity[:16]}-{rollbacks:03d}-{step:010d}.safetensors"
 
     def checkpoints(self) -> list[Path]:
         """This run's checkpoints, newest first."""
         return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
+
+    def resumable(self) -> list[Path]:
+        """What this run may go on from, newest first: its checkpoints and its good states (rollback.py)."""
+        found = [*self.checkpoints(), *self.good.glob(f"{self.identity[:16]}-*.safetensors")]
+        return sorted(found, key=lambda path: path.name, reverse=True)  # of two of one step the checkpoint
 
     def others(self) -> list[Path]:
         """Checkpoints of runs with another identity: an older config, other data, another base."""
@@ -56,64 +65,106 @@ class StateFolder:
         found = (self.folder / "snapshots").glob("*-*.safetensors")
         return sorted(path for path in found if not path.name.startswith(f"{self.identity[:16]}-"))
 
+    def other_good(self) -> list[Path]:
+        """Good states of runs with another identity."""
+        return sorted(path for path in self.good.glob("*") if not path.name.startswith(f"{self.identity[:16]}-"))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder's lock; the system frees it when the process dies, however it dies.
+        """Hold the folder's lock, and clear what a killed save left there.
 
         Raises:
             UserError: another process holds it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        holder = self.folder / "holder.json"
-        lock = FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = holder.read_text() if holder.exists() else "unknown"
-            raise UserError(
-                f"{self.folder} is in use by another training process ({who.strip()}): wait for it, or stop it"
-            ) from None
-        try:
-            for leftover in self.folder.rglob(".*.tmp"):  # of a save that was killed
+        with self.lock.held():
+            for leftover in self.folder.rglob(".*.tmp"):
                 leftover.unlink(missing_ok=True)
-            write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
             yield
-        finally:
-            lock.release()
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-        """Write a checkpoint, then remove all but the last two (and those of other identities).
+    def save(self, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, Any], rollbacks: int = 0) -> None:
+        """Write a checkpoint, then remove all but the last two, and whatever is of other identities.
 
         Args:
             step: global step, which orders checkpoints.
             tensors: model and optimiser.
             info: JSON-able rest: position, history.
-        """
-        path = self.folder / f"{self.identity[:16]}-{step:010d}.safetensors"
-        write_tensors(path, tensors, KEY, {"identity": self.identity, **info})
-        for path in [*self.checkpoints()[KEPT:], *self.others(), *self.other_snapshots()]:
-            path.unlink(missing_ok=True)
-
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest whole checkpoint of this run, or None when it has none.
+            rollbacks: before this step; they order checkpoints first, for a rollback goes back in steps.
 
         Raises:
-            UserError: there are checkpoints and none of them is whole: never a silent restart from zero.
+            UserError: no room or no permission to write, or the folder was taken over by another process.
+        """
+        self.lock.require()
+        path = self.folder / self.name(rollbacks, step)
+        write_tensors(path, tensors, KEY, self.described(info))
+        for path in [*self.checkpoints()[KEPT:], *self.others(), *self.other_snapshots(), *self.other_good()]:
+            path.unlink(missing_ok=True)
+
+    def described(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint says of itself, `info` with whose it is and which code wrote it."""
+        return {"identity": self.identity, "format": FORMAT, "source_sha256": source_sha256(), **info}
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest whole checkpoint or good state of this run, or None when it has none.
+
+        Raises:
+            UserError: there are some and none of them is whole: never a silent restart from zero. Or one was written by
+                another version of vaeglow, or cannot be read just now.
         """
         damaged = []
-        for path in self.checkpoints():
+        for path in self.resumable():
             try:
                 tensors, info = read_tensors(path, KEY)
                 if info["identity"] != self.identity:
-                    raise UserError(f"{path} belongs to another run")
-                if damaged:
-                    print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
-                return tensors, info
-            except UserError as error:
+                    raise DamagedFile(f"{path} belongs to another run")
+            except DamagedFile as error:
                 damaged.append(str(error))
+                continue
+            self.require_format(path, info)
+            if damaged:
+                print(f"resume: {damaged[0]}; using {path.relative_to(self.folder)} instead", flush=True)
+            if info.get("source_sha256") != source_sha256():
+                print(
+                    f"resume: other code wrote {path.name} ({info.get('source_sha256')}); going on with this",
+                    flush=True,
+                )
+            return tensors, info
         if damaged:
             raise UserError(f"no checkpoint in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
         return None
+
+    def require_format(self, path: Path, info: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of another version of vaeglow.
+
+        Raises:
+            UserError: says what may be done.
+        """
+        if (found := info.get("format", 1)) != FORMAT:
+            raise UserError(
+                f"{path} is a checkpoint of another version of vaeglow (format {found}, this one writes {FORMAT}): "
+                f"finish the run with that version, or delete {self.folder} to start anew"
+            )
+
+    def abandon_others(self, epochs: int) -> bool:
+        """Whether there are checkpoints of other identities; they go when the first of this run is written.
+
+        An unfinished run of an older version is not given up like that: with the version its config changed as well,
+        which nobody asked for.
+
+        Args:
+            epochs: of this run; a run that had as many behind it was finished.
+
+        Raises:
+            UserError: there is such an unfinished run.
+        """
+        others = self.others()
+        for path in others:
+            try:
+                _, info = read_tensors(path, KEY)
+            except DamagedFile:
+                continue
+            if info["position"]["epoch"] < epochs:
+                self.require_format(path, info)
+        return bool(others)
 
 
 def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

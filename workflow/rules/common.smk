@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 from vaeglow import config as settings, plan
 from vaeglow.check import check_config
 from vaeglow.errors import UserError
+from vaeglow.outside import outside
 from vaeglow.plan import one_of
 
 
@@ -27,6 +28,8 @@ EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET = config["preset"]
+for line in outside(EFFECTIVE[PRESET], Path.cwd()):
+    print(line, file=sys.stderr)
 PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
 PAGES = plan.curve_files(config, EFFECTIVE, PRESET) + plan.data_pages(config, EFFECTIVE, PRESET)
 # {dataset: how many images a run on it draws}, for each preset
@@ -107,6 +110,8 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+if config["runtime"]["deterministic"]:
+    prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:
     prefix += f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
 shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))

@@ -26,7 +26,8 @@ rule inception_weights:
     conda:
         "../../environment.yml"
     params:
-        settings=json.dumps(EFFECTIVE[PRESET]["evaluation"]["inception"]),
+        # a function: in a plain string Snakemake would look for wildcards, and a path may hold braces
+        settings=lambda wildcards: json.dumps(EFFECTIVE[PRESET]["evaluation"]["inception"]),
     shell:
         """
         python -m vaeglow.steps.inception_weights \

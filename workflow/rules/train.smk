@@ -6,6 +6,7 @@
 # config.json is an input: editing one key of config.yaml retrains the runs whose config.json changes, and no other.
 # The resume state is a folder that Snakemake is not told about, because it deletes declared outputs when a job starts
 # or fails: stop at any time, run the same command again, and training goes on from there.
+# Snakemake deletes a log when its job starts again; those of earlier attempts stay in state/attempts.
 # Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
 
 

@@ -1,0 +1,216 @@
+"""Training killed or told to stop at any moment: the final weights are those of a run that was not."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from faults_tools import count_steps, die_saving, fork, steps_taken, until
+from run_tools import Run, newest, resolved, same_tensors
+
+from vaeglow.training.state import KEPT
+
+pytestmark = pytest.mark.faults
+STEPS, EPOCHS = 4, 10
+ALL = STEPS * EPOCHS
+SNAPSHOTS = [0.06, 0.3]  # after 3 and 12 steps
+OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
+
+
+def config() -> dict:
+    return resolved("vae", epochs=EPOCHS, snapshots=SNAPSHOTS)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, blobs_dir) -> Run:
+    """The run in one go, in this process, saved only at its end."""
+    return Run(tmp_path_factory.mktemp("whole"), config(), blobs_dir).train()
+
+
+def assert_same(run: Run, whole: Run) -> None:
+    """The same weights, optimiser, history and snapshots, and nothing left behind."""
+    assert same_tensors(run.weights(), whole.weights()) and same_tensors(newest(run), newest(whole))
+    assert run.rows() == whole.rows()
+    assert run.kept().keys() == whole.kept().keys()
+    assert all(same_tensors(state, whole.kept()[step]) for step, state in run.kept().items())
+    assert run.summary()["weights_sha256"] == whole.summary()["weights_sha256"]
+    assert sorted(path.name for path in run.folder.iterdir()) == OUTPUTS
+    left = sorted(path.relative_to(run.state).as_posix() for path in run.state.rglob("*") if path.is_file())
+    assert len([name for name in left if "-" in name and "/" not in name]) <= KEPT
+    assert not [name for name in left if name.startswith("good/") or ".tmp" in name]
+
+
+def resume(run: Run, whole: Run, counter: Path) -> int:
+    """Go on to the end in another process; how many steps were taken twice or more."""
+    child = fork(run, 10, count_steps, str(counter))
+    assert child.wait() == 0, child.text("stderr")
+    assert_same(run, whole)
+    return steps_taken(counter) - ALL
+
+
+@pytest.mark.parametrize("number", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 20))])
+def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
+    """Saved after each step, so that many of the moments lie inside a save."""
+    moment = random.Random(number)
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    with fault("SIGKILL of the trainer at a random moment") as tried:
+        step, wait = moment.randrange(-1, ALL), 0.02 * moment.random()  # a step with its save takes some 0.01 s
+        child = fork(run, 0, count_steps, str(counter))
+        until(lambda: run.saved_step() >= step, child)
+        time.sleep(wait)
+        assert child.kill() == -signal.SIGKILL or step > ALL - 5  # else it may have come to its end
+        tried.lost("steps trained again", resume(run, whole, counter))
+
+
+@pytest.mark.parametrize(
+    ("where", "call"),
+    [
+        ("writing", 1),  # the good state before the first step
+        ("writing", 6),
+        ("syncing", 5),
+        ("renaming", 4),
+        ("renamed", 7),
+        *(
+            pytest.param(where, n, marks=pytest.mark.slow)
+            for where in ("writing", "renaming", "renamed")
+            for n in (2, 3, 8)
+        ),
+    ],
+)
+def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    with fault("SIGKILL inside a save (half written, before and after the rename)") as tried:
+        child = fork(run, 0, both, str(counter), where, call)
+        assert child.wait() == -signal.SIGKILL, child.text("stderr")
+        assert (len(list(run.state.rglob(".*.tmp"))) == 1) == (where != "renamed")
+        tried.lost("steps trained again", resume(run, whole, counter))
+
+
+def both(counter: str, where: str, call: int) -> None:
+    """In the child: count steps, die in a save."""
+    count_steps(counter)
+    die_saving(where, call)
+
+
+def test_sigkill_again_and_again(whole, tmp_path, blobs_dir, fault):
+    """Five kills of one run, each some steps after the one before."""
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    with fault("SIGKILL of the trainer five times in one run") as tried:
+        for step in (2, 9, 14, 23, 31):
+            child = fork(run, 0, count_steps, str(counter))
+            until(lambda step=step: run.saved_step() >= step, child)
+            child.kill()
+        tried.lost("steps trained again", resume(run, whole, counter))
+
+
+def test_sigkill_while_the_results_are_written(whole, tmp_path, blobs_dir, fault):
+    """After the last step: nothing is trained again, all results are written again."""
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    with fault("SIGKILL while the results are written") as tried:
+        child = fork(run, 10, die_writing_results, str(counter))
+        assert child.wait() == -signal.SIGKILL, child.text("stderr")
+        assert run.model.exists() and not run.training.exists()
+        tried.lost("steps trained again", resume(run, whole, counter))
+
+
+def die_writing_results(counter: str) -> None:
+    """In the child: die once the weights are written and the history is not."""
+    from vaeglow.training import run
+
+    count_steps(counter)
+    run.write_history = lambda *_: __import__("faults_tools").die()
+
+
+# --------------------------------------------------------------------------------------------- told to stop
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
+def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tmp_path, blobs_dir, fault):
+    moment = random.Random(number)
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    with fault(f"{name} of the trainer") as tried:
+        child = fork(run, 10, slow_steps, str(counter))  # saved only because it is told to
+        until(lambda: steps_taken(counter) >= moment.randrange(1, ALL - 4), child)
+        start = time.monotonic()
+        child.send(getattr(signal, name))
+        assert child.wait() == 75, child.text("stderr")
+        assert time.monotonic() - start < 5
+        assert child.text("stderr") == f"stopped: {name}: state saved, run again to go on\n"
+        assert run.saved_step() == steps_taken(counter)
+        tried.lost("steps trained again", resume(run, whole, counter))
+
+
+def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
+    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    child = fork(run, 10, ignore_hangup, str(counter))
+    until(lambda: steps_taken(counter) >= 3, child)
+    child.send(signal.SIGHUP)
+    assert child.wait() == 0 and same_tensors(run.weights(), whole.weights())
+
+
+def ignore_hangup(counter: str) -> None:
+    """In the child: what `nohup` does, for the loop's own handlers."""
+    from vaeglow.training.loop import Trainer
+
+    slow_steps(counter)
+    plain = Trainer.run
+    Trainer.run = lambda self: (signal.signal(signal.SIGHUP, signal.SIG_IGN), plain(self))[1]
+
+
+def slow_steps(counter: str) -> None:
+    """In the child: steps that a signal finds in time."""
+    from vaeglow.training.loop import Trainer
+
+    count_steps(counter)
+    plain = Trainer.train_step
+    Trainer.train_step = lambda *arguments: (time.sleep(0.01), plain(*arguments))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("where", ["before the first step", "while validating", "while the results are written"])
+def test_a_signal_outside_a_step(where, name, tmp_path, fault):
+    from run_tools import prepare
+
+    data = prepare(tmp_path / "data", val=64)
+    settings = resolved("vae", epochs=2, validate_every=1)
+    whole = Run(tmp_path / "whole", settings, data).train()
+    run = Run(tmp_path / "run", settings, data)
+    with fault(f"{name} of the trainer") as tried:
+        child = fork(run, 10, signal_oneself, where, getattr(signal, name))
+        assert child.wait() == 75, child.text("stderr")
+        assert child.text("stderr").startswith(f"stopped: {name}: ") and child.text("stderr").count("\n") == 1
+        assert run.saved_step() == {"before the first step": -1, "while validating": 4}.get(where, 8)
+        assert same_tensors(run.train().weights(), whole.weights()) and run.rows() == whole.rows()
+        tried.lost("steps trained again", 0)
+
+
+def signal_oneself(where: str, number: int) -> None:
+    """In the child: get the signal once there."""
+    import os
+
+    from vaeglow.models.vae import VAE
+    from vaeglow.training import run
+    from vaeglow.training.loop import Trainer
+
+    def once(owner: type, name: str, after: int = 0) -> None:
+        plain, calls = getattr(owner, name), 0
+
+        def wrapped(*arguments, **flags):
+            nonlocal calls
+            calls += 1
+            if calls == after + 1:
+                os.kill(os.getpid(), number)
+            return plain(*arguments, **flags)
+
+        setattr(owner, name, wrapped)
+
+    if where == "before the first step":
+        once(Trainer, "initialise")
+    elif where == "while validating":
+        once(VAE, "loss", after=5)  # the second batch of the first validation, after four steps
+    else:
+        once(run, "write_history")

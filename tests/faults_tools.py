@@ -1,0 +1,211 @@
+"""What the tests of faults share: steps in processes to kill, and the record that `make faults` prints as a table."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from run_tools import Run
+
+PRELOADED = [
+    "torch._dynamo",
+    "pandas",
+    "vaeglow.training.run",
+    "run_tools",
+    "faults_tools",
+]  # dynamo: an optimiser imports it
+SERVER = multiprocessing.get_context("forkserver")
+
+
+class Child:
+    """A step in a process of its own, forked from a server that has imported all it needs: started in milliseconds.
+
+    Args:
+        command: as for `python -m`: the interpreter, `-m`, the module, its flags.
+        hook: called in the process before the step, with `arguments`.
+    """
+
+    def __init__(self, command: list[str], hook: Callable[..., None] | None = None, *arguments: Any) -> None:
+        here = str(Path(__file__).parent)
+        if here not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # the server's, which imports this module
+            os.environ["PYTHONPATH"] = os.pathsep.join([here, str(Path(here).parent), os.environ.get("PYTHONPATH", "")])
+        SERVER.set_forkserver_preload(PRELOADED)
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = SERVER.Process(target=step, args=(command[2:], self.folder.name, hook, arguments), daemon=True)
+        self.process.start()
+
+    def wait(self, seconds: float = 120) -> int:
+        """The exit status, negative for a signal."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "still running"
+        return self.process.exitcode
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> int:
+        """SIGKILL; the exit status."""
+        self.process.kill()
+        return self.wait()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def text(self, what: str = "stdout") -> str:
+        """What it printed."""
+        path = Path(self.folder.name, what)
+        return path.read_text() if path.exists() else ""
+
+
+def step(command: list[str], folder: str, hook: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    """In the child: a step as `python -m` runs it."""
+    from vaeglow.steps import cli
+
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(os.path.join(folder, name), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666), number)
+    os.chmod(folder, 0o755)
+    sys.argv = command
+    module = importlib.import_module(command[0])
+    if hook is not None:
+        hook(*arguments)
+    cli.run(module.main)
+
+
+def fork(run: Run, save_minutes: float = 10, hook: Callable[..., None] | None = None, *arguments: Any) -> Child:
+    """Start a run's training."""
+    return Child(run.command(save_minutes), hook, *arguments)
+
+
+def until(done: Callable[[], bool], child: Child, seconds: float = 120) -> None:
+    """Wait until something is so, while the child lives."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert child.alive, child.text("stderr")
+        assert time.monotonic() < end
+        time.sleep(0.0005)
+
+
+# ------------------------------------------------------------------------------- hooks: run in the child
+
+
+def count_steps(file: str) -> None:
+    """Append a byte to a file for every training step taken, over all attempts."""
+    from vaeglow.training.loop import Trainer
+
+    plain, number = Trainer.train_step, os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
+
+    def train_step(self: Trainer, *arguments: Any) -> None:
+        plain(self, *arguments)
+        os.write(number, b".")
+
+    Trainer.train_step = train_step
+
+
+def steps_taken(file: Path) -> int:
+    """How many steps `count_steps` counted."""
+    return file.stat().st_size if file.exists() else 0
+
+
+def die() -> None:
+    """SIGKILL, of oneself."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_saving(where: str, call: int) -> None:
+    """Die inside the call-th writing of a tensor file.
+
+    Args:
+        where: `writing` (half of it written), `syncing`, `renaming` (all of it written), `renamed` (the older files not
+            yet removed).
+        call: counted from 1.
+    """
+    from vaeglow.models import store
+
+    count, plain = 0, {"writing": store.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
+
+    def save_file(tensors: Any, path: Path, metadata: Any) -> None:
+        nonlocal count
+        plain["writing"](tensors, path, metadata)
+        count += 1
+        if count == call and where == "writing":
+            os.truncate(path, path.stat().st_size // 2)
+            die()
+
+    def other(*arguments: Any) -> None:
+        if count == call and where != "renamed":
+            die()
+        plain[where](*arguments)
+        if count == call:
+            die()
+
+    store.save_file = save_file
+    if where != "writing":
+        setattr(os, "fsync" if where == "syncing" else "replace", other)
+
+
+# ------------------------------------------------------------------------------------------ the record
+
+PROPERTY = "fault"  # a test's user property, which pytest-xdist carries from a worker
+
+
+class Tries:
+    """Tries of one fault in one test."""
+
+    def __init__(self, record: Callable[[str, Any], None]) -> None:
+        self.record = record
+
+    @contextlib.contextmanager
+    def __call__(self, fault: str) -> Iterator[Try]:
+        """A try: it has survived when the block, assertions and all, ends."""
+        one = Try()
+        survived = False
+        try:
+            yield one
+            survived = True
+        finally:
+            self.record(PROPERTY, [fault, survived, one.what, one.amount])
+
+
+class Try:
+    """One try: what it cost."""
+
+    what, amount = "nothing", None
+
+    def lost(self, what: str, amount: float | None = None) -> None:
+        """Say what was lost: words, or an amount and its unit."""
+        self.what, self.amount = what, amount
+
+
+def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
+    """The records as a Markdown table, a row a fault in order of name."""
+    rows: dict[str, list[tuple[bool, str, float | None]]] = {}
+    for fault, survived, what, amount in records:
+        rows.setdefault(fault, []).append((survived, what, amount))
+    lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
+    for fault, tries in sorted(rows.items()):
+        amounts: dict[str, list[float]] = {}
+        for _, what, amount in tries:
+            amounts.setdefault(what, []).extend([] if amount is None else [amount])
+        costs = [f"{span(found)} {what}".strip() for what, found in amounts.items() if found or what != "nothing"]
+        survived = sum(one for one, _, _ in tries)
+        lines.append(f"| {fault} | {len(tries)} | {survived} | {'; '.join(costs) or 'nothing'} |")
+    return "\n".join(lines)
+
+
+def span(amounts: list[float]) -> str:
+    """`2 to 5`, `3`, or nothing."""
+    if not amounts:
+        return ""
+    low, high = (f"{value:.2g}" for value in (min(amounts), max(amounts)))
+    return low if low == high else f"{low} to {high}"

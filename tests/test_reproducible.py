@@ -1,0 +1,177 @@
+"""The same seed on the same machine: the same bits, whatever else differs between two runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults_tools import fork
+from run_tools import ROOT, Run, resolved, same_tensors
+from test_demo import SMALL, random_inception, snakemake
+
+from vaeglow.device import DETERMINISTIC
+from vaeglow.models.store import read_tensors
+
+# ------------------------------------------------------------------------------------ in other circumstances
+
+OTHERWISE = {
+    "PYTHONHASHSEED": "12345",
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "LC_ALL": "C",
+    "TZ": "Asia/Tokyo",
+}
+
+
+def step(name: str, folder: Path, *flags: object, **environment: str) -> None:
+    """A step in a process of its own, called from another folder."""
+    command = [sys.executable, "-m", f"vaeglow.steps.{name}", *map(str, flags)]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": path, **environment}
+    )
+
+
+def likelihood(run: Run, folder: Path, **environment: str) -> tuple[dict, dict[str, np.ndarray]]:
+    flags = ["--model", run.model, "--data-dir", run.data, "--batch-size", 5, "--importance-samples", 10]
+    flags += [
+        "--importance-images",
+        5,
+        "--device",
+        "cpu",
+        "--output",
+        folder / "l.json",
+        "--per-image",
+        folder / "l.npz",
+    ]
+    step("likelihood", folder, *flags, **environment)
+    found = json.loads((folder / "l.json").read_text())
+    return {key: value for key, value in found.items() if key != "provenance"}, arrays(folder / "l.npz")
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file, without its description, which holds times."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name != "metadata"}
+
+
+def same_arrays(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
+    return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
+
+
+def test_another_process_in_other_circumstances_gives_the_same_bits(vae_run, tmp_path):
+    """Hash seed, thread settings of the environment, folder, locale: only the config's `threads` counts."""
+    run = Run(tmp_path / "run", vae_run.config, vae_run.data)
+    name, *flags = run.command()[2:]
+    step(name.rpartition(".")[2], tmp_path, *flags, **OTHERWISE)
+    assert same_tensors(run.weights(), vae_run.weights()) and run.rows() == vae_run.rows()
+    assert run.summary()["weights_sha256"] == vae_run.summary()["weights_sha256"]
+    samples = []
+    for number, environment in enumerate(({}, OTHERWISE)):
+        output = tmp_path / f"{number}.npz"
+        flags = ["--model", run.model, "--temperature", 1.0, "--count", 5, "--device", "cpu", "--output", output]
+        step("sample", tmp_path, *flags, **environment)
+        samples.append(arrays(output))
+    assert same_arrays(*samples)
+    first, second = likelihood(run, tmp_path), likelihood(run, tmp_path, **OTHERWISE)
+    assert first[0] == second[0] and same_arrays(first[1], second[1])
+
+
+def test_another_seed_gives_other_bits(vae_run, tmp_path):
+    other = Run(tmp_path, resolved("vae", seed=1), vae_run.data).train()
+    assert not same_tensors(other.weights(), vae_run.weights())
+
+
+# --------------------------------------------------------------------------------------- `deterministic`
+
+
+def test_deterministic_changes_nothing_on_a_cpu(any_run, tmp_path):
+    run = Run(tmp_path, any_run.config, any_run.data, any_run.base)
+    child = fork(run, 10, turn_on)
+    assert child.wait() == 0, child.text("stderr")
+    assert "deterministic: True, :4096:8" in child.text()
+    assert same_tensors(run.weights(), any_run.weights()) and run.rows() == any_run.rows()
+    assert run.summary()["provenance"]["deterministic"] is True
+    assert any_run.summary()["provenance"]["deterministic"] is False
+
+
+def turn_on() -> None:
+    """In the child: what the workflow does, and a look at what has come of it."""
+    from vaeglow.training.loop import Trainer
+
+    os.environ[DETERMINISTIC] = "1"
+    plain = Trainer.start
+
+    def start(self: Trainer) -> None:
+        on = torch.are_deterministic_algorithms_enabled()
+        print(f"deterministic: {on}, {os.environ['CUBLAS_WORKSPACE_CONFIG']}", flush=True)
+        plain(self)
+
+    Trainer.start = start
+
+
+@pytest.mark.gpu
+def test_two_runs_on_one_gpu_are_equal(vae_run, tmp_path):
+    runs = [Run(tmp_path / name, vae_run.config, vae_run.data, device="cuda") for name in ("one", "two")]
+    for run in runs:
+        assert fork(run, 10, turn_on).wait() == 0
+    assert same_tensors(runs[0].weights(), runs[1].weights()) and runs[0].rows() == runs[1].rows()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_workflow_passes_it_on(on, tmp_path):
+    (tmp_path / "overlay.yaml").write_text(f"runtime: {{deterministic: {str(on).lower()}}}\n")
+    (tmp_path / "print.smk").write_text(
+        f'include: "{ROOT}/workflow/Snakefile"\n'
+        'rule look:\n    output: touch("seen")\n    shell: "echo seen:${{VAEGLOW_DETERMINISTIC:-unset}}"\n'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        "print.smk",
+        "--configfile",
+        "overlay.yaml",
+        "--cores",
+        "1",
+        "look",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"seen:{1 if on else 'unset'}" in done.stdout
+
+
+# ---------------------------------------------------------------------------------- the whole workflow, twice
+
+TIMES = ("train_seconds", "train_seconds_by_phase")
+
+
+@pytest.mark.slow
+def test_the_whole_workflow_twice(tmp_path):
+    """Another folder, other cores, another order of jobs: the same weights, samples, features and table."""
+    folders = []
+    for name, cores in (("one", "1"), ("two", "2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        evaluation = SMALL["overrides"]["evaluation"] | {"inception": random_inception(folder / "weights.pth")}
+        snakemake(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, "--cores", cores)
+        folders.append(folder / "results")
+    for path in sorted(folders[0].rglob("model.safetensors")):
+        other = folders[1] / path.relative_to(folders[0])
+        assert same_tensors(read_tensors(path, "vaeglow")[0], read_tensors(other, "vaeglow")[0]), path
+    found = sorted(folders[0].rglob("*.npz"))
+    assert len(found) >= 8
+    for path in found:
+        assert same_arrays(arrays(path), arrays(folders[1] / path.relative_to(folders[0]))), path
+    tables = [list(csv.DictReader((folder / "table2.csv").open(encoding="utf-8"))) for folder in folders]
+    kept = [[{k: v for k, v in row.items() if k not in TIMES} for row in table] for table in tables]
+    assert kept[0] == kept[1] and len(kept[0]) == 9
+    assert (folders[0] / "samples.png").read_bytes() == (folders[1] / "samples.png").read_bytes()

@@ -1,0 +1,430 @@
+"""Files and configs of strangers: no code of theirs runs, nothing is read or written where it was not said."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pickle
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from run_tools import ROOT, blobs, initialised, resolved, shipped_config
+from safetensors.torch import save
+
+from vaeglow.check import check_config
+from vaeglow.config import merge
+from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data.samples import read_samples
+from vaeglow.errors import UserError
+from vaeglow.evaluation.images import read_reference
+from vaeglow.evaluation.inception import load_weights
+from vaeglow.evaluation.inception_sources import obtain_weights
+from vaeglow.models.store import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
+from vaeglow.outside import outside
+from vaeglow.training.snapshots import read_snapshots
+
+# ------------------------------------------------------------------------------------------- the source
+
+SOURCES = sorted((ROOT / "vaeglow").rglob("*.py"))
+# Each reads a file only after its hash was checked, and says so where it is.
+UNPICKLES = {"vaeglow/data/cifar10.py"}
+TORCHSCRIPT = {"vaeglow/evaluation/inception.py"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal", "imp"}
+FORBIDDEN_CALLS = {
+    *("eval", "exec", "compile", "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
+    *(
+        "torch.save",
+        "torch.hub.load",
+        "torch.package.PackageImporter",
+        "pd.read_pickle",
+        "yaml.load",
+        "yaml.unsafe_load",
+    ),
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_source_file_unpickles_or_calls_a_shell(path):
+    name = path.relative_to(ROOT).as_posix()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            assert name in UNPICKLES or not {part.split(".")[0] for part in names} & FORBIDDEN_MODULES
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            flags = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert called not in FORBIDDEN_CALLS and flags.get("shell", "False") == "False"
+            assert called != "torch.load" or flags.get("weights_only") == "True"
+            assert called != "torch.jit.load" or name in TORCHSCRIPT
+            assert called not in ("np.load", "np.save") or flags.get("allow_pickle") == "False"
+            assert not called.startswith("tarfile.") or called in ("tarfile.open",)
+            assert not called.endswith((".extractall", ".extract", "unpack_archive"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow").rglob("*.smk")), ids=lambda path: path.name)
+def test_whatever_a_config_says_is_quoted_in_a_shell_command(path):
+    """Wildcards and paths made of them hold names only, which the schema keeps to letters, digits, `_` and `-`."""
+    text = path.read_text(encoding="utf-8")
+    for command in re.findall(r'shell:\n\s+"""\n(.*?)"""', text, re.DOTALL):
+        for field in re.findall(r"\{([^{}]+)\}", command):
+            root = re.split(r"[.\[:]", field)[0]
+            assert root in ("wildcards", "input", "output", "log", "threads", "params", "resources"), field
+            known = field in ("params.state", "resources.tensorboard")  # a path of names; a flag or nothing
+            assert known or field.endswith(":q") or root in ("wildcards", "input", "output", "log", "threads"), field
+
+
+# --------------------------------------------------------------------------------------- crafted files
+
+
+class Payload:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {shlex.quote(str(self.mark))}",)
+
+
+@pytest.fixture
+def mark(tmp_path) -> Path:
+    """A file that is there once code of a crafted file has run."""
+    mark = tmp_path / "run"
+    pickle.loads(pickle.dumps(Payload(mark)))
+    assert mark.exists()  # it works
+    mark.unlink()
+    return mark
+
+
+def refused(read, *arguments) -> str:
+    with pytest.raises(UserError) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("read", [load_model, read_snapshots, load_weights, read_samples, read_reference])
+def test_a_pickle_in_place_of_a_result(read, mark, tmp_path):
+    arguments = ("cpu",) if read is load_model else ()
+    path = tmp_path / "file.pt"
+    torch.save({"weight": torch.ones(2), "more": Payload(mark)}, path)
+    assert str(path) in refused(read, path, *arguments)
+    path.write_bytes(pickle.dumps(Payload(mark)))
+    assert str(path) in refused(read, path, *arguments)
+    assert not mark.exists()
+
+
+def test_a_pickle_in_place_of_the_inception_weights(mark, tmp_path):
+    path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
+    torch.save({"more": Payload(mark)}, path)
+    settings = {"local": str(path), "wheel": None, "url": None}
+    assert "which is not the one in" in refused(obtain_weights, settings)
+    address = {"address": path.as_uri(), "sha256": "0" * 64}
+    assert "instead of" in refused(obtain_weights, settings | {"local": None, "url": address})
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("read", [read_samples, read_reference])
+def test_an_npz_with_objects(read, mark, tmp_path):
+    objects = np.array([Payload(mark)] * 3, dtype=object)
+    for name in ("images", "mean", "metadata"):
+        arrays = {"images": np.zeros(3), "mean": np.zeros(3), "covariance": np.zeros(3), "features": np.zeros(3)}
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, **(arrays | {"metadata": np.array("{}")} | {name: objects}), allow_pickle=True)
+        assert str(path) in refused(read, path)
+    assert not mark.exists()
+
+
+def test_an_npz_whose_member_climbs_out(tmp_path):
+    path = tmp_path / "in/x.npz"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../images.npy", b"out")
+    refused(read_samples, path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]
+
+
+def test_an_array_file_of_objects(mark, tmp_path, blobs_dir):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dataset.json").write_bytes((blobs_dir / "dataset.json").read_bytes())
+    np.save(data / "train.npy", np.array([Payload(mark)], dtype=object), allow_pickle=True)
+    assert "is not a whole array file" in refused(open_split, data, "train")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"name": ' * 50_000, "\x00", "9" * 10_000, '"\\ud800"', "NaN"])
+def test_a_crafted_dataset_json(text, tmp_path):
+    (tmp_path / "dataset.json").write_text(text)
+    refused(read_info, tmp_path)
+
+
+def tensors_file(header: dict | bytes, data: bytes = bytes(8), length: int | None = None) -> bytes:
+    """A safetensors file by hand."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tensors_file({"a": ENTRY}, length=2**63),
+        tensors_file({"a": ENTRY}, length=99_999_999),
+        tensors_file({"a": ENTRY | {"data_offsets": [0, 2**62]}}),
+        tensors_file({"a": ENTRY | {"data_offsets": [-8, 0]}}),
+        tensors_file({"a": ENTRY | {"data_offsets": [8, 0]}}),
+        tensors_file({"a": ENTRY | {"shape": [2**40, 2**40]}}),
+        tensors_file({"a": ENTRY | {"shape": [-2]}}),
+        tensors_file({"a": ENTRY | {"dtype": "PICKLE"}}),
+        tensors_file({"a": ENTRY, "b": ENTRY}),  # the same bytes twice
+        tensors_file({"a": ENTRY}, bytes(16)),  # bytes that belong to nothing
+        tensors_file({"a": ENTRY, "__metadata__": {KEY: 7}}),
+        tensors_file({"a": ENTRY, "__metadata__": ["x"]}),
+        tensors_file(b"[" * 100_000),
+        tensors_file(b"\xff\xfe{}"),
+        tensors_file(b'{"a": 1, "a": 2}'),
+    ],
+    ids=range(15),
+)
+def test_safetensors_with_a_lying_header(content, tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert str(path) in refused(load_model, path, "cpu")
+    assert str(path) in refused(read_snapshots, path)
+
+
+def sealed(about: str | dict, tensors: dict[str, torch.Tensor]) -> bytes:
+    """A file whose description bears a seal as ours do: anybody can compute one."""
+    if isinstance(about, dict):
+        about = json.dumps({"weights_sha256": tensors_sha256(tensors), **about})
+    return save(tensors, {KEY: about, SEAL: text_sha256(about)})
+
+
+def changed(**changes) -> dict:
+    return {"config": merge(resolved("vae"), changes)}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "[" * 100_000,
+        "7",
+        "{}",
+        "null",
+        "{",
+        {"weights_sha256": ["x"]},
+        {},
+        {"config": "rm -rf"},
+        {"config": {"format": 2}},
+        {"config": {"format": 2, "kind": "__import__('os')", "seed": 0}},
+        {"config": {"format": 2, "kind": ["vae"], "seed": "x"}},
+        changed(kind="glow"),
+        changed(network={"fc_dim": 2**40}),
+        changed(network={"num_scale": 10**9}),
+        changed(network={"latent_dim": -1}),
+        changed(network={"base_dim": 1.5}),
+        changed(network={"surplus": 1}),
+        changed(prior={"layers": 10**12}),
+        changed(data={"size": 10**9}),
+    ],
+    ids=range(19),
+)
+def test_a_model_whose_description_lies(about, tmp_path):
+    path, tensors = tmp_path / "model.safetensors", dict(initialised("vae").state_dict())
+    path.write_bytes(sealed(about, {name: tensor.contiguous() for name, tensor in tensors.items()}))
+    assert str(path) in refused(load_model, path, "cpu")
+
+
+def test_an_honest_model_made_by_the_same_hand_is_read(tmp_path):
+    path, tensors = tmp_path / "model.safetensors", dict(initialised("vae").state_dict())
+    path.write_bytes(sealed(changed(), {name: tensor.contiguous() for name, tensor in tensors.items()}))
+    load_model(path, "cpu")
+
+
+@pytest.mark.parametrize(
+    "about", [{}, {"snapshots": 3}, {"snapshots": [{}]}, {"snapshots": [{}] * 2, "config_sha256": 1}]
+)
+def test_snapshots_whose_description_lies(about, tmp_path):
+    path = tmp_path / "snapshots.safetensors"
+    for name in ("5/weight", "x/weight", "weight"):
+        write_tensors(path, {name: torch.ones(2)}, "vaeglow_snapshots", about)
+        assert "does not hold what it says" in refused(read_snapshots, path)
+
+
+def test_a_file_of_a_model_says_nothing_of_where_to_write(tmp_path):
+    """Names of tensors are keys, never paths."""
+    path = tmp_path / "in/model.safetensors"
+    save_model(path, initialised("vae"), resolved("vae"), {"data": {}})
+    tensors = {**initialised("vae").state_dict(), "../../escape": torch.ones(1)}
+    path.write_bytes(sealed(changed(), {name: tensor.contiguous() for name, tensor in tensors.items()}))
+    refused(load_model, path, "cpu")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+# --------------------------------------------------------------------------------------------- configs
+
+SCHEMA, PUBLISHED = ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
+HOSTILE = [
+    "..",
+    "../x",
+    "a/b",
+    "/etc",
+    "a b",
+    "a\n",
+    "\na",
+    "$(touch pwned)",
+    "`id`",
+    "a;b",
+    "a'b",
+    'a"b',
+    "-x",
+    "",
+    "A",
+    "é",
+]
+
+
+@pytest.mark.parametrize(
+    "section", ["datasets", "models", "protocols", "presets", "roles", "tables", "figures", "claims"]
+)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_is_more_than_a_name_is_refused(section, name):
+    config = shipped_config()
+    some = {"presets": {}, "roles": "cifar10"}.get(section, next(iter(config[section].values())))
+    config[section] = {**config[section], name: some}
+    assert section in refused(check_config, config, SCHEMA, PUBLISHED)
+
+
+def test_a_legal_name_passes():
+    config = shipped_config()
+    config["datasets"]["a-b_9"] = config["datasets"]["cifar10"]
+    check_config(config, SCHEMA, PUBLISHED)
+
+
+EVIL = 'it\'s "a" $(touch pwned) `touch pwned` ; touch pwned | x && {output} {{x}} %s \\ *\n;touch pwned'
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """A project in a folder of an evil name, with images in another and evil texts in every place that takes one."""
+    folder = tmp_path / "pro'ject $(touch pwned)"
+    images = folder / EVIL.replace("/", "")
+    images.mkdir(parents=True)
+    for k, image in enumerate(blobs(20, 0, 8)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(images / f"{k:02}.png")
+    dataset = {"kind": "folder", "root": images.name, "size": 8, "test_fraction": 0.2}
+    entry = {"title": EVIL, "caption": EVIL}
+    overlay = {
+        "datasets": {
+            "mine": dataset,
+            "cifar10": {"local": EVIL},
+            "fashion_mnist": {"local": EVIL},
+            "celeba64": {"local": EVIL},
+        },
+        "evaluation": {"inception": {"local": EVIL}},
+        "tables": {"table2": {**entry, "rows": [{"model": "vae", "temperature": 0.0, "label": EVIL}]}},
+        "figures": {"samples": entry},
+        "claims": {name: {"statement": EVIL, "reason": EVIL} for name in list(shipped_config()["claims"])[:2]},
+    }
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml"]
+    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def pwned(folder: Path) -> list[Path]:
+    return [path for path in folder.parent.rglob("pwned")]
+
+
+def test_evil_texts_stay_words_of_a_command(hostile):
+    """The whole workflow, planned: what the shell would make of each command."""
+    output = snakemake(hostile, "-n", "-p", "all", "results/tables", "results/figures")
+    commands = re.findall(r"python -m vaeglow\.steps\.\w+ .*?> ?logs/\S+\.log 2>&1", output, re.DOTALL)
+    assert len(commands) > 50
+    words = [word for command in commands for word in shlex.split(command)]
+    loose = [word for word in words if "touch" in word and not word.startswith("{")]
+    assert loose == [] and any(word.startswith("{") and "touch pwned" in word for word in words)
+    for command in commands:
+        tail = shlex.shlex(command, posix=True, punctuation_chars=True)
+        tail.whitespace_split = True
+        assert [token for token in tail if token in (";", "|", "&&", "&", "$(", "`")] == []
+    for path in re.findall(r"^    output: (.*)$", output, re.MULTILINE):
+        for one in path.split(", "):
+            assert one.startswith(("results/", "resources/")) and ".." not in one
+    assert "note: datasets.cifar10.local" not in output  # it lies inside
+    assert not pwned(hostile)
+
+
+def test_evil_texts_through_real_steps(hostile):
+    data = "resources/data/mine/dataset.json"
+    run = "results/demo/mine/vae/seed0/config.json"
+    snakemake(hostile, "--cores", "1", data, run)
+    info = json.loads((hostile / data).read_text())
+    assert info["counts"] == {"train": 16, "val": 0, "test": 4} and info["source"]["root"] == EVIL.replace("/", "")
+    assert json.loads((hostile / run).read_text())["dataset"] == "mine"
+    assert not pwned(hostile)
+
+
+# ---------------------------------------------------------------------------- outside the project's folder
+
+
+def test_places_outside_are_named(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/link").symlink_to(tmp_path)
+    config = {
+        "datasets": {
+            "inside": {"root": "images/x"},
+            "above": {"root": "../images"},
+            "absolute": {"local": "/etc"},
+            "home": {"local": "~/x"},
+            "linked": {"root": "link/images"},
+            "none": {"local": None},
+        },
+        "evaluation": {"inception": {"local": "w.pth", "url": {"address": "file:///etc/passwd"}}},
+    }
+    lines = outside(config, tmp_path / "home")
+    assert [line.split()[1] for line in lines] == [
+        "datasets.above.root",
+        "datasets.absolute.local",
+        "datasets.home.local",
+        "datasets.linked.root",
+        "evaluation.inception.url.address",
+    ]
+    assert all("\n" not in line for line in outside({"datasets": {"x": {"root": "/a\nb"}}}, tmp_path))
+
+
+def test_the_shipped_config_reads_nothing_outside(tmp_path):
+    assert outside(shipped_config(), tmp_path) == []
+
+
+def test_the_workflow_and_the_step_say_so(hostile):
+    elsewhere = hostile.parent / "elsewhere"
+    elsewhere.mkdir()
+    for k, image in enumerate(blobs(20, 0, 8)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(elsewhere / f"{k:02}.png")
+    overlay = yaml.safe_load((hostile / "overlay.yaml").read_text())
+    overlay["datasets"]["mine"]["root"] = "../elsewhere"
+    (hostile / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    output = snakemake(hostile, "--cores", "1", "resources/data/mine/dataset.json")
+    line = f"note: datasets.mine.root is outside of this folder: {str(elsewhere)!r} is read"
+    assert output.count(line) == 1
+    assert line in (hostile / "logs/prepare_data/mine.log").read_text()
