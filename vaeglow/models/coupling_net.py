@@ -82,7 +82,8 @@ class CouplingNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        return self.last(F.relu(self.second(F.relu(self.first(x)))))
+        hidden = F.relu(self.first(x), inplace=True)  # in place: a convolution does not need its own output again
+        return self.last(F.relu(self.second(hidden), inplace=True))
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
