@@ -44,7 +44,7 @@ def run_config(model: str, change: Mapping[str, Any] | None = None, **training: 
 
 
 def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting) -> Trainer:
-    """The package's own trainer of a new model, initialised from its first images, as step `time_epoch` makes it."""
+    """The package's own trainer of a new model, initialised from a batch, as step `time_epoch` makes it."""
     from vaeglow.device import pick_device
     from vaeglow.models.build import build
     from vaeglow.training.loop import Trainer
@@ -52,5 +52,5 @@ def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting
 
     folder = StateFolder(setting.folder, "benchmark")  # nothing is written to it
     trainer = Trainer(build(config), config, images, images[:0], pick_device(setting.device), folder, float("inf"))
-    trainer.initialise()
+    trainer.initialise(trainer.batch)
     return trainer

@@ -127,9 +127,9 @@ class Trainer:
             self.initialise()
         self.last_save = time.monotonic()
 
-    def initialise(self) -> None:
-        """Set the model's data-dependent values from the first images."""
-        self.model.initialise(self.inputs.first(INITIAL_IMAGES, BEFORE_TRAINING))
+    def initialise(self, images: int = INITIAL_IMAGES) -> None:
+        """Set the model's data-dependent values from the first `images` images."""
+        self.model.initialise(self.inputs.first(images, BEFORE_TRAINING))
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""

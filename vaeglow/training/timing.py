@@ -94,7 +94,7 @@ def time_training(trainer: Trainer, windows: Mapping[str, Any]) -> list[tuple[in
         trainer: fresh; it is left with a few steps taken.
         windows: `warmup_steps`, `windows` and `window_seconds`.
     """
-    trainer.initialise()
+    trainer.initialise(trainer.batch)  # not 256 images: at the paper's sizes that takes a CPU a minute and more
     upcoming, sums = all_batches(trainer), {}
 
     def work() -> None:
