@@ -49,12 +49,14 @@ class Peer:
         name: for the command line and the results.
         title: for the table.
         build: makes its work, in a process of its own.
+        package: it is vaeglow itself, and its process is set up as a step's; others get the same number of threads.
         module: what it needs beyond the package's own dependencies: the extra `bench` installs it.
     """
 
     name: str
     title: str
     build: Callable[[Setting], Work]
+    package: bool = True
     module: str | None = None
 
 

@@ -26,13 +26,19 @@ def main(case: str, peer: str, setting: Setting) -> None:
     def answer(value: dict[str, Any]) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
+    import torch
+
     from vaeglow.device import pick_device, set_threads
     from vaeglow.training.timing import peak_memory, steps_to_fill, time_window
 
     device = pick_device(setting.device)
-    set_threads(setting.threads)
+    chosen = next(one for one in find(case).peers if one.name == peer)
+    if chosen.package:
+        set_threads(setting.threads)
+    else:
+        torch.set_num_threads(setting.threads)
     before, _ = peak_memory(device)
-    work = next(one for one in find(case).peers if one.name == peer).build(setting)
+    work = chosen.build(setting)
     steps = steps_to_fill(work.step, WARMUP, ROUND_SECONDS[setting.quick], device)
     answer({"images": work.images, "facts": dict(work.facts), "memory_before": before})
     for _ in sys.stdin:

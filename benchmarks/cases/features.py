@@ -115,7 +115,7 @@ def rows(measured: Mapping[str, Measured]) -> list[Row]:
 CASE = Case(
     name="features",
     title="Inception features for FID (2,048 of each 32x32 image)",
-    peers=(Peer("vaeglow", "vaeglow", ours), Peer("pytorch-fid", "pytorch-fid", theirs)),
+    peers=(Peer("vaeglow", "vaeglow", ours), Peer("pytorch-fid", "pytorch-fid", theirs, package=False)),
     check=check,
     rows=rows,
 )

@@ -79,7 +79,7 @@ def rows(measured: Mapping[str, Measured]) -> list[Row]:
 CASE = Case(
     name="glow",
     title="Training step of affine Glow, L3 K8 width 128, 32x32, batch 32",
-    peers=(Peer("vaeglow", "vaeglow", ours), Peer("normflows", "normflows", theirs, module="normflows")),
+    peers=(Peer("vaeglow", "vaeglow", ours), Peer("normflows", "normflows", theirs, package=False, module="normflows")),
     check=check,
     rows=rows,
 )

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.config import FORMAT
+from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 from vaeglow.models.base import GenerativeModel
@@ -131,4 +132,4 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None
-    return model.to(device).eval(), about
+    return model.to(device, memory_format=image_layout(device)).eval(), about
