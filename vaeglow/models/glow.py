@@ -9,7 +9,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like
 from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
 from vaeglow.models.flows import Squeeze
-from vaeglow.models.glow_step import colour_log_det
+from vaeglow.models.glow_step import GlowStep, colour_log_det
 from vaeglow.models.glow_steps import GlowSteps
 
 
@@ -41,7 +41,7 @@ class Glow(GenerativeModel):
         here = channels
         for scale in range(scales):
             here *= 4
-            self.steps.append(GlowSteps(depth, here, width, coupling))
+            self.steps.append(GlowSteps(GlowStep(here, width, coupling) for _ in range(depth)))
             if scale < scales - 1:
                 here //= 2
                 self.split_priors.append(ZeroConv(here, 2 * here))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.flows import Flow, Squeeze, pixels
-from vaeglow.models.glow_step import colour_log_det
+from vaeglow.models.glow_step import GlowStep, colour_log_det
 from vaeglow.models.glow_steps import GlowSteps
 
 
@@ -30,7 +30,7 @@ class GlowLayer(Flow):
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = Squeeze(squeeze)
-        self.steps = GlowSteps(depth, mixed, width, "additive")
+        self.steps = GlowSteps(GlowStep(mixed, width, "additive") for _ in range(depth))
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
 

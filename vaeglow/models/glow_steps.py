@@ -5,29 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaeglow.models.glow_step import GlowStep, inverse_colour_matrices
+from vaeglow.models.glow_step import inverse_colour_matrices
 from vaeglow.models.reversible import ReversibleSteps
 
 KEPT_EVERY = 16  # steps between activations that `reversible` keeps, so that rounding does not build up with depth
 
 
 class GlowSteps(nn.ModuleList):
-    """`depth` Glow steps of equally many channels, one after the other.
+    """Glow steps of equally many channels, one after the other; made from a list of them.
 
     Attributes:
         reversible: keep no activation but the last output and recompute the others in the backward pass, so that
             memory does not grow with depth (`training.memory`). Off in a new model.
-
-    Args:
-        depth: number of steps.
-        channels: C.
-        width: hidden channels of the coupling nets.
-        coupling: `additive` or `affine`.
     """
 
-    def __init__(self, depth: int, channels: int, width: int, coupling: str) -> None:
-        super().__init__(GlowStep(channels, width, coupling) for _ in range(depth))
-        self.reversible = False
+    reversible: bool = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`colour_log_det` gives the rest)."""
