@@ -53,4 +53,5 @@ def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting
     folder = StateFolder(setting.folder, "benchmark")  # nothing is written to it
     trainer = Trainer(build(config), config, images, images[:0], pick_device(setting.device), folder, float("inf"))
     trainer.initialise(trainer.batch)
+    trainer.compile()
     return trainer

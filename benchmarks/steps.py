@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.case import Setting, Work
+from benchmarks.case import Peer, Setting, Work
 from benchmarks.data import make_trainer, photographs
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ def training_work(
 
         facts |= count(step)
     return Work(step, trainer.batch, facts)
+
+
+# Ways of computing the same step, each beside the default: values of `training` in the config.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "vaeglow-compiled": {"compile": True},
+    "vaeglow-bf16": {"compile": True, "precision": "bf16"},
+}
+
+
+def optional_peers(build: Callable[..., Work]) -> list[Peer]:
+    """A peer for each of `OPTIONS`.
+
+    Args:
+        build: takes the setting, and options as keywords.
+    """
+    return [Peer(name, name.replace("-", ", "), functools.partial(build, **values)) for name, values in OPTIONS.items()]
 
 
 def parameters(model: Any) -> int:

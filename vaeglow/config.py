@@ -19,6 +19,9 @@ from vaeglow.errors import UserError
 from vaeglow.kinds import PARTS, check_base, check_images, check_parts, check_training
 
 FORMAT = 2
+# Keys of `training` that are younger than the format, each with the value that is what runs did before there was one.
+# At that value a resolved config leaves them out, so that runs of before stay what they are.
+LATER = {"memory": "stored", "precision": "float32", "compile": False}  # YAML reads `off` as False
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +74,11 @@ def section(config: Mapping[str, Any], preset: str, name: str) -> dict[str, Any]
     """One section of `effective`, without the cost of the rest."""
     difference, overrides = lookup(config["presets"], preset, "preset"), config.get("overrides") or {}
     return merge(merge(config[name], difference.get(name, {})), overrides.get(name, {}))
+
+
+def as_before(training: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's `training` values with those of `LATER` that it leaves out."""
+    return {**LATER, **training}
 
 
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
@@ -167,7 +175,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             "train_subset": data.get("train_subset"),
         },
         **{part: described[part] for part in PARTS[kind]},
-        "training": described["training"],
+        "training": {key: value for key, value in described["training"].items() if LATER.get(key) != value},
         "base": base,
     }
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.network import Network
+
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 
@@ -65,7 +67,7 @@ class ZeroConv(nn.Module):
         return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding=1)
 
 
-class CouplingNet(nn.Module):
+class CouplingNet(Network):
     """conv3x3 -> actnorm -> ReLU -> conv1x1 -> actnorm -> ReLU -> conv3x3 that starts at zero.
 
     Args:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaeglow.config import as_before
 from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order, step_generator
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.network import exact
+from vaeglow.training.history import Position, history_row, mean_of
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.progress import Progress
 from vaeglow.training.snapshots import Snapshots
+from vaeglow.training.speed import apply_options, compile_mode, compile_networks, must_fit
 from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
 BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model
-
-
-@dataclass
-class Position:
-    """Where a run stands; all of it is in a checkpoint."""
-
-    epoch: int = 0
-    step: int = 0  # within the epoch
-    seconds: float = 0.0  # spent in training steps, over all attempts
-    history: list[dict[str, Any]] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
-    bad_steps: int = 0  # in a row, up to here
 
 
 class Trainer:
@@ -78,6 +69,7 @@ class Trainer:
         # on a CPU, channels last makes a step a fifth to a third faster; on a GPU without TF32 nobody measured it
         layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
         self.model = model.to(device, memory_format=layout).train()
+        apply_options(self.model, self.training)
         self.optimizer = build_optimizer(model.trainable(), self.training)
         self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
         self.batch = min(self.training["batch_size"], len(self.data))
@@ -125,11 +117,37 @@ class Trainer:
             if self.state.others():
                 print("the saved state belongs to another config, data or base: starting anew", flush=True)
             self.initialise()
+        self.compile()
         self.last_save = time.monotonic()
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
         self.model.initialise(self.inputs.first(images, BEFORE_TRAINING))
+
+    def compile(self) -> None:
+        """Compile the model's networks if the run asks for it; the time counts as training's."""
+        mode = compile_mode(self.training, self.device)
+        if mode is not None:
+            seconds = compile_networks(self.model, mode, self.rehearse)
+            self.position.seconds += seconds
+            self.position.compile_seconds += seconds
+
+    def rehearse(self) -> None:
+        """Forward and backward pass on the first batch, as if they had not been."""
+        order = epoch_order(len(self.data), self.seed, 0, self.device)
+        self.guard.before_forward()
+        try:
+            self.forward_backward(order[: self.batch], 0, 0)
+        finally:
+            self.guard.forget()
+
+    def forward_backward(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradients of a batch; its loss and the bound's terms (see `GenerativeModel.loss`)."""
+        with must_fit(self.config, len(index)):
+            inputs, generator = self.inputs.batch(index, epoch, step)
+            loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
+            loss.backward()
+        return loss.detach(), terms
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -160,7 +178,8 @@ class Trainer:
                 clock = time.perf_counter()
         here.seconds += time.perf_counter() - clock
         here.sums = {}
-        here.history.append(self.history_row(sums))
+        val = self.validate(here.epoch + 1)
+        here.history.append(history_row(here, sums, self.training, self.steps, self.batch, self.model.dims, val))
         here.epoch, here.step = here.epoch + 1, 0
         progress.epoch_done(here.history[-1])
 
@@ -170,13 +189,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
-        inputs, generator = self.inputs.batch(index, self.position.epoch, step)
-        weight = self.training["kl_weight"]
-        loss, terms = self.model.loss(inputs, generator, weight)
-        loss.backward()
-        finite, norm = self.guard.step(loss)
-        bound = loss.detach()
-        if weight != 1:  # reported is the bound, whatever was minimised
+        bound, terms = self.forward_backward(index, self.position.epoch, step)
+        finite, norm = self.guard.step(bound)
+        if self.training["kl_weight"] != 1:  # reported is the bound, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
         values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
@@ -190,29 +205,12 @@ class Trainer:
             UserError: says where, and what to try.
         """
         if self.guard.in_a_row.item() >= self.training["max_bad_steps"]:
+            also = ", or set training.memory to stored" if as_before(self.training)["memory"] == "reversible" else ""
             raise UserError(
                 f"{self.config['model']}: loss or gradient was not finite for {self.training['max_bad_steps']} steps "
                 f"in a row in epoch {self.position.epoch + 1}: lower training.learning_rate or "
-                f"training.gradient_clip, or raise training.warmup_epochs"
+                f"training.gradient_clip, or raise training.warmup_epochs{also}"
             )
-
-    def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
-        """The epoch's means: bits/dim and its terms in bits/dim, learning rate, gradient norm, speed."""
-        here = self.position
-        seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        others = ("bits_per_dim", "gradient_norm", "steps")
-        terms = {name: mean_of(sums, name) for name in sums if name not in others}
-        return {
-            "epoch": here.epoch + 1,
-            "bits_per_dim": mean_of(sums, "bits_per_dim"),
-            **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
-            "learning_rate": learning_rate(self.training, here.epoch, self.steps - 1, self.steps),
-            "gradient_norm": mean_of(sums, "gradient_norm"),
-            "skipped_steps": self.steps - int(sums["steps"].item()),
-            "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
-            "seconds": here.seconds,
-            "val_bits_per_dim": self.validate(here.epoch + 1),
-        }
 
     @torch.no_grad()
     def validate(self, epoch: int) -> float | None:
@@ -222,11 +220,12 @@ class Trainer:
             return None
         self.model.eval()
         total = 0.0
-        for start in range(0, len(self.val_images), self.batch):
-            images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
-            generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
-            loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
-            total += loss.item() * len(images)
+        with exact(self.model):
+            for start in range(0, len(self.val_images), self.batch):
+                images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
+                generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
+                loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
+                total += loss.item() * len(images)
         self.model.train()
         return total / len(self.val_images)
 
@@ -241,8 +240,3 @@ class Trainer:
     def note_signal(self, number: int, frame: object) -> None:
         """Remember the signal; the loop saves after the step in progress."""
         self.stop_signal = number
-
-
-def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
-    """The mean of a summed value over the epoch's finite steps; NaN before the first."""
-    return (sums[name] / sums["steps"]).item()

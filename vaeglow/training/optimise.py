@@ -64,6 +64,12 @@ class Guard:
         """Remember the buffers that a forward pass in training mode changes."""
         self.kept = [buffer.clone() for buffer in self.buffers]
 
+    def forget(self) -> None:
+        """Undo a forward and backward pass that nothing shall follow from."""
+        for buffer, before in zip(self.buffers, self.kept, strict=True):
+            buffer.copy_(before)
+        self.optimizer.zero_grad(set_to_none=True)
+
     def step(self, loss: Tensor) -> tuple[Tensor, Tensor]:
         """Clip, judge and apply the gradients of `loss`.
 

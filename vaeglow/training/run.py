@@ -71,6 +71,7 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
                 **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
                 "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
                 "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], position.seconds],
+                "compile_seconds": position.compile_seconds,
                 "train_images": len(trainer.data),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "skipped_steps": sum(row["skipped_steps"] for row in position.history),

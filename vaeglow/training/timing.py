@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vaeglow.data.loader import batches, epoch_order, step_generator
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.network import exact
 from vaeglow.training.loop import Trainer
 
 TIMING = -8  # the "epoch" of the noise of timed samples
@@ -95,6 +96,7 @@ def time_training(trainer: Trainer, windows: Mapping[str, Any]) -> list[tuple[in
         windows: `warmup_steps`, `windows` and `window_seconds`.
     """
     trainer.initialise(trainer.batch)  # not 256 images: at the paper's sizes that takes a CPU a minute and more
+    trainer.compile()
     upcoming, sums = all_batches(trainer), {}
 
     def work() -> None:
@@ -115,7 +117,8 @@ def time_sampling(
     def work() -> None:
         model.sample(batch, 1.0, generator)
 
-    return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], device)
+    with exact(model):
+        return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], device)
 
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
@@ -149,6 +152,7 @@ def measure(trainer: Trainer, windows: Mapping[str, Any], epoch_images: int) -> 
         "images_per_second": spread(rates(training, batch)),
         "epoch_images": epoch_images,
         "seconds_per_epoch": spread([epoch_images * one for one in seconds]),
+        "compile_seconds": trainer.position.compile_seconds,  # not in the windows
         "peak_memory_bytes": memory,
         "peak_memory_of": memory_of,
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
