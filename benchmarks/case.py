@@ -160,3 +160,16 @@ def require_close(what: str, left: Sequence[float], right: Sequence[float], tole
     for one, other in zip(left, right, strict=True):
         if not abs(one - other) <= tolerance * max(1.0, abs(one), abs(other)):  # false for NaN, so this catches it
             raise ValueError(f"{what}: {one:.8g} against {other:.8g}, further apart than {tolerance:g}")
+
+
+def at_matrix_rate(ours: Measured, peer: Measured, name: str) -> Row:
+    """The ratio that would be reached if all our operations ran as fast as a large matrix product does here.
+
+    Args:
+        ours: its facts have `flops`, of a step, and `matrix_rate`, of the machine with as many threads.
+        peer: whose measured times are divided.
+        name: of the peer.
+    """
+    floor = ours.facts["flops"] / ours.images / ours.facts["matrix_rate"]  # seconds an image
+    values = [theirs / floor for theirs in peer.seconds]
+    return Row(f"bound: {name}'s time / that of our FLOPs at the matrix rate", values)

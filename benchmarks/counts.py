@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from vaeglow.training.timing import time_window
+
+MATRIX, TRIES = 2048, 5  # side of the matrix whose product is timed, and how often
 ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_strided")  # they write nothing
 
 
@@ -49,3 +54,11 @@ def count(step: Callable[[], object]) -> dict[str, int]:
     with flops, moved:
         step()
     return {"flops": flops.get_total_flops(), "bytes": moved.total}
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations a second of a large float32 matrix product, the best of a few: what can be had here."""
+    left = torch.rand(MATRIX, MATRIX, device=device)
+    work = functools.partial(torch.mm, left, left)
+    time_window(work, 1, device)
+    return 2 * MATRIX**3 / min(time_window(work, 1, device) for _ in range(TRIES))

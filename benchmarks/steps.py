@@ -34,16 +34,16 @@ def training_work(
         counted: also count the floating-point operations and bytes of a step.
 
     Returns:
-        Facts: `parameters`; `losses`, bits/dim of the first steps; `flops` and `bytes` where counted.
+        Facts: `parameters`; `losses`, bits/dim of the first steps; `flops`, `bytes` and `matrix_rate` where counted.
     """
     trainer = make_trainer(config, photographs(256, 32) if images is None else images, setting)
     step = trainer_step(trainer)
     losses = numbers([step() for _ in range(traced)])
     facts: dict[str, Any] = {"parameters": parameters(trainer.model), "losses": losses}
     if counted:
-        from benchmarks.counts import count
+        from benchmarks.counts import count, matrix_rate
 
-        facts |= count(step)
+        facts |= {**count(step), "matrix_rate": matrix_rate(trainer.device)}
     return Work(step, trainer.batch, facts)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.case import Setting
 from benchmarks.cases import find
+from vaeglow.steps import cli
 
 WARMUP = 1  # step before the first round, beside those that a work's facts take
 ROUND_SECONDS = {False: 2.0, True: 0.05}  # a round's least length by `quick`; each has a step or more
@@ -46,7 +47,12 @@ def main(case: str, peer: str, setting: Setting) -> None:
         answer({"seconds": seconds / (steps * work.images), "steps": steps, "memory": peak_memory(device)[0]})
 
 
+def from_command_line() -> None:
+    """The case, the peer, and the setting as JSON."""
+    case, peer, setting = sys.argv[1:]
+    values = json.loads(setting)
+    main(case, peer, Setting(**{**values, "folder": Path(values["folder"])}))
+
+
 if __name__ == "__main__":
-    name, chosen, wanted = sys.argv[1:]
-    values = json.loads(wanted)
-    main(name, chosen, Setting(**{**values, "folder": Path(values["folder"])}))
+    cli.run(from_command_line)

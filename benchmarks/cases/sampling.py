@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, times_faster
+from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, at_matrix_rate, times_faster
 from benchmarks.cases import glow
 from benchmarks.data import make_trainer, photographs
 
 
 def ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
+    from benchmarks.counts import count, matrix_rate
     from vaeglow.evaluation.sampling import BATCH_SIZE, draw
     from vaeglow.models.store import load_model, save_model
 
@@ -23,7 +24,8 @@ def ours(setting: Setting) -> Work:
     def step() -> Any:
         return draw(model, BATCH_SIZE, 1.0, 0, trainer.device).images
 
-    return Work(step, BATCH_SIZE, facts(step(), model.shape))
+    asked = {**count(step), "matrix_rate": matrix_rate(trainer.device)}
+    return Work(step, BATCH_SIZE, {**facts(step(), model.shape), **asked})
 
 
 def theirs(setting: Setting) -> Work:
@@ -62,8 +64,12 @@ def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """The ratio."""
-    return [Row("vaeglow / normflows, images/s", times_faster(measured["vaeglow"], measured["normflows"]), 2.0)]
+    """The ratio, and what bounds it."""
+    ours, theirs = measured["vaeglow"], measured["normflows"]
+    return [
+        Row("vaeglow / normflows, images/s", times_faster(ours, theirs), 2.0),
+        at_matrix_rate(ours, theirs, "normflows"),
+    ]
 
 
 CASE = Case(
