@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -158,7 +159,7 @@ def require_close(what: str, left: Sequence[float], right: Sequence[float], tole
     if len(left) != len(right) or not left:
         raise ValueError(f"{what}: {len(left)} numbers against {len(right)}")
     for one, other in zip(left, right, strict=True):
-        if not abs(one - other) <= tolerance * max(1.0, abs(one), abs(other)):  # false for NaN, so this catches it
+        if not (math.isfinite(one) and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)):
             raise ValueError(f"{what}: {one:.8g} against {other:.8g}, further apart than {tolerance:g}")
 
 
