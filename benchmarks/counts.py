@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -57,8 +58,8 @@ def count(step: Callable[[], object]) -> dict[str, int]:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a large float32 matrix product, the best of a few: what can be had here."""
+    """Floating-point operations a second of a large float32 matrix product, the median of a few."""
     left = torch.rand(MATRIX, MATRIX, device=device)
     work = functools.partial(torch.mm, left, left)
     time_window(work, 1, device)
-    return 2 * MATRIX**3 / min(time_window(work, 1, device) for _ in range(TRIES))
+    return 2 * MATRIX**3 / statistics.median(time_window(work, 1, device) for _ in range(TRIES))
