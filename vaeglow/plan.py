@@ -169,11 +169,11 @@ def runs(config: Mapping[str, Any], whole: Whole, preset: str) -> list[tuple[str
     Models that cannot take the images are left out.
     """
     found: dict[tuple[str, str], None] = {}
-    for need in entries.all_needs(whole[preset], preset):
-        if need["what"] == "timing" or need["preset"] != preset:  # timed untrained
-            continue
+    needs = entries.all_needs(whole[preset], preset)
+    trained = [need for need in needs if need["what"] != "timing" and need["preset"] == preset]  # timed: untrained
+    for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):
         try:
-            resolved: Any = settings.resolve(config, preset, need["dataset"], need["model"], whole[preset]["seeds"][0])
+            resolved: Any = settings.resolve(config, preset, dataset, model, whole[preset]["seeds"][0])
         except UnfitImages:
             continue
         while resolved is not None:

@@ -76,8 +76,8 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
             state[f"{ours}.{part}"] = tensors[f"{original}.{their_part}"].clone()
     image = 2 * torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(0)) - 1
     with torch.no_grad():
-        ours_out = _network(_checked(state), 2048, resize_input=False, normalize_input=False)(image)[0].flatten(1)
-        difference = float((ours_out - module(image)).abs().max())
+        network = pytorch_fid_network(_checked(state), 2048, resize_input=False, normalize_input=False)
+        difference = float((network(image)[0].flatten(1) - module(image)).abs().max())
     if not difference < 1e-4:
         raise UserError(f"the converted Inception network differs from the original by {difference:.1e}")
     return state
@@ -127,8 +127,14 @@ def _load_weights(path: str, version: tuple[int, ...]) -> tuple[dict[str, Tensor
     return state, digest
 
 
-def _network(state: Mapping[str, Tensor], features: int, **options: bool) -> nn.Module:
-    """pytorch-fid's InceptionV3 holding `state`, without its download: the loader it calls is replaced meanwhile."""
+def pytorch_fid_network(state: Mapping[str, Tensor], features: int, **options: bool) -> nn.Module:
+    """pytorch-fid's own InceptionV3 holding `state`, without its download: the loader it calls is replaced meanwhile.
+
+    Args:
+        state: of `load_weights`.
+        features: the layer, one of 64, 192, 768 and 2048.
+        **options: of pytorch-fid's class.
+    """
     from pytorch_fid import inception
 
     # The classifier must be there to be loaded, and is dropped right after: no FID feature depends on it.
@@ -160,7 +166,7 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
         raise UserError(f"Inception has no layer of {features} features: a protocol's features is 64, 192, 768 or 2048")
     state, _ = load_weights(path)
     try:
-        network = _network(state, features)
+        network = pytorch_fid_network(state, features)
     except RuntimeError as error:  # a tensor of another shape
         raise UserError(
             f"{path} does not fit pytorch-fid's Inception ({str(error).splitlines()[-1].strip()})"

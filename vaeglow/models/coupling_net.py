@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.network import Network
+
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 
@@ -65,7 +67,7 @@ class ZeroConv(nn.Module):
         return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding=1)
 
 
-class CouplingNet(nn.Module):
+class CouplingNet(Network):
     """conv3x3 -> actnorm -> ReLU -> conv1x1 -> actnorm -> ReLU -> conv3x3 that starts at zero.
 
     Args:
@@ -82,7 +84,8 @@ class CouplingNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        return self.last(F.relu(self.second(F.relu(self.first(x)))))
+        hidden = F.relu(self.first(x), inplace=True)  # in place: a convolution does not need its own output again
+        return self.last(F.relu(self.second(hidden), inplace=True))
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:

@@ -107,7 +107,7 @@ class InvertibleConv1x1(Flow):
 
 
 class Coupling(Flow):
-    """x1, x2 -> x1, g(x2; net(x1)): what couplings share.
+    """x1, x2 -> x1, g(x2; net(x1)): what couplings share; g is `act`, its inverse in x2 `undo`.
 
     Args:
         channels: C >= 2; the first C // 2 condition, the rest are changed (1 | 2 of 3 channels, 6 | 6 of 12).
@@ -119,6 +119,26 @@ class Coupling(Flow):
         super().__init__()
         self.split = (channels // 2, channels - channels // 2)
         self.net = CouplingNet(self.split[0], width, outputs * self.split[1])
+
+    def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """g: the changed half under the net's outputs, and its log-determinant."""
+        raise NotImplementedError
+
+    def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """g^-1: the half before `act`, and the log-determinant of undoing it."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`."""
+        kept, changed = x.split(self.split, 1)
+        changed, log_det = self.act(changed, self.net(kept))
+        return torch.cat([kept, changed], 1), log_det
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Flow`; always in full precision."""
+        kept, changed = y.split(self.split, 1)
+        changed, log_det = self.undo(changed, self.net.exactly(kept))
+        return torch.cat([kept, changed], 1), log_det
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
@@ -138,15 +158,13 @@ class AdditiveCoupling(Coupling):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, outputs=1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`; the log-determinant is 0."""
-        kept, changed = x.split(self.split, 1)
-        return torch.cat([kept, changed + self.net(kept)], 1), x.new_zeros(())
+    def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Coupling`; the log-determinant is 0."""
+        return changed + outputs, changed.new_zeros(())
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`."""
-        kept, changed = y.split(self.split, 1)
-        return torch.cat([kept, changed - self.net(kept)], 1), y.new_zeros(())
+    def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Coupling`."""
+        return changed - outputs, changed.new_zeros(())
 
 
 class AffineCoupling(Coupling):
@@ -160,22 +178,20 @@ class AffineCoupling(Coupling):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, outputs=2)
 
-    def shift_and_log_scale(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """The net's two outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
-        shift, raw = self.net(kept).chunk(2, 1)
+    def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """From the net's outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
+        shift, raw = outputs.chunk(2, 1)
         return shift, F.logsigmoid(raw + 2.0)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`; the log-determinant depends on x: [N]."""
-        kept, changed = x.split(self.split, 1)
-        shift, log_scale = self.shift_and_log_scale(kept)
-        return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
+    def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Coupling`; the log-determinant depends on x: [N]."""
+        shift, log_scale = self.shift_and_log_scale(outputs)
+        return (changed + shift) * log_scale.exp(), log_scale.flatten(1).sum(1)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`."""
-        kept, changed = y.split(self.split, 1)
-        shift, log_scale = self.shift_and_log_scale(kept)
-        return torch.cat([kept, changed * (-log_scale).exp() - shift], 1), -log_scale.flatten(1).sum(1)
+    def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Coupling`."""
+        shift, log_scale = self.shift_and_log_scale(outputs)
+        return changed * (-log_scale).exp() - shift, -log_scale.flatten(1).sum(1)
 
 
 class Squeeze(Flow):

@@ -9,7 +9,8 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like
 from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
 from vaeglow.models.flows import Squeeze
-from vaeglow.models.glow_step import GlowStep, colour_log_det, inverse_colour_matrices
+from vaeglow.models.glow_step import GlowStep, colour_log_det
+from vaeglow.models.glow_steps import GlowSteps
 
 
 class Glow(GenerativeModel):
@@ -40,7 +41,7 @@ class Glow(GenerativeModel):
         here = channels
         for scale in range(scales):
             here *= 4
-            self.steps.append(nn.ModuleList(GlowStep(here, width, coupling) for _ in range(depth)))
+            self.steps.append(GlowSteps(GlowStep(here, width, coupling) for _ in range(depth)))
             if scale < scales - 1:
                 here //= 2
                 self.split_priors.append(ZeroConv(here, 2 * here))
@@ -60,8 +61,8 @@ class Glow(GenerativeModel):
         for scale, steps in enumerate(self.steps):
             x, _ = self.squeeze(x)
             log_det = log_det + colour_log_det(steps, x)
-            for step in steps:
-                x, change = step.apply_step(x)
+            x, changes = steps(x)
+            for change in changes:
                 log_det = log_det + change
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
@@ -79,8 +80,7 @@ class Glow(GenerativeModel):
         noises = []
         for scale, steps in enumerate(self.steps):
             x, _ = self.squeeze(x)
-            for step in steps:
-                x, _ = step.apply_step(x)
+            x, _ = steps(x)
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
@@ -96,10 +96,7 @@ class Glow(GenerativeModel):
             if scale < len(self.split_priors):
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
                 x = torch.cat([x, mean + log_scale.exp() * noises[scale]], 1)
-            steps = self.steps[scale]
-            for step, matrix in zip(reversed(steps), inverse_colour_matrices(steps).flip(0), strict=True):
-                x, _ = step.undo_step(x, matrix)
-            x, _ = self.squeeze.inverse(x)
+            x, _ = self.squeeze.inverse(self.steps[scale].inverse(x))
         return x + 0.5
 
     def noise_shapes(self) -> list[tuple[int, int, int]]:

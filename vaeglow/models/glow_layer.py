@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.flows import Flow, Squeeze, pixels
-from vaeglow.models.glow_step import GlowStep, colour_log_det, inverse_colour_matrices
+from vaeglow.models.glow_step import GlowStep, colour_log_det
+from vaeglow.models.glow_steps import GlowSteps
 
 
 class GlowLayer(Flow):
@@ -29,7 +30,7 @@ class GlowLayer(Flow):
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = Squeeze(squeeze)
-        self.steps = nn.ModuleList(GlowStep(mixed, width, "additive") for _ in range(depth))
+        self.steps = GlowSteps(GlowStep(mixed, width, "additive") for _ in range(depth))
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
 
@@ -42,8 +43,7 @@ class GlowLayer(Flow):
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|, a scalar) (paper, eq. 4)."""
         x, _ = self.squeeze(x)  # [N, C q^2, H/q, W/q]
         log_det = self.log_det(x)
-        for step in self.steps:
-            x = step.apply_step(x)[0]
+        x, _ = self.steps(x)
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         return self.squeeze.inverse(x)[0], log_det
 
@@ -53,9 +53,7 @@ class GlowLayer(Flow):
         log_det = -self.log_det(y)
         inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
         y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
-        for step, matrix in zip(reversed(self.steps), inverse_colour_matrices(self.steps).flip(0), strict=True):
-            y = step.undo_step(y, matrix)[0]
-        return self.squeeze.inverse(y)[0], log_det
+        return self.squeeze.inverse(self.steps.inverse(y))[0], log_det
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:

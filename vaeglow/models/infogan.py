@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vaeglow.models.network import Network
 from vaeglow.models.resnet import BATCH_NORM_EPS
 
 LEAK = 0.2  # slope of the encoder's leaky ReLUs below 0
@@ -19,7 +20,7 @@ INITIAL_SCALE = 0.02  # standard deviation of the weights
 SMALLEST_SCALE = 1e-6  # added to the posterior's standard deviation, as in the source
 
 
-class InfoganEncoder(nn.Module):
+class InfoganEncoder(Network):
     """q(z|y)'s network: two convolutions of stride 2, one dense layer, two heads.
 
     The source's sd = 1e-6 + softplus(raw) is kept; `VAE.encode` then bounds its logarithm softly to [-7, 2], as for
@@ -64,7 +65,7 @@ class InfoganEncoder(nn.Module):
         return mean, torch.log(SMALLEST_SCALE + F.softplus(raw))
 
 
-class InfoganDecoder(nn.Module):
+class InfoganDecoder(Network):
     """The decoder's trunk: two dense layers, two transposed convolutions of stride 2.
 
     Args:

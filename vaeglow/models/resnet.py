@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.network import Network
+
 MAX_WIDTH = 1024  # of the decoder's narrowest scale
 BATCH_NORM_EPS = 1e-5
 
@@ -81,7 +83,7 @@ class DenseBlock(nn.Module):
         return self.body(x) + self.shortcut(x)
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     """q(z|y)'s network: `num_scale` scales of one residual block, global mean, dense block, two heads.
 
     Args:
@@ -114,7 +116,7 @@ class Encoder(nn.Module):
         return self.mean(hidden), self.raw_log_scale(hidden)
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     """The decoder's trunk: linear to 2x2, then a transposed convolution and residual block for each scale.
 
     Args:

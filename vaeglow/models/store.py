@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.config import FORMAT
+from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error
 from vaeglow.models.base import GenerativeModel
@@ -143,7 +144,7 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None
-    return model.to(device).eval(), about
+    return model.to(device, memory_format=image_layout(device)).eval(), about
 
 
 def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GenerativeModel:

@@ -13,13 +13,12 @@ from typing import Any
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
+from vaeglow.out_of_memory import memory_used_up
 from vaeglow.signals import STOP, handled
 
 EXIT_USER_ERROR = 2
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
-# torch's words, in RuntimeErrors that share no class of their own: CUDA, its CPU allocator on Linux and elsewhere, mmap
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
 def run(main: Callable[[], None]) -> None:
@@ -35,12 +34,11 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("stopped: run the same command again", file=sys.stderr)
         raise SystemExit(EXIT_KEYBOARD) from None
-    except MemoryError:
-        fail(lower_batch_size())
-    except RuntimeError as error:
-        if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        memory = memory_used_up(error)
+        if memory is None:
             raise
-        fail(lower_batch_size("GPU memory" if "cuda" in str(error).lower() else "memory"))
+        fail(lower_batch_size(memory))
     except OSError as error:
         explained = explain_os_error(error, error.filename or "a file")
         if not isinstance(explained, UserError):
@@ -74,7 +72,7 @@ def fail(message: str) -> None:
     raise SystemExit(EXIT_USER_ERROR)
 
 
-def lower_batch_size(memory: str = "memory") -> str:
+def lower_batch_size(memory: str) -> str:
     """What to say when `memory` is used up."""
     return f"out of {memory}: lower training.batch_size (while training) or evaluation.batch_size in the config"
 

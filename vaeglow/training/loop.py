@@ -21,13 +21,16 @@ from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order,
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.network import exact
 from vaeglow.signals import STOP, handled
+from vaeglow.training.history import history_row, mean_of
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.position import Position
 from vaeglow.training.progress import Progress
 from vaeglow.training.rollback import Diverged, GoodStates, diverged, highest_loss
 from vaeglow.training.snapshots import Snapshots
+from vaeglow.training.speed import apply_options, compile_mode, compile_networks, must_fit
 from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -69,6 +72,7 @@ class Trainer:
         # on a CPU, channels last makes a step a fifth to a third faster; on a GPU without TF32 nobody measured it
         layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
         self.model = model.to(device, memory_format=layout).train()
+        apply_options(self.model, self.training)
         self.optimizer = build_optimizer(model.trainable(), self.training)
         self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
         self.batch = min(self.training["batch_size"], len(self.data))
@@ -124,11 +128,37 @@ class Trainer:
             if self.state.abandon_others(self.training["epochs"]):
                 print("the saved state belongs to another config, data or base: starting anew", flush=True)
             self.initialise()
+        self.compile()
         self.last_save = time.monotonic()
 
-    def initialise(self) -> None:
-        """Set the model's data-dependent values from the first images."""
-        self.model.initialise(self.inputs.first(INITIAL_IMAGES, BEFORE_TRAINING))
+    def initialise(self, images: int = INITIAL_IMAGES) -> None:
+        """Set the model's data-dependent values from the first `images` images."""
+        self.model.initialise(self.inputs.first(images, BEFORE_TRAINING))
+
+    def compile(self) -> None:
+        """Compile the model's networks if the run asks for it; the time counts as training's."""
+        mode = compile_mode(self.training, self.device)
+        if mode is not None:
+            seconds = compile_networks(self.model, mode, self.rehearse)
+            self.position.seconds += seconds
+            self.position.compile_seconds += seconds
+
+    def rehearse(self) -> None:
+        """Forward and backward pass on the first batch, as if they had not been."""
+        order = epoch_order(len(self.data), self.seed, 0, self.device)
+        self.guard.before_forward()
+        try:
+            self.forward_backward(order[: self.batch], 0, 0)
+        finally:
+            self.guard.forget()
+
+    def forward_backward(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradients of a batch; its loss and the bound's terms (see `GenerativeModel.loss`)."""
+        with must_fit(self.config, len(index)):
+            inputs, generator = self.inputs.batch(index, epoch, step)
+            loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
+            loss.backward()
+        return loss.detach(), terms
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -162,7 +192,8 @@ class Trainer:
                 self.clock = time.perf_counter()
         here.seconds += time.perf_counter() - self.clock
         here.sums = {name: value.item() for name, value in sums.items()}  # a signal while validating saves them
-        here.history.append(self.history_row(sums))
+        rate, val = self.rate(self.steps - 1), self.validate(here.epoch + 1)
+        here.history.append(history_row(here, sums, rate, self.steps, self.batch, self.model.dims, val))
         here.epoch, here.step, here.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
 
@@ -172,12 +203,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
-        inputs, generator = self.inputs.batch(index, self.position.epoch, step)
-        weight = self.training["kl_weight"]
-        loss, terms = self.model.loss(inputs, generator, weight)
-        loss.backward()
-        bound = loss.detach()
-        if weight != 1:  # reported is the bound, whatever was minimised
+        loss, terms = self.forward_backward(index, self.position.epoch, step)
+        bound = loss
+        if self.training["kl_weight"] != 1:  # reported is the bound, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
         good, norm = self.guard.step(loss, bound <= self.limit)
         values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
@@ -216,24 +244,6 @@ class Trainer:
         self.good.prune(self.position)
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {error}", flush=True)
 
-    def history_row(self, sums: dict[str, Tensor]) -> dict[str, Any]:
-        """The epoch's means: bits/dim and its terms in bits/dim, learning rate, gradient norm, speed."""
-        here = self.position
-        seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        others = ("bits_per_dim", "gradient_norm", "steps")
-        terms = {name: mean_of(sums, name) for name in sums if name not in others}
-        return {
-            "epoch": here.epoch + 1,
-            "bits_per_dim": mean_of(sums, "bits_per_dim"),
-            **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
-            "learning_rate": self.rate(self.steps - 1),
-            "gradient_norm": mean_of(sums, "gradient_norm"),
-            "skipped_steps": self.steps - int(sums["steps"].item()),
-            "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
-            "seconds": here.seconds,
-            "val_bits_per_dim": self.validate(here.epoch + 1),
-        }
-
     @torch.no_grad()
     def validate(self, epoch: int) -> float | None:
         """Bits/dim on the val split with noise fixed by the seed, every `validate_every` epochs; else None."""
@@ -242,14 +252,15 @@ class Trainer:
             return None
         self.model.eval()
         total = 0.0
-        for start in range(0, len(self.val_images), self.batch):
-            images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
-            generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
-            loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
-            total += loss.item() * len(images)
-            if self.stop_signal is not None:  # in a large split it would take too long to go on
-                self.model.train()
-                self.stop(self.stop_signal)
+        with exact(self.model):
+            for start in range(0, len(self.val_images), self.batch):
+                images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
+                generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
+                loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
+                total += loss.item() * len(images)
+                if self.stop_signal is not None:  # in a large split it would take too long to go on
+                    self.model.train()
+                    self.stop(self.stop_signal)
         self.model.train()
         return total / len(self.val_images)
 
@@ -274,8 +285,3 @@ class Trainer:
     def note_signal(self, number: int, frame: object) -> None:
         """Remember the signal; the loop saves after the step in progress."""
         self.stop_signal = number
-
-
-def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
-    """The mean of a summed value over the epoch's finite steps; NaN before the first."""
-    return (sums[name] / sums["steps"]).item()

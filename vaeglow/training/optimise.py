@@ -72,6 +72,12 @@ class Guard:
         self.in_a_row.fill_(in_a_row)
         self.most.fill_(in_a_row)
 
+    def forget(self) -> None:
+        """Undo a forward and backward pass that nothing shall follow from."""
+        for buffer, before in zip(self.buffers, self.kept, strict=True):
+            buffer.copy_(before)
+        self.optimizer.zero_grad(set_to_none=True)
+
     def step(self, loss: Tensor, sane: Tensor | bool = True) -> tuple[Tensor, Tensor]:
         """Clip, judge and apply the gradients of `loss`.
 

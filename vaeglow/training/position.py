@@ -12,7 +12,8 @@ class Position:
 
     epoch: int = 0
     step: int = 0  # within the epoch
-    seconds: float = 0.0  # spent in training steps, over all attempts; not in what a rollback gave up
+    seconds: float = 0.0  # spent in training steps and compilation, over all attempts; not in what a rollback gave up
+    compile_seconds: float = 0.0  # of those, in compilation
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
     bad_steps: int = 0  # in a row, up to here

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vaeglow.data.loader import batches, epoch_order, step_generator
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.network import exact
 from vaeglow.training.loop import Trainer
 
 TIMING = -8  # the "epoch" of the noise of timed samples
@@ -31,36 +32,43 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def time_windows(
-    work: Callable[[], None], warmup: int, windows: int, seconds: float, device: torch.device
-) -> list[tuple[int, float]]:
-    """Time repeated work.
+def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
+    """Warm up, and say how many steps a window takes.
 
     Args:
         work: one step.
-        warmup: steps before anything is timed; the last of them says how many fill a window.
-        windows: how many are timed.
-        seconds: a window's least length, by that estimate; each has one step or more.
-        device: waited for at the end of a window.
+        warmup: steps taken, at least 1; the last is timed.
+        seconds: a window's least length, by that estimate.
+        device: waited for before and after each step.
+
+    Returns:
+        At least 1.
+    """
+    for _ in range(warmup):
+        wait(device)
+        one = time_window(work, 1, device)
+    return max(1, math.ceil(seconds / max(one, 1e-9)))
+
+
+def time_window(work: Callable[[], object], steps: int, device: torch.device) -> float:
+    """Seconds that so many steps take, closed by a wait for the device."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        work()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def time_windows(
+    work: Callable[[], object], warmup: int, windows: int, seconds: float, device: torch.device
+) -> list[tuple[int, float]]:
+    """Time repeated work in windows of equally many steps; arguments as in `steps_to_fill`.
 
     Returns:
         (steps, seconds) of each window.
     """
-    for _ in range(warmup):
-        wait(device)
-        start = time.perf_counter()
-        work()
-        wait(device)
-        one = time.perf_counter() - start
-    steps = max(1, math.ceil(seconds / max(one, 1e-9)))
-    timed = []
-    for _ in range(windows):
-        start = time.perf_counter()
-        for _step in range(steps):
-            work()
-        wait(device)
-        timed.append((steps, time.perf_counter() - start))
-    return timed
+    steps = steps_to_fill(work, warmup, seconds, device)
+    return [(steps, time_window(work, steps, device)) for _ in range(windows)]
 
 
 def rates(timed: list[tuple[int, float]], batch: int) -> list[float]:
@@ -87,7 +95,8 @@ def time_training(trainer: Trainer, windows: Mapping[str, Any]) -> list[tuple[in
         trainer: fresh; it is left with a few steps taken.
         windows: `warmup_steps`, `windows` and `window_seconds`.
     """
-    trainer.initialise()
+    trainer.initialise(trainer.batch)  # not 256 images: at the paper's sizes that takes a CPU a minute and more
+    trainer.compile()
     upcoming, sums = all_batches(trainer), {}
 
     def work() -> None:
@@ -108,7 +117,8 @@ def time_sampling(
     def work() -> None:
         model.sample(batch, 1.0, generator)
 
-    return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], device)
+    with exact(model):
+        return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], device)
 
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
@@ -142,6 +152,7 @@ def measure(trainer: Trainer, windows: Mapping[str, Any], epoch_images: int) -> 
         "images_per_second": spread(rates(training, batch)),
         "epoch_images": epoch_images,
         "seconds_per_epoch": spread([epoch_images * one for one in seconds]),
+        "compile_seconds": trainer.position.compile_seconds,  # not in the windows
         "peak_memory_bytes": memory,
         "peak_memory_of": memory_of,
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),

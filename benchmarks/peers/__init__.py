@@ -1,0 +1,1 @@
+"""What vaeglow is compared with."""

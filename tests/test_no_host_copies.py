@@ -1,0 +1,120 @@
+"""A training step neither waits for its device nor copies from or to the host: data, order and noise are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from run_tools import blobs, resolved
+from torch.overrides import TorchFunctionMode
+
+from vaeglow.data.loader import batches, epoch_order
+from vaeglow.models.build import build
+from vaeglow.training.loop import Trainer
+from vaeglow.training.state import StateFolder
+
+READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")
+MAKES = ("tensor", "as_tensor", "asarray", "from_numpy")  # from values on the host
+MODELS = ["vae", "vaeglow", "vaeglow_joint", "glow", "vae_two_stage"]
+
+
+class HostTraffic(TorchFunctionMode):
+    """Notes the calls that make a GPU wait, or that copy to it from the host, while they run on a CPU.
+
+    Attributes:
+        found: their names, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name in READS + MAKES:
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("work", "name"),
+    [
+        (lambda x: x.item(), "item"),
+        (lambda x: bool(x > 0), "__bool__"),
+        (lambda x: float(x), "__float__"),
+        (lambda x: x.cpu(), "cpu"),
+        (lambda x: x.tolist(), "tolist"),
+        (lambda x: x.numpy(), "numpy"),
+        (lambda x: x.nonzero(), "nonzero"),
+        (lambda _: torch.tensor([1.0]), "tensor"),
+        (lambda _: torch.as_tensor([1.0]), "as_tensor"),
+    ],
+)
+def test_what_would_wait_or_copy_is_seen(work: Callable[[torch.Tensor], object], name: str):
+    x = torch.ones(())
+    with HostTraffic() as traffic:
+        work(x)
+    assert traffic.found == [name]
+
+
+def trainer_of(model: str, tmp_path, device: str = "cpu", **training: Any) -> Trainer:
+    config = resolved(model, **training)
+    images = blobs(64, 1)
+    folder = StateFolder(tmp_path, "none")
+    trainer = Trainer(build(config), config, images, images[:0], torch.device(device), folder, float("inf"))
+    trainer.initialise()
+    return trainer
+
+
+def two_steps(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """The first step is taken; what the second needs is returned."""
+    first, second, *_ = batches(epoch_order(len(trainer.data), 0, 0, trainer.device), trainer.batch)
+    sums: dict[str, torch.Tensor] = {}
+    trainer.train_step(first, 0, sums)  # optimisers make their state, kept inputs are made
+    return first, second, sums
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_with_adam_leaves_the_host_alone(model, tmp_path):
+    trainer = trainer_of(model, tmp_path, optimizer="adam")
+    assert trainer.data.images.dtype == torch.uint8
+    _, index, sums = two_steps(trainer)
+    with HostTraffic() as traffic:
+        trainer.train_step(index, 1, sums)
+    assert traffic.found == []
+
+
+def test_a_step_with_adamax_reads_one_verdict(tmp_path):
+    trainer = trainer_of("glow", tmp_path)
+    assert trainer.training["optimizer"] == "adamax"
+    _, index, sums = two_steps(trainer)
+    with HostTraffic() as traffic:
+        trainer.train_step(index, 1, sums)
+    assert [name for name in traffic.found if name == "__bool__"] == ["__bool__"]
+    assert set(traffic.found) <= {"__bool__", "item", "tensor"}  # the others: Adamax's step counters, on the host
+
+
+def test_a_step_that_copied_would_be_found(tmp_path, monkeypatch):
+    trainer = trainer_of("vae", tmp_path, optimizer="adam")
+    _, index, sums = two_steps(trainer)
+    host = blobs(64, 1)
+    monkeypatch.setattr(trainer.data, "batch", lambda index: torch.as_tensor(np.take(host, index.tolist(), 0)))
+    with HostTraffic() as traffic:
+        trainer.train_step(index, 1, sums)
+    assert traffic.found == ["tolist", "as_tensor"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_on_a_gpu_waits_for_nothing(model, tmp_path):
+    trainer = trainer_of(model, tmp_path, device="cuda", optimizer="adam")
+    _, index, sums = two_steps(trainer)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(index, 1, sums)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

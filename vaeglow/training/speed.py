@@ -1,0 +1,108 @@
+"""How a training step is computed: `training.memory`, `precision` and `compile`, put to a model (docs/performance.md).
+
+What is computed stays the same; its last bits do not, so all three are part of a run's identity. In evaluation nothing
+of it applies: networks are then exact (`vaeglow.models.network.exact`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vaeglow.config import as_before
+from vaeglow.errors import UserError
+from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.network import networks
+from vaeglow.out_of_memory import memory_used_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
+    """Set a model's `memory` and `precision`.
+
+    Args:
+        model: any; one without a flow of images has nothing to reverse.
+        training: a run's `training` values.
+    """
+    options = as_before(training)
+    for part in model.modules():
+        if isinstance(part, GlowSteps):
+            part.reversible = options["memory"] == "reversible"
+    for network in networks(model):
+        network.bf16 = options["precision"] == "bf16"
+
+
+def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
+    """What `torch.compile` is asked for, or None: not to compile.
+
+    On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
+    """
+    option = as_before(training)["compile"]
+    if option is False or (option == "auto" and device.type == "cpu"):
+        return None
+    return "reduce-overhead" if option == "graphs" else "default"
+
+
+def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) -> float:
+    """Compile a model's networks; where that fails, warn in one line and go on without.
+
+    Args:
+        model: its networks of one class and shape share one compilation.
+        mode: see `torch.compile`.
+        rehearse: a whole forward and backward pass that leaves no trace: it is when compilation happens.
+
+    Returns:
+        Seconds it took, the pass included.
+    """
+    start = time.perf_counter()
+    try:
+        for network in networks(model):
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+        rehearse()
+    except Exception as error:  # whatever a compiler, a missing one included, may raise
+        if isinstance(error, UserError) or memory_used_up(error):
+            raise
+        for network in networks(model):
+            network.compiled = None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
+    """Turn running out of memory in a step into one line.
+
+    Args:
+        config: the run's resolved config.
+        batch: images a step.
+
+    Raises:
+        UserError: names the model and the batch, and what to lower.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        memory = memory_used_up(error)
+        if memory is None:
+            raise
+        remedies = ["lower training.batch_size"]
+        if config["kind"] in ("glow", "vae_glow") and as_before(config["training"])["memory"] == "stored":
+            remedies.append("set training.memory to reversible")
+        remedies.append(f"or a smaller model ({WIDTHS[config['kind']]})")
+        raise UserError(
+            f"{config['model']} on {config['dataset']}: out of {memory} in a training step of {batch} images: "
+            f"{', '.join(remedies)}"
+        ) from None
+
+
+WIDTHS = {"vae": "network.base_dim", "vae_glow": "layer.width", "vae_two_stage": "second_stage.width"} | {
+    "glow": "network.width"
+}
