@@ -148,7 +148,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows.append(row)
     heads = ["model", "M trained", "GFLOP", "MB eager", "MB matrix", "MB on chip"]
     heads += ["ms by float32 rate", "ms by bandwidth"] if rates is not None else []
-    print(tabulate(rows, heads, tablefmt="github", disable_numparse=True, colalign=("left", *["right"] * (len(heads) - 1))))
+    print(
+        tabulate(
+            rows, heads, tablefmt="github", disable_numparse=True, colalign=("left", *["right"] * (len(heads) - 1))
+        )
+    )
 
 
 if __name__ == "__main__":

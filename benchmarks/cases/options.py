@@ -67,7 +67,10 @@ def case(model: str, preset: str, *names: str) -> Case:
         peers=(
             peer("default", "default", {}),
             peer("memory_given_back", "freed memory goes back to the system", {}, package=False),
-            *(peer(name, "; ".join(f"{key}: {value}" for key, value in OPTIONS[name].items()), OPTIONS[name]) for name in names),
+            *(
+                peer(name, "; ".join(f"{key}: {value}" for key, value in OPTIONS[name].items()), OPTIONS[name])
+                for name in names
+            ),
         ),
         check=check,
         rows=rows,
