@@ -29,17 +29,20 @@ def photographs(count: int, side: int) -> np.ndarray:
     return np.stack([picture[y : y + side, x : x + side].transpose(2, 0, 1) for y, x in corners])
 
 
-def run_config(model: str, change: Mapping[str, Any] | None = None, **training: Any) -> dict[str, Any]:
-    """The resolved config of a run at preset `paper` on 32x32 images with 3 channels.
+def run_config(
+    model: str, change: Mapping[str, Any] | None = None, preset: str = "paper", **training: Any
+) -> dict[str, Any]:
+    """The resolved config of a run on 32x32 images with 3 channels.
 
     Args:
         model: a name in `models` of config/config.yaml.
         change: on top of that file's values, with the keys of a preset.
+        preset: whose values.
         **training: on top of the run's own training values.
     """
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     config = merge(config, {"overrides": change or {}})
-    resolved = resolve(config, "paper", "cifar10", model, seed=0)
+    resolved = resolve(config, preset, "cifar10", model, seed=0)
     return {**resolved, "training": {**resolved["training"], "snapshots": [], **training}}
 
 
@@ -53,5 +56,5 @@ def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting
     folder = StateFolder(setting.folder, "benchmark")  # nothing is written to it
     trainer = Trainer(build(config), config, images, images[:0], pick_device(setting.device), folder, float("inf"))
     trainer.initialise(trainer.batch)
-    trainer.compile()
+    trainer.compile()  # nothing unless the config asks for it
     return trainer

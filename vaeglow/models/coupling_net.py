@@ -30,11 +30,14 @@ class ActNormConv(nn.Module):
         self.logs = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("initialised", torch.tensor(False))
 
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that it is."""
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        return self.weight * scale[:, None, None, None], self.bias * scale
+
     def forward(self, x: Tensor) -> Tensor:
         """(conv(x) + bias) * exp(3 logs): [N, outputs, H, W]."""
-        scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        weight = self.weight * scale[:, None, None, None]
-        return F.conv2d(x, weight, self.bias * scale, padding=self.weight.shape[-1] // 2)
+        return F.conv2d(x, *self.effective(), padding=self.weight.shape[-1] // 2)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
@@ -61,10 +64,14 @@ class ZeroConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.logs = nn.Parameter(torch.zeros(outputs))
 
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that it is."""
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        return self.weight * scale[:, None, None, None], self.bias * scale
+
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding=1)
+        return F.conv2d(x, *self.effective(), padding=1)
 
 
 class CouplingNet(Network):

@@ -15,8 +15,8 @@ class GlowSteps(nn.ModuleList):
     """Glow steps of equally many channels, one after the other; made from a list of them.
 
     Attributes:
-        reversible: keep no activation but the last output and recompute the others in the backward pass, so that
-            memory does not grow with depth (`training.memory`). Off in a new model.
+        reversible: of the activations keep one in `KEPT_EVERY` steps, and recompute all others in the backward pass:
+            memory hardly grows with depth (`training.memory`). Off in a new model.
     """
 
     reversible: bool = False
@@ -32,7 +32,7 @@ class GlowSteps(nn.ModuleList):
         return x, changes
 
     def recomputed(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """`forward` that keeps one activation in `KEPT_EVERY` for the backward pass."""
+        """`forward` with the steps in parts, each of which keeps its output alone."""
         changes = []
         for first in range(0, len(self), KEPT_EVERY):
             part = list(self)[first : first + KEPT_EVERY]

@@ -96,6 +96,7 @@ class Trainer:
         if self.position.epoch >= self.training["epochs"]:
             print(f"all {self.position.epoch} epochs are done: only writing the results", flush=True)
             return self.position
+        self.compile()
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"
         progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, self.tensorboard)
@@ -128,7 +129,6 @@ class Trainer:
             if self.state.abandon_others(self.training["epochs"]):
                 print("the saved state belongs to another config, data or base: starting anew", flush=True)
             self.initialise()
-        self.compile()
         self.last_save = time.monotonic()
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:

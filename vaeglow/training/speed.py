@@ -6,6 +6,7 @@ of it applies: networks are then exact (`vaeglow.models.network.exact`).
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from torch import nn
 
 from vaeglow.config import as_before
 from vaeglow.errors import UserError
+from vaeglow.models.coupling_net import CouplingNet
+from vaeglow.models.fused import fits, fused_coupling_net
 from vaeglow.models.glow_steps import GlowSteps
-from vaeglow.models.network import networks
+from vaeglow.models.network import Network, networks
 from vaeglow.out_of_memory import memory_used_up
 
 if TYPE_CHECKING:
@@ -40,14 +43,14 @@ def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
 
 
 def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
-    """What `torch.compile` is asked for, or None: not to compile.
+    """What `compile_networks` is asked for, or None: not to compile.
 
     On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
     """
     option = as_before(training)["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
-    return "reduce-overhead" if option == "graphs" else "default"
+    return {"graphs": "reduce-overhead", "fused": "fused"}.get(option, "default")
 
 
 def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) -> float:
@@ -55,7 +58,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) 
 
     Args:
         model: its networks of one class and shape share one compilation.
-        mode: see `torch.compile`.
+        mode: see `torch.compile`; or `fused`: its `default`, and our own kernel for coupling nets.
         rehearse: a whole forward and backward pass that leaves no trace: it is when compilation happens.
 
     Returns:
@@ -64,7 +67,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) 
     start = time.perf_counter()
     try:
         for network in networks(model):
-            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+            network.compiled = compiled(network, mode)
         rehearse()
     except Exception as error:  # whatever a compiler, a missing one included, may raise
         if isinstance(error, UserError) or memory_used_up(error):
@@ -74,6 +77,13 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) 
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)
     return time.perf_counter() - start
+
+
+def compiled(network: Network, mode: str) -> Callable[..., Any]:
+    """What stands in for a network's `forward`."""
+    if mode == "fused" and isinstance(network, CouplingNet) and network.bf16 and fits(network):
+        return functools.partial(fused_coupling_net, network)
+    return torch.compile(network.forward, dynamic=False, mode="default" if mode == "fused" else mode)
 
 
 @contextmanager

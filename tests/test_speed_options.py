@@ -1,0 +1,312 @@
+"""`training.memory`, `precision` and `compile`: equal results, where they act and where not, what a failure does."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models_tools import one_thread, photo_like, randomise, seeded  # noqa: F401
+from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
+
+from vaeglow.config import LATER, resolve
+from vaeglow.device import keep_freed_memory
+from vaeglow.errors import UserError
+from vaeglow.files import sha256_json
+from vaeglow.models.build import build
+from vaeglow.models.fused import fused_coupling_net
+from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.network import exact, networks
+from vaeglow.training.history import Position
+from vaeglow.training.loop import Trainer
+from vaeglow.training.speed import apply_options, compile_mode, compiled
+from vaeglow.training.state import StateFolder
+from vaeglow.training.timing import time_sampling
+
+KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
+WITH_FLOW = ("vaeglow", "vaeglow_joint", "glow")
+FLOAT32 = 1e-4  # largest relative difference of an epoch's bits/dim
+BF16 = 1e-2  # the same, while the loss falls by a third; a number with 8 bits of mantissa is 4e-3 off at most
+EPOCHS = 10  # of four steps: by then no network is near its start any more
+
+
+def trainer(config: dict[str, Any], device: str = "cpu") -> Trainer:
+    """A trainer of a tiny run."""
+    folder = StateFolder(Path(tempfile.mkdtemp()) / "state", "0" * 64)
+    folder.folder.mkdir(parents=True)
+    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), folder, float("inf"))
+
+
+def trained(model: str, device: str = "cpu", **options: Any) -> Position:
+    """Where a tiny run stands at its end."""
+    return trainer(resolved(model, epochs=EPOCHS, **options), device).run()
+
+
+def difference(one: Position, other: Position) -> float:
+    """The largest relative difference of two runs' bits/dim, epoch by epoch."""
+    pairs = zip(one.history, other.history, strict=True)
+    return max(abs(a["bits_per_dim"] - b["bits_per_dim"]) / abs(b["bits_per_dim"]) for a, b in pairs)
+
+
+# --------------------------------------------------------------------------------------- equal results
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_bf16_trains_to_nearly_the_same_losses(model):
+    default = trained(model)
+    assert default.history[-1]["bits_per_dim"] < default.history[0]["bits_per_dim"] - 0.001
+    found = difference(trained(model, precision="bf16"), default)
+    print(f"{model}: {found:.1e}")
+    assert 0 < found < BF16
+
+
+@pytest.mark.parametrize("model", WITH_FLOW)
+def test_reversible_trains_to_the_same_losses(model):
+    assert difference(trained(model, memory="reversible"), trained(model)) < FLOAT32
+    both = trained(model, memory="reversible", precision="bf16")
+    assert difference(both, trained(model, precision="bf16")) < BF16
+
+
+def test_a_model_without_a_flow_of_images_trains_the_same_bits():
+    one, other = trained("vae"), trained("vae", memory="reversible")
+    assert difference(one, other) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", KINDS)
+def test_compiled_networks_train_to_the_same_losses(model):
+    default = trained(model)
+    compiled = trained(model, compile=True)
+    assert difference(compiled, default) < FLOAT32
+    assert default.compile_seconds == 0
+    all_three = trained(model, compile=True, memory="reversible", precision="bf16")
+    assert difference(all_three, default) < BF16
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("model", KINDS)
+@pytest.mark.parametrize(
+    "options", [{}, {"memory": "reversible"}, {"compile": True}, {"compile": "graphs"}, {"compile": "fused"}]
+)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_same_on_a_gpu(model, options, precision):
+    default = trained(model, "cuda")
+    found = trained(model, "cuda", precision=precision, **options)
+    assert difference(found, default) < (BF16 if precision == "bf16" else FLOAT32)
+    assert (found.compile_seconds > 0) == ("compile" in options)
+
+
+# ------------------------------------------------------------------------------------- where they act
+
+
+def test_bf16_is_inside_the_networks_only():
+    """A flow of bf16 networks maps float32 to float32, its log-determinant is exact, and so is its inverse."""
+    torch.manual_seed(0)
+    layer = randomise(GlowLayer(3, 4, 16, 2))
+    y = photo_like(4, 3, 8)
+    plain, log_det = layer(y)
+    seen: list[torch.dtype] = []
+    for network in networks(layer):
+        network.last.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+        network.bf16 = True
+    half, same_log_det = layer(y)
+    assert set(seen) == {torch.bfloat16}
+    assert half.dtype == torch.float32 and torch.equal(log_det, same_log_det)
+    assert 1e-6 < (half - plain).abs().max() < 0.02
+    seen.clear()
+    assert (layer.inverse(plain)[0] - y).abs().max() < 1e-4
+    assert set(seen) == {torch.float32}
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_evaluation_is_exact_whatever_training_does(model):
+    """Bits/dim on the val split, and timed samples, are those of a run without the options."""
+    default = trainer(resolved(model, validate_every=1))
+    fast = trainer(resolved(model, validate_every=1, precision="bf16", memory="reversible"))
+    for one in (default, fast):
+        randomise(one.model, scale=0.01)
+    assert default.validate(1) == fast.validate(1)
+    assert all(network.bf16 for network in networks(fast.model))  # and go on in bf16
+
+    seen = []
+    sample = fast.model.sample
+    fast.model.sample = lambda *arguments: seen.append(any(n.bf16 for n in networks(fast.model))) or sample(*arguments)
+    windows = {"warmup_steps": 1, "windows": 1, "window_seconds": 0}
+    time_sampling(fast.model, 2, windows, torch.device("cpu"))
+    assert seen and not any(seen)
+
+
+def test_exact_ends_when_an_error_ends_it():
+    model = build(resolved("glow"))
+    apply_options(model, {"precision": "bf16"})
+    with pytest.raises(KeyError), exact(model):
+        assert not any(network.bf16 for network in networks(model))
+        raise KeyError
+    assert all(network.bf16 for network in networks(model))
+
+
+def test_a_frozen_vae_builds_no_graph():
+    """Phase 2 has no backward pass of the VAE: nothing of it waits for one."""
+    made = trainer(resolved("vaeglow"))
+    found = []
+    decode = made.model.vae.decode
+    made.model.vae.decode = lambda z: found.append((z, *decode(z))) or found[-1][1:]
+    made.forward_backward(torch.arange(16), 0, 0)
+    (outputs,) = found
+    assert not any(tensor.requires_grad for tensor in outputs)
+    assert all(parameter.grad is not None for parameter in made.model.layer.parameters())
+
+
+# -------------------------------------------------------------------------------------------- identity
+
+
+def test_the_options_are_part_of_a_run_and_their_defaults_are_what_runs_were():
+    config = copy.deepcopy(CONFIG)
+    before = resolve(config, "tiny", "blobs", "glow", 0)
+    config["training"] |= LATER
+    assert sha256_json(resolve(config, "tiny", "blobs", "glow", 0)) == sha256_json(before)
+    changed = {"memory": "reversible", "precision": "bf16", "compile": "auto"}
+    hashes = {sha256_json(before)}
+    for key, value in changed.items():
+        config["training"] |= {**LATER, key: value}
+        found = resolve(config, "tiny", "blobs", "vaeglow", 0)
+        assert found["training"][key] == found["base"]["training"][key] == value
+        hashes.add(sha256_json(found))
+    assert len(hashes) == 4
+
+
+def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
+    options = {"memory": "reversible", "precision": "bf16", "epochs": 3}
+    whole = Run(tmp_path / "whole", resolved("vaeglow_joint", **options), blobs_dir).train()
+    stopped = interrupt(Run(tmp_path / "stopped", resolved("vaeglow_joint", **options), blobs_dir), 6)
+    assert same_tensors(stopped.train().weights(), whole.weights())
+    assert stopped.rows() == whole.rows()
+    assert whole.summary()["compile_seconds"] == 0
+
+
+# ----------------------------------------------------------------------------------------- compilation
+
+
+@pytest.mark.parametrize(
+    ("option", "cpu", "cuda"),
+    [
+        (False, None, None),
+        (True, "default", "default"),
+        ("auto", None, "default"),
+        ("graphs", "reduce-overhead", "reduce-overhead"),
+        ("fused", "fused", "fused"),
+    ],
+)
+def test_what_compile_asks_for(option, cpu, cuda):
+    assert compile_mode({"compile": option}, torch.device("cpu")) == cpu
+    assert compile_mode({"compile": option}, torch.device("cuda")) == cuda
+
+
+def fake_compile(forward, **_options):
+    """What torch.compile returns, without compiling."""
+    return lambda x: forward(x)
+
+
+def test_compilation_leaves_no_trace_but_its_time(tmp_path, blobs_dir, monkeypatch):
+    default = Run(tmp_path / "default", resolved("vae"), blobs_dir).train()
+    monkeypatch.setattr(torch, "compile", fake_compile)
+    compiled = Run(tmp_path / "compiled", resolved("vae", compile=True), blobs_dir).train()
+    assert same_tensors(compiled.weights(), default.weights())  # statistics of batch norms, too
+    assert compiled.rows() == default.rows()
+    summary = compiled.summary()
+    assert 0 < summary["compile_seconds"] < summary["train_seconds_by_phase"][0]
+
+
+@pytest.mark.parametrize("when", ["at once", "in the first pass"])
+def test_where_compilation_fails_a_run_warns_once_and_goes_on(when, tmp_path, blobs_dir, monkeypatch, capsys):
+    default = Run(tmp_path / "default", resolved("vae"), blobs_dir).train()
+    passes = 0
+
+    def failing(forward, **_options):
+        if when == "at once":
+            raise RuntimeError("no compiler\nat all")
+
+        def run(x):
+            nonlocal passes
+            passes += 1
+            if passes == 2:  # the decoder: the encoder's batch norms have counted the pass
+                raise RuntimeError("no compiler\nat all")
+            return forward(x)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", failing)
+    capsys.readouterr()
+    run = Run(tmp_path / "run", resolved("vae", compile=True), blobs_dir).train()
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert warnings == ["warning: torch.compile failed, so this run goes on without: no compiler"]
+    assert same_tensors(run.weights(), default.weights())
+
+
+# --------------------------------------------------------------------------------------- out of memory
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "advice"),
+    [
+        ("vae", {}, "lower training.batch_size, or a smaller model (network.base_dim)"),
+        (
+            "glow",
+            {},
+            "lower training.batch_size, set training.memory to reversible, or a smaller model (network.width)",
+        ),
+        (
+            "vaeglow",
+            {"memory": "reversible"},
+            "lower training.batch_size, or a smaller model (layer.width)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("compile", [False, True])
+def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, options, advice, compile, monkeypatch):
+    monkeypatch.setattr(torch, "compile", fake_compile)
+    made = trainer(resolved(model, compile=compile, **options))
+
+    def loss(*_arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nGPU 0 has ...")
+
+    made.model.loss = loss
+    with pytest.raises(UserError) as error:
+        made.run()
+    assert str(error.value) == f"{model} on blobs: out of GPU memory in a training step of 16 images: {advice}"
+
+
+def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory():
+    made = trainer(resolved("glow"))
+
+    def loss(*_arguments):
+        raise RuntimeError("shapes do not fit in memory order")
+
+    made.model.loss = loss
+    with pytest.raises(RuntimeError, match="shapes"):
+        made.run()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own")
+def test_freed_memory_is_kept():
+    assert keep_freed_memory()
+
+
+def test_compile_seconds_are_json(tmp_path, blobs_dir):
+    run = Run(tmp_path, resolved("glow", epochs=1), blobs_dir).train()
+    assert json.loads(run.training.read_text())["compile_seconds"] == 0.0
+
+
+def test_the_fused_kernel_is_for_coupling_nets_in_bf16(monkeypatch):
+    monkeypatch.setattr(torch, "compile", fake_compile)
+    model = build(resolved("vaeglow"))
+    for precision, wanted in (("float32", 0), ("bf16", 2)):  # the two steps of the layer, not encoder and decoder
+        apply_options(model, {"precision": precision})
+        made = [compiled(network, "fused") for network in networks(model)]
+        assert len(made) == 4 and sum(getattr(one, "func", None) is fused_coupling_net for one in made) == wanted
