@@ -15,6 +15,7 @@ from test_resume import interrupt, newest
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset
+from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
@@ -116,7 +117,7 @@ def test_saved_and_loaded(channels: int, size: int, tmp_path: Path) -> None:
     """Bit for bit, the vectors of the spectral norms among it."""
     config = run_config("vae", vae=INFOGAN)
     config["data"] |= {"channels": channels, "size": size}
-    vae = randomise(build(config)).eval()
+    vae = randomise(build(config)).eval().to(memory_format=image_layout("cpu"))
     path = tmp_path / "model.safetensors"
     save_model(path, vae, config, {})
     loaded, _ = load_model(path, "cpu")

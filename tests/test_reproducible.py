@@ -53,7 +53,8 @@ def likelihood(run: Run, folder: Path, **environment: str) -> tuple[dict, dict[s
     ]
     step("likelihood", folder, *flags, **environment)
     found = json.loads((folder / "l.json").read_text())
-    return {key: value for key, value in found.items() if key != "provenance"}, arrays(folder / "l.npz")
+    timed = ("provenance", "per_image_sha256")  # the file with the arrays says when it was made
+    return {key: value for key, value in found.items() if key not in timed}, arrays(folder / "l.npz")
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

@@ -80,7 +80,11 @@ def test_whatever_a_config_says_is_quoted_in_a_shell_command(path):
         for field in re.findall(r"\{([^{}]+)\}", command):
             root = re.split(r"[.\[:]", field)[0]
             assert root in ("wildcards", "input", "output", "log", "threads", "params", "resources"), field
-            known = field in ("params.state", "resources.tensorboard")  # a path of names; a flag or nothing
+            known = field in (
+                "params.state",
+                "params.stretch",
+                "resources.tensorboard",
+            )  # a path of names; a flag or nothing
             assert known or field.endswith(":q") or root in ("wildcards", "input", "output", "log", "threads"), field
 
 
@@ -412,8 +416,23 @@ def test_places_outside_are_named(tmp_path):
     assert all("\n" not in line for line in outside({"datasets": {"x": {"root": "/a\nb"}}}, tmp_path))
 
 
-def test_the_shipped_config_reads_nothing_outside(tmp_path):
-    assert outside(shipped_config(), tmp_path) == []
+def test_the_shipped_config_reads_nothing_outside_but_a_package_of_debian(tmp_path):
+    debian = "/usr/share/datasets/fashion-mnist"
+    notes = outside(shipped_config(), tmp_path)
+    assert len(notes) == Path(debian).exists() and all(f"{debian!r} is read" in note for note in notes)
+
+
+def test_sources_outside_are_said(tmp_path):
+    """Files among a dataset's sources that are there; not addresses, and nothing where `local` stands in for them."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    (home / "mine").mkdir(parents=True)
+    other.mkdir()
+    sources = ["mine", str(other), f"file://{other}", str(tmp_path / "absent"), "https://example.org/a.zip"]
+    config = {"datasets": {"faces": {"local": None, "sources": sources}}}
+    expected = f"note: datasets.faces.sources is outside of this folder: {str(other)!r} is read"
+    assert outside(config, home) == [expected] * 2
+    config["datasets"]["faces"]["local"] = "mine"
+    assert outside(config, home) == []
 
 
 def test_the_workflow_and_the_step_say_so(hostile):

@@ -11,6 +11,7 @@ import torch
 from models_tools import idle_parameters, one_thread, photo_like, randomise, run_config, seeded  # noqa: F401
 from torch import Tensor
 
+from vaeglow.device import image_layout
 from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
 from vaeglow.models.prior import StandardNormalPrior
@@ -208,7 +209,7 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
     """Weights, batch norm statistics and permutations travel in one file."""
-    vae = make(name)
+    vae = make(name).to(memory_format=image_layout("cpu"))
     path = tmp_path / "model.safetensors"
     save_model(path, vae, run_config("vae", vae=VARIANTS[name]), {})
     loaded, _ = load_model(path, "cpu")

@@ -20,6 +20,7 @@ from models_tools import (  # noqa: F401
 )
 
 from vaeglow.data.loader import dequantise
+from vaeglow.device import image_layout
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density, quantise, total
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model, save_model
@@ -148,7 +149,7 @@ def test_sample_has_the_density_it_claims(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
     """The same likelihood from the file alone, VAE included; a loaded layer is not initialised again."""
-    model = moved_model(name)
+    model = moved_model(name).to(memory_format=image_layout("cpu"))
     path = tmp_path / "model.safetensors"
     save_model(path, model, run_config(name), {})
     loaded, _ = load_model(path, "cpu")

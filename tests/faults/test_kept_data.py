@@ -133,7 +133,7 @@ def prepare_slowly(seconds: float) -> None:
 
 def job(entry: dict, data: Path, seconds: float) -> Child:
     command = ["python", "-m", "vaeglow.steps.prepare_data", "--name", "mine", "--settings", json.dumps(entry)]
-    return Child([*command, "--output-dir", str(data)], prepare_slowly, seconds)
+    return Child([*command, "--output-dir", str(data), "--workers", "1"], prepare_slowly, seconds)
 
 
 def test_several_at_once_make_them_once(tmp_path, fault):
