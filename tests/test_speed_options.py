@@ -157,7 +157,7 @@ def test_a_frozen_vae_builds_no_graph():
     found = []
     decode = made.model.vae.decode
     made.model.vae.decode = lambda z: found.append((z, *decode(z))) or found[-1][1:]
-    made.forward_backward(torch.arange(16), 0, 0)
+    made.objective.gradients(torch.arange(16), 0, 0)
     (outputs,) = found
     assert not any(tensor.requires_grad for tensor in outputs)
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())

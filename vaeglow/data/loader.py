@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaeglow.data.seeds import Stream, stable_hash
 from vaeglow.errors import UserError
+from vaeglow.noise import SharedGenerator, drawn
 
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
@@ -56,7 +57,7 @@ def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = 
 
 def step_generator(seed: int, epoch: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for all the noise of one step, seeded by a hash of (seed, epoch, step)."""
-    return torch.Generator(device=device).manual_seed(stable_hash(seed, "step", epoch, step))
+    return SharedGenerator(device=device).manual_seed(stable_hash(seed, "step", epoch, step))
 
 
 def batch_count(count: int, batch_size: int) -> int:
@@ -95,5 +96,5 @@ def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:
     Returns:
         float32 [...], in (0, 1).
     """
-    u = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+    u = drawn(torch.rand, x.shape, generator, device=x.device, dtype=torch.float32)
     return u.clamp_(EDGE, 1 - EDGE).add_(x).div_(levels)

@@ -23,6 +23,7 @@ from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.samples import kept_of
 from vaeglow.errors import UserError
 from vaeglow.evaluation.images import Spread
+from vaeglow.team import rounds
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -55,7 +56,9 @@ def extract_features(
         raise UserError(f"FID needs uint8 images [N, 1 or 3, H, W], not {images.dtype} {list(images.shape)}")
     on_cpu = torch.device(device).type == "cpu"
     batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
-    for start in range(0, len(images), batch_size):
+
+    def features_of(index: int) -> Tensor:
+        start = index * batch_size
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).float() / (levels - 1)
         batch = stretched(batch) if stretch else batch
         batch = batch.expand(-1, 3, -1, -1)
@@ -69,7 +72,9 @@ def extract_features(
                 f"Inception features of image {start + int(bad[0])} are not finite ({len(bad)} such images in its "
                 "batch): the Inception weights file is damaged; delete it and run inception_weights again"
             )
-        yield features
+        return features
+
+    yield from rounds(-(-len(images) // batch_size), features_of)
 
 
 def stretched(images: Tensor) -> Tensor:

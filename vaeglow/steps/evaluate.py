@@ -21,6 +21,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--features-output", required=True, type=Path, help="npz file to write: the samples' features")
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.sample_sets import measure_sets
     from vaeglow.files import sha256_file, write_json
     from vaeglow.provenance import collect, seal
+    from vaeglow.team import team
 
     set_threads(options.threads)
     device = pick_device(options.device)
@@ -48,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     count, width, sets = reference["images"], reference["features"], reference["sets"]
     what = f"{options.samples} ({sampled['dataset']})"
     images.require(len(samples), count, what, reference["protocol"], sets)  # a set: as many samples as real images
-    net = load_inception(options.weights, width, device)
-    features, measured = measure_sets(samples, net, real, options.batch_size, device)
+    with team(options.devices, device) as (us, device):
+        net = load_inception(options.weights, width, device)
+        features, measured = measure_sets(samples, net, real, options.batch_size, device)
+    if not us.first:
+        return
     hashes = {"reference_sha256": sha256_file(options.reference), "inception_sha256": inception_sha256}
     result = {
         **measured,

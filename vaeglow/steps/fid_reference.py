@@ -22,6 +22,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="npz file to write")
     return parser.parse_args(argv)
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.inception import load_inception, load_weights
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
+    from vaeglow.team import team
 
     if options.sets < 1:
         raise UserError(f"protocol {options.protocol} asks for {options.sets} sets of samples: take 1 or more")
@@ -48,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = open_split(options.data_dir, options.split)
     what = f"the {options.split} split of {info['name']}"
     images = evenly_spaced(split, options.images, what, options.protocol)
-    net = load_inception(options.weights, options.features, device)
     levels = info["levels"]
-    features, statistics = image_features(images, net, options.features, options.batch_size, device, levels=levels)
+    with team(options.devices, device) as (us, device):
+        net = load_inception(options.weights, options.features, device)
+        features, statistics = image_features(images, net, options.features, options.batch_size, device, levels=levels)
+    if not us.first:
+        return
     metadata = {
         "dataset": info["name"],
         "protocol": options.protocol,

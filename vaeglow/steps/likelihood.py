@@ -17,6 +17,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--importance-samples", required=True, type=int, nargs="*", help="K of the tighter bounds")
     parser.add_argument("--importance-images", required=True, type=int, help="first test images those bounds use")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--output", required=True, help="output: summary, .json")
     parser.add_argument("--per-image", required=True, help="output: bits/dim of each image, .npz")
     return parser.parse_args(argv)
@@ -33,23 +34,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.files import sha256_file, sha256_json, write_json
     from vaeglow.models.store import load_model
     from vaeglow.provenance import collect, seal
+    from vaeglow.team import team
 
-    device = pick_device(options.device)
-    provenance = collect(str(device))
-    model, about = load_model(options.model, device)
-    config, info = about["config"], read_info(options.data_dir)
-    if info["sha256"] != about["data"]["sha256"]:
-        raise UserError(f"{options.model} was trained on other data than {options.data_dir} holds: train it again")
-    set_threads(config["training"]["threads"])
-    result, per_image = evaluate_likelihood(
-        model,
-        open_split(options.data_dir, "test"),
-        options.batch_size,
-        options.importance_samples,
-        options.importance_images,
-        config["seed"],
-        device,
-    )
+    with team(options.devices, pick_device(options.device)) as (us, device):
+        provenance = collect(str(device))
+        model, about = load_model(options.model, device)
+        config, info = about["config"], read_info(options.data_dir)
+        if info["sha256"] != about["data"]["sha256"]:
+            raise UserError(f"{options.model} was trained on other data than {options.data_dir} holds: train it again")
+        set_threads(config["training"]["threads"])
+        result, per_image = evaluate_likelihood(
+            model,
+            open_split(options.data_dir, "test"),
+            options.batch_size,
+            options.importance_samples,
+            options.importance_images,
+            config["seed"],
+            device,
+        )
+    if not us.first:
+        return
     identity = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
         "config_sha256": sha256_json(config),

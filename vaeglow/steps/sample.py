@@ -15,6 +15,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--temperature", required=True, type=float, help="scale of the pixel noise; 0 leaves it out")
     parser.add_argument("--count", required=True, type=int, help="how many images")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--output", required=True, help="output: images and metadata, .npz")
     return parser.parse_args(argv)
 
@@ -28,13 +29,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.files import sha256_json
     from vaeglow.models.store import load_model
     from vaeglow.provenance import collect
+    from vaeglow.team import team
 
-    device = pick_device(options.device)
-    provenance = collect(str(device))
-    model, about = load_model(options.model, device)
-    config = about["config"]
-    set_threads(config["training"]["threads"])
-    samples = sample(model, options.count, options.temperature, config["seed"], device)
+    with team(options.devices, pick_device(options.device)) as (us, device):
+        provenance = collect(str(device))
+        model, about = load_model(options.model, device)
+        config = about["config"]
+        set_threads(config["training"]["threads"])
+        samples = sample(model, options.count, options.temperature, config["seed"], device)
+    if not us.first:
+        return
     metadata = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
         "temperature": options.temperature,

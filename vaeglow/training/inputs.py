@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaeglow.data.loader import DataOnDevice, dequantise, step_generator
 from vaeglow.models.base import GenerativeModel
+from vaeglow.team import Team
 
 KEPT = -9  # the "epoch" whose noise goes with inputs that are made once
 
@@ -20,12 +21,20 @@ class Inputs:
         seed: of all noise.
         batch: images at a time.
         layout: memory format of image batches.
+        team: of the processes that share each batch.
     """
 
     def __init__(
-        self, model: GenerativeModel, data: DataOnDevice, seed: int, batch: int, layout: torch.memory_format
+        self,
+        model: GenerativeModel,
+        data: DataOnDevice,
+        seed: int,
+        batch: int,
+        layout: torch.memory_format,
+        team: Team,
     ) -> None:
         self.model, self.data, self.seed, self.size, self.layout = model, data, seed, batch, layout
+        self.team = team
         self.kept: Tensor | None = None
 
     def noisy(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -41,8 +50,15 @@ class Inputs:
         return self.noisy(self.data.images[:count], step_generator(self.seed, epoch, 0, self.data.images.device))
 
     def batch(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """What the loss takes of the images at `index` (int64 [B]), and the generator of the step's other noise."""
-        generator = step_generator(self.seed, epoch, step, index.device)
+        """What the loss takes of the images at `index`, and the generator of the step's other noise.
+
+        Args:
+            index: int64 [B], of the whole batch; of it, this process's part is meant.
+            epoch: of the step.
+            step: within the epoch.
+        """
+        generator = self.team.share(step_generator(self.seed, epoch, step, index.device))
+        index = self.team.part(index)
         if not self.model.inputs_last:
             return self.of(self.data.batch(index), generator), generator
         if self.kept is None:

@@ -17,29 +17,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order, step_generator
+from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import exact
+from vaeglow.models.batch_norm import share_batch_norms
 from vaeglow.signals import STOP, handled
+from vaeglow.team import ALONE, Team
 from vaeglow.training.history import history_row, mean_of
 from vaeglow.training.inputs import Inputs
+from vaeglow.training.objective import BEFORE_TRAINING, Objective
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.position import Position
 from vaeglow.training.progress import Progress
 from vaeglow.training.rollback import Diverged, GoodStates, diverged, highest_loss
 from vaeglow.training.snapshots import Snapshots
-from vaeglow.training.speed import apply_options, compile_mode, compile_networks, must_fit
+from vaeglow.training.speed import apply_options, compile_mode, compile_networks
 from vaeglow.training.state import StateFolder, pack, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
-BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model
 
 
 class Trainer:
-    """Trains a model on one device, with exact resume.
+    """Trains a model, with exact resume.
 
     Args:
         model: with the base's weights loaded, if it has a base.
@@ -50,6 +51,7 @@ class Trainer:
         state: the run's state folder, whose lock the caller holds.
         save_seconds: state is saved at least that often, and at the end of the run.
         tensorboard: folder for event files, or None.
+        team: the processes that train together, each with a trainer of its own; the first one's writes.
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class Trainer:
         state: StateFolder,
         save_seconds: float,
         tensorboard: str | Path | None = None,
+        team: Team = ALONE,
     ) -> None:
-        self.config, self.training, self.seed = config, config["training"], config["seed"]
+        self.config, self.training, self.seed, self.team = config, config["training"], config["seed"], team
         self.device, self.state, self.save_seconds, self.tensorboard = device, state, save_seconds, tensorboard
         self.data = DataOnDevice(train_images, device, config["data"]["train_subset"])
         self.val_images = val_images
@@ -73,16 +76,24 @@ class Trainer:
         layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
         self.model = model.to(device, memory_format=layout).train()
         apply_options(self.model, self.training)
+        if team.size > 1:
+            share_batch_norms(self.model, team.size)
         self.optimizer = build_optimizer(model.trainable(), self.training)
         self.guard = Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
         self.batch = min(self.training["batch_size"], len(self.data))
         self.steps = batch_count(len(self.data), self.batch)
-        self.inputs = Inputs(self.model, self.data, self.seed, self.batch, layout)
+        if self.batch % team.size:
+            raise UserError(
+                f"training.devices is {team.size}, which does not divide the batch of {self.batch} images: change "
+                "training.devices or training.batch_size"
+            )
+        self.inputs = Inputs(self.model, self.data, self.seed, self.batch, layout, team)
+        self.objective = Objective(self.model, config, self.inputs, team)
         self.snapshots = Snapshots(state, self.training["snapshots"], self.training["epochs"], self.steps)
         self.good = GoodStates(state, self.training, self.steps, self.model, self.optimizer)
         self.limit = math.inf  # bits/dim above which a step is bad
         self.position = Position()
-        self.stop_signal: int | None = None
+        self.stop_signal = 0
 
     def run(self) -> Position:
         """Train to the last epoch, from a checkpoint where there is one.
@@ -92,14 +103,15 @@ class Trainer:
             Diverged: the loss was lost, and no rollback is left; `position` is where.
             UserError: no checkpoint is whole.
         """
-        self.start()
+        self.start_together()
         if self.position.epoch >= self.training["epochs"]:
             print(f"all {self.position.epoch} epochs are done: only writing the results", flush=True)
             return self.position
         self.compile()
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"
-        progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, self.tensorboard)
+        events = self.tensorboard if self.team.first else None
+        progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, events)
         try:
             with handled(self.note_signal, (*STOP, signal.SIGINT)):
                 while self.position.epoch < self.training["epochs"]:
@@ -114,6 +126,23 @@ class Trainer:
         finally:
             progress.close()
         return self.position
+
+    def start_together(self) -> None:
+        """`start`, the first process before the others: none reads a file that another writes.
+
+        Raises:
+            UserError: the processes start from different states.
+        """
+        if self.team.first:
+            self.start()
+        self.team.wait()
+        if not self.team.first:
+            self.start()
+        if len(set(self.team.gather((self.position.epoch, self.position.step)))) > 1:
+            raise UserError(
+                f"not all processes read the same {self.state.folder}: it must lie where all of them see it"
+            )
+        self.objective.share()
 
     def start(self) -> None:
         """Load the newest checkpoint, or initialise the model from the first images."""
@@ -148,17 +177,9 @@ class Trainer:
         order = epoch_order(len(self.data), self.seed, 0, self.device)
         self.guard.before_forward()
         try:
-            self.forward_backward(order[: self.batch], 0, 0)
+            self.objective.gradients(order[: self.batch], 0, 0)
         finally:
             self.guard.forget()
-
-    def forward_backward(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The gradients of a batch; its loss and the bound's terms (see `GenerativeModel.loss`)."""
-        with must_fit(self.config, len(index)):
-            inputs, generator = self.inputs.batch(index, epoch, step)
-            loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
-            loss.backward()
-        return loss.detach(), terms
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -174,9 +195,10 @@ class Trainer:
                 continue
             self.train_step(index, step, sums)
             here.step, unreported = step + 1, unreported + 1
-            stop, done = self.stop_signal, here.epoch * self.steps + here.step
-            save = stop is not None or time.monotonic() - self.last_save > self.save_seconds
-            if save or unreported == REPORT_EVERY or here.step == self.steps or self.device.type == "cpu":
+            done = here.epoch * self.steps + here.step
+            look = unreported == REPORT_EVERY or here.step == self.steps or self.device.type == "cpu"
+            stop, save = self.wanted(look)
+            if save or look:
                 self.check()
                 progress.advance(unreported * self.batch, here.epoch, mean_of(sums, "bits_per_dim"))
                 unreported = 0
@@ -185,7 +207,7 @@ class Trainer:
                 here.seconds += time.perf_counter() - self.clock
                 if self.snapshots.due(done):  # before a checkpoint, which would skip it when resumed from
                     self.snapshots.take(done, self.model, here.seconds)
-                if stop is not None:
+                if stop:
                     self.stop(stop)
                 if save:
                     self.save()
@@ -203,7 +225,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
-        loss, terms = self.forward_backward(index, self.position.epoch, step)
+        loss, terms = self.objective.gradients(index, self.position.epoch, step)
         bound = loss
         if self.training["kl_weight"] != 1:  # reported is the bound, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
@@ -212,6 +234,18 @@ class Trainer:
         for name, value in values.items():
             kept = torch.where(good, value, 0).double()
             sums[name] = sums[name] + kept if name in sums else kept
+
+    def wanted(self, look: bool) -> tuple[int, bool]:
+        """The signal to stop at, or 0, and whether to save now.
+
+        Args:
+            look: whether this is a step at which all processes ask each other: what one wants, all must do at once.
+        """
+        if self.team.size > 1 and not look:
+            return 0, False
+        due = time.monotonic() - self.last_save > self.save_seconds
+        stop, save = self.team.highest(self.stop_signal, due)
+        return stop, bool(stop or save)
 
     def rate(self, step: int) -> float:
         """The learning rate at a step of the epoch in progress; each rollback behind the run lowered it."""
@@ -238,39 +272,38 @@ class Trainer:
         if len(self.position.rollbacks) >= self.training["rollbacks"]:
             raise error
         self.position = self.good.go_back(self.position)
+        self.team.wait()  # before the first process removes what others have yet to read
         self.guard.reset(0)
         self.snapshots.drop_after(self.position.epoch * self.steps)
         self.save()
         self.good.prune(self.position)
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {error}", flush=True)
 
-    @torch.no_grad()
     def validate(self, epoch: int) -> float | None:
-        """Bits/dim on the val split with noise fixed by the seed, every `validate_every` epochs; else None."""
+        """Bits/dim on the val split every `validate_every` epochs; else None."""
         every = self.training["validate_every"]
         if not every or epoch % every:
             return None
-        self.model.eval()
-        total = 0.0
-        with exact(self.model):
-            for start in range(0, len(self.val_images), self.batch):
-                images = torch.from_numpy(np.array(self.val_images[start : start + self.batch])).to(self.device)
-                generator = step_generator(self.seed, BEFORE_TRAINING, start + 1, self.device)
-                loss, _ = self.model.loss(self.inputs.of(images, generator), generator)
-                total += loss.item() * len(images)
-                if self.stop_signal is not None:  # in a large split it would take too long to go on
-                    self.model.train()
-                    self.stop(self.stop_signal)
-        self.model.train()
-        return total / len(self.val_images)
+        return self.objective.validate(self.val_images, self.device, self.stop_in_between)
+
+    def stop_in_between(self) -> None:
+        """Stop in the middle of a validation, which may take long; several processes stop after a step only.
+
+        Raises:
+            Interrupted: told to stop; the state is saved.
+        """
+        if self.stop_signal and self.team.size == 1:
+            self.model.train()
+            self.stop(self.stop_signal)
 
     def save(self) -> None:
         """Write a checkpoint."""
         here = self.position
         here.bad_steps = int(self.guard.in_a_row)
-        global_step = here.epoch * self.steps + here.step
-        tensors, info = pack(self.model, self.optimizer), {"position": vars(here)}
-        self.state.save(global_step, tensors, info, len(here.rollbacks))
+        if self.team.first:
+            global_step = here.epoch * self.steps + here.step
+            tensors, info = pack(self.model, self.optimizer), {"position": vars(here)}
+            self.state.save(global_step, tensors, info, len(here.rollbacks))
         self.last_save = time.monotonic()
 
     def stop(self, number: int) -> None:

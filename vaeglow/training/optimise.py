@@ -55,7 +55,7 @@ class Guard:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: torch.device) -> None:
         self.optimizer, self.clip = optimizer, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        moving = (nn.BatchNorm1d, nn.BatchNorm2d, ParametrizationList)
+        moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList)
         norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)

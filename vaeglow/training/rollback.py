@@ -68,14 +68,16 @@ class GoodStates:
         """Keep the state of now, between two epochs; its name is added to those of the position."""
         name = [len(here.rollbacks), here.epoch]
         here.good = [*here.good, name][-KEPT:]
-        self.state.lock.require()
-        write_tensors(
-            self.path(name), pack(self.model, self.optimizer), KEY, self.state.described({"position": vars(here)})
-        )
-        self.prune(here)
+        if self.state.writes:
+            self.state.lock.require()
+            info = self.state.described({"position": vars(here)})
+            write_tensors(self.path(name), pack(self.model, self.optimizer), KEY, info)
+            self.prune(here)
 
     def prune(self, here: Position) -> None:
         """Remove this run's states but those of the position."""
+        if not self.state.writes:
+            return
         named = {self.path(name) for name in here.good}
         for path in set(self.state.good.glob(f"{self.state.identity[:16]}-*")) - named:
             path.unlink(missing_ok=True)

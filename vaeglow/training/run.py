@@ -6,12 +6,14 @@ import os
 import socket
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from vaeglow.config import as_before
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
-from vaeglow.errors import UserError
+from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
@@ -19,6 +21,7 @@ from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now, seal
+from vaeglow.team import WITH_THE_FIRST, team
 from vaeglow.training.attempts import keep_log
 from vaeglow.training.loop import Trainer
 from vaeglow.training.position import Position
@@ -55,43 +58,26 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     info = check_data(config, options.data_dir)
     model = build(config)
     base_sha256, base_training = load_base(model, config, info, options)
-    state = StateFolder(options.state_dir, identity_of(config, info, base_sha256))
-    with state.locked():
-        keep_log(state.folder / "attempts")
-        trainer = Trainer(
-            model,
-            config,
-            open_split(options.data_dir, "train"),
-            open_split(options.data_dir, "val"),
-            device,
-            state,
-            60 * options.save_minutes,
-            Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None,
-        )
-        position = train(trainer)
-        check_unchanged(config, info, base_sha256, options)
-        digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
-        about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
-        snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
-        weights_sha256 = save_model(options.model, model.eval(), config, about)
-        write_history(options.history, position.history)
-        summary = {
-            **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
-            "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
-            "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], all_seconds(position)],
-            "compile_seconds": position.compile_seconds,
-            "train_images": len(trainer.data),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "skipped_steps": sum(row["skipped_steps"] for row in position.history),
-            "rollbacks": position.rollbacks,
-            **digests,
-            "weights_sha256": weights_sha256,
-            "base_sha256": base_sha256,
-            "snapshots_sha256": snapshots_sha256,
-            "history_sha256": sha256_file(options.history),
-            "provenance": provenance,
-        }
-        write_json(options.training, seal(summary))
+    with team(as_before(config["training"])["devices"], device) as (us, device):
+        state = StateFolder(options.state_dir, identity_of(config, info, base_sha256), us.first)
+        with state.locked() if us.first else nullcontext():
+            us.wait()  # the others touch nothing before the first holds the lock
+            keep_log(state.folder / "attempts")
+            trainer = Trainer(
+                model,
+                config,
+                open_split(options.data_dir, "train"),
+                open_split(options.data_dir, "val"),
+                device,
+                state,
+                60 * options.save_minutes,
+                Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None,
+                us,
+            )
+            train(trainer)
+            if us.first:
+                check_unchanged(config, info, base_sha256, options)
+                write_results(trainer, config, info, base_sha256, base_training, options, provenance)
 
 
 def identity_of(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None) -> str:
@@ -99,18 +85,57 @@ def identity_of(config: dict[str, Any], info: dict[str, Any], base_sha256: str |
     return sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
 
 
-def train(trainer: Trainer) -> Position:
+def train(trainer: Trainer) -> None:
     """Run a trainer; of a run that has diverged for good the history is kept.
 
     Raises:
         Diverged: says where the history lies; and whatever else training raises.
     """
     try:
-        return trainer.run()
-    except Diverged as error:
+        trainer.run()
+    except (Interrupted, Diverged) as error:
+        if not trainer.team.first:
+            raise SystemExit(WITH_THE_FIRST) from error  # which says it
+        if isinstance(error, Interrupted):
+            raise
         kept = trainer.state.folder / "history.csv"
         write_history(kept, trainer.position.history)
         raise Diverged(f"{error}. The epochs up to there: {kept}") from None
+
+
+def write_results(
+    trainer: Trainer,
+    config: dict[str, Any],
+    info: dict[str, Any],
+    base_sha256: str | None,
+    base_training: dict[str, Any],
+    options: Namespace,
+    provenance: dict[str, Any],
+) -> None:
+    """Snapshots, weights, history and, last, the summary that names them all by hash."""
+    position, model = trainer.position, trainer.model
+    digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
+    about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
+    snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
+    weights_sha256 = save_model(options.model, model.eval(), config, about)
+    write_history(options.history, position.history)
+    summary = {
+        **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
+        "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
+        "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], all_seconds(position)],
+        "compile_seconds": position.compile_seconds,
+        "train_images": len(trainer.data),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "skipped_steps": sum(row["skipped_steps"] for row in position.history),
+        "rollbacks": position.rollbacks,
+        **digests,
+        "weights_sha256": weights_sha256,
+        "base_sha256": base_sha256,
+        "snapshots_sha256": snapshots_sha256,
+        "history_sha256": sha256_file(options.history),
+        "provenance": provenance,
+    }
+    write_json(options.training, seal(summary))
 
 
 def all_seconds(position: Position) -> float:

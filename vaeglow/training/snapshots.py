@@ -49,7 +49,7 @@ class Snapshots:
             model: its weights.
             seconds: spent in training steps so far.
         """
-        if self.read(step) is None:
+        if self.state.writes and self.read(step) is None:
             info = {"identity": self.state.identity, "epoch": step / self.steps, "step": step, "seconds": seconds}
             write_tensors(self.state.snapshot(step), model.state_dict(), ONE, info)
 
@@ -64,7 +64,7 @@ class Snapshots:
     def drop_after(self, step: int) -> None:
         """Remove the snapshots of steps beyond this one: a rollback goes back behind them, and they are taken anew."""
         for later in self.at.values():
-            if later > step:
+            if later > step and self.state.writes:
                 self.state.snapshot(later).unlink(missing_ok=True)
 
     def pack(self, path: str | Path, about: Mapping[str, Any]) -> str:

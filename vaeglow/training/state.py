@@ -31,9 +31,11 @@ class StateFolder:
     Args:
         folder: where they lie.
         identity: sha256 of all that decides the run's numbers (config, data, base weights).
+        writes: False in a process that only reads, beside the one that holds the lock.
     """
 
-    def __init__(self, folder: str | Path, identity: str) -> None:
+    def __init__(self, folder: str | Path, identity: str, writes: bool = True) -> None:
+        self.writes = writes
         self.folder = Path(folder)
         self.identity = identity
         self.good = self.folder / "good"

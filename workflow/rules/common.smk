@@ -67,6 +67,16 @@ def run_threads(wildcards):
     return run_config(wildcards)["training"]["threads"]
 
 
+def training_processes(needs):
+    """A function of a job's wildcards that says what one process of it needs, for all that train one run."""
+    return lambda wildcards: needs(wildcards) * settings.as_before(run_config(wildcards)["training"])["devices"]
+
+
+def evaluation_processes(needs):
+    """The same for all that share a job of sampling, likelihood or Inception features."""
+    return lambda wildcards: needs(wildcards) * config["runtime"]["evaluation_devices"]
+
+
 def first_config(wildcards):
     """The resolved config of a model under the first seed, where a file belongs to no seed."""
     w = wildcards
@@ -98,12 +108,13 @@ DEVICE = config["runtime"]["device"]
 
 
 def gpus(wildcards):
-    """How many GPUs a job asks for: one when it may use one, so that two jobs never share it; none on a machine without
+    """How many GPUs a process takes: one when it may use one, so that two jobs never share it; none on a machine without
     (there `--cores 2` trains two models side by side)."""
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
 
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
+EVALUATION_DEVICES = str(config["runtime"]["evaluation_devices"])
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 

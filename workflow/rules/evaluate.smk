@@ -54,10 +54,11 @@ rule fid_reference:
     priority: 100
     conda:
         "../../environment.yml"
-    threads: evaluation_threads
+    threads: evaluation_processes(evaluation_threads)
     resources:
-        gpu=gpus,
+        gpu=evaluation_processes(gpus),
         device=DEVICE,
+        devices=EVALUATION_DEVICES,
     params:
         protocol=lambda wildcards: plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
         stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE, wildcards.preset, wildcards.protocol),
@@ -76,6 +77,7 @@ rule fid_reference:
             --weights {input.weights} \
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \
+            --devices {resources.devices:q} \
             --threads {params.torch_threads:q} \
             --output {output.reference} \
             >{log} 2>&1
@@ -91,10 +93,11 @@ rule sample:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: evaluation_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=evaluation_processes(gpus),
         device=DEVICE,
+        devices=EVALUATION_DEVICES,
     params:
         images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
     shell:
@@ -104,6 +107,7 @@ rule sample:
             --temperature {wildcards.temperature} \
             --count {params.images:q} \
             --device {resources.device:q} \
+            --devices {resources.devices:q} \
             --output {output.samples} \
             >{log} 2>&1
         """
@@ -121,10 +125,11 @@ rule likelihood:
         "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: evaluation_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=evaluation_processes(gpus),
         device=DEVICE,
+        devices=EVALUATION_DEVICES,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         importance_samples=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["importance_samples"],
@@ -138,6 +143,7 @@ rule likelihood:
             --importance-samples {params.importance_samples:q} \
             --importance-images {params.importance_images:q} \
             --device {resources.device:q} \
+            --devices {resources.devices:q} \
             --output {output.summary} \
             --per-image {output.per_image} \
             >{log} 2>&1
@@ -156,10 +162,11 @@ rule evaluate:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: evaluation_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=evaluation_processes(gpus),
         device=DEVICE,
+        devices=EVALUATION_DEVICES,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
@@ -171,6 +178,7 @@ rule evaluate:
             --weights {input.weights} \
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \
+            --devices {resources.devices:q} \
             --threads {params.torch_threads:q} \
             --output {output.metrics} \
             --features-output {output.features} \

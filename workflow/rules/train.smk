@@ -49,9 +49,9 @@ rule train_vae:
         model=models_of("vae"),
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: training_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=training_processes(gpus),
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -99,9 +99,9 @@ rule train_glow_layer:
         model=models_of("vae_glow", "frozen", "finetune"),
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: training_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=training_processes(gpus),
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -144,9 +144,9 @@ rule train_joint:
         model=models_of("vae_glow", "joint"),
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: training_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=training_processes(gpus),
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -193,9 +193,9 @@ rule train_two_stage:
         model=models_of("vae_two_stage"),
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: training_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=training_processes(gpus),
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
@@ -237,9 +237,9 @@ rule train_glow:
         model=models_of("glow"),
     conda:
         "../../environment.yml"
-    threads: run_threads
+    threads: training_processes(run_threads)
     resources:
-        gpu=gpus,
+        gpu=training_processes(gpus),
         device=DEVICE,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,

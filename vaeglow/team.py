@@ -1,0 +1,236 @@
+"""Several processes that work at one run, one on each device (`training.devices`): who they are, what they exchange.
+
+The step's own process is the first; it starts the others with its own command line and speaks for all. Under torchrun
+(several nodes, docs/cluster.md) they are there already. One process alone is a team, too; it exchanges nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vaeglow.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+T = TypeVar("T")
+GIVEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's, and ours for those we start
+WITH_THE_FIRST = 75  # exit status of a process that stopped because all do; it is also the first one's own
+FINE = (0, WITH_THE_FIRST)
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run, as one of them sees them.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def part(self, batch: Tensor) -> Tensor:
+        """This process's images of a batch [B, ...]: [B / size, ...]."""
+        own = len(batch) // self.size
+        return batch[self.rank * own :][:own]
+
+    def share(self, generator: torch.Generator) -> torch.Generator:
+        """The generator, set to this process's part of a batch's noise."""
+        from vaeglow.noise import SharedGenerator
+
+        if isinstance(generator, SharedGenerator):
+            generator.rank, generator.ranks = self.rank, self.size
+        return generator
+
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars on the device by name, averaged over the processes."""
+        if self.size == 1:
+            return dict(values)
+        import torch
+        from torch import distributed
+
+        together = torch.stack([value.double() for value in values.values()])
+        distributed.all_reduce(together)
+        means = (together / self.size).unbind()
+        return {name: mean.to(value.dtype) for (name, value), mean in zip(values.items(), means, strict=True)}
+
+    def highest(self, *numbers: int) -> list[int]:
+        """Each number's largest value among the processes: what one of them wants, all do."""
+        if self.size == 1:
+            return list(numbers)
+        everyone: list[Any] = self.gather(numbers)
+        return [max(column) for column in zip(*everyone, strict=True)]
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each process says, in the order of ranks, heard by all. Plain values, arrays of moderate size."""
+        if self.size == 1:
+            return [value]
+        from torch import distributed
+
+        heard: list[Any] = [None] * self.size
+        distributed.all_gather_object(heard, value)
+        return heard
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.gather(None)
+
+
+ALONE = Team()
+_current: ContextVar[Team] = ContextVar("team", default=ALONE)  # of the innermost block of `team`
+
+
+def rounds(count: int, work: Callable[[int], T]) -> Iterator[T]:
+    """`work(i)` for i = 0, 1, ... count - 1, in order; the team's processes take turns, and each gets all results.
+
+    Args:
+        count: pieces of work.
+        work: does one of them; what it returns is small enough to be sent round, tensors on the CPU.
+    """
+    here = _current.get()
+    for start in range(0, count, here.size):
+        own = start + here.rank
+        yield from here.gather(work(own) if own < count else None)[: count - start]
+
+
+@contextmanager
+def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.device]]:
+    """The processes of this run for the length of a block, and the device of this one.
+
+    Args:
+        devices: how many processes, each on a device of its own: GPUs, or this machine's CPU again and again.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: fewer GPUs, or torchrun started another number of processes.
+    """
+    given = all(name in os.environ for name in GIVEN)
+    if given and int(os.environ["WORLD_SIZE"]) != devices:
+        raise UserError(
+            f"{devices} devices are asked for, but {os.environ['WORLD_SIZE']} processes were started: start as many"
+        )
+    if devices == 1:
+        yield ALONE, device
+        return
+    rank, local = (int(os.environ[name]) if given else 0 for name in ("RANK", "LOCAL_RANK"))
+    own = device_of(local, int(os.environ.get("LOCAL_WORLD_SIZE", local + 1)) if given else devices, device)
+    follow_first()
+    if rank > 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # standard output: the first process speaks for all
+    store = meeting_point(rank, devices)
+    others = [] if given else start_others(devices, store.port)
+    from torch import distributed
+
+    try:
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=devices
+        )
+        here = _current.set(Team(rank, devices))
+        try:
+            yield _current.get(), own
+        finally:
+            _current.reset(here)
+    except BaseException as error:
+        if not isinstance(error, Interrupted):  # after that the others end by themselves
+            for other in others:
+                other.kill()
+        raise
+    else:
+        distributed.destroy_process_group()
+    finally:
+        end(others)
+
+
+def device_of(local: int, wanted: int, device: torch.device) -> torch.device:
+    """The device of a process, the `local`th of `wanted` on this machine.
+
+    Raises:
+        UserError: there are fewer GPUs.
+    """
+    if device.type != "cuda":
+        return device
+    import torch
+
+    if wanted > (there := torch.cuda.device_count()):
+        raise UserError(
+            f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices (runtime.evaluation_devices), or "
+            "give the job more"
+        )
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+def meeting_point(rank: int, devices: int) -> Any:
+    """The store through which the processes find each other; the first process holds it."""
+    from torch.distributed import TCPStore
+
+    given = all(name in os.environ for name in GIVEN)
+    host, port = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])) if given else ("127.0.0.1", 0)
+    # torchrun's own agent may hold the port already
+    held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return TCPStore(host, port, devices, is_master=rank == 0 and not held, wait_for_workers=False)
+
+
+def start_others(devices: int, port: int) -> list[subprocess.Popen[bytes]]:
+    """All processes but the first, with this one's command line. Should one fail, this process ends as well."""
+    common = {"WORLD_SIZE": str(devices), "LOCAL_WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1"}
+    common |= {"MASTER_PORT": str(port), "VAEGLOW_FIRST": str(os.getpid())}
+    command = [sys.executable, *sys.orig_argv[1:]]
+    others = [
+        subprocess.Popen(command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(1, devices)
+    ]
+    threading.Thread(target=watch, args=(others,), daemon=True).start()
+    return others
+
+
+def watch(others: list[subprocess.Popen[bytes]]) -> None:
+    """End this process when another failed: it would wait for that one in vain."""
+    while any(other.poll() is None for other in others):
+        for rank, other in enumerate(others, start=1):
+            if other.poll() not in (None, *FINE):
+                time.sleep(2.0)  # if all fail alike, each has had time to say why
+                print(f"error: process {rank} of this run ended with status {other.poll()}: run again", file=sys.stderr)
+                sys.stderr.flush()
+                os._exit(2)
+        time.sleep(0.2)
+
+
+def follow_first() -> None:
+    """In a process that the first one started: end when that is gone."""
+    first = int(os.environ.get("VAEGLOW_FIRST", 0))
+
+    def look() -> None:
+        while os.getppid() == first:
+            time.sleep(0.5)
+        os._exit(2)
+
+    if first:
+        threading.Thread(target=look, daemon=True).start()
+
+
+def end(others: list[subprocess.Popen[bytes]]) -> None:
+    """Wait a little for processes that are ending, and stop those that are not."""
+    limit = time.monotonic() + 10.0
+    for other in others:
+        try:
+            other.wait(max(0.1, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            other.kill()
