@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
+import pytest
 import yaml
 from run_tools import ROOT
 
@@ -51,10 +54,36 @@ def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
     }
     local = {name.strip() for name in local} - {""}
     for rule in re.findall(r"^rule (\w+):", RULES, re.MULTILINE):
-        assert ("gpu=gpus" in body(rule)) != (rule in local), rule
-        assert ("--device " in body(rule)) == ("gpu=gpus" in body(rule)), rule
+        asks = re.findall(r"gpu=(.+),\n", body(rule))
+        assert (asks == []) == (rule in local) and len(asks) < 2, rule
+        assert ("--device " in body(rule)) == bool(asks), rule
+        shares = {
+            "training_processes(gpus)": rule in TRAINING,
+            "evaluation_processes(gpus)": "--devices " in body(rule),
+        }
+        assert all((asks == [words]) == expected for words, expected in shares.items()), rule
 
 
 def test_grouped_rules_exist():
     for entry in profile("slurm")["groups"]:
         assert body(entry.partition("=")[0])
+
+
+@pytest.mark.parametrize(("device", "each"), [("cuda", 1), ("cpu", 0)])
+def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
+    overlay = {"runtime": {"device": device, "evaluation_devices": 4}, "overrides": {"training": {"devices": 2}}}
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "results/table2.csv", "--directory", tmp_path]
+    done = subprocess.run(
+        [*command, "--configfile", tmp_path / "overlay.yaml"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    asked = {}
+    for job in re.split(r"\n(?=(?:local)?rule \w+:)", done.stdout):
+        rule, threads = re.match(r"(?:local)?rule (\w+):", job), re.search(r"^    threads: (\d+)", job, re.MULTILINE)
+        if rule and (gpu := re.search(r"\bgpu=(\d+)", job)):
+            asked[rule[1]] = int(gpu[1]), int(threads[1]) if threads else 1
+    assert asked == {
+        **dict.fromkeys(("train_vae", "train_glow_layer", "train_glow"), (2 * each, 2)),
+        **dict.fromkeys(("sample", "likelihood", "evaluate", "fid_reference"), (4 * each, 4)),
+    }

@@ -209,6 +209,7 @@ def own_vae(prior: str, more: str = "") -> str:
         ("{training: {learning_rate: 1e-4}}", r"'training\.learning_rate' is '1e-4' \(str\).* 1\.0e-4"),
         ("{training: {epochs: 0}}", r"training\.epochs.* less than the minimum"),
         ("{training: {threads: true}}", r"training\.threads.* not of type integer"),
+        ("{overrides: {training: {devices: 3}}}", r"training\.devices is 3, which does not divide .*batch_size, \d+"),
         ("{runtime: {device: gpu}}", r"runtime\.device.*'gpu' is not one of"),
         ("{seeds: []}", "seeds"),
         ("{overrides: {models: {vea: {network: {base_dim: 8}}}}}", r"overrides\.models: .*did you mean 'vae'"),

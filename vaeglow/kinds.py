@@ -89,7 +89,7 @@ def check_training(model: str, kind: str, training: Mapping[str, Any]) -> None:
         training: its `training`, all layers merged.
 
     Raises:
-        UserError: a KL weight on a model without KL, or snapshots out of order.
+        UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
     """
     if kind in KL_FREE and training["kl_weight"] != 1:
         raise UserError(
@@ -99,6 +99,11 @@ def check_training(model: str, kind: str, training: Mapping[str, Any]) -> None:
     if any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
         raise UserError(
             f"models.{model}: training.snapshots {training['snapshots']} must rise: list each fraction once, in order"
+        )
+    if training["batch_size"] % (devices := training.get("devices", 1)):
+        raise UserError(
+            f"models.{model}: training.devices is {devices}, which does not divide training.batch_size, "
+            f"{training['batch_size']}: each device takes as many images of a batch"
         )
 
 
