@@ -106,7 +106,8 @@ def test_two_processes_train_as_one(model, request, tmp_path, blobs_dir):
     ours, theirs = run.weights(), alone.weights()
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0.05, atol=0.01, msg=name)
+        if not name.endswith("body.2.bias"):  # before a batch norm: its gradient is rounding, its path chance
+            torch.testing.assert_close(tensor, theirs[name], rtol=0.05, atol=0.01, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,11 @@ def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
     _, err = child.communicate(timeout=60)
     wait_for_end(other)
     if victim == "other":
-        assert child.returncode == 2 and "error: process 1 of this run ended with status -9: run again" in err, err
+        assert (
+            child.returncode == 2
+            and "error: process 1 of this run ended with status -9: run the same command again" in err
+        ), err
+        assert "Traceback" not in err
     again = run.start(save_minutes=0)
     wait_for(lambda: others_of(again), again)
     again.kill()

@@ -73,7 +73,19 @@ def test_grouped_rules_exist():
 def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
     overlay = {"runtime": {"device": device, "evaluation_devices": 4}, "overrides": {"training": {"devices": 2}}}
     (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "results/table2.csv", "--directory", tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--cores",
+        "8",
+        "results/table2.csv",
+        "--directory",
+        tmp_path,
+        "--resources",
+        "gpu=8",
+    ]
     done = subprocess.run(
         [*command, "--configfile", tmp_path / "overlay.yaml"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

@@ -148,6 +148,10 @@ def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.devic
         finally:
             _current.reset(here)
     except BaseException as error:
+        if isinstance(error, RuntimeError):  # of an exchange, perhaps, in which one was missing
+            time.sleep(1.0)  # the time it takes to see who: in the others `follow_first` ends the process
+            if (failed := failure(others)) is not None:
+                raise UserError(failed) from None
         if not isinstance(error, Interrupted):  # after that the others end by themselves
             for other in others:
                 other.kill()
@@ -204,13 +208,19 @@ def start_others(devices: int, port: int) -> list[subprocess.Popen[bytes]]:
 def watch(others: list[subprocess.Popen[bytes]]) -> None:
     """End this process when another failed: it would wait for that one in vain."""
     while any(other.poll() is None for other in others):
-        for rank, other in enumerate(others, start=1):
-            if other.poll() not in (None, *FINE):
-                time.sleep(2.0)  # if all fail alike, each has had time to say why
-                print(f"error: process {rank} of this run ended with status {other.poll()}: run again", file=sys.stderr)
-                sys.stderr.flush()
-                os._exit(2)
+        if (failed := failure(others)) is not None:
+            time.sleep(5.0)  # this process may see it, too, and end as it should
+            print(f"error: {failed}", file=sys.stderr, flush=True)
+            os._exit(2)
         time.sleep(0.2)
+
+
+def failure(others: list[subprocess.Popen[bytes]]) -> str | None:
+    """What to say when one of the others failed, or None."""
+    for rank, other in enumerate(others, start=1):
+        if (status := other.poll()) not in (None, *FINE):
+            return f"process {rank} of this run ended with status {status}: run the same command again"
+    return None
 
 
 def follow_first() -> None:

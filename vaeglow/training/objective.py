@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,13 @@ from vaeglow.training.inputs import Inputs
 from vaeglow.training.speed import must_fit
 
 BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model, and is that of validation
+
+# Buffers are everyone's own: the batch norms share their statistics themselves. Newer versions of torch renamed this.
+BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 
 
 class Loss(nn.Module):
@@ -49,7 +57,7 @@ class Objective:
     def share(self) -> None:
         """From now on average gradients over the team; the first process's weights become everyone's."""
         if self.team.size > 1:
-            self.loss = DistributedDataParallel(Loss(self.model), broadcast_buffers=False)
+            self.loss = DistributedDataParallel(Loss(self.model), **{BUFFERS: False})
 
     def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms.

@@ -48,10 +48,6 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     if config.get("mode") not in modes:
         trained = " or ".join(str(mode) for mode in modes)
         raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
-    print(
-        f"{now()}: {config['model']} on {config['dataset']}, process {os.getpid()} of {socket.gethostname()}",
-        flush=True,
-    )
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -59,6 +55,9 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     model = build(config)
     base_sha256, base_training = load_base(model, config, info, options)
     with team(as_before(config["training"])["devices"], device) as (us, device):
+        together = f" and {us.size - 1} more" if us.size > 1 else ""
+        whose = f"process {os.getpid()} of {socket.gethostname()}{together}"
+        print(f"{now()}: {config['model']} on {config['dataset']}, {whose}", flush=True)
         state = StateFolder(options.state_dir, identity_of(config, info, base_sha256), us.first)
         with state.locked() if us.first else nullcontext():
             us.wait()  # the others touch nothing before the first holds the lock
