@@ -73,7 +73,7 @@ def test_one_process_alone_exchanges_nothing():
 @pytest.mark.parametrize("shape", [(8, 5), (8, 5, 3, 3)])
 def test_shared_batch_norm_of_one_process_is_batch_norm(shape, monkeypatch):
     """Outputs, gradients and running statistics, in training and evaluation."""
-    monkeypatch.setattr("vaeglow.models.batch_norm.all_reduce", lambda value: value)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
     kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
     plain, shared = (nn.Sequential(kind(5, 1e-3, 0.1)) for _ in range(2))
     with torch.no_grad():

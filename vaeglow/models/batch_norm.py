@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor, distributed, nn
+
+
+class Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, with its gradient: the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same on every process."""
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Each process's value is in everyone's sum."""
+        return Sum.apply(grad.contiguous())
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -26,9 +43,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             return super().forward(x)
         over, each = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
-        mean = all_reduce(x.mean(over)) / self.ranks
+        mean = Sum.apply(x.mean(over)) / self.ranks
         centred = x - mean.view(each)
-        variance = all_reduce(centred.square().mean(over)) / self.ranks
+        variance = Sum.apply(centred.square().mean(over)) / self.ranks
         with torch.no_grad():
             count = self.ranks * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean, self.momentum)
