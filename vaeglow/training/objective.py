@@ -52,12 +52,12 @@ class Objective:
 
     def __init__(self, model: GenerativeModel, config: Mapping[str, Any], inputs: Inputs, team: Team) -> None:
         self.model, self.config, self.inputs, self.team = model, config, inputs, team
-        self.loss: Callable[..., tuple[Tensor, dict[str, Tensor]]] = model.loss
+        self.shared: DistributedDataParallel | None = None
 
     def share(self) -> None:
         """From now on average gradients over the team; the first process's weights become everyone's."""
         if self.team.size > 1:
-            self.loss = DistributedDataParallel(Loss(self.model), **{BUFFERS: False})
+            self.shared = DistributedDataParallel(Loss(self.model), **{BUFFERS: False})
 
     def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms.
@@ -67,7 +67,8 @@ class Objective:
         """
         with must_fit(self.config, len(index)):
             inputs, generator = self.inputs.batch(index, epoch, step)
-            loss, terms = self.loss(inputs, generator, self.config["training"]["kl_weight"])
+            compute = self.shared or self.model.loss
+            loss, terms = compute(inputs, generator, self.config["training"]["kl_weight"])
             loss.backward()
         means = self.team.mean({"": loss.detach(), **terms})
         return means.pop(""), means
