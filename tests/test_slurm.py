@@ -174,7 +174,7 @@ def test_the_weights_of_a_run_that_was_stopped_are_those_of_one_that_was_not(dis
     wanted = json.loads(finished(run_of(local, model) / "training.json").read_text())
     got = json.loads((run_of(disturbed.folder, model) / "training.json").read_text())
     assert got["weights_sha256"] == wanted["weights_sha256"]
-    assert re.match(r"resuming at epoch \d+, step \d+\n", disturbed.log(model))
+    assert re.search(r"\nresuming at epoch \d+, step \d+\n", disturbed.log(model))
 
 
 def test_each_run_was_stopped_in_the_way_meant(disturbed):
