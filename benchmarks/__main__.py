@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, Measured, Row, Setting
-from benchmarks.cases import CASES, find
+from benchmarks.cases import CASES, EXTRA, find
 from benchmarks.interleave import measure
 from benchmarks.table import peers_table, ratios_table
 from vaeglow.errors import UserError
@@ -27,7 +27,9 @@ ROUNDS = {False: 7, True: 2}  # turns of each peer, by `quick`
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(case.name for case in CASES)}")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help=f"of {', '.join(case.name for case in (*CASES, *EXTRA))}"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all? Its ratios mean nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads inside torch (all cores)")

@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vaeglow.device import DETERMINISTIC
+
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 PACKAGES = (
@@ -57,7 +59,7 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         "versions": versions(),
         "platform": platform.platform(),
         "device": device_name(device),
-        "deterministic": os.environ.get("VAEGLOW_DETERMINISTIC") == "1",
+        "deterministic": os.environ.get(DETERMINISTIC) == "1",
         "started": now(),
     }
 

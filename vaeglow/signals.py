@@ -10,6 +10,8 @@ from types import FrameType
 # SIGUSR1 is what Slurm sends ahead of a time limit when asked to; SIGHUP comes from a terminal that is closed.
 STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
+
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:

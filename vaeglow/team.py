@@ -18,15 +18,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaeglow.errors import Interrupted, UserError
+from vaeglow.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from vaeglow.noise import SharedGenerator
+
 T = TypeVar("T")
 GIVEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's, and ours for those we start
-WITH_THE_FIRST = 75  # exit status of a process that stopped because all do; it is also the first one's own
-FINE = (0, WITH_THE_FIRST)
+FINE = (0, EXIT_INTERRUPTED)  # exit statuses of a process that ended because all did
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,9 @@ class Team:
         own = len(batch) // self.size
         return batch[self.rank * own :][:own]
 
-    def share(self, generator: torch.Generator) -> torch.Generator:
+    def share(self, generator: SharedGenerator) -> SharedGenerator:
         """The generator, set to this process's part of a batch's noise."""
-        from vaeglow.noise import SharedGenerator
-
-        if isinstance(generator, SharedGenerator):
-            generator.rank, generator.ranks = self.rank, self.size
+        generator.rank, generator.ranks = self.rank, self.size
         return generator
 
     def mean(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -134,7 +133,7 @@ def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.devic
     follow_first()
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # standard output: the first process speaks for all
-    store = meeting_point(rank, devices)
+    store = meeting_point(rank, devices, given)
     others = [] if given else start_others(devices, store.port)
     from torch import distributed
 
@@ -181,11 +180,16 @@ def device_of(local: int, wanted: int, device: torch.device) -> torch.device:
     return torch.device("cuda", local)
 
 
-def meeting_point(rank: int, devices: int) -> Any:
-    """The store through which the processes find each other; the first process holds it."""
+def meeting_point(rank: int, devices: int, given: bool) -> Any:
+    """The store through which the processes find each other; the first process holds it.
+
+    Args:
+        rank: of this process.
+        devices: how many processes there are.
+        given: whether the environment says where it is.
+    """
     from torch.distributed import TCPStore
 
-    given = all(name in os.environ for name in GIVEN)
     host, port = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])) if given else ("127.0.0.1", 0)
     # torchrun's own agent may hold the port already
     held = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

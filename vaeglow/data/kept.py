@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from vaeglow.data.arrays import INFO_FILE, SPLITS, open_split
 from vaeglow.data.prepare import complete, prepare
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, sha256_json, write_json
+from vaeglow.files import NO_LOCKS, atomic_path, read_json, sha256_json, write_json
 from vaeglow.outside import PLACES, source_paths
 
 KEPT, CARD = ".kept", "made_of.json"
@@ -72,7 +72,7 @@ def alone(folder: Path) -> Iterator[None]:
         print(f"another process prepares {folder.parent}: waiting for it", flush=True)
         lock.acquire()
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in NO_LOCKS:
             raise
     try:
         yield

@@ -55,7 +55,7 @@ def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = 
     return torch.from_numpy(Stream(seed, "order", epoch).permutation(count)).to(device)
 
 
-def step_generator(seed: int, epoch: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+def step_generator(seed: int, epoch: int, step: int, device: torch.device | str = "cpu") -> SharedGenerator:
     """A generator for all the noise of one step, seeded by a hash of (seed, epoch, step)."""
     return SharedGenerator(device=device).manual_seed(stable_hash(seed, "step", epoch, step))
 

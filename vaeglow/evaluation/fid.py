@@ -21,6 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.samples import kept_of
+from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.images import Spread
 from vaeglow.team import rounds
@@ -54,15 +55,14 @@ def extract_features(
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise UserError(f"FID needs uint8 images [N, 1 or 3, H, W], not {images.dtype} {list(images.shape)}")
-    on_cpu = torch.device(device).type == "cpu"
-    batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
+    batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
 
     def features_of(index: int) -> Tensor:
         start = index * batch_size
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).float() / (levels - 1)
         batch = stretched(batch) if stretch else batch
         batch = batch.expand(-1, 3, -1, -1)
-        batch = batch.contiguous(memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
+        batch = batch.contiguous(memory_format=image_layout(device))
         with torch.inference_mode(), _full_precision():
             features = net(batch)[0]
             features = adaptive_avg_pool2d(features, 1).flatten(1).cpu()

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 from vaeglow.models.store import tensors_sha256 as content_sha256  # equal networks, whatever file they came in
@@ -175,4 +176,4 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
         if isinstance(module, BasicConv2d):
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
     network = network.requires_grad_(False).eval().to(device)
-    return network.to(memory_format=torch.channels_last) if torch.device(device).type == "cpu" else network
+    return network.to(memory_format=image_layout(device))

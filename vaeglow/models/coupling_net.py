@@ -12,8 +12,31 @@ WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 
 
-class ActNormConv(nn.Module):
-    """A convolution followed by an actnorm, computed as one convolution with scaled weights.
+class ScaledConv(nn.Module):
+    """(conv(x) + bias) * exp(3 logs), computed as one convolution with scaled weights.
+
+    Args:
+        weight: where it starts, [outputs, inputs, k, k], k odd.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(len(weight)))
+        self.logs = nn.Parameter(torch.zeros(len(weight)))
+
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that it is."""
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        return self.weight * scale[:, None, None, None], self.bias * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        return F.conv2d(x, *self.effective(), padding=self.weight.shape[-1] // 2)
+
+
+class ActNormConv(ScaledConv):
+    """A convolution followed by an actnorm, which sets its bias and scale from the first batch.
 
     It is no part of the bijection, so it contributes nothing to a log-determinant.
 
@@ -24,20 +47,8 @@ class ActNormConv(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * WEIGHT_DEVIATION)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.logs = nn.Parameter(torch.zeros(outputs))
+        super().__init__(torch.randn(outputs, inputs, kernel, kernel) * WEIGHT_DEVIATION)
         self.register_buffer("initialised", torch.tensor(False))
-
-    def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that it is."""
-        scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        return self.weight * scale[:, None, None, None], self.bias * scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(conv(x) + bias) * exp(3 logs): [N, outputs, H, W]."""
-        return F.conv2d(x, *self.effective(), padding=self.weight.shape[-1] // 2)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
@@ -50,8 +61,8 @@ class ActNormConv(nn.Module):
         return self(x)
 
 
-class ZeroConv(nn.Module):
-    """A 3x3 convolution that starts at zero: conv(x) * exp(3 logs). So each coupling starts as the identity.
+class ZeroConv(ScaledConv):
+    """A 3x3 convolution that starts at zero, so each coupling starts as the identity.
 
     Args:
         inputs: input channels.
@@ -59,19 +70,7 @@ class ZeroConv(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.logs = nn.Parameter(torch.zeros(outputs))
-
-    def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that it is."""
-        scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        return self.weight * scale[:, None, None, None], self.bias * scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        return F.conv2d(x, *self.effective(), padding=1)
+        super().__init__(torch.zeros(outputs, inputs, 3, 3))
 
 
 class CouplingNet(Network):

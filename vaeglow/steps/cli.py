@@ -14,11 +14,10 @@ from typing import Any
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
 from vaeglow.out_of_memory import memory_used_up
-from vaeglow.signals import STOP, handled
+from vaeglow.signals import EXIT_INTERRUPTED, STOP, handled
 
 EXIT_USER_ERROR = 2
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal with the state saved; the same command goes on
 
 
 def run(main: Callable[[], None]) -> None:

@@ -8,7 +8,6 @@ untouched for `STALE` seconds is a dead one's.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -23,12 +22,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vaeglow.errors import UserError
-from vaeglow.files import write_text
+from vaeglow.files import NO_LOCKS, write_text
 
 BEAT = 15.0
 STALE = 60.0
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: tells two machines of one name apart, and a reboot
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class FolderLock:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vaeglow.data.loader import DataOnDevice, batch_count, batches, epoch_order
+from vaeglow.device import image_layout
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
@@ -72,8 +73,7 @@ class Trainer:
         self.val_images = val_images
         if self.training["validate_every"] and not len(val_images):
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
-        # on a CPU, channels last makes a step a fifth to a third faster; on a GPU without TF32 nobody measured it
-        layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+        layout = image_layout(device)
         self.model = model.to(device, memory_format=layout).train()
         apply_options(self.model, self.training)
         if team.size > 1:

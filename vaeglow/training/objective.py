@@ -20,13 +20,6 @@ from vaeglow.training.speed import must_fit
 
 BEFORE_TRAINING = -1  # the "epoch" whose noise initialises the model, and is that of validation
 
-# Buffers are everyone's own: the batch norms share their statistics themselves. Newer versions of torch renamed this.
-BUFFERS = next(
-    name
-    for name in ("forward_sync_buffers", "broadcast_buffers")
-    if name in inspect.signature(DistributedDataParallel).parameters
-)
-
 
 class Loss(nn.Module):
     """A model's loss as a forward pass, which is what DistributedDataParallel wraps."""
@@ -57,7 +50,10 @@ class Objective:
     def share(self) -> None:
         """From now on average gradients over the team; the first process's weights become everyone's."""
         if self.team.size > 1:
-            self.shared = DistributedDataParallel(Loss(self.model), **{BUFFERS: False})
+            known = inspect.signature(DistributedDataParallel).parameters  # newer versions of torch renamed the option
+            buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+            # off: buffers are everyone's own, and the batch norms share their statistics themselves
+            self.shared = DistributedDataParallel(Loss(self.model), **{buffers: False})
 
     def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms.

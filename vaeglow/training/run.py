@@ -21,7 +21,8 @@ from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now, seal
-from vaeglow.team import WITH_THE_FIRST, team
+from vaeglow.signals import EXIT_INTERRUPTED
+from vaeglow.team import team
 from vaeglow.training.attempts import keep_log
 from vaeglow.training.loop import Trainer
 from vaeglow.training.position import Position
@@ -94,7 +95,7 @@ def train(trainer: Trainer) -> None:
         trainer.run()
     except (Interrupted, Diverged) as error:
         if not trainer.team.first:
-            raise SystemExit(WITH_THE_FIRST) from error  # which says it
+            raise SystemExit(EXIT_INTERRUPTED) from error  # the first process says why
         if isinstance(error, Interrupted):
             raise
         kept = trainer.state.folder / "history.csv"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,9 +22,6 @@ from vaeglow.models.fused import fits, fused_coupling_net
 from vaeglow.models.glow_steps import GlowSteps
 from vaeglow.models.network import Network, networks
 from vaeglow.out_of_memory import memory_used_up
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
@@ -113,6 +110,9 @@ def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
         ) from None
 
 
-WIDTHS = {"vae": "network.base_dim", "vae_glow": "layer.width", "vae_two_stage": "second_stage.width"} | {
-    "glow": "network.width"
+WIDTHS = {
+    "vae": "network.base_dim",
+    "vae_glow": "layer.width",
+    "vae_two_stage": "second_stage.width",
+    "glow": "network.width",
 }
