@@ -30,7 +30,7 @@ from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model
-from vaeglow.training.loop import BEFORE_TRAINING
+from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
