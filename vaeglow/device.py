@@ -84,8 +84,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for its next step, instead of handing it back to the system.
 
-    glibc takes every large block from the system and gives it back when it is freed, so each step pays again for
-    fresh, zeroed pages: up to a third of a small model's step (docs/performance.md). Values do not depend on it.
+    glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
+    fresh, zeroed pages: a third of the time of sampling, nothing to speak of in training (docs/benchmark.md). Values
+    do not depend on it.
 
     Returns:
         Whether the C library took the settings: glibc does, others have no such switch.
