@@ -11,7 +11,9 @@ from benchmarks.data import make_trainer, photographs, run_config
 from benchmarks.steps import numbers, parameters, trainer_step
 
 BATCH = {False: 16, True: 2}  # by `quick`
-TRACED = 5  # losses compared
+# Losses compared. Adam divides by the root of its second moments, which makes rounding grow from step to step: on the
+# demo's VAE two threads instead of one are 4e-5 apart at the third loss and 4e-4 at the fourth.
+TRACED = 3
 SAME, NEAR = 1e-4, 0.02  # largest relative difference of losses: float32 options; bf16
 OPTIONS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16"},
