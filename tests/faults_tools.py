@@ -75,6 +75,7 @@ def step(command: list[str], folder: str, hook: Callable[..., None] | None, argu
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(os.path.join(folder, name), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666), number)
     os.chmod(folder, 0o755)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, and a trainer respects that
     sys.argv = command
     module = importlib.import_module(command[0])
     if hook is not None:
@@ -195,10 +196,13 @@ def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
     lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
     for fault, tries in sorted(rows.items()):
         amounts: dict[str, list[float]] = {}
-        for _, what, amount in tries:
-            amounts.setdefault(what, []).extend([] if amount is None else [amount])
-        costs = [f"{span(found)} {what}".strip() for what, found in amounts.items() if found or what != "nothing"]
         survived = sum(one for one, _, _ in tries)
+        for ended, what, amount in tries:
+            if ended:
+                amounts.setdefault(what, []).extend([] if amount is None else [amount])
+        costs = [f"{span(found)} {what}".strip() for what, found in amounts.items() if found or what != "nothing"]
+        if survived < len(tries):
+            costs.append(f"not known of {len(tries) - survived}: see the failed tests")
         lines.append(f"| {fault} | {len(tries)} | {survived} | {'; '.join(costs) or 'nothing'} |")
     return "\n".join(lines)
 
