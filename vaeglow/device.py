@@ -85,8 +85,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for its next step, instead of handing it back to the system.
 
     glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
-    fresh, zeroed pages: a third of the time of sampling, nothing to speak of in training (docs/benchmark.md). Values
-    do not depend on it.
+    fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, nothing to speak of in a
+    flow's (docs/performance.md). Values do not depend on it.
 
     Returns:
         Whether the C library took the settings: glibc does, others have no such switch.
