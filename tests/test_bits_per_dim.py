@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from models_tools import GREY, data, fitted_model, one_thread, seeded  # noqa: F401
@@ -88,6 +89,19 @@ def test_evaluation_is_a_function_of_its_seed(name: str) -> None:
     assert all(torch.equal(tensor, state[key]) for key, tensor in made.state_dict().items())
     repeated = total(one_sample_terms(made, images[:1].repeat(20, 1, 1, 1), 8, 0, CPU))
     assert len(repeated.unique()) == 20  # fresh noise for each image of a batch, and for each batch
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_glow"])
+def test_bounds_are_nested_whatever_the_batches_are(name: str) -> None:
+    """K = 1 of `importance` is the first of the K = 10 draws, also where its last batch is a part of one of all."""
+    made, images = fitted_model(name, True), data(GREY)[:20]
+    result, per_image = evaluate_likelihood(made, images.numpy(), 8, [10], 5, 0, CPU)
+    nested = importance_bits_per_dim(made, images[:5], [1, 10], 8, 0, CPU)
+    for draws in (1, 10):
+        assert math.isclose(result["importance"][str(draws)]["bits_per_dim"], nested[draws].mean().item(), rel_tol=1e-9)
+    assert np.array_equal(per_image["bits_per_dim_10"], nested[10].numpy())
+    assert per_image["bits_per_dim_1"].shape == (20,)
+    assert math.isclose(per_image["bits_per_dim_1"].mean(), result["bits_per_dim"], rel_tol=1e-9)
 
 
 def test_what_is_not_finite_is_an_error() -> None:

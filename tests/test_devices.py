@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -92,6 +93,47 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(shape, monkeypatch):
     torch.testing.assert_close(plain.eval()(inputs[0]), shared.eval()(inputs[0]))
 
 
+def test_shared_batch_norm_under_bf16(monkeypatch):
+    """A convolution's bfloat16 comes and goes; statistics and weights' gradients are float32, as in torch."""
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
+    plain, shared = (nn.Sequential(nn.BatchNorm2d(5, 1e-3, 0.1)) for _ in range(2))
+    share_batch_norms(shared, 1)
+    x = torch.randn(8, 5, 3, 3, generator=seeded()).mul(3).add(1).bfloat16()
+    outputs = [layer(x) for layer in (plain, shared)]
+    for output in outputs:
+        output.float().pow(3).sum().backward()
+    assert outputs[1].dtype == outputs[0].dtype == torch.bfloat16
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=0.01, atol=0.01)
+    torch.testing.assert_close(shared[0].running_var, plain[0].running_var)
+    torch.testing.assert_close(shared[0].weight.grad, plain[0].weight.grad, rtol=0.02, atol=0.1)
+
+
+class Ended:
+    """Stands for a process that ended with a status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def poll(self) -> int:
+        return self.status
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ending", "ends"), [((0, -9), False, 1), ((75,), False, 1), ((0,), False, 0), ((-9,), True, 0)]
+)
+def test_the_last_to_fail_is_seen_unless_nobody_waits_for_it(statuses, ending, ends, monkeypatch, capsys):
+    """All others may be gone before the first look; what `end` killed is no failure."""
+    exits: list[int] = []
+    monkeypatch.setattr(teams, "GRACE", 0.0)
+    monkeypatch.setattr("os._exit", exits.append)
+    event = threading.Event()
+    if ending:
+        event.set()
+    teams.watch([Ended(status) for status in statuses], event)
+    assert exits == [2] * ends
+    assert ("error: process" in capsys.readouterr().err) == bool(ends)
+
+
 # ---------------------------------------------------------------------------------------------- training
 
 
@@ -108,6 +150,13 @@ def test_two_processes_train_as_one(model, request, tmp_path, blobs_dir):
     for name, tensor in ours.items():
         if not name.endswith("body.2.bias"):  # before a batch norm: its gradient is rounding, its path chance
             torch.testing.assert_close(tensor, theirs[name], rtol=0.05, atol=0.01, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_bf16(vae_run, tmp_path):
+    """Batch norms get bfloat16 and share float32."""
+    run = pair(tmp_path / "two", "vae", vae_run.data, precision="bf16")
+    assert bits(run) == pytest.approx(bits(vae_run), rel=1e-2)
 
 
 @pytest.fixture(scope="module")

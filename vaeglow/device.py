@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from vaeglow import gpus
 from vaeglow.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: set to 1 by the workflow
 def pick_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a torch device.
 
-    On a GPU it also switches TF32 off: with its 10 bits of mantissa, f^-1(f(x)) is off by a grey level or more.
+    On a GPU it also switches TF32 off: with its 10 bits of mantissa, f^-1(f(x)) is off by a grey level or more. In a
+    job of the workflow `cuda` is a GPU that no other such job has.
 
     Args:
         name: `auto` takes a CUDA GPU where there is one and the CPU elsewhere.
@@ -39,6 +41,8 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
+        if os.environ.get(gpus.CLAIM) == "1" and (count := torch.cuda.device_count()) > 1:
+            torch.cuda.set_device(gpus.claim(int(os.environ.get("LOCAL_RANK", 0)), count))
     return torch.device(name)
 
 

@@ -17,8 +17,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vaeglow import gpus
 from vaeglow.errors import Interrupted, UserError
-from vaeglow.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GIVEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's, and ours for those we start
-FINE = (0, EXIT_INTERRUPTED)  # exit statuses of a process that ended because all did
+WATCH, GRACE = 0.2, 5.0  # seconds: between looks at the others; for this process to see for itself that one failed
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.devic
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # standard output: the first process speaks for all
     store = meeting_point(rank, devices, given)
+    ending = threading.Event()
     others = [] if given else start_others(devices, store.port)
+    threading.Thread(target=watch, args=(others, ending), daemon=True).start()
     from torch import distributed
 
     try:
@@ -158,6 +160,7 @@ def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.devic
     else:
         distributed.destroy_process_group()
     finally:
+        ending.set()
         end(others)
 
 
@@ -176,8 +179,9 @@ def device_of(local: int, wanted: int, device: torch.device) -> torch.device:
             f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices (runtime.evaluation_devices), or "
             "give the job more"
         )
-    torch.cuda.set_device(local)
-    return torch.device("cuda", local)
+    if os.environ.get(gpus.CLAIM) != "1":  # else `pick_device` has chosen
+        torch.cuda.set_device(local)
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def meeting_point(rank: int, devices: int, given: bool) -> Any:
@@ -197,32 +201,36 @@ def meeting_point(rank: int, devices: int, given: bool) -> Any:
 
 
 def start_others(devices: int, port: int) -> list[subprocess.Popen[bytes]]:
-    """All processes but the first, with this one's command line. Should one fail, this process ends as well."""
+    """All processes but the first, with this one's command line."""
     common = {"WORLD_SIZE": str(devices), "LOCAL_WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1"}
     common |= {"MASTER_PORT": str(port), "VAEGLOW_FIRST": str(os.getpid())}
     command = [sys.executable, *sys.orig_argv[1:]]
-    others = [
+    return [
         subprocess.Popen(command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(1, devices)
     ]
-    threading.Thread(target=watch, args=(others,), daemon=True).start()
-    return others
 
 
-def watch(others: list[subprocess.Popen[bytes]]) -> None:
-    """End this process when another failed: it would wait for that one in vain."""
-    while any(other.poll() is None for other in others):
-        if (failed := failure(others)) is not None:
-            time.sleep(5.0)  # this process may see it, too, and end as it should
+def watch(others: list[subprocess.Popen[bytes]], ending: threading.Event) -> None:
+    """End this process when another failed: it would wait for that one in vain.
+
+    Args:
+        others: that this process started.
+        ending: set when it needs them no longer.
+    """
+    while not ending.wait(WATCH):
+        alive = any(other.poll() is None for other in others)  # before the look that has to see the last one fail
+        if (failed := failure(others)) is not None and not ending.wait(GRACE):
             print(f"error: {failed}", file=sys.stderr, flush=True)
             os._exit(2)
-        time.sleep(0.2)
+        if not alive:
+            return
 
 
 def failure(others: list[subprocess.Popen[bytes]]) -> str | None:
-    """What to say when one of the others failed, or None."""
+    """What to say when one of the others failed, or ended early, or None."""
     for rank, other in enumerate(others, start=1):
-        if (status := other.poll()) not in (None, *FINE):
+        if (status := other.poll()) not in (None, 0):
             return f"process {rank} of this run ended with status {status}: run the same command again"
     return None
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from faults_tools import fork
 from run_tools import Run, resolved
 
 from vaeglow.training.attempts import KEPT
 
 
-def test_the_last_ten_are_kept(vae_run, tmp_path):
+@pytest.mark.parametrize("before", [1, 6, 9, 11])
+def test_the_last_ten_are_kept(before, vae_run, tmp_path):
     run = Run(tmp_path, resolved("vae"), vae_run.data)
     folder = run.state / "attempts"
     folder.mkdir(parents=True)
-    for number in range(1, 12):
+    for number in range(1, before + 1):
         (folder / f"{number}.log").touch()
     child = fork(run)
     assert child.wait() == 0
-    assert sorted(int(path.stem) for path in folder.iterdir()) == list(range(12 - KEPT + 1, 13))
-    assert (folder / "12.log").read_text() == child.text() and "epoch 2/2" in child.text()
+    assert sorted(int(path.stem) for path in folder.iterdir()) == list(range(max(1, before + 2 - KEPT), before + 2))
+    assert (folder / f"{before + 1}.log").read_text() == child.text() and "epoch 2/2" in child.text()

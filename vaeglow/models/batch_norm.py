@@ -43,8 +43,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             return super().forward(x)
         over, each = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
-        mean = Sum.apply(x.mean(over)) / self.ranks
-        centred = x - mean.view(each)
+        whole = x.float()  # under bf16 x is the convolution's bfloat16; statistics are float32, as in torch's own
+        mean = Sum.apply(whole.mean(over)) / self.ranks
+        centred = whole - mean.view(each)
         variance = Sum.apply(centred.square().mean(over)) / self.ranks
         with torch.no_grad():
             count = self.ranks * x.numel() / x.shape[1]
@@ -52,7 +53,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias.view(each), centred, scale.view(each))
+        return torch.addcmul(self.bias.view(each), centred, scale.view(each)).to(x.dtype)
 
 
 def share_batch_norms(module: nn.Module, ranks: int) -> None:

@@ -25,7 +25,7 @@ def keep_log(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         logs = sorted(folder.glob("*.log"), key=number)
         os.link(os.readlink(STDOUT), folder / f"{number(logs[-1]) + 1 if logs else 1}.log")
-        for old in logs[: len(logs) - KEPT + 1]:
+        for old in logs[: max(0, len(logs) + 1 - KEPT)]:
             old.unlink(missing_ok=True)
 
 

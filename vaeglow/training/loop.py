@@ -194,6 +194,7 @@ class Trainer(Start):
             Interrupted: always.
         """
         self.save()
+        self.team.wait()  # torchrun kills those who still save when another ends
         raise Interrupted(f"{signal.Signals(number).name}: state saved, run again to go on")
 
     def note_signal(self, number: int, frame: object) -> None:

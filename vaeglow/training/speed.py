@@ -50,16 +50,21 @@ def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | Non
     return {"graphs": "reduce-overhead", "fused": "fused"}.get(option, "default")
 
 
-def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) -> float:
+def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], alone: bool) -> float:
     """Compile a model's networks; where that fails, warn in one line and go on without.
 
     Args:
         model: its networks of one class and shape share one compilation.
         mode: see `torch.compile`; or `fused`: its `default`, and our own kernel for coupling nets.
         rehearse: a whole forward and backward pass that leaves no trace: it is when compilation happens.
+        alone: whether one process trains. Several cannot go on without one by one: their gradients would be of
+            different steps.
 
     Returns:
         Seconds it took, the pass included.
+
+    Raises:
+        UserError: it failed in one of several processes.
     """
     start = time.perf_counter()
     try:
@@ -69,9 +74,11 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None]) 
     except Exception as error:  # whatever a compiler, a missing one included, may raise
         if isinstance(error, UserError) or memory_used_up(error):
             raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not alone:
+            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
         for network in networks(model):
             network.compiled = None
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)
     return time.perf_counter() - start
 

@@ -125,9 +125,11 @@ class Start:
         """Compile the model's networks if the run asks for it; the time counts as training's."""
         mode = compile_mode(self.training, self.device)
         if mode is not None:
-            seconds = compile_networks(self.model, mode, self.rehearse)
+            seconds = compile_networks(self.model, mode, self.rehearse, self.team.size == 1)
             self.position.seconds += seconds
             self.position.compile_seconds += seconds
+        elif self.team.size > 1:
+            self.rehearse()  # after its first pass DDP sums gradients in another order: a resumed run, too, from step 1
 
     def rehearse(self) -> None:
         """Forward and backward pass on the first batch, as if they had not been."""

@@ -108,8 +108,8 @@ DEVICE = config["runtime"]["device"]
 
 
 def gpus(wildcards):
-    """How many GPUs a process takes: one when it may use one, so that two jobs never share it; none on a machine without
-    (there `--cores 2` trains two models side by side)."""
+    """How many GPUs a process takes: one when it may use one, so that two jobs never share it (which one: vaeglow.gpus);
+    none on a machine without (there `--cores 2` trains two models side by side)."""
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
 
@@ -120,7 +120,7 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
-prefix = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+prefix = f"set -euo pipefail; export VAEGLOW_CLAIM_GPU=1 PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:
