@@ -146,7 +146,7 @@ def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
-        ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=60
+        ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     calls = checkout / "calls"

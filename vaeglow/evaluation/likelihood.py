@@ -223,21 +223,22 @@ def evaluate_likelihood(
         headline is K = 1 of all.
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
-    headline = bits_per_dim(total(terms), model.dims, model.levels)
-    few, more = images[:importance_images], [draws for draws in importance_samples if draws != 1]
-    bounds = {1: headline[:importance_images]}
-    if more:  # K = 1 anew: noise depends on a batch's size, and a last batch of `few` may be a part of one of all
-        bounds = importance_bits_per_dim(model, few, [1, *more], batch_size, seed, device)
+    per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
+    more = [draws for draws in importance_samples if draws != 1]
+    if more:
+        few = images[: math.ceil(importance_images / batch_size) * batch_size]  # whole batches: theirs is K = 1's noise
+        bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)
+        per_image |= {str(draws): values[:importance_images] for draws, values in bounds.items()}
     undequantised = undequantised_bits_per_dim(model, images, batch_size, seed, device)
     result = {
-        **summary(headline),
+        **summary(per_image["1"]),
         "bound": model.bound,
         "dequantisation": "uniform",
         "levels": model.levels,
-        "importance": {str(draws): summary(values) for draws, values in bounds.items()},
+        "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
         "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
         | {"levels": math.log2(model.levels)},
         "undequantised": {**summary(undequantised), "not_a_bound": True},
     }
-    arrays = {f"bits_per_dim_{draws}": values.numpy() for draws, values in {**bounds, 1: headline}.items()}
+    arrays = {f"bits_per_dim_{samples}": values.numpy() for samples, values in per_image.items()}
     return result, {**arrays, "undequantised": undequantised.numpy()}
