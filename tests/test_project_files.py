@@ -143,7 +143,8 @@ def checkout(tmp_path: Path) -> Path:
 def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     """Output of make, and the calls of Python it led to."""
     (checkout / "calls").unlink(missing_ok=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    settings = ("MAKE", "PYTHON", "CORES", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")  # of who runs the tests
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=240
