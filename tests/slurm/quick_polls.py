@@ -1,8 +1,9 @@
-"""`snakemake` for tests: at most two seconds between two looks at the jobs.
+"""`snakemake` for tests: it takes Ctrl-C, and at most two seconds pass between two looks at the jobs.
 
 The Slurm plugin waits 10 s longer after every look at which no job had ended, and nothing in its settings bounds that.
 """
 
+import signal
 import sys
 
 from snakemake.cli import main
@@ -16,5 +17,6 @@ RemoteExecutor.next_seconds_between_status_checks = property(
 )
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a script's background
     sys.argv[0] = "snakemake"
     main()
