@@ -44,7 +44,7 @@ slurm-demo: .venv/.installed-slurm  ## Table 2 at demo scale through a Slurm sta
 
 faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files), and a table of it
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "faults and not slurm and not gpu" \
-	  --faults-table faults.md $(PYTEST_FLAGS)
+	  --faults-table=faults.md $(PYTEST_FLAGS)
 
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .
