@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,9 +55,15 @@ def command(*arguments: str) -> list[str]:
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Snakemake in a process group of its own."""
+    """Snakemake in a process group of its own, which takes Ctrl-C also where the tests run in a script's background."""
     return subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
