@@ -79,7 +79,8 @@ class StateFolder:
             UserError: another process holds it.
         """
         with self.lock.held():
-            for leftover in self.folder.rglob(".*.tmp"):
+            # ours, and those that safetensors writes into before it renames them to ours
+            for leftover in (*self.folder.rglob(".*.tmp"), *self.folder.rglob(".tmp*")):
                 leftover.unlink(missing_ok=True)
             yield
 
