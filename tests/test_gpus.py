@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from filelock import FileLock
 from run_tools import ROOT
 
 from vaeglow import device, gpus
@@ -19,7 +20,11 @@ def nobody_holds_one(tmp_path, monkeypatch):
     """Locks in a folder of this test's own."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(gpus, "_held", {})
+    held: dict[int, FileLock] = {}
+    monkeypatch.setattr(gpus, "_held", held)
+    yield
+    for lock in held.values():
+        lock.release()
 
 
 class Job:
@@ -48,8 +53,6 @@ def test_each_job_takes_a_gpu_of_its_own_until_it_dies():
     finally:
         for job in jobs:
             job.kill()
-        for lock in gpus._held.values():
-            lock.release()
 
 
 def test_a_gpu_has_one_name_for_all_who_see_it(monkeypatch):
@@ -69,5 +72,3 @@ def test_only_jobs_of_the_workflow_choose(asked, count, taken, monkeypatch):
     monkeypatch.setenv("VAEGLOW_CLAIM_GPU", asked)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert device.pick_device("cuda") == torch.device("cuda") and chosen == taken
-    for lock in gpus._held.values():
-        lock.release()

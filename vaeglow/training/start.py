@@ -122,7 +122,7 @@ class Start:
         self.model.initialise(self.inputs.first(images, BEFORE_TRAINING))
 
     def compile(self) -> None:
-        """Compile the model's networks if the run asks for it; the time counts as training's."""
+        """Compile the networks if the run asks for it, which counts as training; settle DDP where several train."""
         mode = compile_mode(self.training, self.device)
         if mode is not None:
             seconds = compile_networks(self.model, mode, self.rehearse, self.team.size == 1)

@@ -79,8 +79,7 @@ class StateFolder:
             UserError: another process holds it.
         """
         with self.lock.held():
-            # ours, and those that safetensors writes into before it renames them to ours
-            for leftover in (*self.folder.rglob(".*.tmp"), *self.folder.rglob(".tmp*")):
+            for leftover in self.folder.rglob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
                 leftover.unlink(missing_ok=True)
             yield
 
