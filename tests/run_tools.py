@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {  # config/config.yaml in small
         "optimizer": "adam",
         "learning_rate": 0.002,
         "betas": [0.9, 0.999],
-        "halve_every": 0,
+        "schedule": "constant",
         "warmup_epochs": 0,
         "batch_size": 16,
         "gradient_clip": 100.0,

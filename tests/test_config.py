@@ -237,7 +237,7 @@ def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset, dataset):
         resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in ("vae", "glow", "glow_paper_schedule")
     )
     assert ours["optimizer"] == "adam" and ours["warmup_epochs"] == 0
-    schedule = ("optimizer", "learning_rate", "halve_every", "warmup_epochs")
+    schedule = ("optimizer", "learning_rate", "schedule", "warmup_epochs")
     assert {key: ours[key] for key in schedule} == {key: vae[key] for key in schedule}
     assert ours["epochs"] == glow["epochs"] and glow["optimizer"] == "adamax"
 

@@ -178,6 +178,15 @@ def test_validation_without_val_images(tmp_path):
         run.train()
 
 
+@pytest.mark.parametrize("end", [5.0, 5.0199, 5.0201])
+def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, tmp_path, capsys, monkeypatch):
+    run = trainer(tmp_path, resolved("vae"))
+    run.position.history = [{"bits_per_dim": 5.0}]
+    monkeypatch.setattr(run.objective, "validate", lambda images, *_: end if len(images) == len(run.data) else None)
+    run.check_end()
+    assert run.end_bits_per_dim == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
+
+
 def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     run = trainer(tmp_path, resolved("vae"))
@@ -190,21 +199,28 @@ def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
 
 
 def test_learning_rate_halves_every_so_many_epochs():
-    training = {"learning_rate": 1e-4, "halve_every": 250, "warmup_epochs": 0}
+    training = {"learning_rate": 1e-4, "schedule": {"halve_every": 250}, "warmup_epochs": 0}
     rates = [learning_rate(training, epoch, 3, 7) for epoch in (0, 249, 250, 499, 500, 999)]
     assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 1.25e-5]
 
 
 def test_learning_rate_warms_up_linearly_by_step():
-    training = {"learning_rate": 1e-3, "halve_every": 0, "warmup_epochs": 10}
+    training = {"learning_rate": 1e-3, "schedule": "constant", "warmup_epochs": 10}
     rates = [learning_rate(training, k // 5, k % 5, 5) for k in range(60)]
     assert rates[:50] == pytest.approx([1e-3 * (k + 1) / 50 for k in range(50)], rel=1e-12)
     assert rates[49:] == [1e-3] * 11
 
 
+def test_learning_rate_falls_linearly_to_zero_at_the_end():
+    training = {"learning_rate": 1e-3, "schedule": "linear", "warmup_epochs": 2, "epochs": 10}
+    rates = [learning_rate(training, k // 5, k % 5, 5) for k in range(50)]
+    assert rates[10:] == pytest.approx([1e-3 * (50 - k) / 50 for k in range(10, 50)], rel=1e-12)
+    assert rates[:10] == pytest.approx([1e-3 * (50 - k) / 50 * (k + 1) / 10 for k in range(10)], rel=1e-12)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
 def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
-    config = resolved("vae", epochs=5, optimizer=optimizer, halve_every=2, warmup_epochs=1)
+    config = resolved("vae", epochs=5, optimizer=optimizer, schedule={"halve_every": 2}, warmup_epochs=1)
     run, used = trainer(tmp_path, config), []
     plain = run.guard.step
 

@@ -24,6 +24,7 @@ from vaeglow.training.rollback import Diverged, diverged, highest_loss
 from vaeglow.training.start import Start
 from vaeglow.training.state import pack
 
+END_TOLERANCE = 0.02  # bits/dim that a finished model may be above its last epoch's mean
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
 
 
@@ -41,7 +42,6 @@ class Trainer(Start):
         self.start_together()
         if self.position.epoch >= self.training["epochs"]:
             print(f"all {self.position.epoch} epochs are done: only writing the results", flush=True)
-            return self.position
         self.compile()
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
         label = f"{self.config['model']} on {self.config['dataset']}"
@@ -58,6 +58,7 @@ class Trainer(Start):
                 self.position.good = []
                 self.save()
                 self.good.prune(self.position)
+                self.check_end()
         finally:
             progress.close()
         return self.position
@@ -159,6 +160,18 @@ class Trainer(Start):
         self.save()
         self.good.prune(self.position)
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {error}", flush=True)
+
+    def check_end(self) -> None:
+        """Set `end_bits_per_dim`, of the finished model on all training images; warn where its last steps were worse.
+
+        A learning rate that does not fall to zero leaves the last steps' noise in the weights.
+        """
+        found = self.objective.validate(self.data.images.cpu().numpy(), self.device, self.stop_in_between)
+        self.end_bits_per_dim, last = found, self.position.history[-1]["bits_per_dim"]
+        line = f"finished model: {found:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
+        if found > last + END_TOLERANCE:
+            line += f": WARNING, more than {END_TOLERANCE} above it: let training.schedule end at zero (linear)"
+        print(line, flush=True)
 
     def validate(self, epoch: int) -> float | None:
         """Bits/dim on the val split every `validate_every` epochs; else None."""

@@ -20,7 +20,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, A
 
 
 def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int) -> float:
-    """The learning rate at a step: halved every `halve_every` epochs, after a linear warm-up by step.
+    """The learning rate at a step: as `schedule` says, after a linear warm-up by step.
+
+    The schedule is `constant`, `linear` (to zero at the run's end) or `{halve_every: epochs}` (paper, section 4.2).
 
     Args:
         training: a run's `training` values.
@@ -28,11 +30,13 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
         step: within the epoch, from 0.
         steps: in an epoch.
     """
-    rate = training["learning_rate"]
-    if training["halve_every"]:
-        rate *= 0.5 ** (epoch // training["halve_every"])
+    rate, schedule, done = training["learning_rate"], training["schedule"], epoch * steps + step
+    if schedule == "linear":
+        rate *= 1 - done / (training["epochs"] * steps)
+    elif schedule != "constant":
+        rate *= 0.5 ** (epoch // schedule["halve_every"])
     if training["warmup_epochs"]:
-        rate *= min(1.0, (epoch * steps + step + 1) / (training["warmup_epochs"] * steps))
+        rate *= min(1.0, (done + 1) / (training["warmup_epochs"] * steps))
     return rate
 
 

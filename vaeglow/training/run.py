@@ -126,6 +126,8 @@ def write_results(
         "compile_seconds": position.compile_seconds,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "end_bits_per_dim": trainer.end_bits_per_dim,  # of the training images, as is the mean over its last epoch
+        "last_epoch_bits_per_dim": position.history[-1]["bits_per_dim"],
         "skipped_steps": sum(row["skipped_steps"] for row in position.history),
         "rollbacks": position.rollbacks,
         **digests,

@@ -82,6 +82,7 @@ class Start:
         self.good = GoodStates(state, self.training, self.steps, self.model, self.optimizer)
         self.limit = math.inf  # bits/dim above which a step is bad
         self.position = Position()
+        self.end_bits_per_dim = math.nan  # of the finished model on all training images
         self.stop_signal = 0
 
     def start_together(self) -> None:
