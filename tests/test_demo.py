@@ -6,6 +6,7 @@ import csv
 import hashlib
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,7 +101,9 @@ def test_the_whole_workflow(tmp_path):
     config["overrides"]["evaluation"]["inception"] = random_inception(tmp_path / "weights.pth")
 
     # From nothing to a table and a sheet.
-    snakemake(tmp_path, config)
+    said = snakemake(tmp_path, config)
+    ended = re.findall(r"^(\w+) on photos32, seed 0: all epochs done, \d+\.\d\d bits/dim, \d+ s$", said, re.MULTILINE)
+    assert sorted(ended) == sorted(row["model"] for row in ROWS)
     table = measured(tmp_path)
     assert [(row["run"], float(row["temperature"])) for row in table] == [
         (row["model"], row["temperature"]) for row in ROWS

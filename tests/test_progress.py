@@ -1,4 +1,4 @@
-"""What a training prints reaches the log at once."""
+"""What a training prints: in its log at once, on the terminal now and then."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from run_tools import ROOT
 
 from vaeglow.errors import UserError
+from vaeglow.training import progress
 from vaeglow.training.progress import Progress, open_tensorboard
 
 ROW = {
@@ -28,7 +31,7 @@ def test_an_epochs_line_is_in_the_log_before_the_process_ends(tmp_path):
     script = f"""
 import sys
 from vaeglow.training.progress import Progress
-Progress("vae", 3, 10, 0, None).epoch_done({ROW!r})
+Progress("vae", 3, 10, 0, None, True).epoch_done({ROW!r})
 sys.stdin.read()
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
@@ -49,10 +52,62 @@ sys.stdin.read()
 
 
 def test_a_line_says_what_was_skipped_and_validated(capsys):
-    progress = Progress("vae", 3, 10, 0, None)
-    progress.epoch_done(ROW | {"val_bits_per_dim": 3.25, "skipped_steps": 2})
+    Progress("vae", 3, 10, 0, None, True).epoch_done(ROW | {"val_bits_per_dim": 3.25, "skipped_steps": 2})
     line = capsys.readouterr().out
     assert "val 3.2500" in line and line.endswith("(2 bad steps skipped)\n")
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """A clock that stands until it is set."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def test_the_terminal_hears_now_and_then_what_is_left(clock, monkeypatch):
+    reader, writer = os.pipe()
+    monkeypatch.setenv(progress.TERMINAL, str(writer))
+    shown = Progress("vae on mine", 10, 50, 100, None, True)
+    for _ in range(100):  # 2 images a second, 100 of 500 seen before
+        clock.seconds += 1
+        shown.advance(2, 2, 3.456)
+    lines = os.read(reader, 10**6).decode().splitlines()
+    assert lines[0] == "vae on mine: epoch 3/10, 3.46 bits/dim, 3 min 15 s left"
+    assert len(lines) == 1 + 95 // 15
+    shown.back_to(100)
+    assert shown.left() == "3 min 20 s"
+    shown.epoch_done(ROW | {"epoch": 10, "seconds": 250.0})
+    assert os.read(reader, 10**6).decode() == "vae on mine: all epochs done, 3.50 bits/dim, 4 min 10 s\n"
+    Progress("another process", 10, 50, 0, None, False).tell("nothing")
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    shown.tell("a terminal that takes nothing stops no training")
+    assert b"process" not in os.read(reader, 10**6)
+    os.close(reader)
+    shown.tell("a pipe that nobody reads")
+    os.close(writer)
+    shown.tell("a closed descriptor")
+
+
+def test_without_snakemake_and_terminal_only_epochs_are_printed(clock, monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    shown = Progress("vae", 3, 10, 0, None, True)
+    clock.seconds += 1000
+    shown.advance(5, 0, 3.5)
+    assert capfd.readouterr() == ("", "")
+    shown.epoch_done(ROW)
+    assert capfd.readouterr().out.endswith("  1 h 23 min left\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0.4, "0 s"), (60, "1 min 0 s"), (7500, "2 h 5 min"), (273600, "3 d 4 h")]
+)
+def test_a_duration_names_its_two_largest_units(seconds, says):
+    assert progress.duration(seconds) == says
 
 
 def test_a_missing_tensorboard_says_how_to_install_it(tmp_path, monkeypatch):

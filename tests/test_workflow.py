@@ -397,6 +397,25 @@ def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkou
     made = [*TARGETS, "results/table4.tex", "results/figure5.pdf", "results/claims.csv"]
     assert all((checkout / target).is_file() for target in made)
     assert dry_run("all", cwd=checkout) == []
+    assert reported(checkout) >= {"table1.csv", "table4.html", "figure5.png", "claims.csv", "curves.png"}
+
+
+def reported(checkout: Path) -> set[str]:
+    """The names of the files in the report of what has been built."""
+    snakemake("--report", "report.html", "built", cwd=checkout)
+    return set(re.findall(r'"name": "([^"]+)"', (checkout / "report.html").read_text(encoding="utf-8")))
+
+
+def test_a_report_shows_what_there_is(checkout):
+    table, figure = {"table2.csv", "table2.html"}, {"samples.png"}
+    assert reported(checkout) & {"table1.csv", "figure1.png", *table, *figure} == table | figure
+    for path in (checkout / "results").glob("table2.*"):
+        path.unlink()
+    assert reported(checkout) & {*table, *figure} == figure
+    for path in (checkout / "results").glob("samples.*"):
+        path.unlink()
+    output = snakemake("--report", "report.html", "built", cwd=checkout, ok=False)
+    assert output.splitlines()[-1] == "error: nothing is built: run `make table2`" and "Traceback" not in output
 
 
 def test_editing_one_model_reruns_that_model_only(checkout):

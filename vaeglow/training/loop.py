@@ -44,9 +44,9 @@ class Trainer(Start):
             print(f"all {self.position.epoch} epochs are done: only writing the results", flush=True)
         self.compile()
         done = (self.position.epoch * self.steps + self.position.step) * self.batch
-        label = f"{self.config['model']} on {self.config['dataset']}"
+        label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
         events = self.tensorboard if self.team.first else None
-        progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, events)
+        progress = Progress(label, self.training["epochs"], self.steps * self.batch, done, events, self.team.first)
         try:
             with handled(self.note_signal, (*STOP, signal.SIGINT)):
                 while self.position.epoch < self.training["epochs"]:

@@ -1,46 +1,70 @@
-"""What a user sees while a model trains: a bar on a terminal, one line an epoch in a log, TensorBoard if asked."""
+"""What a user sees while a model trains: a line now and then on the terminal, one an epoch in a log, TensorBoard."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from vaeglow.errors import UserError
+
+TERMINAL = "VAEGLOW_TERMINAL"  # environment: a file descriptor of Snakemake's own output, set by the workflow
+FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between two; of a long run this share of it
 
 
 class Progress:
-    """Bar with bits/dim, images/s and the time left; silent where the output is no terminal.
+    """Prints bits/dim and the time left: on the terminal now and then, in the log with each epoch.
 
     Args:
         label: what is trained.
         epochs: in all.
-        images_per_epoch: counted by the bar.
+        images_per_epoch: how many are seen in one.
         done: images already seen, when resuming.
         tensorboard: folder for event files, or None.
+        first: whether this process speaks for all of the run.
     """
 
     def __init__(
-        self, label: str, epochs: int, images_per_epoch: int, done: int, tensorboard: str | Path | None
+        self,
+        label: str,
+        epochs: int,
+        images_per_epoch: int,
+        done: int,
+        tensorboard: str | Path | None,
+        first: bool,
     ) -> None:
-        self.epochs = epochs
-        self.bar = tqdm(
-            total=epochs * images_per_epoch, initial=done, desc=label, unit="img", unit_scale=True, disable=None
-        )
+        self.label, self.epochs, self.total = label, epochs, epochs * images_per_epoch
+        self.done, self.seen, self.start = done, 0, time.monotonic()
+        self.due = self.start + FIRST
+        by_hand = 2 if sys.stderr.isatty() else -1
+        self.terminal = int(os.environ.get(TERMINAL, by_hand)) if first else -1
         self.writer = open_tensorboard(tensorboard) if tensorboard else None
 
     def advance(self, images: int, epoch: int, bits_per_dim: float) -> None:
-        """Move the bar by `images`."""
-        self.bar.update(images)
-        self.bar.set_postfix_str(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.3f} bits/dim", refresh=False)
+        """Count `images`, and say so on the terminal when it is time."""
+        self.done, self.seen = self.done + images, self.seen + images
+        if time.monotonic() >= self.due:
+            self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {self.left()} left")
 
     def back_to(self, images: int) -> None:
-        """Set the bar back to so many images, after a rollback."""
-        self.bar.n = images
-        self.bar.refresh()
+        """Count from so many images on, after a rollback."""
+        self.done = images
+
+    def left(self) -> str:
+        """The time left, at this process's own speed so far, all that happens between steps included."""
+        return duration((self.total - self.done) * (time.monotonic() - self.start) / max(self.seen, 1))
+
+    def tell(self, text: str) -> None:
+        """Print a line on the terminal, if there is one that takes it: training never waits for it."""
+        self.due = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - self.start))
+        with suppress(OSError, ValueError):
+            if select.select([], [self.terminal], [], 0)[1]:
+                os.write(self.terminal, f"{self.label}: {text}\n".encode())
 
     def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Print an epoch's line and pass its numbers on to TensorBoard."""
@@ -48,10 +72,12 @@ class Progress:
         if row["val_bits_per_dim"] is not None:
             line += f"  val {row['val_bits_per_dim']:.4f}"
         line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
+        line += f"  {self.left()} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
-        tqdm.write(line)
-        sys.stdout.flush()  # tqdm leaves that out: in a log file the line would wait for kilobytes of others
+        print(line, flush=True)
+        if row["epoch"] == self.epochs:
+            self.tell(f"all epochs done, {row['bits_per_dim']:.2f} bits/dim, {duration(row['seconds'])}")
         if self.writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:
@@ -59,10 +85,18 @@ class Progress:
             self.writer.flush()
 
     def close(self) -> None:
-        """End the bar and the event file."""
-        self.bar.close()
+        """End the event file."""
         if self.writer is not None:
             self.writer.close()
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units: `40 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [*zip(divmod(hours, 24), ("d", "h"), strict=True), (minutes, "min"), (rest, "s")]
+    largest = next((i for i, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[largest : largest + 2])
 
 
 def open_tensorboard(folder: str | Path) -> Any:

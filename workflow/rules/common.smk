@@ -31,7 +31,20 @@ PRESET = config["preset"]
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
-PAGES = plan.curve_files(config, EFFECTIVE, PRESET) + plan.data_pages(config, EFFECTIVE, PRESET)
+EVERYTHING = [
+    *sum(PUBLISHED_FILES.values(), []),
+    *(f"results/claims.{ending}" for ending in ("csv", "md", "html")),
+    *plan.curve_files(config, EFFECTIVE, PRESET),
+    *plan.data_pages(config, EFFECTIVE, PRESET),
+]
+
+
+def built(wildcards):
+    """The results that exist, for a report of them."""
+    found = [file for file in EVERYTHING if Path(file).exists()]
+    return found or sys.exit("error: nothing is built: run `make table2`")
+
+
 # {dataset: how many images a run on it draws}, for each preset
 SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
@@ -122,6 +135,7 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = (
     f"set -euo pipefail; export VAEGLOW_CLAIM_GPU=1 PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+    "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # past the log to where Snakemake prints: vaeglow.training.progress
 )
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes

@@ -1,0 +1,205 @@
+"""Rewrite what the README says of the demo from runs of it: its block, docs/demo/*.csv, docs/images/samples.png.
+
+    python docs/demo/update.py native=results avx2=elsewhere/results
+
+Each argument is a name for the machine's instruction set and the results folder of
+
+    snakemake --cores 2 results/table2.csv results/samples.png --configfile seeds.yaml
+
+with `seeds: [0, 1, 2]` in the overlay. All runs have to be of the same code. The first folder gives the picture.
+Without arguments the block alone is written anew from the CSVs that are there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vaeglow.errors import UserError
+from vaeglow.files import read_json, sha256_file
+from vaeglow.paths import result_path
+from vaeglow.reporting.labels import model_label, row_label
+from vaeglow.reporting.measured import commit_of
+from vaeglow.steps import cli
+
+ROOT = Path(__file__).parents[2]
+README, PICTURE = ROOT / "README.md", ROOT / "docs/images/samples.png"
+TABLE, SPREAD = ROOT / "docs/demo/table2.csv", ROOT / "docs/demo/spread.csv"
+BLOCK = re.compile(r"(?<=<!-- demo:begin -->\n).*?(?=<!-- demo:end -->)", re.DOTALL)
+ERRORS = 2.0  # standard errors by which two KIDs have to differ in a run
+
+# {file of a run: {column of spread.csv: key in the file}}
+FROM: dict[str, dict[str, str]] = {
+    "metrics": {
+        "fid": "fid",
+        "kid": "kid",
+        "kid_error": "kid_standard_error",
+        "samples": "fid_samples",
+        "reference_images": "fid_reference_images",
+        "features": "fid_features",
+        "clipped": "exploded_samples",
+    },
+    "likelihood": {"bits_per_dim": "bits_per_dim", "bound": "bound", "likelihood_images": "images"},
+    "training": {"epochs": "epochs_by_phase", "train_seconds": "train_seconds_by_phase"},
+}
+
+
+def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
+    """A row for each model, temperature and seed of a folder's Table 2.
+
+    Args:
+        instructions: what the rows call the instruction set.
+        results: the folder, with `table2.csv` in it.
+    """
+    table = read_csv(results / "table2.csv")
+    rows = []
+    for row in table[table["source"] == "measured"].to_dict("records"):
+        for seed in row["seeds"].split():
+            where = {key: row[key] for key in ("preset", "dataset", "protocol", "temperature")}
+            where |= {"model": row["run"], "seed": seed}
+            files = {what: read_json(result_path(results, what, **where)) for what in FROM}
+            found = {name: files[what][key] for what, names in FROM.items() for name, key in names.items()}
+            found["epochs"] = "+".join(map(str, found["epochs"]))
+            found["train_seconds"] = round(sum(found["train_seconds"]), 1)
+            made = [file["provenance"] for file in files.values()]
+            found["machine"] = made[0]["device"]
+            found["commit"] = " ".join(sorted({commit_of(one) for one in made}))
+            found["source_sha256"] = " ".join(sorted({one["source_sha256"] for one in made}))
+            same = {"run": row["run"], "temperature": float(row["temperature"])}
+            rows.append({"instructions": instructions, "seed": int(seed), **same, **found})
+    return rows
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table of results, every cell a text."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
+    """What stands between the README's two marks.
+
+    Args:
+        spread: a row for each instruction set, seed, model and temperature.
+        table: Table 2 with its published rows.
+        picture: of samples, whose hash is told.
+    """
+    drawn = zip(spread["run"], spread["temperature"], strict=True)
+    spread = spread.assign(name=[row_label({"model": run, "temperature": number}) for run, number in drawn])
+    groups = dict(list(spread.groupby("name", sort=False)))
+    lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (s) |", "|---|---|---|---|---|---|"]
+    for name, rows in groups.items():
+        bound = "≤ " if rows["bound"].iloc[0] == "<=" else ""
+        kid = f"{between(rows['kid'], 3)} (± {rows['kid_error'].max():.3f})"
+        cells = [between(rows["fid"], 1), kid, bound + between(rows["bits_per_dim"], 2), rows["epochs"].iloc[0]]
+        lines.append(f"| {' | '.join([name, *cells, between(rows['train_seconds'], 0)])} |")
+    runs = spread[["instructions", "seed"]].drop_duplicates()
+    clipped = [f"{count} of {name}" for name, rows in groups.items() if (count := rows["clipped"].sum())]
+    first = spread.iloc[0]
+    bits, fid, kid, error = (numbers(spread, column) for column in ("bits_per_dim", "fid", "kid", "kid_error"))
+    said = f"""
+Measured on photos32, lowest to highest of {len(runs)} run(s): seed {listed(runs["seed"])} with the instruction set
+{listed(runs["instructions"])}, on {listed(spread["machine"])}.
+FID and KID: {first["samples"]} samples against {first["reference_images"]} test images, {first["features"]} features;
+bits/dim: {first["likelihood_images"]:,} test images. Overflowed samples, clipped: {listed(clipped) or "none"}.
+Code: `source_sha256` `{first["source_sha256"][:16]}`, commit {listed(short(spread["commit"]))}.
+The picture: {first["instructions"]}, seed {first["seed"]}, sha256 `{sha256_file(picture)[:16]}`.
+
+What held in every run, lowest (best) first; of models with a comma between them none is
+ahead every time, but for pairs after a semicolon:
+
+- bits/dim: {order(bits)}
+- FID: {order(fid)}
+- KID, by more than {ERRORS:.0f} standard errors of the difference: {order(kid, error)}
+
+Published, on CIFAR-10, not to be compared with these: {published(table)}.
+"""
+    return "\n".join(lines) + "\n" + said
+
+
+def between(values: pd.Series, decimals: int) -> str:
+    """`1.2 to 3.4`, or one number where both ends look the same."""
+    return " to ".join(dict.fromkeys(f"{value:.{decimals}f}" for value in (values.min(), values.max())))
+
+
+def listed(values: Iterable[Any]) -> str:
+    """The different values, in order."""
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def short(commits: Iterable[str]) -> list[str]:
+    """Commits by their first ten digits."""
+    return [re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit) for commit in commits]
+
+
+def numbers(spread: pd.DataFrame, column: str) -> dict[str, list[float]]:
+    """{model: its number in each run}, the runs in the order of the file; bits/dim once for all temperatures."""
+    if column == "bits_per_dim":
+        spread = spread.assign(name=spread["run"].map(model_label)).drop_duplicates(["name", "instructions", "seed"])
+    groups = spread.groupby("name", sort=False)
+    return {re.sub(r" \(.*?\)|,", "", name): rows[column].tolist() for name, rows in groups}
+
+
+def order(values: Mapping[str, Sequence[float]], errors: Mapping[str, Sequence[float]] | None = None) -> str:
+    """What is below what in every run: `A < B, C < D`, and the pairs that hold between commas.
+
+    Args:
+        values: {name: its number in each run, the runs in the same order}.
+        errors: their standard errors; a difference then counts from `ERRORS` of its own on.
+    """
+
+    def below(a: str, b: str) -> bool:
+        pairs = zip(values[a], values[b], strict=True)
+        if errors is None:
+            return all(low < high for low, high in pairs)
+        margins = (ERRORS * hypot(*pair) for pair in zip(errors[a], errors[b], strict=True))
+        return all(low + margin < high for (low, high), margin in zip(pairs, margins, strict=True))
+
+    names = sorted(values, key=lambda name: sum(values[name]))
+    groups: list[list[str]] = []
+    for i, name in enumerate(names):
+        if all(below(a, b) for a in names[:i] for b in names[i:]):
+            groups.append([])
+        groups[-1].append(name)
+    inside = [f"{a} < {b}" for group in groups for a, b in combinations(group, 2) if below(a, b)]
+    return " < ".join(", ".join(group) for group in groups) + "".join(f"; {pair}" for pair in inside)
+
+
+def published(table: pd.DataFrame) -> str:
+    """The published rows of Table 2 as a sentence: no column of ours holds one of theirs."""
+    rows = table[table["source"] == "published"].to_dict("records")
+    return "; ".join(
+        f"{row['model']} FID {row['fid']}"
+        + f", {'≤ ' * (row['bound'] == '<=')}{row['bits_per_dim']} bits/dim" * bool(row["bits_per_dim"])
+        for row in rows
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write all of it.
+
+    Raises:
+        UserError: the runs are not of one code.
+    """
+    folders = {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
+    if folders:
+        spread = pd.DataFrame([row for name, folder in folders.items() for row in runs_of(name, folder)])
+        if len(codes := set(" ".join(spread["source_sha256"]).split())) > 1:
+            raise UserError(f"the runs are not of one code: {', '.join(sorted(codes))}")
+        first = next(iter(folders.values()))
+        shutil.copyfile(first / "samples.png", PICTURE)
+        shutil.copyfile(first / "table2.csv", TABLE)
+        spread.to_csv(SPREAD, index=False)
+    new = block(pd.read_csv(SPREAD), read_csv(TABLE), PICTURE)
+    README.write_text(BLOCK.sub(lambda _: new, README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(lambda: main(sys.argv[1:]))
