@@ -16,9 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -146,48 +145,59 @@ class Timed:
 
 
 class Process:
-    """A `Timed` in a process of its own: it works only while it is asked to.
+    """A `Timed` in a process of its own, which works only while it is asked to; its arguments, and CPU threads."""
 
-    Args:
-        pool: of one process.
-        config: see `Timed`, as are the others.
-    """
-
-    timed: Timed  # in that process
-
-    def __init__(
-        self, pool: ProcessPoolExecutor, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int
-    ) -> None:
-        self.pool, self.name = pool, config["model"]
+    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int) -> None:
+        self.name = config["model"]
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
         gpu = torch.cuda.current_device() if device.type == "cuda" else None
-        self.ask(load, config, data_dir, device.type, gpu, threads)
+        arguments = (theirs, config, data_dir, device.type, gpu, threads)
+        self.process = spawn.Process(target=serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()  # else nobody would notice its end
 
-    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function there.
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """Call a method of its `Timed`, which the first call makes.
 
         Raises:
             UserError: the process was killed.
+            Exception: whatever the method raised.
         """
         try:
-            return self.pool.submit(function, *arguments).result()
-        except BrokenProcessPool:
+            self.pipe.send((name, arguments))
+            found = self.pipe.recv()
+        except (EOFError, OSError):
             raise UserError(
                 f"the process that timed {self.name} was killed, perhaps for want of memory: lower timing.*.batch_size"
             ) from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        self.process.kill()
+        self.process.join()
 
 
-def load(config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int) -> None:
-    """Make this process's `Timed`; `gpu` is the one that the parent has claimed."""
+def serve(
+    pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int
+) -> None:
+    """Answer a `Process`; `gpu` is the one that the parent has claimed."""
+    end_with_parent()
     os.environ.pop(gpus.CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
     set_threads(threads)
-    Process.timed = Timed(config, data_dir, pick_device(device))
-
-
-def call(name: str, *arguments: Any) -> Any:
-    """A method of this process's `Timed`."""
-    return getattr(Process.timed, name)(*arguments)
+    timed = None
+    while True:
+        name, arguments = pipe.recv()
+        try:
+            timed = timed or Timed(config, data_dir, pick_device(device))
+            pipe.send(getattr(timed, name)(*arguments))
+        except Exception as error:  # the parent's to handle
+            pipe.send(error)
 
 
 def time_in_turns(
@@ -218,18 +228,15 @@ def time_in_turns(
         for config in configs:
             batch = windows["batch_size"] or config["training"]["batch_size"]
             config = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-            spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent))
-            processes.append(Process(pool, config, data_dir, device, threads))
+            processes.append(Process(config, data_dir, device, threads))
+            stack.callback(processes[-1].end)
         for what in KINDS:
             steps = {}
             for one in processes:
-                steps[one] = one.ask(call, "warm_up", what, windows["warmup_steps"], windows["window_seconds"])
+                steps[one] = one.ask("warm_up", what, windows["warmup_steps"], windows["window_seconds"])
                 if what == "training":
-                    found[one.name] = one.ask(call, "facts")
-            rounds = [
-                [one.ask(call, "window", what, steps[one]) for one in processes] for _ in range(windows["windows"])
-            ]
+                    found[one.name] = one.ask("facts")
+            rounds = [[one.ask("window", what, steps[one]) for one in processes] for _ in range(windows["windows"])]
             for one, timed in zip(processes, zip(*rounds, strict=True), strict=True):
                 seconds, cpu_seconds = zip(*timed, strict=True)
                 found[one.name][what] = {"steps": steps[one], "seconds": seconds, "cpu_seconds": cpu_seconds}
