@@ -100,7 +100,8 @@ def test_a_table_onto_a_full_disk(small_disk, fault):
 
 
 def test_data_onto_a_full_disk(small_disk, fault):
-    data, entry = small_disk("1m") / "data", {"kind": "digits", "size": 32, "val_images": 97, "test_images": 400}
+    entry = {"kind": "digits", "channels": 1, "size": 32, "val_images": 97, "test_images": 400}
+    data = small_disk("1m") / "data"
     with fault("disk full while data are prepared"):
         with pytest.raises(UserError, match="the disk is full: free some room"):
             prepare_data("digits32", entry, data)
