@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-import yaml
 from run_tools import CONFIG, ROOT, shipped_config
 
+from vaeglow.check import load_schema
 from vaeglow.config import effective, merge, resolve, validate
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
@@ -272,7 +272,7 @@ def test_grey_images_are_refused_as_written():
     ],
 )
 def test_the_schema_answers_in_one_line(change, message):
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
     validate(SHIPPED, schema)
     with pytest.raises(UserError, match=message) as caught:
         validate(merge(SHIPPED, change), schema)

@@ -9,7 +9,10 @@ import pytest
 import yaml
 from run_tools import ROOT
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+from vaeglow.check import load_schema
+from vaeglow.data.arrays import SPLITS
+
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 README = (ROOT / "config/README.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## `?([\w ]+).*?\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE))
 
@@ -79,10 +82,9 @@ def test_datasets(kind):
     common, *parts = re.split(r"^(?=`\w+`: )", SECTIONS["datasets"], flags=re.MULTILINE)
     own = {part.split("`")[1]: rows(part) for part in parts}
     assert set(own) == set(SCHEMA["$defs"]["dataset"]["properties"]["kind"]["enum"])
-    whole = ("models", "expected_sha256")
-    assert set(rows(common)) | set(own[kind]) == definition(f"dataset_{kind}", whole)
+    assert set(rows(common)) | set(own[kind]) == definition(f"dataset_{kind}", ("models", "expected_sha256"))
     assert not set(rows(common)) & set(own[kind])
-    for split in definition("expected_sha256"):
+    for split in SPLITS:
         assert f"{split}: " in rows(common)["expected_sha256"][0]
 
 

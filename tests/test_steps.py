@@ -214,7 +214,7 @@ def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
 def test_a_flag_that_takes_an_object(name, flag, text, message, tmp_path):
     module = importlib.import_module(f"vaeglow.steps.{name}")
     output = "--output-dir" if name == "prepare_data" else "--output"
-    others = {"prepare_data": ["--name", "x", "--workers", "1"], "figure": ["--results-root", "x", "--data-root", "x"]}
+    others = {"prepare_data": ["--name", "x", "--threads", "1"], "figure": ["--results-root", "x", "--data-root", "x"]}
     others["table"] = [
         "--published",
         "x",

@@ -13,6 +13,7 @@ from typing import Any
 from vaeglow import config as settings
 from vaeglow import kinds
 from vaeglow.check_entries import check_entries
+from vaeglow.data.kinds import add_to
 from vaeglow.errors import UserError
 
 RESERVED = {
@@ -49,9 +50,7 @@ def check_config(
     Raises:
         UserError: the first thing wrong, in one line.
     """
-    import yaml
-
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    schema = load_schema(schema_path)
     settings.validate(config, schema)
     settings.lookup(config["presets"], config["preset"], "preset")
     for section, reserved in RESERVED.items():
@@ -73,6 +72,15 @@ def check_config(
         except UserError as error:
             raise UserError(f"preset {preset}: {error}") from error
     return whole
+
+
+def load_schema(path: str | Path) -> dict[str, Any]:
+    """The JSON schema of a config: what the YAML file says, and the keys of every kind of dataset."""
+    import yaml
+
+    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    add_to(schema)
+    return schema
 
 
 def check_differences(config: Mapping[str, Any]) -> None:

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-PLACES = ("root", "local")  # settings of a dataset that name the user's own files
+from vaeglow.data.kinds import KINDS
+
+# Settings of a dataset that name the user's own files.
+PLACES = {key for kind in KINDS.values() for key, schema in kind.SCHEMA.items() if schema.get("format") == "path"}
 FILE_ADDRESS = "file://"
 
 
@@ -33,7 +36,7 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
 def places(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Key and value of every setting that names a file or folder to read."""
     for name, dataset in config.get("datasets", {}).items():
-        yield from ((f"datasets.{name}.{key}", dataset[key]) for key in PLACES if dataset.get(key))
+        yield from ((f"datasets.{name}.{key}", dataset[key]) for key in dataset if key in PLACES and dataset[key])
         if not dataset.get("local"):  # else nothing but that is looked at
             yield from ((f"datasets.{name}.sources", path) for path in source_paths(dataset) if Path(path).exists())
     inception = config.get("evaluation", {}).get("inception", {})

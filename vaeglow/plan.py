@@ -12,10 +12,10 @@ from typing import Any
 
 from vaeglow import config as settings
 from vaeglow import entries
+from vaeglow.data.kinds import KINDS
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import DATA, result_path
 
-READERS = 8  # processes that decode images; Snakemake takes fewer where it has fewer cores
 Whole = Mapping[str, Mapping[str, Any]]  # {preset: the whole config as it sees it}: what `check_config` returned
 
 
@@ -30,8 +30,8 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def reading_threads(config: Mapping[str, Any], dataset: str) -> int:
-    """Processes that `prepare_data` may use: several where image files are decoded. No value depends on it."""
-    return READERS if config["datasets"][dataset]["kind"] in ("celeba", "folder") else 1
+    """Threads that `prepare_data` may use: several where image files are decoded. No value depends on it."""
+    return getattr(KINDS[config["datasets"][dataset]["kind"]], "THREADS", 1)
 
 
 def sample_counts(whole: Whole, preset: str) -> dict[str, int]:

@@ -125,30 +125,6 @@ def test_two_workflows_in_one_folder(whole, folder, fault):
         assert same_tensors(weights(folder), weights(whole))
 
 
-def test_two_folders_that_share_their_data(whole, folder, tmp_path, fault):
-    """Started in the same moment, both want the data made."""
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    folders = []
-    for name in ("one", "two"):
-        there = tmp_path / name
-        there.mkdir()
-        for file in ("images", "overlay.yaml"):
-            (there / file).symlink_to(tmp_path / file)
-        (there / "resources").mkdir()
-        (there / "resources/data").symlink_to(shared)
-        folders.append(there)
-    with fault("two folders that share their data, at once"):
-        both = [start(there, *ONE) for there in folders]
-        for process in both:
-            output, _ = process.communicate(timeout=LIMIT)
-            assert process.returncode == 0, output
-        for there in folders:
-            assert same_tensors(weights(there), weights(whole))
-        logs = [path.read_text() for there in folders for path in (there / "logs/prepare_data").glob("*.log")]
-        assert logs and sum("taken from .kept" not in log for log in logs) == 1  # made once
-
-
 def test_clean_state_leaves_a_living_trainers_state(folder, fault):
     with fault("make clean-state while a model trains"):
         first = start(folder, *ONE)

@@ -16,7 +16,7 @@ import table_tools
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
-from vaeglow.data.kept import prepare_or_reuse
+from vaeglow.data.prepare import prepare as prepare_data
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults
@@ -98,13 +98,14 @@ def test_a_table_onto_a_full_disk(small_disk, fault):
 
 
 def test_data_onto_a_full_disk(small_disk, fault):
-    data, entry = small_disk("1m") / "data", {"kind": "digits", "size": 32, "val_images": 97, "test_images": 400}
+    entry = {"kind": "digits", "channels": 1, "size": 32, "val_images": 97, "test_images": 400}
+    data = small_disk("1m") / "data"
     with fault("disk full while data are prepared"):
         with pytest.raises(UserError, match="the disk is full: free some room"):
-            prepare_or_reuse("digits32", entry, data)
+            prepare_data("digits32", entry, data)
         assert not (data / "dataset.json").exists() and not list(data.glob(".*.tmp"))
         subprocess.run(["mount", "-o", "remount,size=8m", str(data.parent)], check=True)
-        assert not prepare_or_reuse("digits32", entry, data)
+        prepare_data("digits32", entry, data)
 
 
 # ----------------------------------------------------------------------------- read-only, no permission

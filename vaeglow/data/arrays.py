@@ -8,27 +8,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.stored import Images, slabs
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, write_json
 
 SPLITS = ("train", "val", "test")
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
+SLAB_BYTES = 2**24  # read at a time
 REMEDY = "delete the folder and prepare the data again"
 
 
-def array_sha256(array: Images) -> str:
+def on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array that may be larger than memory, in an unnamed file on a folder's disk: it goes with the process.
+
+    Raises:
+        UserError: no room or no permission to write there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if 0 in shape:
+            return np.empty(shape, np.uint8)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # to write to a mapped file on a full disk would kill the process
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
+def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
+    """An array of any shape in order, some 16 MB at a time; nothing of an array without values."""
+    if array.size:
+        rows = max(1, SLAB_BYTES * len(array) // array.nbytes)
+        for start in range(0, len(array), rows):
+            yield array[start : start + rows]
+
+
+def array_sha256(array: np.ndarray) -> str:
     """Hex sha256 of an array's type, shape and values, the same on every machine (docs/data.md says of which bytes).
 
     Args:
-        array: any shape and type; read a slab at a time, so one larger than memory will do.
+        array: any shape and type; read a slab at a time, so it may be larger than memory.
     """
     little_endian = array.dtype.newbyteorder("<")
     digest = hashlib.sha256(json.dumps([little_endian.str, list(array.shape)]).encode())
@@ -37,13 +66,13 @@ def array_sha256(array: Images) -> str:
     return digest.hexdigest()
 
 
-def write_dataset(data_dir: str | Path, splits: Mapping[str, Images], info: dict[str, Any]) -> None:
+def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: dict[str, Any]) -> None:
     """Write the arrays and dataset.json, adding `counts` and `sha256` to `info`.
 
-    dataset.json goes first when it is stale and comes last when all else is whole: where it is, all is.
+    An old dataset.json is deleted first, and the new one is written last: where it is, the arrays are whole.
 
     Args:
-        data_dir: folder, made if need be.
+        data_dir: folder, made if needed.
         splits: train, val and test, uint8 [N, C, H, W]; val may have N = 0.
         info: the keys of `INFO_KEYS` but for counts and sha256.
 
@@ -55,10 +84,7 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, Images], info: dict
     for split in SPLITS:
         _check_array(splits[split], info["channels"], info["size"], f"the {split} split")
         with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": splits[split].shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for slab in slabs(splits[split]):
-                file.write(np.ascontiguousarray(slab))
+            np.save(file, np.ascontiguousarray(splits[split]), allow_pickle=False)
     counts = {split: len(splits[split]) for split in SPLITS}
     hashes = {split: array_sha256(splits[split]) for split in SPLITS}
     write_json(data_dir / INFO_FILE, {key: ({**info, "counts": counts, "sha256": hashes})[key] for key in INFO_KEYS})
@@ -135,7 +161,7 @@ def require_images(have: int, need: int, what: str, user: str, remedy: str) -> N
         raise UserError(f"{what} has {have} images, {user} needs {need}: {remedy}")
 
 
-def _check_array(array: Images, channels: int, size: int, where: str) -> None:
+def _check_array(array: np.ndarray, channels: int, size: int, where: str) -> None:
     if array.dtype != np.uint8 or array.shape[1:] != (channels, size, size):
         found, wanted = f"{array.dtype} {list(array.shape)}", f"uint8 [N, {channels}, {size}, {size}]"
         raise UserError(f"{where} is {found} where {wanted} belongs: {REMEDY}")

@@ -1,104 +1,121 @@
 """Dataset kind `celeba` (Liu et al. 2015): the aligned faces, official partition, cropped and shrunk.
 
-Its host often refuses programs, so img_align_celeba.zip is usually fetched by hand. Images go from the archive to the
-arrays one by one: memory stays bounded.
+Its host often refuses programs, so img_align_celeba.zip is usually fetched by hand. It is read without unpacking, so no
+name in it leads anywhere.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import itertools
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile
 
-from vaeglow.data.arrays import SPLITS
-from vaeglow.data.celeba_archive import ARCHIVE, look, partition
-from vaeglow.data.parallel import ordered_map
-from vaeglow.data.progress import progress
-from vaeglow.data.sources import obtain
-from vaeglow.data.stored import StoredImages
+from vaeglow.data.arrays import SPLITS, on_disk
+from vaeglow.data.fetch import PinnedFile
+from vaeglow.data.progress import ordered_map
+from vaeglow.data.sources import SOURCES, NotThere, obtain, pick
 from vaeglow.errors import UserError
 
+SCHEMA = {
+    "channels": {"const": 3, "default": 3},
+    **SOURCES,
+    "crop": {"enum": [128, 140, 148], "default": 128, "description": "side of the centred square; 128 is Dai & Wipf's"},
+}
+THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
+ARCHIVE = PinnedFile(
+    "img_align_celeba.zip",
+    "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74",
+    max_bytes=1_443_490_838,
+)
+# list_eval_partition.txt: training images come first, then validation, then test. The last image of each.
+LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
+FOLDER = "img_align_celeba"  # inside the archive
+MAX_IMAGE = 1_000_000  # bytes of one JPEG, which has some 7,000
 ALIGNED = (178, 218)  # width, height
-CROPS = (128, 140, 148)  # sides of the centred squares in use; 128 is Dai & Wipf's
 CENTRE = (89, 109)  # x, y; the crop of 128 is rows 45..173, columns 25..153
-FILTER = Image.Resampling.BILINEAR  # Pillow widens it when shrinking: antialiased
-
-Box = tuple[int, int, int, int]
+DAMAGED = (KeyError, OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
 def build(
-    name: str, settings: Mapping[str, Any], output_dir: Path, workers: int
-) -> tuple[dict[str, StoredImages], dict[str, Any]]:
-    """Crop and shrink all images of the official partition.
-
-    Args:
-        name: the dataset's, in config.
-        settings: local, sources (the archive, or folders that hold it), crop (128 | 140 | 148), size, channels (3).
-        output_dir: on its disk the arrays lie while they are made; a download is kept in its folder `download`.
-        workers: processes that decode; neither values nor order depend on it.
-
-    Returns:
-        The splits (uint8 [N, 3, size, size]), in the order of the partition, and how they were made.
+    settings: Mapping[str, Any], name: str, output_dir: Path, threads: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Crop and shrink all images of the official partition, in its order; see `kinds`.
 
     Raises:
-        UserError: the archive cannot be had, or is not CelebA's.
+        UserError: the archive is not found, or is not CelebA's.
     """
-    if settings["channels"] != 3 or settings["crop"] not in CROPS:
-        raise UserError(f"celeba has 3 channels, and `crop` must be one of {', '.join(map(str, CROPS))}")
     by_hand = (
         f"fetch {ARCHIVE.name} by hand from CelebA's page (mmlab.ie.cuhk.edu.hk/projects/CelebA.html; its host often "
         f"refuses programs) and set datasets.{name}.local to it or its folder"
     )
-    square = functools.partial(cut, box=box_of(settings["crop"]), size=settings["size"])
-    names, splits = partition(), {}
-    with (
-        obtain(name, settings, [ARCHIVE], look, by_hand, output_dir) as archive,
-        progress(name, sum(map(len, names.values())), "images") as advance,
-    ):
-        read = ((file, archive.read(file)) for split in SPLITS for file in names[split])
-        images = ordered_map(square, read, workers)
-        for split in SPLITS:
-            splits[split] = StoredImages(output_dir, (3, settings["size"], settings["size"]))
-            for image in itertools.islice(images, len(names[split])):
-                splits[split].add(image[None])
-                advance(1)
-    made = {"crop": settings["crop"], "partition": "official", "filter": FILTER.name.lower()}
+    size, splits = settings["size"], {}
+    cut = functools.partial(square, crop=settings["crop"], size=size)
+    with obtain(name, settings, [ARCHIVE], _look, by_hand, output_dir) as archive:
+        for split, files in partition().items():
+            splits[split] = on_disk(output_dir, (len(files), 3, size, size))
+            contents = ((file, read(archive, file)) for file in files)
+            images = ordered_map(cut, contents, len(files), threads, f"{name}, {split}")
+            for target, image in zip(splits[split], images, strict=True):
+                target[:] = image
+    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear"}
     return splits, {**made, "archive_sha256": ARCHIVE.digest}
 
 
-def box_of(crop: int) -> Box:
-    """Left, top, right, bottom of the centred square of that side."""
-    left, top = (centre - crop // 2 for centre in CENTRE)
-    return left, top, left + crop, top + crop
+def partition() -> dict[str, list[str]]:
+    """The official partition: split -> file names, in the list's order.
+
+    The list itself is not needed: `tests/data/test_celeba.py` writes it from this and gets the published file's sha256.
+    """
+    first = dict(zip(SPLITS, (0, *LAST.values()), strict=False))
+    return {split: [f"{number:06}.jpg" for number in range(first[split] + 1, LAST[split] + 1)] for split in SPLITS}
 
 
-def cut(item: tuple[str, bytes], box: Box, size: int) -> np.ndarray:
-    """One image, cropped and shrunk.
+def _look(where: Path) -> zipfile.ZipFile:
+    """The archive, from its folder or itself, once its hash is checked."""
+    if (where / FOLDER).is_dir() and not (where / ARCHIVE.name).is_file():
+        raise NotThere(f"{where} has the folder {FOLDER} but not {ARCHIVE.name}, and only that has a hash to check")
+    path = pick(where, ARCHIVE)
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is cut short or no zip file ({error}): fetch it again") from None
 
-    Args:
-        item: name and content of a JPEG file.
-        box: the part that is kept.
-        size: side of the result.
 
-    Returns:
-        uint8 [3, size, size].
+def read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of one image file, checked against the size it can have, whatever the archive says."""
+    try:
+        with archive.open(f"{FOLDER}/{name}") as file:
+            content = file.read(MAX_IMAGE + 1)
+    except DAMAGED as error:
+        raise UserError(f"{archive.filename} has no whole {name} ({error}): fetch it again") from error
+    if len(content) > MAX_IMAGE:
+        raise UserError(f"{archive.filename}: {name} has more than {MAX_IMAGE:,} bytes, too many for a CelebA image")
+    return content
+
+
+def square(file: tuple[str, bytes], crop: int, size: int) -> np.ndarray:
+    """Crop the centre of a JPEG file (name, content) and shrink it: uint8 [3, size, size].
 
     Raises:
         UserError: not an aligned image, or damaged.
     """
-    name, content = item
+    from PIL import Image, ImageFile
+
+    name, content = file
+    left, top = (centre - crop // 2 for centre in CENTRE)
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if image.size != ALIGNED:  # before its pixels are decoded: they could be many
                 raise UserError(f"CelebA image {name} is {image.size[0]}x{image.size[1]}, not the aligned 178x218")
             ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have set it
-            pixels = image.convert("RGB").crop(box).resize((size, size), FILTER)
+            pixels = image.convert("RGB").crop((left, top, left + crop, top + crop))
+            pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)  # widened when shrinking: antialiased
     except (OSError, SyntaxError) as error:
         raise UserError(f"CelebA image {name} cannot be read ({error}): fetch the archive again") from error
-    return np.ascontiguousarray(np.asarray(pixels).transpose(2, 0, 1))
+    return np.asarray(pixels).transpose(2, 0, 1)

@@ -4,80 +4,79 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS
-from vaeglow.data.images import FILTER, BrokenImage, read_square
-from vaeglow.data.parallel import ordered_map
-from vaeglow.data.progress import progress
-from vaeglow.data.seeds import Stream
+from vaeglow.data.arrays import SPLITS, on_disk
+from vaeglow.data.progress import ordered_map
+from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
+SCHEMA = {
+    "root": {"type": "string", "minLength": 1, "format": "path", "description": "the folder of images"},
+    "test_fraction": {
+        "type": ["number", "null"],
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "default": None,
+        "description": "share of all images; needed where there are no folders train/ and test/",
+    },
+    "val_fraction": {
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMaximum": 1,
+        "default": 0.0,
+        "description": "share of the training images; not with a folder val/",
+    },
+    "on_broken": {"enum": ["error", "skip"], "default": "error", "description": "what to do with a file not readable"},
+    **SPLIT_SEED,
+}
+THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
-MANY = 2000  # files; with fewer, starting other processes takes longer than they save
 SHOWN = 3  # broken files named in an error; dataset.json names all
 
 
-def build(settings: dict[str, Any], workers: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a folder of images.
+def build(
+    settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a folder of images; see `kinds`.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
     put in a seeded order, so neither the result nor its order depends on the file system. A link that leads
-    out of the root, or to a file already taken (test first, then val, then train), is passed over.
-
-    Args:
-        settings: root, size, channels, split_seed, on_broken ("error" | "skip"), and
-            test_fraction: share of all files, needed where there are no folders train/ and test/;
-            val_fraction: share of the training files, 0 for none; not with a folder val/.
-        workers: processes that decode; the result does not depend on it.
-
-    Returns:
-        The splits (uint8 [N, C, size, size]) and how they were made, with every broken file by name.
+    out of the root, or to a file already taken (test first, then val, then train), is skipped.
 
     Raises:
         UserError: folder missing, empty, unreadable or half split; a broken file under on_broken "error";
-            too few images for the split; settings out of range.
+            too few images for the split.
     """
-    _check(settings)
     root = Path(settings["root"]).expanduser()
-    files, passed_over = _divide(root, settings)
+    files, links_skipped = _divide(root, settings)
     broken: dict[str, str] = {}
-    splits = {split: _read(root, files[split], settings, broken, workers) for split in SPLITS}
+    splits = {split: _read(root, files[split], settings, broken, output_dir, threads) for split in SPLITS}
     total = sum(map(len, files.values()))
     if broken and settings["on_broken"] == "error":
         named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:SHOWN])
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        remedy = "mend or remove them, or set the dataset's `on_broken` to skip"
+        remedy = "repair or remove them, or set the dataset's `on_broken` to skip"
         raise UserError(f"{root}: {len(broken)} of {total} image files are broken ({named}{more}): {remedy}")
     for split, images in splits.items():
         if files[split] and not len(images):
-            raise UserError(f"{root}: all {len(files[split])} images of the {split} split are broken: mend the files")
+            raise UserError(f"{root}: all {len(files[split])} images of the {split} split are broken: repair the files")
     source = {
         "root": str(settings["root"]),
         "broken_files": broken,
-        "links_passed_over": passed_over,
+        "links_passed_over": links_skipped,
         "split_seed": settings["split_seed"],
-        "filter": FILTER.name.lower(),
+        "filter": "lanczos",
     }
     return splits, source
 
 
-def _check(settings: dict[str, Any]) -> None:
-    if settings["size"] < 1:
-        raise UserError(f"the dataset's `size` is {settings['size']}: it must be positive")
-    if settings["on_broken"] not in ("error", "skip"):
-        raise UserError(f"the dataset's `on_broken` is {settings['on_broken']!r}: it must be error or skip")
-    for key in ("test_fraction", "val_fraction"):
-        value, lowest_allowed = settings[key], key == "val_fraction"
-        if value is not None and not (0 < value < 1 or (lowest_allowed and value == 0)):
-            raise UserError(f"the dataset's `{key}` is {value}: it must lie between 0 and 1")
-
-
-def _divide(root: Path, settings: dict[str, Any]) -> tuple[dict[str, list[Path]], int]:
+def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
     """The files of each split, in their final order, and how many links were passed over."""
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")
@@ -144,26 +143,24 @@ def _shuffle(files: list[Path], seed: int, key: str) -> list[Path]:
     return [files[i] for i in Stream(seed, "folder", key).permutation(len(files))]
 
 
-def _read(root: Path, files: list[Path], settings: dict[str, Any], broken: dict[str, str], workers: int) -> np.ndarray:
-    """Read files into one array, one image at a time; the broken ones go to `broken` with the reason."""
+def _read(
+    root: Path,
+    files: list[Path],
+    settings: Mapping[str, Any],
+    broken: dict[str, str],
+    output_dir: Path,
+    threads: int,
+) -> np.ndarray:
+    """Read files into one array; the broken ones go to `broken` with the reason."""
+    from vaeglow.data.images import read_or_reason
+
     size, channels = settings["size"], settings["channels"]
-    images, count = np.empty((len(files), channels, size, size), dtype=np.uint8), 0
+    images, count = on_disk(output_dir, (len(files), channels, size, size)), 0
     read = functools.partial(read_or_reason, size=size, channels=channels)
-    workers = workers if len(files) >= MANY else 1
-    with progress(str(root), len(files), "images") as advance:
-        for path, image in zip(files, ordered_map(read, files, workers), strict=True):
-            if isinstance(image, str):
-                broken[path.relative_to(root).as_posix()] = image
-            else:
-                images[count] = image
-                count += 1
-            advance(1)
+    for path, image in zip(files, ordered_map(read, files, len(files), threads, str(root)), strict=True):
+        if isinstance(image, str):
+            broken[path.relative_to(root).as_posix()] = image
+        else:
+            images[count] = image
+            count += 1
     return images[:count]
-
-
-def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
-    """`read_square`, or why it cannot read the file."""
-    try:
-        return read_square(path, size, channels)
-    except BrokenImage as error:
-        return str(error)

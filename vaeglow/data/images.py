@@ -1,4 +1,4 @@
-"""Any image file to an 8-bit square: what `folder` does to each file."""
+"""Any image file to an 8-bit square, for dataset kind `folder`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
     square = flat.crop((left, top, left + side, top + side)).resize((size, size), FILTER)
     pixels = np.asarray(square.convert({1: "L", 3: "RGB"}[channels]))
     return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
+
+
+def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
+    """`read_square`, or why it cannot read the file."""
+    try:
+        return read_square(path, size, channels)
+    except BrokenImage as error:
+        return str(error)
 
 
 def _refuse_bomb(image: Image.Image) -> None:

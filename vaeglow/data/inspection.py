@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS, open_split, read_info
+from vaeglow.data.arrays import SPLITS, open_split, read_info, slabs
 from vaeglow.data.prepare import moments, value_counts
-from vaeglow.data.stored import slabs
 from vaeglow.files import sha256_json
 
 

@@ -6,30 +6,33 @@ and is resized after it is cut. So no pixel of a test image has any part in a tr
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import io
 import itertools
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from vaeglow.config import nearest
 from vaeglow.data.arrays import SPLITS
-from vaeglow.data.pictures import PICTURES, load_picture
-from vaeglow.data.seeds import Stream
+from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
-# Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
-# Lanczos (sines of the platform's libm), they are the same bits on every machine.
-FILTER = Image.Resampling.BICUBIC
-SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest
-MAX_BLOCKS_ALONG = 6  # larger blocks in larger pictures: more different crops in each
-MIN_BLOCKS = 10  # a picture cut into fewer cannot be shared out 70/10/20
-BLANK_STD = 6.0  # of 255 in luminance; below it lie the black surround of the retina and flat sky
-MAX_DRAWS = 20
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-@dataclass(frozen=True)
-class Crop:
+class Picture(NamedTuple):
+    """A photograph inside an installed package: its file and whose it is."""
+
+    file: str
+    credit: str
+
+
+class Crop(NamedTuple):
     """A square of a picture: left edge x, top edge y, side, in pixels of the picture."""
 
     picture: str
@@ -38,8 +41,7 @@ class Crop:
     side: int
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """A picture's blocks: `columns` x `rows` of `width` x `height` pixels, and each split's block numbers."""
 
     columns: int
@@ -50,39 +52,133 @@ class Grid:
     blocks: dict[str, tuple[int, ...]]
 
 
-def build(settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, list[Crop]]]:
-    """Cut the dataset.
+PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
+PICTURES = {
+    "astronaut": Picture("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
+    "chelsea": Picture("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
+    "coffee": Picture("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
+    "rocket": Picture("skimage/data/rocket.jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
+    "hubble_deep_field": Picture(
+        "skimage/data/hubble_deep_field.jpg", "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain"
+    ),
+    "ihc": Picture(
+        "skimage/data/ihc.png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"
+    ),
+    "retina": Picture("skimage/data/retina.jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
+    "motorcycle_left": Picture(
+        "skimage/data/motorcycle_left.png",
+        "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
+    ),
+    "china": Picture("sklearn/datasets/images/china.jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
+    "flower": Picture("sklearn/datasets/images/flower.jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
+}
+SHA256 = {  # of their files
+    "astronaut": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    "chelsea": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+    "coffee": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+    "rocket": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+    "hubble_deep_field": "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
+    "ihc": "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef",
+    "retina": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
+    "motorcycle_left": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+    "china": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
+    "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+}
+COUNT = {"type": "integer", "minimum": 1, "description": "how many crops"}
+SCHEMA = {
+    "pictures": {
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 1,
+        "uniqueItems": True,
+        "description": "which photographs",
+    },
+    "crop_sides": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1},
+        "minItems": 1,
+        "uniqueItems": True,
+        "description": "sides of the crops, in pixels of the photograph",
+    },
+    "train_images": COUNT,
+    "val_images": {**COUNT, "minimum": 0},
+    "test_images": COUNT,
+    **SPLIT_SEED,
+}
+SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest
+MAX_BLOCKS_ALONG = 6  # larger blocks in larger pictures: more different crops in each
+MIN_BLOCKS = 10  # a picture cut into fewer cannot be shared out 70/10/20
+BLANK_STD = 6.0  # of 255 in luminance; below it lie the black surround of the retina and flat sky
+MAX_DRAWS = 20
 
-    Args:
-        settings: pictures, crop_sides, size, channels, train_images, val_images, test_images, split_seed.
 
-    Returns:
-        The splits (uint8 [N, C, size, size]), how they were made (for dataset.json), and each image's crop.
+def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Cut the crops; see `kinds`.
 
     Raises:
         UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
     """
-    _check(settings)
-    size, seed = settings["size"], settings["split_seed"]
-    pictures = {name: load_picture(name, settings["channels"]) for name in settings["pictures"]}
-    grids = {name: make_grid(name, image.size, settings["crop_sides"], seed) for name, image in pictures.items()}
-    crops = {split: _plan(split, settings[f"{split}_images"], pictures, grids, seed) for split in SPLITS}
-    splits = {split: _cut(crops[split], pictures, size, settings["channels"]) for split in SPLITS}
+    pictures, grids, crops = plan(settings)
+    splits = {split: _cut(crops[split], pictures, settings["size"], settings["channels"]) for split in SPLITS}
     source = {
         "pictures": {
             name: {
-                "sha256": PICTURES[name].sha256,
+                "sha256": SHA256[name],
                 "credit": PICTURES[name].credit,
                 "blocks": [grid.columns, grid.rows],
                 "crop_sides": list(grid.sides),
             }
             for name, grid in grids.items()
         },
-        "split_seed": seed,
+        "split_seed": settings["split_seed"],
         "blank_std": BLANK_STD,
-        "filter": FILTER.name.lower(),
+        "filter": "bicubic",
     }
-    return splits, source, crops
+    return splits, source
+
+
+def plan(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
+    """Each picture and its grid, by name, and each split's crops; errors as for `build`."""
+    size, seed = settings["size"], settings["split_seed"]
+    if min(settings["crop_sides"]) < size:
+        raise UserError(f"`crop_sides` must be {size} (`size`) or more: a smaller crop would have to be enlarged")
+    pictures = {name: load_picture(name, settings["channels"]) for name in settings["pictures"]}
+    grids = {name: make_grid(name, image.size, settings["crop_sides"], seed) for name, image in pictures.items()}
+    return pictures, grids, {s: _draw_all(s, settings[f"{s}_images"], pictures, grids, seed) for s in SPLITS}
+
+
+def load_picture(name: str, channels: int) -> Image.Image:
+    """Read one photograph from its installed package, checking the file's hash.
+
+    The file is read directly, never through `skimage.data`, which may download a missing one.
+
+    Args:
+        name: a key of `PICTURES`.
+        channels: 3 (RGB) or 1 (luminance).
+
+    Raises:
+        UserError: no such picture, or its file is missing or not the pinned one.
+    """
+    from PIL import Image
+
+    if name not in PICTURES:
+        raise UserError(f"no picture {name!r}{nearest(name, PICTURES)}: choose from {', '.join(PICTURES)}")
+    module, _, file = PICTURES[name].file.partition("/")
+    package = PACKAGES[module]
+    remedy = f"reinstall it (pip install --force-reinstall --no-deps {package}) or leave {name} out of `pictures`"
+    spec = importlib.util.find_spec(module)  # finds the folder without importing a large package
+    if spec is None or spec.origin is None:
+        raise UserError(f"picture {name}: the package {package} is not installed: pip install {package}")
+    path = Path(spec.origin).parent / file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"picture {name}: {package} lacks {path} ({error.strerror}): {remedy}") from error
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise UserError(f"picture {name}: {path} of {package} is not the expected file (sha256 differs): {remedy}")
+    return Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
 
 
 def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int) -> Grid:
@@ -113,7 +209,9 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
     return Grid(columns, rows, size[0] // columns, size[1] // rows, tuple(sides), blocks)
 
 
-def _plan(split: str, count: int, pictures: dict[str, Image.Image], grids: dict[str, Grid], seed: int) -> list[Crop]:
+def _draw_all(
+    split: str, count: int, pictures: dict[str, Image.Image], grids: dict[str, Grid], seed: int
+) -> list[Crop]:
     """Draw `count` crops, the pictures taking turns, in each round in another order.
 
     So the first n images, and any n evenly spaced ones, are as even a mixture as all.
@@ -145,20 +243,13 @@ def _draw(name: str, split: str, index: int, grey: dict[str, np.ndarray], grids:
 
 def _cut(crops: list[Crop], pictures: dict[str, Image.Image], size: int, channels: int) -> np.ndarray:
     """The crops' pixels, uint8 [N, C, size, size]."""
+    from PIL import Image
+
+    # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
+    # Lanczos (sines of the platform's libm), they are the same bits on every machine.
+    bicubic = Image.Resampling.BICUBIC
     images = np.empty((len(crops), size, size, channels), dtype=np.uint8)
     for image, crop in zip(images, crops, strict=True):
         square = pictures[crop.picture].crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
-        image[:] = np.asarray(square.resize((size, size), FILTER)).reshape(size, size, channels)
+        image[:] = np.asarray(square.resize((size, size), bicubic)).reshape(size, size, channels)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _check(settings: dict[str, Any]) -> None:
-    names, sides, size = settings["pictures"], settings["crop_sides"], settings["size"]
-    if not names or len(set(names)) < len(names):
-        raise UserError("`pictures` must name at least one picture, each once")
-    if not sides or min(sides) < size:
-        raise UserError(f"`crop_sides` must be {size} (`size`) or more: a smaller crop would have to be enlarged")
-    for split in SPLITS:
-        count, least = settings[f"{split}_images"], 0 if split == "val" else 1
-        if count < least:
-            raise UserError(f"`{split}_images` is {count}: it must be {least} or more")

@@ -1,44 +1,42 @@
-"""How far a long loop is: a bar on a terminal, in a log file a line now and then."""
+"""Long loops: a progress bar, and a map in several threads."""
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-LOG_SECONDS = 15.0  # between two lines of a log; what is over sooner leaves none
+S = TypeVar("S")
+T = TypeVar("T")
+BATCH = 256  # items in memory at a time
+LOG_SECONDS = 15.0  # between two lines in a log file; what is over sooner leaves none
 
 
-@contextlib.contextmanager
-def progress(label: str, total: int | None, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr.
+def progress(label: str, total: int | None, unit: str, **options: Any) -> tqdm:
+    """A progress bar on stderr, rarely drawn where that is a file."""
+    pace = {} if sys.stderr.isatty() else {"delay": LOG_SECONDS, "mininterval": LOG_SECONDS}
+    return tqdm(total=total, desc=label, unit=f" {unit}", unit_scale=True, leave=False, **pace, **options)
+
+
+def ordered_map(function: Callable[[S], T], items: Iterable[S], total: int, threads: int, label: str) -> Iterator[T]:
+    """`map(function, items)` by several threads, in order: no result depends on how many.
+
+    Pillow decodes and resizes without Python's global lock, so threads share that work among cores.
 
     Args:
-        label: of what.
-        total: how much there is; None: not known.
-        unit: what is counted, such as images or B.
-        done: how much is done already.
-
-    Yields:
-        A function to be told how much more is done.
+        function: its errors reach the caller.
+        items: taken in the caller's thread, `BATCH` at a time.
+        total: how many there are.
+        threads: how many.
+        label: of the progress bar.
     """
-    if sys.stderr.isatty():
-        with tqdm(total=total, initial=done, desc=label, unit=f" {unit}", unit_scale=True, leave=False) as bar:
-            yield bar.update
-        return
-    start, due = time.monotonic(), time.monotonic() + LOG_SECONDS
-    first = done
-
-    def advance(count: int) -> None:
-        nonlocal done, due
-        done += count
-        if time.monotonic() >= due:
-            due = time.monotonic() + LOG_SECONDS
-            speed = (done - first) / (time.monotonic() - start)
-            of = "" if total is None else f" of {total:,}"
-            print(f"{label}: {done:,}{of} {unit}, {speed:,.0f} a second", file=sys.stderr, flush=True)
-
-    yield advance
+    source = iter(items)
+    with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
+        while batch := list(itertools.islice(source, BATCH)):
+            for result in pool.map(function, batch):
+                yield result
+                bar.update()

@@ -15,9 +15,25 @@ from vaeglow.errors import UserError
 
 T = TypeVar("T")
 DOWNLOADS = "download"  # folder of a dataset's folder; what is in it needs no network again
+SOURCES = {  # schema of the keys of datasets whose files are published
+    "local": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "format": "path",
+        "default": None,
+        "description": "the files on this machine: then this and nothing else is used",
+    },
+    "sources": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "uniqueItems": True,
+        "default": [],
+        "description": "paths and URLs (http, https, file), tried in this order",
+    },
+}
 
 
-class NotThere(Exception):
+class NotThere(UserError):
     """A place does not have the data; the next one may."""
 
 
@@ -33,8 +49,8 @@ def obtain(
 
     Args:
         name: the dataset's, in config.
-        settings: its `local`, a path that must have the data, or None; and its `sources`, paths and URLs (http, https,
-            file) tried in order where `local` is None. A URL names the folder of the files, or the one file.
+        settings: its `local`, a path that must have the data, or None; and its `sources`, tried in order where `local`
+            is None. A URL names the folder of the files, or the one file.
         files: what is downloaded from a URL.
         look: from a path to the data there, files checked by hash; raises NotThere where there are none.
         by_hand: what the user can do, for messages.
@@ -54,7 +70,13 @@ def obtain(
     failures = []
     for source in settings["sources"]:
         try:
-            found = look(_at_hand(source, files, output_dir / DOWNLOADS))
+            where = local_path(source)
+            if where is None:
+                where = output_dir / DOWNLOADS
+                for file in files:
+                    whole = urllib.parse.urlsplit(source).path.endswith(f"/{file.name}")
+                    fetch(source if whole else f"{source.rstrip('/')}/{file.name}", file, where)
+            found = look(where)
             print(f"dataset {name}: from {source}")
             return found
         except (NotThere, Unreachable) as error:
@@ -62,6 +84,13 @@ def obtain(
             print(f"dataset {name}: {error}; the next source is tried", file=sys.stderr)
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
+
+
+def local_path(source: str) -> Path | None:
+    """The path that a source names, as such or as a `file:` URL; None for an address in the network."""
+    if source.startswith("file:"):
+        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(source).path))
+    return None if re.match("https?://", source) else Path(source).expanduser()
 
 
 def pick(where: Path, file: PinnedFile) -> Path:
@@ -78,16 +107,3 @@ def pick(where: Path, file: PinnedFile) -> Path:
     if wrong:
         raise UserError(f"{path} is cut short or another file ({wrong}): delete it or fetch it again")
     return path
-
-
-def _at_hand(source: str, files: Sequence[PinnedFile], downloads: Path) -> Path:
-    """The path of a source; of a URL, once its files have been downloaded."""
-    parts = urllib.parse.urlsplit(source)
-    if parts.scheme == "file":
-        return Path(urllib.request.url2pathname(parts.path))
-    if not re.match("https?://", source):
-        return Path(source).expanduser()
-    for file in files:
-        names_it = parts.path.rpartition("/")[2] == file.name
-        fetch(source if names_it else f"{source.rstrip('/')}/{file.name}", file, downloads)
-    return downloads

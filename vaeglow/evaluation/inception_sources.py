@@ -7,18 +7,18 @@ There is no fallback to another network.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from torch import Tensor
 
+from vaeglow.data.fetch import PinnedFile, fetch
+from vaeglow.data.sources import local_path, pick
 from vaeglow.errors import UserError
 from vaeglow.evaluation.inception import convert_torchscript, read_release
 from vaeglow.files import sha256_file
@@ -122,31 +122,9 @@ def read_member(archive: str | Path, ending: str) -> bytes:
         raise UserError(f"{Path(archive).name} is damaged ({error})") from None
 
 
-def copy_limited(source: IO[bytes], target: IO[bytes], name: str) -> None:
-    """Copy a stream, at most `MAX_BYTES` of it, whatever length it claims.
-
-    Raises:
-        UserError: there is more.
-    """
-    left = MAX_BYTES
-    while chunk := source.read(2**20):
-        left -= len(chunk)
-        if left < 0:
-            raise UserError(f"{name} is larger than {MAX_BYTES // 2**20} MB, too large to be the weights")
-        target.write(chunk)
-
-
 def _from_url(address: str, sha256: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Download pytorch-fid's release file."""
-    print(f"inception weights: downloading {address} (96 MB)", file=sys.stderr)
-    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
-        try:
-            with urllib.request.urlopen(address, timeout=60) as answer:
-                copy_limited(answer, file, address)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise UserError(f"cannot download {address} ({error})") from None
-        file.flush()
-        digest = sha256_file(file.name)
-        if digest != sha256:
-            raise UserError(f"{address} has sha256 {digest} instead of {sha256}")
-        return read_release(file.name), {"source": address, "source_sha256": digest}
+    """Download pytorch-fid's release file (96 MB), or read it where the address is a `file:` URL."""
+    file, at_hand = PinnedFile("inception.pth", sha256, MAX_BYTES), local_path(address)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pick(at_hand, file) if at_hand else fetch(address, file, Path(folder))
+        return read_release(path), {"source": address, "source_sha256": sha256}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.data.arrays import read_info
-from vaeglow.data.kept import prepare_or_reuse
+from vaeglow.data.prepare import prepare
 from vaeglow.outside import outside
 from vaeglow.steps import cli
 
@@ -18,9 +18,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--name", required=True, help="the dataset's name in config")
     parser.add_argument("--settings", required=True, help="its entry in config, as JSON")
     parser.add_argument("--output-dir", required=True, type=Path, help="where the arrays and dataset.json go")
-    parser.add_argument(
-        "--workers", required=True, type=int, help="processes that read image files; no value depends on it"
-    )
+    parser.add_argument("--threads", required=True, type=int, help="that decode image files; no value depends on it")
     return parser.parse_args(argv)
 
 
@@ -30,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.json_object("--settings", options.settings)
     for line in outside({"datasets": {options.name: settings}}, Path.cwd()):
         print(line)
-    if prepare_or_reuse(options.name, settings, options.output_dir, options.workers):
-        print("made before, of the same settings, files and code: taken from .kept")
+    prepare(options.name, settings, options.output_dir, options.threads)
     info = read_info(options.output_dir)
     broken = info["source"].get("broken_files", {})
     for file, reason in broken.items():

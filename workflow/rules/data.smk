@@ -33,7 +33,7 @@ rule prepare_data:
             --name {wildcards.dataset} \
             --settings {params.settings:q} \
             --output-dir resources/data/{wildcards.dataset} \
-            --workers {threads} \
+            --threads {threads} \
             >{log} 2>&1
         """
 

@@ -10,11 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_tools import ROOT, shipped_config
 
-from vaeglow import plan
-from vaeglow.check import check_config
-from vaeglow.data import stored
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.prepare import prepare
 from vaeglow.errors import UserError
@@ -46,9 +42,7 @@ def refused(tmp_path: Path, **settings) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("slab", [2**24, 500])  # bytes read at a time
-def test_train_is_shuffled_and_val_taken_off_it(tmp_path, monkeypatch, slab):
-    monkeypatch.setattr(stored, "SLAB_BYTES", slab)
+def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
     folder = made(tmp_path, {"train": TRAIN, "test": TEST, "labels": np.arange(20)}, val_images=5)
     train, val, test = (open_split(folder, split) for split in ("train", "val", "test"))
     assert (len(train), len(val)) == (15, 5) and same_images(np.concatenate([train, val]), TRAIN)
@@ -76,6 +70,8 @@ def test_channels_may_come_last_and_grey_needs_none(tmp_path):
     images = open_split(first, "train").copy()
     last = made(tmp_path, {"train": TRAIN.transpose(0, 2, 3, 1).copy(), "test": TEST.transpose(0, 2, 3, 1).copy()})
     assert np.array_equal(open_split(last, "train"), images)
+    fortran = made(tmp_path, {"train": np.asfortranarray(TRAIN), "test": TEST})
+    assert np.array_equal(open_split(fortran, "train"), images)
     for grey in (TEST[:, 0], TEST[:, :1], TEST[:, 0, :, :, None]):
         folder = made(tmp_path, {"train": grey, "test": grey}, channels=1)
         assert np.array_equal(open_split(folder, "test"), TEST[:, :1])
@@ -92,7 +88,6 @@ def test_levels_are_taken_down(tmp_path):
         ({"train": TRAIN}, {}, "has no array 'test': it has train"),
         ({"train": TRAIN / 255, "test": TEST}, {}, "array train is float64, not uint8"),
         ({"train": TRAIN.astype(np.int64), "test": TEST}, {}, "array train is int64, not uint8"),
-        ({"train": np.asfortranarray(TRAIN), "test": TEST}, {}, "uint8 in Fortran order"),
         (
             {"train": TRAIN, "test": TEST[:0]},
             {},
@@ -123,7 +118,7 @@ def test_no_pickle_is_read(tmp_path):
     objects = np.empty(20, dtype=object)
     objects[:] = [Trap() for _ in objects]
     np.savez(tmp_path / "mine.npz", train=objects, test=TEST)
-    assert "array train is object, not uint8" in refused(tmp_path) and not (tmp_path / "trap").exists()
+    assert "array train is damaged or holds objects" in refused(tmp_path) and not (tmp_path / "trap").exists()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +157,7 @@ def test_a_header_that_says_more_than_there_is(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
         archive.writestr("train.npy", header((10**12, 3, 8, 8)) + TRAIN.tobytes())
         archive.writestr("test.npy", header((6, 3, 8, 8)) + TEST.tobytes())
-    assert "192,000,000,000,000 bytes, and has 3,840" in refused(tmp_path)
+    assert "damaged" in refused(tmp_path)
 
 
 def test_a_directory_that_says_more_than_there_is(tmp_path):
@@ -174,16 +169,3 @@ def test_a_directory_that_says_more_than_there_is(tmp_path):
     raw = (tmp_path / "mine.npz").read_bytes()
     (tmp_path / "mine.npz").write_bytes(raw.replace(len(content).to_bytes(4, "little"), claim))
     assert "damaged" in refused(tmp_path)
-
-
-def test_config_takes_it_and_says_what_is_wrong():
-    schema, published = ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
-    mine = {"kind": "npz", "file": "mine.npz", "size": 32, "val_images": 10}
-    config = shipped_config()
-    config["datasets"]["mine"] = mine
-    assert plan.reading_threads(config, "mine") == 1 and plan.reading_threads(config, "celeba64") > 1
-    check_config(config, schema, published)
-    for change, says in (({"root": "x"}, "root"), ({"file": 3}, "file"), ({"sources": ["x"]}, "sources")):
-        config["datasets"]["mine"] = mine | change
-        with pytest.raises(UserError, match=rf"datasets\.mine.*{says}"):
-            check_config(config, schema, published)

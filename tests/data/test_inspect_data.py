@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from run_tools import refused, step
 
-from vaeglow.data import stored
+from vaeglow.data import arrays
 from vaeglow.data.arrays import SPLITS, read_info, write_dataset
 from vaeglow.data.inspection import inspect
 from vaeglow.errors import UserError
@@ -40,7 +40,7 @@ def written(folder: Path, splits: Splits, levels: int) -> Path:
 
 @pytest.mark.parametrize(("channels", "levels", "slab"), [(3, 256, 2**24), (3, 256, 1000), (1, 4, 100)])
 def test_the_numbers(tmp_path, monkeypatch, channels, levels, slab):
-    monkeypatch.setattr(stored, "SLAB_BYTES", slab)
+    monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
     splits = splits_of(channels, 8, levels)
     folder = written(tmp_path / "mine", splits, levels)
     found, info = inspect(folder), read_info(folder)

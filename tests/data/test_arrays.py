@@ -1,0 +1,116 @@
+"""The prepared form of a dataset: written whole, read back checked, larger than memory if need be."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vaeglow.data import arrays
+from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, slabs, write_dataset
+from vaeglow.data.prepare import moments, quantise, value_counts
+from vaeglow.errors import UserError
+
+
+@pytest.fixture
+def dataset(tmp_path) -> tuple[Path, dict[str, np.ndarray]]:
+    """A tiny prepared dataset: 6 train, no val, 3 test images of 3x4x4."""
+    draw = np.random.default_rng(0)
+    splits = {s: draw.integers(0, 256, (n, 3, 4, 4), dtype=np.uint8) for s, n in zip(SPLITS, (6, 0, 3), strict=True)}
+    info = dict.fromkeys(("name", "kind"), "x") | {"channels": 3, "size": 4, "levels": 256}
+    write_dataset(tmp_path, splits, info | {"mean": [0.5] * 3, "std": [0.1] * 3, "source": {}})
+    return tmp_path, splits
+
+
+def test_arrays_come_back_read_only(dataset):
+    folder, splits = dataset
+    for split in SPLITS:
+        array = open_split(folder, split)
+        assert np.array_equal(array, splits[split]) and array.shape == splits[split].shape
+        assert not array.flags.writeable
+    info = read_info(folder)
+    assert info["counts"] == {"train": 6, "val": 0, "test": 3}
+    assert info["sha256"] == {split: array_sha256(splits[split]) for split in SPLITS}
+    assert sorted(p.name for p in folder.iterdir()) == ["dataset.json", "test.npy", "train.npy", "val.npy"]
+    with pytest.raises(UserError, match="train, val, test"):
+        open_split(folder, "tset")
+
+
+def test_hash_sees_values_shape_and_type_but_not_layout():
+    a = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    assert array_sha256(a) == array_sha256(np.asfortranarray(a)) == array_sha256(a.astype(">u2"))
+    others = [a.reshape(3, 2, 4), a.astype(np.uint32), a + 1, a[:1], a[:0]]
+    assert len({array_sha256(x) for x in [a, *others]}) == 6
+    large = np.arange(20_000_000, dtype=np.uint8).reshape(-1, 10)  # more than is read at a time
+    header = b'["|u1", [2000000, 10]]'
+    assert array_sha256(large) == hashlib.sha256(header + large.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("slab", [2**24, 100, 1])
+def test_an_array_on_disk_is_like_one_in_memory(tmp_path, monkeypatch, slab):
+    monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
+    array = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), dtype=np.uint8)
+    stored = on_disk(tmp_path / "store", array.shape)
+    stored[:] = array
+    assert list((tmp_path / "store").iterdir()) == []  # no name on disk, so nothing can be left behind
+    assert np.array_equal(np.concatenate(list(slabs(stored))), array) and array_sha256(stored) == array_sha256(array)
+    found = moments(value_counts(stored, 256))
+    centred = (array + 0.5) / 256
+    assert found == (pytest.approx(centred.mean((0, 2, 3)), 1e-8), pytest.approx(centred.std((0, 2, 3)), 1e-8))
+    splits = {"train": stored[:40], "val": on_disk(tmp_path, (0, 3, 4, 4)), "test": stored[40:]}
+    about = dict.fromkeys(("name", "kind"), "x") | {"channels": 3, "size": 4, "levels": 256}
+    write_dataset(tmp_path / "out", splits, about | {"mean": [0.5] * 3, "std": [0.1] * 3, "source": {}})
+    assert np.array_equal(open_split(tmp_path / "out", "train"), array[:40])
+    assert np.array_equal(quantise(stored, 5), array.astype(int) * 5 // 256)
+
+
+@pytest.mark.parametrize("levels", [256, 2, 4, 7, 32])
+def test_quantise(levels):
+    x = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    assert np.array_equal(quantise(x, levels).ravel(), np.arange(256) * levels // 256)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: (f / "train.npy").unlink(), "does not exist"),
+        (lambda f: (f / "train.npy").write_bytes((f / "train.npy").read_bytes()[:-7]), "not a whole array"),
+        (lambda f: (f / "train.npy").write_bytes(b""), "not a whole array"),
+        (lambda f: (f / "train.npy").write_bytes(b"no array at all"), "not a whole array"),
+        (lambda f: np.save(f / "train.npy", np.array([{}], dtype=object)), "not a whole array"),
+        (lambda f: np.save(f / "train.npy", np.zeros((6, 3, 4, 4), np.float32)), "float32"),
+        (lambda f: np.save(f / "train.npy", np.zeros((6, 48), np.uint8)), r"\[6, 48\]"),
+        (lambda f: np.save(f / "train.npy", np.zeros((5, 3, 4, 4), np.uint8)), "5 images, dataset.json says 6"),
+        (lambda f: np.save(f / "train.npy", np.load(f / "train.npy")[::-1]), "changed .*prepare the data again"),
+        (lambda f: (f / "dataset.json").unlink(), "does not exist"),
+        (lambda f: (f / "dataset.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "dataset.json").write_text('{"name": "x"}'), "lacks kind"),
+    ],
+)
+def test_damaged_data_is_one_clear_line(dataset, damage, says):
+    folder, _ = dataset
+    damage(folder)
+    with pytest.raises(UserError, match=says) as caught:
+        open_split(folder, "train")
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", [0, 6 * 48 - 1])
+def test_one_other_byte_in_an_array_is_seen(dataset, where):
+    path = dataset[0] / "train.npy"
+    content = bytearray(path.read_bytes())
+    content[len(content) - 6 * 48 + where] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.npy has changed since it was prepared"):
+        open_split(dataset[0], "train")
+    assert len(open_split(dataset[0], "test")) == 3
+
+
+def test_a_failed_write_leaves_no_description(dataset):
+    folder, splits = dataset
+    info = read_info(folder)
+    with pytest.raises(UserError, match="test split"):
+        write_dataset(folder, splits | {"test": splits["test"].astype(np.int16)}, info)
+    assert not (folder / "dataset.json").exists()

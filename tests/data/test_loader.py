@@ -1,0 +1,92 @@
+"""Batches, their order and their noise: functions of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vaeglow.data.loader import DataOnDevice, batch_count, batches, dequantise, epoch_order, step_generator
+from vaeglow.data.seeds import Stream, stable_hash
+from vaeglow.errors import UserError
+
+
+def test_streams_are_the_same_everywhere():
+    assert stable_hash(0, "a") == 2671967653362453091  # a change here reshuffles every dataset and run
+    assert Stream(1).permutation(5).tolist() == [0, 2, 1, 4, 3]
+    assert len({stable_hash(1, 23), stable_hash(12, 3), stable_hash("1", 23), stable_hash(1, 2, 3)}) == 4
+    stream = Stream("dice")
+    assert {stream.below(6) for _ in range(200)} == set(range(6))
+    assert sorted(Stream(2).permutation(1000)) == list(range(1000))
+
+
+def test_order_is_a_permutation_of_seed_and_epoch_only():
+    orders = {(s, e): epoch_order(500, s, e) for s in range(3) for e in range(3)}
+    torch.manual_seed(5)
+    for (seed, epoch), order in orders.items():
+        assert order.dtype == torch.int64 and torch.equal(order.sort().values, torch.arange(500))
+        assert torch.equal(order, epoch_order(500, seed, epoch))
+    assert len({tuple(order.tolist()) for order in orders.values()}) == 9
+
+
+def test_step_generators_differ_by_every_argument():
+    def draw(*key):
+        return tuple(torch.rand(4, generator=step_generator(*key)).tolist())
+
+    keys = [(s, e, i) for s in range(3) for e in range(3) for i in range(3)]
+    assert len({draw(*key) for key in keys}) == 27
+    assert draw(1, 2, 0) == draw(1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"), [(10, 3, [3, 3, 3]), (9, 3, [3, 3, 3]), (2, 3, [2]), (3, 3, [3])]
+)
+def test_batches_drop_a_short_last_one_unless_it_is_alone(count, size, expected):
+    order = epoch_order(count, 0, 0)
+    cut = list(batches(order, size))
+    assert [len(b) for b in cut] == expected and batch_count(count, size) == len(expected)
+    assert torch.equal(torch.cat(cut), order[: sum(expected)])
+
+
+def test_data_on_device_takes_the_first_images():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    data = DataOnDevice(images, "cpu", subset=4)
+    assert len(data) == 4 and data.images.dtype == torch.uint8
+    batch = data.batch(torch.tensor([3, 0]))
+    assert np.array_equal(batch.numpy(), images[[3, 0]])
+    batch.zero_()
+    assert np.array_equal(data.images.numpy(), images[:4])
+    assert len(DataOnDevice(images, "cpu")) == 6
+    for subset in (0, 7):
+        with pytest.raises(UserError, match=f"{subset} images are asked for, the split holds 6"):
+            DataOnDevice(images, "cpu", subset)
+    with pytest.raises(UserError, match="no images"):
+        DataOnDevice(images[:0], "cpu")
+
+
+@pytest.mark.parametrize("levels", [256, 2, 4, 100])
+def test_dequantised_values_give_the_level_back(levels):
+    x = torch.arange(levels, dtype=torch.uint8).repeat(2_000_000 // levels)
+    before = x.clone()
+    y = dequantise(x, levels, torch.Generator().manual_seed(0))
+    assert y.dtype == torch.float32 and y.min() > 0 and y.max() < 1
+    assert torch.equal((y * levels).floor().to(torch.uint8), x) and torch.equal(x, before)
+    u = y.double() * levels - x
+    assert abs(u.mean() - 0.5) < 1e-3 and abs(u.var() - 1 / 12) < 1e-3  # sd of the mean: 2e-4
+
+
+def test_dequantisation_survives_the_extreme_draws(monkeypatch):
+    x = torch.arange(256, dtype=torch.uint8)
+    for u in (0.0, 1 - 2**-24):
+        monkeypatch.setattr(torch, "rand", lambda shape, u=u, **_: torch.full(shape, u))
+        for levels in range(2, 257):
+            y = dequantise(x[:levels], levels, torch.Generator())
+            assert y.max() < 1 and torch.equal((y * levels).floor().to(torch.uint8), x[:levels])
+
+
+def test_noise_is_fresh_and_follows_its_generator():
+    x = torch.zeros(100, dtype=torch.uint8)
+    generator = step_generator(0, 0, 0)
+    first, second = dequantise(x, 256, generator), dequantise(x, 256, generator)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, dequantise(x, 256, step_generator(0, 0, 0)))
