@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from server_tools import FileServer, Reply, file_server
+from waiting import LIMIT
 
 from vaeglow.data import fetch as module
 from vaeglow.data.fetch import PinnedFile, Unreachable, fetch
@@ -26,7 +27,7 @@ FILES = [PinnedFile(name, hashlib.sha256(content).hexdigest(), 100) for name, co
 def server(monkeypatch) -> Iterator[FileServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(module, "BACK_OFF", 0.001)
-    monkeypatch.setattr(module, "TIMEOUT", 5.0)
+    monkeypatch.setattr(module, "TIMEOUT", LIMIT)
     with file_server() as server:
         server.files |= SMALL | {"set.bin": CONTENT}
         yield server

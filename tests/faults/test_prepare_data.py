@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from faults_tools import Child, until
+from faults_tools import Child
 from PIL import Image
 from run_tools import blobs
 
@@ -52,7 +52,7 @@ def job(entry: dict, data: Path, *hook) -> Child:
 def test_killed_while_writing(entry, tmp_path, fault):
     with fault("SIGKILL of prepare_data"):
         child = job(entry, tmp_path / "data", write_slowly)
-        until(lambda: "half written" in child.text(), child)
+        child.until(lambda: "half written" in child.text())
         child.kill()
         names = {path.name for path in (tmp_path / "data").iterdir() if not path.name.startswith(".")}
         assert names == {"train.npy"}
