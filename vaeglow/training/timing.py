@@ -12,8 +12,10 @@ import math
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,7 +28,6 @@ from torch import Tensor
 from vaeglow import gpus
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import batches, epoch_order, step_generator
-from vaeglow.data.parallel import end_with_parent
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
@@ -179,6 +180,17 @@ class Process:
         """End it, whatever it is doing."""
         self.process.kill()
         self.process.join()
+
+
+def end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def serve(
