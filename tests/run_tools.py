@@ -25,7 +25,7 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.run import train_run
 from vaeglow.training.snapshots import read_snapshots

@@ -26,7 +26,7 @@ from torch import nn
 from vaeglow import team as teams
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.models.batch_norm import SharedBatchNorm, share_batch_norms
+from vaeglow.models.network import SharedBatchNorm, share_batch_norms
 from vaeglow.models.bounds import normal_like
 from vaeglow.team import ALONE, Team, rounds
 

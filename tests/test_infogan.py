@@ -21,7 +21,7 @@ from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
 from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
 from vaeglow.models.prior import StandardNormalPrior
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 from vaeglow.models.vae import VAE
 from vaeglow.training.optimise import Guard, build_optimizer
 from vaeglow.training.state import pack

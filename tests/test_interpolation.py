@@ -16,7 +16,7 @@ from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.steps import interpolate as interpolate_step
 
 CPU = torch.device("cpu")

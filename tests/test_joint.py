@@ -29,7 +29,7 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
 

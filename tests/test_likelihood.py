@@ -24,7 +24,7 @@ from vaeglow.evaluation.likelihood import (
 )
 from vaeglow.files import sha256_file
 from vaeglow.models.bounds import bits_per_dim, total
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.steps import likelihood as likelihood_step
 
 CPU = torch.device("cpu")

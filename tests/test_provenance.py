@@ -15,7 +15,7 @@ from vaeglow import provenance
 from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.data.samples import write_arrays
 from vaeglow.files import read_json, sha256_file, sha256_json
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.reporting import traced
 
 KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}

@@ -30,7 +30,7 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.images import read_reference
 from vaeglow.evaluation.inception import load_weights
 from vaeglow.evaluation.inception_sources import obtain_weights
-from vaeglow.models.store import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
+from vaeglow.weights import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
 from vaeglow.outside import outside
 from vaeglow.training.snapshots import read_snapshots
 

@@ -15,7 +15,7 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.sampling import BATCH_SIZE, SAMPLING, sample
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.steps import sample as sample_step
 
 CPU = torch.device("cpu")

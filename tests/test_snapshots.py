@@ -12,7 +12,7 @@ from run_tools import Run, identity, interrupt, newest, prepare, resolved, same_
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.snapshots import Snapshots, read_snapshots
 from vaeglow.training.state import StateFolder

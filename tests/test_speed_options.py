@@ -19,12 +19,11 @@ from vaeglow.device import keep_freed_memory
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.build import build
-from vaeglow.models.fused import fused_coupling_net
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import exact, networks
 from vaeglow.training.history import Position
 from vaeglow.training.loop import Trainer
-from vaeglow.training.speed import apply_options, compile_mode, compile_networks, compiled
+from vaeglow.training.speed import apply_options, compile_mode, compile_networks
 from vaeglow.training.state import StateFolder
 from vaeglow.training.timing import time_sampling
 
@@ -93,7 +92,7 @@ def test_compiled_networks_train_to_the_same_losses(model):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("model", KINDS)
 @pytest.mark.parametrize(
-    "options", [{}, {"memory": "reversible"}, {"compile": True}, {"compile": "graphs"}, {"compile": "fused"}]
+    "options", [{}, {"memory": "reversible"}, {"compile": True}, {"compile": "graphs"}]
 )
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_same_on_a_gpu(model, options, precision):
@@ -202,7 +201,6 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
         (True, "default", "default"),
         ("auto", None, "default"),
         ("graphs", "reduce-overhead", "reduce-overhead"),
-        ("fused", "fused", "fused"),
     ],
 )
 def test_what_compile_asks_for(option, cpu, cuda):
@@ -317,12 +315,3 @@ def test_freed_memory_is_kept():
 def test_compile_seconds_are_json(tmp_path, blobs_dir):
     run = Run(tmp_path, resolved("glow", epochs=1), blobs_dir).train()
     assert json.loads(run.training.read_text())["compile_seconds"] == 0.0
-
-
-def test_the_fused_kernel_is_for_coupling_nets_in_bf16(monkeypatch):
-    monkeypatch.setattr(torch, "compile", fake_compile)
-    model = build(resolved("vaeglow"))
-    for precision, wanted in (("float32", 0), ("bf16", 2)):  # the two steps of the layer, not encoder and decoder
-        apply_options(model, {"precision": precision})
-        made = [compiled(network, "fused") for network in networks(model)]
-        assert len(made) == 4 and sum(getattr(one, "func", None) is fused_coupling_net for one in made) == wanted

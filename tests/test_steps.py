@@ -18,7 +18,7 @@ from run_tools import Run, blobs, prepare, refused, resolved, same_tensors, step
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 from vaeglow.steps import cli
 from vaeglow.training.state import StateFolder
 

@@ -16,7 +16,7 @@ from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
 from vaeglow.models.prior import StandardNormalPrior
 from vaeglow.models.resnet import DownConv, UpConv
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 from vaeglow.models.vae import VAE
 
 VARIANTS: dict[str, dict[str, Any]] = {

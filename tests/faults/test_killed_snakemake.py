@@ -15,7 +15,7 @@ import pytest
 from run_tools import ROOT, same_tensors
 from snakemake_tools import LAYER, TARGET, project, run, start
 
-from vaeglow.models.store import read_tensors
+from vaeglow.weights import read_tensors
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 ONE = ("--cores", "1", TARGET)

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
-from vaeglow.models.store import tensors_sha256 as content_sha256  # equal networks, whatever file they came in
+from vaeglow.weights import tensors_sha256 as content_sha256  # equal networks, whatever file they came in
 
 FEATURES = (64, 192, 768, 2048)  # channels after the first and second max pool, before the auxiliary head, at the end
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation.sampling import sample
     from vaeglow.files import sha256_json
-    from vaeglow.models.store import load_model
+    from vaeglow.weights import load_model
     from vaeglow.provenance import collect
     from vaeglow.team import team
 

@@ -17,7 +17,7 @@ import torch
 
 from vaeglow.config import as_before
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.models.store import read_tensors, write_tensors
+from vaeglow.weights import read_tensors, write_tensors
 from vaeglow.training.position import Position
 from vaeglow.training.state import KEY, StateFolder, pack, unpack
 

@@ -17,7 +17,7 @@ from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now, seal

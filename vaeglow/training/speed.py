@@ -6,7 +6,6 @@ of it applies: networks are then exact (`vaeglow.models.network.exact`).
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +16,8 @@ from torch import nn
 
 from vaeglow.config import as_before
 from vaeglow.errors import UserError
-from vaeglow.models.coupling_net import CouplingNet
-from vaeglow.models.fused import fits, fused_coupling_net
 from vaeglow.models.glow_steps import GlowSteps
-from vaeglow.models.network import Network, networks
+from vaeglow.models.network import networks
 from vaeglow.out_of_memory import memory_used_up
 
 
@@ -47,7 +44,7 @@ def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | Non
     option = as_before(training)["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
-    return {"graphs": "reduce-overhead", "fused": "fused"}.get(option, "default")
+    return "reduce-overhead" if option == "graphs" else "default"
 
 
 def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], alone: bool) -> float:
@@ -55,7 +52,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
 
     Args:
         model: its networks of one class and shape share one compilation.
-        mode: see `torch.compile`; or `fused`: its `default`, and our own kernel for coupling nets.
+        mode: see `torch.compile`.
         rehearse: a whole forward and backward pass that leaves no trace: it is when compilation happens.
         alone: whether one process trains. Several cannot go on without one by one: their gradients would be of
             different steps.
@@ -69,7 +66,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
     start = time.perf_counter()
     try:
         for network in networks(model):
-            network.compiled = compiled(network, mode)
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
         rehearse()
     except Exception as error:  # whatever a compiler, a missing one included, may raise
         if isinstance(error, UserError) or memory_used_up(error):
@@ -81,13 +78,6 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
             network.compiled = None
         print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)
     return time.perf_counter() - start
-
-
-def compiled(network: Network, mode: str) -> Callable[..., Any]:
-    """What stands in for a network's `forward`."""
-    if mode == "fused" and isinstance(network, CouplingNet) and network.bf16 and fits(network):
-        return functools.partial(fused_coupling_net, network)
-    return torch.compile(network.forward, dynamic=False, mode="default" if mode == "fused" else mode)
 
 
 @contextmanager

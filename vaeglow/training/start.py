@@ -15,7 +15,7 @@ from vaeglow.data.loader import DataOnDevice, batch_count, epoch_order
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.batch_norm import share_batch_norms
+from vaeglow.models.network import share_batch_norms
 from vaeglow.team import ALONE, Team
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.objective import BEFORE_TRAINING, Objective

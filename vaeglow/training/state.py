@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.models.store import read_tensors, write_tensors
+from vaeglow.weights import read_tensors, write_tensors
 from vaeglow.provenance import source_sha256
 from vaeglow.training.lock import FolderLock
 
