@@ -21,10 +21,10 @@ from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
 from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
 from vaeglow.models.prior import StandardNormalPrior
-from vaeglow.weights import load_model, save_model
 from vaeglow.models.vae import VAE
 from vaeglow.training.optimise import Guard, build_optimizer
 from vaeglow.training.state import pack
+from vaeglow.weights import load_model, save_model
 
 INFOGAN = {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}
 SHAPES = [(1, 28), (3, 32), (3, 4), (1, 12)]

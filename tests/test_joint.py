@@ -29,9 +29,9 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
-from vaeglow.weights import load_model
 from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
+from vaeglow.weights import load_model
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]

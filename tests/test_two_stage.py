@@ -27,12 +27,12 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import total
 from vaeglow.models.build import build
-from vaeglow.weights import load_model, save_model
 from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.steps import train_two_stage
 from vaeglow.training.loop import Trainer
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model, save_model
 
 
 def make() -> TwoStageVAE:

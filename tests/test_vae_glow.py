@@ -23,9 +23,9 @@ from vaeglow.data.loader import dequantise
 from vaeglow.device import image_layout
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density, quantise, total
 from vaeglow.models.build import build
-from vaeglow.weights import load_model, save_model
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.weights import load_model, save_model
 
 MODELS = ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"]
 

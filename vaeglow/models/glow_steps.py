@@ -6,14 +6,17 @@ in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from vaeglow.models.flows import ActNorm, AdditiveCoupling, AffineCoupling, Flow, InvertibleConv1x1, pixels
+
+KEPT_EVERY = 4  # steps: few, so that recomputing so many at a time takes little memory
 
 
 class GlowStep(Flow):
@@ -83,25 +86,70 @@ def inverse_colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
     return torch.linalg.inv(matrices).to(next(iter(steps)).conv.weight.dtype)
 
 
+def apply_steps(steps: Sequence[GlowStep], x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """x [N, C, H, W] through steps, and the log-determinant of each one's coupling."""
+    changes = []
+    for step in steps:
+        x, change = step.apply_step(x)
+        changes.append(change)
+    return x, changes
+
+
+class Checkpointed(torch.autograd.Function):
+    """`apply_steps` that keeps its input alone and computes it again in the backward pass: the same gradients.
+
+    torch.utils.checkpoint does so, too, but its forward pass builds a graph node for each operation; between those
+    long-lived small blocks the C library cannot reuse freed memory, and the process grows with depth all the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, steps: Sequence[GlowStep], x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """The images, then the log-determinants. The steps' parameters are inputs so that autograd knows of them."""
+        ctx.steps = steps
+        ctx.save_for_backward(x)
+        y, changes = apply_steps(steps, x)
+        return y, *changes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x and of the parameters that learn."""
+        (saved,) = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:]
+        x = saved.detach().requires_grad_(needed[0])
+        with torch.enable_grad():
+            y, changes = apply_steps(ctx.steps, x)
+        ends = [(end, grad) for end, grad in zip((y, *changes), grads, strict=True) if end.requires_grad]
+        learned = [one for one, wanted in zip((x, *parameters_of(ctx.steps)), needed, strict=True) if wanted]
+        found = iter(torch.autograd.grad([end for end, _ in ends], learned, [grad for _, grad in ends]))
+        return None, *(next(found) if wanted else None for wanted in needed)
+
+
+def parameters_of(steps: Iterable[GlowStep]) -> list[nn.Parameter]:
+    """All parameters of some steps, in order."""
+    return [parameter for step in steps for parameter in step.parameters()]
+
+
 class GlowSteps(nn.ModuleList):
     """Glow steps of equally many channels, one after the other; made from a list of them.
 
     Attributes:
-        checkpoint: keep each step's input alone and recompute the rest in the backward pass: memory hardly grows with
-            depth, gradients stay the same to the last bit (`runtime.memory`). Off in a new model.
+        checkpoint: of the activations keep one in `KEPT_EVERY` steps and recompute the rest in the backward pass:
+            memory hardly grows with depth (`runtime.memory`). Off in a new model.
     """
 
     checkpoint: bool = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`colour_log_det` gives the rest)."""
-        changes = []
-        for step in self:
-            if self.checkpoint and torch.is_grad_enabled():
-                x, change = checkpoint(step.apply_step, x, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x, change = step.apply_step(x)
-            changes.append(change)
+        steps = list(self)
+        if not (self.checkpoint and torch.is_grad_enabled()):
+            return apply_steps(steps, x)
+        changes: list[Tensor] = []
+        for first in range(0, len(steps), KEPT_EVERY):
+            part = steps[first : first + KEPT_EVERY]
+            x, *found = Checkpointed.apply(part, x, *parameters_of(part))
+            changes += found
         return x, changes
 
     def inverse(self, y: Tensor) -> Tensor:

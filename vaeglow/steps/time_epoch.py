@@ -17,6 +17,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
     parser.add_argument("--timing", required=True, help="the config's section `timing`, as JSON text")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--memory", required=True, choices=("stored", "checkpoint"), help="as in training")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, help="output: speed and memory, .json")
     return parser.parse_args(argv)
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.provenance import collect, seal
     from vaeglow.training.loop import Trainer
     from vaeglow.training.run import check_data
+    from vaeglow.training.speed import set_memory
     from vaeglow.training.state import StateFolder
     from vaeglow.training.timing import measure
 
@@ -45,12 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     timed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
     train, val = (open_split(options.data_dir, split) for split in ("train", "val"))
     with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
-        trainer = Trainer(build(timed), timed, train, val, device, StateFolder(folder, "timing"), float("inf"))
+        model = build(timed)
+        set_memory(model, options.memory)
+        trainer = Trainer(model, timed, train, val, device, StateFolder(folder, "timing"), float("inf"))
         speed = measure(trainer, windows, timing["epoch_images"])
     result = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed", "kind")},
         "device": provenance["device"],
         "device_kind": device.type,
+        "memory": options.memory,
         "threads": options.threads,
         **speed,
         "config_sha256": sha256_json(config),

@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from vaeglow.errors import UserError
-from vaeglow.weights import read_tensors, write_tensors
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import read_tensors, write_tensors
 
 KEY = "vaeglow_snapshots"  # of the packed file's metadata
 ONE = "vaeglow_snapshot"  # of a single one's, in the state folder

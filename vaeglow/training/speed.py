@@ -1,6 +1,6 @@
-"""How a training step is computed: `training.memory`, `precision` and `compile`, put to a model (docs/performance.md).
+"""How a training step is computed: `runtime.memory`, `training.precision` and `compile` (docs/performance.md).
 
-What is computed stays the same; its last bits do not, so all three are part of a run's identity. In evaluation nothing
+Memory changes no bit of a run; precision and compilation do, so they are part of its identity. In evaluation nothing
 of it applies: networks are then exact (`vaeglow.models.network.exact`).
 """
 
@@ -21,19 +21,22 @@ from vaeglow.models.network import networks
 from vaeglow.out_of_memory import memory_used_up
 
 
-def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
-    """Set a model's `memory` and `precision`.
+def set_memory(model: nn.Module, memory: str) -> None:
+    """Keep a flow's activations for the backward pass (`stored`), or recompute them in it (`checkpoint`).
 
     Args:
-        model: any; one without a flow of images has nothing to reverse.
-        training: a run's `training` values.
+        model: any; one without a flow of images stays as it is.
+        memory: `runtime.memory`.
     """
-    options = as_before(training)
     for part in model.modules():
         if isinstance(part, GlowSteps):
-            part.reversible = options["memory"] == "reversible"
+            part.checkpoint = memory == "checkpoint"
+
+
+def set_precision(model: nn.Module, training: Mapping[str, Any]) -> None:
+    """Compute a model's networks in the `precision` of a run's `training` values."""
     for network in networks(model):
-        network.bf16 = options["precision"] == "bf16"
+        network.bf16 = as_before(training)["precision"] == "bf16"
 
 
 def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
@@ -81,10 +84,11 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
 
 
 @contextmanager
-def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
+def must_fit(model: nn.Module, config: Mapping[str, Any], batch: int) -> Iterator[None]:
     """Turn running out of memory in a step into one line.
 
     Args:
+        model: in training.
         config: the run's resolved config.
         batch: images a step.
 
@@ -98,8 +102,8 @@ def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
         if memory is None:
             raise
         remedies = ["lower training.batch_size"]
-        if config["kind"] in ("glow", "vae_glow") and as_before(config["training"])["memory"] == "stored":
-            remedies.append("set training.memory to reversible")
+        if any(isinstance(part, GlowSteps) and not part.checkpoint for part in model.modules()):
+            remedies.append("set runtime.memory to checkpoint")
         remedies.append(f"or a smaller model ({WIDTHS[config['kind']]})")
         raise UserError(
             f"{config['model']} on {config['dataset']}: out of {memory} in a training step of {batch} images: "
