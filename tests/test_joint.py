@@ -13,6 +13,7 @@ from models_tools import (  # noqa: F401
     idle_parameters,
     one_thread,
     optimise,
+    phase_one,
     photo_like,
     randomise,
     run_config,
@@ -20,7 +21,6 @@ from models_tools import (  # noqa: F401
     snapshot,
 )
 from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
-from test_vae_glow import phase_one
 from test_workflow import dry_run
 
 from vaeglow.config import merge, mode_of, resolve
