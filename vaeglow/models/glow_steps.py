@@ -6,7 +6,7 @@ in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -82,11 +82,10 @@ def colour_log_det(steps: Iterable[GlowStep], x: Tensor) -> Tensor:
 
 def inverse_colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
     """Inverses of the steps' colour matrices, taken in float64: [steps, C, C] in the weights' own type."""
-    matrices = colour_matrices(steps)
-    return torch.linalg.inv(matrices).to(next(iter(steps)).conv.weight.dtype)
+    return torch.linalg.inv(colour_matrices(steps)).to(next(iter(steps)).conv.weight.dtype)
 
 
-def apply_steps(steps: Sequence[GlowStep], x: Tensor) -> tuple[Tensor, list[Tensor]]:
+def apply_steps(steps: Iterable[GlowStep], x: Tensor) -> tuple[Tensor, list[Tensor]]:
     """x [N, C, H, W] through steps, and the log-determinant of each one's coupling."""
     changes = []
     for step in steps:
@@ -96,14 +95,13 @@ def apply_steps(steps: Sequence[GlowStep], x: Tensor) -> tuple[Tensor, list[Tens
 
 
 class Checkpointed(torch.autograd.Function):
-    """`apply_steps` that keeps its input alone and computes it again in the backward pass: the same gradients.
+    """`apply_steps` that keeps its input alone and recomputes the rest in the backward pass: the same gradients.
 
-    torch.utils.checkpoint does so, too, but its forward pass builds a graph node for each operation; between those
-    long-lived small blocks the C library cannot reuse freed memory, and the process grows with depth all the same.
+    Under torch.utils.checkpoint the process still grows 1.4 to 1.5 times from 32 to 128 steps (docs/performance.md).
     """
 
     @staticmethod
-    def forward(ctx: Any, steps: Sequence[GlowStep], x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, steps: GlowSteps, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         """The images, then the log-determinants. The steps' parameters are inputs so that autograd knows of them."""
         ctx.steps = steps
         ctx.save_for_backward(x)
@@ -114,20 +112,14 @@ class Checkpointed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x and of the parameters that learn."""
-        (saved,) = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
-        x = saved.detach().requires_grad_(needed[0])
+        x = ctx.saved_tensors[0].detach().requires_grad_(needed[0])
         with torch.enable_grad():
             y, changes = apply_steps(ctx.steps, x)
         ends = [(end, grad) for end, grad in zip((y, *changes), grads, strict=True) if end.requires_grad]
-        learned = [one for one, wanted in zip((x, *parameters_of(ctx.steps)), needed, strict=True) if wanted]
+        learned = [one for one, wanted in zip((x, *ctx.steps.parameters()), needed, strict=True) if wanted]
         found = iter(torch.autograd.grad([end for end, _ in ends], learned, [grad for _, grad in ends]))
         return None, *(next(found) if wanted else None for wanted in needed)
-
-
-def parameters_of(steps: Iterable[GlowStep]) -> list[nn.Parameter]:
-    """All parameters of some steps, in order."""
-    return [parameter for step in steps for parameter in step.parameters()]
 
 
 class GlowSteps(nn.ModuleList):
@@ -142,13 +134,12 @@ class GlowSteps(nn.ModuleList):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`colour_log_det` gives the rest)."""
-        steps = list(self)
         if not (self.checkpoint and torch.is_grad_enabled()):
-            return apply_steps(steps, x)
+            return apply_steps(self, x)
         changes: list[Tensor] = []
-        for first in range(0, len(steps), KEPT_EVERY):
-            part = steps[first : first + KEPT_EVERY]
-            x, *found = Checkpointed.apply(part, x, *parameters_of(part))
+        for first in range(0, len(self), KEPT_EVERY):
+            part = self[first : first + KEPT_EVERY]
+            x, *found = Checkpointed.apply(part, x, *part.parameters())
             changes += found
         return x, changes
 

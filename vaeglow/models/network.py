@@ -1,7 +1,4 @@
-"""The networks inside the models: what `training.precision`, `compile` and `devices` act on, and nothing else.
-
-Several processes that train together share the statistics of their batch norms.
-"""
+"""The networks inside the models, and their batch norms: what `training.precision`, `compile` and `devices` act on."""
 
 from __future__ import annotations
 
@@ -109,18 +106,12 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norms(module: nn.Module, ranks: int) -> None:
-    """Put `SharedBatchNorm`s in the place of all batch norms of a module, with their very parameters and statistics.
+    """Make a `SharedBatchNorm` of each batch norm of a module; parameters and statistics stay the same tensors.
 
     Args:
         module: changed in place.
         ranks: processes of the default group that hold equally large parts of each batch.
     """
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
-            shared.weight, shared.bias = child.weight, child.bias
-            shared.running_mean, shared.running_var = child.running_mean, child.running_var
-            shared.num_batches_tracked, shared.ranks = child.num_batches_tracked, ranks
-            setattr(module, name, shared.train(child.training))
-        else:
-            share_batch_norms(child, ranks)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.__class__, part.ranks = SharedBatchNorm, ranks
