@@ -3,8 +3,8 @@
     python -m benchmarks.cost          FLOPs and bytes an image; nothing is computed, only counted
     python -m benchmarks.cost --peak   also this machine's matrix rate and bandwidth, and what they make of the counts
 
-Bytes of three kinds: what eager operations read and write; what convolutions and matrix products alone do, every other
-operation fused into a neighbour; what is left if the hidden maps of coupling nets never leave the chip either.
+Bytes of two kinds: what eager operations read and write; what convolutions and matrix products alone do, every other
+operation fused into a neighbour.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.counts import ByteCounter
 from benchmarks.data import run_config
 from vaeglow.models.build import build
-from vaeglow.models.coupling_net import CouplingNet
 from vaeglow.steps import cli
 
 MODELS = ("glow", "glow_additive", "vae", "vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint")
@@ -62,32 +60,6 @@ def counted(step: Callable[[], object]) -> tuple[int, OperationBytes]:
     return flops.get_total_flops(), moved
 
 
-def on_chip_saving(model: torch.nn.Module, step: Callable[[], object]) -> int:
-    """Bytes of a step's matrix operations that a fused coupling net would spare, forward and backward.
-
-    Fused, it reads its input, its weights and the gradient of its output and writes its output and the gradients of
-    input and weights; the backward pass recomputes the hidden maps, so input and weights are read twice.
-    """
-    seen: list[tuple[CouplingNet, Tensor, Tensor]] = []
-    hooks = [
-        part.register_forward_hook(lambda net, inputs, output: seen.append((net, inputs[0].detach(), output.detach())))
-        for part in model.modules()
-        if isinstance(part, CouplingNet)
-    ]
-    step()
-    for hook in hooks:
-        hook.remove()
-    saving, known = 0, {}
-    for net, x, output in seen:
-        if (x.shape, output.shape) not in known:
-            leaf = x.requires_grad_()
-            _, moved = counted(lambda net=net, leaf=leaf: net(leaf).sum().backward())
-            weights = sum(4 * parameter.numel() for parameter in net.parameters())
-            known[x.shape, output.shape] = moved.matrix() - 3 * weights - 4 * (3 * x.numel() + 2 * output.numel())
-        saving += known[x.shape, output.shape]
-    return saving
-
-
 def cost(name: str) -> dict[str, float]:
     """Of a training step of one model, an image at batch 64 (weights are read once a batch)."""
     config = run_config(name)
@@ -99,13 +71,11 @@ def cost(name: str) -> dict[str, float]:
         model.zero_grad()
 
     flops, moved = counted(step)
-    saving = on_chip_saving(model, step) if name != "vae" else 0
     return {
         "parameters": sum(parameter.numel() for parameter in model.trainable()),
         "flops": flops / BATCH,
         "eager": moved.total / BATCH,
         "matrix": moved.matrix() / BATCH,
-        "on_chip": (moved.matrix() - saving) / BATCH,
     }
 
 
@@ -142,11 +112,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in MODELS:
         found = cost(name)
         row = [name, f"{found['parameters'] / 1e6:.1f}", f"{found['flops'] / 1e9:.2f}"]
-        row += [f"{found[kind] / 1e6:.1f}" for kind in ("eager", "matrix", "on_chip")]
+        row += [f"{found[kind] / 1e6:.1f}" for kind in ("eager", "matrix")]
         if rates is not None:
             row += [f"{found['flops'] / rates[0] * 1e3:.0f}", f"{found['matrix'] / rates[2] * 1e3:.0f}"]
         rows.append(row)
-    heads = ["model", "M trained", "GFLOP", "MB eager", "MB matrix", "MB on chip"]
+    heads = ["model", "M trained", "GFLOP", "MB eager", "MB matrix"]
     heads += ["ms by float32 rate", "ms by bandwidth"] if rates is not None else []
     print(
         tabulate(

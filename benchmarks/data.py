@@ -46,15 +46,18 @@ def run_config(
     return {**resolved, "training": {**resolved["training"], "snapshots": [], **training}}
 
 
-def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting) -> Trainer:
+def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting, memory: str = "stored") -> Trainer:
     """The package's own trainer of a new model, initialised from a batch, as step `time_epoch` makes it."""
     from vaeglow.device import pick_device
     from vaeglow.models.build import build
     from vaeglow.training.loop import Trainer
+    from vaeglow.training.speed import set_memory
     from vaeglow.training.state import StateFolder
 
     folder = StateFolder(setting.folder, "benchmark")  # nothing is written to it
-    trainer = Trainer(build(config), config, images, images[:0], pick_device(setting.device), folder, float("inf"))
+    model = build(config)
+    set_memory(model, memory)
+    trainer = Trainer(model, config, images, images[:0], pick_device(setting.device), folder, float("inf"))
     trainer.initialise(trainer.batch)
     trainer.compile()  # nothing unless the config asks for it
     return trainer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def randomise(module: nn.Module, seed: int = 0, scale: float = 0.1) -> nn.Module
             layer.running_mean.add_(0.2 * torch.randn(layer.running_mean.shape, generator=generator))
             layer.running_var.mul_(0.5 + torch.rand(layer.running_var.shape, generator=generator))
     return module
+
+
+def phase_one(model: VAEGlow) -> VAE:
+    """The VAE inside, moved and with the noise of a trained one (s about .06)."""
+    randomise(model.vae)
+    with torch.no_grad():
+        model.vae.decoder.last.bias[3:].fill_(math.log(0.06))
+    return model.vae.eval()
 
 
 def photo_like(count: int, channels: int, size: int, seed: int = 0, noise: float = 0.01) -> Tensor:

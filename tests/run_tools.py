@@ -26,11 +26,11 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.run import train_run
 from vaeglow.training.snapshots import read_snapshots
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model
 
 STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
 SIZE, CHANNELS = 8, 3
@@ -156,6 +156,7 @@ class Run:
             "data_dir": str(self.data),
             "state_dir": str(self.state),
             "device": self.device,
+            "memory": "stored",
             "save_minutes": save_minutes,
             "model": str(self.model),
             "history": str(self.history),

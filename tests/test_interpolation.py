@@ -16,8 +16,8 @@ from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.models.store import load_model
 from vaeglow.steps import interpolate as interpolate_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]

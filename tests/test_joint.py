@@ -13,6 +13,7 @@ from models_tools import (  # noqa: F401
     idle_parameters,
     one_thread,
     optimise,
+    phase_one,
     photo_like,
     randomise,
     run_config,
@@ -20,7 +21,6 @@ from models_tools import (  # noqa: F401
     snapshot,
 )
 from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
-from test_vae_glow import phase_one
 from test_workflow import dry_run
 
 from vaeglow.config import merge, mode_of, resolve
@@ -29,9 +29,9 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
 from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
+from vaeglow.weights import load_model
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]

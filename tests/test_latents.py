@@ -17,8 +17,8 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.latents import DecoderMoments, active_units, information_lower, probe_latents
 from vaeglow.evaluation.probe import vae_and_layer
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor
-from vaeglow.models.store import load_model
 from vaeglow.steps import latents as latents_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 

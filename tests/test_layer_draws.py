@@ -14,8 +14,8 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.layer_draws import LAYER_DRAWS, draw_layer
 from vaeglow.evaluation.probe import HASHES
 from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.models.store import load_model
 from vaeglow.steps import layer_draws as layer_draws_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 

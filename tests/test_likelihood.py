@@ -23,8 +23,8 @@ from vaeglow.evaluation.likelihood import (
 )
 from vaeglow.files import sha256_file
 from vaeglow.models.bounds import bits_per_dim, total
-from vaeglow.models.store import load_model
 from vaeglow.steps import likelihood as likelihood_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 MODELS = ["vae", "vaeglow", "glow"]

@@ -17,8 +17,8 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.noise_maps import NOISE_MAPS, map_noise, rank_correlations
 from vaeglow.models.bounds import quantise
-from vaeglow.models.store import load_model
 from vaeglow.steps import noise_maps as noise_maps_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 

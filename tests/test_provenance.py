@@ -15,8 +15,8 @@ from vaeglow import provenance
 from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.data.samples import write_arrays
 from vaeglow.files import read_json, sha256_file, sha256_json
-from vaeglow.models.store import load_model
 from vaeglow.reporting import traced
+from vaeglow.weights import load_model
 
 KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
 HASHES = {"config_sha256", "data_sha256", "weights_sha256"}

@@ -18,8 +18,8 @@ from run_tools import ROOT, Run, resolved, same_tensors
 from test_demo import SMALL, random_inception, snakemake
 
 from vaeglow.device import DETERMINISTIC
-from vaeglow.models.store import read_tensors
 from vaeglow.reporting import traced
+from vaeglow.weights import read_tensors
 
 # ------------------------------------------------------------------------------------ in other circumstances
 

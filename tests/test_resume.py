@@ -17,10 +17,10 @@ from waiting import call
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
-from vaeglow.models.store import load_model, save_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import build_optimizer
 from vaeglow.training.state import KEPT, StateFolder, pack, unpack
+from vaeglow.weights import load_model, save_model
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch: 64 images, batch 16

@@ -28,11 +28,10 @@ from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.samples import read_samples
 from vaeglow.errors import UserError
 from vaeglow.evaluation.images import read_reference
-from vaeglow.evaluation.inception import load_weights
-from vaeglow.evaluation.inception_sources import obtain_weights
-from vaeglow.models.store import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
+from vaeglow.evaluation.inception import load_weights, obtain_weights
 from vaeglow.outside import outside
 from vaeglow.training.snapshots import read_snapshots
+from vaeglow.weights import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
 
 # ------------------------------------------------------------------------------------------- the source
 

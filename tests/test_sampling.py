@@ -14,8 +14,8 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.sampling import BATCH_SIZE, SAMPLING, sample
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
-from vaeglow.models.store import load_model
 from vaeglow.steps import sample as sample_step
+from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 KEYS = {"preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256"}

@@ -12,10 +12,10 @@ from run_tools import Run, identity, interrupt, newest, prepare, resolved, same_
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model
 from vaeglow.training.loop import Trainer
 from vaeglow.training.snapshots import Snapshots, read_snapshots
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model
 
 AT = [0.3, 0.5, 0.6]  # of two epochs of four steps: after steps 3, 4 (the first epoch's last) and 5
 STEPS = [3, 4, 5]

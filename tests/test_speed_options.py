@@ -1,4 +1,4 @@
-"""`training.memory`, `precision` and `compile`: equal results, where they act and where not, what a failure does."""
+"""`training.precision` and `compile`: equal results, where they act and where not, what a failure does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ from vaeglow.device import keep_freed_memory
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.build import build
-from vaeglow.models.fused import fused_coupling_net
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import exact, networks
 from vaeglow.training.history import Position
 from vaeglow.training.loop import Trainer
-from vaeglow.training.speed import apply_options, compile_mode, compile_networks, compiled
+from vaeglow.training.speed import compile_mode, compile_networks, set_memory, set_precision
 from vaeglow.training.state import StateFolder
 from vaeglow.training.timing import draw
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
-WITH_FLOW = ("vaeglow", "vaeglow_joint", "glow")
 FLOAT32 = 1e-4  # largest relative difference of an epoch's bits/dim
 BF16 = 1e-2  # the same, while the loss falls by a third; a number with 8 bits of mantissa is 4e-3 off at most
 COMPILED_BF16 = 2e-2  # compiled, other values are rounded: 1.2e-2 halfway down was seen, a tenth of a step's fall
@@ -67,16 +65,11 @@ def test_bf16_trains_to_nearly_the_same_losses(model):
     assert 0 < found < BF16
 
 
-@pytest.mark.parametrize("model", WITH_FLOW)
-def test_reversible_trains_to_the_same_losses(model):
-    assert difference(trained(model, memory="reversible"), trained(model)) < FLOAT32
-    both = trained(model, memory="reversible", precision="bf16")
-    assert difference(both, trained(model, precision="bf16")) < BF16
-
-
-def test_a_model_without_a_flow_of_images_trains_the_same_bits():
-    one, other = trained("vae"), trained("vae", memory="reversible")
-    assert difference(one, other) == 0
+@pytest.mark.parametrize("model", ["vaeglow", "vaeglow_joint", "glow"])
+def test_how_memory_is_used_changes_no_bit_of_a_run(model):
+    made = trainer(resolved(model))
+    set_memory(made.model, "checkpoint")
+    assert difference(made.run(), trainer(resolved(model)).run()) == 0
 
 
 @pytest.mark.slow
@@ -86,16 +79,13 @@ def test_compiled_networks_train_to_the_same_losses(model):
     compiled = trained(model, compile=True)
     assert difference(compiled, default) < FLOAT32
     assert default.compile_seconds == 0
-    all_three = trained(model, compile=True, memory="reversible", precision="bf16")
-    assert difference(all_three, default) < COMPILED_BF16
+    assert difference(trained(model, compile=True, precision="bf16"), default) < COMPILED_BF16
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("model", KINDS)
-@pytest.mark.parametrize(
-    "options", [{}, {"memory": "reversible"}, {"compile": True}, {"compile": "graphs"}, {"compile": "fused"}]
-)
+@pytest.mark.parametrize("options", [{}, {"compile": True}, {"compile": "graphs"}])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_same_on_a_gpu(model, options, precision):
     default = trained(model, "cuda")
@@ -131,7 +121,7 @@ def test_bf16_is_inside_the_networks_only():
 def test_evaluation_is_exact_whatever_training_does(model):
     """Bits/dim on the val split, and timed samples, are those of a run without the options."""
     default = trainer(resolved(model, validate_every=1))
-    fast = trainer(resolved(model, validate_every=1, precision="bf16", memory="reversible"))
+    fast = trainer(resolved(model, validate_every=1, precision="bf16"))
     for one in (default, fast):
         randomise(one.model, scale=0.01)
     assert default.validate(1) == fast.validate(1)
@@ -146,7 +136,7 @@ def test_evaluation_is_exact_whatever_training_does(model):
 
 def test_exact_ends_when_an_error_ends_it():
     model = build(resolved("glow"))
-    apply_options(model, {"precision": "bf16"})
+    set_precision(model, {"precision": "bf16"})
     with pytest.raises(KeyError), exact(model):
         assert not any(network.bf16 for network in networks(model))
         raise KeyError
@@ -173,18 +163,18 @@ def test_the_options_are_part_of_a_run_and_their_defaults_are_what_runs_were():
     before = resolve(config, "tiny", "blobs", "glow", 0)
     config["training"] |= LATER
     assert sha256_json(resolve(config, "tiny", "blobs", "glow", 0)) == sha256_json(before)
-    changed = {"memory": "reversible", "precision": "bf16", "compile": "auto"}
+    changed = {"precision": "bf16", "compile": "auto"}
     hashes = {sha256_json(before)}
     for key, value in changed.items():
         config["training"] |= {**LATER, key: value}
         found = resolve(config, "tiny", "blobs", "vaeglow", 0)
         assert found["training"][key] == found["base"]["training"][key] == value
         hashes.add(sha256_json(found))
-    assert len(hashes) == 4
+    assert len(hashes) == 3
 
 
 def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
-    options = {"memory": "reversible", "precision": "bf16", "epochs": 3}
+    options = {"precision": "bf16", "epochs": 3}
     whole = Run(tmp_path / "whole", resolved("vaeglow_joint", **options), blobs_dir).train()
     stopped = interrupt(Run(tmp_path / "stopped", resolved("vaeglow_joint", **options), blobs_dir), 6)
     assert same_tensors(stopped.train().weights(), whole.weights())
@@ -202,7 +192,6 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
         (True, "default", "default"),
         ("auto", None, "default"),
         ("graphs", "reduce-overhead", "reduce-overhead"),
-        ("fused", "fused", "fused"),
     ],
 )
 def test_what_compile_asks_for(option, cpu, cuda):
@@ -269,25 +258,22 @@ def test_one_of_several_processes_does_not_go_on_without_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "advice"),
+    ("model", "memory", "advice"),
     [
-        ("vae", {}, "lower training.batch_size, or a smaller model (network.base_dim)"),
+        ("vae", "stored", "lower training.batch_size, or a smaller model (network.base_dim)"),
         (
             "glow",
-            {},
-            "lower training.batch_size, set training.memory to reversible, or a smaller model (network.width)",
+            "stored",
+            "lower training.batch_size, set runtime.memory to checkpoint, or a smaller model (network.width)",
         ),
-        (
-            "vaeglow",
-            {"memory": "reversible"},
-            "lower training.batch_size, or a smaller model (layer.width)",
-        ),
+        ("vaeglow", "checkpoint", "lower training.batch_size, or a smaller model (layer.width)"),
     ],
 )
 @pytest.mark.parametrize("compile", [False, True])
-def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, options, advice, compile, monkeypatch):
+def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, advice, compile, monkeypatch):
     monkeypatch.setattr(torch, "compile", fake_compile)
-    made = trainer(resolved(model, compile=compile, **options))
+    made = trainer(resolved(model, compile=compile))
+    set_memory(made.model, memory)
 
     def loss(*_arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nGPU 0 has ...")
@@ -317,12 +303,3 @@ def test_freed_memory_is_kept():
 def test_compile_seconds_are_json(tmp_path, blobs_dir):
     run = Run(tmp_path, resolved("glow", epochs=1), blobs_dir).train()
     assert json.loads(run.training.read_text())["compile_seconds"] == 0.0
-
-
-def test_the_fused_kernel_is_for_coupling_nets_in_bf16(monkeypatch):
-    monkeypatch.setattr(torch, "compile", fake_compile)
-    model = build(resolved("vaeglow"))
-    for precision, wanted in (("float32", 0), ("bf16", 2)):  # the two steps of the layer, not encoder and decoder
-        apply_options(model, {"precision": precision})
-        made = [compiled(network, "fused") for network in networks(model)]
-        assert len(made) == 4 and sum(getattr(one, "func", None) is fused_coupling_net for one in made) == wanted

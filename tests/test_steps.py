@@ -19,9 +19,9 @@ from waiting import LIMIT
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
-from vaeglow.models.store import load_model, save_model
 from vaeglow.steps import cli
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model, save_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 SWITCHES = {"--tensorboard", "--stretch"}  # flags that are there or not

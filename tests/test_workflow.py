@@ -434,7 +434,7 @@ def test_editing_a_base_reruns_what_stands_on_it(checkout):
 
 
 def test_how_to_run_reruns_nothing(checkout):
-    changed = overlay(checkout, "runtime: {device: cpu, save_minutes: 1.5, tensorboard: true}")
+    changed = overlay(checkout, "runtime: {device: cpu, save_minutes: 1.5, memory: checkpoint, tensorboard: true}")
     assert "Nothing to be done" in snakemake("-n", *changed, cwd=checkout)
 
 

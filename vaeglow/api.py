@@ -21,7 +21,7 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation import interpolation, likelihood, sampling
 from vaeglow.evaluation.probe import vae_and_layer
 from vaeglow.models.bounds import quantise
-from vaeglow.models.store import load_model
+from vaeglow.weights import load_model
 
 BATCH_SIZE = 100  # images at a time
 

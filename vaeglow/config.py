@@ -21,7 +21,7 @@ from vaeglow.kinds import PARTS, check_base, check_images, check_parts, check_tr
 FORMAT = 2
 # Keys of `training` that are younger than the format, each with the value that is what runs did before there was one.
 # At that value a resolved config leaves them out, so that runs of before stay what they are.
-LATER = {"memory": "stored", "precision": "float32", "compile": False, "devices": 1}  # YAML reads `off` as False
+LATER = {"precision": "float32", "compile": False, "devices": 1}  # YAML reads `off` as False
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,21 +23,20 @@ def work(setting: Setting, model: str, deep: bool, memory: str) -> Work:
     """The package's trainer."""
     depth = DEPTHS[setting.quick][deep]
     change = {"models": MODELS[model](depth)}
-    trainer = make_trainer(
-        run_config(model, change, batch_size=BATCH[setting.quick], memory=memory), photographs(256, 32), setting
-    )
+    config = run_config(model, change, batch_size=BATCH[setting.quick])
+    trainer = make_trainer(config, photographs(256, 32), setting, memory)
     return Work(trainer_step(trainer), trainer.batch, {"depth": depth})
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
     """Memory from depth to depth, and time a step of flow beside the stored version's."""
     found = []
-    for memory, target in (("stored", None), ("reversible", 1.2)):
+    for memory, target in (("stored", None), ("checkpoint", 1.25)):
         shallow, deep = measured[f"{memory}_shallow"], measured[f"{memory}_deep"]
         found.append(Row(f"{memory}: peak memory, deep / shallow", [deep.memory / shallow.memory], target, False))
     for depth in ("shallow", "deep"):
-        pairs = zip(measured[f"reversible_{depth}"].seconds, measured[f"stored_{depth}"].seconds, strict=True)
-        found.append(Row(f"seconds a layer, reversible / stored, {depth}", [a / b for a, b in pairs], 1.5, False))
+        pairs = zip(measured[f"checkpoint_{depth}"].seconds, measured[f"stored_{depth}"].seconds, strict=True)
+        found.append(Row(f"seconds a layer, checkpoint / stored, {depth}", [a / b for a, b in pairs], 1.5, False))
     return found
 
 
@@ -49,7 +48,7 @@ def case(model: str) -> Case:
             f"{memory}, {DEPTHS[False][deep]} steps of flow",
             functools.partial(work, model=model, deep=deep, memory=memory),
         )
-        for memory in ("stored", "reversible")
+        for memory in ("stored", "checkpoint")
         for deep, name in enumerate(("shallow", "deep"))
     )
     return Case(

@@ -14,7 +14,7 @@ def ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
     from benchmarks.counts import count, matrix_rate
     from vaeglow.evaluation.sampling import BATCH_SIZE, draw
-    from vaeglow.models.store import load_model, save_model
+    from vaeglow.weights import load_model, save_model
 
     config, path = glow.config(setting.quick), setting.folder / "model.safetensors"
     trainer = make_trainer(config, photographs(256, 32), setting)

@@ -12,7 +12,7 @@ from run_tools import Run, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 
 pytestmark = pytest.mark.faults
 

@@ -11,9 +11,9 @@ from faults_tools import fork
 from run_tools import Run, identity, interrupt, resolved, same_tensors
 
 from vaeglow.errors import UserError
-from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training import state
 from vaeglow.training.state import KEY, StateFolder
+from vaeglow.weights import read_tensors, write_tensors
 
 pytestmark = pytest.mark.faults
 

@@ -14,7 +14,7 @@ from run_tools import ROOT, same_tensors
 from snakemake_tools import LAYER, TARGET, project, run, start
 from waiting import LIMIT, state_of, until
 
-from vaeglow.models.store import read_tensors
+from vaeglow.weights import read_tensors
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 ONE = ("--cores", "1", TARGET)

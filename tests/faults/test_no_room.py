@@ -128,7 +128,7 @@ def test_a_read_only_folder(what, whole, small_disk, tmp_path, fault):
 
 
 def loaded(path: Path) -> dict:
-    from vaeglow.models.store import read_tensors
+    from vaeglow.weights import read_tensors
 
     return read_tensors(path, "vaeglow")[0]
 

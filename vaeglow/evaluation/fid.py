@@ -1,17 +1,14 @@
 """Frechet Inception Distance (Heusel et al. 2017, eq. 6) of uint8 arrays, streamed: no PNG round trip.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
-Network, preprocessing and distance are pytorch-fid's; mean and covariance are gathered batch by batch, in float64.
+Network and preprocessing are pytorch-fid's; mean and covariance are gathered batch by batch, in float64.
 """
 
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import scipy.linalg
@@ -179,15 +176,12 @@ def image_features(
 
 
 def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
-    """Squared Frechet distance of two Gaussians: pytorch-fid's function, made safe.
+    """Squared Frechet distance of two Gaussians.
 
-    Both covariances of full rank (to double precision): pytorch-fid's own function. Its call of scipy's `sqrtm` asks
-    for `disp=False`, which scipy 1.18 no longer knows: it gets an equivalent.
-
-    A singular one (fewer images than features, as in the demo: 128 and 2048), or a matrix root that warns, fails or
-    gives less than 0: the trace is tr (C1 C2)^(1/2) = sum of the singular values of L1^T L2 with C = L L^T, which
-    always exists and is much faster at low rank. There pytorch-fid takes whatever `sqrtm` makes of a singular matrix,
-    and if that is not finite adds 1e-6 to the diagonals, so its number may differ a little from this exact one.
+    tr (C1 C2)^(1/2) is the sum of the singular values of L1^T L2 with C = L L^T. It always exists, also where a
+    covariance is singular (fewer images than features, as in the demo: 128 and 2048). pytorch-fid takes the root of the
+    matrix C1 C2 instead: at full rank the same but for rounding. Of a singular one it takes whatever `sqrtm` makes, and
+    if that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
     Args:
         mean1: float64 [F].
@@ -201,34 +195,14 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     Raises:
         ValueError: shapes that differ, or values that are not finite.
     """
-    from pytorch_fid import fid_score
-
     arrays = mean1, covariance1, mean2, covariance2
     if mean1.shape != mean2.shape or not covariance1.shape == covariance2.shape == mean1.shape * 2:
         raise ValueError(f"statistics of different shapes: {[array.shape for array in arrays]}")
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("statistics are not finite")
-    factors = _factor(covariance1), _factor(covariance2)
-    if all(factor.shape[0] == factor.shape[1] for factor in factors):
-        try:
-            with mock.patch.object(fid_score, "linalg", SimpleNamespace(sqrtm=_sqrtm)), warnings.catch_warnings():
-                warnings.simplefilter("error", scipy.linalg.LinAlgWarning)  # "Matrix is singular"
-                distance = float(fid_score.calculate_frechet_distance(*arrays))
-            if distance >= 0:
-                return distance
-        except (ValueError, scipy.linalg.LinAlgError, scipy.linalg.LinAlgWarning):
-            pass
-    trace = scipy.linalg.svdvals(factors[0].T @ factors[1]).sum()
+    trace = scipy.linalg.svdvals(_factor(covariance1).T @ _factor(covariance2)).sum()
     shift = mean1 - mean2
     return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
-
-
-def _sqrtm(matrix: np.ndarray, disp: bool = True) -> np.ndarray | tuple[np.ndarray, None]:
-    """`scipy.linalg.sqrtm` with the old signature pytorch-fid calls; a failed root raises."""
-    root = scipy.linalg.sqrtm(matrix)
-    if not np.isfinite(root).all():
-        raise scipy.linalg.LinAlgError("no finite square root")
-    return root if disp else (root, None)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

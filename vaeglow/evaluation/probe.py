@@ -16,10 +16,10 @@ from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.store import load_model
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect
+from vaeglow.weights import load_model
 
 IDENTITY = ("preset", "dataset", "model", "seed")
 HASHES = ("config_sha256", "data_sha256", "weights_sha256")

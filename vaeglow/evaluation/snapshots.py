@@ -35,7 +35,7 @@ def timeline(
 
     Args:
         model: the finished model.
-        about: its file's metadata (`vaeglow.models.store.load_model`).
+        about: its file's metadata (`vaeglow.weights.load_model`).
         training_path: its training.json.
         snapshots: see `vaeglow.training.snapshots.read_snapshots`.
         snapshots_path: where they are from, for the message.

@@ -25,14 +25,11 @@ class ScaledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(weight)))
         self.logs = nn.Parameter(torch.zeros(len(weight)))
 
-    def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that it is."""
-        scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        return self.weight * scale[:, None, None, None], self.bias * scale
-
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        return F.conv2d(x, *self.effective(), padding=self.weight.shape[-1] // 2)
+        scale = (LOG_SCALE_FACTOR * self.logs).exp()
+        weight = self.weight * scale[:, None, None, None]
+        return F.conv2d(x, weight, self.bias * scale, padding=self.weight.shape[-1] // 2)
 
 
 class ActNormConv(ScaledConv):

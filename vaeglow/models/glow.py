@@ -9,8 +9,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like
 from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
 from vaeglow.models.flows import Squeeze
-from vaeglow.models.glow_step import GlowStep, colour_log_det
-from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.glow_steps import GlowStep, GlowSteps, colour_log_det
 
 
 class Glow(GenerativeModel):

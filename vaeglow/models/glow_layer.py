@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.flows import Flow, Squeeze, pixels
-from vaeglow.models.glow_step import GlowStep, colour_log_det
-from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.glow_steps import GlowStep, GlowSteps, colour_log_det
 
 
 class GlowLayer(Flow):

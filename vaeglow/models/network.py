@@ -1,4 +1,4 @@
-"""The networks inside the models: what `training.precision` and `training.compile` act on, and nothing else."""
+"""The networks inside the models, and their batch norms: what `training.precision`, `compile` and `devices` act on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class Network(nn.Module):
@@ -54,3 +54,64 @@ def exact(model: nn.Module) -> Iterator[None]:
     finally:
         for network, bf16, compiled in before:
             network.bf16, network.compiled = bf16, compiled
+
+
+class Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, with its gradient: the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same on every process."""
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Each process's value is in everyone's sum."""
+        return Sum.apply(grad.contiguous())
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm [N, F, ...] with the mean and variance of the whole batch, of which each process holds a part.
+
+    All parts are equally large. In evaluation mode it is the layer it stands in for. torch.nn.SyncBatchNorm does the
+    same, but on GPUs alone.
+
+    Attributes:
+        ranks: how many processes there are.
+    """
+
+    ranks: int = 1
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of dimensions will do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) / sqrt(var + eps) * weight + bias, and the running statistics moved on."""
+        if not self.training:
+            return super().forward(x)
+        over, each = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
+        whole = x.float()  # under bf16 x is the convolution's bfloat16; statistics are float32, as in torch's own
+        mean = Sum.apply(whole.mean(over)) / self.ranks
+        centred = whole - mean.view(each)
+        variance = Sum.apply(centred.square().mean(over)) / self.ranks
+        with torch.no_grad():
+            count = self.ranks * x.numel() / x.shape[1]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked.add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.view(each), centred, scale.view(each)).to(x.dtype)
+
+
+def share_batch_norms(module: nn.Module, ranks: int) -> None:
+    """Make a `SharedBatchNorm` of each batch norm of a module; parameters and statistics stay the same tensors.
+
+    Args:
+        module: changed in place.
+        ranks: processes of the default group that hold equally large parts of each batch.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.__class__, part.ranks = SharedBatchNorm, ranks

@@ -125,9 +125,7 @@ class StandardNormalPrior(nn.Module):
         """z -> (z, 0)."""
         return z, z.new_zeros(len(z))
 
-    def inverse(self, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """eps -> (eps, 0)."""
-        return eps, eps.new_zeros(len(eps))
+    inverse = forward
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log N(z; 0, I): [N]."""

@@ -107,6 +107,9 @@ def training_parser(description: str | None) -> ArgumentParser:
     parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
     parser.add_argument("--state-dir", required=True, help="folder for resume state and lock")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument(
+        "--memory", required=True, choices=("stored", "checkpoint"), help="what becomes of a flow's activations"
+    )
     parser.add_argument("--save-minutes", required=True, type=float, help="save resume state at least this often")
     parser.add_argument("--tensorboard", action="store_true", help="write event files beside the state folder")
     parser.add_argument("--model", required=True, help="output: weights, .safetensors")

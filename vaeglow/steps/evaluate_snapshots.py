@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.inception import load_inception, load_weights
     from vaeglow.evaluation.snapshots import Yardstick, measure_moments, timeline
     from vaeglow.files import sha256_file, sha256_json, write_json
-    from vaeglow.models.store import load_model
     from vaeglow.provenance import collect, seal
     from vaeglow.training.snapshots import read_snapshots
+    from vaeglow.weights import load_model
 
     set_threads(options.threads)
     device = pick_device(options.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,13 +22,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = parse(argv)
     settings = cli.json_object("--settings", options.settings)
-    from vaeglow.evaluation.inception import save_weights
-    from vaeglow.evaluation.inception_sources import obtain_weights
+    from vaeglow.evaluation.inception import obtain_weights, save_weights
     from vaeglow.provenance import collect, ended
 
     provenance = collect()
     state, origin = obtain_weights(settings)
-    save_weights(options.output, state, {**origin, "provenance": json.dumps(ended(provenance))})
+    save_weights(options.output, state, {**origin, "provenance": ended(provenance)})
     print(f"{options.output}: from {origin['source']}", file=sys.stderr)
 
 

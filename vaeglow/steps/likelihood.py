@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.errors import UserError
     from vaeglow.evaluation.likelihood import evaluate_likelihood
     from vaeglow.files import sha256_file, sha256_json, write_json
-    from vaeglow.models.store import load_model
     from vaeglow.provenance import collect, seal
     from vaeglow.team import team
+    from vaeglow.weights import load_model
 
     with team(options.devices, pick_device(options.device)) as (us, device):
         provenance = collect(str(device))

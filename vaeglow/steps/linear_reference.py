@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.likelihood import EVALUATION, finite, image_batches
     from vaeglow.files import sha256_json, write_json
     from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
-    from vaeglow.models.store import load_model
     from vaeglow.provenance import collect, seal
+    from vaeglow.weights import load_model
 
     device = pick_device(options.device)
     provenance = collect(str(device))

@@ -16,6 +16,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
     parser.add_argument("--timing", required=True, help="the config's section `timing`, as JSON text")
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--memory", required=True, choices=("stored", "checkpoint"), help="as in training")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, help="output: seconds and memory, .json")
     return parser.parse_args(argv)
@@ -36,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     provenance = collect(str(device))
     for config in configs:
         info = check_data(config, options.data_dir)
-    found = time_in_turns(configs, options.data_dir, device, options.threads, timing[device.type])
+    found = time_in_turns(configs, options.data_dir, device, options.threads, options.memory, timing[device.type])
     for config in configs:
         found[config["model"]] |= {"kind": config["kind"], "config_sha256": sha256_json(config)}
     result = {
         **{key: configs[0][key] for key in ("preset", "dataset", "seed")},
         "device": provenance["device"],
         "device_kind": device.type,
+        "memory": options.memory,
         "threads": options.threads,
         "epoch_images": timing["epoch_images"],
         "rounds": timing[device.type]["windows"],

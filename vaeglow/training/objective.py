@@ -61,7 +61,7 @@ class Objective:
         Raises:
             UserError: out of memory.
         """
-        with must_fit(self.config, len(index)):
+        with must_fit(self.model, self.config, len(index)):
             inputs, generator = self.inputs.batch(index, epoch, step)
             compute = self.shared or self.model.loss
             loss, terms = compute(inputs, generator, self.config["training"]["kl_weight"])

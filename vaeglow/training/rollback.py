@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 
-from vaeglow.config import as_before
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training.position import Position
 from vaeglow.training.state import KEY, StateFolder, pack, unpack
+from vaeglow.weights import read_tensors, write_tensors
 
 POINTS = 100  # good states in a run: each costs a checkpoint's writing time
 KEPT = 2  # of them; the older one is gone back to, for the newer may hold the seed of what went wrong
@@ -124,9 +123,8 @@ def diverged(model: str, training: Mapping[str, Any], here: Position, limit: flo
     """
     above = "" if math.isinf(limit) else f", or the loss above {limit:.6g} bits/dim,"
     after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-    also = ", or set training.memory to stored" if as_before(training)["memory"] == "reversible" else ""
     return Diverged(
         f"{model}: loss or gradient was not finite{above} for {training['max_bad_steps']} steps in a row in epoch "
         f"{here.epoch + 1}, at learning rate {rate:.3g}{after}: lower training.learning_rate or "
-        f"training.gradient_clip, or raise training.warmup_epochs{also}"
+        f"training.gradient_clip, or raise training.warmup_epochs"
     )

@@ -17,7 +17,6 @@ from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now, seal
@@ -27,7 +26,9 @@ from vaeglow.training.attempts import keep_log
 from vaeglow.training.loop import Trainer
 from vaeglow.training.position import Position
 from vaeglow.training.rollback import Diverged
+from vaeglow.training.speed import set_memory
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model, save_model
 
 
 def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None,)) -> None:
@@ -54,6 +55,7 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     provenance = collect(str(device))
     info = check_data(config, options.data_dir)
     model = build(config)
+    set_memory(model, options.memory)
     base_sha256, base_training = load_base(model, config, info, options)
     with team(as_before(config["training"])["devices"], device) as (us, device):
         together = f" and {us.size - 1} more" if us.size > 1 else ""

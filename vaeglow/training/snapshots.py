@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from vaeglow.errors import UserError
-from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import read_tensors, write_tensors
 
 KEY = "vaeglow_snapshots"  # of the packed file's metadata
 ONE = "vaeglow_snapshot"  # of a single one's, in the state folder
@@ -103,7 +103,7 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         `data_sha256` are in each info, too, to tell whose weights they are.
 
     Raises:
-        UserError: the file is missing, damaged or of another kind (`vaeglow.models.store.read_tensors`).
+        UserError: the file is missing, damaged or of another kind (`vaeglow.weights.read_tensors`).
     """
     tensors, about = read_tensors(path, KEY)
     try:

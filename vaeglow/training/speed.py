@@ -1,12 +1,11 @@
-"""How a training step is computed: `training.memory`, `precision` and `compile`, put to a model (docs/performance.md).
+"""How a training step is computed: `runtime.memory`, `training.precision` and `compile` (docs/performance.md).
 
-What is computed stays the same; its last bits do not, so all three are part of a run's identity. In evaluation nothing
+Memory changes no bit of a run; precision and compilation do, so they are part of its identity. In evaluation nothing
 of it applies: networks are then exact (`vaeglow.models.network.exact`).
 """
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,26 +16,27 @@ from torch import nn
 
 from vaeglow.config import as_before
 from vaeglow.errors import UserError
-from vaeglow.models.coupling_net import CouplingNet
-from vaeglow.models.fused import fits, fused_coupling_net
 from vaeglow.models.glow_steps import GlowSteps
-from vaeglow.models.network import Network, networks
+from vaeglow.models.network import networks
 from vaeglow.out_of_memory import memory_used_up
 
 
-def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
-    """Set a model's `memory` and `precision`.
+def set_memory(model: nn.Module, memory: str) -> None:
+    """Keep a flow's activations for the backward pass (`stored`), or recompute them in it (`checkpoint`).
 
     Args:
-        model: any; one without a flow of images has nothing to reverse.
-        training: a run's `training` values.
+        model: any; one without a flow of images stays as it is.
+        memory: `runtime.memory`.
     """
-    options = as_before(training)
     for part in model.modules():
         if isinstance(part, GlowSteps):
-            part.reversible = options["memory"] == "reversible"
+            part.checkpoint = memory == "checkpoint"
+
+
+def set_precision(model: nn.Module, training: Mapping[str, Any]) -> None:
+    """Compute a model's networks in the `precision` of a run's `training` values."""
     for network in networks(model):
-        network.bf16 = options["precision"] == "bf16"
+        network.bf16 = as_before(training)["precision"] == "bf16"
 
 
 def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
@@ -47,7 +47,7 @@ def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | Non
     option = as_before(training)["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
-    return {"graphs": "reduce-overhead", "fused": "fused"}.get(option, "default")
+    return "reduce-overhead" if option == "graphs" else "default"
 
 
 def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], alone: bool) -> float:
@@ -55,7 +55,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
 
     Args:
         model: its networks of one class and shape share one compilation.
-        mode: see `torch.compile`; or `fused`: its `default`, and our own kernel for coupling nets.
+        mode: see `torch.compile`.
         rehearse: a whole forward and backward pass that leaves no trace: it is when compilation happens.
         alone: whether one process trains. Several cannot go on without one by one: their gradients would be of
             different steps.
@@ -69,7 +69,7 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
     start = time.perf_counter()
     try:
         for network in networks(model):
-            network.compiled = compiled(network, mode)
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
         rehearse()
     except Exception as error:  # whatever a compiler, a missing one included, may raise
         if isinstance(error, UserError) or memory_used_up(error):
@@ -83,18 +83,12 @@ def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], 
     return time.perf_counter() - start
 
 
-def compiled(network: Network, mode: str) -> Callable[..., Any]:
-    """What stands in for a network's `forward`."""
-    if mode == "fused" and isinstance(network, CouplingNet) and network.bf16 and fits(network):
-        return functools.partial(fused_coupling_net, network)
-    return torch.compile(network.forward, dynamic=False, mode="default" if mode == "fused" else mode)
-
-
 @contextmanager
-def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
+def must_fit(model: nn.Module, config: Mapping[str, Any], batch: int) -> Iterator[None]:
     """Turn running out of memory in a step into one line.
 
     Args:
+        model: in training.
         config: the run's resolved config.
         batch: images a step.
 
@@ -108,8 +102,8 @@ def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
         if memory is None:
             raise
         remedies = ["lower training.batch_size"]
-        if config["kind"] in ("glow", "vae_glow") and as_before(config["training"])["memory"] == "stored":
-            remedies.append("set training.memory to reversible")
+        if any(isinstance(part, GlowSteps) and not part.checkpoint for part in model.modules()):
+            remedies.append("set runtime.memory to checkpoint")
         remedies.append(f"or a smaller model ({WIDTHS[config['kind']]})")
         raise UserError(
             f"{config['model']} on {config['dataset']}: out of {memory} in a training step of {batch} images: "

@@ -15,7 +15,7 @@ from vaeglow.data.loader import DataOnDevice, batch_count, epoch_order
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.batch_norm import share_batch_norms
+from vaeglow.models.network import share_batch_norms
 from vaeglow.team import ALONE, Team
 from vaeglow.training.inputs import Inputs
 from vaeglow.training.objective import BEFORE_TRAINING, Objective
@@ -23,7 +23,7 @@ from vaeglow.training.optimise import Guard, build_optimizer
 from vaeglow.training.position import Position
 from vaeglow.training.rollback import GoodStates
 from vaeglow.training.snapshots import Snapshots
-from vaeglow.training.speed import apply_options, compile_mode, compile_networks
+from vaeglow.training.speed import compile_mode, compile_networks, set_precision
 from vaeglow.training.state import StateFolder, unpack
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -64,7 +64,7 @@ class Start:
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
         layout = image_layout(device)
         self.model = model.to(device, memory_format=layout).train()
-        apply_options(self.model, self.training)
+        set_precision(self.model, self.training)
         if team.size > 1:
             share_batch_norms(self.model, team.size)
         self.optimizer = build_optimizer(model.trainable(), self.training)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.provenance import source_sha256
 from vaeglow.training.lock import FolderLock
+from vaeglow.weights import read_tensors, write_tensors
 
 KEY = "vaeglow_state"
 FORMAT = 2  # of checkpoints: raise it when an older one would be read wrongly, or training means something else by it

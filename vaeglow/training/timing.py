@@ -34,6 +34,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.network import exact
 from vaeglow.training.loop import Trainer
+from vaeglow.training.speed import set_memory
 from vaeglow.training.state import StateFolder
 
 TIMING = -8  # the "epoch" of the noise of timed samples
@@ -102,14 +103,17 @@ class Timed:
         config: its resolved config, with the batch size that is timed.
         data_dir: folder of the prepared dataset.
         device: where to compute.
+        memory: see `set_memory`.
     """
 
-    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device) -> None:
+    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, memory: str) -> None:
         self.device = device
         train, val = (open_split(data_dir, split) for split in ("train", "val"))
         with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
             state = StateFolder(folder, "timing")
-            self.trainer = Trainer(build(config), config, train, val, device, state, float("inf"))
+            model = build(config)
+            set_memory(model, memory)
+            self.trainer = Trainer(model, config, train, val, device, state, float("inf"))
         self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
         self.trainer.compile()
         self.upcoming, self.sums = all_batches(self.trainer), {}
@@ -148,12 +152,14 @@ class Timed:
 class Process:
     """A `Timed` in a process of its own, which works only while it is asked to; its arguments, and CPU threads."""
 
-    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int, memory: str
+    ) -> None:
         self.name = config["model"]
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         gpu = torch.cuda.current_device() if device.type == "cuda" else None
-        arguments = (theirs, config, data_dir, device.type, gpu, threads)
+        arguments = (theirs, config, data_dir, device.type, gpu, threads, memory)
         self.process = spawn.Process(target=serve, args=arguments, daemon=True)
         self.process.start()
         theirs.close()  # else nobody would notice its end
@@ -194,7 +200,7 @@ def end_with_parent() -> None:
 
 
 def serve(
-    pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int
+    pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int, memory: str
 ) -> None:
     """Answer a `Process`; `gpu` is the one that the parent has claimed."""
     end_with_parent()
@@ -206,7 +212,7 @@ def serve(
     while True:
         name, arguments = pipe.recv()
         try:
-            timed = timed or Timed(config, data_dir, pick_device(device))
+            timed = timed or Timed(config, data_dir, pick_device(device), memory)
             pipe.send(getattr(timed, name)(*arguments))
         except Exception as error:  # the parent's to handle
             pipe.send(error)
@@ -217,6 +223,7 @@ def time_in_turns(
     data_dir: str,
     device: torch.device,
     threads: int,
+    memory: str,
     windows: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """Time training steps of all models in turns, then sampling.
@@ -226,6 +233,7 @@ def time_in_turns(
         data_dir: folder of the prepared dataset.
         device: where to compute.
         threads: CPU threads of each process.
+        memory: see `set_memory`.
         windows: the config's `timing` for this kind of device.
 
     Returns:
@@ -240,7 +248,7 @@ def time_in_turns(
         for config in configs:
             batch = windows["batch_size"] or config["training"]["batch_size"]
             config = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-            processes.append(Process(config, data_dir, device, threads))
+            processes.append(Process(config, data_dir, device, threads, memory))
             stack.callback(processes[-1].end)
         for what in KINDS:
             steps = {}

@@ -11,11 +11,11 @@ from safetensors import SafetensorError, safe_open
 
 from vaeglow.verification.report import Mismatch
 
-SEAL = "sha256"  # of the metadata entry that holds the description's hash, as `vaeglow.models.store` writes it
+SEAL = "sha256"  # of the metadata entry that holds the description's hash, as `vaeglow.weights` writes it
 
 
 def read_described(path: Path) -> dict[str, Any]:
-    """What a file that `vaeglow.models.store.write_tensors` wrote says of itself, both its hashes checked.
+    """What a file that `vaeglow.weights.write_tensors` wrote says of itself, both its hashes checked.
 
     Raises:
         Mismatch: truncated, no safetensors file, not one of vaeglow's, or changed since it was written.
@@ -40,7 +40,7 @@ def read_described(path: Path) -> dict[str, Any]:
 
 
 def tensors_sha256(file: safe_open) -> str:
-    """`vaeglow.models.store.tensors_sha256`, tensor by tensor from disk."""
+    """`vaeglow.weights.tensors_sha256`, tensor by tensor from disk."""
     digest = hashlib.sha256()
     for name in sorted(file.keys()):
         array = file.get_tensor(name)

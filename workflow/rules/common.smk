@@ -129,6 +129,7 @@ def gpus(wildcards):
 
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
 EVALUATION_DEVICES = str(config["runtime"]["evaluation_devices"])
+MEMORY = config["runtime"]["memory"]
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 

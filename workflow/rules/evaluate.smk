@@ -246,6 +246,7 @@ rule time_epoch:
     resources:
         gpu=gpus,
         device=DEVICE,
+        memory=MEMORY,
     params:
         configs=lambda wildcards: [json.dumps(one) for one in timed_configs(wildcards)],
         timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
@@ -256,6 +257,7 @@ rule time_epoch:
             --data-dir resources/data/{wildcards.dataset} \
             --timing {params.timing:q} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --threads {threads} \
             --output {output.timing} \
             >{log} 2>&1

@@ -53,6 +53,7 @@ rule train_vae:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -64,6 +65,7 @@ rule train_vae:
             --data-dir resources/data/{wildcards.dataset} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
@@ -103,6 +105,7 @@ rule train_glow_layer:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -116,6 +119,7 @@ rule train_glow_layer:
             --base-training {input.base_training} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
@@ -148,6 +152,7 @@ rule train_joint:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -159,6 +164,7 @@ rule train_joint:
             --data-dir resources/data/{wildcards.dataset} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
@@ -197,6 +203,7 @@ rule train_two_stage:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -210,6 +217,7 @@ rule train_two_stage:
             --base-training {input.base_training} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
@@ -241,6 +249,7 @@ rule train_glow:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -252,6 +261,7 @@ rule train_glow:
             --data-dir resources/data/{wildcards.dataset} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from vaeglow.errors import UserError
-from vaeglow.models.store import KEY, load_model, read_tensors, save_model, tensors_sha256, write_tensors
+from vaeglow.weights import KEY, load_model, read_tensors, save_model, tensors_sha256, write_tensors
 
 MODELS = ["vae", "vaeglow", "glow"]
 ABOUT = {"data": {"sha256": {"test": "d"}, "mean": [0.5]}, "provenance": {"commit": "c"}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from models_tools import (  # noqa: F401
     log_abs_det,
     one_thread,
     optimise,
+    phase_one,
     photo_like,
     randomise,
     run_config,
@@ -23,19 +23,10 @@ from vaeglow.data.loader import dequantise
 from vaeglow.device import image_layout
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density, quantise, total
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model, save_model
-from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.weights import load_model, save_model
 
 MODELS = ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"]
-
-
-def phase_one(model: VAEGlow) -> VAE:
-    """The VAE inside, moved and with the noise of a trained one (s about .06)."""
-    randomise(model.vae)
-    with torch.no_grad():
-        model.vae.decoder.last.bias[3:].fill_(math.log(0.06))
-    return model.vae.eval()
 
 
 def moved_model(name: str) -> VAEGlow:

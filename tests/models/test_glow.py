@@ -22,7 +22,7 @@ from vaeglow.device import image_layout
 from vaeglow.models.bounds import total
 from vaeglow.models.build import build
 from vaeglow.models.glow import Glow
-from vaeglow.models.store import load_model, save_model
+from vaeglow.weights import load_model, save_model
 
 COUPLINGS = ["additive", "affine"]
 

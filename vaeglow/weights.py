@@ -150,7 +150,7 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
 def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GenerativeModel:
     """The model that a config describes, holding these tensors.
 
-    The file may be anybody's: what the config asks for is held against the tensors before memory is spent on it.
+    The file may be anybody's: what the config asks for is compared with the tensors before memory is spent on it.
 
     Raises:
         ValueError: it asks for other tensors, or for sizes that no model with these tensors has. What a config that is
@@ -161,13 +161,16 @@ def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Generat
         if size > most:
             raise ValueError(f"a size of {size} in a model of {most} numbers")
     with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in build(config).state_dict().items()}
-    for name in sorted(wanted.keys() | tensors.keys()):
-        found = tensors[name].shape if name in tensors else None
-        if wanted.get(name) != found:
-            raise ValueError(f"{name} is {list(found or []) or 'missing'}, not {list(wanted.get(name, [])) or 'there'}")
-    model = build(config)
-    model.load_state_dict(dict(tensors))
+        model = build(config)
+    wanted, found = (
+        {name: (tensor.dtype, list(tensor.shape)) for name, tensor in state.items()}
+        for state in (model.state_dict(), tensors)
+    )
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(f"{name} is {found.get(name, 'missing')}, not {wanted.get(name, 'there')}")
+    # copied: a tensor of a file lies anywhere in memory, and kernels round differently where it is not aligned
+    model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     return model
 
 

@@ -16,8 +16,8 @@ from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.build import build
 from vaeglow.models.prior import StandardNormalPrior
 from vaeglow.models.resnet import DownConv, UpConv
-from vaeglow.models.store import load_model, save_model
 from vaeglow.models.vae import VAE
+from vaeglow.weights import load_model, save_model
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "diagonal, flow prior": {},

@@ -18,8 +18,7 @@ from models_tools import (  # noqa: F401
     seeded,
     snapshot,
 )
-from run_tools import CONFIG, Run, resolved, same_tensors
-from test_resume import interrupt, newest
+from run_tools import CONFIG, Run, interrupt, newest, resolved, same_tensors
 from torch import Tensor
 
 from vaeglow.config import merge, resolve
@@ -28,12 +27,12 @@ from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import total
 from vaeglow.models.build import build
-from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.steps import train_two_stage
 from vaeglow.training.loop import Trainer
 from vaeglow.training.state import StateFolder
+from vaeglow.weights import load_model, save_model
 
 
 def make() -> TwoStageVAE:

@@ -12,7 +12,7 @@ from torch import nn
 from vaeglow.models.coupling_net import CouplingNet
 from vaeglow.models.flows import ActNorm, AdditiveCoupling, AffineCoupling, Flow, InvertibleConv1x1, Squeeze, pixels
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.glow_step import GlowStep
+from vaeglow.models.glow_steps import GlowStep
 from vaeglow.models.prior import FlowPrior, VectorCoupling
 
 # name -> (how to make it, shape of one input)
