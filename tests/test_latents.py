@@ -5,21 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
 import torch
 from models_tools import GREY, data, fitted_model, plain_vae, seeded
-from run_tools import prepare
+from run_tools import prepare, probe_words
 
 from vaeglow.data.loader import dequantise
 from vaeglow.errors import UserError
 from vaeglow.evaluation.latents import DecoderMoments, active_units, information_lower, probe_latents
-from vaeglow.evaluation.probe import vae_and_layer
+from vaeglow.evaluation.trained import vae_and_layer
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor
 from vaeglow.models.store import load_model
-from vaeglow.steps import latents as latents_step
+from vaeglow.steps import probe
 
 CPU = torch.device("cpu")
 
@@ -29,10 +28,8 @@ def latent_run(request):
     return request.getfixturevalue(f"{request.param}_run")
 
 
-def run_step(run, output, monkeypatch, images: int = 12) -> dict:
-    flags = f"--model {run.model} --data-dir {run.data} --images {images} --batch-size 5 --device cpu --output {output}"
-    monkeypatch.setattr(sys, "argv", ["latents", *flags.split()])
-    latents_step.main()
+def run_step(run, output, images: int = 12) -> dict:
+    probe.main(probe_words("latents", run, output, {"images": images, "batch_size": 5}))
     return json.loads(output.read_text())
 
 
@@ -133,8 +130,8 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
-def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path, monkeypatch):
-    found = run_step(latent_run, tmp_path / "latents.json", monkeypatch)
+def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
+    found = run_step(latent_run, tmp_path / "latents.json")
     network, about = load_model(latent_run.model, CPU)
     vae, layer = vae_and_layer(network, about["config"], "this test")
     images = np.load(latent_run.data / "test.npy")
@@ -157,8 +154,8 @@ def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path, monkeypatch)
 HELD = ("active_units", "kl_nats", "information_lower_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
 
 
-def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run, tmp_path, monkeypatch):
-    alone, under = (run_step(run, tmp_path / "latents.json", monkeypatch, 7) for run in (vae_run, vaeglow_run))
+def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run, tmp_path):
+    alone, under = (run_step(run, tmp_path / "latents.json", 7) for run in (vae_run, vaeglow_run))
     for key in HELD:
         assert alone[key] == under[key]
     assert alone["images"] == 7
@@ -177,16 +174,16 @@ def test_more_noise_in_the_images_is_not_more_information(vae_run):
 
 
 def test_what_cannot_be_probed(glow_run, vae_run, tmp_path):
-    flags = f"--batch-size 5 --device cpu --output {tmp_path}/latents.json"
     other = prepare(tmp_path / "other", seed=70)
     for run, folder, images, message in [
-        (glow_run, glow_run.data, 12, "glow is a glow: the step latents needs a model with one VAE latent"),
+        (glow_run, glow_run.data, 12, "glow is a glow: the probe latents needs a model with one VAE latent"),
         (vae_run, other, 12, "was trained on other data"),
         (vae_run, vae_run.data, 1, "latents of 1 images: 2 or more"),
         (vae_run, vae_run.data, -3, "latents of 0 images: 2 or more"),
     ]:
         with pytest.raises(UserError, match=message):
-            latents_step.main(f"--model {run.model} --data-dir {folder} --images {images} {flags}".split())
+            settings = {"images": images, "batch_size": 5}
+            probe.main(probe_words("latents", run, tmp_path / "latents.json", settings, test=folder / "test.npy"))
     assert not (tmp_path / "latents.json").exists()
     vae, _ = load_model(vae_run.model, CPU)
     with torch.no_grad():

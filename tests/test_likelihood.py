@@ -39,14 +39,14 @@ def evaluated(any_run, tmp_path, monkeypatch):
     """likelihood.json and likelihood.npz of a run, by the step itself."""
     output, arrays = tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
     flags = f"--model {any_run.model} --data-dir {any_run.data} --batch-size 5 --importance-samples 4 10"
-    flags += f" --importance-images 7 --device cpu --output {output} --per-image {arrays}"
+    flags += f" --importance-images 7 --device cpu --output {output}"
     monkeypatch.setattr(sys, "argv", ["likelihood", *flags.split()])
     likelihood_step.main()
     with np.load(arrays, allow_pickle=False) as archive:
         values = dict(archive)
     result, metadata = json.loads(output.read_text()), json.loads(str(values.pop("metadata")))
     assert metadata["weights_sha256"] == result["weights_sha256"]
-    assert result["per_image_sha256"] == sha256_file(arrays)
+    assert result["inputs"] == {str(path): sha256_file(path) for path in (any_run.model, arrays)}
     return result, values
 
 

@@ -60,12 +60,12 @@ def test_all_steps_of_a_run_as_commands(tmp_path, blobs_dir, vae_run, vaeglow_ru
             assert output.count("bits/dim") == 2 and "epoch 2/2" in output  # one line an epoch in a log
             assert sorted(path.name for path in made.folder.iterdir()) == OUTPUTS
             assert same_tensors(made.weights(), known.weights())
-    samples, bits, values = tmp_path / "T1.0.npz", tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
+    samples, bits = tmp_path / "T1.0.npz", tmp_path / "likelihood.json"
     arguments = ["--model", str(run.model), "--device", "cpu"]
     done = step("sample", *arguments, "--temperature", "1.0", "--count", "5", "--output", str(samples))
     assert done.returncode == 0, done.stderr
     arguments += ["--data-dir", str(blobs_dir), "--batch-size", "100", "--importance-samples", "10"]
-    arguments += ["--importance-images", "64", "--output", str(bits), "--per-image", str(values)]
+    arguments += ["--importance-images", "64", "--output", str(bits)]
     done = step("likelihood", *arguments)
     assert done.returncode == 0, done.stderr
     with np.load(samples) as archive:
@@ -122,7 +122,7 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
 def test_likelihood_on_other_data_is_refused(tmp_path, vae_run, monkeypatch, capfd):
     data = prepare(tmp_path / "other", seed=70)
     flags = f"--model {vae_run.model} --data-dir {data} --batch-size 5 --importance-samples 10 --importance-images 5"
-    flags += f" --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
+    flags += f" --device cpu --output {tmp_path}/l.json"
     assert call("likelihood", flags.split(), monkeypatch) == 2
     assert "was trained on other data" in one_line(capfd)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
@@ -134,7 +134,7 @@ def test_broken_weights_give_no_likelihood(tmp_path, vae_run, monkeypatch, capfd
         next(model.parameters()).fill_(float("nan"))
     save_model(tmp_path / "nan.safetensors", model, about["config"], {"data": about["data"]})
     flags = f"--model {tmp_path}/nan.safetensors --data-dir {vae_run.data} --batch-size 5 --importance-samples 10"
-    flags += f" --importance-images 5 --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
+    flags += f" --importance-images 5 --device cpu --output {tmp_path}/l.json"
     assert call("likelihood", flags.split(), monkeypatch) == 2
     assert "is not finite for 12 of 12 images" in one_line(capfd)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nan.safetensors"]

@@ -28,9 +28,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     config, timing = cli.json_object("--config", options.config), cli.json_object("--timing", options.timing)
     from vaeglow.data.arrays import open_split
     from vaeglow.device import pick_device, set_threads
-    from vaeglow.files import sha256_json, write_json
+    from vaeglow.files import sha256_json
     from vaeglow.models.build import build
-    from vaeglow.provenance import collect, seal
+    from vaeglow.provenance import collect
+    from vaeglow.results import write_result
+    from vaeglow.run import Run
     from vaeglow.training.loop import Trainer
     from vaeglow.training.run import check_data
     from vaeglow.training.state import StateFolder
@@ -48,16 +50,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         trainer = Trainer(build(timed), timed, train, val, device, StateFolder(folder, "timing"), float("inf"))
         speed = measure(trainer, windows, timing["epoch_images"])
     result = {
-        **{key: config[key] for key in ("preset", "dataset", "model", "seed", "kind")},
+        **Run.of(config).identity,
+        "kind": config["kind"],
         "device": provenance["device"],
         "device_kind": device.type,
         "threads": options.threads,
         **speed,
         "config_sha256": sha256_json(config),
         "data_sha256": sha256_json(info["sha256"]),
-        "provenance": provenance,
     }
-    write_json(options.output, seal(result))
+    write_result(options.output, result, [], provenance)
     rate = speed["images_per_second"]
     print(f"{rate['median']:.1f} images/s ({rate['low']:.1f} to {rate['high']:.1f})", file=sys.stderr)
 
