@@ -21,6 +21,7 @@ from vaeglow.files import atomic_path, explain_os_error, read_json, write_json
 SPLITS = ("train", "val", "test")
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
+MOST_FEATURES = 10_000  # images of a set whose features are kept: memory, disk and time do not grow beyond
 REMEDY = "delete the folder and prepare the data again"
 
 
@@ -116,6 +117,11 @@ def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
         count: how many.
     """
     return images[np.arange(count) * len(images) // count]
+
+
+def kept_of(images: int) -> int:
+    """Of how many images of a set the Inception features are kept, for KID, precision and the like; FID takes all."""
+    return min(images, MOST_FEATURES)
 
 
 def require_images(have: int, need: int, what: str, user: str, remedy: str) -> None:

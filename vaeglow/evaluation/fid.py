@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.arrays import evenly_spaced, kept_of
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
-from vaeglow.evaluation.images import Spread, kept_of
+from vaeglow.evaluation.images import Spread
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -152,7 +152,7 @@ def image_features(
     """One pass of images through the network: the Gaussian statistics of their features, and features to keep.
 
     Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
-    `vaeglow.evaluation.images.MOST_FEATURES` images are kept, spread evenly over all.
+    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all.
 
     Args:
         images: see `extract_features`, as the other arguments not named here.

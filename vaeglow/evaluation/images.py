@@ -15,16 +15,10 @@ from vaeglow.files import sha256_file
 from vaeglow.results import Result, read_result
 
 MINIMUM = 6  # images: an image and its k = 5 nearest neighbours (`neighbours`); KID needs 3, FID 2
-MOST_FEATURES = 10_000  # images of a set whose features are kept: memory, disk and time do not grow beyond
 REFERENCE_KEYS = (
     *("dataset", "protocol", "split", "images", "features", "sets", "stretch", "levels", "image_shape"),
     *("data_sha256", "inputs"),
 )
-
-
-def kept_of(images: int) -> int:
-    """Of how many images of a set the Inception features are kept, for KID, precision and the like; FID takes all."""
-    return min(images, MOST_FEATURES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Reference:
     Attributes:
         mean: of the features, float64 [F].
         covariance: of the features, float64 [F, F].
-        features: of the images, or of `MOST_FEATURES` of them, spread evenly: float32 [n, F].
+        features: of the images, or of `vaeglow.data.arrays.MOST_FEATURES` of them, spread evenly: float32 [n, F].
         metadata: what they are of, and how samples are measured against them; see `REFERENCE_KEYS`.
     """
 
@@ -61,7 +55,7 @@ def read_reference(path: str | Path) -> Reference:
     """
     result = read_result(path, ("mean", "covariance", "features"))
     metadata = {key: result.value(key) for key in REFERENCE_KEYS}
-    shape = kept_of(int(result.number("images"))), metadata["features"]
+    shape = arrays.kept_of(int(result.number("images"))), metadata["features"]
     if result.arrays["features"].shape != shape:
         raise UserError(
             f"{path} holds features {list(result.arrays['features'].shape)} where its metadata ask for {list(shape)}: "

@@ -21,18 +21,20 @@ from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.results import read_result
-from vaeglow.training.snapshots import read_snapshots
 
 Moment = tuple[Mapping[str, Any], Mapping[str, Tensor]]  # fraction, epoch, seconds, ... of a run; its weights then
 
 
-def timeline(run: TrainedRun, training_path: str | Path, snapshots_path: str | Path) -> tuple[list[Moment], float, str]:
+def timeline(
+    run: TrainedRun, training_path: str | Path, snapshots: Sequence[Moment], snapshots_path: str | Path
+) -> tuple[list[Moment], float, str]:
     """A run's snapshots in order of time with its finished weights as the last; what its seconds were measured on.
 
     Args:
         run: the finished run.
         training_path: its training.json.
-        snapshots_path: its snapshots.safetensors.
+        snapshots: see `vaeglow.training.snapshots.read_snapshots`.
+        snapshots_path: where they are from, for the message.
 
     Returns:
         (moments, seconds of the phases before this one, device that trained).
@@ -41,7 +43,6 @@ def timeline(run: TrainedRun, training_path: str | Path, snapshots_path: str | P
         UserError: a file is missing, damaged or another run's.
     """
     training = read_result(training_path, weights_sha256=run.identity["weights_sha256"]).content
-    snapshots = read_snapshots(snapshots_path)
     whose = {key: run.identity[key] for key in ("config_sha256", "data_sha256")}
     if any(info[key] != value for info, _ in snapshots for key, value in whose.items()):
         raise UserError(f"{snapshots_path} is not of the run that made the model: train the run again")

@@ -39,10 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.snapshots import Yardstick, measure_moments, timeline
     from vaeglow.evaluation.trained import open_run
     from vaeglow.results import Result, write_result
+    from vaeglow.training.snapshots import read_snapshots
 
     run, reference = open_run(options.model, options.device), read_reference(options.reference)
     images = run.images(options.data_dir / "test.npy")[: options.likelihood_images]
-    moments, base_seconds, trained_on = timeline(run, options.training, options.kept_weights)
+    snapshots = read_snapshots(options.kept_weights)
+    moments, base_seconds, trained_on = timeline(run, options.training, snapshots, options.kept_weights)
     check_comparable(run.network.shape, Result(run.path, run.identity), reference.metadata, options.weights)
     net = load_inception(options.weights, reference.metadata["features"], run.device)
     yardstick = Yardstick(net, reference, images, options.temperature, options.batch_size, run.seed, run.device)

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.arrays import evenly_spaced, kept_of
 from vaeglow.errors import UserError
-from vaeglow.evaluation.images import kept_of
 from vaeglow.files import read_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import paired
