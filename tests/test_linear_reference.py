@@ -16,7 +16,7 @@ from scipy.special import hyp2f1
 from torch import nn
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.linear_reference import (
+from vaeglow.evaluation.probes.linear_reference import (
     FoldedMoments,
     bits,
     component_residual,

@@ -14,8 +14,9 @@ from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
-from vaeglow.evaluation import nearest_training as nearest
+from vaeglow.evaluation import fid, neighbours
 from vaeglow.evaluation.images import Spread
+from vaeglow.evaluation.probes import nearest_training as nearest
 from vaeglow.results import read_result
 from vaeglow.steps import probe
 from vaeglow.steps import sample as sample_step
@@ -47,7 +48,7 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
     chosen = np.arange(looked) * 40 // looked
     for training_block, block in ((1000, 512), (9, 4), (1, 1)):
         monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
-        monkeypatch.setattr(nearest, "BLOCK", block)
+        monkeypatch.setattr(neighbours, "BLOCK", block)
         found = nearest.find_nearest(groups, Spread(train, looked), Pixels(), k, **OPTIONS)
         for group, near in zip(groups, found, strict=True):
             every = cdist(flat(group), flat(train[chosen]))
@@ -76,7 +77,7 @@ def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch)
             del features
 
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
-    monkeypatch.setattr(nearest, "extract_features", batches)
+    monkeypatch.setattr(fid, "extract_features", batches)
     nearest.find_nearest([blobs(6, 2)], Spread(blobs(200, 1), 200), Pixels(), 2)
     assert len(alive) == 40
 

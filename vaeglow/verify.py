@@ -38,15 +38,21 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
     files = list(files_of(root)) if root.is_dir() else []
     if not files:
         raise UserError(f"{root} holds no results: give the folder that holds the presets' folders, such as results")
-    said: dict[Path, dict[Path, str] | None] = {}  # by each file: of which file, which hash
+    copies = {
+        path: sources_of(path, root) for path in files if path.parent in (root, root / "tables", root / "figures")
+    }
+    said: dict[Path, dict[Path, str] | None] = {path: {} if found else None for path, found in copies.items()}
     wrong: dict[tuple[Path, str, str, str], list[Path]] = {}  # file, what, expected, found -> who says so
     absent: dict[Path, list[Path]] = {}
-    for path in infos + files:
+    for path in [path for path in infos + files if path not in copies]:
         try:
-            said[path] = read(path, root, data)
+            said[path] = read(path, root, data)  # of which file, which hash; None: not checked
         except Exception as error:  # anything can stand in a damaged file, and its reader is a library
             wrong[path, "damaged, changed or misplaced", "what was written there", repr(error)] = []
     bad, hash_of = {path for path, *_ in wrong}, functools.cache(hash_now)
+    for path, found in copies.items():
+        if found and not bad & {*found} and hash_of(path) not in map(hash_of, found):
+            wrong[path, f"not a copy of {' or '.join(map(str, found))}", hash_of(found[0]), hash_of(path)] = []
     for path, says in said.items():
         for target, expected in (says or {}).items():
             if not target.is_file():
@@ -75,8 +81,6 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     else:
         parts = path.relative_to(root).parts
         what, names = names_in("/".join(parts)) or ("", {})
-        if len(parts) == 1 or parts[0] in ("tables", "figures"):
-            return copied(path, root)
         if path.suffix in (".png", ".csv") and what != "history":
             named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
             about = None if named is None else {"inputs": named}
@@ -97,13 +101,10 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     return inputs
 
 
-def copied(path: Path, root: Path) -> dict[Path, str] | None:
-    """Nothing, of a copy of some preset's table, figure or claims; None: another file; UserError: an old copy."""
+def sources_of(path: Path, root: Path) -> list[Path]:
+    """What a published copy can be of: any preset's table, figure or claims of its name."""
     places = [*root.glob(f"*/tables/{path.name}"), *root.glob(f"*/figures/{path.name}")]
-    places += root.glob(f"*/{path.name}") if path.stem == "claims" else []
-    if places and sha256_file(path) not in map(sha256_file, places):
-        raise UserError(f"not a copy of {' or '.join(map(str, sorted(places)))}")
-    return {} if places else None
+    return sorted([*places, *root.glob(f"*/{path.name}")] if path.stem == "claims" else places)
 
 
 def hash_now(path: Path) -> str:

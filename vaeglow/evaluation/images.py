@@ -87,16 +87,6 @@ class Spread:
         return self.images[self.indices[which]]
 
 
-def evenly_spaced(images: np.ndarray, count: int, what: str, protocol: str) -> Spread:
-    """The images of a split that a protocol takes: `count`, spread over all of it.
-
-    Raises:
-        UserError: fewer images than `count`, or a count below `MINIMUM`.
-    """
-    require(len(images), count, what, protocol)
-    return Spread(images, count)
-
-
 def require(have: int, count: int, what: str, protocol: str, sets: int = 1) -> None:
     """Refuse to measure with fewer images than the protocol says.
 

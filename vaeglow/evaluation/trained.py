@@ -71,10 +71,6 @@ class TrainedRun:
             raise UserError(f"{self.path} was trained on other data than {folder} holds: train it again")
         return open_split(folder, Path(path).stem)
 
-    def vae_and_layer(self, purpose: str) -> tuple[VAE, GlowLayer | None]:
-        """See the function of this name."""
-        return vae_and_layer(self.network, self.config, purpose)
-
 
 def open_run(path: str | Path, device: str) -> TrainedRun:
     """Load a run's model, and set torch's threads to the run's.

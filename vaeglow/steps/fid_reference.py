@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.device import pick_device, set_threads
     from vaeglow.errors import UserError
     from vaeglow.evaluation.fid import image_features
-    from vaeglow.evaluation.images import evenly_spaced
+    from vaeglow.evaluation.images import Spread, require
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = pick_device(options.device)
     provenance = collect(str(device))
     info, split = read_info(options.data_dir), open_split(options.data_dir, options.split)
-    what = f"the {options.split} split of {info['name']}"
-    images = evenly_spaced(split, options.images, what, options.protocol)
+    require(len(split), options.images, f"the {options.split} split of {info['name']}", options.protocol)
+    images = Spread(split, options.images)
     net, batch_size = load_inception(options.weights, options.features, device), options.batch_size
     features, found = image_features(images, net, options.features, batch_size, device, levels=info["levels"])
     content = {

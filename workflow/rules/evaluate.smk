@@ -37,46 +37,12 @@ rule inception_weights:
         """
 
 
-def result(what):
-    """The path of one kind of result, with its wildcards."""
-    return f"results/{RESULTS[what]}"
-
-
-def reads(*names):
-    """The inputs of a rule by name: kinds of results, splits of the data, `weights` for Inception's."""
-    found = {name: result(name) for name in names if name in RESULTS}
-    for split in [name for name in names if name in ("train", "test")]:
-        found |= {"info": "resources/data/{dataset}/dataset.json"}
-        found |= {split: ancient(f"resources/data/{{dataset}}/{split}.npy")}
-    return found | ({"weights": "resources/weights/inception-2015-12-05.safetensors"} if "weights" in names else {})
-
-
-def flags(**values):
-    """A step's flags as words of a shell; True is a flag without a value, False none."""
-    words = []
-    for name, value in values.items():
-        several = value if isinstance(value, list) else [] if value is True else [value]
-        words += [] if value is False else [f"--{name.replace('_', '-')}", *map(str, several)]
-    return shlex.join(words)
-
-
-def input_flags(wildcards, input):
-    """A flag for each input of a rule, and one for the folder of its data."""
-    named = {name: path for name, path in input.items() if name not in ("info", "train", "test")}
-    return flags(**named, **({"data_dir": os.path.dirname(input.info)} if "info" in input.keys() else {}))
-
-
-def evaluation(wildcards, *keys):
-    """Values of a preset's `evaluation` by key."""
-    return {key: EFFECTIVE[wildcards.preset]["evaluation"][key] for key in keys}
-
-
 # The body of all rules that measure a run, here and in probe.smk; each says what it reads, makes and is told.
 rule sample:
     input:
         **reads("model"),
     output:
-        samples=result("samples"),
+        main=result("samples"),
     log:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
     conda:
@@ -95,7 +61,7 @@ rule sample:
         """
         python -m vaeglow.steps.{params.step} {params.inputs} {params.flags} \
             --device {resources.device:q} \
-            --output {output[0]} \
+            --output {output.main} \
             >{log} 2>&1
         """
 
@@ -104,7 +70,7 @@ use rule sample as likelihood with:
     input:
         **reads("model", "test"),
     output:
-        summary=result("likelihood"),
+        main=result("likelihood"),
         per_image=result("likelihood_images"),
     log:
         "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
@@ -124,7 +90,7 @@ use rule sample as fid_reference with:
             )
         ),
     output:
-        reference=result("reference"),
+        main=result("reference"),
     log:
         "logs/fid_reference/{preset}/{dataset}/{protocol}.log",
     priority: 100
@@ -143,7 +109,7 @@ use rule sample as evaluate with:
     input:
         **reads("samples", "reference", "weights"),
     output:
-        metrics=result("metrics"),
+        main=result("metrics"),
         features=result("features"),
     log:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
@@ -157,7 +123,7 @@ use rule sample as evaluate_snapshots with:
     input:
         **reads("model", "kept_weights", "training", "test", "reference", "weights"),
     output:
-        points=result("snapshots"),
+        main=result("snapshots"),
     log:
         "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     params:

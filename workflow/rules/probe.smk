@@ -13,26 +13,11 @@
 # any model with a VAE, `nearest_training` any model.
 
 
-def probed(name, *names):
-    """The flag with a probe's settings: its entry in the preset's `probes`, the batch size, and wildcards by name."""
-
-    def told(wildcards):
-        entry = {**EFFECTIVE[wildcards.preset]["probes"][name], **evaluation(wildcards, "batch_size")}
-        return flags(settings=json.dumps(entry | {key: wildcards[key] for key in names}))
-
-    return told
-
-
-def read_flags(wildcards, input):
-    """What a probe reads, by name."""
-    return flags(reads=[f"{name}={path}" for name, path in input.items() if name != "info"])
-
-
 use rule sample as latents with:
     input:
         **reads(*probe("latents").READS),
     output:
-        result("latents"),
+        main=result("latents"),
     log:
         "logs/latents/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
@@ -45,7 +30,7 @@ use rule latents as layer_draws with:
     input:
         **reads(*probe("layer_draws").READS),
     output:
-        result("layer_draws"),
+        main=result("layer_draws"),
     log:
         "logs/layer_draws/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
@@ -57,7 +42,7 @@ use rule latents as layer_action with:
     input:
         **reads(*probe("layer_action").READS),
     output:
-        result("layer_action"),
+        main=result("layer_action"),
     log:
         "logs/layer_action/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
@@ -69,7 +54,7 @@ use rule latents as interpolate with:
     input:
         **reads(*probe("interpolation").READS),
     output:
-        result("interpolation"),
+        main=result("interpolation"),
     log:
         "logs/interpolate/{preset}/{dataset}/{model}/seed{seed}/{space}.log",
     params:
@@ -81,7 +66,7 @@ use rule latents as noise_maps with:
     input:
         **reads(*probe("noise_maps").READS),
     output:
-        result("noise_maps"),
+        main=result("noise_maps"),
     log:
         "logs/noise_maps/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
@@ -93,7 +78,7 @@ use rule latents as linear_reference with:
     input:
         **reads(*probe("linear_reference").READS),
     output:
-        result("linear_reference"),
+        main=result("linear_reference"),
     log:
         "logs/linear_reference/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
@@ -107,7 +92,7 @@ use rule latents as nearest_training with:
     input:
         **reads(*probe("nearest_training").READS),
     output:
-        result("nearest_training"),
+        main=result("nearest_training"),
     log:
         "logs/nearest_training/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
     params:

@@ -23,8 +23,9 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         UserError: no model with one latent, or counts or a space that cannot be.
     """
     from vaeglow.evaluation.interpolation import distances, latent_paths, render
+    from vaeglow.evaluation.trained import vae_and_layer
 
-    vae, _ = run.vae_and_layer("the probe interpolation")
+    vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
     space = settings["space"]
     z = latent_paths(vae, settings["pairs"], settings["steps"], space, run.seed, run.device)
     images = render(run.network, z).numpy()

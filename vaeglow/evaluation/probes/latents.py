@@ -20,7 +20,8 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         UserError: no model with one latent, other data, too few images, or a value that is not finite.
     """
     from vaeglow.evaluation.latents import probe_latents
+    from vaeglow.evaluation.trained import vae_and_layer
 
-    vae, layer = run.vae_and_layer("the probe latents")
+    vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
     images = run.images(reads["test"])[: max(0, settings["images"])]
     return {"split": "test", **probe_latents(vae, layer, images, settings["batch_size"], run.seed, run.device)}, None

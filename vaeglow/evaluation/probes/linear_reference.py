@@ -1,10 +1,20 @@
-"""What a volume-preserving linear layer could make of a VAE's residual, and of as many principal components'."""
+"""What a volume-preserving, shift-invariant linear layer could make of a VAE's residual, in bits/dim.
+
+The derivation, and what the numbers do not say, is in docs/squeeze.md. In short: squeezed by q, such a layer commutes
+with shifts by q, so it acts on each coarse frequency w of the residual by itself, P(w) -> T(w) P(w) T(w)*, with P(w)
+the [C q^2, C q^2] second moments of the q^2 frequencies that a space-to-depth by q folds together. |det T(w)| is the
+same at every w, so the least variance the decoder's Gaussian needs is the mean over w of det P(w)^(1 / (C q^2)).
+NumPy only (and scikit-learn's PCA): residuals in, numbers out.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vaeglow.errors import UserError
 
@@ -13,6 +23,9 @@ if TYPE_CHECKING:
 
 READS = ("model", "train", "test")
 SCHEMA = {"images": {"type": "integer", "minimum": 1, "description": "test images, spread over the split; at most all"}}
+SQUEEZES = (1, 2, 4)
+IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
+PCA_IMAGES = 20_000  # most training images the components are fitted to: more change little, and need the memory
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
@@ -25,17 +38,16 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
     from vaeglow.data.arrays import evenly_spaced
     from vaeglow.data.loader import dequantise, step_generator
-    from vaeglow.evaluation import linear_reference as linear
     from vaeglow.evaluation.likelihood import EVALUATION, finite, image_batches
     from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
     if run.config["kind"] != "vae":
         raise UserError(f"{run.path} is of kind {run.config['kind']}: a linear reference is of a vae's residual")
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
-    train = evenly_spaced(train, min(linear.PCA_IMAGES, len(train)))
+    train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
     test = evenly_spaced(test, min(settings["images"], len(test)))
-    mean, components = linear.principal_components(train, model.prior.dims, model.levels, run.seed)
-    sums, own_noise = {source: linear.FoldedMoments(test.shape[1:]) for source in ("vae", "pca")}, []
+    mean, components = principal_components(train, model.prior.dims, model.levels, run.seed)
+    sums, own_noise = {source: FoldedMoments(test.shape[1:]) for source in ("vae", "pca")}, []
     with torch.no_grad():
         for index, x in image_batches(test, settings["batch_size"], run.device):
             generator = step_generator(run.seed, EVALUATION, index, run.device)  # likelihood's own
@@ -43,12 +55,161 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
             g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
             sums["vae"].add((y - g_mean).cpu().numpy())
-            sums["pca"].add(linear.component_residual(y.cpu().numpy(), mean, components))
+            sums["pca"].add(component_residual(y.cpu().numpy(), mean, components))
     return {
         "images": len(test),
         "latents": model.prior.dims,
         "pca_images": len(train),
-        "sources": {name: linear.linear_references(s.mean(), model.levels) for name, s in sums.items()},
+        "sources": {name: linear_references(s.mean(), model.levels) for name, s in sums.items()},
         "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
-        "estimation_bias": linear.estimation_bias(model.channels, len(test)),
+        "estimation_bias": estimation_bias(model.channels, len(test)),
     }, None
+
+
+class FoldedMoments:
+    """P(w) for every squeeze: second moments of the residual's Fourier transform, averaged over images.
+
+    No window, and no mean taken out: these are the statistics of the images laid on a torus, so the mean over w of
+    trace P(w) / (C q^2) is the mean square of the residual.
+
+    Args:
+        shape: (C, H, W) of the images.
+
+    Raises:
+        UserError: the largest squeeze does not divide the sides.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.channels, self.height, self.width = shape
+        if self.height % max(SQUEEZES) or self.width % max(SQUEEZES):
+            raise UserError(
+                f"images of {self.height}x{self.width} cannot be squeezed by {max(SQUEEZES)}: set a size that it "
+                "divides in the dataset's config"
+            )
+        self.images = 0
+        self.sums: dict[int, np.ndarray | float] = dict.fromkeys(SQUEEZES, 0.0)
+
+    def add(self, residual: np.ndarray) -> None:
+        """Take in a batch of images [N, C, H, W], in the units of y."""
+        self.images += len(residual)
+        waves = np.fft.fft2(np.asarray(residual, np.float64), norm="ortho")
+        for q in SQUEEZES:
+            # a frequency's index is alias * (side / q) + coarse index
+            coarse = (self.height // q, self.width // q)
+            folded = waves.reshape(-1, self.channels, q, coarse[0], q, coarse[1]).transpose(3, 5, 1, 2, 4, 0)
+            folded = folded.reshape(*coarse, self.channels * q**2, -1)
+            self.sums[q] = self.sums[q] + folded @ folded.conj().swapaxes(-1, -2)
+
+    def mean(self) -> dict[int, np.ndarray]:
+        """q -> P(w), complex [H/q, W/q, C q^2, C q^2], Hermitian; white noise of variance v gives v I everywhere.
+
+        Raises:
+            UserError: too few images for the references to say much.
+        """
+        need = IMAGES_PER_CHANNEL * self.channels * max(SQUEEZES) ** 2
+        if self.images < need:
+            raise UserError(
+                f"a linear reference of {self.images} images of {self.channels} channels would say more of the sample "
+                f"than of the data: use at least {need} (probes.linear_reference.images, and the test split)"
+            )
+        return {q: total / self.images for q, total in self.sums.items()}
+
+
+def log_means(moments: np.ndarray) -> np.ndarray:
+    """The mean log eigenvalue of each matrix [..., p, p], i.e. log det / p: [...].
+
+    Raises:
+        UserError: a matrix is singular.
+    """
+    sign, log_det = np.linalg.slogdet(moments)
+    if not (np.isfinite(log_det).all() and (sign.real > 0).all()):
+        raise UserError(
+            "the residual has no power in some direction, so a layer could shrink it for nothing: use more images "
+            "(probes.linear_reference.images), or fewer latents than pixels by far (network.latent_dim)"
+        )
+    return log_det / moments.shape[-1]
+
+
+def least_variance(moments: np.ndarray) -> float:
+    """The output variance of the best layer: the mean over coarse frequencies of det P(w)^(1/p).
+
+    Args:
+        moments: P(w), [H/q, W/q, p, p].
+
+    Raises:
+        UserError: see `log_means`.
+    """
+    return float(np.exp(log_means(moments)).mean())
+
+
+def bits(variance: float, levels: int) -> float:
+    """Bits/dim of discrete images whose residual is a Gaussian: log2(levels) + 1/2 log2(2 pi e variance)."""
+    return math.log2(levels) + 0.5 * math.log2(2 * math.pi * math.e * variance)
+
+
+def linear_references(moments: Mapping[int, np.ndarray], levels: int) -> dict[str, float]:
+    """The references of docs/squeeze.md, each at most the one before it; what z itself costs (the KL) is in none.
+
+    Args:
+        moments: of `FoldedMoments`.
+        levels: the number of values a pixel can take.
+
+    Returns:
+        bits/dim: `no_layer`, one variance for all pixels and channels; `squeeze1`, `squeeze2`, `squeeze4`, with the
+        best layer of that squeeze; `whitening`, with a layer as the last that may also move volume from one
+        frequency to another.
+
+    Raises:
+        UserError: see `log_means`.
+    """
+    variances = {"no_layer": float(np.trace(moments[1], axis1=-2, axis2=-1).real.mean()) / moments[1].shape[-1]}
+    variances |= {f"squeeze{q}": least_variance(moments[q]) for q in SQUEEZES}
+    variances["whitening"] = float(np.exp(log_means(moments[max(SQUEEZES)]).mean()))
+    return {name: bits(variance, levels) for name, variance in variances.items()}
+
+
+def estimation_bias(channels: int, images: int) -> dict[str, float]:
+    """How far the references lie too low because the layer is fitted to the images it is measured on.
+
+    The log-determinant of N complex Gaussian vectors' second moments [p, p] is too low by p^2 / (2 N) to first order
+    (Wishart), which is p / (4 N ln 2) bits/dim. Images that differ in contrast make it larger.
+
+    Returns:
+        bits/dim, at most 0, by the names of `linear_references`.
+    """
+    sizes = {"no_layer": 0, **{f"squeeze{q}": channels * q**2 for q in SQUEEZES}}
+    sizes["whitening"] = channels * max(SQUEEZES) ** 2
+    return {name: -size / (4 * images * math.log(2)) for name, size in sizes.items()}
+
+
+def principal_components(images: np.ndarray, count: int, levels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The linear autoencoder with as many numbers as a VAE has latents.
+
+    Args:
+        images: of the training split, uint8 [N, C, H, W].
+        count: how many components.
+        levels: the number of values a pixel can take.
+        seed: of the randomised decomposition.
+
+    Returns:
+        mean [D] and components [count, D] (orthonormal rows), of y at the middle of each level.
+
+    Raises:
+        UserError: more components than images or pixel values.
+    """
+    from sklearn.decomposition import PCA
+
+    flat = (images.reshape(len(images), -1).astype(np.float32) + 0.5) / levels
+    if count >= min(flat.shape):
+        raise UserError(
+            f"{count} principal components need more training images and pixel values than that, there are {len(flat)} "
+            f"and {flat.shape[1]}: lower the VAE's network.latent_dim or get more images"
+        )
+    fitted = PCA(count, svd_solver="randomized", random_state=seed).fit(flat)
+    return fitted.mean_, fitted.components_
+
+
+def component_residual(y: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """What the components leave of dequantised images y [N, C, H, W]: the same shape."""
+    centred = y.reshape(len(y), -1) - mean
+    return (centred - (centred @ components.T) @ components).reshape(y.shape)

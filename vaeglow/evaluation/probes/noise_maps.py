@@ -50,7 +50,9 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     Raises:
         UserError: no model with one latent, other data, counts that cannot be, or a value that is not finite.
     """
-    vae, layer = run.vae_and_layer("the probe noise_maps")
+    from vaeglow.evaluation.trained import vae_and_layer
+
+    vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
     shown, count = settings["shown"], settings["images"]
     if shown < 1 or count < shown:
         raise UserError(f"{shown} maps of {count} images are asked for: show 1 or more, of at least as many images")
