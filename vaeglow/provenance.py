@@ -77,24 +77,18 @@ def git_state(root: Path = ROOT) -> tuple[str, bool | None]:
     ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
     installed inside some other project's virtual environment must not report that project's commit.
     """
-    top = git(root, "rev-parse", "--show-toplevel")
-    commit = git(root, "rev-parse", "--verify", "HEAD")
-    changes = git(root, "status", "--porcelain", "--", *SOURCES)
-    if top is None or commit is None or changes is None or Path(top).resolve() != root.resolve():
-        return UNKNOWN, None
-    return commit, bool(changes)
-
-
-def git(root: Path, *arguments: str) -> str | None:
-    """The output of one git command at `root`, or None if it failed."""
     # GIT_DIR and its kin, set inside a git hook, would point at another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    found = []
+    for arguments in (["rev-parse", "--show-toplevel", "HEAD"], ["status", "--porcelain", "--", *SOURCES]):
+        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return UNKNOWN, None
+        found.append(done.stdout)
+    top, commit = found[0].splitlines()
+    return (commit, bool(found[1])) if Path(top).resolve() == root.resolve() else (UNKNOWN, None)
 
 
 @functools.cache
