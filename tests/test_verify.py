@@ -136,7 +136,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a tensor beyond its file": (MODEL, lambda path: craft(path, {"w": TENSOR}), "damaged"),
     "someone else's tensors": (MODEL, lambda path: craft(path, {}), "damaged"),
     "a byte of the data": (DATA / "test.npy", flip, f"it was (says {DATA}/dataset.json"),
-    "truncated data": (DATA / "train.npy", truncate, "found 'ValueError"),
+    "truncated data": (DATA / "train.npy", truncate, "found ValueError"),
     "a truncated dataset.json": (DATA / "dataset.json", truncate, "not valid JSON"),
 }
 

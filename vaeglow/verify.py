@@ -35,12 +35,10 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
     infos = sorted(data.glob(f"*/{INFO_FILE}")) if data else []
     if data and not infos:
         raise UserError(f"{data} holds no prepared data: give the folder of the datasets' folders (resources/data)")
-    files = list(files_of(root)) if root.is_dir() else []
-    if not files:
+    if not (files := list(files_of(root)) if root.is_dir() else []):
         raise UserError(f"{root} holds no results: give the folder that holds the presets' folders, such as results")
-    copies = {
-        path: sources_of(path, root) for path in files if path.parent in (root, root / "tables", root / "figures")
-    }
+    published = (root, root / "tables", root / "figures")
+    copies = {path: sources_of(path, root) for path in files if path.parent in published}
     said: dict[Path, dict[Path, str] | None] = {path: {} if found else None for path, found in copies.items()}
     wrong: dict[tuple[Path, str, str, str], list[Path]] = {}  # file, what, expected, found -> who says so
     absent: dict[Path, list[Path]] = {}
@@ -48,7 +46,8 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
         try:
             said[path] = read(path, root, data)  # of which file, which hash; None: not checked
         except Exception as error:  # anything can stand in a damaged file, and its reader is a library
-            wrong[path, "damaged, changed or misplaced", "what was written there", repr(error)] = []
+            why = str(error) if isinstance(error, UserError) else repr(error)
+            wrong[path, "damaged, changed or misplaced", "what was written there", why] = []
     bad, hash_of = {path for path, *_ in wrong}, functools.cache(hash_now)
     for path, found in copies.items():
         if found and not bad & {*found} and hash_of(path) not in map(hash_of, found):
@@ -61,8 +60,8 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
                 wrong.setdefault((target, "its content is not what it was", expected, found), []).append(path)
     for (path, what, expected, found), users in sorted(wrong.items()):
         by = f" (says {counted(users, every)})" if users else ""
-        values = f"expected {shorten(expected)}, found {shorten(found)}"
-        yield " ".join(f"mismatch: {path}: {what}{by}: {values}: {REDO}".split())
+        values = ", found ".join(shorten(value) if len(value) == 64 else value for value in (expected, found))
+        yield " ".join(f"mismatch: {path}: {what}{by}: expected {values}: {REDO}".split())
     for target, users in sorted(absent.items()):
         yield f"not there: {target}, named by {counted(users, every)}"
     if unchecked := [path for path, says in said.items() if says is None]:
