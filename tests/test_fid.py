@@ -220,6 +220,7 @@ def write_samples(path: Path, images: np.ndarray, data: Path, **changes: object)
         "config_sha256": "c",
         "data_sha256": sha256_json(hashes),
         "weights_sha256": "w",
+        "inputs": {},
         "provenance": {"a": 1},
     }
     np.savez(path, images=images, metadata=np.array(json.dumps(metadata | changes)))
