@@ -123,8 +123,8 @@ def draw(run: Run, path: Path) -> Path:
     return path
 
 
-def look(run: Run, samples: Path, weights: Path, output: Path, reads: dict | None = None, **changed: object) -> tuple:
-    reads = {"samples": samples, "weights": weights, **(reads or {})}
+def look(run: Run, drawn: Path, weights: Path, output: Path, reads: dict | None = None, **changed: object) -> tuple:
+    reads = {"samples": drawn, "weights": weights, **(reads or {})}
     probe.main(probe_words("nearest_training", run, output, SETTINGS | {"batch_size": 4} | changed, **reads))
     found = read_result(output, ARRAYS)
     return found.arrays, found.content

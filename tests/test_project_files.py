@@ -65,7 +65,9 @@ def test_a_workflow_file_is_short_and_every_step_has_its_rule():
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         assert text.startswith("# "), f"{path.name} opens with its contract"
-        called |= {name for found in re.findall(r"vaeglow\.steps\.(\w+)|step=\"(\w+)", text) for name in found if name}
+        called |= {
+            name for found in re.findall(r"vaeglow\.steps\.(\w+)|step=\[?\"(\w+)", text) for name in found if name
+        }
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert called == steps
 

@@ -191,12 +191,15 @@ def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
     assert stop.value.code == 0
     flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
     assert flags
+    first = ["latents"] if name == "probe" else []
     for flag in flags - SWITCHES:
         short = flag[:-1]
         if short in flags:  # --base of --base-training, say
             continue
         with pytest.raises(SystemExit):
-            module.main([word for other in flags - {flag} - SWITCHES for word in (other, "1")] + [short, "1"])
+            module.main(
+                [*first] + [word for other in flags - {flag} - SWITCHES for word in (other, "1")] + [short, "1"]
+            )
         assert f"the following arguments are required: {flag}" in capsys.readouterr().err
 
 

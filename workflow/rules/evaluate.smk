@@ -59,7 +59,7 @@ rule sample:
         ),
     shell:
         """
-        python -m vaeglow.steps.{params.step} {params.inputs} {params.flags} \
+        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} \
             --device {resources.device:q} \
             --output {output.main} \
             >{log} 2>&1

@@ -16,12 +16,12 @@ def reads(*names):
 
 
 def flags(**values):
-    """A step's flags as words of a shell; True is a flag without a value, False none."""
+    """A step's flags as a list of words; True is a flag without a value, False none."""
     words = []
     for name, value in values.items():
         several = value if isinstance(value, list) else [] if value is True else [value]
         words += [] if value is False else [f"--{name.replace('_', '-')}", *map(str, several)]
-    return shlex.join(words)
+    return words
 
 
 def input_flags(wildcards, input):

@@ -21,7 +21,7 @@ use rule sample as latents with:
     log:
         "logs/latents/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
-        step="probe latents",
+        step=["probe", "latents"],
         inputs=read_flags,
         flags=probed("latents"),
 
@@ -34,7 +34,7 @@ use rule latents as layer_draws with:
     log:
         "logs/layer_draws/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
-        step="probe layer_draws",
+        step=["probe", "layer_draws"],
         flags=probed("layer_draws"),
 
 
@@ -46,7 +46,7 @@ use rule latents as layer_action with:
     log:
         "logs/layer_action/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
-        step="probe layer_action",
+        step=["probe", "layer_action"],
         flags=probed("layer_action"),
 
 
@@ -58,7 +58,7 @@ use rule latents as interpolate with:
     log:
         "logs/interpolate/{preset}/{dataset}/{model}/seed{seed}/{space}.log",
     params:
-        step="probe interpolation",
+        step=["probe", "interpolation"],
         flags=probed("interpolation", "space"),
 
 
@@ -70,7 +70,7 @@ use rule latents as noise_maps with:
     log:
         "logs/noise_maps/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
-        step="probe noise_maps",
+        step=["probe", "noise_maps"],
         flags=probed("noise_maps"),
 
 
@@ -84,7 +84,7 @@ use rule latents as linear_reference with:
     wildcard_constraints:
         model=models_of("vae"),
     params:
-        step="probe linear_reference",
+        step=["probe", "linear_reference"],
         flags=probed("linear_reference"),
 
 
@@ -96,5 +96,5 @@ use rule latents as nearest_training with:
     log:
         "logs/nearest_training/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
     params:
-        step="probe nearest_training",
+        step=["probe", "nearest_training"],
         flags=probed("nearest_training"),
