@@ -59,13 +59,17 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
     about = {**identity, "config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}"}
     reference = result_path(root, **{**whose, "what": "reference"})
     if reference.exists() and what in ("features", "metrics", "snapshots"):
-        about |= {"reference_sha256": sha256_file(reference), "inception_sha256": "i"}
+        about |= {"inputs": {str(reference): sha256_file(reference), "resources/weights/i": "i"}}
     measured = {"protocol": whose["protocol"], "temperature": float(whose.get("temperature", 0))}
     counts = {"split": "test", "fid_samples": 60, "fid_reference_images": 60, "fid_features": 8}
     counts |= {"fid_sets": 1, "stretch": False}
     if what == "reference":
         metadata = {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d"}
-        save(path, {**metadata, "inception_sha256": "i"}, features=random.normal(size=(60, 8)).astype(np.float32))
+        save(
+            path,
+            {**metadata, "inputs": {"resources/weights/i": "i"}},
+            features=random.normal(size=(60, 8)).astype(np.float32),
+        )
     elif what == "features":
         shift, scale = value if isinstance(value, tuple) else (value, 1.0)
         rows = shift + scale * random.normal(size=(60, 8))

@@ -100,7 +100,7 @@ class Results:
         content = {"fid": fid, "kid": fid / 1000, "kid_standard_error": 0.01, "precision": 0.5, "recall": 0.25}
         content |= {"diversity": 15.0, "reference_diversity": 20.0, "protocol": PROTOCOL, "temperature": temperature}
         content |= {"split": "test", "fid_samples": 100, "fid_reference_images": 100, "fid_features": 2048}
-        content |= {"fid_sets": 1, "stretch": False, "inception_sha256": "i", "reference_sha256": f"r {dataset}"}
+        content |= {"fid_sets": 1, "stretch": False, "inputs": {f"results/{dataset}/reference.npz": f"r {dataset}"}}
         content |= changes
         return self.json("metrics", model, content, dataset, protocol=PROTOCOL, temperature=temperature)
 

@@ -202,6 +202,13 @@ class Run:
         return json.loads(self.training.read_text())
 
 
+def probe_words(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> list[str]:
+    """The command line of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
+    found = {"model": run.model, "train": run.data / "train.npy", "test": run.data / "test.npy", **reads}
+    words = [f"{key}={path}" for key, path in found.items()]
+    return [name, "--reads", *words, "--settings", json.dumps(settings), "--device", "cpu", "--output", str(output)]
+
+
 def identity(run: Run) -> str:
     """The name of a run's state."""
     base = run.base.summary()["weights_sha256"] if run.base else None

@@ -13,6 +13,13 @@ PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
 PROTOCOL = {"protocol": "test-500-64", "split": "test", "images": 500, "features": 64, "sets": 1, "stretch": False}
 EPOCHS = {"glow": [10], "vae": [5], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}
 
+WEIGHTS = "resources/weights/inception.safetensors"
+
+
+def reference(dataset: str) -> str:
+    """The FID reference of a dataset, as a result names it."""
+    return f"results/demo/{dataset}/fid_reference/test-500-64.npz"
+
 
 def row(model: str, temperature: float | None = None, **values) -> dict:
     """One row of a spec, as `vaeglow.entries.complete` fills it in."""
@@ -96,8 +103,7 @@ def write_run(
             "fid_sd": values.get("fid_sd"),
             "stretch": values.get("stretch", False),
             "split": "test",
-            "reference_sha256": f"r-{dataset}",
-            "inception_sha256": "i" * 64,
+            "inputs": {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64},
         }
         save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics)
     return run

@@ -18,6 +18,7 @@ from vaeglow.reporting.claims.needs import needed
 from vaeglow.reporting.claims.registry import KINDS
 from vaeglow.reporting.claims.statistics import Measured, interval
 from vaeglow.reporting.claims.verdict import FAILS, HOLDS, UNDECIDED
+from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
 LEVELS = {"near": 0.5, "far": 1.2}
@@ -178,15 +179,16 @@ def test_evidence_of_another_dataset_model_or_training_is_refused(tmp_path, name
             with pytest.raises(UserError, match=key):
                 ledger(tmp_path / "results", entry, [0])
             path.write_bytes(content)
-    for key in ("weights_sha256", "data_sha256", "inception_sha256", "reference_sha256"):
+    for key in ("weights_sha256", "data_sha256", "resources/weights/i", "fid_reference"):
         holders = [
             path for path in paths if path.suffix != ".npz" or "features" in path.parts or "metrics" in path.parts
         ]
         holders = [path for path in holders if key.encode() in path.read_bytes()]
         if len({path.parent for path in holders}) < len(holders):  # two files on one run
             content = holders[-1].read_bytes()
-            change(holders[-1], **{key: "other"})
-            with pytest.raises(UserError, match=f"differ in {key}"):
+            named = [name for name in read_result(holders[-1]).content.get("inputs", {}) if key in name]
+            change(holders[-1], **({"inputs": dict.fromkeys(named, "other")} if named else {key: "other"}))
+            with pytest.raises(UserError, match=f"differ in .*{key}"):
                 ledger(tmp_path / "results", entry, [0])
             holders[-1].write_bytes(content)
 

@@ -5,7 +5,6 @@ Here they meet on one CPU (gloo); on GPUs each takes its own (NCCL), which nobod
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,11 +14,10 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from models_tools import seeded
-from run_tools import ROOT, Run, refused, resolved, same_tensors, step
+from run_tools import ROOT, Run, refused, resolved, same_tensors
 from torch import nn
 from waiting import LIMIT, call, state_of, until
 
@@ -235,46 +233,6 @@ def test_torchrun_starts_them_too(two, tmp_path):
     done = call(command, env=environment)
     assert done.returncode == 0, done.stderr
     assert same_tensors(run.weights(), two.weights())
-
-
-# -------------------------------------------------------------------------------------------- evaluation
-
-
-def test_sampling_and_likelihood_are_the_same_numbers(glow_run, vae_run, tmp_path):
-    """To the last bit, however many processes share the work."""
-    found = []
-    for devices in (1, 2):
-        samples, summary, images = (tmp_path / f"{devices}{name}" for name in (".npz", ".json", "-images.npz"))
-        common = ["--devices", str(devices), "--device", "cpu", "--model"]
-        flags = ["--temperature", "1.0", "--count", "250", "--output", str(samples)]
-        done = step("sample", *common, str(glow_run.model), *flags)
-        assert done.returncode == 0, done.stderr
-        flags = ["--data-dir", str(vae_run.data), "--batch-size", "5", "--importance-samples", "10"]
-        flags += ["--importance-images", "7", "--output", str(summary), "--per-image", str(images)]
-        done = step("likelihood", *common, str(vae_run.model), *flags)
-        assert done.returncode == 0, done.stderr
-        numbers = {k: v for k, v in json.loads(summary.read_text()).items() if k in ("bits_per_dim", "importance")}
-        with np.load(samples) as drawn, np.load(images) as each:
-            arrays = [drawn["images"], *(each[name] for name in sorted(each.files) if name != "metadata")]
-        found.append((numbers, arrays))
-    (one, arrays), (two, others) = found
-    assert one == two and len(arrays) == len(others) > 2
-    assert all(np.array_equal(a, b) for a, b in zip(arrays, others, strict=True))
-
-
-def test_features_are_the_same_numbers(tmp_path, blobs_dir, inception_file):
-    found = []
-    for devices in (1, 2):
-        output = tmp_path / f"{devices}.npz"
-        flags = ["--data-dir", str(blobs_dir), "--protocol", "p", "--split", "train", "--images", "25"]
-        flags += ["--features", "64", "--sets", "1", "--weights", str(inception_file), "--batch-size", "10"]
-        flags += ["--device", "cpu", "--threads", "1", "--devices", str(devices), "--output", str(output)]
-        done = step("fid_reference", *flags)
-        assert done.returncode == 0, done.stderr
-        with np.load(output) as arrays:
-            found.append({name: arrays[name] for name in arrays.files if name != "metadata"})
-    assert found[0].keys() == found[1].keys() and len(found[0]) > 1
-    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
 
 
 # ------------------------------------------------------------------------------------------------ errors

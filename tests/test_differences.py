@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from claims_tools import COMMON
 from run_tools import shipped_config
-from table_tools import change, form, row, run_table, shown, spec_of, write_run
+from table_tools import WEIGHTS, change, form, row, run_table, shown, spec_of, write_run
 from test_entries import check
 
 from vaeglow import entries
@@ -137,7 +137,7 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
         ("likelihood.json", {"images": 39}, "took bits/dim over different numbers of images"),
         ("likelihood.json", {"data_sha256": "x"}, "data_sha256 is"),
         ("metrics/test-500-64/T1.0.json", {"fid_samples": 499}, "fid_samples is 499"),
-        ("metrics/test-500-64/T1.0.json", {"reference_sha256": "x"}, "measured against different FID references"),
+        ("metrics/test-500-64/T1.0.json", {"inputs": {WEIGHTS: "x"}}, f"differ in {WEIGHTS}"),
     ],
 )
 def test_runs_that_cannot_be_paired_are_one_line(results, file, values, says):

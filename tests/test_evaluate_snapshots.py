@@ -42,9 +42,9 @@ def common() -> list[str]:
 
 
 def measured(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
-    options = {"model": run.model, "snapshots": run.snapshots, "training": run.training, "data_dir": run.data}
+    options = {"model": run.model, "kept_weights": run.snapshots, "training": run.training, "data_dir": run.data}
     options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
-    evaluate_snapshots.main([*flags(**options | changed, reference=reference, weights=weights), *common()])
+    evaluate_snapshots.main(flags(**options | changed, reference=reference, weights=weights, device="cpu"))
     return json.loads(output.read_text())
 
 
@@ -85,12 +85,12 @@ def test_each_point_is_what_the_other_steps_say(which, result, run, reference, i
     samples, metrics, bits = tmp_path / "T0.5.npz", tmp_path / "T0.5.json", tmp_path / "likelihood.json"
     sample_step.main(flags(model=path, temperature=TEMPERATURE, count=8, device="cpu", output=samples))
     files = flags(samples=samples, reference=reference, weights=inception_file, batch_size=4)
-    evaluate.main([*files, *common(), *flags(output=metrics, features_output=tmp_path / "features.npz")])
+    evaluate.main([*files, *common(), *flags(output=metrics)])
     found = json.loads(metrics.read_text())
     for key in ("fid", "kid", "kid_standard_error", "exploded_samples"):
         assert point[key] == pytest.approx(found[key], rel=1e-6)
     asked = flags(model=path, data_dir=run.data, batch_size=4, importance_images=1, device="cpu")
-    likelihood.main([*asked, "--importance-samples", "1", *flags(output=bits, per_image=tmp_path / "likelihood.npz")])
+    likelihood.main([*asked, "--importance-samples", "1", *flags(output=bits)])
     values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
     assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-9)
     assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-9)
@@ -120,7 +120,7 @@ def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_fil
     infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
     whose = {key: info[key] for key in ("config_sha256", "data_sha256")}
     write_tensors(tmp_path / "snapshots.safetensors", packed, KEY, {**whose, "snapshots": infos})
-    changed = {"snapshots": tmp_path / "snapshots.safetensors"}
+    changed = {"kept_weights": tmp_path / "snapshots.safetensors"}
     first, *others = measured(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
     for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):
         assert first[key] is None
@@ -138,10 +138,10 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
     metadata = json.loads(str(arrays["metadata"]))
     np.savez(foreign, **arrays | {"metadata": np.array(json.dumps(metadata | {"dataset": "mine"}))})
     for message, real, changed in [
-        (f"{vae_run.training} is not of the run that made", reference, {"training": vae_run.training}),
-        (f"{none} is not of the run that made", reference, {"training": none}),
-        (f"{other.snapshots} is not of the run that made", reference, {"snapshots": other.snapshots}),
-        (f"{absent} is not there", reference, {"snapshots": absent}),
+        (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
+        (f"{none} is not a JSON object", reference, {"training": none}),
+        (f"{other.snapshots} is not of the run that made", reference, {"kept_weights": other.snapshots}),
+        (f"{absent} is not there", reference, {"kept_weights": absent}),
         ("differ in dataset (blobs and mine)", foreign, {}),
     ]:
         with pytest.raises(UserError) as refused:

@@ -229,7 +229,7 @@ def test_images_of_another_size_and_missing_files_are_refused(results, tmp_path)
     with pytest.raises(UserError, match=r"holds uint8 \[7, 3, 4, 4\], figure figure9 needs"):
         draw(results, tmp_path / "sheet")
     path.unlink()
-    with pytest.raises(UserError, match=r"T0\.0\.npz does not exist: run the step sample first"):
+    with pytest.raises(UserError, match=r"T0\.0\.npz does not exist: run the step that makes it first"):
         draw(results, tmp_path / "sheet")
     (results.data / "blobs").rename(results.data / "mine")
     rows = [row | {"dataset": "mine"} for row in SPEC["rows"]]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from models_tools import seeded
-from run_tools import flags
+from run_tools import probe_words
 
 import vaeglow
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.steps import interpolate as interpolate_step
+from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
@@ -95,8 +95,7 @@ def test_ways_that_are_none(pairs, steps, space, message, vae):
 @pytest.mark.parametrize("space", ["prior", "latent"])
 def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path):
     output = tmp_path / f"interpolation/{space}.npz"
-    about = {"space": space, "pairs": 3, "steps": 5, "device": "cpu"}
-    interpolate_step.main(flags(model=latent_run.model, **about, output=output))
+    probe.main(probe_words("interpolation", latent_run, output, {"space": space, "pairs": 3, "steps": 5}))
     with np.load(output, allow_pickle=False) as archive:
         images, metadata = archive["images"], json.loads(str(archive["metadata"]))
     model = vaeglow.load(latent_run.model, "cpu")
@@ -121,7 +120,7 @@ def test_smooth_ways_have_small_steps(latent_run):
 
 
 def test_glow_has_no_latent_to_go_through(glow_run, tmp_path):
-    about = {"space": "prior", "pairs": 1, "steps": 2, "device": "cpu"}
-    with pytest.raises(UserError, match="glow is a glow: the step interpolate needs a model with one VAE latent"):
-        interpolate_step.main(flags(model=glow_run.model, **about, output=tmp_path / "prior.npz"))
+    words = probe_words("interpolation", glow_run, tmp_path / "x.npz", {"space": "prior", "pairs": 1, "steps": 2})
+    with pytest.raises(UserError, match="glow is a glow: the probe interpolation needs a model with one VAE latent"):
+        probe.main(words)
     assert not list(tmp_path.iterdir())

@@ -27,6 +27,7 @@ from vaeglow.config import merge, mode_of, resolve
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
+from vaeglow.files import sha256_file
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
 from vaeglow.training.objective import BEFORE_TRAINING
@@ -117,7 +118,7 @@ def test_summaries_count_the_phases(vaeglow_run: Run, finetune_run: Run, joint_r
     assert further["epochs_by_phase"] == [2, 2, 1] and joint["epochs_by_phase"] == [2]
     assert further["train_seconds_by_phase"][:2] == phases["train_seconds_by_phase"]
     assert len(joint["train_seconds_by_phase"]) == 1
-    assert further["base_sha256"] == phases["weights_sha256"] and joint["base_sha256"] is None
+    assert further["inputs"][str(vaeglow_run.model)] == sha256_file(vaeglow_run.model) and len(joint["inputs"]) == 4
     assert further["parameters"] == phases["parameters"] == joint["parameters"]
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from models_tools import GREY, data, fitted_model, plain_vae, seeded
-from run_tools import flags, prepare
+from run_tools import prepare, probe_words
 
 from vaeglow.data.loader import dequantise
 from vaeglow.errors import UserError
 from vaeglow.evaluation.latents import DecoderMoments, active_units, information_lower, probe_latents
-from vaeglow.evaluation.probe import vae_and_layer
+from vaeglow.evaluation.trained import vae_and_layer
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor
-from vaeglow.steps import latents as latents_step
+from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
@@ -29,8 +29,7 @@ def latent_run(request):
 
 
 def run_step(run, output, images: int = 12) -> dict:
-    about = {"images": images, "batch_size": 5, "device": "cpu"}
-    latents_step.main(flags(model=run.model, data_dir=run.data, **about, output=output))
+    probe.main(probe_words("latents", run, output, {"images": images, "batch_size": 5}))
     return json.loads(output.read_text())
 
 
@@ -175,16 +174,16 @@ def test_more_noise_in_the_images_is_not_more_information(vae_run):
 
 
 def test_what_cannot_be_probed(glow_run, vae_run, tmp_path):
-    common = {"batch_size": 5, "device": "cpu", "output": tmp_path / "latents.json"}
     other = prepare(tmp_path / "other", seed=70)
     for run, folder, images, message in [
-        (glow_run, glow_run.data, 12, "glow is a glow: the step latents needs a model with one VAE latent"),
+        (glow_run, glow_run.data, 12, "glow is a glow: the probe latents needs a model with one VAE latent"),
         (vae_run, other, 12, "was trained on other data"),
         (vae_run, vae_run.data, 1, "latents of 1 images: 2 or more"),
         (vae_run, vae_run.data, -3, "latents of 0 images: 2 or more"),
     ]:
         with pytest.raises(UserError, match=message):
-            latents_step.main(flags(model=run.model, data_dir=folder, images=images, **common))
+            settings = {"images": images, "batch_size": 5}
+            probe.main(probe_words("latents", run, tmp_path / "latents.json", settings, test=folder / "test.npy"))
     assert not (tmp_path / "latents.json").exists()
     vae, _ = load_model(vae_run.model, CPU)
     with torch.no_grad():

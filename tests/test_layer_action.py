@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from fid_tools import photographs, random_weights
-from run_tools import flags, prepare
+from run_tools import Run, prepare, probe_words
 from scipy.ndimage import gaussian_filter
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.inception import load_weights, save_weights
-from vaeglow.evaluation.layer_action import draw_distance, probe_action
-from vaeglow.steps import layer_action, layer_draws
+from vaeglow.evaluation.inception import save_weights
+from vaeglow.evaluation.probes.layer_action import draw_distance, probe_action
+from vaeglow.files import sha256_file
+from vaeglow.steps import probe
 
 FEATURES = np.random.default_rng(5).normal(size=(12, 4))
 
@@ -102,24 +103,22 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def draws(tmp_path_factory, vaeglow_run) -> Path:
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("draws") / "layer_draws.npz"
-    about = {"images": 9, "draws": 2, "temperature": 0.5, "device": "cpu"}
-    layer_draws.main(flags(model=vaeglow_run.model, **about, output=path))
+    probe.main(probe_words("layer_draws", vaeglow_run, path, {"images": 9, "draws": 2, "temperature": 0.5}))
     return path
 
 
-def arguments(draws: Path, data: Path, weights: Path, output: Path) -> list[str]:
-    files = flags(layer_draws=draws, data_dir=data, weights=weights, output=output)
-    return [*files, *flags(features=64, batch_size=10, device="cpu", threads=1)]
+def look(run: Run, output: Path, **reads: Path) -> None:
+    probe.main(probe_words("layer_action", run, output, {"features": 64, "batch_size": 10}, **reads))
 
 
 def test_the_step_measures_the_draws_of_a_run(draws, weights, vaeglow_run, tmp_path):
     output = tmp_path / "layer_action.json"
-    layer_action.main(arguments(draws, vaeglow_run.data, weights, output))
+    look(vaeglow_run, output, layer_draws=draws, weights=weights)
     found = json.loads(output.read_text())
     assert found["images"] == found["data_images"] == 9 and found["temperature"] == 0.5 and found["features"] == 64
     assert all(found[key] == vaeglow_run.config[key] for key in ("preset", "dataset", "model", "seed"))
     assert all(found[key] == vaeglow_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
-    assert found["inception_sha256"] == load_weights(weights)[1]
+    assert all(found["inputs"][str(path)] == sha256_file(path) for path in (draws, weights, vaeglow_run.model))
     five = {"vae", "vae_noisy", "layer_mean", "layer", "data"}
     assert set(found["sharpness"]) == five and set(found["spectrum"]) == five | {"frequency"}
     assert set(found["spectrum_error"]) == five - {"data"}
@@ -129,13 +128,17 @@ def test_the_step_measures_the_draws_of_a_run(draws, weights, vaeglow_run, tmp_p
             assert np.mean(values) == pytest.approx(found[name])
     assert found["feature_distance"] > 0 and found["draw_pixel_distance"] > 0
     again = tmp_path / "again.json"
-    layer_action.main(arguments(draws, vaeglow_run.data, weights, again))
+    look(vaeglow_run, again, layer_draws=draws, weights=weights)
     same = json.loads(again.read_text())
     assert {**same, "provenance": None} == {**found, "provenance": None}
 
 
-def test_draws_of_other_data_are_refused(draws, weights, tmp_path):
-    other = prepare(tmp_path / "other", seed=70)
-    with pytest.raises(UserError, match="is of a run on other data than"):
-        layer_action.main(arguments(draws, other, weights, tmp_path / "x.json"))
+def test_draws_of_other_data_or_weights_are_refused(draws, weights, vaeglow_run, finetune_run, tmp_path):
+    other = prepare(tmp_path / "other", seed=70) / "test.npy"
+    for run, reads, message in [
+        (vaeglow_run, {"test": other}, "was trained on other data than"),
+        (finetune_run, {}, "layer_draws.npz: model is 'vaeglow', wanted is 'vaeglow_finetune'"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            look(run, tmp_path / "x.json", layer_draws=draws, weights=weights, **reads)
     assert not (tmp_path / "x.json").exists()

@@ -38,13 +38,12 @@ def evaluated(any_run, tmp_path):
     """likelihood.json and likelihood.npz of a run, by the step itself."""
     output, arrays = tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
     about = {"batch_size": 5, "importance_samples": [4, 10], "importance_images": 7, "device": "cpu"}
-    files = {"model": any_run.model, "data_dir": any_run.data, "output": output, "per_image": arrays}
-    likelihood_step.main(flags(**files, **about))
+    likelihood_step.main(flags(model=any_run.model, data_dir=any_run.data, output=output, **about))
     with np.load(arrays, allow_pickle=False) as archive:
         values = dict(archive)
     result, metadata = json.loads(output.read_text()), json.loads(str(values.pop("metadata")))
     assert metadata["weights_sha256"] == result["weights_sha256"]
-    assert result["per_image_sha256"] == sha256_file(arrays)
+    assert result["inputs"] == {str(path): sha256_file(path) for path in (any_run.model, arrays)}
     return result, values
 
 

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import run_tools
 import torch
 from models_tools import one_thread  # noqa: F401
-from run_tools import Run, prepare, resolved
+from run_tools import Run, prepare, probe_words, resolved
 from scipy.special import hyp2f1
 from torch import nn
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.linear_reference import (
+from vaeglow.evaluation.probes.linear_reference import (
     FoldedMoments,
     bits,
     component_residual,
@@ -26,7 +25,7 @@ from vaeglow.evaluation.linear_reference import (
     principal_components,
 )
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.steps import linear_reference as the_step
+from vaeglow.steps import probe
 
 NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]
 VARIANCE = 0.003
@@ -276,15 +275,14 @@ def run(tmp_path_factory) -> Run:
     return Run(tmp_path_factory.mktemp("vae"), resolved("vae"), data).train()
 
 
-def flags(run: Run, output: Path, images: int = 200) -> list[str]:
-    files = {"model": run.model, "data_dir": run.data, "output": output}
-    return run_tools.flags(**files, images=images, batch_size=64, device="cpu")
+def look(run: Run, output: Path, images: int = 200, **reads: Path) -> dict:
+    probe.main(probe_words("linear_reference", run, output, {"images": images, "batch_size": 64}, **reads))
+    return json.loads(output.read_text())
 
 
 def test_the_step_measures_both_residuals(run, tmp_path):
     output = tmp_path / "linear_reference.json"
-    the_step.main(flags(run, output))
-    found = json.loads(output.read_text())
+    found = look(run, output)
     assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
     assert set(found["sources"]) == {"vae", "pca"}
     for source in found["sources"].values():
@@ -296,18 +294,15 @@ def test_the_step_measures_both_residuals(run, tmp_path):
     for key in ("config_sha256", "data_sha256", "weights_sha256"):
         assert found[key] == run.summary()[key]
     again = tmp_path / "again.json"
-    the_step.main(flags(run, again, 10_000))
-    assert json.loads(again.read_text())["images"] == 220  # at most as many as there are
-    the_step.main(flags(run, again))
-    assert json.loads(again.read_text())["sources"] == found["sources"]
+    assert look(run, again, 10_000)["images"] == 220  # at most as many as there are
+    assert look(run, again)["sources"] == found["sources"]
 
 
 def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch):
     seen = []
     plain = FoldedMoments.add
     monkeypatch.setattr(FoldedMoments, "add", lambda self, batch: seen.append(batch) or plain(self, batch))
-    the_step.main(flags(run, tmp_path / "a.json"))
-    found = json.loads((tmp_path / "a.json").read_text())["sources"]
+    found = look(run, tmp_path / "a.json")["sources"]
     for source, batches in (("vae", seen[0::2]), ("pca", seen[1::2])):
         square = np.square(np.concatenate(batches).astype(np.float64)).mean()
         assert found[source]["no_layer"] == pytest.approx(bits(square, 256))
@@ -316,9 +311,9 @@ def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch)
 def test_refusals(run, glow_run, vae_run, tmp_path):
     output = tmp_path / "out.json"
     with pytest.raises(UserError, match=r"of 12 images.*use at least 192"):
-        the_step.main(flags(vae_run, output))
+        look(vae_run, output)
     with pytest.raises(UserError, match="is of kind glow"):
-        the_step.main(flags(glow_run, output))
+        look(glow_run, output)
     with pytest.raises(UserError, match="was trained on other data"):
-        the_step.main([*flags(run, output)[:3], str(vae_run.data), *flags(run, output)[4:]])
+        look(run, output, test=vae_run.data / "test.npy")
     assert not output.exists()

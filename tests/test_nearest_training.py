@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import COUNTS, Run, blobs, prepare, resolved
+from run_tools import COUNTS, Run, blobs, prepare, probe_words, resolved
 from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
-from vaeglow.data.samples import read_arrays, read_samples
 from vaeglow.errors import UserError
-from vaeglow.evaluation import nearest_training as nearest
+from vaeglow.evaluation import fid, neighbours
 from vaeglow.evaluation.images import Spread
-from vaeglow.files import sha256_json
-from vaeglow.steps import nearest_training
+from vaeglow.evaluation.probes import nearest_training as nearest
+from vaeglow.results import read_result
+from vaeglow.steps import probe
 from vaeglow.steps import sample as sample_step
 
 ARRAYS = ("images", "neighbours", "distances", "indices", "test_distances")
@@ -49,7 +48,7 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
     chosen = np.arange(looked) * 40 // looked
     for training_block, block in ((1000, 512), (9, 4), (1, 1)):
         monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
-        monkeypatch.setattr(nearest, "BLOCK", block)
+        monkeypatch.setattr(neighbours, "BLOCK", block)
         found = nearest.find_nearest(groups, Spread(train, looked), Pixels(), k, **OPTIONS)
         for group, near in zip(groups, found, strict=True):
             every = cdist(flat(group), flat(train[chosen]))
@@ -78,7 +77,7 @@ def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch)
             del features
 
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
-    monkeypatch.setattr(nearest, "extract_features", batches)
+    monkeypatch.setattr(fid, "extract_features", batches)
     nearest.find_nearest([blobs(6, 2)], Spread(blobs(200, 1), 200), Pixels(), 2)
     assert len(alive) == 40
 
@@ -115,18 +114,20 @@ SETTINGS = {"samples": 10, "test_images": 8, "training_images": None, "features"
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, vae_run: Run) -> Path:
-    path = tmp_path_factory.mktemp("drawn") / "T0.5.npz"
-    words = {"--model": vae_run.model, "--temperature": 0.5, "--count": 12, "--device": "cpu", "--output": path}
+    return draw(vae_run, tmp_path_factory.mktemp("drawn") / "T0.5.npz")
+
+
+def draw(run: Run, path: Path) -> Path:
+    words = {"--model": run.model, "--temperature": 0.5, "--count": 12, "--device": "cpu", "--output": path}
     sample_step.main([str(word) for pair in words.items() for word in pair])
     return path
 
 
-def look(run: Run, samples: Path, weights: Path, output: Path, **changed: object) -> tuple[dict, dict]:
-    options = {"samples": samples, "config": run.folder / "config.json", "data_dir": run.data, "weights": weights}
-    options |= {"settings": json.dumps(SETTINGS), "batch_size": 4, "device": "cpu", "threads": 1, "output": output}
-    pairs = ((f"--{name.replace('_', '-')}", value) for name, value in (options | changed).items())
-    nearest_training.main([str(word) for pair in pairs for word in pair])
-    return read_arrays(output, ARRAYS, ("provenance",), "nearest_training")
+def look(run: Run, drawn: Path, weights: Path, output: Path, reads: dict | None = None, **changed: object) -> tuple:
+    reads = {"samples": drawn, "weights": weights, **(reads or {})}
+    probe.main(probe_words("nearest_training", run, output, SETTINGS | {"batch_size": 4} | changed, **reads))
+    found = read_result(output, ARRAYS)
+    return found.arrays, found.content
 
 
 def with_copies(samples: Path, path: Path, train: np.ndarray, count: int) -> Path:
@@ -160,21 +161,18 @@ def test_the_step_finds_copies(vae_run: Run, drawn: Path, inception_file: Path, 
     assert about["copies"] == 7 and about["test_copies"] == 0
     assert found["indices"][:7, 0].tolist() == list(range(7)) and (found["distances"][:7, 0] < 1e-6).all()
     assert about["shares_nearer"]["1"] >= 0.7
-    few = json.dumps(SETTINGS | {"training_images": 4})  # spread over the 64: copies are looked for among all
-    found, about = look(vae_run, copied, inception_file, tmp_path / "near.npz", settings=few)
+    # spread over the 64: copies are looked for among all
+    found, about = look(vae_run, copied, inception_file, tmp_path / "near.npz", training_images=4)
     assert set(found["indices"].ravel()) <= {0, 16, 32, 48}
     assert (about["training_images"], about["all_training_images"], about["copies"]) == (4, 64, 7)
 
 
-def test_only_the_images_a_run_trained_on_count(
-    blobs_dir: Path, drawn: Path, inception_file: Path, tmp_path: Path
-) -> None:
-    config = resolved("vae")
+def test_only_the_images_a_run_trained_on_count(blobs_dir: Path, inception_file: Path, tmp_path: Path) -> None:
+    config = resolved("vae", epochs=1)
     config["data"]["train_subset"] = 5
-    run = Run(tmp_path / "run", config, blobs_dir)
-    copied = with_copies(drawn, tmp_path / "copied.npz", open_split(blobs_dir, "train"), 7)
-    images, about = read_samples(copied)
-    np.savez(copied, images=images, metadata=json.dumps(about | {"config_sha256": sha256_json(config)}))
+    run = Run(tmp_path / "run", config, blobs_dir).train()
+    draw(run, tmp_path / "x.npz")
+    copied = with_copies(tmp_path / "x.npz", tmp_path / "copied.npz", open_split(blobs_dir, "train"), 7)
     found, about = look(run, copied, inception_file, tmp_path / "near.npz")
     assert (about["all_training_images"], about["copies"]) == (5, 5) and found["indices"].max() < 5
 
@@ -190,9 +188,8 @@ def test_only_the_images_a_run_trained_on_count(
 def test_the_step_refuses_what_it_cannot_find(
     vae_run: Run, drawn: Path, inception_file: Path, tmp_path: Path, change: dict, says: str
 ) -> None:
-    settings = json.dumps(SETTINGS | change)
     with pytest.raises(UserError, match=says):
-        look(vae_run, drawn, inception_file, tmp_path / "near.npz", settings=settings)
+        look(vae_run, drawn, inception_file, tmp_path / "near.npz", **change)
     assert not (tmp_path / "near.npz").exists()
 
 
@@ -200,6 +197,7 @@ def test_samples_of_another_run_or_other_data_are_refused(
     vae_run: Run, glow_run: Run, drawn: Path, inception_file: Path, tmp_path: Path
 ) -> None:
     other = prepare(tmp_path / "other", seed=9, **COUNTS)
-    for changed in ({"config": glow_run.folder / "config.json"}, {"data_dir": other}):
-        with pytest.raises(UserError, match=r"T0\.5\.npz is not of .* run step sample again"):
-            look(vae_run, drawn, inception_file, tmp_path / "near.npz", **changed)
+    with pytest.raises(UserError, match=r"T0\.5\.npz: model is 'vae', wanted is 'glow'"):
+        look(glow_run, drawn, inception_file, tmp_path / "near.npz")
+    with pytest.raises(UserError, match="was trained on other data"):
+        look(vae_run, drawn, inception_file, tmp_path / "near.npz", {"test": other / "test.npy"})

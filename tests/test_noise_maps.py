@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
-import run_tools
 import torch
 from models_tools import GREY, data, plain_vae, seeded
-from run_tools import prepare
+from run_tools import prepare, probe_words
 from scipy.stats import spearmanr
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.noise_maps import NOISE_MAPS, map_noise, rank_correlations
+from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, map_noise, rank_correlations
 from vaeglow.models.bounds import quantise
-from vaeglow.steps import noise_maps as noise_maps_step
+from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
@@ -28,9 +26,8 @@ def latent_run(request):
     return request.getfixturevalue(f"{request.param}_run")
 
 
-def flags(run, output, shown: int = 3, images: int = 7, batch: int = 5) -> list[str]:
-    files = {"model": run.model, "data_dir": run.data, "output": output}
-    return run_tools.flags(**files, shown=shown, images=images, batch_size=batch, device="cpu")
+def words(run, output, shown: int = 3, images: int = 7, batch: int = 5, **reads) -> list[str]:
+    return probe_words("noise_maps", run, output, {"shown": shown, "images": images, "batch_size": batch}, **reads)
 
 
 def test_correlations_are_of_ranks_image_by_image():
@@ -42,10 +39,9 @@ def test_correlations_are_of_ranks_image_by_image():
     assert found[2] == pytest.approx(spearmanr(scale[2].ravel(), error[2].ravel()).statistic)
 
 
-def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path, monkeypatch):
+def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path):
     output = tmp_path / "noise_maps.npz"
-    monkeypatch.setattr(sys, "argv", ["noise_maps", *flags(latent_run, output, batch=7)])
-    noise_maps_step.main()
+    probe.main(words(latent_run, output, batch=7))
     with np.load(output, allow_pickle=False) as archive:
         arrays, metadata = {name: archive[name] for name in archive}, json.loads(str(archive["metadata"]))
     network, _ = load_model(latent_run.model, CPU)
@@ -101,13 +97,12 @@ def test_maps_are_a_function_of_the_seed_and_the_noise_is_fresh():
 
 def test_what_cannot_be_mapped(glow_run, vae_run, tmp_path):
     output = tmp_path / "noise_maps.npz"
-    others = flags(vae_run, output)
-    others[others.index("--data-dir") + 1] = str(prepare(tmp_path / "other", seed=70))
-    for words, message in [
-        (flags(glow_run, output), "glow is a glow: the step noise_maps needs"),
-        (flags(vae_run, output, shown=9), "9 maps of 7 images are asked for"),
-        (others, "was trained on other data"),
+    other = prepare(tmp_path / "other", seed=70) / "test.npy"
+    for line, message in [
+        (words(glow_run, output), "glow is a glow: the probe noise_maps needs"),
+        (words(vae_run, output, shown=9), "9 maps of 7 images are asked for"),
+        (words(vae_run, output, test=other), "was trained on other data"),
     ]:
         with pytest.raises(UserError, match=message):
-            noise_maps_step.main(words)
+            probe.main(line)
     assert not output.exists()

@@ -58,16 +58,18 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 
 
-def test_a_workflow_file_is_short_and_every_rule_has_its_step():
+def test_a_workflow_file_is_short_and_every_step_has_its_rule():
     contents = (ROOT / "workflow/Snakefile").read_text(encoding="utf-8")
     assert len(contents.splitlines()) < 40
-    rules = set()
+    called = set()
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         assert text.startswith("# "), f"{path.name} opens with its contract"
-        rules |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+        called |= {
+            name for found in re.findall(r"vaeglow\.steps\.(\w+)|step=\[?\"(\w+)", text) for name in found if name
+        }
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
-    assert rules == steps
+    assert called == steps
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -92,13 +94,12 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
     "training": {"data", "models"},
     "evaluation": {"data", "models"},
     "reporting": {"data"},
-    "verification": {"data", "reporting"},
 }
 
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_imports_go_one_way(package):
-    for path in (ROOT / "vaeglow" / package).glob("*.py"):
+    for path in (ROOT / "vaeglow" / package).rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
         for node in nodes:

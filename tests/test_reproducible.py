@@ -43,19 +43,10 @@ def step(name: str, folder: Path, *flags: object, **environment: str) -> None:
 
 def likelihood(run: Run, folder: Path, **environment: str) -> tuple[dict, dict[str, np.ndarray]]:
     flags = ["--model", run.model, "--data-dir", run.data, "--batch-size", 5, "--importance-samples", 10]
-    flags += [
-        "--importance-images",
-        5,
-        "--device",
-        "cpu",
-        "--output",
-        folder / "l.json",
-        "--per-image",
-        folder / "l.npz",
-    ]
+    flags += ["--importance-images", 5, "--device", "cpu", "--output", folder / "l.json"]
     step("likelihood", folder, *flags, **environment)
     found = json.loads((folder / "l.json").read_text())
-    timed = ("provenance", "per_image_sha256")  # the file with the arrays says when it was made
+    timed = ("provenance", "inputs")  # the file with the arrays says when it was made
     return {key: value for key, value in found.items() if key not in timed}, arrays(folder / "l.npz")
 
 

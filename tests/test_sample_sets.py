@@ -16,7 +16,7 @@ from table_tools import change, form, row, run_table, spec_of, write_run
 from vaeglow import entries, plan
 from vaeglow.check import check_config
 from vaeglow.config import effective, merge
-from vaeglow.data import samples as sample_files
+from vaeglow.data import arrays as array_files
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
 from vaeglow.evaluation.fid import frechet_distance, image_features
@@ -78,7 +78,7 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
     samples, real = images_of(50, 0, 200), images_of(50, 1)
     features, whole = measured(samples, reference_of(real, 50))
     assert whole["feature_images"] == len(features) == 50
-    monkeypatch.setattr(sample_files, "KEPT", 12)
+    monkeypatch.setattr(array_files, "MOST_FEATURES", 12)
     reference = reference_of(real, 50)
     kept, found = measured(samples, reference)
     chosen = np.arange(12) * 50 // 12  # evenly spaced
@@ -94,7 +94,7 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
 @pytest.mark.parametrize("count", [100, 1000])
 def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is constant in the number of images: a batch, the one on the way, and what is kept."""
-    monkeypatch.setattr(sample_files, "KEPT", 20)
+    monkeypatch.setattr(array_files, "MOST_FEATURES", 20)
     alive: list[weakref.ref] = []
 
     def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:

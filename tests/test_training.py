@@ -13,6 +13,7 @@ import torch
 from run_tools import Run, blobs, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
+from vaeglow.files import sha256_file
 from vaeglow.models.build import build
 from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
@@ -158,7 +159,7 @@ def test_summary_counts_phases_parameters_and_images(vae_run, vaeglow_run):
     assert phase_two["train_seconds_by_phase"][0] == phase_one["train_seconds_by_phase"][0]
     parameters = dict(build(vaeglow_run.config).named_parameters())
     assert phase_two["parameters"] == sum(tensor.numel() for tensor in parameters.values()) > phase_one["parameters"]
-    assert phase_two["base_sha256"] == phase_one["weights_sha256"]
+    assert phase_two["inputs"][str(vae_run.model)] == sha256_file(vae_run.model)
     assert phase_one["train_images"] == 64 and phase_one["skipped_steps"] == 0
     assert phase_one["data_sha256"] == phase_two["data_sha256"]
 

@@ -20,6 +20,7 @@ from vaeglow import plan
 from vaeglow.check import check_config
 from vaeglow.config import merge
 from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import NAMES
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
@@ -84,15 +85,16 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
         "-n", "-p", "-s", str(ROOT / "Snakefile"), "all", "results/tables", "results/figures", cwd=tmp_path
     )
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
-    # Rule name = module name; all rules that copy run one module.
-    copying = ("publish_figure", "publish_claims")
-    planned = ["publish" if rule in copying else rule for rule, _ in jobs(output) if rule != "all"]
+    # Rule name = module name; all rules that copy, and all that probe, run one module.
+    shared = {"publish_figure": "publish", "publish_claims": "publish", "interpolate": "probe"}
+    shared |= dict.fromkeys(NAMES, "probe")
+    planned = [shared.get(rule, rule) for rule, _ in jobs(output) if rule != "all"]
     assert sorted(name for name, _, _ in commands) == sorted(planned)
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
         importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
-        assert log.startswith(f"logs/{name}/")
+        assert log.startswith(tuple(f"logs/{rule}/" for rule in (name, *shared) if shared.get(rule, rule) == name))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from unittest import mock
 
 import run_tools
 from claims_tools import claim
-from run_tools import CONFIG, Run, prepare
+from run_tools import CONFIG, Run, prepare, probe_words
 from table_tools import PUBLISHED, spec_of
 
 from vaeglow.config import resolve
@@ -23,9 +23,8 @@ from vaeglow.steps import (
     fid_reference,
     figure,
     inspect_data,
-    latents,
-    layer_draws,
     likelihood,
+    probe,
     publish,
     sample,
     table,
@@ -60,7 +59,7 @@ def make_tree(root: Path, inception: Path) -> None:
             base = made[preset, "vae", seed] if model == "vaeglow" else None
             made[preset, model, seed] = Run(folder, config_of(preset, model, seed), DATA, base).train()
             measure(folder, preset, TEMPERATURES[model], inception)
-        probe(Path(f"results/tiny/{DATASET}/vaeglow/seed0"))
+        look_into(made["tiny", "vaeglow", 0])
         for preset, seeds in (("tiny", [0, 1]), ("other", [0])):
             report(preset, seeds)
         publish_tiny()
@@ -86,26 +85,23 @@ def measure(folder: Path, preset: str, temperature: float, inception: Path) -> N
     model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
     cpu = {"batch_size": 8, "device": "cpu"}
     bounds = {"importance_samples": [2], "importance_images": 4}
-    outputs = {"output": folder / "likelihood.json", "per_image": folder / "likelihood.npz"}
-    run(likelihood, model=model, data_dir=DATA, **bounds, **cpu, **outputs)
+    run(likelihood, model=model, data_dir=DATA, **bounds, **cpu, output=folder / "likelihood.json")
     run(sample, model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
     reference = f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
     metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
-    outputs = {"output": metrics, "features_output": metrics.with_suffix(".npz")}
-    run(evaluate, samples=samples, reference=reference, **machine(inception), **outputs)
+    run(evaluate, samples=samples, reference=reference, **machine(inception), output=metrics)
 
 
-def probe(folder: Path) -> None:
+def look_into(made: Run) -> None:
     """Curves, timing, latents and draws of one run."""
-    model = folder / "model.safetensors"
-    flags = {"history": folder / "history.csv", "training": folder / "training.json"}
-    run(training_curves, **flags, output=[folder / "curves.png"])
+    folder = made.folder
+    run(training_curves, history=made.history, training=made.training, output=[folder / "curves.png"])
     text = (folder / "config.json").read_text()
-    output = folder.parents[1] / "timing.json"
-    run(time_epoch, config=text, data_dir=DATA, timing=json.dumps(TIMING), device="cpu", threads=1, output=output)
-    run(latents, model=model, data_dir=DATA, images=IMAGES, batch_size=8, device="cpu", output=folder / "latents.json")
+    timing = {"timing": json.dumps(TIMING), "device": "cpu", "memory": "stored", "threads": 1}
+    run(time_epoch, config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
+    probe.main(probe_words("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8}))
     counts = {"images": 4, "draws": 2, "temperature": 1.0}
-    run(layer_draws, model=model, **counts, device="cpu", output=folder / "layer_draws.npz")
+    probe.main(probe_words("layer_draws", made, folder / "layer_draws.npz", counts))
 
 
 def report(preset: str, seeds: list[int]) -> None:

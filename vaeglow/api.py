@@ -19,7 +19,7 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
 from vaeglow.evaluation import interpolation, likelihood, sampling
-from vaeglow.evaluation.probe import vae_and_layer
+from vaeglow.evaluation.trained import vae_and_layer
 from vaeglow.models.bounds import quantise
 from vaeglow.weights import load_model
 

@@ -5,6 +5,8 @@ A rule of the workflow spells its paths out; tables, figures and claims gather f
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ RESULTS = {
     "model": f"{RUN}/model.safetensors",
     "history": f"{RUN}/history.csv",
     "training": f"{RUN}/training.json",
+    "kept_weights": f"{RUN}/snapshots.safetensors",
     "curves": f"{RUN}/curves.png",
     "samples": f"{RUN}/samples/T{{temperature}}.npz",
     "likelihood": f"{RUN}/likelihood.json",
@@ -49,3 +52,18 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     if "temperature" in wildcards:
         wildcards["temperature"] = float(wildcards["temperature"])
     return Path(root) / RESULTS[what].format(**wildcards)
+
+
+def names_in(path: str) -> tuple[str, dict[str, str]] | None:
+    """The kind of result that a path below the results folder is of, and what its pattern names; None: of none."""
+    for what, pattern in expressions().items():
+        if found := pattern.fullmatch(path):
+            return what, found.groupdict()
+    return None
+
+
+@functools.cache
+def expressions() -> dict[str, re.Pattern[str]]:
+    """A regular expression for each pattern of `RESULTS`."""
+    named = {what: re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(text)) for what, text in RESULTS.items()}
+    return {what: re.compile(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)")) for what, text in named.items()}

@@ -66,11 +66,6 @@ def protocol(whole: Whole, preset: str, name: str) -> dict[str, Any]:
     return entries.protocol_of(whole[preset], name)
 
 
-def stretch_flag(whole: Whole, preset: str, name: str) -> str:
-    """What `fid_reference` is told of a protocol that stretches samples: its flag, or nothing."""
-    return "--stretch" if protocol(whole, preset, name)["stretch"] else ""
-
-
 def spec(whole: Whole, preset: str, section: str, name: str) -> dict[str, Any]:
     """All that the step `table` or `figure` needs to find, check and name its files; see `entries.complete`."""
     return entries.complete(whole[preset], preset, section, name)

@@ -1,7 +1,6 @@
 """Where a result came from: commit, source hash, versions, device, start and end. In every file a step makes. No torch.
 
-A step calls `collect` when it starts and `seal` when it writes. What `seal` adds is what `python -m vaeglow.verify`
-checks: a hash of all that the file says, so that a number changed later is found.
+A step calls `collect` when it starts; `vaeglow.results.write_result` adds the end time.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -37,7 +35,6 @@ PACKAGES = (
 )
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 UNKNOWN = "unknown"
-SEAL = "content_sha256"  # of all that a file says but for this entry
 
 
 def collect(device: str = "cpu") -> dict[str, Any]:
@@ -74,56 +71,24 @@ def ended(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {**provenance, "finished": now()}
 
 
-def seal(content: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a step is about to write, its provenance completed by the end time and a hash of all of it.
-
-    Args:
-        content: of a JSON file, or of the `metadata` of an npz file; with a `provenance`.
-        arrays: of that npz file, by name.
-    """
-    from vaeglow.data.arrays import array_sha256  # here: most who import this module have no arrays
-
-    whole = {**content, "provenance": ended(content["provenance"])}
-    hashes = {name: array_sha256(array) for name, array in (arrays or {}).items()}
-    return {**whole, "provenance": {**whole["provenance"], SEAL: content_sha256(whole, hashes)}}
-
-
-def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
-    """Hex sha256 of a file's content, the same before it is written and after it is read.
-
-    Args:
-        content: as in `seal`; an older hash in its provenance does not count.
-        arrays: hash of each array (`vaeglow.data.arrays.array_sha256`), by name.
-    """
-    provenance = {key: value for key, value in content["provenance"].items() if key != SEAL}
-    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read: names of keys are texts
-    return hashlib.sha256(json.dumps([plain, dict(arrays)], sort_keys=True).encode()).hexdigest()
-
-
 def git_state(root: Path = ROOT) -> tuple[str, bool | None]:
     """The commit checked out at `root`, and whether the source differs from it (new files count).
 
     ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
     installed inside some other project's virtual environment must not report that project's commit.
     """
-    top = git(root, "rev-parse", "--show-toplevel")
-    commit = git(root, "rev-parse", "--verify", "HEAD")
-    changes = git(root, "status", "--porcelain", "--", *SOURCES)
-    if top is None or commit is None or changes is None or Path(top).resolve() != root.resolve():
-        return UNKNOWN, None
-    return commit, bool(changes)
-
-
-def git(root: Path, *arguments: str) -> str | None:
-    """The output of one git command at `root`, or None if it failed."""
     # GIT_DIR and its kin, set inside a git hook, would point at another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    found = []
+    for arguments in (["rev-parse", "--show-toplevel", "HEAD"], ["status", "--porcelain", "--", *SOURCES]):
+        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return UNKNOWN, None
+        found.append(done.stdout)
+    top, commit = found[0].splitlines()
+    return (commit, bool(found[1])) if Path(top).resolve() == root.resolve() else (UNKNOWN, None)
 
 
 @functools.cache

@@ -11,11 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vaeglow import gpus
 from vaeglow.errors import Interrupted, UserError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from vaeglow.noise import SharedGenerator
 
-T = TypeVar("T")
 GIVEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's, and ours for those we start
 WATCH, GRACE = 0.2, 5.0  # seconds: between looks at the others; for this process to see for itself that one failed
 
@@ -93,20 +91,6 @@ class Team:
 
 
 ALONE = Team()
-_current: ContextVar[Team] = ContextVar("team", default=ALONE)  # of the innermost block of `team`
-
-
-def rounds(count: int, work: Callable[[int], T]) -> Iterator[T]:
-    """`work(i)` for i = 0, 1, ... count - 1, in order; the team's processes take turns, and each gets all results.
-
-    Args:
-        count: pieces of work.
-        work: does one of them; what it returns is small enough to be sent round, tensors on the CPU.
-    """
-    here = _current.get()
-    for start in range(0, count, here.size):
-        own = start + here.rank
-        yield from here.gather(work(own) if own < count else None)[: count - start]
 
 
 @contextmanager
@@ -143,11 +127,7 @@ def team(devices: int, device: torch.device) -> Iterator[tuple[Team, torch.devic
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=devices
         )
-        here = _current.set(Team(rank, devices))
-        try:
-            yield _current.get(), own
-        finally:
-            _current.reset(here)
+        yield Team(rank, devices), own
     except BaseException as error:
         if isinstance(error, RuntimeError):  # of an exchange, perhaps, in which one was missing
             time.sleep(1.0)  # the time it takes to see who: in the others `follow_first` ends the process
@@ -176,8 +156,7 @@ def device_of(local: int, wanted: int, device: torch.device) -> torch.device:
 
     if wanted > (there := torch.cuda.device_count()):
         raise UserError(
-            f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices (runtime.evaluation_devices), or "
-            "give the job more"
+            f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices, or give the job more"
         )
     if os.environ.get(gpus.CLAIM) != "1":  # else `pick_device` has chosen
         torch.cuda.set_device(local)

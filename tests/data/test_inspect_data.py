@@ -15,8 +15,8 @@ from vaeglow.data.arrays import SPLITS, read_info, write_dataset
 from vaeglow.data.inspection import inspect
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json
-from vaeglow.provenance import content_sha256
 from vaeglow.reporting import data_page, traced
+from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
 
 Splits = dict[str, np.ndarray]

@@ -25,6 +25,7 @@ from vaeglow.config import merge, resolve
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
+from vaeglow.files import sha256_file
 from vaeglow.models.bounds import total
 from vaeglow.models.build import build
 from vaeglow.models.two_stage import SecondStage, TwoStageVAE
@@ -203,7 +204,7 @@ def test_files_of_a_run(standard_run: Run, two_stage_run: Run) -> None:
     first, second = standard_run.summary(), two_stage_run.summary()
     assert second["epochs_by_phase"] == [2, 2] and first["epochs_by_phase"] == [2]
     assert second["train_seconds_by_phase"][0] == first["train_seconds_by_phase"][0]
-    assert second["base_sha256"] == first["weights_sha256"]
+    assert second["inputs"][str(standard_run.model)] == sha256_file(standard_run.model)
     assert second["parameters"] > first["parameters"]
 
 

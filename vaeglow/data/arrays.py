@@ -24,6 +24,7 @@ SPLITS = ("train", "val", "test")
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
 SLAB_BYTES = 2**24  # read at a time
+MOST_FEATURES = 10_000  # images of a set whose features are kept: memory, disk and time do not grow beyond
 REMEDY = "delete the folder and prepare the data again"
 
 
@@ -142,6 +143,11 @@ def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
         count: how many.
     """
     return images[np.arange(count) * len(images) // count]
+
+
+def kept_of(images: int) -> int:
+    """Of how many images of a set the Inception features are kept, for KID, precision and the like; FID takes all."""
+    return min(images, MOST_FEATURES)
 
 
 def require_images(have: int, need: int, what: str, user: str, remedy: str) -> None:

@@ -16,12 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from vaeglow.data.arrays import evenly_spaced
-from vaeglow.data.samples import kept_of
+from vaeglow.data.arrays import evenly_spaced, kept_of
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.images import Spread
-from vaeglow.team import rounds
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -71,7 +69,7 @@ def extract_features(
             )
         return features
 
-    yield from rounds(-(-len(images) // batch_size), features_of)
+    yield from map(features_of, range(-(-len(images) // batch_size)))
 
 
 def stretched(images: Tensor) -> Tensor:
@@ -151,7 +149,7 @@ def image_features(
     """One pass of images through the network: the Gaussian statistics of their features, and features to keep.
 
     Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
-    `vaeglow.data.samples.KEPT` images are kept, spread evenly over all.
+    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all.
 
     Args:
         images: see `extract_features`, as the other arguments not named here.
@@ -162,7 +160,8 @@ def image_features(
         **options: `levels`, `stretch`.
 
     Returns:
-        float32 [min(N, KEPT), F] in the images' order (10,000 of 2,048 features: 82 MB), and the statistics of all N.
+        float32 [min(N, MOST_FEATURES), F] in the images' order (10,000 of 2,048 features: 82 MB), and the statistics of
+        all N.
     """
     keep = evenly_spaced(np.arange(len(images)), kept_of(len(images)))
     kept, statistics, filled = np.empty((len(keep), features), np.float32), GaussianStatistics(features), 0

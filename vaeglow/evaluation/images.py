@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaeglow.data import arrays
-from vaeglow.data.samples import kept_of, read_arrays, read_samples, write_arrays
 from vaeglow.errors import UserError
-
-__all__ = [
-    "Reference",
-    "Spread",
-    "check_comparable",
-    "evenly_spaced",
-    "read_reference",
-    "read_samples",
-    "require",
-    "write_features",
-    "write_reference",
-]
+from vaeglow.files import sha256_file
+from vaeglow.results import Result, read_result
 
 MINIMUM = 6  # images: an image and its k = 5 nearest neighbours (`neighbours`); KID needs 3, FID 2
 REFERENCE_KEYS = (
     *("dataset", "protocol", "split", "images", "features", "sets", "stretch", "levels", "image_shape"),
-    *("data_sha256", "inception_sha256"),
+    *("data_sha256", "inputs"),
 )
 
 
@@ -39,7 +28,7 @@ class Reference:
     Attributes:
         mean: of the features, float64 [F].
         covariance: of the features, float64 [F, F].
-        features: of the images, or of `vaeglow.data.samples.KEPT` of them, spread evenly: float32 [n, F].
+        features: of the images, or of `vaeglow.data.arrays.MOST_FEATURES` of them, spread evenly: float32 [n, F].
         metadata: what they are of, and how samples are measured against them; see `REFERENCE_KEYS`.
     """
 
@@ -48,32 +37,31 @@ class Reference:
     features: np.ndarray
     metadata: dict[str, Any]
 
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What every result that is measured against it says of the protocol."""
+        about = self.metadata
+        counts = {"fid_samples": about["images"], "fid_reference_images": about["images"]}
+        return (
+            {key: about[key] for key in ("protocol", "split", "stretch")} | counts | {"fid_features": about["features"]}
+        )
+
 
 def read_reference(path: str | Path) -> Reference:
     """Read a reference.
 
     Raises:
-        UserError: missing, damaged, something else, or of an older vaeglow that kept no features.
+        UserError: missing, damaged or something else.
     """
-    found, metadata = read_arrays(path, ("mean", "covariance", "features"), REFERENCE_KEYS, "fid_reference")
-    shape = kept_of(metadata["images"]), metadata["features"]
-    if found["features"].shape != shape:
+    result = read_result(path, ("mean", "covariance", "features"))
+    metadata = {key: result.value(key) for key in REFERENCE_KEYS}
+    shape = arrays.kept_of(int(result.number("images"))), metadata["features"]
+    if result.arrays["features"].shape != shape:
         raise UserError(
-            f"{path} holds features {list(found['features'].shape)} where its metadata ask for {list(shape)}: "
+            f"{path} holds features {list(result.arrays['features'].shape)} where its metadata ask for {list(shape)}: "
             "delete it and run the step fid_reference again"
         )
-    return Reference(**found, metadata=metadata)
-
-
-def write_reference(path: str | Path, reference: Reference) -> None:
-    """Write a reference with what it is of."""
-    arrays = {name: getattr(reference, name) for name in ("mean", "covariance", "features")}
-    write_arrays(path, reference.metadata, arrays)
-
-
-def write_features(path: str | Path, features: np.ndarray, metadata: dict[str, Any]) -> None:
-    """Write the features of samples, float32 [n, F] in the samples' order, with what they are of."""
-    write_arrays(path, metadata, {"features": features})
+    return Reference(**result.arrays, metadata=metadata)
 
 
 class Spread:
@@ -99,16 +87,6 @@ class Spread:
         return self.images[self.indices[which]]
 
 
-def evenly_spaced(images: np.ndarray, count: int, what: str, protocol: str) -> Spread:
-    """The images of a split that a protocol takes: `count`, spread over all of it.
-
-    Raises:
-        UserError: fewer images than `count`, or a count below `MINIMUM`.
-    """
-    require(len(images), count, what, protocol)
-    return Spread(images, count)
-
-
 def require(have: int, count: int, what: str, protocol: str, sets: int = 1) -> None:
     """Refuse to measure with fewer images than the protocol says.
 
@@ -132,33 +110,27 @@ def require(have: int, count: int, what: str, protocol: str, sets: int = 1) -> N
     arrays.require_images(have, sets * count, what, f"protocol {protocol}", remedy)
 
 
-def check_comparable(
-    image_shape: Sequence[int], sampled: dict[str, Any], reference: dict[str, Any], inception_sha256: str
-) -> None:
+def check_comparable(image_shape: Sequence[int], sampled: Result, reference: Mapping[str, Any], weights: Path) -> None:
     """Refuse to compare what does not belong together.
 
     Args:
         image_shape: of the samples, (C, H, W).
-        sampled: what the samples are of: `dataset`, `data_sha256`.
+        sampled: what says what the samples are of: `dataset`, `data_sha256`.
         reference: the reference's metadata.
-        inception_sha256: content hash of the Inception weights the samples would be measured with.
+        weights: file of the Inception weights the samples would be measured with.
 
     Raises:
         UserError: another dataset or state of its data, other image shapes, other Inception weights.
     """
     pairs = {
-        "dataset": (sampled["dataset"], reference["dataset"]),
-        "data hash": (sampled["data_sha256"], reference["data_sha256"]),
+        "dataset": (sampled.value("dataset"), reference["dataset"]),
+        "data hash": (sampled.value("data_sha256"), reference["data_sha256"]),
         "image shape": (list(image_shape), list(reference["image_shape"])),
-        "Inception weights": (inception_sha256, reference["inception_sha256"]),
+        "Inception weights": (sha256_file(weights), next(iter(reference["inputs"].values()), "none")),
     }
     for name, (mine, theirs) in pairs.items():
         if mine != theirs:
             raise UserError(
-                f"samples and FID reference differ in {name} ({_short(mine)} and {_short(theirs)}): make the one that "
+                f"samples and FID reference differ in {name} ({mine} and {theirs}): make the one that "
                 "is out of date again (steps sample, fid_reference)"
             )
-
-
-def _short(value: Any) -> str:
-    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probe import rms
+from vaeglow.evaluation.spectrum import rms
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow

@@ -11,8 +11,8 @@ Beside them, as a labelled ablation, a number that bounds nothing: the density w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,35 +22,16 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, costs, total
-from vaeglow.team import rounds
 
-T = TypeVar("T")
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
 EVALUATION = -2  # the "epoch" of all evaluation noise; training's are 0, 1, ...
 
 
 def image_batches(images: np.ndarray | Tensor, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
     """(index, uint8 [B, C, H, W] on the device) for all images in order."""
-    for index in range(-(-len(images) // batch_size)):
-        yield index, batch_at(images, batch_size, index, device)
-
-
-def batch_at(images: np.ndarray | Tensor, batch_size: int, index: int, device: torch.device) -> Tensor:
-    """A batch of images in order: uint8 [B, C, H, W] on the device."""
-    part = images[index * batch_size :][:batch_size]
-    return (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
-
-
-def over_batches(
-    images: np.ndarray | Tensor, batch_size: int, device: torch.device, work: Callable[[int, Tensor], T]
-) -> Iterator[T]:
-    """`work(index, x)` of all batches in order, shared by the processes of a team; its tensors are on the CPU."""
-
-    @torch.no_grad()
-    def one(index: int) -> T:
-        return work(index, batch_at(images, batch_size, index, device))
-
-    yield from rounds(-(-len(images) // batch_size), one)
+    for index, start in enumerate(range(0, len(images), batch_size)):
+        part = images[start : start + batch_size]
+        yield index, (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
 
 
 def finite(values: Tensor, what: str) -> Tensor:
@@ -67,6 +48,7 @@ def finite(values: Tensor, what: str) -> Tensor:
     return values
 
 
+@torch.no_grad()
 def one_sample_terms(
     model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
 ) -> dict[str, Tensor]:
@@ -82,19 +64,16 @@ def one_sample_terms(
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
     """
-
-    def terms_of(index: int, x: Tensor) -> dict[str, Tensor]:
+    parts: dict[str, list[Tensor]] = {}
+    for index, x in image_batches(images, batch_size, device):
         generator = step_generator(seed, EVALUATION, index, device)
         y = dequantise(x, model.levels, generator)
-        return {name: term.double().cpu() for name, term in model.log_likelihood(y, generator).items()}
-
-    parts: dict[str, list[Tensor]] = {}
-    for terms in over_batches(images, batch_size, device, terms_of):
-        for name, term in terms.items():
-            parts.setdefault(name, []).append(term)
+        for name, term in model.log_likelihood(y, generator).items():
+            parts.setdefault(name, []).append(term.double().cpu())
     return {name: finite(torch.cat(values), name) for name, values in parts.items()}
 
 
+@torch.no_grad()
 def undequantised_bits_per_dim(
     model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
 ) -> Tensor:
@@ -116,17 +95,16 @@ def undequantised_bits_per_dim(
     Raises:
         UserError: a value that is not finite.
     """
-
-    def value_of(index: int, x: Tensor) -> Tensor:
+    values = []
+    for index, x in image_batches(images, batch_size, device):
         generator = step_generator(seed, EVALUATION, index, device)
         dequantise(x, model.levels, generator)  # draws u and drops it: the latents' noise comes after it
         terms = model.log_likelihood((x + 0.5) / model.levels, generator)
-        return bits_per_dim(total(terms), model.dims, model.levels).double().cpu()
-
-    values = list(over_batches(images, batch_size, device, value_of))
+        values.append(bits_per_dim(total(terms), model.dims, model.levels).double().cpu())
     return finite(torch.cat(values), "undequantised bits/dim")
 
 
+@torch.no_grad()
 def importance_bits_per_dim(
     model: GenerativeModel,
     images: np.ndarray | Tensor,
@@ -157,17 +135,13 @@ def importance_bits_per_dim(
     """
     shares = {count: shares_of(count) for count in draws}
     noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
-
-    def bounds_of(index: int, x: Tensor) -> list[Tensor]:
+    found: dict[int, list[Tensor]] = {count: [] for count in shares}
+    for index, x in image_batches(images, batch_size, device):
         log_weights = torch.stack([weights_of(model, x, m, latents, seed, index) for m in range(noises)], 1)
-        each = [
-            torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count) for count, (m, n) in shares.items()
-        ]
-        return [bits_per_dim(bound, model.dims, model.levels).cpu() for bound in each]
-
-    by_batch = over_batches(images, batch_size, device, bounds_of)
-    columns = zip(*by_batch, strict=True)  # one for each K
-    return {count: finite(torch.cat(values), "bits/dim") for count, values in zip(shares, columns, strict=True)}
+        for count, (m, n) in shares.items():
+            bound = torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count)
+            found[count].append(bits_per_dim(bound, model.dims, model.levels).cpu())
+    return {count: finite(torch.cat(values), "bits/dim") for count, values in found.items()}
 
 
 def shares_of(draws: int) -> tuple[int, int]:

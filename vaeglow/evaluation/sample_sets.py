@@ -4,8 +4,8 @@ A protocol may ask for several sets of samples: set i is samples i * images to (
 The FID is the mean over the sets, each against the same real images, and their spread says how much another draw of
 samples from the same model would change it; it says nothing of another training. All else is of the first set, as are
 the features that are kept: KID has a standard error of its own, and precision and its like depend on the count. Of
-more than `vaeglow.data.samples.KEPT` images, they take so many samples, spread evenly over the set, and as many real
-images.
+more than `vaeglow.data.arrays.MOST_FEATURES` images, they take so many samples, spread evenly over the set, and
+as many real images.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
-from vaeglow.team import rounds
 
 SAMPLING = -3  # the "epoch" of all sampling noise
 BATCH_SIZE = 100  # images at a time; the images of a seed depend on it, so it is no option
@@ -57,14 +56,12 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
     return samples
 
 
+@torch.no_grad()
 def draw(model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device) -> Samples:
     """The same images, however many overflowed: early in training that is no broken model yet."""
-
-    @torch.no_grad()
-    def batch(index: int) -> tuple[Tensor, Tensor]:
+    parts, overflowed = [], []
+    for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
         images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
-        return quantise(images, model.levels).cpu(), ~torch.isfinite(images).flatten(1).all(1).cpu()
-
-    # all batches are of full size, the last is cut
-    parts, exploded = zip(*rounds(-(-count // BATCH_SIZE), batch), strict=True)
-    return Samples(torch.cat(parts)[:count], int(torch.cat(exploded)[:count].sum()))
+        parts.append(quantise(images, model.levels).cpu())
+        overflowed.append(~torch.isfinite(images).flatten(1).all(1).cpu())
+    return Samples(torch.cat(parts)[:count], int(torch.cat(overflowed)[:count].sum()))

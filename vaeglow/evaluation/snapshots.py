@@ -17,25 +17,21 @@ from vaeglow.evaluation.images import Reference
 from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.likelihood import one_sample_terms, summary
 from vaeglow.evaluation.sampling import draw
-from vaeglow.files import read_json, sha256_json
+from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.results import read_result
 
 Moment = tuple[Mapping[str, Any], Mapping[str, Tensor]]  # fraction, epoch, seconds, ... of a run; its weights then
 
 
 def timeline(
-    model: GenerativeModel,
-    about: Mapping[str, Any],
-    training_path: str | Path,
-    snapshots: Sequence[Moment],
-    snapshots_path: str | Path,
+    run: TrainedRun, training_path: str | Path, snapshots: Sequence[Moment], snapshots_path: str | Path
 ) -> tuple[list[Moment], float, str]:
     """A run's snapshots in order of time with its finished weights as the last; what its seconds were measured on.
 
     Args:
-        model: the finished model.
-        about: its file's metadata (`vaeglow.weights.load_model`).
+        run: the finished run.
         training_path: its training.json.
         snapshots: see `vaeglow.training.snapshots.read_snapshots`.
         snapshots_path: where they are from, for the message.
@@ -44,17 +40,15 @@ def timeline(
         (moments, seconds of the phases before this one, device that trained).
 
     Raises:
-        UserError: training.json is missing, or one of the two is another run's.
+        UserError: a file is missing, damaged or another run's.
     """
-    training = read_json(training_path)
-    if not isinstance(training, dict) or training.get("weights_sha256") != about["weights_sha256"]:
-        raise UserError(f"{training_path} is not of the run that made the model: train the run again")
-    whose = {"config_sha256": sha256_json(about["config"]), "data_sha256": sha256_json(about["data"]["sha256"])}
+    training = read_result(training_path, weights_sha256=run.identity["weights_sha256"]).content
+    whose = {key: run.identity[key] for key in ("config_sha256", "data_sha256")}
     if any(info[key] != value for info, _ in snapshots for key, value in whose.items()):
         raise UserError(f"{snapshots_path} is not of the run that made the model: train the run again")
     *before, seconds = training["train_seconds_by_phase"]
     last = {"fraction": 1.0, "epoch": float(training["epochs_by_phase"][-1]), "seconds": seconds}
-    final = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    final = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     moments = [*sorted(snapshots, key=lambda moment: moment[0]["fraction"]), (last, final)]
     return moments, sum(before), training["provenance"]["device"]
 

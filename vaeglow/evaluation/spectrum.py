@@ -33,6 +33,12 @@ def luminance(images: np.ndarray) -> np.ndarray:
     return images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
 
 
+def rms(difference: np.ndarray, dims: int) -> np.ndarray:
+    """Root mean square over the last `dims` dimensions, float64."""
+    squares = np.asarray(difference, np.float64) ** 2
+    return np.sqrt(squares.mean(axis=tuple(range(-dims, 0))))
+
+
 def power_spectrum(grey: np.ndarray) -> np.ndarray:
     """Periodograms |FFT(w (g - m))|^2 / sum(w^2), w a Hann window and m the mean under it.
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import read_info, require_images
-from vaeglow.data.samples import read_arrays
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import style
+from vaeglow.results import Result, check_together, read_result
 
 REMEDY = "run snakemake for the figure again, or delete the file that is out of date"
 IDENTITY = ("preset", "dataset", "model", "seed")
@@ -23,8 +23,6 @@ HASHES = ("config_sha256", "data_sha256", "weights_sha256")
 SHARED = {
     "config_sha256": ("dataset", "model"),
     "weights_sha256": ("dataset", "model"),
-    "reference_sha256": ("dataset",),
-    "inception_sha256": (),
     "training_device": (),
 }
 
@@ -44,6 +42,7 @@ class Sources:
         self.commits: list[str] = []
         self.read: dict[Path, None] = {}  # files, in the order they were read
         self._agreed: dict[tuple[str, ...], tuple[Any, Path]] = {}
+        self._results: list[Result] = []
 
     def info(self, dataset: str) -> dict[str, Any]:
         """What dataset.json says of a prepared dataset.
@@ -99,7 +98,8 @@ class Sources:
             UserError: missing, damaged, or of something else.
         """
         path = self.path(row, what, **wildcards)
-        found, metadata = read_arrays(path, names, (*IDENTITY, *HASHES), step)
+        result = read_result(path, names)
+        found, metadata = result.arrays, result.content
         self._check(path, metadata, row, wildcards, hashes=True)
         self.read[path] = None
         return found, metadata
@@ -213,6 +213,8 @@ class Sources:
                         f"{path}: {key} is {shorten(content[key])}, {where} says {shorten(first)}: "
                         f"they cannot stand in one figure {self.name}; {REMEDY}"
                     )
+        self._results.append(Result(path, dict(content)))
+        check_together(self._results)
         if hashes:
             self.commits.append(commit_of(content.get("provenance")))
 

@@ -11,6 +11,7 @@ from typing import Any
 from vaeglow.errors import UserError
 from vaeglow.files import read_json
 from vaeglow.paths import result_path
+from vaeglow.results import Result, check_together
 
 IDENTITY = ("preset", "dataset", "model", "seed")
 HASHES = ("config_sha256", "data_sha256", "weights_sha256")
@@ -97,8 +98,7 @@ def read_groups(
     for runs in by_dataset(found):
         same_for_all(runs, what[0], "data_sha256", "were trained on different versions of the data")
         if "metrics" in what:
-            same_for_all(runs, "metrics", "inception_sha256", "were measured with different Inception weights")
-            same_for_all(runs, "metrics", "reference_sha256", "were measured against different FID references")
+            check_together(Result(one.paths["metrics"], dict(one.files["metrics"])) for one in runs)
         if "likelihood" in what:
             same_for_all(runs, "likelihood", "images", "took bits/dim over different numbers of images")
             same_for_all(runs, "likelihood", "dequantisation", "were dequantised differently")

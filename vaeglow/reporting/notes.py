@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from vaeglow.data.samples import kept_of
+from vaeglow.data.arrays import kept_of
 from vaeglow.reporting.cells import distinct
 
 

@@ -5,6 +5,7 @@ In a CSV these are the last columns, in a PNG an entry of its metadata. `python 
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,6 +75,24 @@ def sealed(table: pd.DataFrame) -> pd.DataFrame:
 def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
     return [sha256_json([len(rows), [[key, cell] for key, cell in row.items() if key != SEAL]]) for row in rows]
+
+
+def read_table(path: Path) -> dict[str, str] | None:
+    """What the rows of a CSV were read from, path -> hash; None for a CSV that does not say.
+
+    Raises:
+        ValueError: a row is not what was written.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("rows of different length")
+    if not rows or SEAL not in rows[0]:
+        return None
+    for number, (row, digest) in enumerate(zip(rows, row_hashes(rows), strict=True), 1):
+        if row[SEAL] != digest:
+            raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
+    return {path: digest for row in rows for path, digest in evidence_of(row).items()}
 
 
 def attach(figure: Figure, paths: Sequence[Path]) -> Figure:

@@ -21,63 +21,44 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
-    parser.add_argument("--features-output", required=True, type=Path, help="npz file to write: the samples' features")
+    parser.add_argument(
+        "--output", required=True, type=Path, help="JSON to write; features of samples go to .npz beside"
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the step."""
     options = parse(argv)
-    from vaeglow.data.samples import SAMPLES_KEYS
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation import images
-    from vaeglow.evaluation.inception import load_inception, load_weights
+    from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.sample_sets import measure_sets
-    from vaeglow.files import sha256_file, write_json
-    from vaeglow.provenance import collect, seal
-    from vaeglow.team import team
+    from vaeglow.provenance import collect
+    from vaeglow.results import read_result, write_result
 
     set_threads(options.threads)
     device = pick_device(options.device)
     provenance = collect(str(device))
-    samples, sampled = images.read_samples(options.samples)
-    real = images.read_reference(options.reference)
-    reference, inception_sha256 = real.metadata, load_weights(options.weights)[1]
-    images.check_comparable(samples.shape[1:], sampled, reference, inception_sha256)
-    count, width, sets = reference["images"], reference["features"], reference["sets"]
-    what = f"{options.samples} ({sampled['dataset']})"
-    images.require(len(samples), count, what, reference["protocol"], sets)  # a set: as many samples as real images
-    with team(options.devices, device) as (us, device):
-        net = load_inception(options.weights, width, device)
-        features, measured = measure_sets(samples, net, real, options.batch_size, device)
-    if not us.first:
-        return
-    hashes = {"reference_sha256": sha256_file(options.reference), "inception_sha256": inception_sha256}
-    result = {
-        **measured,
-        "protocol": reference["protocol"],
-        "fid_samples": count,
-        "fid_reference_images": count,
-        "fid_features": width,
-        "split": reference["split"],
-        "stretch": reference["stretch"],
-        **{key: value for key, value in sampled.items() if key != "provenance"},
-        "samples_provenance": sampled.get("provenance"),
-        "samples_sha256": sha256_file(options.samples),
-        **hashes,
-        "provenance": provenance,
-    }
-    about = {key: sampled[key] for key in SAMPLES_KEYS} | {"protocol": reference["protocol"], **hashes}
-    images.write_features(options.features_output, features, {**about, "provenance": provenance})
-    result["features_sha256"] = sha256_file(options.features_output)
-    write_json(options.output, seal(result))
+    drawn, reference = read_result(options.samples, ("images",)), images.read_reference(options.reference)
+    samples, protocol = drawn.arrays["images"], reference.metadata
+    sampled = {key: value for key, value in drawn.content.items() if key not in ("provenance", "inputs")}
+    images.check_comparable(samples.shape[1:], drawn, protocol, options.weights)
+    count, sets = protocol["images"], protocol["sets"]  # a set: as many samples as real images
+    images.require(len(samples), count, f"{drawn.path} ({sampled['dataset']})", protocol["protocol"], sets)
+    net = load_inception(options.weights, protocol["features"], device)
+    features, result = measure_sets(samples, net, reference, options.batch_size, device)
+    inputs, about = [drawn, options.reference, options.weights], {**sampled, **reference.protocol}
+    arrays = options.output.with_suffix(".npz")
+    write_result(arrays, about, inputs, provenance, {"features": features})
+    about["samples_provenance"] = drawn.value("provenance")
+    write_result(options.output, about | result, [*inputs, arrays], provenance)
     spread = f" +- {result['fid_sd']:.2f} over {sets} sets" if sets > 1 else ""
     print(
         f"FID {result['fid']:.2f}{spread}, KID {result['kid']:.4f} +- {result['kid_standard_error']:.4f}, precision "
-        f"{result['precision']:.2f}, recall {result['recall']:.2f} ({count} against {count} images, {width} features)",
+        f"{result['precision']:.2f}, recall {result['recall']:.2f} ({count} against {count} images, "
+        f"{protocol['features']} features)",
         file=sys.stderr,
     )
 

@@ -22,7 +22,6 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
     parser.add_argument("--batch-size", required=True, type=int)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--devices", type=int, default=1, help="processes that share the work, one a device")
     parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
     parser.add_argument("--output", required=True, type=Path, help="npz file to write")
     return parser.parse_args(argv)
@@ -35,42 +34,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.device import pick_device, set_threads
     from vaeglow.errors import UserError
     from vaeglow.evaluation.fid import image_features
-    from vaeglow.evaluation.images import Reference, evenly_spaced, write_reference
-    from vaeglow.evaluation.inception import load_inception, load_weights
+    from vaeglow.evaluation.images import Spread, require
+    from vaeglow.evaluation.inception import load_inception
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
-    from vaeglow.team import team
+    from vaeglow.results import write_result
 
     if options.sets < 1:
         raise UserError(f"protocol {options.protocol} asks for {options.sets} sets of samples: take 1 or more")
     set_threads(options.threads)
     device = pick_device(options.device)
     provenance = collect(str(device))
-    info = read_info(options.data_dir)
-    split = open_split(options.data_dir, options.split)
-    what = f"the {options.split} split of {info['name']}"
-    images = evenly_spaced(split, options.images, what, options.protocol)
-    levels = info["levels"]
-    with team(options.devices, device) as (us, device):
-        net = load_inception(options.weights, options.features, device)
-        features, statistics = image_features(images, net, options.features, options.batch_size, device, levels=levels)
-    if not us.first:
-        return
-    metadata = {
+    info, split = read_info(options.data_dir), open_split(options.data_dir, options.split)
+    require(len(split), options.images, f"the {options.split} split of {info['name']}", options.protocol)
+    images = Spread(split, options.images)
+    net, batch_size = load_inception(options.weights, options.features, device), options.batch_size
+    features, found = image_features(images, net, options.features, batch_size, device, levels=info["levels"])
+    content = {
         "dataset": info["name"],
-        "protocol": options.protocol,
-        "split": options.split,
-        "images": statistics.count,
-        "features": options.features,
-        "sets": options.sets,
-        "stretch": options.stretch,
-        "levels": levels,
+        **{key: getattr(options, key) for key in ("protocol", "split", "images", "features", "sets", "stretch")},
+        "levels": info["levels"],
         "image_shape": list(images.shape[1:]),
         "data_sha256": sha256_json(info["sha256"]),
-        "inception_sha256": load_weights(options.weights)[1],
-        "provenance": provenance,
     }
-    write_reference(options.output, Reference(statistics.mean, statistics.covariance, features, metadata))
+    arrays = {"mean": found.mean, "covariance": found.covariance, "features": features}
+    write_result(options.output, content, [options.weights], provenance, arrays)
 
 
 if __name__ == "__main__":

@@ -26,15 +26,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     options = parse(argv)
     from vaeglow.data.inspection import inspect
-    from vaeglow.files import write_json
-    from vaeglow.provenance import collect, seal
+    from vaeglow.provenance import collect
     from vaeglow.reporting import data_page, style
+    from vaeglow.results import read_result, write_result
 
     provenance = collect()
     found = inspect(options.data_dir)
-    written = seal({**found, "provenance": provenance})
-    write_json(options.json, written)
-    style.save(data_page.draw(written, options.data_dir, options.json), options.output)
+    write_result(options.json, found, [], provenance)
+    style.save(data_page.draw(read_result(options.json).content, options.data_dir, options.json), options.output)
     for split, about in found["splits"].items():
         print(f"{found['dataset']} {split}: {about['count']:,} images")
         if about["count"]:

@@ -28,8 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     configs = [cli.json_object("--config", text) for text in options.config]
     timing = cli.json_object("--timing", options.timing)
     from vaeglow.device import pick_device
-    from vaeglow.files import sha256_json, write_json
-    from vaeglow.provenance import collect, seal
+    from vaeglow.files import sha256_json
+    from vaeglow.provenance import collect
+    from vaeglow.results import write_result
     from vaeglow.training.run import check_data
     from vaeglow.training.timing import time_in_turns
 
@@ -50,9 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "rounds": timing[device.type]["windows"],
         "models": found,
         "data_sha256": sha256_json(info["sha256"]),
-        "provenance": provenance,
     }
-    write_json(options.output, seal(result))
+    write_result(options.output, result, [], provenance)
     print(f"{', '.join(found)}: {result['rounds']} rounds", file=sys.stderr)
 
 

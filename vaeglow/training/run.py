@@ -14,12 +14,14 @@ from vaeglow.config import as_before
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import Interrupted, UserError
-from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json, write_json
+from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.provenance import collect, ended, now, seal
+from vaeglow.provenance import collect, ended, now
+from vaeglow.results import write_result
+from vaeglow.run import Run
 from vaeglow.signals import EXIT_INTERRUPTED
 from vaeglow.team import team
 from vaeglow.training.attempts import keep_log
@@ -118,12 +120,12 @@ def write_results(
     position, model = trainer.position, trainer.model
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
     about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
-    snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
+    trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
     weights_sha256 = save_model(options.model, model.eval(), config, about)
     write_history(options.history, position.history)
     cpu = base_training.get("train_cpu_seconds_by_phase")  # a base of an older vaeglow does not say
     summary = {
-        **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
+        **Run.of(config).identity,
         "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
         "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], total(position, "seconds")],
         "train_cpu_seconds_by_phase": None if cpu is None else [*cpu, total(position, "cpu_seconds")],
@@ -136,12 +138,10 @@ def write_results(
         "rollbacks": position.rollbacks,
         **digests,
         "weights_sha256": weights_sha256,
-        "base_sha256": base_sha256,
-        "snapshots_sha256": snapshots_sha256,
-        "history_sha256": sha256_file(options.history),
-        "provenance": provenance,
     }
-    write_json(options.training, seal(summary))
+    inputs = [options.config, options.model, options.history, options.snapshots]
+    inputs += [options.base, options.base_training] if base_sha256 else []
+    write_result(options.training, summary, inputs, provenance)
 
 
 def total(position: Position, clock: str) -> float:

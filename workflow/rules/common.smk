@@ -11,7 +11,9 @@ sys.path.insert(0, str(ROOT))
 from vaeglow import config as settings, plan
 from vaeglow.check import check_config
 from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import probe
 from vaeglow.outside import outside
+from vaeglow.paths import RESULTS
 from vaeglow.plan import one_of
 
 
@@ -85,11 +87,6 @@ def training_processes(needs):
     return lambda wildcards: needs(wildcards) * settings.as_before(run_config(wildcards)["training"])["devices"]
 
 
-def evaluation_processes(needs):
-    """The same for all that share a job of sampling, likelihood or Inception features."""
-    return lambda wildcards: needs(wildcards) * config["runtime"]["evaluation_devices"]
-
-
 def timed_configs(wildcards):
     """The resolved configs, under the first seed, of all models that are timed together."""
     w, seed = wildcards, EFFECTIVE[wildcards.preset]["seeds"][0]
@@ -128,7 +125,6 @@ def gpus(wildcards):
 
 
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
-EVALUATION_DEVICES = str(config["runtime"]["evaluation_devices"])
 MEMORY = config["runtime"]["memory"]
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""

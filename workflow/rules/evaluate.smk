@@ -9,7 +9,7 @@
 # A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
 # FID is keyed by all five. The reference file carries them to whatever measures samples.
 # What the reference needs comes first (`priority`): too few test images, or no Inception weights, is
-# said within seconds and not after the training.
+# said within seconds and not after the training. A job takes one GPU; Snakemake runs jobs side by side.
 
 
 # On a cluster this runs where Snakemake runs: nodes often have no network.
@@ -37,169 +37,14 @@ rule inception_weights:
         """
 
 
-rule fid_reference:
-    input:
-        info="resources/data/{dataset}/dataset.json",
-        arrays=lambda wildcards: ancient(
-            "resources/data/{dataset}/{split}.npy".format(
-                dataset=wildcards.dataset,
-                split=EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol]["split"],
-            )
-        ),
-        weights="resources/weights/inception-2015-12-05.safetensors",
-    output:
-        reference="results/{preset}/{dataset}/fid_reference/{protocol}.npz",
-    log:
-        "logs/fid_reference/{preset}/{dataset}/{protocol}.log",
-    priority: 100
-    conda:
-        "../../environment.yml"
-    threads: evaluation_processes(evaluation_threads)
-    resources:
-        gpu=evaluation_processes(gpus),
-        device=DEVICE,
-        devices=EVALUATION_DEVICES,
-    params:
-        protocol=lambda wildcards: plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
-        stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE, wildcards.preset, wildcards.protocol),
-        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
-        torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
-    shell:
-        """
-        python -m vaeglow.steps.fid_reference \
-            --data-dir resources/data/{wildcards.dataset} \
-            --protocol {wildcards.protocol} \
-            --split {params.protocol[split]:q} \
-            --images {params.protocol[images]:q} \
-            --features {params.protocol[features]:q} \
-            --sets {params.protocol[sets]:q} \
-            {params.stretch} \
-            --weights {input.weights} \
-            --batch-size {params.batch_size:q} \
-            --device {resources.device:q} \
-            --devices {resources.devices:q} \
-            --threads {params.torch_threads:q} \
-            --output {output.reference} \
-            >{log} 2>&1
-        """
-
-
+# The body of all rules that measure a run, here and in probe.smk; each says what it reads, makes and is told.
 rule sample:
     input:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
+        **reads("model"),
     output:
-        samples="results/{preset}/{dataset}/{model}/seed{seed}/samples/T{temperature}.npz",
+        main=result("samples"),
     log:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
-    conda:
-        "../../environment.yml"
-    threads: evaluation_processes(run_threads)
-    resources:
-        gpu=evaluation_processes(gpus),
-        device=DEVICE,
-        devices=EVALUATION_DEVICES,
-    params:
-        images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
-    shell:
-        """
-        python -m vaeglow.steps.sample \
-            --model {input.model} \
-            --temperature {wildcards.temperature} \
-            --count {params.images:q} \
-            --device {resources.device:q} \
-            --devices {resources.devices:q} \
-            --output {output.samples} \
-            >{log} 2>&1
-        """
-
-
-rule likelihood:
-    input:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        info="resources/data/{dataset}/dataset.json",
-        test=ancient("resources/data/{dataset}/test.npy"),
-    output:
-        summary="results/{preset}/{dataset}/{model}/seed{seed}/likelihood.json",
-        per_image="results/{preset}/{dataset}/{model}/seed{seed}/likelihood.npz",
-    log:
-        "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    threads: evaluation_processes(run_threads)
-    resources:
-        gpu=evaluation_processes(gpus),
-        device=DEVICE,
-        devices=EVALUATION_DEVICES,
-    params:
-        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
-        importance_samples=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["importance_samples"],
-        importance_images=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["importance_images"],
-    shell:
-        """
-        python -m vaeglow.steps.likelihood \
-            --model {input.model} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --batch-size {params.batch_size:q} \
-            --importance-samples {params.importance_samples:q} \
-            --importance-images {params.importance_images:q} \
-            --device {resources.device:q} \
-            --devices {resources.devices:q} \
-            --output {output.summary} \
-            --per-image {output.per_image} \
-            >{log} 2>&1
-        """
-
-
-rule evaluate:
-    input:
-        samples="results/{preset}/{dataset}/{model}/seed{seed}/samples/T{temperature}.npz",
-        reference="results/{preset}/{dataset}/fid_reference/{protocol}.npz",
-        weights="resources/weights/inception-2015-12-05.safetensors",
-    output:
-        metrics="results/{preset}/{dataset}/{model}/seed{seed}/metrics/{protocol}/T{temperature}.json",
-        features="results/{preset}/{dataset}/{model}/seed{seed}/metrics/{protocol}/T{temperature}.npz",
-    log:
-        "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
-    conda:
-        "../../environment.yml"
-    threads: evaluation_processes(run_threads)
-    resources:
-        gpu=evaluation_processes(gpus),
-        device=DEVICE,
-        devices=EVALUATION_DEVICES,
-    params:
-        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
-        torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
-    shell:
-        """
-        python -m vaeglow.steps.evaluate \
-            --samples {input.samples} \
-            --reference {input.reference} \
-            --weights {input.weights} \
-            --batch-size {params.batch_size:q} \
-            --device {resources.device:q} \
-            --devices {resources.devices:q} \
-            --threads {params.torch_threads:q} \
-            --output {output.metrics} \
-            --features-output {output.features} \
-            >{log} 2>&1
-        """
-
-
-# Quality against training time: the weights that training kept on the way, and the finished ones.
-rule evaluate_snapshots:
-    input:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        info="resources/data/{dataset}/dataset.json",
-        test=ancient("resources/data/{dataset}/test.npy"),
-        reference="results/{preset}/{dataset}/fid_reference/{protocol}.npz",
-        weights="resources/weights/inception-2015-12-05.safetensors",
-    output:
-        points="results/{preset}/{dataset}/{model}/seed{seed}/snapshots/{protocol}/T{temperature}.json",
-    log:
-        "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     conda:
         "../../environment.yml"
     threads: run_threads
@@ -207,30 +52,91 @@ rule evaluate_snapshots:
         gpu=gpus,
         device=DEVICE,
     params:
-        batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
-        likelihood_images=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["snapshot_images"],
-        torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
+        step="sample",
+        inputs=input_flags,
+        flags=lambda wildcards: flags(
+            temperature=wildcards.temperature, count=SAMPLES[wildcards.preset][wildcards.dataset]
+        ),
     shell:
         """
-        python -m vaeglow.steps.evaluate_snapshots \
-            --model {input.model} \
-            --snapshots {input.snapshots} \
-            --training {input.training} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --reference {input.reference} \
-            --weights {input.weights} \
-            --temperature {wildcards.temperature} \
-            --batch-size {params.batch_size:q} \
-            --likelihood-images {params.likelihood_images:q} \
+        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} \
             --device {resources.device:q} \
-            --threads {params.torch_threads:q} \
-            --output {output.points} \
+            --output {output.main} \
             >{log} 2>&1
         """
 
 
-# Table 4: untrained networks are timed, in turns, so it needs data and no run. It takes every core it is given and,
-# where there is one, the GPU: nothing else of the workflow runs beside it.
+use rule sample as likelihood with:
+    input:
+        **reads("model", "test"),
+    output:
+        main=result("likelihood"),
+        per_image=result("likelihood_images"),
+    log:
+        "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
+    params:
+        step="likelihood",
+        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size", "importance_samples", "importance_images")),
+
+
+use rule sample as fid_reference with:
+    input:
+        **reads("weights"),
+        info="resources/data/{dataset}/dataset.json",
+        test=lambda wildcards: ancient(
+            "resources/data/{dataset}/{split}.npy".format(
+                dataset=wildcards.dataset,
+                split=EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol]["split"],
+            )
+        ),
+    output:
+        main=result("reference"),
+    log:
+        "logs/fid_reference/{preset}/{dataset}/{protocol}.log",
+    priority: 100
+    threads: evaluation_threads
+    params:
+        step="fid_reference",
+        flags=lambda wildcards: flags(
+            protocol=wildcards.protocol,
+            **plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
+            **evaluation(wildcards, "batch_size"),
+            threads=evaluation_threads(wildcards),
+        ),
+
+
+use rule sample as evaluate with:
+    input:
+        **reads("samples", "reference", "weights"),
+    output:
+        main=result("metrics"),
+        features=result("features"),
+    log:
+        "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
+    params:
+        step="evaluate",
+        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
+
+
+# Quality against training time: the weights that training kept on the way, and the finished ones.
+use rule sample as evaluate_snapshots with:
+    input:
+        **reads("model", "kept_weights", "training", "test", "reference", "weights"),
+    output:
+        main=result("snapshots"),
+    log:
+        "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
+    params:
+        step="evaluate_snapshots",
+        flags=lambda wildcards: flags(
+            temperature=wildcards.temperature,
+            likelihood_images=EFFECTIVE[wildcards.preset]["evaluation"]["snapshot_images"],
+            **evaluation(wildcards, "batch_size"),
+        ),
+
+
+# Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
+# is one, the GPU: nothing else runs beside it.
 rule time_epoch:
     input:
         info="resources/data/{dataset}/dataset.json",

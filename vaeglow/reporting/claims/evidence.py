@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vaeglow.data.arrays import evenly_spaced
-from vaeglow.data.samples import kept_of, read_arrays
+from vaeglow.data.arrays import evenly_spaced, kept_of
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_file
+from vaeglow.files import read_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import paired
 from vaeglow.reporting.claims.features import LIMIT
 from vaeglow.reporting.measured import expect, value_of
+from vaeglow.results import Result, check_together, read_result
 
 IDENTITY = ("preset", "dataset", "model", "seed")
 HASHES = ("config_sha256", "data_sha256", "weights_sha256")
@@ -25,8 +25,6 @@ SHARED = {
     "config_sha256": IDENTITY,
     "weights_sha256": IDENTITY,
     "data_sha256": ("dataset",),
-    "reference_sha256": ("preset", "dataset", "protocol"),
-    "inception_sha256": (),
     "training_device": (),
 }
 Found = TypeVar("Found")
@@ -43,6 +41,7 @@ class Evidence:
         self.root, self.preset = results_root, preset
         self._seen: dict[tuple, tuple[Any, Path]] = {}
         self._kept: dict[tuple, Any] = {}
+        self._results: list[Result] = []
 
     def keep(self, make: Callable[[], Found], *key: Any) -> Found:
         """What `make` gives, made once for each key."""
@@ -75,8 +74,8 @@ class Evidence:
             UserError: see `json`.
         """
         path = self.path(claim, seed, {"what": what, "dataset": claim["dataset"], **row})
-        step = {"features": "evaluate", "interpolation": "interpolate"}.get(what, what)
-        found, metadata = read_arrays(path, names, (*IDENTITY, *HASHES), step)
+        result = read_result(path, names)
+        found, metadata = result.arrays, result.content
         self._check(path, metadata, what, claim, seed, row)
         return path, found, metadata
 
@@ -96,10 +95,9 @@ class Evidence:
 
     def _reference(self, path: Path, claim: Mapping[str, Any]) -> np.ndarray:
         """See `reference`."""
-        found, metadata = read_arrays(path, ("features",), ("dataset", "protocol", "data_sha256"), "fid_reference")
-        expect(path, metadata, {"dataset": claim["dataset"], "protocol": claim["protocol"]})
-        self._agree(path, {**metadata, "reference_sha256": sha256_file(path)}, {"preset": self.preset})
-        features = checked_features(path, found["features"], claim)
+        result = read_result(path, ("features",), dataset=claim["dataset"], protocol=claim["protocol"])
+        self._agree(path, result.content, {"preset": self.preset})
+        features = checked_features(path, result.arrays["features"], claim)
         return evenly_spaced(features, min(LIMIT, len(features)))
 
     def bits(self, claim: Mapping[str, Any], seed: int, model: str) -> tuple[dict[str, Any], np.ndarray]:
@@ -136,6 +134,8 @@ class Evidence:
         Raises:
             UserError: one is not.
         """
+        self._results.append(Result(path, dict(content)))
+        check_together(self._results)
         whose = {**content, **whose}
         for key, parts in SHARED.items():
             if key not in content or any(part not in whose for part in parts):

@@ -1,4 +1,4 @@
-"""A trained run opened to be looked into: its VAE, its Glow layer, and who it is. Shared by the probing steps."""
+"""A trained run, opened to be measured: its network, and what every result of it says of itself."""
 
 from __future__ import annotations
 
@@ -17,77 +17,76 @@ from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect
+from vaeglow.run import Run
 from vaeglow.weights import load_model
-
-IDENTITY = ("preset", "dataset", "model", "seed")
-HASHES = ("config_sha256", "data_sha256", "weights_sha256")
 
 
 @dataclasses.dataclass(frozen=True)
-class Probe:
-    """A trained run with a VAE in it.
+class TrainedRun:
+    """A run and its model.
 
     Attributes:
         path: of its weights.
-        network: the whole model, in evaluation mode.
-        vae: the VAE in it (the model itself, where it is one).
-        layer: the Glow layer f above it, or None.
+        network: the model, in evaluation mode.
         about: the file's metadata.
-        config: the resolved config.
         device: where it computes.
         provenance: of this process.
     """
 
     path: Path
-    network: VAE | VAEGlow
-    vae: VAE
-    layer: GlowLayer | None
+    network: GenerativeModel
     about: dict[str, Any]
-    config: dict[str, Any]
     device: torch.device
     provenance: dict[str, Any]
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config it was trained under."""
+        return self.about["config"]
+
+    @property
+    def seed(self) -> int:
+        """Of training, and of all noise in its evaluation."""
+        return self.config["seed"]
+
+    @property
     def identity(self) -> dict[str, Any]:
-        """What every file about a run says of it: names, hashes, provenance."""
+        """What every result of the run says of it: names and hashes."""
         return {
-            **{key: self.config[key] for key in IDENTITY},
+            **Run.of(self.config).identity,
             "config_sha256": sha256_json(self.config),
             "data_sha256": sha256_json(self.about["data"]["sha256"]),
             "weights_sha256": self.about["weights_sha256"],
-            "provenance": self.provenance,
         }
 
-    def test_images(self, data_dir: str | Path) -> np.ndarray:
-        """The test split that belongs to the run: uint8 [N, C, H, W], memory-mapped.
+    def images(self, path: str | Path) -> np.ndarray:
+        """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W], memory-mapped.
 
         Raises:
             UserError: the run was trained on other data, or the split is damaged.
         """
-        if read_info(data_dir)["sha256"] != self.about["data"]["sha256"]:
-            raise UserError(f"{self.path} was trained on other data than {data_dir} holds: train it again")
-        return open_split(data_dir, "test")
+        folder = Path(path).parent
+        if read_info(folder)["sha256"] != self.about["data"]["sha256"]:
+            raise UserError(f"{self.path} was trained on other data than {folder} holds: train it again")
+        return open_split(folder, Path(path).stem)
 
 
-def open_probe(path: str | Path, device: str, purpose: str) -> Probe:
+def open_run(path: str | Path, device: str) -> TrainedRun:
     """Load a run's model, and set torch's threads to the run's.
 
     Args:
         path: its `model.safetensors`.
         device: `auto`, `cpu` or `cuda`.
-        purpose: what asks for it, for messages.
 
     Raises:
-        UserError: no such file or device, or a model without a VAE (see `vae_and_layer`).
+        UserError: no such file or device.
     """
     chosen = pick_device(device)
     provenance = collect(str(chosen))
     network, about = load_model(path, chosen)
-    config = about["config"]
-    vae, layer = vae_and_layer(network, config, purpose)
-    set_threads(config["training"]["threads"])
-    return Probe(Path(path), network, vae, layer, about, config, chosen, provenance)
+    set_threads(about["config"]["training"]["threads"])
+    return TrainedRun(Path(path), network, about, chosen, provenance)
 
 
 def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: str) -> tuple[VAE, GlowLayer | None]:
@@ -108,9 +107,3 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
     raise UserError(
         f"{config['model']} is a {config['kind']}: {purpose} needs a model with one VAE latent, a vae or a vae_glow"
     )
-
-
-def rms(difference: np.ndarray, dims: int) -> np.ndarray:
-    """Root mean square over the last `dims` dimensions, float64."""
-    squares = np.asarray(difference, np.float64) ** 2
-    return np.sqrt(squares.mean(axis=tuple(range(-dims, 0))))

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.models.vae_glow import VAEGlow
 
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.models.vae_glow import VAEGlow
+
+READS = ("model",)
+SCHEMA = {
+    "images": {"type": "integer", "minimum": 2, "description": "latents"},
+    "draws": {"type": "integer", "minimum": 1, "description": "draws of the Glow layer from each"},
+    "temperature": {"type": "number", "minimum": 0, "maximum": 10, "description": "scale of the decoder's noise"},
+}
 LAYER_DRAWS = -5  # the "epoch" of all noise here
 BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is no option
 
@@ -32,7 +42,19 @@ class LayerDraws:
     exploded: int
 
 
-@torch.no_grad()
+def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+    """See `draw_layer`.
+
+    Raises:
+        UserError: a model without a Glow layer, or see `draw_layer`.
+    """
+    if run.config["kind"] != "vae_glow":
+        raise UserError(f"{run.config['model']} is a {run.config['kind']}: it has no Glow layer; take a vae_glow")
+    temperature = float(settings["temperature"])
+    drawn = draw_layer(run.network, settings["images"], settings["draws"], temperature, run.seed, run.device)
+    return {"temperature": temperature, "exploded_samples": drawn.exploded}, drawn.arrays
+
+
 def draw_layer(
     model: VAEGlow, count: int, draws: int, temperature: float, seed: int, device: torch.device
 ) -> LayerDraws:
@@ -52,25 +74,33 @@ def draw_layer(
     Raises:
         UserError: an illegal count or temperature, or more than half of the latents gave values that are not finite.
     """
+    import torch
+
+    from vaeglow.data.loader import step_generator
+    from vaeglow.models.bounds import normal_like, quantise
+
     if count < 1 or draws < 1:
         raise UserError(f"{count} latents with {draws} draws each are asked for: ask for 1 or more of both")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
     parts: dict[str, list[Tensor]] = {"vae": [], "vae_noisy": [], "layer_mean": [], "layer": []}
     bad = []
-    for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
-        generator = step_generator(seed, LAYER_DRAWS, index, device)
-        mean, log_scale = model.vae.decode(model.vae.prior_sample(BATCH_SIZE, generator))
-        noisy = [mean + temperature * log_scale.exp() * normal_like(mean, generator) for _ in range(draws)]
-        shown = {
-            "vae": mean,
-            "vae_noisy": noisy[0],
-            "layer_mean": model.layer.inverse(mean)[0],
-            "layer": torch.stack([model.layer.inverse(x_bar)[0] for x_bar in noisy], 1),
-        }
-        bad.append(torch.stack([~torch.isfinite(images).flatten(1).all(1) for images in shown.values()]).any(0).cpu())
-        for name, images in shown.items():
-            parts[name].append(quantise(images, model.levels).cpu())
+    with torch.no_grad():
+        for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
+            generator = step_generator(seed, LAYER_DRAWS, index, device)
+            mean, log_scale = model.vae.decode(model.vae.prior_sample(BATCH_SIZE, generator))
+            noisy = [mean + temperature * log_scale.exp() * normal_like(mean, generator) for _ in range(draws)]
+            shown = {
+                "vae": mean,
+                "vae_noisy": noisy[0],
+                "layer_mean": model.layer.inverse(mean)[0],
+                "layer": torch.stack([model.layer.inverse(x_bar)[0] for x_bar in noisy], 1),
+            }
+            bad.append(
+                torch.stack([~torch.isfinite(images).flatten(1).all(1) for images in shown.values()]).any(0).cpu()
+            )
+            for name, images in shown.items():
+                parts[name].append(quantise(images, model.levels).cpu())
     exploded = int(torch.cat(bad)[:count].sum())
     if 2 * exploded > count:
         raise UserError(f"{exploded} of {count} latents give images that are not finite: the model is broken")

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scipy.stats import spearmanr
-from torch import Tensor
 
-from vaeglow.data.loader import dequantise, step_generator
-from vaeglow.evaluation.likelihood import finite, image_batches
-from vaeglow.models.bounds import quantise
-from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.vae import VAE
+from vaeglow.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.models.glow_layer import GlowLayer
+    from vaeglow.models.vae import VAE
+
+READS = ("model", "test")
+SCHEMA = {
+    "shown": {"type": "integer", "minimum": 1, "description": "maps kept"},
+    "images": {"type": "integer", "minimum": 1, "description": "first test images the correlation is of"},
+}
 NOISE_MAPS = -7  # the "epoch" of all noise here
 
 
@@ -35,7 +44,30 @@ class NoiseMaps:
     correlations: list[float] | None
 
 
-@torch.no_grad()
+def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+    """See `map_noise`.
+
+    Raises:
+        UserError: no model with one latent, other data, counts that cannot be, or a value that is not finite.
+    """
+    from vaeglow.evaluation.trained import vae_and_layer
+
+    vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
+    shown, count = settings["shown"], settings["images"]
+    if shown < 1 or count < shown:
+        raise UserError(f"{shown} maps of {count} images are asked for: show 1 or more, of at least as many images")
+    images = run.images(reads["test"])[:count]
+    maps = map_noise(vae, layer, images, settings["batch_size"], run.seed, run.device)
+    correlations = maps.correlations
+    content = {
+        "split": "test",
+        "images": len(images),
+        "error_correlation": None if correlations is None else float(np.mean(correlations)),
+        "error_correlations": correlations,
+    }
+    return content, {"images": images[:shown], "mean": maps.mean[:shown], "scale": maps.scale[:shown]}
+
+
 def map_noise(
     vae: VAE, layer: GlowLayer | None, images: np.ndarray, batch_size: int, seed: int, device: torch.device
 ) -> NoiseMaps:
@@ -52,14 +84,21 @@ def map_noise(
     Raises:
         UserError: a value that is not finite.
     """
+    import torch
+
+    from vaeglow.data.loader import dequantise, step_generator
+    from vaeglow.evaluation.likelihood import finite, image_batches
+    from vaeglow.models.bounds import quantise
+
     means, scales, errors = [], [], []
-    for index, x in image_batches(images, batch_size, device):
-        y = dequantise(x, vae.levels, step_generator(seed, NOISE_MAPS, index, device))
-        target = y if layer is None else layer(y)[0]
-        mean, log_scale = vae.decode(vae.encode(y)[0])
-        means.append(quantise(mean, vae.levels).cpu())
-        scales.append(over_channels(log_scale.exp()) * vae.levels)
-        errors.append(over_channels(target - mean) * vae.levels)
+    with torch.no_grad():
+        for index, x in image_batches(images, batch_size, device):
+            y = dequantise(x, vae.levels, step_generator(seed, NOISE_MAPS, index, device))
+            target = y if layer is None else layer(y)[0]
+            mean, log_scale = vae.decode(vae.encode(y)[0])
+            means.append(quantise(mean, vae.levels).cpu())
+            scales.append(over_channels(log_scale.exp()) * vae.levels)
+            errors.append(over_channels(target - mean) * vae.levels)
     scale, error = torch.cat(scales), torch.cat(errors)
     finite((scale + error).flatten(1).sum(1), "the decoder's noise or error")
     correlations = rank_correlations(scale.numpy(), error.numpy()) if vae.diagonal else None
@@ -81,6 +120,8 @@ def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
     Returns:
         N numbers from -1 to 1; 0 where one of the two is the same everywhere.
     """
+    from scipy.stats import spearmanr
+
     flat = [array.reshape(len(array), -1) for array in (scale, error)]
     told = (np.ptp(flat[0], axis=1) > 0) & (np.ptp(flat[1], axis=1) > 0)
     return [float(spearmanr(s, e).statistic) if tells else 0.0 for s, e, tells in zip(*flat, told, strict=True)]

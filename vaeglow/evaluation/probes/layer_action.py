@@ -8,14 +8,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.distance import cdist, pdist
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation import spectrum
-from vaeglow.evaluation.probe import rms
+
+if TYPE_CHECKING:
+    from vaeglow.evaluation.trained import TrainedRun
+
+READS = ("model", "layer_draws", "test", "weights")
+SCHEMA = {"features": {"enum": [64, 192, 768, 2048], "description": "Inception layer that contents are compared in"}}
+
+
+def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+    """See `probe_action`.
+
+    Raises:
+        UserError: draws of other weights, other data, or fewer than two latents.
+    """
+    import torch
+
+    from vaeglow.data.arrays import evenly_spaced
+    from vaeglow.evaluation.fid import extract_features
+    from vaeglow.evaluation.inception import load_inception
+    from vaeglow.results import read_result
+
+    names = ("vae", "vae_noisy", "layer_mean", "layer")
+    drawn = read_result(reads["layer_draws"], names, **run.identity)
+    draws, test, levels = drawn.arrays, run.images(reads["test"]), run.network.levels
+    net = load_inception(reads["weights"], settings["features"], run.device)
+    features = [
+        torch.cat(list(extract_features(images, net, settings["batch_size"], run.device, levels))).numpy()
+        for images in (draws["vae"], draws["layer"][:, 0])
+    ]
+    data = evenly_spaced(test, min(len(test), len(draws["vae"])))  # as many real images as latents
+    about = {"temperature": drawn.value("temperature"), "split": "test", "features": settings["features"]}
+    return {**about, **probe_action(draws, *features, data)}, None
 
 
 def probe_action(
@@ -39,11 +70,13 @@ def probe_action(
     Raises:
         UserError: fewer than two latents.
     """
+    from scipy.spatial.distance import cdist, pdist
+
     count = len(draws["vae"])
     if count < 2:
         raise UserError(f"{count} latents: 2 or more are needed (probes.layer_draws.images in the config)")
     layer = draws["layer"][:, 0]
-    moved = rms(layer.astype(float) - draws["vae"], 3)
+    moved = spectrum.rms(layer.astype(float) - draws["vae"], 3)
     distances = cdist(layer_features.astype(float), vae_features.astype(float))
     own = np.diagonal(distances)
     kept = nearest_is_own(distances)
@@ -92,5 +125,5 @@ def draw_distance(layer: np.ndarray) -> float | None:
         layer: uint8 [n, k, C, H, W].
     """
     pairs = list(itertools.combinations(range(layer.shape[1]), 2))
-    found = [rms(layer[:, one].astype(float) - layer[:, other], 3).mean() for one, other in pairs]
+    found = [spectrum.rms(layer[:, one].astype(float) - layer[:, other], 3).mean() for one, other in pairs]
     return float(np.mean(found)) if found else None

@@ -11,14 +11,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vaeglow.errors import UserError
 
+if TYPE_CHECKING:
+    from vaeglow.evaluation.trained import TrainedRun
+
+READS = ("model", "train", "test")
+SCHEMA = {"images": {"type": "integer", "minimum": 1, "description": "test images, spread over the split; at most all"}}
 SQUEEZES = (1, 2, 4)
 IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
 PCA_IMAGES = 20_000  # most training images the components are fitted to: more change little, and need the memory
+
+
+def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+    """Both residuals of the same dequantised test images (docs/squeeze.md).
+
+    Raises:
+        UserError: no VAE, other data, too few images, or a value that is not finite.
+    """
+    import torch
+
+    from vaeglow.data.arrays import evenly_spaced
+    from vaeglow.data.loader import dequantise, step_generator
+    from vaeglow.evaluation.likelihood import EVALUATION, finite, image_batches
+    from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
+
+    if run.config["kind"] != "vae":
+        raise UserError(f"{run.path} is of kind {run.config['kind']}: a linear reference is of a vae's residual")
+    model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
+    train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
+    test = evenly_spaced(test, min(settings["images"], len(test)))
+    mean, components = principal_components(train, model.prior.dims, model.levels, run.seed)
+    sums, own_noise = {source: FoldedMoments(test.shape[1:]) for source in ("vae", "pca")}, []
+    with torch.no_grad():
+        for index, x in image_batches(test, settings["batch_size"], run.device):
+            generator = step_generator(run.seed, EVALUATION, index, run.device)  # likelihood's own
+            y = dequantise(x, model.levels, generator)
+            g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
+            own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
+            sums["vae"].add((y - g_mean).cpu().numpy())
+            sums["pca"].add(component_residual(y.cpu().numpy(), mean, components))
+    return {
+        "images": len(test),
+        "latents": model.prior.dims,
+        "pca_images": len(train),
+        "sources": {name: linear_references(s.mean(), model.levels) for name, s in sums.items()},
+        "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
+        "estimation_bias": estimation_bias(model.channels, len(test)),
+    }, None
 
 
 class FoldedMoments:

@@ -1,0 +1,238 @@
+"""Result files: what they are of, what they were made from, and a hash of all they say. No torch.
+
+A result is a JSON object, or an npz of arrays with that object as its text `metadata`. It holds the identity in its
+path (preset, dataset, model, seed, temperature, ...), its own values, `inputs` (path -> sha256 of the file's bytes) and
+`provenance`, whose `content_sha256` is the hash of everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from vaeglow.data.arrays import array_sha256
+from vaeglow.errors import UserError
+from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file, sha256_json
+from vaeglow.provenance import ended
+from vaeglow.run import IDENTITY
+
+SEAL = "content_sha256"
+REMEDY = "run snakemake again, or delete the file that is out of date"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result file.
+
+    Attributes:
+        path: of the file.
+        content: all its keys.
+        arrays: of an npz file, those that were asked for.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def value(self, *keys: str) -> Any:
+        """A value by its key, or keys from the outermost in.
+
+        Raises:
+            UserError: the file has no such key.
+        """
+        found: Any = self.content
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                raise UserError(f"{self.path} lacks '{key}': {REMEDY}")
+            found = found[key]
+        return found
+
+    def number(self, *keys: str) -> float:
+        """The same, a finite number.
+
+        Raises:
+            UserError: it is missing, or none.
+        """
+        value = self.value(*keys)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{self.path}: {keys[-1]} is {value}, not a finite number: {REMEDY}")
+        return value
+
+    @property
+    def commit(self) -> str:
+        """The commit the file was made from; `+dirty` when the source differed from it."""
+        return self.value("provenance", "commit") + ("+dirty" if self.value("provenance").get("dirty") else "")
+
+
+def read_result(path: str | Path, arrays: Sequence[str] = (), **expected: Any) -> Result:
+    """Read a result file.
+
+    Args:
+        path: of the file, .json or .npz.
+        arrays: names of the arrays to read.
+        **expected: values it must hold.
+
+    Raises:
+        UserError: missing, damaged, or of something else than expected.
+    """
+    result = load(Path(path), arrays)
+    for key, wanted in expected.items():
+        if (found := result.value(key)) != wanted:
+            raise UserError(f"{path}: {key} is {shorten(found)}, wanted is {shorten(wanted)}: {REMEDY}")
+    return result
+
+
+def load(path: Path, arrays: Sequence[str] | None = None) -> Result:
+    """A result file as it is, with the arrays named, or all.
+
+    Raises:
+        UserError: missing, damaged or something else.
+    """
+    if path.suffix != ".npz":
+        content, found = read_json(path), {}
+    else:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names = [name for name in archive.files if name != "metadata"] if arrays is None else arrays
+                found = {name: archive[name] for name in names}
+                content = json.loads(str(archive["metadata"]))
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: run the step that makes it first") from None
+        except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
+                raise known from None  # permission, too many open files: the file may be as good as ever
+            raise UserError(f"{path} is damaged or no result ({error}): delete it and run snakemake again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object: delete it and run snakemake again")
+    return Result(path, content, found)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What a result or a weights file says, checked against the hashes in it; of weights their config, too.
+
+    Raises:
+        UserError: damaged, or not what was written.
+    """
+    if path.suffix == ".safetensors":
+        return read_description(path)
+    result = load(path)
+    same_hash(path, result.value("provenance", SEAL), content_sha256(result.content, result.arrays))
+    return result.content
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """See `read_sealed`: of a file that `vaeglow.weights.write_tensors` wrote, one tensor at a time."""
+    digest = hashlib.sha256()
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        for name in sorted(file.keys()):
+            array = file.get_tensor(name)
+            digest.update(f"{name} torch.{array.dtype} {array.shape}\n".encode() + array.tobytes())
+    text = next(text for key, text in metadata.items() if key.startswith("vaeglow"))
+    same_hash(path, metadata["sha256"], hashlib.sha256(text.encode()).hexdigest())
+    about = json.loads(text)
+    same_hash(path, about["weights_sha256"], digest.hexdigest())
+    return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
+
+
+def same_hash(path: Path, written: str, found: str) -> None:
+    """Raise UserError where a file's content has not the hash written in it."""
+    if found != written:
+        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
+
+
+def write_result(
+    path: str | Path,
+    content: Mapping[str, Any],
+    inputs: Iterable[str | Path | Result],
+    provenance: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a result file, whole or not at all.
+
+    Args:
+        path: of the file; .npz where there are arrays.
+        content: identity and values, JSON-able without NaN.
+        inputs: files it was made from, or that belong to it, hashed now; a result brings its own inputs along.
+        provenance: what `vaeglow.provenance.collect` returned when the step began; the end time is added.
+        arrays: by name.
+
+    Raises:
+        UserError: no room or no permission to write there.
+    """
+    named: dict[str, str] = {}
+    for one in inputs:
+        file = one.path if isinstance(one, Result) else one
+        named |= {**(one.value("inputs") if isinstance(one, Result) else {}), relative(file): sha256_file(file)}
+    whole = {**content, "inputs": named, "provenance": ended(provenance)}
+    whole["provenance"][SEAL] = content_sha256(whole, arrays or {})
+    text = json.dumps(whole, indent=2, allow_nan=False)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        if arrays is None:
+            file.write(f"{text}\n".encode())
+        else:
+            np.savez(file, **arrays, metadata=np.array(text))
+
+
+def relative(path: str | Path) -> str:
+    """A path relative to the working folder, where it lies below that."""
+    path = Path(path).absolute()
+    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
+
+
+def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Hex sha256 of a result's content and arrays, the same before it is written and after it is read."""
+    provenance = {key: value for key, value in content["provenance"].items() if key != SEAL}
+    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read: names of keys are texts
+    hashes = {name: array_sha256(array) for name, array in arrays.items()}
+    return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
+
+
+def check_together(results: Iterable[Result]) -> None:
+    """Refuse results that do not belong together.
+
+    Those of one run must be of the same config and weights, those of one dataset of the same data, and those made from
+    one file (an FID reference, the Inception weights, samples) of the same version of it; where that file is among the
+    results, of the one that is there now.
+
+    Raises:
+        UserError: two differ.
+    """
+    results = list(results)
+    named = {name for result in results for name in result.content.get("inputs", {})}
+    seen: dict[tuple, tuple[Any, Path]] = {}
+    for result in results:
+        here = relative(result.path)
+        now = [((here,), sha256_file(result.path))] if here in named else []
+        for fact, value in [*facts(result.content), *now]:
+            first, other = seen.setdefault(fact, (value, result.path))
+            if first != value:
+                raise UserError(
+                    f"{result.path} and {other} differ in {fact[0]}, so they do not belong together: {REMEDY}"
+                )
+
+
+def facts(content: Mapping[str, Any]) -> Iterator[tuple[tuple, Any]]:
+    """What a result says that others may say too: ((name, whose), value)."""
+    whose = {
+        "config_sha256": [content.get(key) for key in IDENTITY],
+        "weights_sha256": [content.get(key) for key in IDENTITY],
+        "data_sha256": [content.get("dataset")],
+    }
+    yield from (((key, *names), content[key]) for key, names in whose.items() if key in content)
+    yield from (((path,), digest) for path, digest in content.get("inputs", {}).items())
+
+
+def shorten(value: Any) -> str:
+    """A value for a message: the first 12 digits of a hash."""
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 else repr(value)
