@@ -82,6 +82,15 @@ def test_a_timed_row_stands_under_each_preset_with_its_base():
     }  # fmt: skip
 
 
+def test_all_that_tables_and_claims_time_on_one_dataset_is_timed_together():
+    whole = check({})
+    table4 = {row["model"] for row in SHIPPED["tables"]["table4"]["rows"]}
+    sampled = {row["model"] for row in SHIPPED["tables"]["sampling"]["rows"]}
+    assert set(plan.timed_models(whole, "paper", "photos32")) == table4
+    assert set(plan.timed_models(whole, "demo", "photos32")) == table4 | sampled
+    assert plan.timed_models(whole, "demo", "cifar10") == []
+
+
 def test_two_roles_may_be_one_dataset():
     whole = check({"overrides": {"roles": {"grey": "photos32"}}})
     rows = entries.complete(whole["demo"], "demo", "tables", "table1")["rows"]

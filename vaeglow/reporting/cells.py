@@ -69,9 +69,11 @@ def trace_cells(group: Iterable[Measurement]) -> dict[str, str]:
 def training_cells(group: Sequence[Measurement]) -> dict[str, str]:
     """The cells that say how long the runs of a row trained: one number a phase, the base's included."""
     phases = pd.DataFrame([one.value("training", "train_seconds_by_phase") for one in group]).mean()
+    cpu = [one.files["training"].get("train_cpu_seconds_by_phase") for one in group]
     return {
         "epochs": "+".join(str(count) for count in group[0].value("training", "epochs_by_phase")),
         "train_seconds": f"{phases.sum():.1f}",
+        "train_cpu_seconds": "" if None in cpu else f"{pd.DataFrame(cpu).mean().sum():.1f}",  # older files: unknown
         "train_seconds_by_phase": "+".join(f"{seconds:.1f}" for seconds in phases),
         "parameters": str(group[0].value("training", "parameters")),
     }

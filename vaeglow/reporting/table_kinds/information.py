@@ -35,6 +35,7 @@ CONDITIONS = (
     "preset",
     "epochs",
     "train_seconds",
+    "train_cpu_seconds",
     "seeds",
     "latent_dim",
     "latent_images",

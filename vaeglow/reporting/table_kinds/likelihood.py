@@ -27,6 +27,7 @@ CONDITIONS = (
     "preset",
     "epochs",
     "train_seconds",
+    "train_cpu_seconds",
     "seeds",
     "parameters",
     "device",

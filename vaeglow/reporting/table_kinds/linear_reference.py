@@ -36,6 +36,7 @@ COLUMNS = (
     "preset",
     "epochs",
     "train_seconds",
+    "train_cpu_seconds",
     "seeds",
     "vae_residual_sd",
     "pca_residual_sd",

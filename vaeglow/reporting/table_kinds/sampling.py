@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from vaeglow.reporting import cells, notes
-from vaeglow.reporting.table_kinds.timing import range_cells, shared_cells
-from vaeglow.reporting.table_kinds.windows import Timing, read_timings
+from vaeglow.reporting.rounds import Timing, read_timings, shared_cells, spread
+from vaeglow.reporting.table_kinds.timing import range_cells
 
 RATE = "sampling_images_per_second"
 COLUMNS = (
@@ -44,26 +44,21 @@ HEADERS = {
 
 
 def build(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """The table's rows; see `vaeglow.reporting.tables.build_table`.
-
-    Raises:
-        UserError: also rows timed on different machines.
-    """
+    """The table's rows; see `vaeglow.reporting.tables.build_table`."""
     groups = read_timings({**spec, "presets": [spec["preset"]]}, results_root)
     return cells.frame([measured_row(one) for timings in groups for one in timings], COLUMNS)
 
 
 def measured_row(one: Timing) -> dict[str, str]:
     """One model's row."""
-    rate = one.triple("sampling", "images_per_second")
+    seconds = one.rounds("sampling")
     return {
         **shared_cells(one),
         "model": one.name,
-        **range_cells(RATE, rate),
-        "milliseconds_per_image": cells.significant(1000 / rate[0]),
-        "sampling_batch_size": str(one.value("sampling", "batch_size")),
+        **range_cells(RATE, 1 / seconds),
+        "milliseconds_per_image": cells.significant(1000 * spread(seconds)[0]),
+        "sampling_batch_size": str(one.value("batch_size")),
         "parameters": str(one.value("parameters")),
-        "origin": f"results/{one.row['preset']}/{one.row['dataset']}/{one.model}/timing.json",
     }
 
 

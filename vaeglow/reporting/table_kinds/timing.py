@@ -13,15 +13,16 @@ from typing import Any
 import pandas as pd
 
 from vaeglow.errors import UserError
-from vaeglow.reporting import cells, notes, traced
+from vaeglow.reporting import cells, notes
 from vaeglow.reporting.published import read_published
-from vaeglow.reporting.table_kinds.windows import Timing, read_timings
+from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, clock_of, ratios, read_timings, shared_cells, spread
 
 COLUMNS = (
     "model",
     "seconds_per_epoch",
     "seconds_per_epoch_low",
     "seconds_per_epoch_high",
+    "cpu_seconds_per_epoch",
     "speed_up",
     "speed_up_low",
     "speed_up_high",
@@ -53,6 +54,7 @@ HEADERS = {
     "model": "Model",
     "preset": "Networks of preset",
     "seconds_per_epoch": "s/epoch",
+    "cpu_seconds_per_epoch": "CPU s/epoch",
     "speed_up": "Glow / this",
     "images_per_second": "Images/s",
     "sampling_images_per_second": "Sampled images/s",
@@ -86,10 +88,10 @@ def preset_rows(spec: Mapping[str, Any], timings: Sequence[Timing]) -> Iterator[
         UserError: a Glow layer whose VAE has no row.
     """
     by_model = {one.model: one for one in timings}
-    glow = next((one for one in timings if one.kind == "glow"), None)
+    glow = next((one for one in timings if one.value("kind") == "glow"), None)
     for one in timings:
         yield timed_row(one)
-        if one.kind == "vae_glow":
+        if one.value("kind") == "vae_glow":
             base = one.row.get("base")
             if base not in by_model:
                 raise UserError(f"tables.{spec['name']}: model {one.model} stands on {base}: give {base} a row as well")
@@ -98,62 +100,47 @@ def preset_rows(spec: Mapping[str, Any], timings: Sequence[Timing]) -> Iterator[
 
 def timed_row(one: Timing) -> dict[str, str]:
     """One model's row."""
+    steps = one.value("training", "steps")
     return {
         **shared_cells(one),
         "model": one.label,
-        **range_cells("seconds_per_epoch", one.seconds),
-        **range_cells("images_per_second", one.triple("images_per_second")),
-        **range_cells("sampling_images_per_second", one.triple("sampling", "images_per_second")),
-        "sampling_batch_size": str(one.value("sampling", "batch_size")),
+        **epoch_cells([one]),
+        **range_cells("images_per_second", 1 / one.rounds("training")),
+        **range_cells("sampling_images_per_second", 1 / one.rounds("sampling")),
+        "sampling_batch_size": str(one.value("batch_size")),
         "batch_size": str(one.value("batch_size")),
-        "windows": str(one.value("windows")),
-        "steps_per_window": cells.distinct((str(count) for count in one.value("steps_per_window")), " "),
-        "peak_memory_mib": f"{one.number('peak_memory_bytes') / 2**20:.0f}",
-        "peak_memory_of": str(one.value("peak_memory_of")),
+        "windows": str(one.shared("rounds")),
+        "steps_per_window": str(steps),
+        "peak_memory_mib": f"{one.value('peak_memory_bytes') / 2**20:.0f}",
+        "peak_memory_of": one.value("peak_memory_of"),
         "parameters": str(one.value("parameters")),
-        "origin": f"results/{one.row['preset']}/{one.row['dataset']}/{one.model}/timing.json",
     }
 
 
 def average_row(vae: Timing, layer: Timing, glow: Timing | None) -> dict[str, str]:
-    """The paper's "Ours (Avg.)": the mean of both phases, and the speed-up where a Glow was timed.
-
-    The ranges are the widest that the windows allow: fastest with fastest, slowest with slowest.
-    """
-    median, low, high = ((a + b) / 2 for a, b in zip(vae.seconds, layer.seconds, strict=True))
-    row = {
-        **shared_cells(layer),
+    """The paper's "Ours (Avg.)": the mean of both phases, and the speed-up, round by round, where a Glow was timed."""
+    return {
+        **shared_cells(layer, vae, *([glow] if glow else [])),
         "model": f"{layer.name}: average of both phases",
-        **range_cells("seconds_per_epoch", (median, low, high)),
+        **epoch_cells([vae, layer]),
+        **(range_cells("speed_up", ratios([glow], [vae, layer], glow.clock)) if glow else {}),
         "origin": f"mean of {vae.model} and {layer.model}",
-        **traced.trace_cells({one.path: one.content for one in (vae, layer, *([glow] if glow else []))}),
-    }
-    if glow is not None:
-        row |= range_cells("speed_up", (glow.seconds[0] / median, glow.seconds[1] / high, glow.seconds[2] / low))
-    return row
-
-
-def shared_cells(one: Timing) -> dict[str, str]:
-    """What the rows of one preset have in common."""
-    return {
-        "source": "measured",
-        "dataset": one.row["dataset"],
-        "preset": one.row["preset"],
-        "epoch_images": str(one.value("epoch_images")),
-        "device": one.value("device"),
-        "device_kind": one.value("device_kind"),
-        "threads": str(one.value("threads")),
-        "commit": one.commit,
-        "run": one.model,
-        **traced.trace_cells({one.path: one.content}),
     }
 
 
-def range_cells(name: str, values: tuple[float, float, float]) -> dict[str, str]:
-    """Three cells: median, lowest and highest."""
-    return {
-        f"{name}{suffix}": cells.significant(value) for suffix, value in zip(("", "_low", "_high"), values, strict=True)
-    }
+def epoch_cells(timings: Sequence[Timing]) -> dict[str, str]:
+    """Seconds of an epoch, the mean over models; CPU seconds where the CPU is what computes."""
+    found = range_cells("seconds_per_epoch", sum(one.epochs() for one in timings) / len(timings))
+    if timings[0].clock == "cpu_seconds":
+        cpu = sum(one.epochs("cpu_seconds") for one in timings) / len(timings)
+        found["cpu_seconds_per_epoch"] = cells.significant(spread(cpu)[0])
+    return found
+
+
+def range_cells(name: str, rounds: Sequence[float]) -> dict[str, str]:
+    """Three cells: median, lowest and highest of the rounds."""
+    values = zip(("", "_low", "_high"), spread(rounds), strict=True)
+    return {f"{name}{suffix}": cells.significant(value) for suffix, value in values}
 
 
 def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
@@ -176,17 +163,27 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         )
     said += notes.published_note(table, "batch size")
     images = cells.distinct(f"{int(count):,}" for count in measured["epoch_images"])
+    clocks = [clock_of(kind) for kind in measured["device_kind"]]
     said += [
         "s/epoch is scaled, not run through: from windows of whole training steps (data, forward, backward, "
         f"optimiser), after a warm-up, to an epoch of {images} images. Median of the windows (lowest to highest).",
-        f"Windows: {cells.distinct(measured['windows'], ' or ')}; steps in each: "
+        "All models of a preset were timed in turns, a window each in a round. Rounds: "
+        f"{cells.distinct(measured['windows'], ' or ')}; steps in a window: "
         f"{cells.distinct(measured['steps_per_window'], ' or ')}. The networks are untrained: time does not "
         "depend on what they have learned.",
         "The average is the mean of the VAE's epoch and the Glow layer's, as both train for equally many epochs; "
-        "Glow / this compares it with Glow at equal total epochs. Its range pairs the windows as unfavourably, and as "
-        "favourably, as they allow.",
+        "Glow / this compares it with Glow at equal total epochs, round by round: in "
+        + " and ".join(words for clock, words in CLOCKS.items() if clock in clocks)
+        + ". Median of the rounds (lowest to highest).",
         "Compare ratios of rows of one preset, device and thread count, never seconds of different devices.",
     ]
+    ratio = measured[measured["speed_up"] != ""]
+    far = ratio[ratio["speed_up_high"].astype(float) > DISAGREE * ratio["speed_up_low"].astype(float)]
+    if len(far):
+        said.append(
+            f"**Rounds disagree** by more than {DISAGREE} times ({cells.distinct(far['model'])}): the machine was "
+            "too busy for a ratio; time again on a quieter one."
+        )
     if measured["batch_size"][measured["batch_size"] != ""].nunique() > 1:
         said.append("Batch sizes differ between rows: a larger batch is often faster per image.")
     said.append(f"Peak memory: {cells.distinct(measured['peak_memory_of'])}. Parameters: all, frozen ones included.")
