@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import multiprocessing
@@ -9,12 +10,12 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from run_tools import Run
+from waiting import LIMIT, state_of, until
 
 PRELOADED = [
     "torch._dynamo",
@@ -42,16 +43,27 @@ class Child:
         self.folder = tempfile.TemporaryDirectory()
         self.process = SERVER.Process(target=step, args=(command[2:], self.folder.name, hook, arguments), daemon=True)
         self.process.start()
+        atexit.register(self.process.kill)  # a held one, where a test failed, would be waited for without end
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self) -> int:
         """The exit status, negative for a signal."""
-        self.process.join(seconds)
+        self.process.join(LIMIT)
         assert self.process.exitcode is not None, "still running"
         return self.process.exitcode
 
-    def send(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.process.pid, number)
+    def until(self, done: Callable[[], bool]) -> Child:
+        """Wait until something is so, while it lives."""
+        until(done, self.process.is_alive, lambda: f"ended, or still running: {self.text('stderr')}")
+        return self
+
+    def held(self) -> Child:
+        """Wait until it has stopped before the step that `hold` names."""
+        return self.until(lambda: state_of(self.process.pid) == "T")
+
+    def send(self, *numbers: int) -> None:
+        """Send signals."""
+        for number in numbers:
+            os.kill(self.process.pid, number)
 
     def kill(self) -> int:
         """SIGKILL; the exit status."""
@@ -88,20 +100,25 @@ def fork(run: Run, save_minutes: float = 10, hook: Callable[..., None] | None = 
     return Child(run.command(save_minutes), hook, *arguments)
 
 
-def until(done: Callable[[], bool], child: Child, seconds: float = 120) -> None:
-    """Wait until something is so, while the child lives."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert child.alive, child.text("stderr")
-        assert time.monotonic() < end
-        time.sleep(0.0005)
-
-
 # ------------------------------------------------------------------------------- hooks: run in the child
 
 
-def count_steps(file: str) -> None:
-    """Append a byte to a file for every training step taken, over all attempts."""
+def hold(step: int) -> None:
+    """Stop before a step of the run, counted from 0, until SIGCONT: what is done to it meanwhile is never too late."""
+    from vaeglow.training.loop import Trainer
+
+    plain = Trainer.train_step
+
+    def train_step(self: Trainer, index: Any, number: int, sums: Any) -> None:
+        if self.position.epoch * self.steps + number == step:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        plain(self, index, number, sums)
+
+    Trainer.train_step = train_step
+
+
+def count_steps(file: str, held: int = -1) -> None:
+    """Append a byte to a file for every training step taken, over all attempts; `hold` before one of them."""
     from vaeglow.training.loop import Trainer
 
     plain, number = Trainer.train_step, os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
@@ -111,6 +128,7 @@ def count_steps(file: str) -> None:
         os.write(number, b".")
 
     Trainer.train_step = train_step
+    hold(held)
 
 
 def steps_taken(file: Path) -> int:

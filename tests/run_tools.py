@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from waiting import ROOT, call
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset
@@ -31,7 +32,6 @@ from vaeglow.training.run import train_run
 from vaeglow.training.snapshots import read_snapshots
 from vaeglow.training.state import StateFolder
 
-ROOT = Path(__file__).parents[1]
 STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
@@ -243,10 +243,17 @@ def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Ten
     )
 
 
-def step(name: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a step script to its end."""
-    command = [sys.executable, "-m", f"vaeglow.steps.{name}", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return call([sys.executable, "-m", f"vaeglow.steps.{name}", *arguments])
+
+
+def flags(**options: Any) -> list[str]:
+    """`--flag value ...` for each keyword; a path may hold spaces."""
+    words = []
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    return words
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

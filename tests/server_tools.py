@@ -18,7 +18,7 @@ class Reply:
     Attributes:
         status: other than 200: no content.
         cut: so many bytes of the content asked for are sent, then the connection ends; None: all.
-        stall: seconds before the first byte of content.
+        silent: the content never comes.
         drip: seconds between single bytes; None: as fast as can be.
         ranges: whether a part can be asked for.
         told: whether the length is.
@@ -27,7 +27,7 @@ class Reply:
 
     status: int = 200
     cut: int | None = None
-    stall: float = 0.0
+    silent: bool = False
     drip: float | None = None
     ranges: bool = True
     told: bool = True
@@ -56,7 +56,7 @@ class FileServer:
 @contextlib.contextmanager
 def file_server() -> Iterator[FileServer]:
     """Serve for the length of a `with` block."""
-    state = FileServer()
+    state, closing = FileServer(), threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -85,7 +85,8 @@ def file_server() -> Iterator[FileServer]:
                 self.send_header("ETag", reply.etag)
             self.end_headers()
             self.wfile.flush()
-            time.sleep(reply.stall)
+            if reply.silent:
+                closing.wait()
             body = content[start:] if reply.cut is None else content[start : start + reply.cut]
             with contextlib.suppress(OSError):  # a client that has had enough
                 for piece in [body] if reply.drip is None else [body[i : i + 1] for i in range(len(body))]:
@@ -104,5 +105,6 @@ def file_server() -> Iterator[FileServer]:
         try:
             yield state
         finally:
+            closing.set()
             server.shutdown()
             thread.join()

@@ -12,9 +12,10 @@ from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
+from waiting import LIMIT, ROOT, call
+
 from vaeglow.reporting import traced
 
-ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
 # Columns that no two runs need to share. The hashes of config, data, weights and code stay: they have to be the same.
@@ -57,9 +58,7 @@ class Slurm:
 
     def call(self, *command: str) -> str:
         """The output of a command of Slurm."""
-        done = subprocess.run(
-            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-        )
+        done = call(command, env=self.environment, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
@@ -105,11 +104,11 @@ class Slurm:
 @contextmanager
 def running(folder: Path) -> Iterator[Slurm]:
     """A Slurm, up while the context lasts."""
-    subprocess.run([str(SCRIPTS / "slurm-up.sh"), str(folder)], check=True, timeout=120)
+    subprocess.run([str(SCRIPTS / "slurm-up.sh"), str(folder)], check=True, timeout=LIMIT)
     try:
         yield Slurm(folder)
     finally:
-        subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], check=False, timeout=120)
+        subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], check=False, timeout=LIMIT)
 
 
 def table_of(jobs: Sequence[dict[str, str]]) -> str:

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import yaml
 from fid_tools import random_weights
 from PIL import Image
 from test_workflow import jobs
+from waiting import ROOT, call
 
 from vaeglow.reporting import traced
 from vaeglow.reporting.tables import COLUMNS
 
-ROOT = Path(__file__).parents[1]
 TARGETS = ("results/table2.csv", "results/samples.png")
 ROWS = [  # each model once
     {"model": "glow", "temperature": 1.0},
@@ -75,7 +74,7 @@ def snakemake(folder: Path, config: dict, *options: str, ok: bool = True) -> str
     overlay.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, "--directory", str(folder)]
     command += ["--configfile", str(overlay), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = call(command)
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -91,7 +90,7 @@ def verified(folder: Path) -> tuple[int, list[str]]:
     """Exit status and lines of `python -m vaeglow.verify`."""
     command = [sys.executable, "-m", "vaeglow.verify", "results", "--data", "resources/data"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = call(command, folder, env=environment)
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.splitlines()
 

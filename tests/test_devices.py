@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from models_tools import seeded
 from run_tools import ROOT, Run, refused, resolved, same_tensors, step
 from torch import nn
+from waiting import LIMIT, call, state_of, until
 
 from vaeglow import team as teams
 from vaeglow.data.loader import dequantise, step_generator
@@ -37,7 +37,7 @@ KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
 def pair(run_folder: Path, model: str, data: Path, base: Run | None = None, **training: object) -> Run:
     """A run that two processes train, to its end, in processes of their own."""
     run = Run(run_folder, resolved(model, devices=2, **training), data, base)
-    done = subprocess.run(run.command(), cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = call(run.command())
     assert done.returncode == 0, done.stderr
     run.said = done.stdout
     return run
@@ -179,25 +179,21 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     child = run.start(save_minutes=0)
     wait_for(lambda: run.saved_step() >= 5, child)
     child.terminate()
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=LIMIT)
     assert child.returncode == 75 and err == "stopped: SIGTERM: state saved, run again to go on\n", (out, err)
     stopped_at = run.saved_step()
     assert 5 <= stopped_at < 160
     child = run.start()
-    out, err = child.communicate(timeout=240)
+    out, err = child.communicate(timeout=LIMIT)
     assert child.returncode == 0, err
     assert f"step {stopped_at % 4}" in out and "resuming" in out
     undisturbed = Run(tmp_path / "undisturbed", run.config, two.data)
-    subprocess.run(undisturbed.command(), cwd=ROOT, check=True, capture_output=True, timeout=240)
+    call(undisturbed.command(), check=True)
     assert same_tensors(run.weights(), undisturbed.weights()) and run.rows() == undisturbed.rows()
 
 
-def wait_for(done, child: subprocess.Popen, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def wait_for(done, child: subprocess.Popen) -> None:
+    until(done, lambda: child.poll() is None, lambda: str(child.communicate(timeout=LIMIT)))
 
 
 def others_of(child: subprocess.Popen) -> list[int]:
@@ -215,8 +211,8 @@ def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
     wait_for(lambda: run.saved_step() >= 1, child)
     (other,) = others_of(child)
     os.kill(child.pid if victim == "first" else other, signal.SIGKILL)
-    _, err = child.communicate(timeout=60)
-    wait_for_end(other)
+    _, err = child.communicate(timeout=LIMIT)
+    until(lambda: not state_of(other))
     if victim == "other":
         assert (
             child.returncode == 2
@@ -226,15 +222,8 @@ def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
     again = run.start(save_minutes=0)
     wait_for(lambda: others_of(again), again)
     again.kill()
-    _, err = again.communicate(timeout=60)
+    _, err = again.communicate(timeout=LIMIT)
     assert "in use" not in err
-
-
-def wait_for_end(process: int, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while Path(f"/proc/{process}").exists():
-        assert time.monotonic() < end, "still there"
-        time.sleep(0.05)
 
 
 def test_torchrun_starts_them_too(two, tmp_path):
@@ -243,7 +232,7 @@ def test_torchrun_starts_them_too(two, tmp_path):
     run = Run(tmp_path / "run", two.config, two.data)
     command = [str(torchrun), "--standalone", "--nproc-per-node", "2", *run.command()[1:]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment)
+    done = call(command, env=environment)
     assert done.returncode == 0, done.stderr
     assert same_tensors(run.weights(), two.weights())
 
@@ -293,7 +282,7 @@ def test_features_are_the_same_numbers(tmp_path, blobs_dir, inception_file):
 
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
     run = Run(tmp_path / "run", resolved("vae", devices=3), blobs_dir)
-    done = subprocess.run(run.command(), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = call(run.command())
     assert done.returncode == 2 and not run.model.exists()
     lines = set(done.stderr.splitlines())
     assert lines == {
@@ -317,5 +306,5 @@ def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, blobs_d
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     run = Run(tmp_path / "run", resolved("vae", devices=2), blobs_dir)
-    done = subprocess.run(run.command(), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = call(run.command())
     assert refused(done) == "error: 2 devices are asked for, but 4 processes were started: start as many"

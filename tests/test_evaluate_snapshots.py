@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, resolved
+from run_tools import Run, flags, resolved
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sampling import draw, sample
@@ -19,10 +19,6 @@ from vaeglow.steps import sample as sample_step
 from vaeglow.training.snapshots import KEY, read_snapshots
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
-
-
-def flags(**options: object) -> list[str]:
-    return [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
 @pytest.fixture(scope="module")

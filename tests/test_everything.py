@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from run_tools import ROOT, shipped_config
+from run_tools import shipped_config
 from test_demo import random_inception, verified
 from test_workflow import jobs
+from waiting import call
 
 pytestmark = pytest.mark.slow
 
@@ -75,14 +75,7 @@ def folder(tmp_path_factory) -> Path:
 
 def snakemake(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--directory", str(folder)]
-    done = subprocess.run(
-        [*command, "--configfile", str(folder / "overlay.yaml")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    done = call([*command, "--configfile", str(folder / "overlay.yaml")])
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout + done.stderr
 

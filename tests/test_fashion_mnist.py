@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import json
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import yaml
 from run_tools import ROOT
 from server_tools import file_server
 from test_demo import random_inception
+from waiting import call
 
 from vaeglow.data import fashion_mnist
 from vaeglow.data.arrays import open_split, read_info
@@ -179,7 +179,7 @@ def test_table_1_on_the_real_images(tmp_path):
     targets = ["results/table1.csv", "results/data/fashion_mnist.png"]
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *targets, "--directory", str(tmp_path)]
     command += ["--configfile", str(tmp_path / "overlay.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = call(command)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     rows = list(csv.DictReader((tmp_path / "results/table1.csv").read_text(encoding="utf-8").splitlines()))
     measured = [row for row in rows if row["source"] == "measured"]

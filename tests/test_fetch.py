@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from server_tools import FileServer, Reply, file_server
+from waiting import LIMIT
 
 from vaeglow.data import fetch as module
 from vaeglow.data.fetch import PinnedFile, Unreachable, fetch
@@ -23,7 +24,7 @@ FILE = PinnedFile("set.bin", hashlib.sha256(CONTENT).hexdigest(), max_bytes=60_0
 def server(monkeypatch) -> Iterator[FileServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(module, "BACK_OFF", 0.001)
-    monkeypatch.setattr(module, "TIMEOUT", 5.0)
+    monkeypatch.setattr(module, "TIMEOUT", LIMIT)
     with file_server() as server:
         server.files["set.bin"] = CONTENT
         yield server
@@ -150,10 +151,14 @@ def test_more_bytes_than_the_file_can_have_are_not_taken(server, tmp_path, told)
 
 
 def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "TIMEOUT", 0.05)
-    server.replies = [Reply(stall=0.5)]
+    """The first try is; the second, to a server that answers, has all the time it needs."""
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    monkeypatch.setattr(module.time, "sleep", lambda _: setattr(module, "TIMEOUT", LIMIT))
+    server.replies = [Reply(silent=True)]
     assert get(server, tmp_path).read_bytes() == CONTENT and len(server.asked) == 2
-    server.always = Reply(stall=0.5)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(module, "TIMEOUT", 0.05)
+    server.always = Reply(silent=True)
     (tmp_path / "set.bin").unlink()
     assert "timed out" in refused(server, tmp_path)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
 import torch
 from models_tools import seeded
+from run_tools import flags
 
 import vaeglow
 from vaeglow.data.loader import step_generator
@@ -93,11 +93,10 @@ def test_ways_that_are_none(pairs, steps, space, message, vae):
 
 # ------------------------------------------------------------------------------------------------- the step
 @pytest.mark.parametrize("space", ["prior", "latent"])
-def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path, monkeypatch):
+def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path):
     output = tmp_path / f"interpolation/{space}.npz"
-    flags = f"--model {latent_run.model} --space {space} --pairs 3 --steps 5 --device cpu --output {output}"
-    monkeypatch.setattr(sys, "argv", ["interpolate", *flags.split()])
-    interpolate_step.main()
+    about = {"space": space, "pairs": 3, "steps": 5, "device": "cpu"}
+    interpolate_step.main(flags(model=latent_run.model, **about, output=output))
     with np.load(output, allow_pickle=False) as archive:
         images, metadata = archive["images"], json.loads(str(archive["metadata"]))
     model = vaeglow.load(latent_run.model, "cpu")
@@ -122,7 +121,7 @@ def test_smooth_ways_have_small_steps(latent_run):
 
 
 def test_glow_has_no_latent_to_go_through(glow_run, tmp_path):
-    flags = f"--model {glow_run.model} --space prior --pairs 1 --steps 2 --device cpu --output {tmp_path}/prior.npz"
+    about = {"space": "prior", "pairs": 1, "steps": 2, "device": "cpu"}
     with pytest.raises(UserError, match="glow is a glow: the step interpolate needs a model with one VAE latent"):
-        interpolate_step.main(flags.split())
+        interpolate_step.main(flags(model=glow_run.model, **about, output=tmp_path / "prior.npz"))
     assert not list(tmp_path.iterdir())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
 import torch
 from models_tools import GREY, data, fitted_model, plain_vae, seeded
-from run_tools import prepare
+from run_tools import flags, prepare
 
 from vaeglow.data.loader import dequantise
 from vaeglow.errors import UserError
@@ -29,10 +28,9 @@ def latent_run(request):
     return request.getfixturevalue(f"{request.param}_run")
 
 
-def run_step(run, output, monkeypatch, images: int = 12) -> dict:
-    flags = f"--model {run.model} --data-dir {run.data} --images {images} --batch-size 5 --device cpu --output {output}"
-    monkeypatch.setattr(sys, "argv", ["latents", *flags.split()])
-    latents_step.main()
+def run_step(run, output, images: int = 12) -> dict:
+    about = {"images": images, "batch_size": 5, "device": "cpu"}
+    latents_step.main(flags(model=run.model, data_dir=run.data, **about, output=output))
     return json.loads(output.read_text())
 
 
@@ -133,8 +131,8 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
-def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path, monkeypatch):
-    found = run_step(latent_run, tmp_path / "latents.json", monkeypatch)
+def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
+    found = run_step(latent_run, tmp_path / "latents.json")
     network, about = load_model(latent_run.model, CPU)
     vae, layer = vae_and_layer(network, about["config"], "this test")
     images = np.load(latent_run.data / "test.npy")
@@ -157,8 +155,8 @@ def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path, monkeypatch)
 HELD = ("active_units", "kl_nats", "information_lower_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
 
 
-def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run, tmp_path, monkeypatch):
-    alone, under = (run_step(run, tmp_path / "latents.json", monkeypatch, 7) for run in (vae_run, vaeglow_run))
+def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run, tmp_path):
+    alone, under = (run_step(run, tmp_path / "latents.json", 7) for run in (vae_run, vaeglow_run))
     for key in HELD:
         assert alone[key] == under[key]
     assert alone["images"] == 7
@@ -177,7 +175,7 @@ def test_more_noise_in_the_images_is_not_more_information(vae_run):
 
 
 def test_what_cannot_be_probed(glow_run, vae_run, tmp_path):
-    flags = f"--batch-size 5 --device cpu --output {tmp_path}/latents.json"
+    common = {"batch_size": 5, "device": "cpu", "output": tmp_path / "latents.json"}
     other = prepare(tmp_path / "other", seed=70)
     for run, folder, images, message in [
         (glow_run, glow_run.data, 12, "glow is a glow: the step latents needs a model with one VAE latent"),
@@ -186,7 +184,7 @@ def test_what_cannot_be_probed(glow_run, vae_run, tmp_path):
         (vae_run, vae_run.data, -3, "latents of 0 images: 2 or more"),
     ]:
         with pytest.raises(UserError, match=message):
-            latents_step.main(f"--model {run.model} --data-dir {folder} --images {images} {flags}".split())
+            latents_step.main(flags(model=run.model, data_dir=folder, images=images, **common))
     assert not (tmp_path / "latents.json").exists()
     vae, _ = load_model(vae_run.model, CPU)
     with torch.no_grad():

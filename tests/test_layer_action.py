@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fid_tools import photographs, random_weights
-from run_tools import prepare
+from run_tools import flags, prepare
 from scipy.ndimage import gaussian_filter
 
 from vaeglow.errors import UserError
@@ -102,14 +102,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def draws(tmp_path_factory, vaeglow_run) -> Path:
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("draws") / "layer_draws.npz"
-    flags = f"--model {vaeglow_run.model} --images 9 --draws 2 --temperature 0.5 --device cpu --output {path}"
-    layer_draws.main(flags.split())
+    about = {"images": 9, "draws": 2, "temperature": 0.5, "device": "cpu"}
+    layer_draws.main(flags(model=vaeglow_run.model, **about, output=path))
     return path
 
 
 def arguments(draws: Path, data: Path, weights: Path, output: Path) -> list[str]:
-    flags = f"--layer-draws {draws} --data-dir {data} --weights {weights} --features 64 --batch-size 10"
-    return [*flags.split(), "--device", "cpu", "--threads", "1", "--output", str(output)]
+    files = flags(layer_draws=draws, data_dir=data, weights=weights, output=output)
+    return [*files, *flags(features=64, batch_size=10, device="cpu", threads=1)]
 
 
 def test_the_step_measures_the_draws_of_a_run(draws, weights, vaeglow_run, tmp_path):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
-from run_tools import initialised
+from run_tools import flags, initialised
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
@@ -95,11 +94,12 @@ def test_illegal_requests(count, draws, temperature):
         draw_layer(initialised("vaeglow"), count, draws, temperature, 0, CPU)
 
 
-def test_the_step_writes_the_draws_of_the_runs_own_seed(vaeglow_run, model, tmp_path, monkeypatch):
+SEVEN = {"images": 7, "draws": 2, "temperature": 0.5, "device": "cpu"}
+
+
+def test_the_step_writes_the_draws_of_the_runs_own_seed(vaeglow_run, model, tmp_path):
     output = tmp_path / "layer_draws.npz"
-    flags = f"--model {vaeglow_run.model} --images 7 --draws 2 --temperature 0.5 --device cpu --output {output}"
-    monkeypatch.setattr(sys, "argv", ["layer_draws", *flags.split()])
-    layer_draws_step.main()
+    layer_draws_step.main(flags(model=vaeglow_run.model, **SEVEN, output=output))
     with np.load(output, allow_pickle=False) as archive:
         arrays, metadata = {name: archive[name] for name in archive}, json.loads(str(archive["metadata"]))
     for name, images in draw_layer(model, 7, 2, 0.5, vaeglow_run.config["seed"], CPU).arrays.items():
@@ -111,7 +111,6 @@ def test_the_step_writes_the_draws_of_the_runs_own_seed(vaeglow_run, model, tmp_
 
 
 def test_a_vae_alone_has_no_layer(vae_run, tmp_path):
-    flags = f"--model {vae_run.model} --images 7 --draws 2 --temperature 0.5 --device cpu --output {tmp_path}/x.npz"
     with pytest.raises(UserError, match="vae is a vae: it has no Glow layer"):
-        layer_draws_step.main(flags.split())
+        layer_draws_step.main(flags(model=vae_run.model, **SEVEN, output=tmp_path / "x.npz"))
     assert not list(tmp_path.iterdir())

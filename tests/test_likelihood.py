@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
 import torch
-from run_tools import blobs, initialised
+from run_tools import blobs, flags, initialised
 
 import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
@@ -35,13 +34,12 @@ KEYS |= {"undequantised"}
 
 
 @pytest.fixture
-def evaluated(any_run, tmp_path, monkeypatch):
+def evaluated(any_run, tmp_path):
     """likelihood.json and likelihood.npz of a run, by the step itself."""
     output, arrays = tmp_path / "likelihood.json", tmp_path / "likelihood.npz"
-    flags = f"--model {any_run.model} --data-dir {any_run.data} --batch-size 5 --importance-samples 4 10"
-    flags += f" --importance-images 7 --device cpu --output {output} --per-image {arrays}"
-    monkeypatch.setattr(sys, "argv", ["likelihood", *flags.split()])
-    likelihood_step.main()
+    about = {"batch_size": 5, "importance_samples": [4, 10], "importance_images": 7, "device": "cpu"}
+    files = {"model": any_run.model, "data_dir": any_run.data, "output": output, "per_image": arrays}
+    likelihood_step.main(flags(**files, **about))
     with np.load(arrays, allow_pickle=False) as archive:
         values = dict(archive)
     result, metadata = json.loads(output.read_text()), json.loads(str(values.pop("metadata")))

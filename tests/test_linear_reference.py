@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import run_tools
 import torch
 from models_tools import one_thread  # noqa: F401
 from run_tools import Run, prepare, resolved
@@ -276,10 +277,8 @@ def run(tmp_path_factory) -> Run:
 
 
 def flags(run: Run, output: Path, images: int = 200) -> list[str]:
-    words = (
-        f"--model {run.model} --data-dir {run.data} --images {images} --batch-size 64 --device cpu --output {output}"
-    )
-    return words.split()
+    files = {"model": run.model, "data_dir": run.data, "output": output}
+    return run_tools.flags(**files, images=images, batch_size=64, device="cpu")
 
 
 def test_the_step_measures_both_residuals(run, tmp_path):

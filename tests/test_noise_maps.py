@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import run_tools
 import torch
 from models_tools import GREY, data, plain_vae, seeded
 from run_tools import prepare
@@ -28,8 +29,8 @@ def latent_run(request):
 
 
 def flags(run, output, shown: int = 3, images: int = 7, batch: int = 5) -> list[str]:
-    text = f"--model {run.model} --data-dir {run.data} --shown {shown} --images {images} --batch-size {batch}"
-    return [*text.split(), "--device", "cpu", "--output", str(output)]
+    files = {"model": run.model, "data_dir": run.data, "output": output}
+    return run_tools.flags(**files, shown=shown, images=images, batch_size=batch, device="cpu")
 
 
 def test_correlations_are_of_ranks_image_by_image():

@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import ROOT, state_of, until
 
 from vaeglow.data.parallel import AHEAD, BATCH, ordered_map
 from vaeglow.errors import UserError
-
-ROOT = Path(__file__).parents[1]
 
 
 def slow_square(number: int) -> int:
@@ -76,14 +75,4 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
         assert len(children) >= 2
         parent.kill()
-    deadline = time.monotonic() + 20
-    while any(alive(pid) for pid in children):
-        assert time.monotonic() < deadline, "a worker outlived its parent"
-        time.sleep(0.02)
-
-
-def alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    until(lambda: not any(state_of(int(pid)) for pid in children))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import pytest
 import yaml
 from run_tools import ROOT
+from waiting import call
 
 RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TRAINING = re.findall(r"^rule (train_\w+):", (ROOT / "workflow/rules/train.smk").read_text("utf-8"), re.MULTILINE)
@@ -73,22 +73,8 @@ def test_grouped_rules_exist():
 def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
     overlay = {"runtime": {"device": device, "evaluation_devices": 4}, "overrides": {"training": {"devices": 2}}}
     (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--cores",
-        "8",
-        "results/table2.csv",
-        "--directory",
-        tmp_path,
-        "--resources",
-        "gpu=8",
-    ]
-    done = subprocess.run(
-        [*command, "--configfile", tmp_path / "overlay.yaml"], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "results/table2.csv", "--directory", tmp_path]
+    done = call([*command, "--resources", "gpu=8", "--configfile", tmp_path / "overlay.yaml"])
     assert done.returncode == 0, done.stderr
     asked = {}
     for job in re.split(r"\n(?=(?:local)?rule \w+:)", done.stdout):

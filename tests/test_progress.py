@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 from run_tools import ROOT
+from waiting import LIMIT, until
 
 from vaeglow.errors import UserError
 from vaeglow.training import progress
@@ -41,13 +41,11 @@ sys.stdin.read()
             [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=file, env=environment
         )
     try:
-        deadline = time.monotonic() + 60
-        while not log.read_text() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(log.read_text, lambda: process.poll() is None)
         assert process.poll() is None, "the process has ended"
         assert log.read_text().startswith("epoch 1/3  3.5000 bits/dim  lr 1.00e-03")
     finally:
-        process.communicate(b"", timeout=30)
+        process.communicate(b"", timeout=LIMIT)
     assert process.returncode == 0
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import ROOT, call
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
 CONDA_ONLY = {"python", "pip"}
@@ -146,9 +146,7 @@ def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     settings = ("MAKE", "PYTHON", "CORES", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")  # of who runs the tests
     environment = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=240
-    )
+    done = call(["make", *arguments], checkout, env=environment)
     assert done.returncode == 0, done.stderr
     calls = checkout / "calls"
     return done.stdout, calls.read_text().splitlines() if calls.exists() else []

@@ -9,7 +9,6 @@ import pickle
 import re
 import shlex
 import struct
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -21,6 +20,7 @@ import yaml
 from PIL import Image
 from run_tools import ROOT, blobs, initialised, resolved, shipped_config
 from safetensors.torch import save
+from waiting import call
 
 from vaeglow.check import check_config
 from vaeglow.config import merge
@@ -350,7 +350,7 @@ def hostile(tmp_path) -> Path:
 
 def snakemake(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = call([*command, *arguments], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
-from run_tools import initialised
+from run_tools import flags, initialised
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
@@ -85,11 +84,9 @@ def test_glow_at_temperature_zero_is_one_image():
     assert len(images.flatten(1).unique(dim=0)) == 1
 
 
-def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path, monkeypatch):
+def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
     output = tmp_path / "samples/T0.5.npz"
-    flags = f"--model {any_run.model} --temperature 0.5 --count 9 --device cpu --output {output}"
-    monkeypatch.setattr(sys, "argv", ["sample", *flags.split()])
-    sample_step.main()
+    sample_step.main(flags(model=any_run.model, temperature=0.5, count=9, device="cpu", output=output))
     with np.load(output, allow_pickle=False) as archive:
         images, metadata = archive["images"], json.loads(str(archive["metadata"]))
     network, _ = load_model(any_run.model, CPU)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, blobs, prepare, refused, resolved, same_tensors, step
+from run_tools import Run, blobs, flags, prepare, refused, resolved, same_tensors, step
+from waiting import LIMIT
 
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import Interrupted, UserError
@@ -55,7 +56,7 @@ def test_all_steps_of_a_run_as_commands(tmp_path, blobs_dir, vae_run, vaeglow_ru
     run = Run(tmp_path / "vaeglow", vaeglow_run.config, blobs_dir, vae)
     for together in ([(vae, vae_run), (glow, glow_run)], [(run, vaeglow_run)]):
         for process, (made, known) in [(made.start(), (made, known)) for made, known in together]:
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=LIMIT)
             assert process.returncode == 0 and errors == "", errors
             assert output.count("bits/dim") == 2 and "epoch 2/2" in output  # one line an epoch in a log
             assert sorted(path.name for path in made.folder.iterdir()) == OUTPUTS
@@ -119,11 +120,13 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         assert not run.model.exists() and not run.state.exists()
 
 
+FIVE = {"batch_size": 5, "importance_samples": 10, "importance_images": 5, "device": "cpu"}
+
+
 def test_likelihood_on_other_data_is_refused(tmp_path, vae_run, monkeypatch, capfd):
     data = prepare(tmp_path / "other", seed=70)
-    flags = f"--model {vae_run.model} --data-dir {data} --batch-size 5 --importance-samples 10 --importance-images 5"
-    flags += f" --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
-    assert call("likelihood", flags.split(), monkeypatch) == 2
+    files = {"data_dir": data, "output": tmp_path / "l.json", "per_image": tmp_path / "l.npz"}
+    assert call("likelihood", flags(model=vae_run.model, **files, **FIVE), monkeypatch) == 2
     assert "was trained on other data" in one_line(capfd)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
 
@@ -133,17 +136,16 @@ def test_broken_weights_give_no_likelihood(tmp_path, vae_run, monkeypatch, capfd
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     save_model(tmp_path / "nan.safetensors", model, about["config"], {"data": about["data"]})
-    flags = f"--model {tmp_path}/nan.safetensors --data-dir {vae_run.data} --batch-size 5 --importance-samples 10"
-    flags += f" --importance-images 5 --device cpu --output {tmp_path}/l.json --per-image {tmp_path}/l.npz"
-    assert call("likelihood", flags.split(), monkeypatch) == 2
+    files = {"data_dir": vae_run.data, "output": tmp_path / "l.json", "per_image": tmp_path / "l.npz"}
+    assert call("likelihood", flags(model=tmp_path / "nan.safetensors", **files, **FIVE), monkeypatch) == 2
     assert "is not finite for 12 of 12 images" in one_line(capfd)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nan.safetensors"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_one_line(vae_run, tmp_path):
-    flags = f"--model {vae_run.model} --temperature 1.0 --count 2 --device cuda --output {tmp_path}/T1.0.npz"
-    assert "torch sees no GPU: use auto or cpu" in refused(step("sample", *flags.split()))
+    about = {"temperature": 1.0, "count": 2, "device": "cuda", "output": tmp_path / "T1.0.npz"}
+    assert "torch sees no GPU: use auto or cpu" in refused(step("sample", *flags(model=vae_run.model, **about)))
     assert not list(tmp_path.iterdir())
 
 
@@ -151,10 +153,8 @@ def test_a_missing_gpu_is_one_line(vae_run, tmp_path):
     ("count", "temperature", "message"), [(0, 1.0, "0 samples"), (3, -1.0, "temperature"), (3, "nan", "temperature")]
 )
 def test_samples_that_cannot_be(count, temperature, message, vae_run, tmp_path, monkeypatch, capfd):
-    flags = (
-        f"--model {vae_run.model} --temperature {temperature} --count {count} --device cpu --output {tmp_path}/T.npz"
-    )
-    assert call("sample", flags.split(), monkeypatch) == 2
+    about = {"temperature": temperature, "count": count, "device": "cpu", "output": tmp_path / "T.npz"}
+    assert call("sample", flags(model=vae_run.model, **about), monkeypatch) == 2
     assert message in one_line(capfd)
     assert not list(tmp_path.iterdir())
 

@@ -14,20 +14,19 @@ from pathlib import Path
 import pytest
 import yaml
 from run_tools import shipped_config
+from waiting import ROOT, call
 
 from vaeglow import plan
 from vaeglow.check import check_config
 from vaeglow.config import merge
 from vaeglow.errors import UserError
 
-ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
 
 
 def snakemake(*arguments: str, cwd: Path, ok: bool = True) -> str:
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    done = call([sys.executable, "-m", "snakemake", *arguments], cwd)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == ok, output
     return output

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import run_tools
 from claims_tools import claim
 from run_tools import CONFIG, Run, prepare
 from table_tools import PUBLISHED, spec_of
@@ -77,10 +78,7 @@ def machine(inception: Path) -> dict[str, Any]:
 
 def run(step: Any, **flags: Any) -> None:
     """Run a step with `--flag value` for each keyword."""
-    words = []
-    for name, value in flags.items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    step.main(words)
+    step.main(run_tools.flags(**flags))
 
 
 def measure(folder: Path, preset: str, temperature: float, inception: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 from PIL import Image
 from run_tools import ROOT, blobs
+from waiting import call
 
 TARGET = "results/demo/mine/vae/seed0/model.safetensors"
 LAYER = "results/demo/mine/vaeglow/seed0/model.safetensors"
@@ -69,9 +69,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def run(folder: Path, *arguments: str, ok: bool = True) -> str:
     """Snakemake to its end; what it said."""
-    done = subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=os.environ
-    )
+    done = call(command(*arguments), folder)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == ok, output
     return output

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
-from faults_tools import fork, until
+from faults_tools import fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
@@ -46,9 +47,9 @@ def test_changed_while_it_trains(what, vae_run, tmp_path, fault):
         shutil.copy(getattr(vae_run, file), getattr(base, file))
     run = Run(tmp_path / "run", resolved("vaeglow", epochs=10), data, base)
     with fault(f"{what} changed under a trainer") as tried:
-        child = fork(run, 0)
-        until(lambda: run.saved_step() >= 2, child)
+        child = fork(run, 0, hold, 2).held()
         CHANGES[what](run)
+        child.send(signal.SIGCONT)
         assert child.wait() == 2
         (line,) = child.text("stderr").splitlines()
         assert f"the {what} of {run.model} changed while it was trained: nothing is written; run the same" in line
@@ -70,9 +71,7 @@ def test_changed_while_it_is_stopped(what, vae_run, tmp_path, fault):
     for file in ("model", "training"):
         shutil.copy(getattr(vae_run, file), getattr(base, file))
     run = Run(tmp_path / "run", resolved("vaeglow", epochs=10), data, base)
-    child = fork(run, 0)
-    until(lambda: run.saved_step() >= 2, child)
-    child.kill()
+    fork(run, 0, hold, 2).held().kill()
     with fault(f"{what} changed while a run is stopped"):
         CHANGES[what](run)
         child = fork(run)

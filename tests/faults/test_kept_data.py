@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from faults_tools import Child, until
+from faults_tools import Child
 from PIL import Image
 from run_tools import blobs
 
@@ -123,29 +124,30 @@ def test_where_links_are_not_possible_it_copies(tmp_path, monkeypatch):
     assert (data / "train.npy").stat().st_ino != (data / KEPT / "train.npy").stat().st_ino
 
 
-def prepare_slowly(seconds: float) -> None:
-    """In the child: reading takes so long."""
-    import time
-
+def hold_reading(held: bool) -> None:
+    """In the child: say when it reads, and stop there."""
     plain = kept.prepare
-    kept.prepare = lambda *arguments: (print("reading", flush=True), time.sleep(seconds), plain(*arguments))
+    stop = (lambda: os.kill(os.getpid(), signal.SIGSTOP)) if held else (lambda: None)
+    kept.prepare = lambda *arguments: (print("reading", flush=True), stop(), plain(*arguments))
 
 
-def job(entry: dict, data: Path, seconds: float) -> Child:
+def job(entry: dict, data: Path, held: bool = False) -> Child:
     command = ["python", "-m", "vaeglow.steps.prepare_data", "--name", "mine", "--settings", json.dumps(entry)]
-    return Child([*command, "--output-dir", str(data), "--workers", "1"], prepare_slowly, seconds)
+    return Child([*command, "--output-dir", str(data), "--workers", "1"], hold_reading, held)
 
 
 def test_several_at_once_make_them_once(tmp_path, fault):
     root, data = images(tmp_path / "images"), tmp_path / "data"
     with fault("the same data prepared by four processes at once"):
-        first = job(settings(root), data, 1.0)
-        until(lambda: "reading" in first.text(), first)
-        others = [job(settings(root), data, 1.0) for _ in range(3)]
+        first = job(settings(root), data, held=True).held()
+        others = [job(settings(root), data) for _ in range(3)]
+        for child in others:
+            child.until(lambda child=child: "waiting for it" in child.text())
+        first.send(signal.SIGCONT)
         for child in [first, *others]:
             assert child.wait() == 0, child.text("stderr")
         for child in others:
-            assert "waiting for it" in child.text() and "taken from .kept" in child.text()
+            assert "taken from .kept" in child.text()
             assert "reading" not in child.text()
         assert {split: len(open_split(data, split)) for split in SPLITS} == {"train": 9, "val": 0, "test": 3}
 
@@ -153,12 +155,11 @@ def test_several_at_once_make_them_once(tmp_path, fault):
 def test_killed_while_preparing(tmp_path, fault):
     root, data = images(tmp_path / "images"), tmp_path / "data"
     with fault("SIGKILL of prepare_data"):
-        child = job(settings(root), data, 60)
-        until(lambda: "reading" in child.text(), child)
+        child = job(settings(root), data, held=True).held()
         (data / ".train.npy.4242-abcdef.tmp").write_bytes(b"half")
         child.kill()
         assert not (data / "dataset.json").exists()
-        again = job(settings(root), data, 0)
+        again = job(settings(root), data)
         assert again.wait() == 0, again.text("stderr")
         assert sorted(path.name for path in data.iterdir()) == sorted([*FILES, KEPT])
         assert np.array_equal(open_split(data, "test"), open_split(data / KEPT, "test"))

@@ -7,13 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from run_tools import ROOT, same_tensors
 from snakemake_tools import LAYER, TARGET, project, run, start
+from waiting import LIMIT, state_of, until
 
 from vaeglow.models.store import read_tensors
 
@@ -41,13 +40,6 @@ def folder(whole, tmp_path) -> Path:
     return tmp_path
 
 
-def until(done: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def state(folder: Path) -> Path:
     return folder / Path(TARGET).parent / "state"
 
@@ -60,31 +52,23 @@ def holder(folder: Path) -> int:
     return json.loads((state(folder) / "holder.json").read_text())["pid"]
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 def test_snakemake_is_killed_and_its_trainer_lives_on(whole, folder, fault):
     with fault("SIGKILL of Snakemake, trainer left alive, unlock, run again") as tried:
         snakemake = start(folder, *ONE)
         until(lambda: saved(folder) >= 8)
         trainer = holder(folder)
+        os.kill(trainer, signal.SIGSTOP)  # so that it lives through all that follows
         snakemake.kill()
         snakemake.wait()
-        os.kill(trainer, signal.SIGSTOP)  # so that it lives through all that follows
-        assert alive(trainer)
+        assert state_of(trainer)
         assert "cannot be locked" in run(folder, *ONE, ok=False)
         run(folder, "--unlock")
         before = saved(folder)
         refused = run(folder, *ONE, ok=False)
         assert "is in use by another training process" in refused and f'"pid": {trainer}' in refused
-        assert saved(folder) == before and alive(trainer)
+        assert saved(folder) == before and state_of(trainer)
         os.kill(trainer, signal.SIGCONT)
-        until(lambda: not alive(trainer))
+        until(lambda: not state_of(trainer))
         run(folder, *ONE)
         assert "epoch 40/40" in (state(folder) / "attempts/1.log").read_text()  # its log outlived its name
         assert same_tensors(weights(folder), weights(whole))
@@ -98,7 +82,7 @@ def test_snakemake_and_its_trainer_are_killed(whole, folder, fault):
         trainer = holder(folder)
         os.killpg(snakemake.pid, signal.SIGKILL)
         snakemake.wait()
-        until(lambda: not alive(trainer))
+        until(lambda: not state_of(trainer))
         run(folder, "--unlock")
         run(folder, *ONE)
         assert "resuming at epoch" in (folder / "logs/train_vae/demo/mine/vae/seed0.log").read_text()
@@ -111,7 +95,7 @@ def test_the_trainer_alone_is_killed(whole, folder, fault):
         snakemake = start(folder, *ONE)
         until(lambda: saved(folder) >= 8)
         os.kill(holder(folder), signal.SIGKILL)
-        output, _ = snakemake.communicate(timeout=120)
+        output, _ = snakemake.communicate(timeout=LIMIT)
         assert snakemake.returncode != 0 and "train_vae" in output
         run(folder, *ONE)
         assert same_tensors(weights(folder), weights(whole))
@@ -122,7 +106,7 @@ def test_ctrl_c(whole, folder, fault):
         snakemake = start(folder, *ONE)
         until(lambda: saved(folder) >= 8)
         os.killpg(snakemake.pid, signal.SIGINT)
-        snakemake.communicate(timeout=120)
+        snakemake.communicate(timeout=LIMIT)
         assert "stopped: SIGINT: state saved" in (folder / "logs/train_vae/demo/mine/vae/seed0.log").read_text()
         run(folder, *ONE)  # nothing to unlock
         assert same_tensors(weights(folder), weights(whole))
@@ -136,7 +120,7 @@ def test_two_workflows_in_one_folder(whole, folder, fault):
         refused = run(folder, *ONE, ok=False)
         assert "cannot be locked" in refused and "no other Snakemake process" in refused
         os.kill(holder(folder), signal.SIGCONT)
-        output, _ = first.communicate(timeout=240)
+        output, _ = first.communicate(timeout=LIMIT)
         assert first.returncode == 0, output
         assert same_tensors(weights(folder), weights(whole))
 
@@ -157,7 +141,7 @@ def test_two_folders_that_share_their_data(whole, folder, tmp_path, fault):
     with fault("two folders that share their data, at once"):
         both = [start(there, *ONE) for there in folders]
         for process in both:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=LIMIT)
             assert process.returncode == 0, output
         for there in folders:
             assert same_tensors(weights(there), weights(whole))
@@ -174,5 +158,5 @@ def test_clean_state_leaves_a_living_trainers_state(folder, fault):
         shutil.copy(ROOT / "Makefile", folder)
         done = subprocess.run(["make", "clean-state"], cwd=folder, capture_output=True, text=True, check=True)
         assert not other.exists() and "in use" in done.stdout
-        output, _ = first.communicate(timeout=240)
+        output, _ = first.communicate(timeout=LIMIT)
         assert first.returncode == 0, output

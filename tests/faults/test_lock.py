@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from faults_tools import fork, until
+from faults_tools import fork, hold
 from run_tools import Run, resolved, same_tensors
+from waiting import until
 
 from vaeglow.errors import UserError
 from vaeglow.training import lock
@@ -63,9 +64,7 @@ def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
     whole = Run(tmp_path / "whole", resolved("vae", epochs=10), vae_run.data).train()
     run = Run(tmp_path / "run", whole.config, whole.data)
     with fault("a second trainer on the same run") as tried:
-        first = fork(run, 0)
-        until(lambda: run.saved_step() >= 1, first)
-        first.send(signal.SIGSTOP)
+        first = fork(run, 0, hold, 1).held()
         second = fork(run)
         assert second.wait() == 2
         (line,) = second.text("stderr").splitlines()
@@ -81,8 +80,7 @@ def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
 def test_the_lock_of_a_killed_process_is_free(vae_run, tmp_path, fault):
     run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
     with fault("lock of a dead process, this host"):
-        first = fork(run, 0)
-        until(lambda: run.saved_step() >= 1, first)
+        first = fork(run, 0, hold, 1).held()
         first.kill()
         pid = first.process.pid
         assert json.loads((run.state / "holder.json").read_text())["pid"] == pid
@@ -94,27 +92,24 @@ def test_the_lock_of_a_killed_process_is_free(vae_run, tmp_path, fault):
 def test_a_stale_card_of_another_host_is_taken_over_at_once(tmp_path, capsys, fault):
     leave_card(tmp_path, age=lock.STALE + 5)
     with fault("lock of a dead process, another host"):
-        start = time.monotonic()
         with FolderLock(tmp_path).held():
-            assert time.monotonic() - start < 5
             assert json.loads((tmp_path / "holder.json").read_text())["pid"] == os.getpid()
-        assert "node17" in capsys.readouterr().out and not (tmp_path / "holder.json").exists()
+        said = capsys.readouterr().out
+        assert "node17" in said and "looking whether" not in said and not (tmp_path / "holder.json").exists()
 
 
 def test_a_fresh_card_of_another_host_is_watched_until_it_is_stale(tmp_path, quick, capsys, fault):
-    leave_card(tmp_path)
+    leave_card(tmp_path, age=-2.0)
     with fault("lock of a dead process, another host") as tried:
-        start = time.monotonic()
         with FolderLock(tmp_path).held():
-            waited = time.monotonic() - start
-        assert 0.3 < waited < 30
+            pass
         assert "looking whether it still lives" in capsys.readouterr().out
         tried.lost("nothing")
 
 
 @pytest.mark.parametrize("number", [0, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, quick, monkeypatch, fault):
-    monkeypatch.setattr(lock, "STALE", 3.0)
+    monkeypatch.setattr(lock, "STALE", 30.0)
     with fault("a second trainer on another host, locks not shared"), without_locks(monkeypatch, number):
         first = FolderLock(tmp_path)
         first.me |= {"host": "node17", "boot": "another"}
@@ -150,12 +145,11 @@ def test_who_lost_the_folder_writes_nothing_more(tmp_path, fault):
 def test_a_trainer_whose_folder_is_deleted_stops(vae_run, tmp_path, fault):
     import shutil
 
-    run = Run(tmp_path / "run", resolved("vae", epochs=200), vae_run.data)
+    run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
     with fault("state folder taken over or deleted under a trainer"):
-        child = fork(run, 0)
-        until(lambda: run.saved_step() >= 3, child)
-        while run.state.exists():
-            shutil.rmtree(run.state, ignore_errors=True)
+        child = fork(run, 0, hold, 3).held()
+        shutil.rmtree(run.state)
+        child.send(signal.SIGCONT)
         assert child.wait() == 2
         assert "error: " in child.text("stderr") and child.text("stderr").count("\n") == 1
         assert not run.model.exists()
@@ -165,10 +159,7 @@ def test_the_holder_touches_its_card(tmp_path, quick):
     mine = FolderLock(tmp_path)
     with mine.held():
         os.utime(tmp_path / "holder.json", (0, 0))
-        end = time.monotonic() + 20
-        while mine.age() > 5:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: mine.age() < 1e6)
     assert threading.active_count() < 20
 
 

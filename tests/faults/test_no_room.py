@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import table_tools
-from faults_tools import Child, fork, until
+from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
 from vaeglow.data.kept import prepare_or_reuse
@@ -53,14 +53,12 @@ def test_the_disk_fills_while_a_model_trains(whole, small_disk, fault):
     disk = small_disk("8m")
     run = Run(disk / "run", whole.config, whole.data)
     with fault("disk full during a save") as tried:
-        child = fork(run, 0)
-        until(lambda: run.saved_step() >= 5, child)
-        child.send(signal.SIGSTOP)
+        child = fork(run, 0, hold, 5).held()
         filler = fill(disk)
         child.send(signal.SIGCONT)
         assert "the disk is full: free some room and run the same command again" in one_line(child)
         saved = run.saved_step()
-        assert saved >= 5 and not list(run.state.rglob(".*.tmp"))
+        assert saved == 5 and not list(run.state.rglob(".*.tmp"))
         filler.unlink()
         again = fork(run, 10)
         assert again.wait() == 0 and f"resuming at epoch {(saved - 1) // 4 + 1}, " in again.text()
@@ -193,9 +191,8 @@ def test_a_limit_is_reached(what, more, says, blobs_dir, tmp_path, fault):
         config["network"] |= {"fc_dim": 2048}
     whole = Run(tmp_path / "whole", config, blobs_dir).train()
     run = Run(tmp_path / "run", config, blobs_dir)
-    child = fork(run, 0)
-    until(lambda: run.saved_step() >= 2, child)
-    child.send(signal.SIGTERM)
+    child = fork(run, 0, hold, 2).held()
+    child.send(signal.SIGTERM, signal.SIGCONT)
     assert child.wait() == 75
     saved = {path: path.read_bytes() for path in run.state.glob("*-*.safetensors")}
     with fault(f"limit of {'files open' if what[-4:] == 'FILE' else 'memory' if what[-2:] == 'AS' else 'file size'}"):
@@ -212,9 +209,9 @@ def test_a_limit_is_reached(what, more, says, blobs_dir, tmp_path, fault):
 def test_the_space_of_a_run_is_bounded(whole, tmp_path, blobs_dir):
     """While it trains: two checkpoints, two good states and one file in writing; snapshots besides."""
     run, most = Run(tmp_path, whole.config, blobs_dir), 0
-    child = fork(run, 0)
-    while child.alive:
-        sizes = []
+    child, alive = fork(run, 0), True
+    while alive:
+        alive, sizes = child.process.is_alive(), []
         for path in run.state.rglob("*safetensors*"):
             try:
                 sizes.append(path.stat().st_size)

@@ -85,8 +85,8 @@ chmod +x "$folder/bin/srun"
 
 /usr/sbin/slurmctld -f "$SLURM_CONF"
 /usr/sbin/slurmd -f "$SLURM_CONF"
-for _ in $(seq 50); do
-  state=$(timeout 2 sinfo --noheader --Node --partition=main --format=%t 2>/dev/null || true)
+for _ in $(seq 1500); do # five minutes and more: only what is broken takes them
+  state=$(timeout 30 sinfo --noheader --Node --partition=main --format=%t 2>/dev/null || true)
   [ "$state" = idle ] && exit 0
   sleep 0.2
 done

@@ -63,7 +63,7 @@ def check(root: Path, contents: Mapping[Path, Content], report: Report, data: Ma
     for path, content in contents.items():
         try:
             links = list(links_of(root, content))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # by hand, in a file without a hash
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # sealed by hand
             report.mismatch(path, Mismatch("a part is missing", "what vaeglow writes", repr(error)))
             continue
         for link in links:

@@ -30,13 +30,11 @@ class Content:
     Attributes:
         place: of the file.
         about: a JSON file's content, the metadata of arrays or tensors; empty where the file holds none.
-        sealed: whether a hash of all of it stands in it, and was right.
         evidence: of a table, the claims or a figure: path of each file that was read -> its hash then.
     """
 
     place: Place
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    sealed: bool = False
     evidence: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -50,11 +48,13 @@ def read(place: Place) -> Content:
     suffix = place.path.suffix
     if suffix == ".png":
         evidence = traced.read_figure(place.path)
-        return Content(place, sealed=evidence is not None, evidence=evidence or {})
+        if evidence is None:
+            raise unsealed(traced.FIGURE_KEY)
+        return Content(place, evidence=evidence)
     if suffix == ".csv":
         return read_table(place)
     if suffix == ".safetensors":
-        content = Content(place, read_described(place.path), sealed=True)
+        content = Content(place, read_described(place.path))
         if not isinstance(content.about["config"], dict) or "sha256" not in content.about["data"]:
             raise Mismatch("its description is of another form", "config and data of a run", "something else")
     elif suffix == ".npz":
@@ -77,7 +77,14 @@ def read_object(place: Place) -> Content:
         raise Mismatch("not JSON", "a whole file", str(error)) from None
     if not isinstance(about, dict):
         raise Mismatch("not a JSON object", "an object", type(about).__name__)
-    return Content(place, about, check_seal(about, {}))
+    if place.what != "config":  # files beside it say what it should be
+        check_seal(about, {})
+    return Content(place, about)
+
+
+def unsealed(name: str) -> Mismatch:
+    """A file without the hash that every vaeglow writes with it: its name may be what was changed."""
+    return Mismatch("no hash of its content stands in it", name, "none")
 
 
 def read_arrays(place: Place) -> Content:
@@ -93,22 +100,22 @@ def read_arrays(place: Place) -> Content:
                 about = json.loads(str(archive[name]))
             else:
                 hashes[name] = array_sha256(archive[name])
-    return Content(place, about, check_seal(about, hashes))
+    check_seal(about, hashes)
+    return Content(place, about)
 
 
-def check_seal(about: Mapping[str, Any], arrays: Mapping[str, str]) -> bool:
-    """Whether a file carries a hash of its content (`vaeglow.provenance.seal`); older ones do not.
+def check_seal(about: Mapping[str, Any], arrays: Mapping[str, str]) -> None:
+    """Compare a file's content with the hash of it that it carries (`vaeglow.provenance.seal`).
 
     Raises:
-        Mismatch: the hash is of other content.
+        Mismatch: it carries none, or that of other content.
     """
     provenance = about.get("provenance")
     if not isinstance(provenance, dict) or SEAL not in provenance:
-        return False
+        raise unsealed(SEAL)
     found = content_sha256(about, arrays)
     if found != provenance[SEAL]:
         raise Mismatch("its content is not what was written", provenance[SEAL], found)
-    return True
 
 
 def read_table(place: Place) -> Content:
@@ -118,11 +125,14 @@ def read_table(place: Place) -> Content:
         Mismatch: no CSV, or a row is not what was written.
     """
     with open(place.path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
+        reader = csv.DictReader(file, strict=True)
+        rows = list(reader)
     if any(None in row or None in row.values() for row in rows):
         raise Mismatch("rows of different length", "whole rows", "more or fewer cells than the header")
-    if not rows or traced.SEAL not in rows[0]:
+    if place.what == "history":  # training.json beside it has its hash
         return Content(place)
+    if traced.SEAL not in (reader.fieldnames or ()):
+        raise unsealed(traced.SEAL)
     found = traced.row_hashes(rows)
     changed = [number for number, row in enumerate(rows) if row[traced.SEAL] != found[number]]
     if changed:
@@ -135,7 +145,7 @@ def read_table(place: Place) -> Content:
     evidence: dict[str, str] = {}
     for row in rows:
         evidence |= traced.evidence_of(row)
-    return Content(place, sealed=True, evidence=evidence)
+    return Content(place, evidence=evidence)
 
 
 def check_identity(content: Content) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 REDO = "delete it and run snakemake again"
-UNSEALED = "made by an older vaeglow, no hash of their own: only compared with what other files say of them"
 
 
 @dataclasses.dataclass(eq=False)
@@ -70,13 +69,11 @@ class Report:
         for what, files in sorted(self._absent.items()):
             yield f"not there: {counted(files, every)} ({what}), named by {counted(set(files.values()))}"
         for why, paths in sorted(self._unchecked.items()):
-            yield f"{'in part' if why == UNSEALED else 'not checked'}: {counted(paths, every)}: {why}"
+            yield f"not checked: {counted(paths, every)}: {why}"
         absent = sum(map(len, self._absent.values()))
-        partly = len(self._unchecked.get(UNSEALED, ()))
-        unchecked = sum(map(len, self._unchecked.values())) - partly
-        some = f" ({partly} in part)" if partly else ""
+        unchecked = sum(map(len, self._unchecked.values()))
         counts = f"{len(self._mismatches)} mismatches, {absent} not there, {unchecked} not checked"
-        yield f"{self.files} files checked{some}: {counts}"
+        yield f"{self.files} files checked: {counts}"
 
     @property
     def clean(self) -> bool:

@@ -1,0 +1,41 @@
+"""Waiting in tests: for a condition, never for a moment, and never longer than only something stuck takes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 1800  # seconds; no test passes or fails by it on a slow or busy machine
+
+
+def call(command: Sequence[Any], cwd: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command to its end, what it says captured."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT, **options)
+
+
+def until(done: Callable[[], bool], going: Callable[[], bool] = lambda: True, says: Callable[[], str] = str) -> None:
+    """Wait until something is so.
+
+    Args:
+        done: whether it is.
+        going: whether it can still come about.
+        says: what to show if it does not.
+    """
+    end = time.monotonic() + LIMIT
+    while not done():
+        assert going() or done(), says()
+        assert time.monotonic() < end, says()
+        time.sleep(0.001)
+
+
+def state_of(pid: int) -> str:
+    """A process's state as /proc writes it (`T`: stopped); empty once it has ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if state in "ZX" else state
