@@ -27,10 +27,9 @@ from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model
-from vaeglow.training.loop import Trainer
+from vaeglow.training.checkpoint import Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
-from vaeglow.training.snapshots import read_snapshots
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 
 STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
 SIZE, CHANNELS = 8, 3
@@ -209,7 +208,7 @@ def identity(run: Run) -> str:
 
 def newest(run: Run) -> dict[str, torch.Tensor]:
     """The tensors of a run's newest checkpoint: weights and optimiser."""
-    loaded = StateFolder(run.state, identity(run)).load()
+    loaded = Checkpoints(run.state, identity(run)).load()
     assert loaded is not None
     return loaded[0]
 

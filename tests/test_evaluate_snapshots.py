@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from run_tools import Run, flags, resolved
+from vaeglow.training.snapshots import KEY, read_snapshots
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sampling import draw, sample
@@ -16,7 +17,6 @@ from vaeglow.files import write_json
 from vaeglow.models.store import load_model, save_model, write_tensors
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
-from vaeglow.training.snapshots import KEY, read_snapshots
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
 

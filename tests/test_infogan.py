@@ -12,6 +12,7 @@ import torch
 from models_tools import idle_parameters, one_thread, photo_like, randomise, run_config, seeded  # noqa: F401
 from run_tools import CONFIG, COUNTS, Run, same_tensors
 from test_resume import interrupt, newest
+from vaeglow.training.state import pack
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset
@@ -24,7 +25,6 @@ from vaeglow.models.prior import StandardNormalPrior
 from vaeglow.models.store import load_model, save_model
 from vaeglow.models.vae import VAE
 from vaeglow.training.optimise import Guard, build_optimizer
-from vaeglow.training.state import pack
 
 INFOGAN = {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}
 SHAPES = [(1, 28), (3, 32), (3, 4), (1, 12)]

@@ -22,6 +22,7 @@ from models_tools import (  # noqa: F401
 from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
 from test_vae_glow import phase_one
 from test_workflow import dry_run
+from vaeglow.training.objective import BEFORE_TRAINING
 
 from vaeglow.config import merge, mode_of, resolve
 from vaeglow.data.arrays import open_split, read_info
@@ -30,7 +31,6 @@ from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model
-from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
 
 SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())

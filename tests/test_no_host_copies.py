@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from vaeglow.data.loader import batches, epoch_order
 from vaeglow.models.build import build
-from vaeglow.training.loop import Trainer
-from vaeglow.training.state import StateFolder
+from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.trainer import Trainer
 
 READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")
 MAKES = ("tensor", "as_tensor", "asarray", "from_numpy")  # from values on the host
@@ -63,7 +63,7 @@ def test_what_would_wait_or_copy_is_seen(work: Callable[[torch.Tensor], object],
 def trainer_of(model: str, tmp_path, device: str = "cpu", **training: Any) -> Trainer:
     config = resolved(model, **training)
     images = blobs(64, 1)
-    folder = StateFolder(tmp_path, "none")
+    folder = Checkpoints(tmp_path, "none")
     trainer = Trainer(build(config), config, images, images[:0], torch.device(device), folder, float("inf"))
     trainer.initialise()
     return trainer

@@ -13,14 +13,14 @@ import pytest
 import torch
 from faults_tools import fork, hold
 from run_tools import Run, identity, interrupt, newest, prepare, refused, resolved, same_tensors
+from vaeglow.training.state import KEPT, StateFolder, pack, unpack
 from waiting import call
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.models.store import load_model, save_model
-from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import build_optimizer
-from vaeglow.training.state import KEPT, StateFolder, pack, unpack
+from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch: 64 images, batch 16
@@ -172,7 +172,7 @@ def test_bad_steps_in_a_row_are_counted_over_attempts(tmp_path, blobs_dir, monke
 
 
 def test_seconds_add_up_over_attempts(stopped):
-    before = StateFolder(stopped.state, identity(stopped)).load()[1]["position"]
+    before = Checkpoints(stopped.state, identity(stopped)).load()[1]["position"]
     assert before["epoch"] == 1 and before["step"] == 2 and len(before["history"]) == 1
     assert before["seconds"] > before["history"][0]["seconds"] > 0
     assert before["sums"]["steps"] == 2
@@ -186,7 +186,7 @@ def test_seconds_add_up_over_attempts(stopped):
 
 def test_a_second_writer_is_refused_while_the_first_lives(vae_run, tmp_path):
     run = Run(tmp_path, vae_run.config, vae_run.data)
-    with StateFolder(run.state, identity(run)).locked():
+    with Checkpoints(run.state, identity(run)).locked():
         command = run.command()
         line = refused(call(command))
         assert "is in use by another training process" in line and f'"pid": {os.getpid()}' in line
@@ -197,7 +197,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(vae_run, tmp_path):
 
 def test_the_lock_is_freed_by_an_error(vae_run, tmp_path):
     run = Run(tmp_path, vae_run.config, vae_run.data)
-    state = StateFolder(run.state, identity(run))
+    state = Checkpoints(run.state, identity(run))
     with pytest.raises(ValueError, match="some error"), state.locked():
         raise ValueError("some error")
     with state.locked():
@@ -234,7 +234,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, stopped, vae_run,
 
 
 def test_no_flipped_bit_anywhere_is_taken_for_state(stopped):
-    state = StateFolder(stopped.state, identity(stopped))
+    state = Checkpoints(stopped.state, identity(stopped))
     latest, _ = checkpoints(stopped)
     content = latest.read_bytes()
     tensors, info = state.load()
@@ -266,7 +266,7 @@ def test_all_checkpoints_damaged_is_an_error_never_a_restart(stopped):
 
 
 def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped):
-    other = StateFolder(stopped.state, "1" * 64)  # without good states
+    other = Checkpoints(stopped.state, "1" * 64)  # without good states
     latest, before = checkpoints(stopped)
     latest.rename(latest.with_name("1" * 16 + latest.name[16:]))
     with pytest.raises(UserError, match="belongs to another run"):

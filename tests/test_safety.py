@@ -32,7 +32,7 @@ from vaeglow.evaluation.inception import load_weights
 from vaeglow.evaluation.inception_sources import obtain_weights
 from vaeglow.models.store import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
 from vaeglow.outside import outside
-from vaeglow.training.snapshots import read_snapshots
+from vaeglow.training.checkpoint import read_snapshots
 
 # ------------------------------------------------------------------------------------------- the source
 

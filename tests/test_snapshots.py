@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from run_tools import Run, identity, interrupt, newest, prepare, resolved, same_tensors
+from vaeglow.training.snapshots import Snapshots, read_snapshots
 
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.build import build
 from vaeglow.models.store import load_model
-from vaeglow.training.loop import Trainer
-from vaeglow.training.snapshots import Snapshots, read_snapshots
-from vaeglow.training.state import StateFolder
+from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.trainer import Trainer
 
 AT = [0.3, 0.5, 0.6]  # of two epochs of four steps: after steps 3, 4 (the first epoch's last) and 5
 STEPS = [3, 4, 5]
@@ -23,7 +23,7 @@ STEPS = [3, 4, 5]
 
 def one(run: Run, step: int) -> Path:
     """A single snapshot of a run's state."""
-    return StateFolder(run.state, identity(run)).snapshot(step)
+    return Checkpoints(run.state, identity(run)).snapshot(step)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def run(tmp_path, undisturbed) -> Run:
     [(0.07, 1, 100, 7), (0.1, 3, 10, 3), (0.29, 10, 10, 29), (0.5, 5, 1, 3), (0.999, 2, 4, 8), (1e-9, 2, 4, 1)],
 )
 def test_a_fraction_is_rounded_up_to_a_step_as_it_is_written(fraction, epochs, steps, expected, tmp_path):
-    snapshots = Snapshots(StateFolder(tmp_path, "0" * 64), [fraction], epochs, steps)
+    snapshots = Snapshots(Checkpoints(tmp_path, "0" * 64), [fraction], epochs, steps)
     assert [step for step in range(epochs * steps + 1) if snapshots.due(step)] == [expected]
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from models_tools import one_thread, photo_like, randomise, seeded  # noqa: F401
 from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
+from vaeglow.training.history import Position
 
 from vaeglow.config import LATER, resolve
 from vaeglow.data.loader import step_generator
@@ -23,11 +24,10 @@ from vaeglow.models.build import build
 from vaeglow.models.fused import fused_coupling_net
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import exact, networks
-from vaeglow.training.history import Position
-from vaeglow.training.loop import Trainer
+from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.speed import apply_options, compile_mode, compile_networks, compiled
-from vaeglow.training.state import StateFolder
 from vaeglow.training.timing import draw
+from vaeglow.training.trainer import Trainer
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
 WITH_FLOW = ("vaeglow", "vaeglow_joint", "glow")
@@ -39,7 +39,7 @@ EPOCHS = 10  # of four steps: by then no network is near its start any more
 
 def trainer(config: dict[str, Any], device: str = "cpu") -> Trainer:
     """A trainer of a tiny run."""
-    folder = StateFolder(Path(tempfile.mkdtemp()) / "state", "0" * 64)
+    folder = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
     folder.folder.mkdir(parents=True)
     return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), folder, float("inf"))
 

@@ -21,7 +21,7 @@ from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.models.store import load_model, save_model
 from vaeglow.steps import cli
-from vaeglow.training.state import StateFolder
+from vaeglow.training.checkpoint import Checkpoints
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 SWITCHES = {"--tensorboard", "--stretch"}  # flags that are there or not
@@ -331,7 +331,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
             np.savez(file, images=np.zeros(9))
 
     def checkpoint(path: Path) -> None:
-        StateFolder(path.parent, "0" * 64).save(1, model.state_dict(), {})
+        Checkpoints(path.parent, "0" * 64).save(1, model.state_dict(), {})
 
     writers = [
         lambda path: save_model(path, model, about["config"], {}),

@@ -14,15 +14,15 @@ from run_tools import Run, blobs, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
 from vaeglow.models.build import build
-from vaeglow.training.loop import Trainer
+from vaeglow.training.checkpoint import Checkpoints, pack
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
-from vaeglow.training.state import StateFolder, pack
+from vaeglow.training.trainer import Trainer
 
 STEPS = 4  # in an epoch: 64 images, batch 16
 
 
 def trainer(folder: Path, config: dict, save_seconds: float = 600) -> Trainer:
-    state = StateFolder(folder / "state", "0" * 64)
+    state = Checkpoints(folder / "state", "0" * 64)
     state.folder.mkdir(parents=True)
     device = torch.device("cpu")
     return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), device, state, save_seconds)

@@ -32,8 +32,8 @@ from vaeglow.models.store import load_model, save_model
 from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.steps import train_two_stage
-from vaeglow.training.loop import Trainer
-from vaeglow.training.state import StateFolder
+from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.trainer import Trainer
 
 
 def make() -> TwoStageVAE:
@@ -335,7 +335,7 @@ def test_noise_of_the_kept_inputs_is_its_own(two_stage_run: Run, tmp_path: Path)
     """A function of (seed, -9, batch): the same on every attempt, and no step's."""
     model = build(two_stage_run.config)
     images = train_images(two_stage_run)
-    state = StateFolder(tmp_path, "0" * 64)
+    state = Checkpoints(tmp_path, "0" * 64)
     trainer = Trainer(model, two_stage_run.config, images.numpy(), images[:0].numpy(), torch.device("cpu"), state, 9.0)
     index = torch.tensor([40, 3])
     found, _ = trainer.inputs.batch(index, 0, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from faults_tools import fork
 from run_tools import Run, resolved
-
 from vaeglow.training.attempts import KEPT
 
 

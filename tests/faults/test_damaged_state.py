@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from faults_tools import fork
 from run_tools import Run, identity, interrupt, resolved, same_tensors
+from vaeglow.training.state import KEY
 
 from vaeglow.errors import UserError
 from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training import state
-from vaeglow.training.state import KEY, StateFolder
 
 pytestmark = pytest.mark.faults
 
@@ -72,7 +72,7 @@ def test_both_checkpoints_damaged(how, stopped, vae_run, capfd, fault):
 
 
 def stopped_at(run: Run, step: int) -> str:
-    return StateFolder(run.state, identity(run)).name(0, step)
+    return Checkpoints(run.state, identity(run)).name(0, step)
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -106,7 +106,7 @@ def die_at_step(steps: int) -> None:
     """In the child: die after so many steps."""
     from faults_tools import die
 
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     plain, count = Trainer.train_step, 0
 
@@ -124,7 +124,7 @@ def test_good_states_damaged(tmp_path, blobs_dir, monkeypatch, fault):
     """A rollback that finds its state damaged takes the other; with both damaged it stops."""
     from test_divergence import AT, blow_up, config
 
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     monkeypatch.setattr(Trainer, "train_step", Trainer.train_step)
     blow_up(AT)
@@ -142,7 +142,7 @@ def test_good_states_damaged(tmp_path, blobs_dir, monkeypatch, fault):
 
 
 def resumable(run: Run) -> list[Path]:
-    return StateFolder(run.state, identity(run)).resumable()
+    return Checkpoints(run.state, identity(run)).resumable()
 
 
 def rewrite(path: Path, **changes: object) -> None:
@@ -193,7 +193,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_taken_for_damaged(stop
 
     monkeypatch.setattr(state, "read_tensors", unreadable)
     with pytest.raises(UserError, match="too many files are open"):
-        StateFolder(stopped.state, identity(stopped)).load()
+        Checkpoints(stopped.state, identity(stopped)).load()
 
 
 def test_resuming_under_other_code_is_said(stopped, vae_run, capfd, monkeypatch):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from faults_tools import die, fork
 from run_tools import Run, identity, interrupt, newest, resolved, same_tensors
-
-from vaeglow.training.loop import Trainer
-from vaeglow.training.optimise import Guard
 from vaeglow.training.position import Position
 from vaeglow.training.rollback import KEPT, Diverged, GoodStates
-from vaeglow.training.state import StateFolder
+
+from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.optimise import Guard
+from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch
@@ -169,7 +169,7 @@ def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir,
     newest_of, before = sorted(run.state.glob("*-*.safetensors"), reverse=True)
     assert "-001-" in newest_of.name and "-001-" in before.name
     newest_of.write_bytes(newest_of.read_bytes()[:1000])
-    assert StateFolder(run.state, identity(run)).load()[1]["position"]["step"] == 0
+    assert Checkpoints(run.state, identity(run)).load()[1]["position"]["step"] == 0
     before.write_bytes(before.read_bytes()[:1000])  # what is left is the state gone back to: it comes by there again
     assert_same(run.train(), whole)
 
@@ -225,7 +225,7 @@ def test_good_states_are_two_and_none_in_the_end(tmp_path, blobs_dir, monkeypatc
 def test_a_good_state_is_a_hundredth_of_the_run(tmp_path, blobs_dir):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     good = GoodStates(
-        StateFolder(tmp_path, "0" * 64), {"rollbacks": 1, "epochs": 1001}, 7, torch.nn.Module(), optimizer
+        Checkpoints(tmp_path, "0" * 64), {"rollbacks": 1, "epochs": 1001}, 7, torch.nn.Module(), optimizer
     )
     assert [epoch for epoch in range(50) if good.due(Position(epoch=epoch))] == [0, 11, 22, 33, 44]
     assert not good.due(Position(epoch=11, good=[[0, 11]])) and not good.due(Position(epoch=11, good=[[0, 22]]))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from faults_tools import count_steps, die_saving, fork, steps_taken
 from run_tools import Run, newest, resolved, same_tensors
-
 from vaeglow.training.state import KEPT
 
 pytestmark = pytest.mark.faults
@@ -149,7 +148,7 @@ def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
 
 def ignore_hangup(counter: str) -> None:
     """In the child: what `nohup` does, for the loop's own handlers."""
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     count_steps(counter, 3)
     plain = Trainer.run
@@ -180,7 +179,7 @@ def signal_oneself(where: str, number: int) -> None:
 
     from vaeglow.models.vae import VAE
     from vaeglow.training import run
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     def once(owner: type, name: str, after: int = 0) -> None:
         plain, calls = getattr(owner, name), 0

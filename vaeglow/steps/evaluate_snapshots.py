@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.files import sha256_file, sha256_json, write_json
     from vaeglow.models.store import load_model
     from vaeglow.provenance import collect, seal
-    from vaeglow.training.snapshots import read_snapshots
+    from vaeglow.training.checkpoint import read_snapshots
 
     set_threads(options.threads)
     device = pick_device(options.device)

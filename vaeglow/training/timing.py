@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,17 +24,15 @@ from torch import Tensor
 
 from vaeglow import gpus
 from vaeglow.data.arrays import open_split
-from vaeglow.data.loader import batches, epoch_order, step_generator
+from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
 from vaeglow.data.parallel import end_with_parent
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.network import exact
-from vaeglow.training.loop import Trainer
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 
-TIMING = -8  # the "epoch" of the noise of timed samples
 KINDS = ("training", "sampling")  # of work
 
 
@@ -106,13 +103,11 @@ class Timed:
     def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device) -> None:
         self.device = device
         train, val = (open_split(data_dir, split) for split in ("train", "val"))
-        with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
-            state = StateFolder(folder, "timing")
-            self.trainer = Trainer(build(config), config, train, val, device, state, float("inf"))
+        self.trainer = Trainer(build(config), config, train, val, device)
         self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
         self.trainer.compile()
         self.upcoming, self.sums = all_batches(self.trainer), {}
-        self.generator = step_generator(0, TIMING, 0, device)
+        self.generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def training(self) -> None:
         """One training step."""
