@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import SoftFileLease
 from waiting import ROOT, call
 
 from vaeglow.config import merge, resolve
@@ -204,6 +205,11 @@ def identity(run: Run) -> str:
     """The name of a run's state."""
     base = run.base.summary()["weights_sha256"] if run.base else None
     return sha256_json({"config": run.config, "data": read_json(run.data / "dataset.json")["sha256"], "base": base})
+
+
+def holder(state: Path) -> int | None:
+    """The process that holds a state folder's lease."""
+    return SoftFileLease(state / "lease").pid
 
 
 def newest(run: Run) -> dict[str, torch.Tensor]:

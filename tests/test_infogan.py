@@ -12,7 +12,6 @@ import torch
 from models_tools import idle_parameters, one_thread, photo_like, randomise, run_config, seeded  # noqa: F401
 from run_tools import CONFIG, COUNTS, Run, same_tensors
 from test_resume import interrupt, newest
-from vaeglow.training.state import pack
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset
@@ -24,6 +23,7 @@ from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
 from vaeglow.models.prior import StandardNormalPrior
 from vaeglow.models.store import load_model, save_model
 from vaeglow.models.vae import VAE
+from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, build_optimizer
 
 INFOGAN = {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}

@@ -22,11 +22,10 @@ from models_tools import (  # noqa: F401
 from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
 from test_vae_glow import phase_one
 from test_workflow import dry_run
-from vaeglow.training.objective import BEFORE_TRAINING
 
 from vaeglow.config import merge, mode_of, resolve
 from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build

@@ -13,7 +13,6 @@ import pytest
 import torch
 from models_tools import one_thread, photo_like, randomise, seeded  # noqa: F401
 from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
-from vaeglow.training.history import Position
 
 from vaeglow.config import LATER, resolve
 from vaeglow.data.loader import step_generator
@@ -24,7 +23,7 @@ from vaeglow.models.build import build
 from vaeglow.models.fused import fused_coupling_net
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import exact, networks
-from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import apply_options, compile_mode, compile_networks, compiled
 from vaeglow.training.timing import draw
 from vaeglow.training.trainer import Trainer
@@ -159,7 +158,7 @@ def test_a_frozen_vae_builds_no_graph():
     found = []
     decode = made.model.vae.decode
     made.model.vae.decode = lambda z: found.append((z, *decode(z))) or found[-1][1:]
-    made.objective.gradients(torch.arange(16), 0, 0)
+    made.gradients(torch.arange(16), 0, 0)
     (outputs,) = found
     assert not any(tensor.requires_grad for tensor in outputs)
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())

@@ -331,7 +331,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
             np.savez(file, images=np.zeros(9))
 
     def checkpoint(path: Path) -> None:
-        Checkpoints(path.parent, "0" * 64).save(1, model.state_dict(), {})
+        Checkpoints(path.parent, "0" * 64).take_snapshot(1, model, 0.0)
 
     writers = [
         lambda path: save_model(path, model, about["config"], {}),

@@ -37,7 +37,7 @@ def timeline(
         model: the finished model.
         about: its file's metadata (`vaeglow.models.store.load_model`).
         training_path: its training.json.
-        snapshots: see `vaeglow.training.snapshots.read_snapshots`.
+        snapshots: see `vaeglow.training.checkpoint.read_snapshots`.
         snapshots_path: where they are from, for the message.
 
     Returns:

@@ -84,7 +84,7 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
 
 
 def keep_log(folder: Path) -> None:
-    """Keep what this process prints to a file as `folder`/NUMBER.log, too: Snakemake deletes a job's log at its next try.
+    """Keep what this process prints to a file as `folder`/NUMBER.log, too: Snakemake deletes a job's log at a new try.
 
     A terminal or a pipe is no file, and a second name on another disk is not possible: then nothing happens.
     """
