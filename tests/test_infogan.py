@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from models_tools import idle_parameters, one_thread, photo_like, randomise, run_config, seeded  # noqa: F401
-from run_tools import CONFIG, COUNTS, Run, same_tensors
-from test_resume import interrupt, newest
+from run_tools import CONFIG, COUNTS, Run, interrupt, newest, same_tensors
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.arrays import write_dataset

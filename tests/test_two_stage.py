@@ -18,8 +18,7 @@ from models_tools import (  # noqa: F401
     seeded,
     snapshot,
 )
-from run_tools import CONFIG, Run, resolved, same_tensors
-from test_resume import interrupt, newest
+from run_tools import CONFIG, Run, interrupt, newest, resolved, same_tensors
 from torch import Tensor
 
 from vaeglow.config import merge, resolve

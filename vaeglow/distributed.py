@@ -51,10 +51,6 @@ class Group:
         means = (together / self.size).unbind()
         return {name: mean.to(value.dtype) for (name, value), mean in zip(values.items(), means, strict=True)}
 
-    def highest(self, *numbers: int) -> list[int]:
-        """Each number's largest value among the processes: what one of them wants, all do."""
-        return [max(column) for column in zip(*self.gather(numbers), strict=True)]
-
     def gather(self, value: Any = None) -> list[Any]:
         """The value of each process, in the order of ranks, known to all; it waits for all of them."""
         if self.size == 1:
@@ -104,10 +100,15 @@ def launch(devices: int) -> bool:
         processes = start_processes("vaeglow", sys.executable, command, environments, specs)
         with handled(pass_on, (*STOP, signal.SIGINT)):
             failures = processes.wait(period=0.1).failures.values()  # ends the others when one fails
-    told = [failure for failure in failures if "status" in failure.error_file_data]
-    for failure in sorted(told, key=lambda each: each.exitcode):  # by vaeglow.steps.cli.leave; errors come first
-        raise (UserError if failure.exitcode == 2 else Interrupted)(failure.message)
-    for failure in sorted(failures, key=lambda each: each.exitcode):  # those killed come first
+
+    def order(failure: Any) -> tuple[bool, ...]:
+        """Errors that a process tells (`vaeglow.steps.cli.leave`), processes that were killed, the rest."""
+        told, status = "status" in failure.error_file_data, failure.exitcode
+        return not (told and status == 2), bool(stopped) or status >= 0 or status == -signal.SIGTERM, not told
+
+    for failure in sorted(failures, key=order):
+        if "status" in failure.error_file_data:
+            raise (UserError if failure.exitcode == 2 else Interrupted)(failure.message)
         if stopped:
             raise Interrupted(f"{signal.Signals(stopped[0]).name}: run the same command again")
         raise UserError(f"process {failure.local_rank} of this run ended with status {failure.exitcode}: run it again")
@@ -129,7 +130,7 @@ def joined(devices: int, device: torch.device) -> Iterator[tuple[Group, torch.de
         yield ALONE, device
         return
     if LAUNCHER in os.environ:
-        threading.Thread(target=end_with_launcher, daemon=True).start()
+        end_with_parent(int(os.environ[LAUNCHER]))
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if device.type == "cuda":
@@ -148,8 +149,12 @@ def joined(devices: int, device: torch.device) -> Iterator[tuple[Group, torch.de
     distributed.destroy_process_group()
 
 
-def end_with_launcher() -> None:
-    """End this process when the one that launched it is gone."""
-    while os.getppid() == int(os.environ[LAUNCHER]):
-        time.sleep(0.5)
-    os._exit(1)
+def end_with_parent(parent: int) -> None:
+    """End this process when its parent, the process of that number, is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

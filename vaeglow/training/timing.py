@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +26,8 @@ from torch import Tensor
 from vaeglow import gpus
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
-from vaeglow.data.parallel import end_with_parent
 from vaeglow.device import pick_device, set_threads
+from vaeglow.distributed import end_with_parent
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
@@ -180,7 +181,8 @@ def serve(
     pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int
 ) -> None:
     """Answer a `Process`; `gpu` is the one that the parent has claimed."""
-    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    end_with_parent(os.getppid())
     os.environ.pop(gpus.CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)

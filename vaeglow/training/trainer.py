@@ -350,7 +350,7 @@ class Trainer:
         if self.group.size > 1 and not look:
             return 0, False
         due = time.monotonic() - self.last_save > self.save_seconds
-        stop, save = self.group.highest(self.stop_signal, due)
+        stop, save = map(max, zip(*self.group.gather((self.stop_signal, due)), strict=True))
         return stop, bool(stop or save)
 
     def save(self) -> None:
