@@ -23,6 +23,7 @@ from vaeglow.distributed import joined
 from vaeglow.errors import UserError
 from vaeglow.models.batch_norm import SharedBatchNorm, share_batch_norms
 from vaeglow.models.bounds import normal_like
+from vaeglow.training.progress import TERMINAL
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
@@ -144,8 +145,11 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     child.terminate()
     _, err = child.communicate(timeout=LIMIT)
     assert child.returncode == 75, err
-    done = call(run.command())
-    assert done.returncode == 0 and "resuming" in done.stdout
+    read, write = os.pipe()
+    done = call(run.command(), env={**os.environ, TERMINAL: str(write)}, pass_fds=[write])
+    os.close(write)
+    assert done.returncode == 0 and "resuming" in done.stdout, done.stderr
+    assert b"all epochs done" in os.read(read, 65536)  # Snakemake's own output reaches the first process
     assert same_tensors(run.weights(), two.weights()) and run.rows() == two.rows()
     assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())
 

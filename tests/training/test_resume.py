@@ -206,14 +206,6 @@ def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped):
         Checkpoints(stopped.state, "1" * 64).load()
 
 
-def test_what_a_killed_save_left_is_cleared(stopped, vae_run):
-    leftover = stopped.state / f".{checkpoints(stopped)[0].name}.4242.tmp"
-    leftover.write_bytes(b"half a checkpoint")
-    stopped.train()
-    assert not leftover.exists()
-    assert same_tensors(stopped.weights(), vae_run.weights())
-
-
 def test_the_newest_two_and_the_good_are_kept(tmp_path, blobs_dir, monkeypatch):
     seen, plain = [], Checkpoints.save
 

@@ -159,7 +159,11 @@ class Checkpoints:
         raise UserError(f"the loss was lost and no good state is left in {self.folder}: delete that folder")
 
     def take_snapshot(self, steps: int, model: nn.Module, seconds: float) -> None:
-        """Keep the model's weights after so many steps, trained for `seconds`."""
+        """Keep the model's weights after so many steps, trained for `seconds`.
+
+        Raises:
+            UserError: see `save`.
+        """
         self.lock.require()
         about = {"identity": self.identity, "seconds": seconds}
         write_tensors(self.path(0, steps, SNAPSHOT), model.state_dict(), SNAPSHOT_KEY, about)

@@ -58,9 +58,8 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     model = build(config)
     base_sha256, base_training = load_base(model, config, info, options)
     with joined(devices, device) as (group, device):
-        store = Checkpoints(
-            options.state_dir, sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
-        )
+        identity = sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
+        store = Checkpoints(options.state_dir, identity)
         with store.locked() if group.first else nullcontext():
             group.gather()  # the others touch nothing before the first holds the lock
             if group.first:
@@ -116,12 +115,11 @@ def write_results(
     )
     weights_sha256 = save_model(options.model, model.eval(), config, about)
     write_history(options.history, position.history)
-    cpu = base_training.get("train_cpu_seconds_by_phase")  # a base of an older vaeglow does not say
     summary = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
         "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
         "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], total(position, "seconds")],
-        "train_cpu_seconds_by_phase": None if cpu is None else [*cpu, total(position, "cpu_seconds")],
+        "train_cpu_seconds_by_phase": [*base_training["train_cpu_seconds_by_phase"], total(position, "cpu_seconds")],
         "compile_seconds": position.compile_seconds,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -112,8 +112,6 @@ class Trainer:
         """Steps behind the run."""
         return self.position.epoch * self.steps + self.position.step
 
-    # ------------------------------------------------------------------------------------------- a whole run
-
     def run(self) -> Position:
         """Train to the last epoch, from a checkpoint where there is one.
 
@@ -202,8 +200,6 @@ class Trainer:
         finally:
             self.guard.forget()
 
-    # ------------------------------------------------------------------------------------ epochs and steps
-
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
         here = self.position
@@ -277,8 +273,6 @@ class Trainer:
         scheduled = learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
-    # ------------------------------------------------------------------- what the loss takes of the images
-
     def noisy(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Dequantised images y [N, C, H, W] of uint8 images."""
         return dequantise(images, self.model.levels, generator).contiguous(memory_format=self.layout)
@@ -338,8 +332,6 @@ class Trainer:
         if found > last + END_TOLERANCE:
             line += f": WARNING, more than {END_TOLERANCE} above it: let training.schedule end at zero (linear)"
         print(line, flush=True)
-
-    # ------------------------------------------------------------------------------- state, signals, rollback
 
     def wanted(self, look: bool) -> tuple[int, bool]:
         """The signal to stop at, or 0, and whether to save now.
@@ -414,8 +406,6 @@ class Trainer:
         self.guard.reset(0)
         self.save()
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {error}", flush=True)
-
-    # ------------------------------------------------------------------------------------ numbers of an epoch
 
     def count_time(self) -> None:
         """Add the time since `clock` was set to that of training."""
