@@ -14,7 +14,7 @@ from benchmarks.case import Setting
 from vaeglow.config import merge, resolve
 
 if TYPE_CHECKING:
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,14 +50,12 @@ def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting
     """The package's own trainer of a new model, initialised from a batch, as step `time_epoch` makes it."""
     from vaeglow.device import pick_device
     from vaeglow.models.build import build
-    from vaeglow.training.loop import Trainer
     from vaeglow.training.speed import set_memory
-    from vaeglow.training.state import StateFolder
+    from vaeglow.training.trainer import Trainer
 
-    folder = StateFolder(setting.folder, "benchmark")  # nothing is written to it
     model = build(config)
     set_memory(model, memory)
-    trainer = Trainer(model, config, images, images[:0], pick_device(setting.device), folder, float("inf"))
+    trainer = Trainer(model, config, images, images[:0], pick_device(setting.device))
     trainer.initialise(trainer.batch)
     trainer.compile()  # nothing unless the config asks for it
     return trainer

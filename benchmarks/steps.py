@@ -12,7 +12,7 @@ from benchmarks.data import make_trainer, photographs
 if TYPE_CHECKING:
     import numpy as np
 
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
 TRACED = 10  # losses kept of the first steps
 

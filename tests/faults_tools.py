@@ -105,7 +105,7 @@ def fork(run: Run, save_minutes: float = 10, hook: Callable[..., None] | None = 
 
 def hold(step: int) -> None:
     """Stop before a step of the run, counted from 0, until SIGCONT: what is done to it meanwhile is never too late."""
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     plain = Trainer.train_step
 
@@ -119,7 +119,7 @@ def hold(step: int) -> None:
 
 def count_steps(file: str, held: int = -1) -> None:
     """Append a byte to a file for every training step taken, over all attempts; `hold` before one of them."""
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     plain, number = Trainer.train_step, os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import SoftFileLease
 from waiting import ROOT, call
 
 from vaeglow.config import merge, resolve
@@ -26,10 +27,9 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.training.loop import Trainer
+from vaeglow.training.checkpoint import Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
-from vaeglow.training.snapshots import read_snapshots
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 from vaeglow.weights import load_model
 
 STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
@@ -215,9 +215,14 @@ def identity(run: Run) -> str:
     return sha256_json({"config": run.config, "data": read_json(run.data / "dataset.json")["sha256"], "base": base})
 
 
+def holder(state: Path) -> int | None:
+    """The process that holds a state folder's lease."""
+    return SoftFileLease(state / "lease").pid
+
+
 def newest(run: Run) -> dict[str, torch.Tensor]:
     """The tensors of a run's newest checkpoint: weights and optimiser."""
-    loaded = StateFolder(run.state, identity(run)).load()
+    loaded = Checkpoints(run.state, identity(run)).load()
     assert loaded is not None
     return loaded[0]
 

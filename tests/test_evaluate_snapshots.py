@@ -15,7 +15,7 @@ from vaeglow.evaluation.sampling import draw, sample
 from vaeglow.files import write_json
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
-from vaeglow.training.snapshots import KEY, read_snapshots
+from vaeglow.training.checkpoint import SNAPSHOTS_KEY, read_snapshots
 from vaeglow.weights import load_model, save_model, write_tensors
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
@@ -119,7 +119,7 @@ def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_fil
         packed |= {f"{index}/{name}": t * spoil if t.is_floating_point() else t for name, t in state.items()}
     infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
     whose = {key: info[key] for key in ("config_sha256", "data_sha256")}
-    write_tensors(tmp_path / "snapshots.safetensors", packed, KEY, {**whose, "snapshots": infos})
+    write_tensors(tmp_path / "snapshots.safetensors", packed, SNAPSHOTS_KEY, {**whose, "snapshots": infos})
     changed = {"kept_weights": tmp_path / "snapshots.safetensors"}
     first, *others = measured(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
     for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):

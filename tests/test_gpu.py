@@ -15,8 +15,8 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import Interrupted
 from vaeglow.steps import time_epoch
-from vaeglow.training.loop import Trainer
 from vaeglow.training.optimise import Guard, build_optimizer
+from vaeglow.training.trainer import Trainer
 
 pytestmark = [
     pytest.mark.gpu,

@@ -25,12 +25,11 @@ from test_workflow import dry_run
 
 from vaeglow.config import merge, mode_of, resolve
 from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.build import build
-from vaeglow.training.objective import BEFORE_TRAINING
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
 

@@ -13,8 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from vaeglow.data.loader import batches, epoch_order
 from vaeglow.models.build import build
-from vaeglow.training.loop import Trainer
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 
 READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")
 MAKES = ("tensor", "as_tensor", "asarray", "from_numpy")  # from values on the host
@@ -60,11 +59,10 @@ def test_what_would_wait_or_copy_is_seen(work: Callable[[torch.Tensor], object],
     assert traffic.found == [name]
 
 
-def trainer_of(model: str, tmp_path, device: str = "cpu", **training: Any) -> Trainer:
+def trainer_of(model: str, device: str = "cpu", **training: Any) -> Trainer:
     config = resolved(model, **training)
     images = blobs(64, 1)
-    folder = StateFolder(tmp_path, "none")
-    trainer = Trainer(build(config), config, images, images[:0], torch.device(device), folder, float("inf"))
+    trainer = Trainer(build(config), config, images, images[:0], torch.device(device))
     trainer.initialise()
     return trainer
 
@@ -78,8 +76,8 @@ def two_steps(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor, dict[str, t
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_step_with_adam_leaves_the_host_alone(model, tmp_path):
-    trainer = trainer_of(model, tmp_path, optimizer="adam")
+def test_a_step_with_adam_leaves_the_host_alone(model):
+    trainer = trainer_of(model, optimizer="adam")
     assert trainer.data.images.dtype == torch.uint8
     _, index, sums = two_steps(trainer)
     with HostTraffic() as traffic:
@@ -87,8 +85,8 @@ def test_a_step_with_adam_leaves_the_host_alone(model, tmp_path):
     assert traffic.found == []
 
 
-def test_a_step_with_adamax_reads_one_verdict(tmp_path):
-    trainer = trainer_of("glow", tmp_path)
+def test_a_step_with_adamax_reads_one_verdict():
+    trainer = trainer_of("glow")
     assert trainer.training["optimizer"] == "adamax"
     _, index, sums = two_steps(trainer)
     with HostTraffic() as traffic:
@@ -97,8 +95,8 @@ def test_a_step_with_adamax_reads_one_verdict(tmp_path):
     assert set(traffic.found) <= {"__bool__", "item", "tensor"}  # the others: Adamax's step counters, on the host
 
 
-def test_a_step_that_copied_would_be_found(tmp_path, monkeypatch):
-    trainer = trainer_of("vae", tmp_path, optimizer="adam")
+def test_a_step_that_copied_would_be_found(monkeypatch):
+    trainer = trainer_of("vae", optimizer="adam")
     _, index, sums = two_steps(trainer)
     host = blobs(64, 1)
     monkeypatch.setattr(trainer.data, "batch", lambda index: torch.as_tensor(np.take(host, index.tolist(), 0)))
@@ -109,8 +107,8 @@ def test_a_step_that_copied_would_be_found(tmp_path, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("model", MODELS)
-def test_a_step_on_a_gpu_waits_for_nothing(model, tmp_path):
-    trainer = trainer_of(model, tmp_path, device="cuda", optimizer="adam")
+def test_a_step_on_a_gpu_waits_for_nothing(model):
+    trainer = trainer_of(model, device="cuda", optimizer="adam")
     _, index, sums = two_steps(trainer)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

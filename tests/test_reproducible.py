@@ -98,7 +98,7 @@ def test_deterministic_changes_nothing_on_a_cpu(any_run, tmp_path):
 
 def turn_on() -> None:
     """In the child: what the workflow does, and a look at what has come of it."""
-    from vaeglow.training.loop import Trainer
+    from vaeglow.training.trainer import Trainer
 
     os.environ[DETERMINISTIC] = "1"
     plain = Trainer.start

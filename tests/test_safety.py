@@ -30,7 +30,7 @@ from vaeglow.evaluation.images import read_reference
 from vaeglow.evaluation.inception import load_weights, obtain_weights
 from vaeglow.outside import outside
 from vaeglow.results import read_result
-from vaeglow.training.snapshots import read_snapshots
+from vaeglow.training.checkpoint import read_snapshots
 from vaeglow.weights import KEY, SEAL, load_model, save_model, tensors_sha256, text_sha256, write_tensors
 
 # ------------------------------------------------------------------------------------------- the source

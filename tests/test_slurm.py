@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import slurm_tools
 import yaml
-from run_tools import ROOT
+from run_tools import ROOT, holder
 from slurm_tools import Slurm, rows
 from test_demo import ROWS, SMALL, random_inception
 from waiting import LIMIT, until
@@ -107,7 +107,7 @@ class Disturbed:
 
     def stop(self, model: str) -> None:
         """Halt the trainer, which must not be through before Slurm acts, have it stopped, let it go on to notice."""
-        pid = json.loads((run_of(self.folder, model) / "state/holder.json").read_text())["pid"]
+        pid = holder(run_of(self.folder, model) / "state")
         os.kill(pid, signal.SIGSTOP)
         assert f"epoch {EPOCHS}/" not in self.log(model), "too fast to be caught: raise EPOCHS"
         (job,) = [

@@ -22,11 +22,10 @@ from vaeglow.files import sha256_json
 from vaeglow.models.build import build
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import exact, networks
-from vaeglow.training.history import Position
-from vaeglow.training.loop import Trainer
+from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import compile_mode, compile_networks, set_memory, set_precision
-from vaeglow.training.state import StateFolder
 from vaeglow.training.timing import draw
+from vaeglow.training.trainer import Trainer
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
 FLOAT32 = 1e-4  # largest relative difference of an epoch's bits/dim
@@ -37,7 +36,7 @@ EPOCHS = 10  # of four steps: by then no network is near its start any more
 
 def trainer(config: dict[str, Any], device: str = "cpu") -> Trainer:
     """A trainer of a tiny run."""
-    folder = StateFolder(Path(tempfile.mkdtemp()) / "state", "0" * 64)
+    folder = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
     folder.folder.mkdir(parents=True)
     return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), folder, float("inf"))
 
@@ -149,7 +148,7 @@ def test_a_frozen_vae_builds_no_graph():
     found = []
     decode = made.model.vae.decode
     made.model.vae.decode = lambda z: found.append((z, *decode(z))) or found[-1][1:]
-    made.objective.gradients(torch.arange(16), 0, 0)
+    made.gradients(torch.arange(16), 0, 0)
     (outputs,) = found
     assert not any(tensor.requires_grad for tensor in outputs)
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())

@@ -6,7 +6,7 @@ import pytest
 from faults_tools import fork
 from run_tools import Run, resolved
 
-from vaeglow.training.attempts import KEPT
+from vaeglow.training.run import ATTEMPTS
 
 
 @pytest.mark.parametrize("before", [1, 6, 9, 11])
@@ -18,5 +18,5 @@ def test_the_last_ten_are_kept(before, vae_run, tmp_path):
         (folder / f"{number}.log").touch()
     child = fork(run)
     assert child.wait() == 0
-    assert sorted(int(path.stem) for path in folder.iterdir()) == list(range(max(1, before + 2 - KEPT), before + 2))
+    assert sorted(int(path.stem) for path in folder.iterdir()) == list(range(max(1, before + 2 - ATTEMPTS), before + 2))
     assert (folder / f"{before + 1}.log").read_text() == child.text() and "epoch 2/2" in child.text()

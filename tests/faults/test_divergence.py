@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from faults_tools import die, fork
 from run_tools import Run, identity, interrupt, newest, resolved, same_tensors
 
-from vaeglow.training.loop import Trainer
+from vaeglow.models.build import build
+from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Guard
-from vaeglow.training.position import Position
-from vaeglow.training.rollback import KEPT, Diverged, GoodStates
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Diverged, Trainer
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch
@@ -109,7 +109,7 @@ def test_no_step_of_the_first_epoch_is_too_high(tmp_path, blobs_dir, blowing):
 def test_the_limit_does_not_touch_a_healthy_run(tmp_path, vae_run):
     run = Run(tmp_path, vae_run.config | {"training": vae_run.config["training"] | {"rollbacks": 0}}, vae_run.data)
     assert same_tensors(run.train().weights(), vae_run.weights())
-    assert not list(run.state.rglob("good/*"))
+    assert len(list(run.state.glob("*.safetensors"))) == 1
 
 
 # ------------------------------------------------------------------------------------- with interruptions
@@ -138,9 +138,9 @@ def die_rolling_back(where: str) -> None:
     """In the child: the loss is lost, and the process dies in the rollback."""
     blow_up(AT)
     owner, name = {
-        "before it": (GoodStates, "go_back"),
+        "before it": (Checkpoints, "go_back"),
         "before its save": (Trainer, "save"),
-        "after its save": (GoodStates, "prune"),
+        "after its save": (Checkpoints, "prune"),
     }[where]
     plain = getattr(owner, name)
 
@@ -166,20 +166,17 @@ def test_killed_inside_a_rollback(where, whole, tmp_path, blobs_dir, blowing, fa
 def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir, blowing):
     blowing(AT)
     run = interrupt(Run(tmp_path, config(), blobs_dir), 26)  # one step after the rollback
-    newest_of, before = sorted(run.state.glob("*-*.safetensors"), reverse=True)
-    assert "-001-" in newest_of.name and "-001-" in before.name
+    newest_of, before, _ = states(run)
+    assert [path.name[17:-12] for path in states(run)] == ["001-0000000017", "001-0000000016", "000-0000000016"]
     newest_of.write_bytes(newest_of.read_bytes()[:1000])
-    assert StateFolder(run.state, identity(run)).load()[1]["position"]["step"] == 0
+    assert Checkpoints(run.state, identity(run)).load()[1].step == 0
     before.write_bytes(before.read_bytes()[:1000])  # what is left is the state gone back to: it comes by there again
     assert_same(run.train(), whole)
 
 
-def test_checkpoints_of_after_a_rollback_are_the_newer_ones(tmp_path, blobs_dir, blowing):
-    blowing(AT)
-    run = interrupt(Run(tmp_path, config(), blobs_dir), 25 + 1)
-    names = sorted(path.name[17:-12] for path in run.state.glob("*-*.safetensors"))
-    assert names == ["001-0000000016", "001-0000000017"]
-    assert [path.name[17:-12] for path in (run.state / "good").iterdir()] == ["000-0000000016"]
+def states(run: Run) -> list[Path]:
+    """Newest first."""
+    return Checkpoints(run.state, identity(run)).states()
 
 
 # -------------------------------------------------------------------------------------------- giving up
@@ -209,34 +206,43 @@ def test_without_rollbacks_it_stops_at_once(tmp_path, blobs_dir, blowing):
         Run(tmp_path, config(rollbacks=0), blobs_dir).train()
 
 
-def test_good_states_are_two_and_none_in_the_end(tmp_path, blobs_dir, monkeypatch):
-    seen, plain = [], GoodStates.keep
+@pytest.fixture
+def kept(monkeypatch) -> list[list[list[int]]]:
+    """The names of the good states at each save between epochs."""
+    found, plain = [], Trainer.keep_good_state
 
-    def keep(self, here):
-        plain(self, here)
-        seen.append(len(list(self.state.good.iterdir())))
+    def keep(self):
+        before = list(self.position.good)
+        plain(self)
+        if self.position.good != before:
+            found.append(self.position.good)
+            assert {path.name for path in self.store.states()} >= {self.store.path(*name).name for name in found[-1]}
 
-    monkeypatch.setattr(GoodStates, "keep", keep)
+    monkeypatch.setattr(Trainer, "keep_good_state", keep)
+    return found
+
+
+def test_good_states_are_two_and_none_in_the_end(kept, tmp_path, blobs_dir):
     run = Run(tmp_path, config(), blobs_dir).train()
-    assert seen == [1] + [KEPT] * (EPOCHS - 1)
-    assert not list((run.state / "good").iterdir())
+    assert kept == [[[0, 0]], *([[0, 4 * epoch - 4], [0, 4 * epoch]] for epoch in range(1, EPOCHS))]
+    assert [int(path.stem[-10:]) for path in states(run)] == [32, 28]
 
 
 def test_a_good_state_is_a_hundredth_of_the_run(tmp_path, blobs_dir):
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
-    good = GoodStates(
-        StateFolder(tmp_path, "0" * 64), {"rollbacks": 1, "epochs": 1001}, 7, torch.nn.Module(), optimizer
-    )
-    assert [epoch for epoch in range(50) if good.due(Position(epoch=epoch))] == [0, 11, 22, 33, 44]
-    assert not good.due(Position(epoch=11, good=[[0, 11]])) and not good.due(Position(epoch=11, good=[[0, 22]]))
+    run = Run(tmp_path, resolved("vae", epochs=1001), blobs_dir)
+    images = np.load(blobs_dir / "train.npy")
+    store = Checkpoints(run.state, "0" * 64)
+    trainer = Trainer(build(run.config), run.config, images, images, torch.device("cpu"), store)
+    for epoch in range(25):
+        trainer.position = Position(epoch=epoch, good=trainer.position.good)
+        trainer.keep_good_state()
+    assert trainer.position.good == [[0, 44], [0, 88]]
 
 
-def test_no_bad_streak_becomes_a_good_state(tmp_path, blobs_dir, blowing, monkeypatch):
-    kept, plain = [], GoodStates.keep
-    monkeypatch.setattr(GoodStates, "keep", lambda self, here: (kept.append(here.epoch), plain(self, here)))
+def test_no_bad_streak_becomes_a_good_state(kept, tmp_path, blobs_dir, blowing):
     blowing(((1, 3), (2, 3), (3, 0)))
     Run(tmp_path, config(), blobs_dir).train()
-    assert kept == [0, 1, 4, 5, 6, 7]
+    assert [names[-1][1] for names in kept] == [0, 4, 16, 20, 24, 28]
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -1,63 +1,51 @@
-"""One writer to a state folder, and no lock that outlives its holder: on this machine or another."""
+"""One trainer to a state folder, and no lock that survives its holder: on this machine or another."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
+import shutil
 import signal
-import threading
-import time
 from pathlib import Path
 
+import filelock
 import pytest
 from faults_tools import fork, hold
-from run_tools import Run, resolved, same_tensors
-from waiting import until
+from filelock import SoftFileLease
+from run_tools import Run, holder, resolved, same_tensors
 
 from vaeglow.errors import UserError
 from vaeglow.training import lock
 from vaeglow.training.lock import FolderLock
 
 pytestmark = pytest.mark.faults
-ELSEWHERE = {"pid": 4242, "host": "node17", "boot": "another", "token": "0" * 16}
+ELSEWHERE = "filelock/2\npid=4242\nhost=node17\nmode=lease\ntoken=0123\nduration={}\n"
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Seconds become hundredths."""
-    monkeypatch.setattr(lock, "BEAT", 0.1)
-    monkeypatch.setattr(lock, "STALE", 0.6)
+    """A lease of a second, not of a minute."""
+    monkeypatch.setattr(lock, "LEASE", 1.0)
 
 
-def leave_card(folder: Path, age: float = 0.0, **changes: str) -> Path:
-    """A card as another holder left it so many seconds ago."""
+def leave_lease(folder: Path) -> Path:
+    """A lease as a holder on another host left it."""
     folder.mkdir(parents=True, exist_ok=True)
-    card = folder / "holder.json"
-    card.write_text(json.dumps(ELSEWHERE | changes))
-    os.utime(card, (time.time() - age,) * 2)
-    return card
+    lease = folder / "lease"
+    lease.unlink(missing_ok=True)
+    lease.write_text(ELSEWHERE.format(lock.LEASE))
+    return lease
 
 
-@contextlib.contextmanager
-def without_locks(monkeypatch: pytest.MonkeyPatch, number: int):
+def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """As on a file system without locks, or where they do not reach the other host (`number` 0)."""
 
-    class Lock:
-        def __init__(self, path: object) -> None:
-            Path(str(path)).touch()
+    def acquire(self: filelock.FileLock) -> None:
+        if number:
+            raise OSError(number, os.strerror(number))
+        self._mark_descriptor_owned(os.open(os.devnull, os.O_RDONLY), (0, 0))
 
-        def acquire(self, timeout: float) -> None:
-            if number:
-                raise OSError(number, os.strerror(number))
-
-        def release(self) -> None:
-            pass
-
-    with monkeypatch.context() as patch:
-        patch.setattr(lock, "FileLock", Lock)
-        yield
+    monkeypatch.setattr(filelock.FileLock, "_acquire", acquire)
 
 
 def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
@@ -68,59 +56,58 @@ def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
         second = fork(run)
         assert second.wait() == 2
         (line,) = second.text("stderr").splitlines()
-        assert "is in use by another training process" in line and f'"pid": {first.process.pid}' in line
-        assert "last sign of life" in line and line.endswith("wait for it, or stop it")
+        assert f"is in use by another training process (process {first.process.pid} of " in line
+        assert line.endswith("wait for it, or stop it")
         first.send(signal.SIGCONT)
         assert first.wait() == 0
         assert same_tensors(run.weights(), whole.weights()) and run.rows() == whole.rows()
-        assert not (run.state / "holder.json").exists()
+        assert not (run.state / "lease").exists()
         tried.lost("nothing")
 
 
-def test_the_lock_of_a_killed_process_is_free(vae_run, tmp_path, fault):
+def test_the_lock_of_a_killed_process_is_free_at_once(vae_run, tmp_path, fault):
     run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
     with fault("lock of a dead process, this host"):
         first = fork(run, 0, hold, 1).held()
         first.kill()
-        pid = first.process.pid
-        assert json.loads((run.state / "holder.json").read_text())["pid"] == pid
+        assert holder(run.state) == first.process.pid
         second = fork(run)
         assert second.wait() == 0, second.text("stderr")
-        assert f'the last holder ({{"pid": {pid}, ' in second.text() and "is gone without a word" in second.text()
+        assert f"the last trainer (process {first.process.pid} of " in second.text()
+        assert "waiting for a sign of life" not in second.text()
 
 
-def test_a_stale_card_of_another_host_is_taken_over_at_once(tmp_path, capsys, fault):
-    leave_card(tmp_path, age=lock.STALE + 5)
-    with fault("lock of a dead process, another host"):
-        with FolderLock(tmp_path).held():
-            assert json.loads((tmp_path / "holder.json").read_text())["pid"] == os.getpid()
-        said = capsys.readouterr().out
-        assert "node17" in said and "looking whether" not in said and not (tmp_path / "holder.json").exists()
-
-
-def test_a_fresh_card_of_another_host_is_watched_until_it_is_stale(tmp_path, quick, capsys, fault):
-    leave_card(tmp_path, age=-2.0)
+@pytest.mark.parametrize("exchange", [True, False])  # NFS has no atomic exchange of two names
+def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(
+    exchange, tmp_path, quick, capsys, monkeypatch, fault
+):
+    leave_lease(tmp_path)
+    if not exchange:
+        monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)
     with fault("lock of a dead process, another host") as tried:
         with FolderLock(tmp_path).held():
-            pass
-        assert "looking whether it still lives" in capsys.readouterr().out
+            assert holder(tmp_path) == os.getpid()
+        said = capsys.readouterr().out
+        assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in said
+        assert "the last trainer (process 4242 of node17) ended without a word" in said
+        assert not (tmp_path / "lease").exists()
         tried.lost("nothing")
 
 
 @pytest.mark.parametrize("number", [0, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, quick, monkeypatch, fault):
-    monkeypatch.setattr(lock, "STALE", 30.0)
-    with fault("a second trainer on another host, locks not shared"), without_locks(monkeypatch, number):
-        first = FolderLock(tmp_path)
-        first.me |= {"host": "node17", "boot": "another"}
-        with first.held():  # touches its card in a thread
-            second = FolderLock(tmp_path)
-            with pytest.raises(
-                UserError, match=r'is in use by another training process \({"pid": \d+, "host": "node17'
-            ):
-                second.held().__enter__()
-            first.require()
-        assert not (tmp_path / "holder.json").exists()
+def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, monkeypatch, fault):
+    monkeypatch.setattr(lock, "LEASE", 30.0)
+    with fault("a second trainer on another host, locks not shared"):
+        without_locks(monkeypatch, number)
+        first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+        first.lease = SoftFileLease(tmp_path / "lease", lease_duration=30.0, heartbeat_interval=0.2)
+        with monkeypatch.context() as patch:
+            patch.setattr("filelock._marker.host_name", lambda: "node17")
+            first.lease.acquire()  # a thread touches it
+        with pytest.raises(UserError, match=r"is in use by another training process \(process \d+ of node17\)"):
+            second.held().__enter__()
+        first.require()
+        first.lease.release()
         with second.held():
             pass
 
@@ -128,23 +115,21 @@ def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, t
 def test_who_lost_the_folder_writes_nothing_more(tmp_path, fault):
     """Two that start in the same moment where locks are not shared, or a folder deleted under a trainer."""
     with fault("state folder taken over or deleted under a trainer"):
-        mine = FolderLock(tmp_path / "state")
+        mine = FolderLock(tmp_path)
         with mine.held():
             mine.require()
-            leave_card(tmp_path / "state")
+            lease = leave_lease(tmp_path)
             with pytest.raises(UserError, match=r"is no longer ours but of .*node17.*nothing more is written"):
                 mine.require()
-        assert json.loads((tmp_path / "state/holder.json").read_text()) == ELSEWHERE  # left to its owner
-        (tmp_path / "state/holder.json").unlink()
+        assert lease.read_text().startswith("filelock/2\npid=4242")  # left to its owner
+        lease.unlink()
         with mine.held():
-            (tmp_path / "state/holder.json").unlink()
+            lease.unlink()
             with pytest.raises(UserError, match="no longer ours but of nobody"):
                 mine.require()
 
 
 def test_a_trainer_whose_folder_is_deleted_stops(vae_run, tmp_path, fault):
-    import shutil
-
     run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
     with fault("state folder taken over or deleted under a trainer"):
         child = fork(run, 0, hold, 3).held()
@@ -155,15 +140,8 @@ def test_a_trainer_whose_folder_is_deleted_stops(vae_run, tmp_path, fault):
         assert not run.model.exists()
 
 
-def test_the_holder_touches_its_card(tmp_path, quick):
-    mine = FolderLock(tmp_path)
-    with mine.held():
-        os.utime(tmp_path / "holder.json", (0, 0))
-        until(lambda: mine.age() < 1e6)
-    assert threading.active_count() < 20
-
-
-def test_an_unreadable_card_is_watched_like_any_other(tmp_path, quick):
-    leave_card(tmp_path).write_bytes(b"\xff{")
+def test_the_lock_is_freed_by_an_error(tmp_path):
+    with pytest.raises(ValueError, match="some error"), FolderLock(tmp_path).held():
+        raise ValueError("some error")
     with FolderLock(tmp_path).held():
-        assert json.loads((tmp_path / "holder.json").read_text())["pid"] == os.getpid()
+        pass

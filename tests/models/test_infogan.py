@@ -21,8 +21,8 @@ from vaeglow.models.build import build
 from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
 from vaeglow.models.prior import StandardNormalPrior
 from vaeglow.models.vae import VAE
+from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, build_optimizer
-from vaeglow.training.state import pack
 from vaeglow.weights import load_model, save_model
 
 INFOGAN = {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}

@@ -31,8 +31,7 @@ from vaeglow.models.build import build
 from vaeglow.models.two_stage import SecondStage, TwoStageVAE
 from vaeglow.models.vae import VAE
 from vaeglow.steps import train_two_stage
-from vaeglow.training.loop import Trainer
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 from vaeglow.weights import load_model, save_model
 
 
@@ -331,15 +330,14 @@ def test_equal_total_epochs(preset: str, dataset: str) -> None:
     assert flow["training"] | others == two_stage["training"] | others
 
 
-def test_noise_of_the_kept_inputs_is_its_own(two_stage_run: Run, tmp_path: Path) -> None:
+def test_noise_of_the_kept_inputs_is_its_own(two_stage_run: Run) -> None:
     """A function of (seed, -9, batch): the same on every attempt, and no step's."""
     model = build(two_stage_run.config)
     images = train_images(two_stage_run)
-    state = StateFolder(tmp_path, "0" * 64)
-    trainer = Trainer(model, two_stage_run.config, images.numpy(), images[:0].numpy(), torch.device("cpu"), state, 9.0)
+    trainer = Trainer(model, two_stage_run.config, images.numpy(), images[:0].numpy(), torch.device("cpu"))
     index = torch.tensor([40, 3])
-    found, _ = trainer.inputs.batch(index, 0, 0)
+    found, _ = trainer.inputs(index, 0, 0)
     generator = step_generator(0, -9, 2)
     y = dequantise(images[32:48], 256, generator)
     torch.testing.assert_close(found[0], model.inputs(y, generator)[8])
-    assert torch.equal(found, trainer.inputs.batch(index, 7, 3)[0])
+    assert torch.equal(found, trainer.inputs(index, 7, 3)[0])

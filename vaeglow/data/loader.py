@@ -18,6 +18,11 @@ from vaeglow.noise import SharedGenerator, drawn
 
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
+# Noise that belongs to no epoch of training has an "epoch" of its own below zero; those of evaluation are named there.
+BEFORE_TRAINING = -1  # initialises the model (step 0); of validation (from step 1)
+TIMED_SAMPLES = -8
+KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
+
 
 class DataOnDevice:
     """A split (or its first images) held on the device as uint8, copied there once.

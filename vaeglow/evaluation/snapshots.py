@@ -33,7 +33,7 @@ def timeline(
     Args:
         run: the finished run.
         training_path: its training.json.
-        snapshots: see `vaeglow.training.snapshots.read_snapshots`.
+        snapshots: see `vaeglow.training.checkpoint.read_snapshots`.
         snapshots_path: where they are from, for the message.
 
     Returns:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import explain_os_error
@@ -28,11 +30,9 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         fail(str(error))
     except Interrupted as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        leave("stopped", str(error), EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        print("stopped: run the same command again", file=sys.stderr)
-        raise SystemExit(EXIT_KEYBOARD) from None
+        leave("stopped", "run the same command again", EXIT_KEYBOARD)
     except (MemoryError, RuntimeError) as error:
         memory = memory_used_up(error)
         if memory is None:
@@ -65,10 +65,18 @@ def stoppable() -> Iterator[None]:
         yield
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Print `error: message` and exit."""
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(EXIT_USER_ERROR)
+    leave("error", message, EXIT_USER_ERROR)
+
+
+def leave(what: str, message: str, status: int) -> NoReturn:
+    """Print `what: message` and exit. A process that torchrun or `vaeglow.distributed` started leaves it to that."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        Path(file).write_text(json.dumps({"message": message, "status": status}), encoding="utf-8")
+    else:
+        print(f"{what}: {message}", file=sys.stderr)
+    raise SystemExit(status)
 
 
 def lower_batch_size(memory: str) -> str:

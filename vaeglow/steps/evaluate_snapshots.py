@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.evaluation.snapshots import Yardstick, measure_moments, timeline
     from vaeglow.evaluation.trained import open_run
     from vaeglow.results import Result, write_result
-    from vaeglow.training.snapshots import read_snapshots
+    from vaeglow.training.checkpoint import read_snapshots
 
     run, reference = open_run(options.model, options.device), read_reference(options.reference)
     images = run.images(options.data_dir / "test.npy")[: options.likelihood_images]

@@ -1,1 +1,1 @@
-"""The training loop, its resume state and its guard."""
+"""Training: the loop, the state it resumes from, the lock of that, and how long a step takes."""

@@ -1,46 +1,36 @@
-"""One writer to a state folder: on one machine, on a shared file system, after crashes of either.
+"""One trainer to a state folder: on one machine, on a shared file system, after crashes of either.
 
-The system's lock (flock) falls with its process, however that dies. Some file systems do not carry it to other hosts
-(NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so the holder also leaves a
-card with its name and shows that it lives: it touches the card every `BEAT` seconds. A card of another host that lies
-untouched for `STALE` seconds is a dead one's.
+The system's lock (flock) falls with its process, however that ends. Some file systems do not carry it to other hosts
+(NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so a trainer also holds a
+lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of another
+host when it lies untouched for `LEASE` seconds.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLease, Timeout
 
 from vaeglow.errors import UserError
-from vaeglow.files import NO_LOCKS, write_text
+from vaeglow.files import NO_LOCKS
 
-BEAT = 15.0
-STALE = 60.0
-BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux: tells two machines of one name apart, and a reboot
+LEASE = 60.0
 
 
 class FolderLock:
     """The lock of one folder.
 
     Args:
-        folder: made if need be. In it lie `lock`, for the system, and `holder.json`, the card.
+        folder: made if need be. In it lie `lock`, for the system, and `lease`.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.file, self.card = folder, folder / "lock", folder / "holder.json"
-        boot = BOOT.read_text().strip() if BOOT.exists() else ""
-        self.me = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot, "token": secrets.token_hex(8)}
-        self.mine = False
+        self.folder = folder
+        self.lease = SoftFileLease(folder / "lease", lease_duration=LEASE)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -50,107 +40,70 @@ class FolderLock:
             UserError: another process holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock, by_system = self.acquire()
-        quiet = threading.Event()
-        try:
-            other = self.read()
-            if other is not None:
-                here = by_system and (other.get("host"), other.get("boot")) == (self.me["host"], self.me["boot"])
-                if not here:  # else it was this machine's own lock, and it is free
-                    self.outlive()
-                print(f"{self.folder}: the last holder ({name(other)}) is gone without a word: going on", flush=True)
-            write_text(self.card, json.dumps(self.me) + "\n")
-            self.mine = True
-            threading.Thread(target=self.beat, args=(quiet,), daemon=True).start()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(self.folder / "lock", timeout=0, fallback_to_soft=False))
+            except Timeout:
+                raise self.in_use() from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                print(f"{self.folder}: this file system has no locks; a lease stands for one", flush=True)
+            self.take()
+            stack.callback(self.lease.release)
             yield
-        finally:
-            quiet.set()
-            if self.mine and self.lost() is None:
-                self.card.unlink(missing_ok=True)
-            self.mine = False
-            lock.release()
 
-    def acquire(self) -> tuple[FileLock, bool]:
-        """The system's lock, and whether there is such a thing on this file system."""
-        lock = FileLock(self.file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise self.in_use() from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            print(f"{self.folder}: this file system has no locks; holder.json stands for one", flush=True)
-            return lock, False
-        return lock, True
-
-    def outlive(self) -> None:
-        """Wait until the card of another host is stale.
+    def take(self) -> None:
+        """Take the lease.
 
         Raises:
-            UserError: it was touched meanwhile.
+            UserError: its holder lives.
         """
-        age = self.age()
-        if age < STALE:
-            print(f"{self.in_use()}; looking whether it still lives", flush=True)
-        while age < STALE:
-            time.sleep(STALE / 60)
-            before, age = age, self.age()
-            if age < before:  # touched
-                raise self.in_use()
+        holder, touched = self.holder(), self.touched()
 
-    def age(self) -> float:
-        """Seconds since the card was touched, both times by the clock of the file system; endless without a card."""
-        with suppress(FileNotFoundError):
-            os.utime(self.file)
-            with open(self.file) as now, open(self.card) as then:  # NFS looks a file's times up when it is opened
-                return os.fstat(now.fileno()).st_mtime - os.fstat(then.fileno()).st_mtime
-        return float("inf")
+        def alive() -> bool:
+            return self.touched() not in (touched, None)
 
-    def read(self) -> dict[str, Any] | None:
-        """The card, or None where there is none."""
         try:
-            card = json.loads(self.card.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            card = None
-        return card if isinstance(card, dict) else {}
+            self.lease.acquire(timeout=0)
+        except Timeout:
+            print(f"{self.in_use()}; waiting for a sign of life", flush=True)
+            try:
+                self.lease.acquire(timeout=1.1 * LEASE, poll_interval=LEASE / 120, cancel_check=alive)
+            except Timeout:
+                if alive():
+                    raise self.in_use() from None
+                self.lease.force_break()  # filelock takes a lease over by an atomic exchange, which NFS lacks
+                self.lease.acquire(timeout=0)
+        if holder:
+            print(f"{self.folder}: the last trainer ({holder}) ended without a word: going on", flush=True)
 
-    def lost(self) -> str | None:
-        """Whose card lies there instead of ours, in words; None while it is ours."""
-        card = self.read()
-        if card is None:
-            return "nobody"
-        return None if card.get("token") == self.me["token"] else name(card)
+    def holder(self) -> str:
+        """Who holds the lease, in words; empty for nobody."""
+        owner = self.lease.owner
+        return f"process {owner.pid} of {owner.hostname.partition('?')[0]}" if owner else ""
+
+    def touched(self) -> tuple[int, int] | None:
+        """What tells one sign of life from the next, by the clock of the file system; None without a lease."""
+        with suppress(FileNotFoundError), open(self.lease.lock_file, "rb") as file:  # NFS looks it up when it is opened
+            stat = os.fstat(file.fileno())
+            return stat.st_ino, stat.st_mtime_ns
+        return None
 
     def require(self) -> None:
-        """Stop a holder that has been taken for dead, or whose folder was deleted, before it writes.
+        """Stop a holder that was taken for dead, or whose folder was deleted, before it writes.
 
         Raises:
-            UserError: the card is no longer ours.
+            UserError: the lease is no longer ours.
         """
-        if self.mine and (holder := self.lost()) is not None:
-            self.mine = False
-            raise UserError(f"{self.folder} is no longer ours but of {holder}: nothing more is written; run it again")
-
-    def beat(self, quiet: threading.Event) -> None:
-        """Touch the card until told to be quiet."""
-        while not quiet.wait(BEAT):
-            with suppress(OSError):
-                if self.lost() is None:
-                    os.utime(self.card)
+        owner = self.lease.owner
+        if self.lease.is_locked and (self.lease.compromise or owner is None or owner.token != self.lease.token):
+            raise UserError(
+                f"{self.folder} is no longer ours but of {self.holder() or 'nobody'}: nothing more is written; run it "
+                "again"
+            )
 
     def in_use(self) -> UserError:
         """What to say when another holds the lock."""
-        age = self.age()
-        seen = "" if age == float("inf") else f", last sign of life {max(age, 0):.0f} s ago"
-        return UserError(
-            f"{self.folder} is in use by another training process ({name(self.read() or {})}{seen}): wait for it, or "
-            "stop it"
-        )
-
-
-def name(card: dict[str, Any]) -> str:
-    """Who left a card."""
-    return json.dumps({key: card[key] for key in ("pid", "host") if key in card}) if card else "unknown"
+        holder = self.holder() or "unknown"
+        return UserError(f"{self.folder} is in use by another training process ({holder}): wait for it, or stop it")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from vaeglow.config import as_before
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
-from vaeglow.errors import Interrupted, UserError
+from vaeglow.distributed import joined, launch
+from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
@@ -22,15 +24,12 @@ from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now
 from vaeglow.results import write_result
 from vaeglow.run import Run
-from vaeglow.signals import EXIT_INTERRUPTED
-from vaeglow.team import team
-from vaeglow.training.attempts import keep_log
-from vaeglow.training.loop import Trainer
-from vaeglow.training.position import Position
-from vaeglow.training.rollback import Diverged
+from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import set_memory
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Diverged, Trainer
 from vaeglow.weights import load_model, save_model
+
+ATTEMPTS = 10  # logs kept of earlier attempts at a run
 
 
 def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None,)) -> None:
@@ -52,6 +51,9 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     if config.get("mode") not in modes:
         trained = " or ".join(str(mode) for mode in modes)
         raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
+    devices = as_before(config["training"])["devices"]
+    if launch(devices):
+        return
     set_threads(config["training"]["threads"])
     device = pick_device(options.device)
     provenance = collect(str(device))
@@ -59,52 +61,44 @@ def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None
     model = build(config)
     set_memory(model, options.memory)
     base_sha256, base_training = load_base(model, config, info, options)
-    with team(as_before(config["training"])["devices"], device) as (us, device):
-        together = f" and {us.size - 1} more" if us.size > 1 else ""
-        whose = f"process {os.getpid()} of {socket.gethostname()}{together}"
-        print(f"{now()}: {config['model']} on {config['dataset']}, {whose}", flush=True)
-        state = StateFolder(options.state_dir, identity_of(config, info, base_sha256), us.first)
-        with state.locked() if us.first else nullcontext():
-            us.wait()  # the others touch nothing before the first holds the lock
-            keep_log(state.folder / "attempts")
-            trainer = Trainer(
-                model,
-                config,
-                open_split(options.data_dir, "train"),
-                open_split(options.data_dir, "val"),
-                device,
-                state,
-                60 * options.save_minutes,
-                Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None,
-                us,
-            )
-            train(trainer)
-            if us.first:
+    with joined(devices, device) as (group, device):
+        identity = sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
+        store = Checkpoints(options.state_dir, identity)
+        with store.locked() if group.first else nullcontext():
+            group.gather()  # the others touch nothing before the first holds the lock
+            if group.first:
+                keep_log(store.folder / "attempts")
+            together = f" and {group.size - 1} more" if group.size > 1 else ""
+            whose = f"process {os.getpid()} of {socket.gethostname()}{together}"
+            print(f"{now()}: {config['model']} on {config['dataset']}, {whose}", flush=True)
+            events = Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None
+            images = (open_split(options.data_dir, split) for split in ("train", "val"))
+            trainer = Trainer(model, config, *images, device, store, 60 * options.save_minutes, events, group)
+            try:
+                trainer.run()
+            except Diverged as error:
+                kept = store.folder / "history.csv"
+                if group.first:
+                    write_history(kept, trainer.position.history)
+                raise Diverged(f"{error}. The epochs up to there: {kept}") from None
+            if group.first:
                 check_unchanged(config, info, base_sha256, options)
                 write_results(trainer, config, info, base_sha256, base_training, options, provenance)
 
 
-def identity_of(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None) -> str:
-    """Hex sha256 of all that decides a run's numbers."""
-    return sha256_json({"config": config, "data": info["sha256"], "base": base_sha256})
+def keep_log(folder: Path) -> None:
+    """Keep what this process prints to a file as `folder`/NUMBER.log, too: Snakemake deletes a job's log at a new try.
 
-
-def train(trainer: Trainer) -> None:
-    """Run a trainer; of a run that has diverged for good the history is kept.
-
-    Raises:
-        Diverged: says where the history lies; and whatever else training raises.
+    A terminal or a pipe is no file, and a second name on another disk is not possible: then nothing happens.
     """
-    try:
-        trainer.run()
-    except (Interrupted, Diverged) as error:
-        if not trainer.team.first:
-            raise SystemExit(EXIT_INTERRUPTED) from error  # the first process says why
-        if isinstance(error, Interrupted):
-            raise
-        kept = trainer.state.folder / "history.csv"
-        write_history(kept, trainer.position.history)
-        raise Diverged(f"{error}. The epochs up to there: {kept}") from None
+    with suppress(OSError):
+        if not stat.S_ISREG(os.fstat(1).st_mode):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        logs = sorted(folder.glob("[0-9]*.log"), key=lambda log: int(log.stem))
+        os.link(os.readlink("/proc/self/fd/1"), folder / f"{int(logs[-1].stem) + 1 if logs else 1}.log")
+        for old in logs[: max(0, len(logs) + 1 - ATTEMPTS)]:
+            old.unlink(missing_ok=True)
 
 
 def write_results(
@@ -120,15 +114,16 @@ def write_results(
     position, model = trainer.position, trainer.model
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
     about = {"data": info, "base_sha256": base_sha256, "provenance": ended(provenance)}
-    trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
+    trainer.store.pack_snapshots(
+        options.snapshots, trainer.snapshots, trainer.steps, {"config": config, **digests, **about}
+    )
     weights_sha256 = save_model(options.model, model.eval(), config, about)
     write_history(options.history, position.history)
-    cpu = base_training.get("train_cpu_seconds_by_phase")  # a base of an older vaeglow does not say
     summary = {
         **Run.of(config).identity,
         "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
         "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], total(position, "seconds")],
-        "train_cpu_seconds_by_phase": None if cpu is None else [*cpu, total(position, "cpu_seconds")],
+        "train_cpu_seconds_by_phase": [*base_training["train_cpu_seconds_by_phase"], total(position, "cpu_seconds")],
         "compile_seconds": position.compile_seconds,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

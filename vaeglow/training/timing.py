@@ -14,8 +14,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,17 +25,16 @@ from torch import Tensor
 
 from vaeglow import gpus
 from vaeglow.data.arrays import open_split
-from vaeglow.data.loader import batches, epoch_order, step_generator
+from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
 from vaeglow.device import pick_device, set_threads
+from vaeglow.distributed import end_with_parent
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.network import exact
-from vaeglow.training.loop import Trainer
 from vaeglow.training.speed import set_memory
-from vaeglow.training.state import StateFolder
+from vaeglow.training.trainer import Trainer
 
-TIMING = -8  # the "epoch" of the noise of timed samples
 KINDS = ("training", "sampling")  # of work
 
 
@@ -109,15 +106,13 @@ class Timed:
     def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, memory: str) -> None:
         self.device = device
         train, val = (open_split(data_dir, split) for split in ("train", "val"))
-        with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
-            state = StateFolder(folder, "timing")
-            model = build(config)
-            set_memory(model, memory)
-            self.trainer = Trainer(model, config, train, val, device, state, float("inf"))
+        model = build(config)
+        set_memory(model, memory)
+        self.trainer = Trainer(model, config, train, val, device)
         self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
         self.trainer.compile()
         self.upcoming, self.sums = all_batches(self.trainer), {}
-        self.generator = step_generator(0, TIMING, 0, device)
+        self.generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def training(self) -> None:
         """One training step."""
@@ -188,22 +183,12 @@ class Process:
         self.process.join()
 
 
-def end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def serve(
     pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int, memory: str
 ) -> None:
     """Answer a `Process`; `gpu` is the one that the parent has claimed."""
-    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    end_with_parent(os.getppid())
     os.environ.pop(gpus.CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)

@@ -1,0 +1,203 @@
+"""Several processes that train one run: the same numbers as one, one voice, one end.
+
+Here they meet on one CPU (gloo); on GPUs each takes its own (NCCL), which nobody has run yet.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from models_tools import seeded
+from run_tools import Run, holder, refused, resolved, same_tensors
+from torch import nn
+from waiting import LIMIT, ROOT, call, state_of, until
+
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.distributed import joined
+from vaeglow.errors import UserError
+from vaeglow.models.bounds import normal_like
+from vaeglow.models.network import SharedBatchNorm, share_batch_norms
+from vaeglow.training.progress import TERMINAL
+
+RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two
+KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
+
+
+def bits(run: Run) -> list[float]:
+    return [float(row["bits_per_dim"]) for row in run.rows()]
+
+
+def pair(folder: Path, model: str, data: Path, base: Run | None = None, **training: object) -> Run:
+    """A run that two processes train, to its end."""
+    run = Run(folder, resolved(model, devices=2, **training), data, base)
+    done = call(run.command())
+    assert done.returncode == 0, done.stderr
+    run.said = done.stdout
+    return run
+
+
+# ------------------------------------------------------------------------------------------------ pieces
+
+
+def test_noise_of_parts_is_the_noise_of_the_batch():
+    """Dequantisation and latents of one process with 6 images are those of three with 2 each, put together."""
+    images = torch.randint(0, 256, (6, 3, 4, 4), generator=seeded()).to(torch.uint8)
+
+    def noise(rank: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator, part = step_generator(0, 1, 2), images.chunk(ranks)[rank]
+        generator.rank, generator.ranks = rank, ranks
+        return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
+
+    whole, parts = noise(0, 1), [noise(rank, 3) for rank in range(3)]
+    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(one, torch.cat(several))
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (8, 5, 3, 3)])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, shape, monkeypatch):
+    """Outputs, gradients and running statistics, which are float32 whatever comes and goes."""
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    plain, shared = (nn.Sequential(kind(5, 1e-3, 0.1)) for _ in range(2))
+    share_batch_norms(shared, 1)
+    assert isinstance(shared[0], SharedBatchNorm)
+    x = torch.randn(shape, generator=seeded()).mul(3).add(1)
+    x, close = (x.bfloat16(), {"rtol": 0.02, "atol": 0.1}) if bf16 else (x, {})
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [layer(x) for layer, x in zip((plain, shared), inputs, strict=True)]
+    for output in outputs:
+        output.float().pow(3).sum().backward()
+    torch.testing.assert_close(*outputs, **close)
+    if not bf16:
+        torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+    torch.testing.assert_close(plain[0].weight.grad, shared[0].weight.grad, **close)
+    for name, buffer in plain.state_dict().items():
+        torch.testing.assert_close(buffer, shared.state_dict()[name], msg=name)
+    torch.testing.assert_close(plain.eval()(inputs[0]), shared.eval()(inputs[0]), **close)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", KINDS)
+def test_two_processes_train_as_one(model, request, tmp_path):
+    """The same losses but for rounding: noise, batch norm, clipping and gradients are the whole batch's."""
+    alone = request.getfixturevalue(f"{model.removeprefix('vae_').removeprefix('vaeglow_')}_run")
+    run = pair(tmp_path / "two", model, alone.data, alone.base)
+    assert bits(run) == pytest.approx(bits(alone), rel=RELATIVE)
+    ours, theirs = run.weights(), alone.weights()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        if not name.endswith("body.2.bias"):  # before a batch norm: its gradient is rounding, its path chance
+            torch.testing.assert_close(tensor, theirs[name], rtol=0.05, atol=0.01, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_bf16(vae_run, tmp_path):
+    """Batch norms get bfloat16 and share float32."""
+    run = pair(tmp_path / "two", "vae", vae_run.data, precision="bf16")
+    assert bits(run) == pytest.approx(bits(vae_run), rel=1e-2)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, blobs_dir) -> Run:
+    """A VAE that two processes trained without a break."""
+    return pair(tmp_path_factory.mktemp("two"), "vae", blobs_dir, validate_every=1, snapshots=[0.5])
+
+
+def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
+    lines = two.said.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["1/2", "2/2"]
+    assert bits(two) == pytest.approx(bits(vae_run), rel=RELATIVE)
+    assert len(list(two.state.glob("*.safetensors"))) == 2 and list(two.kept()) == [4]
+    assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
+
+
+def started(folder: Path, data: Path, step: int) -> tuple[Run, subprocess.Popen[str]]:
+    """A run of two processes that has saved so many steps."""
+    run = Run(folder, resolved("vae", devices=2, validate_every=1, snapshots=[0.5], epochs=2000), data)
+    child = run.start(save_minutes=0)
+    until(lambda: run.saved_step() >= step, lambda: child.poll() is None, lambda: str(child.communicate()))
+    return run, child
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
+def test_stopped_by_a_signal_to_the_step(name, blobs_dir, tmp_path):
+    run, child = started(tmp_path / "run", blobs_dir, 5)
+    child.send_signal(getattr(signal, name))
+    out, err = child.communicate(timeout=LIMIT)
+    assert child.returncode == 75 and err == f"stopped: {name}: state saved, run again to go on\n", (out, err)
+    assert not (run.state / "lease").exists()
+
+
+def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
+    run = Run(tmp_path / "run", two.config, two.data)
+    child = run.start(save_minutes=0)
+    until(lambda: run.saved_step() > 0)
+    child.terminate()
+    _, err = child.communicate(timeout=LIMIT)
+    assert child.returncode == 75, err
+    read, write = os.pipe()
+    done = call(run.command(), env={**os.environ, TERMINAL: str(write)}, pass_fds=[write])
+    os.close(write)
+    assert done.returncode == 0 and "resuming" in done.stdout, done.stderr
+    assert b"all epochs done" in os.read(read, 65536)  # Snakemake's own output reaches the first process
+    assert same_tensors(run.weights(), two.weights()) and run.rows() == two.rows()
+    assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())
+
+
+def children(process: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+@pytest.mark.parametrize("victim", ["the step", "first", "other"])
+def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
+    """SIGKILL of one: the rest end by themselves with one line, and the lock is free."""
+    run, child = started(tmp_path / "run", blobs_dir, 1)
+    first = holder(run.state)
+    (other,) = set(children(child.pid)) - {first}
+    os.kill({"the step": child.pid, "first": first, "other": other}[victim], signal.SIGKILL)
+    _, err = child.communicate(timeout=LIMIT)
+    until(lambda: not state_of(first) and not state_of(other))
+    if victim != "the step":
+        rank = ("first", "other").index(victim)
+        assert err == f"error: process {rank} of this run ended with status -9: run it again\n"
+        assert child.returncode == 2
+
+
+def test_torchrun_starts_them_too(two, tmp_path):
+    """As on several nodes: the processes are there, and the step takes its place among them."""
+    torchrun = Path(sys.executable).with_name("torchrun")
+    run = Run(tmp_path / "run", two.config, two.data)
+    command = [str(torchrun), "--standalone", "--nproc-per-node", "2", *run.command()[1:]]
+    done = call(command, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert same_tensors(run.weights(), two.weights())
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
+    line = refused(call(Run(tmp_path / "run", resolved("vae", devices=3), blobs_dir).command()))
+    assert line.startswith("error: training.devices is 3, which does not divide the batch of 16 images: change ")
+
+
+def test_another_number_of_processes_or_too_few_gpus_are_refused(monkeypatch):
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="4 devices are asked for, but 2 processes were started: start as many"):
+        joined(4, torch.device("cpu")).__enter__()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    with pytest.raises(UserError, match=r"torch sees 1 GPUs, too few for 2 processes: lower training\.devices"):
+        joined(2, torch.device("cuda")).__enter__()

@@ -1,0 +1,257 @@
+"""What a run keeps while it trains: one folder that survives a killed job (docs/how-it-is-built.md says why no output).
+
+In it lie whole states (weights, optimiser, position) and snapshots (weights at fractions of the run), each a
+safetensors file written to a temporary and renamed. A name begins with the run's identity, so that a run never resumes
+from another's state; then come how often the run was rolled back, and its steps. Of the states the newest two are kept,
+for exact resume, and the good ones of the position, for rollback. A good state is kept before the first step and after
+every hundredth of the run in whole epochs: where a run goes back to follows from its steps alone, never from the
+moments at which it was saved or stopped, so an interrupted run takes the same turns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaeglow.errors import DamagedFile, UserError
+from vaeglow.provenance import source_sha256
+from vaeglow.training.lock import FolderLock
+from vaeglow.weights import read_tensors, write_tensors
+
+STATE_KEY, SNAPSHOT_KEY, SNAPSHOTS_KEY = "vaeglow_state", "vaeglow_snapshot", "vaeglow_snapshots"  # of files' metadata
+STATE, SNAPSHOT = ".safetensors", ".snapshot"  # how names end
+KEPT = 2  # newest states: should the last be damaged, the one before it still serves
+POINTS, GOOD = 100, 2  # good states in a run; of them kept, for the newer may hold the seed of what went wrong
+
+
+@dataclass
+class Position:
+    """Where a run stands; JSON-able by `vars`."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    seconds: float = 0.0  # spent in training steps and compilation, over all attempts; not in what a rollback gave up
+    cpu_seconds: float = 0.0  # of this process meanwhile, the first where several train
+    compile_seconds: float = 0.0  # of those, in compilation
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
+    bad_steps: int = 0  # in a row, up to here
+    good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)  # behind the run: from where to where, seconds lost
+
+
+class Checkpoints:
+    """The states and snapshots of one run.
+
+    Args:
+        folder: where they lie.
+        identity: sha256 of all that decides the run's numbers (config, data, base weights).
+    """
+
+    def __init__(self, folder: str | Path, identity: str) -> None:
+        self.folder, self.identity = Path(folder), identity
+        self.lock = FolderLock(self.folder)
+
+    def path(self, rollbacks: int, steps: int, end: str = STATE) -> Path:
+        """Where the state, or snapshot, of a moment of the run lies; later ones have larger names."""
+        return self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{steps:010d}{end}"
+
+    def states(self) -> list[Path]:
+        """This run's states, newest first."""
+        return sorted(self.folder.glob(f"{self.identity[:16]}-*{STATE}"), reverse=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock, and clear what a killed save left there.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with self.lock.held():
+            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def save(self, steps: int, here: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Write the state of now, `steps` steps into the run, and remove what is no longer kept.
+
+        Raises:
+            UserError: no room or no permission to write, or the folder was taken over by another process.
+        """
+        self.lock.require()
+        about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
+        write_tensors(self.path(len(here.rollbacks), steps), pack(model, optimizer), STATE_KEY, about)
+        self.prune(steps, here)
+
+    def prune(self, steps: int, here: Position) -> None:
+        """Keep the newest states, the good ones and the snapshots up to here; of other runs nothing after a step."""
+        states = [path for path in self.states() if path <= self.path(len(here.rollbacks), steps)]
+        kept = {*states[:KEPT], *(self.path(*name) for name in here.good)}
+        for path in [*self.folder.glob(f"*-*{STATE}"), *self.folder.glob(f"*-*{SNAPSHOT}")]:
+            ours = path.name.startswith(self.identity[:16])
+            early = path.suffix == SNAPSHOT and int(path.stem[-10:]) <= steps
+            if path not in kept and not (ours and early) and (ours or steps):
+                path.unlink(missing_ok=True)
+
+    def load(self) -> tuple[dict[str, Tensor], Position] | None:
+        """The newest whole state of this run, or None when it has none.
+
+        Raises:
+            UserError: there are some and none of them is whole: never a silent restart from zero. Or one cannot be read
+                just now, or is another version's.
+        """
+        damaged = []
+        for path in self.states():
+            try:
+                found = self.read(path)
+            except DamagedFile as error:
+                damaged.append(str(error))
+                continue
+            if damaged:
+                print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
+            return found
+        if damaged:
+            raise UserError(f"no state in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
+        return None
+
+    def read(self, path: Path) -> tuple[dict[str, Tensor], Position]:
+        """One state of this run.
+
+        Raises:
+            DamagedFile: it is not whole, or of another run.
+            UserError: it cannot be read just now, or another version wrote it.
+        """
+        tensors, about = read_tensors(path, STATE_KEY)
+        if about["identity"] != self.identity:
+            raise DamagedFile(f"{path} belongs to another run")
+        try:
+            position = Position(**about["position"])
+        except TypeError:
+            raise UserError(f"{path} is of another version of vaeglow: delete {self.folder} to start anew") from None
+        if about["source_sha256"] != source_sha256():
+            print(f"resume: other code wrote {path.name} ({about['source_sha256']}); going on with this", flush=True)
+        return tensors, position
+
+    def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
+        """The oldest whole good state of a position, and where it stands, with one more of `rollbacks`.
+
+        Raises:
+            UserError: none is whole.
+        """
+        for name in here.good:
+            try:
+                tensors, back = self.read(self.path(*name))
+            except DamagedFile as error:
+                print(f"rollback: {error}", flush=True)
+                continue
+            lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
+            lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
+            back.good, back.rollbacks = [name], [*here.rollbacks, lost]
+            return tensors, back
+        raise UserError(f"the loss was lost and no good state is left in {self.folder}: delete that folder")
+
+    def take_snapshot(self, steps: int, model: nn.Module, seconds: float) -> None:
+        """Keep the model's weights after so many steps, trained for `seconds`.
+
+        Raises:
+            UserError: see `save`.
+        """
+        self.lock.require()
+        about = {"identity": self.identity, "seconds": seconds}
+        write_tensors(self.path(0, steps, SNAPSHOT), model.state_dict(), SNAPSHOT_KEY, about)
+
+    def pack_snapshots(self, path: str | Path, at: Mapping[float, int], steps: int, about: Mapping[str, Any]) -> str:
+        """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
+
+        Args:
+            path: of the .safetensors file.
+            at: fraction of the run -> step, see `snapshot_steps`.
+            steps: in an epoch.
+            about: what else the metadata hold: config, data, provenance.
+
+        Returns:
+            The sha256 of all their tensors.
+
+        Raises:
+            UserError: one of them is missing or damaged, though the run has passed its step.
+        """
+        packed: dict[str, Tensor] = {}
+        infos = []
+        for index, (fraction, step) in enumerate(at.items()):
+            source = self.path(0, step, SNAPSHOT)
+            try:
+                tensors, info = read_tensors(source, SNAPSHOT_KEY)
+                if info["identity"] != self.identity:
+                    raise DamagedFile
+            except DamagedFile:
+                raise UserError(f"{source} is missing or damaged: delete {self.folder} to train anew") from None
+            packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}
+            infos.append({"fraction": fraction, "epoch": step / steps, "step": step, "seconds": info["seconds"]})
+        return write_tensors(path, packed, SNAPSHOTS_KEY, {**about, "snapshots": infos})
+
+
+def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
+    """Fraction of a run of so many steps -> the step after which its snapshot is taken."""
+    # the fractions as they are written: 0.07 of 100 steps is 7, in binary it would be 7.000000000000001
+    return {fraction: math.ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
+
+
+def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """The snapshots of a run's `snapshots.safetensors`, in order of their fraction.
+
+    Returns:
+        (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data),
+        `step` (of the run) and `seconds` (spent in training steps, this phase only). The file's `config_sha256` and
+        `data_sha256` are in each info, too, to tell whose weights they are.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind (`read_tensors`).
+    """
+    tensors, about = read_tensors(path, SNAPSHOTS_KEY)
+    try:
+        states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
+        for name, tensor in tensors.items():
+            index, _, rest = name.partition("/")
+            states[int(index)][rest] = tensor
+        whose = {key: about[key] for key in ("config_sha256", "data_sha256")}
+        return [({**info, **whose}, state) for info, state in zip(about["snapshots"], states, strict=True)]
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not hold what it says ({error!r}): delete it and train the model again") from None
+
+
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Model and optimiser as one flat dict of tensors."""
+    packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        packed |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """The inverse of `pack`, into an existing model and optimiser.
+
+    Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
+    kernels pair the two in order of memory.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    weights = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if part == "model":
+            weights[rest] = tensor
+        else:
+            index, slot = rest.split("/")
+            if slot != "step":  # a counter; all other slots are moments
+                tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
+            state.setdefault(int(index), {})[slot] = tensor
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
