@@ -21,7 +21,7 @@ def run(tmp_path, blobs_dir, models: list[str], timing: dict) -> dict:
     output = tmp_path / "timing.json"
     configs = [json.dumps(resolved(model)) for model in models]
     arguments = ["--config", *configs, "--data-dir", str(blobs_dir), "--timing", json.dumps(timing)]
-    time_epoch.main([*arguments, "--device", "cpu", "--threads", "1", "--output", str(output)])
+    time_epoch.main([*arguments, "--device", "cpu", "--memory", "stored", "--threads", "1", "--output", str(output)])
     return json.loads(output.read_text())
 
 
@@ -67,4 +67,16 @@ def test_other_data_than_the_config_describes_are_refused(tmp_path, blobs_dir):
     config["data"]["size"] = 16
     arguments = ["--config", json.dumps(config), "--data-dir", str(blobs_dir), "--timing", json.dumps(TIMING)]
     with pytest.raises(Exception, match="size 8, the run's config says 16"):
-        time_epoch.main([*arguments, "--device", "cpu", "--threads", "1", "--output", str(tmp_path / "x.json")])
+        time_epoch.main(
+            [
+                *arguments,
+                "--device",
+                "cpu",
+                "--memory",
+                "stored",
+                "--threads",
+                "1",
+                "--output",
+                str(tmp_path / "x.json"),
+            ]
+        )
