@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vaeglow.data.arrays import read_info
 from vaeglow.data.kept import prepare_or_reuse
-from vaeglow.outside import outside
+from vaeglow.config.check import outside
 from vaeglow.steps import cli
 
 

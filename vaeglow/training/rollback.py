@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from vaeglow.config import as_before
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.models.store import read_tensors, write_tensors
 from vaeglow.training.position import Position
@@ -124,7 +123,7 @@ def diverged(model: str, training: Mapping[str, Any], here: Position, limit: flo
     """
     above = "" if math.isinf(limit) else f", or the loss above {limit:.6g} bits/dim,"
     after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-    also = ", or set training.memory to stored" if as_before(training)["memory"] == "reversible" else ""
+    also = ", or set training.memory to stored" if training["memory"] == "reversible" else ""
     return Diverged(
         f"{model}: loss or gradient was not finite{above} for {training['max_bad_steps']} steps in a row in epoch "
         f"{here.epoch + 1}, at learning rate {rate:.3g}{after}: lower training.learning_rate or "

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vaeglow.config import as_before
 from vaeglow.errors import UserError
 from vaeglow.models.coupling_net import CouplingNet
 from vaeglow.models.fused import fits, fused_coupling_net
@@ -31,12 +30,11 @@ def apply_options(model: nn.Module, training: Mapping[str, Any]) -> None:
         model: any; one without a flow of images has nothing to reverse.
         training: a run's `training` values.
     """
-    options = as_before(training)
     for part in model.modules():
         if isinstance(part, GlowSteps):
-            part.reversible = options["memory"] == "reversible"
+            part.reversible = training["memory"] == "reversible"
     for network in networks(model):
-        network.bf16 = options["precision"] == "bf16"
+        network.bf16 = training["precision"] == "bf16"
 
 
 def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
@@ -44,7 +42,7 @@ def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | Non
 
     On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
     """
-    option = as_before(training)["compile"]
+    option = training["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
     return {"graphs": "reduce-overhead", "fused": "fused"}.get(option, "default")
@@ -108,7 +106,7 @@ def must_fit(config: Mapping[str, Any], batch: int) -> Iterator[None]:
         if memory is None:
             raise
         remedies = ["lower training.batch_size"]
-        if config["kind"] in ("glow", "vae_glow") and as_before(config["training"])["memory"] == "stored":
+        if config["kind"] in ("glow", "vae_glow") and config["training"]["memory"] == "stored":
             remedies.append("set training.memory to reversible")
         remedies.append(f"or a smaller model ({WIDTHS[config['kind']]})")
         raise UserError(

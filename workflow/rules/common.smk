@@ -1,4 +1,4 @@
-# What all rules share, light (no torch, no pandas). Logic that can be tested: vaeglow/config.py, vaeglow/plan.py.
+# What all rules share, light (no torch, no pandas). Logic that can be tested is in vaeglow/config.
 
 import json
 import os
@@ -8,11 +8,10 @@ import sys
 
 sys.path.insert(0, str(ROOT))
 
-from vaeglow import config as settings, plan
-from vaeglow.check import check_config
+from vaeglow.config import inherited, plan, resolve
+from vaeglow.config.check import check_config, outside
+from vaeglow.config.plan import one_of
 from vaeglow.errors import UserError
-from vaeglow.outside import outside
-from vaeglow.plan import one_of
 
 
 def or_exit(function, *arguments):
@@ -23,32 +22,31 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
-# {preset: the whole config as that preset sees it}, checked to the last key and name.
+# {preset: the config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET = config["preset"]
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
-PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
-PAGES = plan.curve_files(config, EFFECTIVE, PRESET) + plan.data_pages(config, EFFECTIVE, PRESET)
+PAGES = plan.pages(config, EFFECTIVE[PRESET])
 # {dataset: how many images a run on it draws}, for each preset
-SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
+SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(kind, *modes):
     """The alternation of all models of one kind (a vae_glow: trained in one of these modes): what a rule trains."""
-    names = [name for name in config["models"] if settings.kind_of(config, name) == kind]
-    return one_of(name for name in names if not modes or settings.mode_of(config, name) in modes)
+    names = [name for name in config["models"] if inherited(config, name, "kind") == kind]
+    return one_of(name for name in names if not modes or inherited(config, name, "mode") in modes)
 
 
 wildcard_constraints:
     preset=one_of(config["presets"]),
     dataset=one_of(config["datasets"]),
     model=one_of(config["models"]),
-    seed=one_of(sorted({seed for whole in EFFECTIVE.values() for seed in whole["seeds"]})),
+    seed=one_of(sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})),
     protocol=one_of(config["protocols"]),
     table=one_of(config["tables"]),
     figure=one_of(config["figures"]),
@@ -59,7 +57,7 @@ wildcard_constraints:
 def run_config(wildcards):
     """The resolved config of the run these wildcards name: what its config.json holds."""
     w = wildcards
-    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, int(w.seed))
+    return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
 def run_threads(wildcards):
@@ -69,18 +67,13 @@ def run_threads(wildcards):
 
 def training_processes(needs):
     """A function of a job's wildcards that says what one process of it needs, for all that train one run."""
-    return lambda wildcards: needs(wildcards) * settings.as_before(run_config(wildcards)["training"])["devices"]
-
-
-def evaluation_processes(needs):
-    """The same for all that share a job of sampling, likelihood or Inception features."""
-    return lambda wildcards: needs(wildcards) * config["runtime"]["evaluation_devices"]
+    return lambda wildcards: needs(wildcards) * run_config(wildcards)["training"]["devices"]
 
 
 def first_config(wildcards):
     """The resolved config of a model under the first seed, where a file belongs to no seed."""
     w = wildcards
-    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, EFFECTIVE[w.preset]["seeds"][0])
+    return or_exit(resolve, config, w.preset, w.dataset, w.model, EFFECTIVE[w.preset]["seeds"][0])
 
 
 def on_cluster():
@@ -114,7 +107,6 @@ def gpus(wildcards):
 
 
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
-EVALUATION_DEVICES = str(config["runtime"]["evaluation_devices"])
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 

@@ -54,14 +54,13 @@ rule fid_reference:
     priority: 100
     conda:
         "../../environment.yml"
-    threads: evaluation_processes(evaluation_threads)
+    threads: evaluation_threads
     resources:
-        gpu=evaluation_processes(gpus),
+        gpu=gpus,
         device=DEVICE,
-        devices=EVALUATION_DEVICES,
     params:
-        protocol=lambda wildcards: plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
-        stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE, wildcards.preset, wildcards.protocol),
+        protocol=lambda wildcards: plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
+        stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE[wildcards.preset], wildcards.protocol),
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
     shell:
@@ -77,7 +76,7 @@ rule fid_reference:
             --weights {input.weights} \
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \
-            --devices {resources.devices:q} \
+            --devices 1 \
             --threads {params.torch_threads:q} \
             --output {output.reference} \
             >{log} 2>&1
@@ -93,11 +92,10 @@ rule sample:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
     conda:
         "../../environment.yml"
-    threads: evaluation_processes(run_threads)
+    threads: run_threads
     resources:
-        gpu=evaluation_processes(gpus),
+        gpu=gpus,
         device=DEVICE,
-        devices=EVALUATION_DEVICES,
     params:
         images=lambda wildcards: SAMPLES[wildcards.preset][wildcards.dataset],
     shell:
@@ -107,7 +105,7 @@ rule sample:
             --temperature {wildcards.temperature} \
             --count {params.images:q} \
             --device {resources.device:q} \
-            --devices {resources.devices:q} \
+            --devices 1 \
             --output {output.samples} \
             >{log} 2>&1
         """
@@ -125,11 +123,10 @@ rule likelihood:
         "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
     conda:
         "../../environment.yml"
-    threads: evaluation_processes(run_threads)
+    threads: run_threads
     resources:
-        gpu=evaluation_processes(gpus),
+        gpu=gpus,
         device=DEVICE,
-        devices=EVALUATION_DEVICES,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         importance_samples=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["importance_samples"],
@@ -143,7 +140,7 @@ rule likelihood:
             --importance-samples {params.importance_samples:q} \
             --importance-images {params.importance_images:q} \
             --device {resources.device:q} \
-            --devices {resources.devices:q} \
+            --devices 1 \
             --output {output.summary} \
             --per-image {output.per_image} \
             >{log} 2>&1
@@ -162,11 +159,10 @@ rule evaluate:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     conda:
         "../../environment.yml"
-    threads: evaluation_processes(run_threads)
+    threads: run_threads
     resources:
-        gpu=evaluation_processes(gpus),
+        gpu=gpus,
         device=DEVICE,
-        devices=EVALUATION_DEVICES,
     params:
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
@@ -178,7 +174,7 @@ rule evaluate:
             --weights {input.weights} \
             --batch-size {params.batch_size:q} \
             --device {resources.device:q} \
-            --devices {resources.devices:q} \
+            --devices 1 \
             --threads {params.torch_threads:q} \
             --output {output.metrics} \
             --features-output {output.features} \
