@@ -11,8 +11,7 @@ from run_tools import shipped_config
 from table_tools import change, form, row, run_table, shown, spec_of, write_run
 from test_entries import check
 
-from vaeglow import entries
-from vaeglow.config import effective, merge
+from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import paired
 from vaeglow.reporting.claims.evidence import Evidence
@@ -165,9 +164,9 @@ def test_an_entry_reads_both_sides_of_each_pair():
     pair = {"model": "vaeglow", "dataset": "faces", "temperature": 1, "minus": {"model": "glow", "temperature": 0}}
     table = {"kind": "differences", "title": "t", "caption": "c", "rows": [pair]}
     whole = effective(merge(shipped_config(), {"tables": {"pairs": table}}), "demo")
-    found = entries.complete(whole, "demo", "tables", "pairs")["rows"][0]
+    found = plan.filled_in(whole, "tables", "pairs")["rows"][0]
     assert found["minus"] == {"model": "glow", "dataset": "photos64", "preset": "demo", "temperature": 0.0}
-    needs = entries.needs(whole, "demo", "tables", "pairs")
+    needs = plan.needs(whole, "tables", "pairs")
     assert {(need["model"], need["what"]) for need in needs} == {
         (model, what)
         for model in ("vaeglow", "glow")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from run_tools import ROOT, shipped_config
 
-from vaeglow import plan
-from vaeglow.check import check_config
+from vaeglow.config import plan
+from vaeglow.config.check import check_config
 from vaeglow.data import stored
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.prepare import prepare

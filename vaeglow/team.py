@@ -176,8 +176,7 @@ def device_of(local: int, wanted: int, device: torch.device) -> torch.device:
 
     if wanted > (there := torch.cuda.device_count()):
         raise UserError(
-            f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices (runtime.evaluation_devices), or "
-            "give the job more"
+            f"{wanted} GPUs are asked for, torch sees {there}: lower training.devices, or give the job more"
         )
     if os.environ.get(gpus.CLAIM) != "1":  # else `pick_device` has chosen
         torch.cuda.set_device(local)

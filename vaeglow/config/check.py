@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config import plan
-from vaeglow.config.layers import ancestry, check_model, describe_model, effective, inherited, lookup, nearest, resolve
+from vaeglow.config.layers import (
+    ancestry,
+    check_base,
+    check_training,
+    describe_model,
+    effective,
+    inherited,
+    lookup,
+    nearest,
+    resolve,
+)
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 
@@ -105,23 +115,24 @@ def check_models(config: Mapping[str, Any], schema: Mapping[str, Any], preset: s
     or the user, only the sum can.
 
     Raises:
-        UserError: an unknown or missing key, or what `check_model` raises.
+        UserError: an unknown or missing key, or what `check_base` and `check_training` raise.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
     passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
     for dataset in config["datasets"]:
-        for name in config["models"]:
-            described = describe_model(config, preset, dataset, name)
-            if described not in passed:
-                try:
-                    validate(described, model_schema, f"models.{name}")
-                except UserError as error:
-                    raise UserError(
-                        f"{error} (a {described['kind']}, all layers merged, on dataset {dataset})"
-                    ) from error
-                passed.append(described)
-        for name in config["models"]:  # a base's keys are checked by now
-            check_model(config, preset, dataset, name)
+        whole = {name: describe_model(config, preset, dataset, name) for name in config["models"]}
+        for name, described in whole.items():
+            if described in passed:
+                continue
+            try:
+                validate(described, model_schema, f"models.{name}")
+            except UserError as error:
+                raise UserError(f"{error} (a {described['kind']}, all layers merged, on dataset {dataset})") from error
+            passed.append(described)
+        for name, described in whole.items():
+            check_training(name, described)
+            if "base" in described:
+                check_base(name, described, whole[described["base"]])
 
 
 # ------------------------------------------------------------------------------- tables, figures and claims
@@ -143,37 +154,44 @@ def check_entries(config: Mapping[str, Any], view: dict[str, Any], published: Co
             raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
         lookup(view["datasets"], dataset, "dataset")
     unfit: Unfit = {}
-    for section in (*plan.SECTIONS, "claims"):
+    for section in plan.SECTIONS:
         for name in view[section]:
             try:
-                if section == "claims":
-                    check_claim(config, view, name, unfit)
-                else:
-                    check_rows(view, plan.filled_in(view, section, name), published)
-                    for need in plan.needs(view, section, name):
-                        check_need(config, view, need, unfit)
+                check_rows(view, plan.filled_in(view, section, name), published)
+                for need in plan.needs(view, section, name):
+                    check_need(config, view, need, unfit)
             except UserError as error:
                 raise UserError(f"{section}.{name}: {error}") from error
+    for name, claim in plan.claims(view).items():
+        try:
+            reasons = check_claim(config, view, claim, unfit) if claim["run"] else []
+        except UserError as error:
+            raise UserError(f"claims.{name}: {error}") from error
+        if reasons:
+            view["claims"][name]["unfit"] = reasons[0]
 
 
-def check_claim(config: Mapping[str, Any], view: dict[str, Any], name: str, unfit: Unfit) -> None:
-    """A claim does not contradict itself, and names what exists; see `check_entries`.
+def check_claim(
+    config: Mapping[str, Any], view: Mapping[str, Any], claim: Mapping[str, Any], unfit: Unfit
+) -> list[str]:
+    """A claim does not contradict itself, and names what exists; see `check_need`.
+
+    Returns:
+        Why its models cannot take the images; nothing where they can.
 
     Raises:
         UserError: a temperature compared with itself, or noise that is the same everywhere.
     """
-    claim = plan.claims(view)[name]
     if claim["kind"] == "kid_best" and float(claim["temperature"]) in map(float, claim["others"]):
         raise UserError(f"others holds the temperature {claim['temperature']} itself: take it out")
-    for need in plan.needs(view, "claims", name) if claim["run"] else ():
-        if (reason := check_need(config, view, need, unfit)) is not None:
-            view["claims"][name]["unfit"] = reason
-    if claim["kind"] == "noise" and claim["run"]:
+    reasons = [check_need(config, view, need, unfit) for need in plan.claim_needs(view, claim)]
+    if claim["kind"] == "noise":
         run = (config, view["preset"], claim["dataset"])
         described = describe_model(*run, claim["model"])
         described = describe_model(*run, described["base"]) if "base" in described else described
         if described["network"]["decoder_noise"] == "isotropic":
             raise UserError(f"model {claim['model']} has isotropic noise, one s(z) everywhere: name one with diagonal")
+    return [reason for reason in reasons if reason is not None]
 
 
 def check_rows(view: Mapping[str, Any], entry: Mapping[str, Any], published: Collection[str]) -> None:

@@ -117,15 +117,16 @@ def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapp
 def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
     """All of a model's values under a preset and dataset, layers merged, `like` followed."""
     layers = layers_of(config, preset, dataset)
-    own: list[dict[str, Any]] = [{} for _ in layers]  # of each layer: what it says of the model, or of its ancestors
-    said: dict[str, Any] = {}  # of the model and its ancestors so far, by any layer
+    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: what it says of the model and its ancestors
+    said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
     for name in reversed(ancestry(config["models"], model)):
         lines = [layer.get("models", {}).get(name, {}) for layer in layers]
-        own = [merge(without(line, said), mine) for line, mine in zip(lines, own, strict=True)]
-        said = functools.reduce(merge, lines, said)
+        own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
+        said = functools.reduce(merge, filter(None, lines), said)
     merged: dict[str, Any] = {}
     for layer, mine in zip(layers, own, strict=True):
-        merged = merge(merge(merged, {"training": layer.get("training", {})}), mine)
+        for part in ({"training": layer["training"]} if "training" in layer else {}, mine):
+            merged = merge(merged, part) if part else merged
     return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
 
 
@@ -145,13 +146,16 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         the model this one stands on (mode joint: of the VAE whose architecture it takes, without `training`), or None.
 
     Raises:
-        UserError: an unknown name, or what `check_model` raises.
+        UserError: an unknown name, or what `check_base` and `check_training` raise.
         UnfitImages: the model cannot take the dataset's images.
     """
-    described = check_model(config, preset, dataset, model)
-    base = resolve(config, preset, dataset, described["base"], seed) if "base" in described else None
-    if base is not None and described.get("mode") == "joint":  # only the architecture is taken
-        del base["training"]
+    described, base = describe_model(config, preset, dataset, model), None
+    if "base" in described:  # checked before it is resolved: it could be the model itself
+        check_base(model, described, describe_model(config, preset, dataset, described["base"]))
+        base = resolve(config, preset, dataset, described["base"], seed)
+        if described.get("mode") == "joint":  # only the architecture is taken
+            del base["training"]
+    check_training(model, described)
     data: dict[str, Any] = functools.reduce(merge, layers_of(config, preset, dataset)[1::2], {})
     check_images(model, described, data, dataset)
     return {
@@ -175,55 +179,54 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
 # ------------------------------------------------------------- what a model must be beside its keys and their ranges
 
 
-def check_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
-    """A model's values (`describe_model`), fit for training.
+def check_training(model: str, described: Mapping[str, Any]) -> None:
+    """Refuse training values that a kind would ignore, or that contradict each other.
 
     Raises:
-        UserError: a base that it cannot stand on, a KL weight on a model without KL, snapshots out of order, or a batch
-            that its devices cannot share.
+        UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
     """
-    described = describe_model(config, preset, dataset, model)
     kind, training = described["kind"], described["training"]
     wrong = None
     if kind in KL_FREE and training["kl_weight"] != 1:
-        wrong = f"training.kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
+        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
     elif any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
-        wrong = f"training.snapshots {training['snapshots']} must rise: list each fraction once, in order"
-    elif training["batch_size"] % (devices := training["devices"]):
+        wrong = f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
+    elif training["batch_size"] % training["devices"]:
         wrong = (
-            f"training.devices is {devices}, which does not divide training.batch_size, {training['batch_size']}: each "
-            f"device takes as many images of a batch"
+            f"devices is {training['devices']}, which does not divide training.batch_size, {training['batch_size']}: "
+            f"each device takes as many images of a batch"
         )
-    elif "base" in described:
-        wrong = unfit_base(described, describe_model(config, preset, dataset, described["base"]))
     if wrong is not None:
-        raise UserError(f"models.{model}: {wrong}")
-    return described
+        raise UserError(f"models.{model}: training.{wrong}")
 
 
-def unfit_base(described: Mapping[str, Any], base: Mapping[str, Any]) -> str | None:
-    """Why a model cannot stand on its base, or None.
+def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Refuse a base that a model cannot stand on.
 
     Args:
-        described: the model's values, all layers merged.
+        model: its name, for the message.
+        described: its values, all layers merged.
         base: those of the model it names as `base`.
+
+    Raises:
+        UserError: a base of another kind; for a `vae_two_stage` also one with a flow prior; for a `finetune` also a
+            base that was not trained in two phases, or one with another layer than the model's own.
     """
-    name, mode = described["base"], described.get("mode")
-    kind = "vae_glow" if mode == "finetune" else "vae"
-    if base["kind"] != kind:
-        return f"base '{name}' is a {base['kind']}, not a {kind}"
-    if described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
-        return f"base '{name}' has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
-    if mode != "finetune":
-        return None
-    if base["mode"] != "frozen":
-        return f"base '{name}' has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
-    if described["layer"] != base["layer"]:
-        return (
-            f"its layer {described['layer']} is not that of its base '{name}', {base['layer']}; a finetune goes on "
-            f"training its base's: write `like: {name}`, change no layer key"
+    name, mode, kind, wrong = described["base"], described.get("mode"), base["kind"], None
+    wanted = "vae_glow" if mode == "finetune" else "vae"
+    if kind != wanted:
+        wrong = f"is a {kind}, not a {wanted}"
+    elif described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
+        wrong = f"has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
+    elif mode == "finetune" and base["mode"] != "frozen":
+        wrong = f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
+    elif mode == "finetune" and described["layer"] != base["layer"]:
+        wrong = (
+            f"has another layer, {base['layer']}, than the model's {described['layer']}; a finetune goes on training "
+            f"its base's: write `like: {name}`, change no layer key"
         )
-    return None
+    if wrong is not None:
+        raise UserError(f"models.{model}: base '{name}' {wrong}")
 
 
 def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:

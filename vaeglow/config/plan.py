@@ -7,13 +7,12 @@ filled in once, for planning, checking and reporting.
 
 from __future__ import annotations
 
-import copy
 import re
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vaeglow.config.layers import inherited, lookup, resolve
+from vaeglow.config.layers import copied, inherited, lookup, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import DATA, RESULTS, result_path
@@ -56,7 +55,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     Raises:
         UserError: no such protocol or model.
     """
-    entry, preset, roles = copy.deepcopy(dict(view[section][name])), view["preset"], view["roles"]
+    entry, preset, roles = copied(view[section][name]), view["preset"], view["roles"]
     dataset = entry.get("dataset", "main")
     measured_by = entry.get("protocol") or view["evaluation"]["protocol"]
     rows: list[dict[str, Any]] = []
@@ -93,7 +92,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
     found = {}
     for name, entry in view["claims"].items():
-        entry, measured_by = copy.deepcopy(dict(entry)), entry.get("protocol") or view["evaluation"]["protocol"]
+        entry, measured_by = copied(entry), entry.get("protocol") or view["evaluation"]["protocol"]
         found[name] = {
             **entry,
             "dataset": view["roles"].get(entry["dataset"], entry["dataset"]),
@@ -105,18 +104,14 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
 
 
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
-    """The results that a table, a figure, a claim or (without a name) all claims that are measured read, each once.
+    """The results that a table, a figure or (without a name) all claims that are measured read, each once.
 
     Returns:
         `{"what", "preset", "dataset", "protocol", "model"}`, with a `temperature` or `space` where its path has one.
     """
     found: list[dict[str, Any]] = []
     if section == "claims":
-        for key, claim in claims(view).items():
-            if key == name or (name is None and claim["run"]):
-                common = {"preset": view["preset"], "protocol": claim["protocol"]}
-                found += [{**common, **need} for need in needed(claim)]
-        return each_once(found)
+        return each_once(need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim))
     entry = filled_in(view, section, str(name))
     reads = kinds(section)[entry["kind"]].READS
     sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side is not None and "model" in side]
@@ -136,6 +131,11 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
         else:
             found.append(need)
     return each_once(found)
+
+
+def claim_needs(view: View, claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The results that one of `claims` reads; see `needs`."""
+    return [{"preset": view["preset"], "protocol": claim["protocol"], **need} for need in needed(claim)]
 
 
 def all_needs(view: View) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
     """
     if section == "claims":
         content: dict[str, Any] = {"preset": view["preset"], "seeds": view["seeds"], "claims": claims(view)}
-        models = [need["model"] for claim in view["claims"] for need in needs(view, "claims", claim)]
+        models = [need["model"] for claim in content["claims"].values() for need in needed(claim)]
     else:
         content = filled_in(view, section, name)
         models = [need["model"] for need in needs(view, section, name)]

@@ -112,6 +112,7 @@ def closed(schema: Any, needed: bool = True) -> Any:
     return found
 
 
+@functools.cache
 def read_schema(path: str | Path) -> Schema:
     """The content of the schema file."""
     import yaml

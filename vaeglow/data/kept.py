@@ -19,11 +19,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vaeglow.config.check import PLACES, source_paths
 from vaeglow.data.arrays import INFO_FILE, SPLITS, open_split
 from vaeglow.data.prepare import complete, prepare
 from vaeglow.errors import UserError
 from vaeglow.files import NO_LOCKS, atomic_path, read_json, sha256_json, write_json
-from vaeglow.config.check import PLACES, source_paths
 
 KEPT, CARD = ".kept", "made_of.json"
 FILES = (*(f"{split}.npy" for split in SPLITS), INFO_FILE)  # dataset.json last: where it is, all is
