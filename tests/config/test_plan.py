@@ -137,15 +137,13 @@ def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
 
 
 def test_a_spec_has_the_look_of_each_model_it_shows_and_none_is_inherited():
-    view = checked("{models: {mine: {like: vaeglow}}, overrides: {tables: {squeeze: {rows: [%s]}}}}" % ROW)["demo"]
+    rows = "rows: [{model: mine, temperature: 1}]"
+    view = checked(f"{{models: {{mine: {{like: vaeglow}}}}, overrides: {{tables: {{squeeze: {{{rows}}}}}}}}}")["demo"]
     styles = plan.spec(view, "tables", "squeeze")["styles"]
     assert styles["vae"] == {key: SHIPPED["models"]["vae"][key] for key in ("label", "color", "marker")}
     assert set(styles) == {"mine", "vae"} and styles["mine"]["label"] == "mine"  # vae: its base
     looks = [(look["color"], look["marker"]) for look in plan.spec(view, "claims")["styles"].values()]
     assert len(looks) == len(set(looks)) > 5
-
-
-ROW = "{model: mine, temperature: 1}"
 
 
 def test_every_kind_reads_results_that_have_a_path():

@@ -6,7 +6,8 @@ Keys, types and ranges by the schema, every name it mentions, every model as a p
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,20 @@ def check_config(
     views = {}
     for preset in config["presets"]:
         views[preset] = effective(config, preset)
-        try:
+        with named(f"preset {preset}"):
             validate({**views[preset], "presets": {}, "overrides": {}}, schema)
             check_models(config, schema, preset)
             check_entries(config, views[preset], published)
-        except UserError as error:
-            raise UserError(f"preset {preset}: {error}") from error
     return views
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Errors raised inside say where."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
 
 
 def check_changes(config: Mapping[str, Any]) -> None:
@@ -102,10 +110,8 @@ def check_changes(config: Mapping[str, Any]) -> None:
     for where, change in changes.items():
         for section in NAMED:
             for name in change.get(section, {}):
-                try:
+                with named(f"config: {where}.{section}"):
                     lookup(config[section], name, section.removesuffix("s"))
-                except UserError as error:
-                    raise UserError(f"config: {where}.{section}: {error}") from error
 
 
 def check_models(config: Mapping[str, Any], schema: Mapping[str, Any], preset: str) -> None:
@@ -156,17 +162,13 @@ def check_entries(config: Mapping[str, Any], view: dict[str, Any], published: Co
     unfit: Unfit = {}
     for section in plan.SECTIONS:
         for name in view[section]:
-            try:
+            with named(f"{section}.{name}"):
                 check_rows(view, plan.filled_in(view, section, name), published)
                 for need in plan.needs(view, section, name):
                     check_need(config, view, need, unfit)
-            except UserError as error:
-                raise UserError(f"{section}.{name}: {error}") from error
     for name, claim in plan.claims(view).items():
-        try:
+        with named(f"claims.{name}"):
             reasons = check_claim(config, view, claim, unfit) if claim["run"] else []
-        except UserError as error:
-            raise UserError(f"claims.{name}: {error}") from error
         if reasons:
             view["claims"][name]["unfit"] = reasons[0]
 

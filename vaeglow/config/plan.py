@@ -20,7 +20,6 @@ from vaeglow.reporting.claims.needs import needed
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
-READERS = 8  # processes that decode images; Snakemake takes fewer where it has fewer cores
 PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
 WIDE = ("information",)  # kinds whose rows keep several temperatures; elsewhere such a row becomes several rows
 # The look of a model that has none in config, by its name (Okabe & Ito 2008, but for yellow).
@@ -174,21 +173,6 @@ def style(view: View, model: str) -> dict[str, str]:
     number = zlib.crc32(model.encode())
     chosen = {"label": model, "color": COLORS[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
     return {key: view["models"][model].get(key, value) for key, value in chosen.items()}
-
-
-def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """What `prepare_data` needs of a dataset: all but what belongs to a run (`train_subset`, `models`)."""
-    return {key: value for key, value in config["datasets"][dataset].items() if key not in ("train_subset", "models")}
-
-
-def reading_threads(config: Mapping[str, Any], dataset: str) -> int:
-    """Processes that `prepare_data` may use: several where image files are decoded. No value depends on it."""
-    return READERS if config["datasets"][dataset]["kind"] in ("celeba", "folder") else 1
-
-
-def stretch_flag(view: View, name: str) -> str:
-    """What `fid_reference` is told of a protocol that stretches samples: its flag, or nothing."""
-    return "--stretch" if protocol(view, name)["stretch"] else ""
 
 
 def sample_counts(view: View) -> dict[str, int]:

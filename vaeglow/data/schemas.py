@@ -79,6 +79,7 @@ class fashion_mnist:
 class celeba:
     """CelebA's aligned faces, official partition; `local` is an `img_align_celeba.zip`, or its folder, not unpacked."""
 
+    THREADS = 8  # processes that decode images; Snakemake takes fewer where it has fewer cores
     SCHEMA: ClassVar[dict[str, Any]] = {
         "channels": {"const": 3, "default": 3},
         **SOURCES,
@@ -93,6 +94,7 @@ class celeba:
 class folder:
     """Your own images; see `examples/own_dataset.yaml`."""
 
+    THREADS = 8
     SCHEMA: ClassVar[dict[str, Any]] = {
         "root": {
             "type": "string",

@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT))
 from vaeglow.config import inherited, plan, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.plan import one_of
+from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 
 

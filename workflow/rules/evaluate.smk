@@ -60,7 +60,9 @@ rule fid_reference:
         device=DEVICE,
     params:
         protocol=lambda wildcards: plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
-        stretch=lambda wildcards: plan.stretch_flag(EFFECTIVE[wildcards.preset], wildcards.protocol),
+        stretch=lambda wildcards: (
+            "--stretch" if plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)["stretch"] else ""
+        ),
         batch_size=lambda wildcards: EFFECTIVE[wildcards.preset]["evaluation"]["batch_size"],
         torch_threads=lambda wildcards: EFFECTIVE[wildcards.preset]["training"]["threads"],
     shell:

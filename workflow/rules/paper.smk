@@ -27,22 +27,18 @@ localrules:
     publish_claims,
 
 
-rule write_spec:
+use rule write_config as write_spec with:
     output:
-        spec="results/{preset}/specs/{section}/{name}.json",
+        "results/{preset}/specs/{section}/{name}.json",
     log:
         "logs/write_spec/{preset}/{section}/{name}.log",
     wildcard_constraints:
         section="tables|figures|claims",
         name=one_of([*config["tables"], *config["figures"], "claims"]),
-    conda:
-        "../../environment.yml"
     params:
         content=lambda wildcards: json.dumps(
             plan.spec(EFFECTIVE[wildcards.preset], wildcards.section, wildcards.name), indent=2
         ),
-    shell:
-        "printf '%s\\n' {params.content:q} >{output.spec} 2>{log}"
 
 
 rule table:

@@ -16,7 +16,7 @@ localrules:
 
 rule write_config:
     output:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        "results/{preset}/{dataset}/{model}/seed{seed}/config.json",
     log:
         "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
     conda:
@@ -24,7 +24,7 @@ rule write_config:
     params:
         content=lambda wildcards: json.dumps(run_config(wildcards), indent=2),
     shell:
-        "printf '%s\\n' {params.content:q} >{output.config} 2>{log}"
+        "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
 
 rule train_vae:
