@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from claims_tools import COMMON
-from run_tools import shipped_config
+from run_tools import checked, shipped_config
 from table_tools import change, form, row, run_table, shown, spec_of, write_run
-from test_entries import check
 
 from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
@@ -179,7 +179,7 @@ def test_an_entry_reads_both_sides_of_each_pair():
 @pytest.mark.parametrize(
     ("minus", "says"),
     [
-        ({"model": "vaeglow", "temperature": 0.5}, r"differences: vaeglow on .* is compared with itself"),
+        ({"model": "vaeglow", "temperature": 0.5}, r"differences: vaeglow at 0\.5 is compared with itself"),
         ({"model": "glwo", "temperature": 1.0}, r"differences: unknown model 'glwo' \(did you mean 'glow'"),
         ({"model": "glow"}, r"rows\.0\.minus.* lacks the key 'temperature'"),
         (None, r"tables\.differences\.rows\.0' lacks the key 'minus'"),
@@ -188,14 +188,14 @@ def test_an_entry_reads_both_sides_of_each_pair():
 def test_a_slip_in_a_pair_is_one_line(minus, says):
     pair = {"model": "vaeglow", "temperature": 0.5} | ({} if minus is None else {"minus": minus})
     with pytest.raises(UserError, match=says) as caught:
-        check({"tables": {"differences": {"rows": [pair]}}})
+        checked(json.dumps({"tables": {"differences": {"rows": [pair]}}}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_row_of_another_kind_has_no_other_side():
     pair = {"model": "vaeglow", "temperature": 0.5, "minus": {"model": "glow", "temperature": 1.0}}
     with pytest.raises(UserError, match="minus"):
-        check({"tables": {"table2": {"rows": [pair]}}})
+        checked(json.dumps({"tables": {"table2": {"rows": [pair]}}}))
     twice = {"tables": {"differences": {"rows": [pair, pair]}}}
-    with pytest.raises(UserError, match=r"minus glow on .* stands in it twice"):
-        check(twice)
+    with pytest.raises(UserError, match=r"minus: .*glow.* stands in it twice"):
+        checked(json.dumps(twice))
