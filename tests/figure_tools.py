@@ -36,7 +36,7 @@ def noise(count: int, channels: int = 3, side: int = 8, seed: int = 0) -> np.nda
 
 
 def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """A figure as `vaeglow.entries.complete` makes it."""
+    """A figure as `vaeglow.config.plan.spec` makes it."""
     rows = [{"dataset": "blobs", "preset": PRESET, **row} for row in rows]
     about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED], "seed": SEED}
     measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "published": None}

@@ -22,6 +22,7 @@ from filelock import SoftFileLease
 from waiting import ROOT, call
 
 from vaeglow.config import merge, resolve
+from vaeglow.config.check import check_config
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
@@ -32,7 +33,6 @@ from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import load_model
 
-STEPS = {"vae": "train_vae", "vae_glow": "train_glow_layer", "vae_two_stage": "train_two_stage", "glow": "train_glow"}
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
 CONFIG: dict[str, Any] = {  # config/config.yaml in small
@@ -54,6 +54,9 @@ CONFIG: dict[str, Any] = {  # config/config.yaml in small
         "kl_weight": 1.0,
         "snapshots": [],
         "threads": 1,
+        "precision": "float32",
+        "compile": False,
+        "devices": 1,
     },
     "models": {
         "vae": {
@@ -97,8 +100,19 @@ CONFIG: dict[str, Any] = {  # config/config.yaml in small
 
 def shipped_config() -> dict[str, Any]:
     """config/claims.yaml and config/config.yaml, as the workflow loads them."""
-    texts = [(ROOT / f"config/{name}.yaml").read_text(encoding="utf-8") for name in ("claims", "config")]
-    return functools.reduce(merge, map(yaml.safe_load, texts))
+    return merge(*map(parsed, ("claims", "config")))
+
+
+@functools.cache
+def parsed(name: str) -> dict[str, Any]:
+    """A file of config/; not to be changed."""
+    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
+
+
+def checked(changes: str = "{}") -> dict[str, dict[str, Any]]:
+    """`{preset: the config as it sees it}` of the shipped config with an overlay, a YAML text."""
+    config = merge(shipped_config(), yaml.safe_load(changes))
+    return check_config(config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv")
 
 
 def resolved(model: str, seed: int = 0, **training: Any) -> dict[str, Any]:
@@ -152,6 +166,8 @@ class Run:
 
     def options(self, save_minutes: float) -> Namespace:
         values: dict[str, Any] = {
+            "base": None,
+            "base_training": None,
             "config": str(self.folder / "config.json"),
             "data_dir": str(self.data),
             "state_dir": str(self.state),
@@ -168,14 +184,13 @@ class Run:
         return Namespace(**values, tensorboard=False)
 
     def train(self, save_minutes: float = 10) -> Run:
-        train_run(self.options(save_minutes), self.config["kind"], (self.config.get("mode"),))
+        train_run(self.options(save_minutes))
         return self
 
-    def command(self, save_minutes: float = 10, step: str | None = None) -> list[str]:
-        flags = {name: value for name, value in vars(self.options(save_minutes)).items() if name != "tensorboard"}
+    def command(self, save_minutes: float = 10) -> list[str]:
+        flags = {name: value for name, value in vars(self.options(save_minutes)).items() if value}
         words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        known = "train_joint" if self.config.get("mode") == "joint" else STEPS[self.config["kind"]]
-        return [sys.executable, "-m", f"vaeglow.steps.{step or known}", *words]
+        return [sys.executable, "-m", "vaeglow.steps.train", *words]
 
     def start(self, save_minutes: float = 10) -> subprocess.Popen[str]:
         command = self.command(save_minutes)

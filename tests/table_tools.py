@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+from vaeglow.files import write_json
 from vaeglow.steps import table
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
@@ -22,7 +23,7 @@ def reference(dataset: str) -> str:
 
 
 def row(model: str, temperature: float | None = None, **values) -> dict:
-    """One row of a spec, as `vaeglow.entries.complete` fills it in."""
+    """One row of a spec, as `vaeglow.config.plan.spec` fills it in."""
     drawn = {} if temperature is None else {"temperature": temperature}
     return {"model": model, "dataset": "photos32", "preset": "demo", **drawn, **values}
 
@@ -109,10 +110,16 @@ def write_run(
     return run
 
 
+def spec_file(folder: Path, spec: dict) -> str:
+    """A spec as the workflow hands it to a step."""
+    write_json(folder / "specs/spec.json", spec)
+    return str(folder / "specs/spec.json")
+
+
 def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     """Run the step; the CSV's rows. Markdown and LaTeX lie beside it."""
     output = results / f"demo/tables/{spec['name']}.csv"
-    command = ["--spec", json.dumps(spec), "--published", str(PUBLISHED), "--results-root", str(results)]
+    command = ["--spec", spec_file(results, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
     endings = {"markdown": ".md", "html": ".html", "latex": ".tex"}
     forms = [word for form, ending in endings.items() for word in (f"--{form}", str(output.with_suffix(ending)))]
     table.main([*command, "--output", str(output), *forms])

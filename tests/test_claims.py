@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from claims_tools import claim, spec, write_world
+from table_tools import spec_file
 
 from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS
@@ -49,7 +49,7 @@ def results(tmp_path: Path, monkeypatch) -> Path:
 
 def run(entries: dict = ENTRIES, seeds: tuple[int, ...] = (0,)) -> tuple[list[dict[str, str]], str]:
     output = Path("results/demo/claims.csv")
-    command = ["--spec", json.dumps(spec(entries, list(seeds))), "--results-root", "results"]
+    command = ["--spec", spec_file(Path("results"), spec(entries, list(seeds))), "--results-root", "results"]
     claims.main(
         [
             *command,

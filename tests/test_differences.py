@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from claims_tools import COMMON
-from run_tools import shipped_config
+from run_tools import checked, shipped_config
 from table_tools import WEIGHTS, change, form, row, run_table, shown, spec_of, write_run
-from test_entries import check
 
-from vaeglow import entries
-from vaeglow.config import effective, merge
+from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import paired
 from vaeglow.reporting.claims.evidence import Evidence
@@ -165,9 +164,9 @@ def test_an_entry_reads_both_sides_of_each_pair():
     pair = {"model": "vaeglow", "dataset": "faces", "temperature": 1, "minus": {"model": "glow", "temperature": 0}}
     table = {"kind": "differences", "title": "t", "caption": "c", "rows": [pair]}
     whole = effective(merge(shipped_config(), {"tables": {"pairs": table}}), "demo")
-    found = entries.complete(whole, "demo", "tables", "pairs")["rows"][0]
+    found = plan.filled_in(whole, "tables", "pairs")["rows"][0]
     assert found["minus"] == {"model": "glow", "dataset": "photos64", "preset": "demo", "temperature": 0.0}
-    needs = entries.needs(whole, "demo", "tables", "pairs")
+    needs = plan.needs(whole, "tables", "pairs")
     assert {(need["model"], need["what"]) for need in needs} == {
         (model, what)
         for model in ("vaeglow", "glow")
@@ -180,7 +179,7 @@ def test_an_entry_reads_both_sides_of_each_pair():
 @pytest.mark.parametrize(
     ("minus", "says"),
     [
-        ({"model": "vaeglow", "temperature": 0.5}, r"differences: vaeglow on .* is compared with itself"),
+        ({"model": "vaeglow", "temperature": 0.5}, r"differences: vaeglow at 0\.5 is compared with itself"),
         ({"model": "glwo", "temperature": 1.0}, r"differences: unknown model 'glwo' \(did you mean 'glow'"),
         ({"model": "glow"}, r"rows\.0\.minus.* lacks the key 'temperature'"),
         (None, r"tables\.differences\.rows\.0' lacks the key 'minus'"),
@@ -189,14 +188,14 @@ def test_an_entry_reads_both_sides_of_each_pair():
 def test_a_slip_in_a_pair_is_one_line(minus, says):
     pair = {"model": "vaeglow", "temperature": 0.5} | ({} if minus is None else {"minus": minus})
     with pytest.raises(UserError, match=says) as caught:
-        check({"tables": {"differences": {"rows": [pair]}}})
+        checked(json.dumps({"tables": {"differences": {"rows": [pair]}}}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_row_of_another_kind_has_no_other_side():
     pair = {"model": "vaeglow", "temperature": 0.5, "minus": {"model": "glow", "temperature": 1.0}}
     with pytest.raises(UserError, match="minus"):
-        check({"tables": {"table2": {"rows": [pair]}}})
+        checked(json.dumps({"tables": {"table2": {"rows": [pair]}}}))
     twice = {"tables": {"differences": {"rows": [pair, pair]}}}
-    with pytest.raises(UserError, match=r"minus glow on .* stands in it twice"):
-        check(twice)
+    with pytest.raises(UserError, match=r"minus: .*glow.* stands in it twice"):
+        checked(json.dumps(twice))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from figure_tools import Results, noise, spec, spoil
 from PIL import Image
+from table_tools import spec_file
 
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
@@ -45,7 +45,8 @@ def rows_of(results: Results, figure: dict = SPEC) -> list[Row]:
 
 def draw(results: Results, output: Path, figure: dict = SPEC) -> list[Path]:
     files = [output.with_suffix(".png"), output.with_suffix(".pdf")]
-    command = ["--spec", json.dumps(figure), "--results-root", str(results.results), "--data-root", str(results.data)]
+    command = ["--spec", spec_file(results.results, figure), "--results-root", str(results.results)]
+    command += ["--data-root", str(results.data)]
     step.main([*command, "--output", *map(str, files)])
     return files
 

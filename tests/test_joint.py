@@ -20,10 +20,10 @@ from models_tools import (  # noqa: F401
     seeded,
     snapshot,
 )
-from run_tools import CONFIG, ROOT, Run, refused, resolved, same_tensors, step
+from run_tools import CONFIG, ROOT, Run, resolved, same_tensors
 from test_workflow import dry_run
 
-from vaeglow.config import merge, mode_of, resolve
+from vaeglow.config import inherited, merge, resolve
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
@@ -121,14 +121,6 @@ def test_summaries_count_the_phases(vaeglow_run: Run, finetune_run: Run, joint_r
     assert further["parameters"] == phases["parameters"] == joint["parameters"]
 
 
-def test_every_step_refuses_the_others_mode(vae_run: Run, vaeglow_run: Run, tmp_path: Path) -> None:
-    joint = Run(tmp_path / "joint", resolved("vaeglow_joint"), vae_run.data, vae_run)
-    line = refused(step("train_glow_layer", *joint.command()[3:]))
-    assert line.endswith("describes a model of mode joint, this step trains frozen or finetune")
-    frozen = Run(tmp_path / "frozen", vaeglow_run.config, vae_run.data)
-    assert refused(step("train_joint", *frozen.command()[3:])).endswith("of mode frozen, this step trains joint")
-
-
 # ---------------------------------------------------------------------------------------- weight of the KL
 
 
@@ -195,7 +187,7 @@ def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run: Run, tmp_path: Path) 
         ({"vaeglow_finetune": {"base": "vaeglow_finetune"}}, "base 'vaeglow_finetune' has mode finetune; a finetune"),
         (
             {"vaeglow_finetune": {"layer": {"depth": 3}}},
-            r"its layer \{.*'depth': 3.* is not that of its base 'vaeglow'",
+            r"base 'vaeglow' has another layer, .* than the model's \{.*'depth': 3.*\}",
         ),
         ({"vaeglow": {"mode": "joint"}}, "base 'vaeglow' has mode joint"),
         ({"vaeglow_finetune": {"training": {"snapshots": [0.5, 0.2]}}}, r"snapshots \[0.5, 0.2\] must rise"),
@@ -231,7 +223,7 @@ def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
 def test_a_mode_is_inherited() -> None:
     models = {"a": {"like": "vaeglow_joint"}, "b": {"like": "a", "mode": "finetune"}, "c": {"like": "vae"}}
     config = merge(CONFIG, {"models": models})
-    assert [mode_of(config, name) for name in "abc"] == ["joint", "finetune", None]
+    assert [inherited(config, name, "mode") for name in "abc"] == ["joint", "finetune", None]
 
 
 @pytest.mark.parametrize("preset", list(SHIPPED["presets"]))

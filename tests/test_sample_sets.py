@@ -13,9 +13,8 @@ import torch
 from run_tools import ROOT, shipped_config
 from table_tools import change, form, row, run_table, spec_of, write_run
 
-from vaeglow import entries, plan
-from vaeglow.check import check_config
-from vaeglow.config import effective, merge
+from vaeglow.config import effective, merge, plan
+from vaeglow.config.check import check_config
 from vaeglow.data import arrays as array_files
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
@@ -129,13 +128,13 @@ def whole(changes: dict) -> dict:
 def test_a_protocol_says_all_five_things_and_runs_draw_enough_samples() -> None:
     plain = effective(shipped_config(), "demo")
     for name, protocol in plain["protocols"].items():
-        found = entries.protocol_of(plain, name)
+        found = plan.protocol(plain, name)
         assert set(found) == {"split", "images", "features", "sets", "stretch"} and protocol.items() <= found.items()
-    assert entries.protocol_of(plain, "dai-wipf")["stretch"] is True
+    assert plan.protocol(plain, "dai-wipf")["stretch"] is True
     several = whole({"presets": {"demo": {"protocols": {"test-100-2048": {"sets": 4}}}}})
-    assert plan.sample_counts(several, "demo")["photos32"] == 400
-    assert plan.spec(several, "demo", "tables", "table2")["sets"] == 4
-    claims = plan.claims_spec(several, "demo")["claims"]
+    assert plan.sample_counts(several["demo"])["photos32"] == 400
+    assert plan.spec(several["demo"], "tables", "table2")["sets"] == 4
+    claims = plan.spec(several["demo"], "claims")["claims"]
     assert {one["sets"] for one in claims.values() if one["protocol"] == "test-100-2048"} == {4}
 
 

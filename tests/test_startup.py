@@ -7,10 +7,8 @@ import sys
 from run_tools import shipped_config
 from waiting import ROOT, call
 
-from vaeglow import config as settings
-from vaeglow import plan
-from vaeglow.check import check_config
-from vaeglow.config import merge
+from vaeglow.config import layers, merge, plan
+from vaeglow.config.check import check_config
 
 HEAVY = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
 
@@ -29,7 +27,7 @@ def test_curves_resolve_each_run_once(monkeypatch):
     whole = check_config(config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv")
     asked: list[tuple] = []
     depth = 0
-    plain = settings.resolve
+    plain = plan.resolve
 
     def resolve(config, preset, dataset, model, seed):
         nonlocal depth
@@ -41,8 +39,9 @@ def test_curves_resolve_each_run_once(monkeypatch):
         finally:
             depth -= 1
 
-    monkeypatch.setattr(settings, "resolve", resolve)
-    assert plan.curve_files(config, whole, "demo")
+    monkeypatch.setattr(plan, "resolve", resolve)
+    monkeypatch.setattr(layers, "resolve", resolve)
+    assert plan.pages(config, whole["demo"])
     assert len(asked) == len(set(asked)) > 5
 
 

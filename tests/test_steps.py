@@ -37,9 +37,8 @@ def call(name: str, arguments: list[str], patch: pytest.MonkeyPatch) -> int:
     return 0
 
 
-def train(run: Run, patch: pytest.MonkeyPatch, name: str | None = None) -> int:
-    _, _, module, *arguments = run.command(step=name)
-    return call(module.rpartition(".")[2], arguments, patch)
+def train(run: Run, patch: pytest.MonkeyPatch) -> int:
+    return call("train", run.command()[3:], patch)
 
 
 def one_line(capfd: pytest.CaptureFixture[str]) -> str:
@@ -75,16 +74,6 @@ def test_all_steps_of_a_run_as_commands(tmp_path, blobs_dir, vae_run, vaeglow_ru
 
 
 # -------------------------------------------------------------------------------------------- refusals
-
-
-def test_a_step_refuses_a_config_of_another_kind(tmp_path, blobs_dir, vae_run, monkeypatch, capfd):
-    for model, name in [("glow", "train_vae"), ("vae", "train_glow"), ("vaeglow", "train_glow")]:
-        run = Run(tmp_path / model, resolved(model), blobs_dir)
-        assert train(run, monkeypatch, name) == 2
-        assert "describes a model of kind" in one_line(capfd)
-    run = Run(tmp_path / "layer", resolved("vae"), blobs_dir, vae_run)
-    assert train(run, monkeypatch, "train_glow_layer") == 2
-    assert "of kind vae, this step trains vae_glow" in one_line(capfd)
 
 
 def test_data_that_do_not_fit_the_config(tmp_path, monkeypatch, capfd):

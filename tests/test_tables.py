@@ -20,11 +20,11 @@ from table_tools import (
     write_run,
 )
 
-from vaeglow import entries, provenance
+from vaeglow import provenance
+from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.reporting.markdown import to_markdown
 from vaeglow.reporting.tables import KINDS, LABELS, build_table, kind_module
-from vaeglow.steps import publish, write_config
 
 ROWS = [row("glow", 1.0), row("vae", 0.0), row("vaeglow", 0.5), row("vaeglow", 1.0)]
 SPEC = spec_of("quality", ROWS, published="table2")
@@ -257,30 +257,10 @@ def test_an_unknown_kind_is_one_line(results):
 
 
 def test_every_kind_that_config_may_name_has_its_module():
-    assert set(KINDS) == set(entries.TABLES)
+    assert set(KINDS) == set(kinds("tables"))
     for kind in KINDS:
         module = kind_module({"kind": kind})
         assert all(callable(getattr(module, name)) for name in ("build", "readable", "notes_of"))
-
-
-def test_publish_copies_whole_files_and_refuses_missing_ones(results, tmp_path):
-    run_table(results, SPEC)
-    source = results / "demo/tables/table2.csv"
-    publish.main(["--source", str(source), "--output", str(tmp_path / "out/table2.csv")])
-    assert (tmp_path / "out/table2.csv").read_bytes() == source.read_bytes()
-    with pytest.raises(UserError, match="does not exist"):
-        publish.main(["--source", str(source), "nowhere.csv", "--output", "a.csv", str(tmp_path / "b.csv")])
-    assert not Path("a.csv").exists()
-
-
-def test_write_config_writes_what_it_was_given_and_refuses_what_is_no_object(tmp_path):
-    resolved = {"model": "it's", "training": {"learning_rate": 1e-4}, "base": None}
-    write_config.main(["--json", json.dumps(resolved), "--output", str(tmp_path / "config.json")])
-    assert json.loads((tmp_path / "config.json").read_text()) == resolved
-    for bad in ("[1]", "{"):
-        with pytest.raises(UserError, match="--json"):
-            write_config.main(["--json", bad, "--output", str(tmp_path / "other.json")])
-    assert not (tmp_path / "other.json").exists()
 
 
 def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):

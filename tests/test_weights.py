@@ -133,9 +133,3 @@ def test_a_missing_a_misshapen_and_a_surplus_tensor(saved):
     ):
         write_tensors(saved, changed, KEY, about)
         assert "does not fit the model its own config describes" in refused(saved)
-
-
-def test_a_file_of_another_format(saved):
-    tensors, about = read_tensors(saved, KEY)
-    write_tensors(saved, tensors, KEY, about | {"config": about["config"] | {"format": 99}})
-    assert "has format 99" in refused(saved)

@@ -12,17 +12,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from run_tools import shipped_config
+from run_tools import checked
 from waiting import ROOT, call
 
-from vaeglow import plan
-from vaeglow.check import check_config
-from vaeglow.config import merge
-from vaeglow.errors import UserError
+from vaeglow.config import plan
 from vaeglow.evaluation.probes import NAMES
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+TRAINING = [f"train_{kind}" for kind in ("vae", "joint", "glow", "glow_layer", "two_stage")]
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
 
 
@@ -67,8 +63,8 @@ def test_the_sample_sheet_is_planned_from_samples_and_the_data_alone(preset, tmp
     found = dry_run("-s", str(ROOT / "Snakefile"), target, "--config", f"preset={preset}", cwd=tmp_path)
     rules = {rule for rule, _ in found}
     assert not rules & {"evaluate", "fid_reference", "inception_weights", "likelihood", "table"}
-    whole = check()
-    shown = {(row["model"], str(float(row["temperature"]))) for row in sheet_rows(whole, preset) if "model" in row}
+    rows = plan.filled_in(checked()[preset], "figures", "samples")["rows"]
+    shown = {(row["model"], str(row["temperature"])) for row in rows if "model" in row}
     assert {(w["model"], w["temperature"]) for rule, w in found if rule == "sample"} == shown
     assert found[-2:] == [
         ("figure", {"preset": preset, "figure": "samples"}),
@@ -81,20 +77,21 @@ def sheet_rows(whole: dict, preset: str) -> list[dict]:
 
 
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
-    output = snakemake(
-        "-n", "-p", "-s", str(ROOT / "Snakefile"), "all", "results/tables", "results/figures", cwd=tmp_path
-    )
+    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), "all", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
-    # Rule name = module name; all rules that copy, and all that probe, run one module.
-    shared = {"publish_figure": "publish", "publish_claims": "publish", "interpolate": "probe"}
-    shared |= dict.fromkeys(NAMES, "probe")
-    planned = [shared.get(rule, rule) for rule, _ in jobs(output) if rule != "all"]
+    # Rule name = module name; all that train run one module, and some are one command of the shell.
+    of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
+    planned = [re.sub("^train_.*", "train", rule) for rule, _ in jobs(output) if rule not in of_shell]
+    # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
+    of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
+    shared = {**dict.fromkeys([*NAMES, "interpolate"], "probe"), **dict.fromkeys(TRAINING, "train")}
+    planned = [shared.get(rule, rule) for rule, _ in jobs(output) if rule not in of_shell]
     assert sorted(name for name, _, _ in commands) == sorted(planned)
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
         importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
-        assert log.startswith(tuple(f"logs/{rule}/" for rule in (name, *shared) if shared.get(rule, rule) == name))
+        assert name == shared.get(rule := log.split("/")[1], rule)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +136,7 @@ def test_any_temperature_of_a_row_has_a_rule(tmp_path):
     arguments = ["-s", str(ROOT / "Snakefile"), "results/samples.png", "--configfile", "o.yaml"]
     found = dry_run(*arguments, cwd=tmp_path)
     assert {w["temperature"] for rule, w in found if rule == "sample"} == {"1e-05", "2.0"}
-    whole = check(f"{{presets: {{paper: {{figures: {{samples: {{rows: {rows}}}}}}}}}}}")
+    whole = checked(f"{{presets: {{paper: {{figures: {{samples: {{rows: {rows}}}}}}}}}}}")
     assert {0.0, 0.00001, 0.5, 1.0, 2.0} <= set(plan.temperatures(whole)) and plan.temperatures(whole)[1] == 0.00001
 
 
@@ -148,7 +145,7 @@ def test_a_job_reserves_the_threads_of_its_run(preset, tmp_path):
     changes = "overrides: {models: {glow: {training: {threads: 3}}}}\n"
     (tmp_path / "o.yaml").write_text(changes)
     arguments = ["-n", "-s", str(ROOT / "Snakefile"), "results/table2.csv", "--configfile", "o.yaml"]
-    threads = load_config()["presets"][preset].get("training", {}).get("threads", load_config()["training"]["threads"])
+    threads = checked()[preset]["training"]["threads"]
     for cores in (8, 2):
         output = snakemake(*arguments, "--cores", str(cores), "--config", f"preset={preset}", cwd=tmp_path)
         reserved = {}
@@ -188,144 +185,6 @@ def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
     assert len(output.splitlines()) < 6
 
 
-def load_config(changes: str = "{}") -> dict:
-    return merge(shipped_config(), yaml.safe_load(changes))
-
-
-def check(changes: str = "{}") -> dict:
-    return check_config(load_config(changes), SCHEMA, ROOT / "resources/published.csv")
-
-
-def own_vae(prior: str, more: str = "") -> str:
-    """A config's addition: a VAE `v` with a prior of its own, that is like no other."""
-    network = "architecture: resnet, num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8, decoder_noise: diagonal, "
-    network += "initial_noise: 1.0, batch_norm_momentum: 0.1"
-    return f"{{models: {{v: {{kind: vae, network: {{{network}}}, prior: {prior}}}}}{more}}}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ("{trainin: {}}", r"unknown key 'trainin' \(did you mean 'training'\?\)"),
-        ("{training: {learning_rate: 1e-4}}", r"'training\.learning_rate' is '1e-4' \(str\).* 1\.0e-4"),
-        ("{training: {epochs: 0}}", r"training\.epochs.* less than the minimum"),
-        ("{training: {threads: true}}", r"training\.threads.* not of type integer"),
-        ("{overrides: {training: {devices: 3}}}", r"training\.devices is 3, which does not divide .*batch_size, \d+"),
-        ("{runtime: {device: gpu}}", r"runtime\.device.*'gpu' is not one of"),
-        ("{seeds: []}", "seeds"),
-        ("{overrides: {models: {vea: {network: {base_dim: 8}}}}}", r"overrides\.models: .*did you mean 'vae'"),
-        ("{presets: {demo: {models: {vae: {network: {bas_dim: 8}}}}}}", r"bas_dim.*did you mean 'base_dim'"),
-        (
-            "{presets: {demo: {datasets: {photos32: {size: 8}}}}}",
-            r"unknown key 'presets\.demo\.datasets\.photos32\.size'",
-        ),
-        ("{presets: {demo: {tables: {tabel2: {}}}}}", r"presets\.demo\.tables: .*did you mean 'table2'"),
-        ("{datasets: {photos32: {models: {gloww: {}}}}}", r"datasets\.photos32\.models: .*did you mean 'glow'"),
-        ("{datasets: {mine: {kind: foldr, root: x, size: 32}}}", r"datasets\.mine\.kind.*'foldr' is not one of"),
-        ("{datasets: {mine: {kind: folder, rot: x, size: 32}}}", r"datasets\.mine\.rot.*did you mean 'root'"),
-        ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
-        ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", r"datasets\.tables: the name is taken"),
-        ("{models: {a: {network: {depth: 3}}}}", r"'models\.a' lacks the key 'kind'"),
-        ("{models: {a: {kind: glow, layer: {}}}}", r"unknown key 'models\.a\.layer'"),
-        ("{models: {a: {like: b}, b: {like: a}}}", "circle"),
-        ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
-        ("{models: {A b: {like: glow}}}", "'A b' does not match"),
-        ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
-        ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
-        ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
-        ("{tables: {t: {kind: quality, title: x, caption: y, rows: []}}}", "lacks the key 'published'"),
-        (
-            "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
-            r"vae on \w+ \(preset \w+\) at temperature 0\.0 stands in it twice",
-        ),
-        ("{figures: {samples: {kind: sample_shet}}}", r"figures\.samples\.kind.*'sample_shet' is not one of"),
-        ("{figures: {samples: {colums: 3}}}", r"unknown key 'figures\.samples\.colums' \(did you mean 'columns'\?\)"),
-        ("{figures: {samples: {columns: 0}}}", r"figures\.samples\.columns.* less than the minimum"),
-        ("{figures: {samples: {dataset: cifar}}}", r"figures\.samples: .*did you mean 'cifar10'"),
-        ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
-        ("{figures: {samples: {rows: [{data: test, model: vae}]}}}", r"unknown key 'figures\.samples\.rows\.0\.model'"),
-        ("{figures: {samples: {rows: [{model: vae}]}}}", r"'figures\.samples\.rows\.0' lacks the key 'temperature'"),
-        ("{figures: {samples: {rows: [{model: vea, temperature: 0}]}}}", r"figures\.samples: .*did you mean 'vae'"),
-        ("{figures: {samples: {rows: [{data: test}, {data: test}]}}}", r"the test split of \w+ stands in it twice"),
-        ("{figures: {f: {kind: sample_sheet, title: x}}}", r"'figures\.f' lacks the key 'caption'"),
-        ("{presets: {demo: {figures: {sampels: {}}}}}", r"presets\.demo\.figures: .*did you mean 'samples'"),
-        ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"unknown key 'overrides\.figures\.samples\.kind'"),
-        ("{evaluation: {importance_samples: [15]}}", "importance_samples"),
-        ("{evaluation: {inception: {wheel: {sha256: abc}}}}", r"evaluation\.inception\.wheel\.sha256"),
-        ('{evaluation: {inception: {wheel: {requirement: "--index-url==1"}}}}', r"inception\.wheel\.requirement"),
-        # what only the merged model shows: `like`, a preset, a dataset
-        (
-            "{models: {g: {like: glow, network: {base_dim: 8}}}}",
-            r"unknown key 'models\.g\.network\.base_dim'; legal here: levels, depth, width, coupling \(a glow, all",
-        ),
-        ("{models: {v: {like: vae, network: {levels: 2}}}}", r"models\.v\.network\.levels.*legal here: architecture"),
-        ("{models: {g: {like: glow, base: vae}}}", r"unknown key 'models\.g\.base'.*legal here: kind, network, train"),
-        ("{models: {g: {like: glow, prior: {kind: flow}}}}", r"unknown key 'models\.g\.prior'"),
-        ("{models: {g: {like: vae, layer: {depth: 2}}}}", r"unknown key 'models\.g\.layer'"),
-        ("{models: {g: {like: vaeglow, base: glow}}}", "models.g: base 'glow' is a glow, not a vae"),
-        ("{models: {g: {like: vaeglow, base: vaeglow}}}", "models.g: base 'vaeglow' is a vae_glow, not a vae"),
-        ("{overrides: {models: {glow: {network: {num_scale: 2}}}}}", r"models\.glow\.network\.num_scale"),
-        ("{presets: {paper: {models: {glow_additive: {layer: {depth: 2}}}}}}", r"preset paper.*glow_additive\.layer"),
-        ("{datasets: {photos64: {models: {glow: {network: {fc_dim: 2}}}}}}", r"glow.*fc_dim.*on dataset photos64"),
-        (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
-        (own_vae("{kind: flow, layers: 2}"), "'models.v.prior' lacks the key 'width'"),
-        (
-            own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),
-            "preset short: config: 'models.v.prior' lacks the key 'layers'",
-        ),
-        ("{tables: {table2: {published: tabel2}}}", r"tables\.table2: published 'tabel2' \(did you mean 'table2'\?\)"),
-        ("{overrides: {tables: {table2: {published: table9}}}}", "which has table1, table2, table3, table4"),
-    ],
-)
-def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
-    with pytest.raises(UserError, match=says) as caught:
-        check(changes)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        "{datasets: {mine: {kind: folder, root: x, size: 8, channels: 1, levels: 16, on_broken: skip}}}",
-        "{models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}",
-        own_vae("{kind: standard}"),
-        "{presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}",
-        "{overrides: {figures: {samples: {columns: 3, rows: [{data: val, label: Held out}]}}}}",
-        "{overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}",
-    ],
-)
-def test_legal_additions_pass(changes):
-    assert set(check(changes)) == set(load_config(changes)["presets"])
-
-
-def test_samples_suffice_for_the_largest_protocol_of_the_tables_on_a_dataset():
-    whole = check()
-    assert plan.sample_counts(whole, "demo")["photos32"] == whole["demo"]["protocols"]["test-100-2048"]["images"]
-    assert plan.sample_counts(whole, "paper")["cifar10"] == 30000  # three sets
-    assert plan.sample_counts(whole, "paper")["photos64"] == 30000  # in no table
-    whole = check("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
-    assert plan.sample_counts(whole, "demo") == {**dict.fromkeys(whole["demo"]["datasets"], 100), "photos64": 10000}
-
-
-def test_samples_suffice_for_every_row_of_a_sheet():
-    large = "{figures: {samples: {columns: 40, lines_per_row: 20}}}"
-    whole = check(f"{{presets: {{demo: {large}}}}}")
-    assert plan.sample_counts(whole, "demo")["photos32"] == 800
-    assert plan.sample_counts(whole, "paper")["cifar10"] == 30000  # the table's protocol asks for more than the sheet
-
-
-def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
-    rows = "[{data: val}, {model: vae, temperature: 0}, {data: test}]"
-    changes = f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}"
-    whole = check(changes)
-    spec = plan.spec(whole, "demo", "figures", "samples")
-    assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")
-    assert plan.figure_files(whole, "demo", "samples") == ["results/demo/photos32/vae/seed7/samples/T0.0.npz"]
-    folder = "resources/data/photos32"
-    assert plan.figure_data(whole, "demo", "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]
-    assert plan.figure_data(whole, "demo", "samples", "info") == [f"{folder}/dataset.json"]
-
-
 # ------------------------------------------------------------------- real runs of stubs, in a path with a space
 
 TARGETS = ("results/table2.csv", "results/samples.png")
@@ -335,7 +194,7 @@ from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
 outputs = {"--output", "--per-image", "--markdown", "--html", "--latex", "--features-output", "--json"}
-outputs |= {"--model", "--snapshots", "--history", "--training"} if name.startswith("train_") else set()
+outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
 flag = ""
 for word in flags:
     if word.startswith("--"):
@@ -363,7 +222,7 @@ def built(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "environment.yml", checkout)
     shutil.copy(ROOT / "Snakefile", checkout)
     for step in (checkout / "vaeglow/steps").glob("*.py"):
-        if step.stem not in ("__init__", "cli", "write_config", "publish"):
+        if step.stem not in ("__init__", "cli"):
             step.write_text(STUB)
     output = snakemake("--cores", "2", *TARGETS, cwd=checkout)
     assert {rule for rule, _ in jobs(output)} >= {
@@ -451,7 +310,7 @@ def test_recolouring_draws_the_figures_again_and_nothing_else(checkout):
 def test_a_sheet_that_needs_more_images_draws_them_and_trains_nothing(checkout):
     found = dry_run(*overlay(checkout, "overrides: {figures: {samples: {columns: 300}}}"), cwd=checkout)
     rules = {rule for rule, _ in found}
-    assert rules == {"sample", "evaluate", "table", "publish", "figure", "publish_figure"}
+    assert rules == {"sample", "evaluate", "table", "publish", "write_spec", "figure", "publish_figure"}
 
 
 def test_preparing_identical_data_again_trains_nothing(checkout):

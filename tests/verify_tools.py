@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,20 +13,18 @@ from unittest import mock
 import run_tools
 from claims_tools import claim
 from run_tools import CONFIG, Run, prepare, probe_words
-from table_tools import PUBLISHED, spec_of
+from table_tools import PUBLISHED, spec_file, spec_of
 
 from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
 from vaeglow.steps import (
     claims,
-    collect,
     evaluate,
     fid_reference,
     figure,
     inspect_data,
     likelihood,
     probe,
-    publish,
     sample,
     table,
     time_epoch,
@@ -112,26 +111,35 @@ def report(preset: str, seeds: list[int]) -> None:
     spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")
     output = Path(f"results/{preset}/tables/table2.csv")
     forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("html", ".html"), ("latex", ".tex"))}
-    run(table, spec=json.dumps(spec), published=PUBLISHED, results_root="results", output=output, **forms)
+    run(
+        table,
+        spec=spec_file(Path("results") / preset, spec),
+        published=PUBLISHED,
+        results_root="results",
+        output=output,
+        **forms,
+    )
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
     output = Path(f"results/{preset}/figures/samples.png")
     roots = {"results_root": "results", "data_root": DATA.parent}
-    run(figure, spec=json.dumps(spec), **roots, output=[output, output.with_suffix(".pdf")])
+    run(figure, spec=spec_file(Path("results") / preset, spec), **roots, output=[output, output.with_suffix(".pdf")])
     if len(models) > 1:
         entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
         spec = {"preset": preset, "seeds": seeds, "claims": {"likelihood": entry}}
         output = Path(f"results/{preset}/claims.csv")
         forms = {"markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
-        run(claims, spec=json.dumps(spec), results_root="results", output=output, **forms)
+        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", output=output, **forms)
 
 
 def publish_tiny() -> None:
-    """What `publish` and `collect` copy of preset tiny."""
+    """What `publish` copies of preset tiny, and a folder of copies."""
     root = Path("results/tiny")
     sources = [
         *sorted((root / "tables").iterdir()),
         *sorted((root / "figures").iterdir()),
         *sorted(root.glob("claims.*")),
     ]
-    run(publish, source=sources, output=[Path("results") / source.name for source in sources])
-    run(collect, source=[root / "tables/table2.csv"], output_dir="results/tables")
+    for source in sources:
+        shutil.copyfile(source, Path("results") / source.name)
+    Path("results/tables").mkdir()
+    shutil.copyfile(root / "tables/table2.csv", "results/tables/table2.csv")

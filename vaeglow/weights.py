@@ -16,7 +16,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vaeglow.config import FORMAT
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error
@@ -130,15 +129,12 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
         The model on `device`, and the file's metadata: config, weights_sha256, data, provenance.
 
     Raises:
-        UserError: see `read_tensors`; also when another version of vaeglow wrote it, or tensors are missing or
-            of other shapes.
+        UserError: see `read_tensors`; also when tensors are missing or of other shapes.
     """
     tensors, about = read_tensors(path, KEY)
     config = about.get("config")
     if not isinstance(config, dict):
         raise UserError(f"{path} does not say what model it holds: train the model again")
-    if (found := config.get("format")) != FORMAT:
-        raise UserError(f"{path} has format {found}, this vaeglow reads format {FORMAT}: train the model again")
     try:
         model = rebuild(config, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:

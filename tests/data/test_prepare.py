@@ -12,7 +12,7 @@ from PIL import Image
 from run_tools import ROOT, shipped_config
 from test_photos import PHOTOS
 
-from vaeglow.check import check_config
+from vaeglow.config.check import check_config
 from vaeglow.data.arrays import SPLITS, open_split, read_info
 from vaeglow.data.kinds import KINDS, complete
 from vaeglow.data.prepare import prepare

@@ -1,4 +1,4 @@
-"""Dataset kind `celeba` (Liu et al. 2015): the aligned faces, official partition, cropped and shrunk.
+"""CelebA's aligned faces (Liu et al. 2015), official partition; `local` is an `img_align_celeba.zip`, or its folder.
 
 Its host often refuses programs, so img_align_celeba.zip is usually fetched by hand. It is read without unpacking, so no
 name in it leads anywhere.
@@ -25,7 +25,11 @@ from vaeglow.errors import UserError
 SCHEMA = {
     "channels": {"const": 3, "default": 3},
     **SOURCES,
-    "crop": {"enum": [128, 140, 148], "default": 128, "description": "side of the centred square; 128 is Dai & Wipf's"},
+    "crop": {
+        "enum": [128, 140, 148],
+        "default": 128,
+        "description": "side of the centred square, 128 (Dai & Wipf's), 140 or 148, that is shrunk to `size`",
+    },
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 ARCHIVE = PinnedFile(

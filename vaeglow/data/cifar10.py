@@ -1,4 +1,4 @@
-"""Dataset kind `cifar10`: CIFAR-10 (Krizhevsky 2009), from a copy at hand or a download.
+"""CIFAR-10 (Krizhevsky 2009); `local` is a `cifar-10-python.tar.gz`, its folder, or a `cifar-10-batches-py`.
 
 The batches are Python pickles, which can run code when read. They are read only after their hashes have been checked:
 an archive against its sha256 before it is opened, then each batch, from an archive or not, against its md5.

@@ -1,4 +1,4 @@
-"""Dataset kind `digits`: scikit-learn's 8x8 handwritten digits (UCI, Alpaydin & Kaynak 1998), enlarged. No download.
+"""scikit-learn's 8x8 handwritten digits (UCI, Alpaydin & Kaynak 1998), enlarged; grey, no download.
 
 A small grey set for the demo's Table 1, where the paper has Fashion-MNIST.
 """
@@ -15,8 +15,8 @@ from vaeglow.errors import UserError
 
 SCHEMA = {
     "channels": {"const": 1},
-    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 are val"},
-    "test_images": {"type": "integer", "minimum": 1, "description": "how many are test; the rest train"},
+    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 validate"},
+    "test_images": {"type": "integer", "minimum": 1, "description": "how many test; the rest train"},
     **SPLIT_SEED,
 }
 HIGHEST = 16  # pixel values are 0..16

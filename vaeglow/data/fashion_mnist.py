@@ -1,4 +1,4 @@
-"""Dataset kind `fashion_mnist` (Xiao et al. 2017): 28x28 grey images, from a copy at hand or a download."""
+"""Fashion-MNIST (Xiao et al. 2017), grey; `local` is a folder with `train-` and `t10k-images-idx3-ubyte.gz`."""
 
 from __future__ import annotations
 

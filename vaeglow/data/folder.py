@@ -1,4 +1,4 @@
-"""Dataset kind `folder`: the user's own images, a root of files or of train/ and test/ (and perhaps val/)."""
+"""Your own images; see `examples/own_dataset.yaml`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,32 @@ from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
 SCHEMA = {
-    "root": {"type": "string", "minLength": 1, "format": "path", "description": "the folder of images"},
+    "root": {
+        "type": "string",
+        "minLength": 1,
+        "format": "path",
+        "description": "a folder of images at any depth, or with folders `train/` and `test/` (and perhaps `val/`). "
+        "Relative to where you call Snakemake",
+    },
     "test_fraction": {
         "type": ["number", "null"],
         "exclusiveMinimum": 0,
         "exclusiveMaximum": 1,
         "default": None,
-        "description": "share of all images; needed where there are no folders train/ and test/",
+        "description": "share of the images held out for testing; leave it out with folders `train/` and `test/`",
     },
     "val_fraction": {
         "type": "number",
         "minimum": 0,
         "exclusiveMaximum": 1,
         "default": 0.0,
-        "description": "share of the training images; not with a folder val/",
+        "description": "share of the training images held out for validation",
     },
-    "on_broken": {"enum": ["error", "skip"], "default": "error", "description": "what to do with a file not readable"},
+    "on_broken": {
+        "enum": ["error", "skip"],
+        "default": "error",
+        "description": "a file that cannot be read: `error` or `skip` (named in `dataset.json`)",
+    },
     **SPLIT_SEED,
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores

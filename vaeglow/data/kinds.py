@@ -1,6 +1,7 @@
 """The kinds of dataset, a module each. Pure: no torch.
 
 A kind's module is named like the kind and has
+- a docstring whose first line describes it in config/README.md;
 - `SCHEMA`: the JSON schema of the keys of its own, with their defaults; a key without one is required;
 - `build(settings, name=..., output_dir=..., threads=...)`: from its settings, all keys filled in and checked, to
   `{"train", "val", "test"}` (uint8 [N, C, size, size]; val may have N = 0) and how they were made (JSON, for
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vaeglow.config import validate
+from vaeglow.config.schema import closed, validate
 from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
 from vaeglow.errors import UserError
 
@@ -22,44 +23,28 @@ MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
 KINDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$(?!\n)"}
 COMMON = {
-    "channels": {"enum": [1, 3], "default": 3, "description": "3: RGB, 1: luminance"},
-    "size": {"type": "integer", "minimum": 2, "description": "side of the square images"},
-    "levels": {"type": "integer", "minimum": 2, "maximum": 256, "default": 256, "description": "values 0..levels-1"},
+    "channels": {"enum": [1, 3], "default": 3, "description": "3 (RGB) or 1 (luminance)"},
+    "size": {
+        "type": "integer",
+        "minimum": 2,
+        "description": "side of the square images; a power of two for the ResNet",
+    },
+    "levels": {
+        "type": "integer",
+        "minimum": 2,
+        "maximum": 256,
+        "default": 256,
+        "description": "fewer than 256: pixel values become `x * levels // 256`",
+    },
     "expected_sha256": {
         "type": ["object", "null"],
         "additionalProperties": False,
         "properties": {"train": SHA256, "val": SHA256, "test": SHA256},
         "default": None,
-        "description": "hashes of the arrays: other content is an error",
+        "description": "`{train: ..., val: ..., test: ...}`: hashes of the prepared arrays; other content is an error. "
+        "`null`: not checked; set it when you change the settings of an embedded dataset",
     },
 }
-
-
-def schema_of(kind: str, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a dataset of one kind.
-
-    Args:
-        kind: a key of `KINDS`.
-        more: optional keys besides those of the data.
-    """
-    keys = {"kind": {"const": kind}, **COMMON, **KINDS[kind].SCHEMA}
-    required = [key for key, schema in keys.items() if "default" not in schema]
-    return {"type": "object", "additionalProperties": False, "required": required, "properties": {**keys, **more}}
-
-
-def add_to(schema: dict[str, Any]) -> None:
-    """Fill in the definition `dataset` of the config's schema, which has the keys that belong to runs."""
-    dataset = schema["$defs"]["dataset"]
-    for kind in KINDS:
-        schema["$defs"][f"dataset_{kind}"] = schema_of(kind, dataset["properties"])
-    dataset["properties"] = {"kind": {"enum": list(KINDS)}}
-    dataset["allOf"] = [
-        {
-            "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
-            "then": {"$ref": f"#/$defs/dataset_{kind}"},
-        }
-        for kind in KINDS
-    ]
 
 
 def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +60,7 @@ def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     kind = settings.get("kind")
     if kind not in KINDS:
         raise UserError(f"dataset {name}: no kind {kind!r}: the kinds are {', '.join(KINDS)}")
-    schema = schema_of(kind, {})
-    validate(settings, schema, f"datasets.{name}")
-    defaults = {key: inner["default"] for key, inner in schema["properties"].items() if "default" in inner}
+    keys = {"kind": {}, **COMMON, **KINDS[kind].SCHEMA}
+    validate(settings, closed({"type": "object", "properties": keys}), f"datasets.{name}")
+    defaults = {key: inner["default"] for key, inner in keys.items() if "default" in inner}
     return {**defaults, **settings}

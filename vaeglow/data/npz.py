@@ -1,4 +1,4 @@
-"""Dataset kind `npz`: the user's own arrays `train`, `test` and perhaps `val`, in a file of numpy.savez."""
+"""Your own arrays in one file, as `numpy.savez("my_images.npz", train=..., test=...)` writes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
 
 SCHEMA = {
-    "file": {"type": "string", "minLength": 1, "format": "path", "description": "the .npz file"},
+    "file": {
+        "type": "string",
+        "minLength": 1,
+        "format": "path",
+        "description": "its path, relative to where you call Snakemake. It holds `train`, `test` and perhaps `val`: "
+        "uint8 `[N, C, size, size]` or `[N, size, size, C]`, grey ones also `[N, size, size]`; other arrays are "
+        "ignored. Nothing is unpickled",
+    },
     **HELD_OUT,
 }
 # What numpy and zipfile raise on a damaged or hostile file; MemoryError: its header claims more than there is.

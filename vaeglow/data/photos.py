@@ -1,4 +1,4 @@
-"""Dataset kind `photos`: small crops of the photographs that the installed packages carry. No download.
+"""Crops of real photographs that lie inside the scikit-image and scikit-learn packages, no download.
 
 Each picture is cut into a grid of blocks; each block belongs to one split; a crop lies wholly inside a block
 and is resized after it is cut. So no pixel of a test image has any part in a training image.
@@ -98,11 +98,11 @@ SCHEMA = {
         "items": {"type": "integer", "minimum": 1},
         "minItems": 1,
         "uniqueItems": True,
-        "description": "sides of the crops, in pixels of the photograph",
+        "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
-    "train_images": COUNT,
-    "val_images": {**COUNT, "minimum": 0},
-    "test_images": COUNT,
+    "train_images": {**COUNT, "description": "how many crops train; splits come from disjoint regions of a picture"},
+    "val_images": {**COUNT, "minimum": 0, "description": "how many crops validate"},
+    "test_images": {**COUNT, "description": "how many crops test"},
     **SPLIT_SEED,
 }
 SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest

@@ -16,7 +16,7 @@ from vaeglow.errors import UserError
 # Schema of the keys of datasets that are split by a seed.
 SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
 HELD_OUT = {
-    "val_images": {"type": "integer", "minimum": 0, "default": 0, "description": "training images held out"},
+    "val_images": {"type": "integer", "minimum": 0, "default": 0, "description": "training images held out (paper: 0)"},
     **SPLIT_SEED,
 }
 

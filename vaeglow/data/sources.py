@@ -21,14 +21,16 @@ SOURCES = {  # schema of the keys of datasets whose files are published
         "minLength": 1,
         "format": "path",
         "default": None,
-        "description": "the files on this machine: then this and nothing else is used",
+        "description": "the files on this machine: then these and nothing else are used; `null`: `sources`",
     },
     "sources": {
         "type": "array",
         "items": {"type": "string", "minLength": 1},
         "uniqueItems": True,
         "default": [],
-        "description": "paths and URLs (http, https, file), tried in this order",
+        "description": "paths and URLs (`http`, `https`, `file`), tried in this order; a list in an overlay replaces "
+        "this one. Every file is checked by hash, and nothing that is prepared depends on where it came from: see "
+        "[docs/data.md](../docs/data.md)",
     },
 }
 

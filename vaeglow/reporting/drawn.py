@@ -31,7 +31,7 @@ class Sources:
     """All that one figure may read: opens the files of a row, checks what they say they are, keeps their commits.
 
     Args:
-        spec: the figure, see `vaeglow.entries.complete`; its rows have `dataset` and, but for data, `model`.
+        spec: the figure, see `vaeglow.config.plan.spec`; its rows have `dataset` and, but for data, `model`.
         results_root: the folder that holds the presets' folders.
         data_root: the folder that holds the prepared datasets' folders.
     """

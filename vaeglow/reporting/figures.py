@@ -49,7 +49,7 @@ def draw(spec: Mapping[str, Any], results_root: str | Path, data_root: str | Pat
     """Draw the figure that a spec describes.
 
     Args:
-        spec: see `vaeglow.entries.complete`; its `kind` is a key of `KINDS`.
+        spec: see `vaeglow.config.plan.spec`; its `kind` is a key of `KINDS`.
         results_root: the folder that holds the presets' folders.
         data_root: the folder that holds the prepared datasets' folders.
 

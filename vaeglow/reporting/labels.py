@@ -48,7 +48,7 @@ def samples_measured(spec: Mapping[str, Any]) -> str:
     """How many samples an FID is of, and against what, in words.
 
     Args:
-        spec: of a table or figure, with its protocol's values (`vaeglow.entries.complete`).
+        spec: of a table or figure, with its protocol's values (`vaeglow.config.plan.spec`).
     """
     images, features, sets = spec["images"], spec["features"], spec["sets"]
     drawn = f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"

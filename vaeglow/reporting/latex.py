@@ -29,7 +29,7 @@ def to_latex(table: pd.DataFrame, spec: Mapping[str, Any]) -> str:
 
     Args:
         table: what `vaeglow.reporting.tables.build_table` returned.
-        spec: see `vaeglow.plan.spec`.
+        spec: see `vaeglow.config.plan.spec`.
 
     Returns:
         The Markdown form's columns and rows; its notes are comments above, its scale stands in the caption.

@@ -15,7 +15,7 @@ def to_markdown(table: pd.DataFrame, spec: Mapping[str, Any]) -> str:
 
     Args:
         table: what `vaeglow.reporting.tables.build_table` returned.
-        spec: see `vaeglow.plan.spec`.
+        spec: see `vaeglow.config.plan.spec`.
     """
     kind = kind_module(spec)
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.

@@ -84,7 +84,7 @@ def read_groups(
     """All of a table's runs: for each row, one under every seed; each checked, and all against each other.
 
     Args:
-        spec: see `vaeglow.plan.spec`.
+        spec: see `vaeglow.config.plan.spec`.
         results_root: the folder that holds the presets' folders.
         what: the results to read of each run (keys of `vaeglow.paths.RESULTS`), the one to be trusted first.
 

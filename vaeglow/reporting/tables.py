@@ -46,7 +46,7 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
     """The table's rows, every cell a text as it will be printed.
 
     Args:
-        spec: see `vaeglow.plan.spec`.
+        spec: see `vaeglow.config.plan.spec`.
         published: path of resources/published.csv.
         results_root: the folder that holds the presets' folders.
 

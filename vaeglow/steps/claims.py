@@ -12,7 +12,7 @@ from vaeglow.steps import cli
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
-    parser.add_argument("--spec", required=True, help="the claims, as JSON (vaeglow.plan.claims_spec)")
+    parser.add_argument("--spec", required=True, help="the claims, a JSON file (vaeglow.config.plan.spec)")
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
     parser.add_argument("--output", required=True, help="CSV file to write")
     parser.add_argument("--markdown", required=True, help="Markdown file to write")
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.reporting.claims.page import to_markdown
     from vaeglow.reporting.web import to_html
 
-    spec = cli.json_object("--spec", options.spec)
+    spec = files.read_json(options.spec)
     ledger = build_ledger(spec, options.results_root)
     text = to_markdown(ledger, spec)
     files.write_text(options.output, ledger.to_csv(index=False))

@@ -106,22 +106,3 @@ def json_object(flag: str, text: str) -> dict[str, Any]:
 def step_parser(description: str | None) -> ArgumentParser:
     """A parser of whole flags: an abbreviation would change its meaning when a flag is added."""
     return ArgumentParser(description=description, allow_abbrev=False)
-
-
-def training_parser(description: str | None) -> ArgumentParser:
-    """The flags that all training steps share."""
-    parser = step_parser(description)
-    parser.add_argument("--config", required=True, help="the run's config.json")
-    parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
-    parser.add_argument("--state-dir", required=True, help="folder for resume state and lock")
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument(
-        "--memory", required=True, choices=("stored", "checkpoint"), help="what becomes of a flow's activations"
-    )
-    parser.add_argument("--save-minutes", required=True, type=float, help="save resume state at least this often")
-    parser.add_argument("--tensorboard", action="store_true", help="write event files beside the state folder")
-    parser.add_argument("--model", required=True, help="output: weights, .safetensors")
-    parser.add_argument("--history", required=True, help="output: a row an epoch, .csv")
-    parser.add_argument("--training", required=True, help="output: epochs, seconds, hashes, .json")
-    parser.add_argument("--snapshots", required=True, help="output: weights at fractions of the run, .safetensors")
-    return parser

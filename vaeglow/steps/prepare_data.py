@@ -6,9 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from vaeglow.config.check import outside
 from vaeglow.data.arrays import read_info
 from vaeglow.data.prepare import prepare
-from vaeglow.outside import outside
 from vaeglow.steps import cli
 
 

@@ -12,7 +12,7 @@ from vaeglow.steps import cli
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
-    parser.add_argument("--spec", required=True, help="the table, as JSON (vaeglow.plan.spec)")
+    parser.add_argument("--spec", required=True, help="the table, a JSON file (vaeglow.config.plan.spec)")
     parser.add_argument("--published", required=True, help="resources/published.csv")
     parser.add_argument("--results-root", required=True, help="the folder that holds the presets' folders")
     parser.add_argument("--output", required=True, help="CSV file to write")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.reporting.tables import build_table
     from vaeglow.reporting.web import to_html
 
-    spec = cli.json_object("--spec", options.spec)
+    spec = files.read_json(options.spec)
     table = build_table(spec, options.published, options.results_root)
     markdown, latex = to_markdown(table, spec), to_latex(table, spec)
     files.write_text(options.output, table.to_csv(index=False))

@@ -6,12 +6,10 @@ import os
 import socket
 import stat
 from argparse import Namespace
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import as_before
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import pick_device, set_threads
 from vaeglow.distributed import joined, launch
@@ -32,26 +30,19 @@ from vaeglow.weights import load_model, save_model
 ATTEMPTS = 10  # logs kept of earlier attempts at a run
 
 
-def train_run(options: Namespace, kind: str, modes: Sequence[str | None] = (None,)) -> None:
+def train_run(options: Namespace) -> None:
     """Train, or go on training, the model of one run, then write its declared outputs.
 
     Args:
-        options: the step's flags (`vaeglow.steps.cli.training_parser`).
-        kind: the model kind the step is for.
-        modes: of a vae_glow, those the step is for.
+        options: the flags of the step `train`.
 
     Raises:
-        UserError: the config is of another kind or mode, the data do not fit it, or whatever training raises.
+        UserError: the config is none, the data do not fit it, or whatever training raises.
     """
     config = read_json(options.config)
     if not isinstance(config, dict):
         raise UserError(f"{options.config} is not a JSON object: delete it and run again")
-    if config.get("kind") != kind:
-        raise UserError(f"{options.config} describes a model of kind {config.get('kind')}, this step trains {kind}")
-    if config.get("mode") not in modes:
-        trained = " or ".join(str(mode) for mode in modes)
-        raise UserError(f"{options.config} describes a model of mode {config.get('mode')}, this step trains {trained}")
-    devices = as_before(config["training"])["devices"]
+    devices = config["training"]["devices"]
     if launch(devices):
         return
     set_threads(config["training"]["threads"])
@@ -190,6 +181,8 @@ def load_base(
     """
     if not isinstance(model, VAEGlow | TwoStageVAE) or config.get("mode") == "joint":
         return None, {"epochs_by_phase": [], "train_seconds_by_phase": [], "train_cpu_seconds_by_phase": []}
+    if options.base is None or options.base_training is None:
+        raise UserError(f"{config['model']} stands on {config['base']['model']}: give its --base and --base-training")
     base, about = load_model(options.base, "cpu")
     if about["config"] != config["base"]:
         raise UserError(f"{options.base} was trained under another config than this run's base: train the base again")

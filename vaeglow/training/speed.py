@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vaeglow.config import as_before
 from vaeglow.errors import UserError
 from vaeglow.models.glow_steps import GlowSteps
 from vaeglow.models.network import networks
@@ -36,7 +35,7 @@ def set_memory(model: nn.Module, memory: str) -> None:
 def set_precision(model: nn.Module, training: Mapping[str, Any]) -> None:
     """Compute a model's networks in the `precision` of a run's `training` values."""
     for network in networks(model):
-        network.bf16 = as_before(training)["precision"] == "bf16"
+        network.bf16 = training["precision"] == "bf16"
 
 
 def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
@@ -44,7 +43,7 @@ def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | Non
 
     On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
     """
-    option = as_before(training)["compile"]
+    option = training["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
     return "reduce-overhead" if option == "graphs" else "default"

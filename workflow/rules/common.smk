@@ -1,4 +1,4 @@
-# What all rules share, light (no torch, no pandas). Logic that can be tested: vaeglow/config.py, vaeglow/plan.py.
+# What all rules share, light (no torch, no pandas). Logic that can be tested is in vaeglow/config.
 
 import json
 import os
@@ -8,13 +8,13 @@ import sys
 
 sys.path.insert(0, str(ROOT))
 
-from vaeglow import config as settings, plan
-from vaeglow.check import check_config
+from vaeglow.config import inherited, plan, resolve
+from vaeglow.config.check import check_config, outside
+from vaeglow.config.plan import one_of
+from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import probe
-from vaeglow.outside import outside
 from vaeglow.paths import RESULTS
-from vaeglow.plan import one_of
 
 
 def or_exit(function, *arguments):
@@ -25,19 +25,18 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
-# {preset: the whole config as that preset sees it}, checked to the last key and name.
+# {preset: the config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET = config["preset"]
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
-PUBLISHED_FILES = plan.published_files(EFFECTIVE, PRESET)
 EVERYTHING = [
-    *sum(PUBLISHED_FILES.values(), []),
-    *(f"results/claims.{ending}" for ending in ("csv", "md", "html")),
-    *plan.curve_files(config, EFFECTIVE, PRESET),
-    *plan.data_pages(config, EFFECTIVE, PRESET),
+    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
+    *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
+    *multiext("results/claims", ".csv", ".md", ".html"),
+    *plan.pages(config, EFFECTIVE[PRESET]),
 ]
 
 
@@ -48,22 +47,22 @@ def built(wildcards):
 
 
 # {dataset: how many images a run on it draws}, for each preset
-SAMPLES = {preset: plan.sample_counts(EFFECTIVE, preset) for preset in EFFECTIVE}
+SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(kind, *modes):
     """The alternation of all models of one kind (a vae_glow: trained in one of these modes): what a rule trains."""
-    names = [name for name in config["models"] if settings.kind_of(config, name) == kind]
-    return one_of(name for name in names if not modes or settings.mode_of(config, name) in modes)
+    names = [name for name in config["models"] if inherited(config, name, "kind") == kind]
+    return one_of(name for name in names if not modes or inherited(config, name, "mode") in modes)
 
 
 wildcard_constraints:
     preset=one_of(config["presets"]),
     dataset=one_of(config["datasets"]),
     model=one_of(config["models"]),
-    seed=one_of(sorted({seed for whole in EFFECTIVE.values() for seed in whole["seeds"]})),
+    seed=one_of(sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})),
     protocol=one_of(config["protocols"]),
     table=one_of(config["tables"]),
     figure=one_of(config["figures"]),
@@ -74,7 +73,7 @@ wildcard_constraints:
 def run_config(wildcards):
     """The resolved config of the run these wildcards name: what its config.json holds."""
     w = wildcards
-    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, int(w.seed))
+    return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
 def run_threads(wildcards):
@@ -84,14 +83,14 @@ def run_threads(wildcards):
 
 def training_processes(needs):
     """A function of a job's wildcards that says what one process of it needs, for all that train one run."""
-    return lambda wildcards: needs(wildcards) * settings.as_before(run_config(wildcards)["training"])["devices"]
+    return lambda wildcards: needs(wildcards) * run_config(wildcards)["training"]["devices"]
 
 
 def timed_configs(wildcards):
     """The resolved configs, under the first seed, of all models that are timed together."""
     w, seed = wildcards, EFFECTIVE[wildcards.preset]["seeds"][0]
     models = plan.timed_models(EFFECTIVE, w.preset, w.dataset)
-    return [or_exit(settings.resolve, config, w.preset, w.dataset, model, seed) for model in models]
+    return [or_exit(resolve, config, w.preset, w.dataset, model, seed) for model in models]
 
 
 def on_cluster():

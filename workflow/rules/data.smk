@@ -24,9 +24,12 @@ rule prepare_data:
         "logs/prepare_data/{dataset}.log",
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: plan.reading_threads(config, wildcards.dataset)
+    threads: lambda wildcards: getattr(kinds("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
     params:
-        settings=lambda wildcards: json.dumps(plan.dataset_settings(config, wildcards.dataset)),
+        # all but what belongs to a run
+        settings=lambda wildcards: json.dumps(
+            {k: v for k, v in config["datasets"][wildcards.dataset].items() if k not in ("train_subset", "models")}
+        ),
     shell:
         """
         python -m vaeglow.steps.prepare_data \

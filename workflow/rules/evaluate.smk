@@ -99,7 +99,7 @@ use rule sample as fid_reference with:
         step="fid_reference",
         flags=lambda wildcards: flags(
             protocol=wildcards.protocol,
-            **plan.protocol(EFFECTIVE, wildcards.preset, wildcards.protocol),
+            **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
             **evaluation(wildcards, "batch_size"),
             threads=evaluation_threads(wildcards),
         ),

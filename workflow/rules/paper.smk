@@ -6,16 +6,18 @@
 #       ->  results/{preset}/figures/{figure}.png, .pdf         (figure: any preset)
 #   what the enabled claims need, every seed
 #       ->  results/{preset}/claims.csv, .md, .html             (claims: any preset)
+#   the entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json   (write_spec: what they are told)
 #   history.csv of a run
 #       ->  results/{preset}/{dataset}/{model}/seed{seed}/curves.png   (training_curves)
 #   all of these  ->  results/{table}.csv ..., results/{figure}.png ..., results/claims.csv ...   (publish*: by copy)
 #
-# A table, figure or claim is an entry in config; vaeglow/entries.py says what each kind reads. Figures read arrays and
+# A table, figure or claim is an entry in config; its kind's module says what it reads (`READS`). Figures read arrays and
 # JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
 
 
 # Seconds each: on a cluster they run where Snakemake runs.
 localrules:
+    write_spec,
     table,
     figure,
     claims,
@@ -23,12 +25,26 @@ localrules:
     publish,
     publish_figure,
     publish_claims,
-    collect,
+
+
+use rule write_config as write_spec with:
+    output:
+        "results/{preset}/specs/{section}/{name}.json",
+    log:
+        "logs/write_spec/{preset}/{section}/{name}.log",
+    wildcard_constraints:
+        section="tables|figures|claims",
+        name=one_of([*config["tables"], *config["figures"], "claims"]),
+    params:
+        content=lambda wildcards: json.dumps(
+            plan.spec(EFFECTIVE[wildcards.preset], wildcards.section, wildcards.name), indent=2
+        ),
 
 
 rule table:
     input:
-        results=lambda wildcards: plan.table_files(EFFECTIVE, wildcards.preset, wildcards.table),
+        spec="results/{preset}/specs/tables/{table}.json",
+        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
         published=PUBLISHED,
     output:
         csv="results/{preset}/tables/{table}.csv",
@@ -39,12 +55,10 @@ rule table:
         "logs/table/{preset}/{table}.log",
     conda:
         "../../environment.yml"
-    params:
-        spec=lambda wildcards: json.dumps(plan.spec(EFFECTIVE, wildcards.preset, "tables", wildcards.table)),
     shell:
         """
         python -m vaeglow.steps.table \
-            --spec {params.spec:q} \
+            --spec {input.spec} \
             --published {input.published:q} \
             --results-root results \
             --output {output.csv} \
@@ -57,9 +71,10 @@ rule table:
 
 rule figure:
     input:
-        results=lambda wildcards: plan.figure_files(EFFECTIVE, wildcards.preset, wildcards.figure),
-        info=lambda wildcards: plan.figure_data(EFFECTIVE, wildcards.preset, wildcards.figure, "info"),
-        images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE, wildcards.preset, wildcards.figure, "images")),
+        spec="results/{preset}/specs/figures/{figure}.json",
+        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
+        info=lambda wildcards: plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "info"),
+        images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "images")),
         style=STYLE,
     output:
         png="results/{preset}/figures/{figure}.png",
@@ -68,12 +83,10 @@ rule figure:
         "logs/figure/{preset}/{figure}.log",
     conda:
         "../../environment.yml"
-    params:
-        spec=lambda wildcards: json.dumps(plan.spec(EFFECTIVE, wildcards.preset, "figures", wildcards.figure)),
     shell:
         """
         python -m vaeglow.steps.figure \
-            --spec {params.spec:q} \
+            --spec {input.spec} \
             --results-root results \
             --data-root resources/data \
             --output {output.png} {output.pdf} \
@@ -83,7 +96,8 @@ rule figure:
 
 rule claims:
     input:
-        results=lambda wildcards: plan.claims_files(EFFECTIVE, wildcards.preset),
+        spec="results/{preset}/specs/claims/claims.json",
+        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
     output:
         csv="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
@@ -92,12 +106,10 @@ rule claims:
         "logs/claims/{preset}.log",
     conda:
         "../../environment.yml"
-    params:
-        spec=lambda wildcards: json.dumps(plan.claims_spec(EFFECTIVE, wildcards.preset)),
     shell:
         """
         python -m vaeglow.steps.claims \
-            --spec {params.spec:q} \
+            --spec {input.spec} \
             --results-root results \
             --output {output.csv} \
             --markdown {output.markdown} \
@@ -136,96 +148,60 @@ rule training_curves:
 # The preset is in the input's path: after `preset` changes the copy is made anew, and again on the way back.
 rule publish:
     input:
-        csv=f"results/{PRESET}/tables/{{table}}.csv",
-        markdown=f"results/{PRESET}/tables/{{table}}.md",
-        html=f"results/{PRESET}/tables/{{table}}.html",
-        latex=f"results/{PRESET}/tables/{{table}}.tex",
+        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
     output:
-        csv=report(
+        report(
             "results/{table}.csv",
             caption="../report/table.rst",
             category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {
-                "result": plan.title_of(config, "tables", wildcards.table),
-                "as": "spreadsheet (CSV)",
-            },
+            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "spreadsheet (CSV)"},
         ),
-        markdown="results/{table}.md",
-        html=report(
+        report(
             "results/{table}.html",
             caption="../report/table.rst",
             category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": plan.title_of(config, "tables", wildcards.table), "as": "page"},
+            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "page"},
         ),
-        latex="results/{table}.tex",
+        multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
     conda:
         "../../environment.yml"
     shell:
-        """
-        python -m vaeglow.steps.publish \
-            --source {input} \
-            --output {output} \
-            >{log} 2>&1
-        """
+        "cp {input} results/ >{log} 2>&1"
 
 
 use rule publish as publish_figure with:
     input:
-        png=f"results/{PRESET}/figures/{{figure}}.png",
-        pdf=f"results/{PRESET}/figures/{{figure}}.pdf",
+        multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        png=report(
+        report(
             "results/{figure}.png",
             caption="../report/figure.rst",
             category=lambda wildcards: plan.category_of("figures", wildcards.figure),
-            labels=lambda wildcards: {"result": plan.title_of(config, "figures", wildcards.figure), "as": "figure"},
+            labels=lambda wildcards: {"result": config["figures"][wildcards.figure]["title"], "as": "figure"},
         ),
-        pdf="results/{figure}.pdf",
+        "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
 
 
 use rule publish as publish_claims with:
     input:
-        csv=f"results/{PRESET}/claims.csv",
-        markdown=f"results/{PRESET}/claims.md",
-        html=f"results/{PRESET}/claims.html",
+        multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
     output:
-        csv=report(
+        report(
             "results/claims.csv",
             caption="../report/claims.rst",
             category="Claims",
             labels={"result": "The paper's claims, and what we measured", "as": "spreadsheet (CSV)"},
         ),
-        markdown="results/claims.md",
-        html=report(
+        report(
             "results/claims.html",
             caption="../report/claims.rst",
             category="Claims",
             labels={"result": "The paper's claims, and what we measured", "as": "page"},
         ),
+        "results/claims.md",
     log:
         "logs/publish/claims.log",
-
-
-# Folders to browse or take away: results/tables, results/figures.
-rule collect:
-    input:
-        lambda wildcards: PUBLISHED_FILES[wildcards.sort],
-    output:
-        directory("results/{sort}"),
-    log:
-        "logs/collect/{sort}.log",
-    wildcard_constraints:
-        sort="tables|figures",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.collect \
-            --source {input} \
-            --output-dir {output} \
-            >{log} 2>&1
-        """

@@ -16,20 +16,15 @@ localrules:
 
 rule write_config:
     output:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        "results/{preset}/{dataset}/{model}/seed{seed}/config.json",
     log:
         "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
     conda:
         "../../environment.yml"
     params:
-        resolved=lambda wildcards: json.dumps(run_config(wildcards)),
+        content=lambda wildcards: json.dumps(run_config(wildcards), indent=2),
     shell:
-        """
-        python -m vaeglow.steps.write_config \
-            --json {params.resolved:q} \
-            --output {output.config} \
-            >{log} 2>&1
-        """
+        "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
 
 rule train_vae:
@@ -53,73 +48,21 @@ rule train_vae:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
-        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
+        base=lambda wildcards, input: (
+            f"--base {input.base} --base-training {input.base_training}" if "base" in input.keys() else ""
+        ),
         state="results/{preset}/{dataset}/{model}/seed{seed}/state",
     shell:
         """
-        exec python -m vaeglow.steps.train_vae \
+        exec python -m vaeglow.steps.train \
             --config {input.config} \
             --data-dir resources/data/{wildcards.dataset} \
+            {params.base} \
             --state-dir {params.state} \
             --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --save-minutes {resources.save_minutes:q} \
-            {resources.tensorboard} \
-            --model {output.model} \
-            --history {output.history} \
-            --training {output.training} \
-            --snapshots {output.snapshots} \
-            >{log} 2>&1
-        """
-
-
-# Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
-# The model it stands on (`base` in config) is an input.
-rule train_glow_layer:
-    input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
-        base=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/model.safetensors".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
-        base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
-    output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
-    log:
-        "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
-    wildcard_constraints:
-        model=models_of("vae_glow", "frozen", "finetune"),
-    conda:
-        "../../environment.yml"
-    threads: training_processes(run_threads)
-    resources:
-        gpu=training_processes(gpus),
-        device=DEVICE,
-        memory=MEMORY,
-        save_minutes=SAVE_MINUTES,
-        tensorboard=TENSORBOARD,
-    params:
-        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
-    shell:
-        """
-        exec python -m vaeglow.steps.train_glow_layer \
-            --config {input.config} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --base {input.base} \
-            --base-training {input.base_training} \
-            --state-dir {params.state} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
@@ -131,52 +74,23 @@ rule train_glow_layer:
 
 
 # Mode `joint`: VAE, prior and layer together from the start. `base` only gives the VAE's architecture: no input.
-rule train_joint:
-    input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
-    output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+use rule train_vae as train_joint with:
     log:
         "logs/train_joint/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
         model=models_of("vae_glow", "joint"),
-    conda:
-        "../../environment.yml"
-    threads: training_processes(run_threads)
-    resources:
-        gpu=training_processes(gpus),
-        device=DEVICE,
-        memory=MEMORY,
-        save_minutes=SAVE_MINUTES,
-        tensorboard=TENSORBOARD,
-    params:
-        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
-    shell:
-        """
-        exec python -m vaeglow.steps.train_joint \
-            --config {input.config} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --state-dir {params.state} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --save-minutes {resources.save_minutes:q} \
-            {resources.tensorboard} \
-            --model {output.model} \
-            --history {output.history} \
-            --training {output.training} \
-            --snapshots {output.snapshots} \
-            >{log} 2>&1
-        """
 
 
-# A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
-rule train_two_stage:
+use rule train_vae as train_glow with:
+    log:
+        "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("glow"),
+
+
+# Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
+# The model it stands on (`base` in config) is an input.
+use rule train_vae as train_glow_layer with:
     input:
         config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
         info="resources/data/{dataset}/dataset.json",
@@ -188,85 +102,15 @@ rule train_two_stage:
         base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
             base=run_config(wildcards)["base"]["model"], **wildcards
         ),
-    output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+    log:
+        "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
+    wildcard_constraints:
+        model=models_of("vae_glow", "frozen", "finetune"),
+
+
+# A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
+use rule train_glow_layer as train_two_stage with:
     log:
         "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
         model=models_of("vae_two_stage"),
-    conda:
-        "../../environment.yml"
-    threads: training_processes(run_threads)
-    resources:
-        gpu=training_processes(gpus),
-        device=DEVICE,
-        memory=MEMORY,
-        save_minutes=SAVE_MINUTES,
-        tensorboard=TENSORBOARD,
-    params:
-        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
-    shell:
-        """
-        exec python -m vaeglow.steps.train_two_stage \
-            --config {input.config} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --base {input.base} \
-            --base-training {input.base_training} \
-            --state-dir {params.state} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --save-minutes {resources.save_minutes:q} \
-            {resources.tensorboard} \
-            --model {output.model} \
-            --history {output.history} \
-            --training {output.training} \
-            --snapshots {output.snapshots} \
-            >{log} 2>&1
-        """
-
-
-rule train_glow:
-    input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
-    output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
-    log:
-        "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
-    wildcard_constraints:
-        model=models_of("glow"),
-    conda:
-        "../../environment.yml"
-    threads: training_processes(run_threads)
-    resources:
-        gpu=training_processes(gpus),
-        device=DEVICE,
-        memory=MEMORY,
-        save_minutes=SAVE_MINUTES,
-        tensorboard=TENSORBOARD,
-    params:
-        state="results/{preset}/{dataset}/{model}/seed{seed}/state",
-    shell:
-        """
-        exec python -m vaeglow.steps.train_glow \
-            --config {input.config} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --state-dir {params.state} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --save-minutes {resources.save_minutes:q} \
-            {resources.tensorboard} \
-            --model {output.model} \
-            --history {output.history} \
-            --training {output.training} \
-            --snapshots {output.snapshots} \
-            >{log} 2>&1
-        """

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 READS = ("model",)
 SCHEMA = {
-    "pairs": {"type": "integer", "minimum": 1, "description": "pairs of latents"},
-    "steps": {"type": "integer", "minimum": 2, "description": "images from end to end, both included"},
+    "pairs": {"type": "integer", "minimum": 1, "description": "pairs of random latents"},
+    "steps": {"type": "integer", "minimum": 2, "description": "images from one end to the other, both included"},
 }
 
 

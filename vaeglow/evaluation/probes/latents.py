@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "test")
-SCHEMA = {"images": {"type": "integer", "minimum": 2, "description": "first test images: what z holds of them"}}
+SCHEMA = {
+    "images": {
+        "type": "integer",
+        "minimum": 2,
+        "description": "the first so many test images (at most all): how much the latent holds. The estimate of the "
+        "information in it cannot exceed the logarithm of this number",
+    }
+}
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:

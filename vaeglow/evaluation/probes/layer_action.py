@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "layer_draws", "test", "weights")
-SCHEMA = {"features": {"enum": [64, 192, 768, 2048], "description": "Inception layer that contents are compared in"}}
+SCHEMA = {
+    "features": {
+        "enum": [64, 192, 768, 2048],
+        "description": "the Inception layer in which distances are measured: 64, 192, 768 or 2048",
+    }
+}
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 
 READS = ("model",)
 SCHEMA = {
-    "images": {"type": "integer", "minimum": 2, "description": "latents"},
-    "draws": {"type": "integer", "minimum": 1, "description": "draws of the Glow layer from each"},
-    "temperature": {"type": "number", "minimum": 0, "maximum": 10, "description": "scale of the decoder's noise"},
+    "images": {
+        "type": "integer",
+        "minimum": 2,
+        "description": "how many latents are drawn from the prior; Figure 4 shows the first, `layer_action` measures "
+        "all",
+    },
+    "draws": {"type": "integer", "minimum": 1, "description": "draws of the Glow layer from each latent"},
+    "temperature": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 10,
+        "description": "of the decoder's noise under the layer",
+    },
 }
 LAYER_DRAWS = -5  # the "epoch" of all noise here
 BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is no option

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "train", "test")
-SCHEMA = {"images": {"type": "integer", "minimum": 1, "description": "test images, spread over the split; at most all"}}
+SCHEMA = {
+    "images": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "so many test images (at most all), spread over the split: what a linear layer could make of a "
+        "VAE's residual ([docs/squeeze.md](../docs/squeeze.md))",
+    }
+}
 SQUEEZES = (1, 2, 4)
 IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
 PCA_IMAGES = 20_000  # most training images the components are fitted to: more change little, and need the memory

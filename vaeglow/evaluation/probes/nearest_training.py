@@ -24,12 +24,25 @@ if TYPE_CHECKING:
 
 READS = ("model", "samples", "train", "test", "weights")
 SCHEMA = {
-    "samples": {"type": "integer", "minimum": 1, "description": "first samples looked at"},
-    "test_images": {"type": "integer", "minimum": 1, "description": "test images compared with, at most all"},
-    "training_images": {"type": ["integer", "null"], "minimum": 1, "description": "looked through, evenly; null: all"},
-    "features": {"enum": [64, 192, 768, 2048], "description": "Inception layer that distances are measured in"},
-    "neighbours": {"type": "integer", "minimum": 1, "description": "nearest training images kept of each"},
-    "shown": {"type": "integer", "minimum": 1, "description": "samples kept beside their neighbours"},
+    "samples": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "the first so many samples of a run: how near are they to training images",
+    },
+    "test_images": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "so many test images (at most all), spread over the split: how near are those",
+    },
+    "training_images": {
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "description": "so many training images, spread over all, are looked through; `null`: all that the run trained "
+        "on. Pixel by pixel copies are always looked for among all",
+    },
+    "features": {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"},
+    "neighbours": {"type": "integer", "minimum": 1, "description": "nearest training images kept of a sample"},
+    "shown": {"type": "integer", "minimum": 1, "description": "of how many samples"},
 }
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
 PERCENTILES = (1, 5)  # of the test images' distances

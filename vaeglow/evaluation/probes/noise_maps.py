@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 
 READS = ("model", "test")
 SCHEMA = {
-    "shown": {"type": "integer", "minimum": 1, "description": "maps kept"},
-    "images": {"type": "integer", "minimum": 1, "description": "first test images the correlation is of"},
+    "shown": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "of how many test images the maps of the decoder's noise are kept",
+    },
+    "images": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "the first so many test images (at most all): is the noise large where the error is",
+    },
 }
 NOISE_MAPS = -7  # the "epoch" of all noise here
 

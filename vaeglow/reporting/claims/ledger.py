@@ -29,7 +29,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """One row a claim, every cell a text.
 
     Args:
-        spec: `{"preset", "seeds", "claims": {name: entry}}`; see `vaeglow.plan.claims_spec`. An entry's `run` (where
+        spec: `{"preset", "seeds", "claims": {name: entry}}`; see `vaeglow.config.plan.spec`. An entry's `run` (where
             it has none, its `enabled`) says whether it is measured, `unfit` why a model cannot be.
         results_root: the folder that holds the presets' folders.
 

@@ -1,14 +1,13 @@
-"""From layers to one resolved config; errors that name the nearest legal name."""
+"""From layers to one resolved config, and the models and images that it refuses."""
 
 from __future__ import annotations
 
 import copy
 
 import pytest
-from run_tools import CONFIG, ROOT, shipped_config
+from run_tools import CONFIG, shipped_config
 
-from vaeglow.check import load_schema
-from vaeglow.config import effective, merge, resolve, validate
+from vaeglow.config import effective, merge, resolve
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 
@@ -55,15 +54,32 @@ def test_a_child_follows_its_parent_in_every_layer(config):
     parent, child, grandchild = (resolve(config, "tiny", "blobs", m, 0) for m in ("vae", "child", "grandchild"))
     assert child == parent | {"model": "child"}
     assert child["network"]["base_dim"] == grandchild["network"]["base_dim"] == 7
-    # a preset is a later layer than any model's own value, the parent's part of it too
-    assert grandchild["network"]["fc_dim"] == child["network"]["fc_dim"] == 3
-    config["overrides"] = {"models": {"grandchild": {"network": {"fc_dim": 5}}}}
-    assert resolve(config, "tiny", "blobs", "grandchild", 0)["network"]["fc_dim"] == 5
-    assert resolve(config, "tiny", "blobs", "child", 0)["network"]["fc_dim"] == 3
+    assert child["network"]["fc_dim"] == 3
+    assert grandchild["network"]["fc_dim"] == 99  # its own entry, though the preset's line on its parent comes later
+    for later, expected in (({"grandchild": 5}, 5), ({"child": 6}, 99)):
+        config["overrides"] = {"models": {name: {"network": {"fc_dim": value}} for name, value in later.items()}}
+        assert resolve(config, "tiny", "blobs", "grandchild", 0)["network"]["fc_dim"] == expected
+
+
+def test_what_all_models_share_comes_after_a_childs_own_earlier_entry(config):
+    """A schedule of its own, the preset's rate: as `glow_paper_schedule` has them."""
+    own = {"schedule": {"halve_every": 3}, "learning_rate": 0.5, "warmup_epochs": 0}
+    config["models"]["child"] = {"like": "glow", "training": own}
+    lines = {"schedule": "linear", "learning_rate": 0.7, "warmup_epochs": 9, "epochs": 4}
+    config["presets"]["tiny"] = {"training": {"learning_rate": 0.25}, "models": {"glow": {"training": lines}}}
+    found = resolve(config, "tiny", "blobs", "child", 0)["training"]
+    assert found.items() >= {**own, "learning_rate": 0.25, "epochs": 4}.items()
+    assert resolve(config, "tiny", "blobs", "glow", 0)["training"].items() >= lines.items()
+
+
+def test_a_models_look_is_no_part_of_a_run(config):
+    before = resolve(config, "tiny", "blobs", "vaeglow", 0)
+    config["models"]["vae"] |= {"label": "L", "color": "#000000", "marker": "o"}
+    assert resolve(config, "tiny", "blobs", "vaeglow", 0) == before
 
 
 def test_only_the_parts_of_the_kind_are_there(config):
-    common = {"format", "preset", "dataset", "model", "seed", "kind", "data", "training", "base"}
+    common = {"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}
     parts = {"vae": {"network", "prior"}, "vaeglow": {"mode", "layer"}, "glow": {"network"}}
     for model, own in parts.items():
         assert set(resolve(config, "tiny", "blobs", model, 3)) == common | own
@@ -112,6 +128,7 @@ def test_effective_is_base_then_preset_then_overrides():
         "overrides": {"evaluation": {"batch_size": 1}, "seeds": [7]},
     }
     assert effective(config, "p") == {
+        "preset": "p",
         "seeds": [7],
         "tables": {"t": {"dataset": "b", "rows": [1, 2]}},
         "evaluation": {"batch_size": 1, "importance_images": 5},
@@ -144,14 +161,6 @@ def test_unknown_names_give_the_nearest(names, message, config):
         resolve(config, *names, 0)
 
 
-def test_unknown_parents_and_bases(config):
-    config["models"] |= {"a": {"like": "vea"}, "b": {"like": "vaeglow", "base": "gloww"}}
-    with pytest.raises(UserError, match=r"unknown model 'vea' \(did you mean 'vae'"):
-        resolve(config, "tiny", "blobs", "a", 0)
-    with pytest.raises(UserError, match=r"unknown model 'gloww' \(did you mean 'glow'"):
-        resolve(config, "tiny", "blobs", "b", 0)
-
-
 @pytest.mark.parametrize("circle", [["a"], ["a", "b"], ["a", "b", "c"]])
 def test_a_circle_of_like(circle, config):
     config["models"] |= {name: {"like": parent} for name, parent in zip(circle, circle[1:] + circle[:1], strict=True)}
@@ -162,31 +171,6 @@ def test_a_circle_of_like(circle, config):
 def test_a_model_that_stands_on_itself(config):
     config["models"]["vaeglow"]["base"] = "vaeglow"
     with pytest.raises(UserError, match=r"models.vaeglow: base 'vaeglow' is a vae_glow, not a vae"):
-        resolve(config, "tiny", "blobs", "vaeglow", 0)
-
-
-@pytest.mark.parametrize(
-    ("model", "change", "message"),
-    [
-        ("vae", {"layer": {"depth": 1}}, "a model of kind vae has no 'layer'"),
-        ("glow", {"prior": {"kind": "flow"}}, "a model of kind glow has no 'prior'"),
-        ("vaeglow", {"network": {"levels": 2}}, "a model of kind vae_glow has no 'network'"),
-        ("glow", {"base": "vae"}, "a model of kind glow has no 'base'"),
-        ("vae", {"base": "vae"}, "a model of kind vae has no 'base'"),
-        ("glow", {"mode": "frozen"}, "a model of kind glow has no 'mode'"),
-        ("vae", {"kind": "gan"}, "kind 'gan' is not one of vae, vae_glow"),
-        ("vaeglow", {"base": "glow"}, "base 'glow' is a glow, not a vae"),
-    ],
-)
-def test_parts_that_do_not_belong(model, change, message, config):
-    config["models"][model] |= change
-    with pytest.raises(UserError, match=message):
-        resolve(config, "tiny", "blobs", model, 0)
-
-
-def test_a_layer_without_base(config):
-    del config["models"]["vaeglow"]["base"]
-    with pytest.raises(UserError, match="needs 'base', the VAE it stands on"):
         resolve(config, "tiny", "blobs", "vaeglow", 0)
 
 
@@ -222,17 +206,8 @@ def test_images_it_can_take(model, data, config):
 
 
 @pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
-def test_every_shipped_model_resolves_where_a_table_needs_it(preset):
-    for table in effective(SHIPPED, preset)["tables"].values():
-        for row in table["rows"]:
-            found = resolve(SHIPPED, preset, "photos32", row["model"], 0)
-            assert found["preset"] == preset and found["model"] == row["model"]
-
-
-@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
 @pytest.mark.parametrize("dataset", [name for name, data in SHIPPED["datasets"].items() if data["channels"] == 3])
 def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset, dataset):
-    """A preset's change of `glow` reaches what is like it: the schedule has to be restated there."""
     vae, glow, ours = (
         resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in ("vae", "glow", "glow_paper_schedule")
     )
@@ -247,33 +222,3 @@ def test_grey_images_are_refused_as_written():
     with pytest.raises(UserError, match=r"model vaeglow_as_written cannot split one channel.*layer.squeeze 2 or 4"):
         resolve(config, "demo", "grey", "vaeglow_as_written", 0)
     assert resolve(config, "demo", "grey", "vaeglow", 0)["data"]["channels"] == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": [0]}, r"unknown key 'seed' \(did you mean 'seeds'\?\)"),
-        (
-            {"training": {"lerning_rate": 0.1}},
-            r"unknown key 'training.lerning_rate' \(did you mean 'learning_rate'\?\)",
-        ),
-        ({"training": {"learning_rate": "1e-4"}}, r"'training.learning_rate' is '1e-4' \(str\).*1.0e-4"),
-        ({"training": {"optimizer": "sgd"}}, r"'training.optimizer'.*sgd"),
-        ({"training": {"epochs": 16.0}}, r"'training.epochs' is 16.0 \(float\), not of type integer"),
-        ({"training": {"epochs": True}}, r"'training.epochs' is True \(bool\), not of type integer"),
-        ({"training": {"threads": 0}}, r"'training.threads'.* less than the minimum of 1"),
-        ({"seeds": [1.0]}, r"'seeds.0' is 1.0 \(float\), not of type integer"),
-        (
-            {"training": {"learning_rate": float("nan")}},
-            r"'training.learning_rate' is nan \(float\), not of type number",
-        ),
-        ({"training": {"gradient_clip": float("inf")}}, r"'training.gradient_clip' is inf \(float\)"),
-        ({"runtime": {"save_minutes": True}}, r"'runtime.save_minutes' is True \(bool\), not of type number"),
-    ],
-)
-def test_the_schema_answers_in_one_line(change, message):
-    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-    validate(SHIPPED, schema)
-    with pytest.raises(UserError, match=message) as caught:
-        validate(merge(SHIPPED, change), schema)
-    assert "\n" not in str(caught.value)

@@ -1,0 +1,138 @@
+"""Whatever is wrong with a config is one line that names the key, and the nearest legal one."""
+
+from __future__ import annotations
+
+import pytest
+from run_tools import checked, shipped_config
+
+from vaeglow.errors import UserError
+
+
+def own_vae(prior: str, more: str = "") -> str:
+    """A config's addition: a VAE `v` with a prior of its own, that is like no other."""
+    network = "architecture: resnet, num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8, decoder_noise: diagonal, "
+    network += "initial_noise: 1.0, batch_norm_momentum: 0.1"
+    return f"{{models: {{v: {{kind: vae, network: {{{network}}}, prior: {prior}}}}}{more}}}"
+
+
+SLIPS = [
+    ("{trainin: {}}", r"unknown key 'trainin' \(did you mean 'training'\?\)"),
+    ("{training: {learning_rate: 1e-4}}", r"'training\.learning_rate' is '1e-4' \(str\).* 1\.0e-4"),
+    ("{training: {epochs: 0}}", r"training\.epochs.* less than the minimum"),
+    ("{training: {threads: true}}", r"training\.threads.* not of type integer"),
+    ("{overrides: {training: {devices: 3}}}", r"training\.devices is 3, which does not divide .*batch_size, \d+"),
+    ("{runtime: {device: gpu}}", r"runtime\.device.*'gpu' is not one of"),
+    ("{seeds: []}", "seeds"),
+    ("{overrides: {models: {vea: {network: {base_dim: 8}}}}}", r"overrides\.models: .*did you mean 'vae'"),
+    ("{presets: {demo: {models: {vae: {network: {bas_dim: 8}}}}}}", r"bas_dim.*did you mean 'base_dim'"),
+    (
+        "{presets: {demo: {datasets: {photos32: {size: 8}}}}}",
+        r"unknown key 'presets\.demo\.datasets\.photos32\.size'",
+    ),
+    ("{presets: {demo: {tables: {tabel2: {}}}}}", r"presets\.demo\.tables: .*did you mean 'table2'"),
+    ("{datasets: {photos32: {models: {gloww: {}}}}}", r"datasets\.photos32\.models: .*did you mean 'glow'"),
+    ("{datasets: {mine: {kind: foldr, root: x, size: 32}}}", r"datasets\.mine\.kind.*'foldr' is not one of"),
+    ("{datasets: {mine: {kind: folder, rot: x, size: 32}}}", r"datasets\.mine\.rot.*did you mean 'root'"),
+    ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
+    ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", r"datasets\.tables: the name is taken"),
+    ("{models: {a: {network: {depth: 3}}}}", r"'models\.a' lacks the key 'kind'"),
+    ("{models: {a: {kind: glow, layer: {}}}}", r"unknown key 'models\.a\.layer'"),
+    ("{models: {a: {like: b}, b: {like: a}}}", "circle"),
+    ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
+    ("{models: {A b: {like: glow}}}", "'A b' does not match"),
+    ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
+    ("{tables: {table2: {dataset: cifar}}}", r"tables\.table2: .*did you mean 'cifar10'"),
+    ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
+    ("{tables: {t: {kind: quality, title: x, caption: y, rows: []}}}", "lacks the key 'published'"),
+    (
+        "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
+        r"the row \{model: vae, temperature: 0\.0, .*\} stands in it twice",
+    ),
+    ("{figures: {samples: {kind: sample_shet}}}", r"figures\.samples\.kind.*'sample_shet' is not one of"),
+    ("{figures: {samples: {colums: 3}}}", r"unknown key 'figures\.samples\.colums' \(did you mean 'columns'\?\)"),
+    ("{figures: {samples: {columns: 0}}}", r"figures\.samples\.columns.* less than the minimum"),
+    ("{figures: {samples: {dataset: cifar}}}", r"figures\.samples: .*did you mean 'cifar10'"),
+    ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
+    ("{figures: {samples: {rows: [{data: test, model: vae}]}}}", r"unknown key 'figures\.samples\.rows\.0\.model'"),
+    ("{figures: {samples: {rows: [{model: vae}]}}}", r"'figures\.samples\.rows\.0' lacks the key 'temperature'"),
+    ("{figures: {samples: {rows: [{model: vea, temperature: 0}]}}}", r"figures\.samples: .*did you mean 'vae'"),
+    ("{figures: {samples: {rows: [{data: test}, {data: test}]}}}", r"\{data: test, .*\} stands in it twice"),
+    ("{figures: {f: {kind: sample_sheet, title: x}}}", r"'figures\.f' lacks the key 'caption'"),
+    ("{presets: {demo: {figures: {sampels: {}}}}}", r"presets\.demo\.figures: .*did you mean 'samples'"),
+    ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"unknown key 'overrides\.figures\.samples\.kind'"),
+    ("{evaluation: {importance_samples: [15]}}", "importance_samples"),
+    ("{evaluation: {inception: {wheel: {sha256: abc}}}}", r"evaluation\.inception\.wheel\.sha256"),
+    ('{evaluation: {inception: {wheel: {requirement: "--index-url==1"}}}}', r"inception\.wheel\.requirement"),
+    # what only the merged model shows: `like`, a preset, a dataset
+    (
+        "{models: {g: {like: glow, network: {base_dim: 8}}}}",
+        r"unknown key 'models\.g\.network\.base_dim'; legal here: levels, depth, width, coupling \(a glow, all",
+    ),
+    ("{models: {v: {like: vae, network: {levels: 2}}}}", r"models\.v\.network\.levels.*legal here: architecture"),
+    (
+        "{models: {g: {like: glow, base: vae}}}",
+        r"unknown key 'models\.g\.base'.*legal here: kind, .*training, network",
+    ),
+    ("{models: {g: {like: glow, prior: {kind: flow}}}}", r"unknown key 'models\.g\.prior'"),
+    ("{models: {g: {like: vae, layer: {depth: 2}}}}", r"unknown key 'models\.g\.layer'"),
+    ("{models: {g: {like: vaeglow, base: glow}}}", "models.g: base 'glow' is a glow, not a vae"),
+    ("{models: {g: {like: vaeglow, base: vaeglow}}}", "models.g: base 'vaeglow' is a vae_glow, not a vae"),
+    ("{overrides: {models: {glow: {network: {num_scale: 2}}}}}", r"models\.glow\.network\.num_scale"),
+    ("{presets: {paper: {models: {glow_additive: {layer: {depth: 2}}}}}}", r"preset paper.*glow_additive\.layer"),
+    ("{datasets: {photos64: {models: {glow: {network: {fc_dim: 2}}}}}}", r"glow.*fc_dim.*on dataset photos64"),
+    (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
+    (own_vae("{kind: flow, layers: 2}"), "'models.v.prior' lacks the key 'width'"),
+    (
+        own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),
+        "preset short: config: 'models.v.prior' lacks the key 'layers'",
+    ),
+    ("{tables: {table2: {published: tabel2}}}", r"tables\.table2: published 'tabel2' \(did you mean 'table2'\?\)"),
+    ("{overrides: {tables: {table2: {published: table9}}}}", "which has table1, table2, table3, table4"),
+    # names and what fits together
+    ("{roles: {main: cifar}}", r"unknown dataset 'cifar' \(did you mean 'cifar10'"),
+    ("{roles: {cifar10: photos32}}", "a dataset has that name"),
+    ("{overrides: {roles: {mian: photos32}}}", r"overrides\.roles: unknown role 'mian' \(did you mean 'main'"),
+    ("{evaluation: {protocol: test-10k}}", r"unknown protocol 'test-10k' \(did you mean 'test-10k-2048'"),
+    ("{figures: {figure4: {rows: [{model: vae}]}}}", "model vae is a vae: only a vae_glow has layer draws"),
+    ("{figures: {figure5: {rows: [{model: glow}]}}}", "figure5: model glow is a glow: only a vae or .* interpolation"),
+    ("{tables: {linear_reference: {reference_model: glow}}}", "only a vae has linear reference"),
+    ("{figures: {figure5: {space: both}}}", r"figures\.figure5\.space"),
+    ("{tables: {table2: {kind: quantity}}}", r"tables\.table2\.kind"),
+    ("{tables: {table2: {rows: [{model: vae}]}}}", r"'tables\.table2\.rows\.0' lacks the key 'temperature'"),
+    ("{timing: {cpu: {windows: 1}}}", r"timing\.cpu\.windows"),
+    ("{claims: {temperature_best: {others: [0.5, 1.0]}}}", r"temperature_best: others holds .* 0\.5 itself"),
+    ("{claims: {noise_where_wrong: {model: vae_isotropic}}}", "noise_where_wrong: .* has isotropic noise"),
+    ("{claims: {noise_where_wrong: {model: vaeglow_isotropic}}}", "noise_where_wrong: .* has isotropic"),
+    ("{figures: {figure1: {rows: [{model: vaeglow_joint}]}}}", "figure1: .* has mode joint: an overview"),
+    ("{models: {vae: {color: blue}}}", r"models\.vae\.color.*'blue' does not match"),
+    ("{overrides: {models: {vae: {label: x}}}}", r"unknown key 'overrides\.models\.vae\.label'"),
+    # numbers
+    ("{training: {learning_rate: .nan}}", r"'training\.learning_rate' is nan \(float\), not of type number"),
+    ("{training: {gradient_clip: .inf}}", r"'training\.gradient_clip' is inf \(float\)"),
+    ("{training: {epochs: 16.0}}", r"'training\.epochs' is 16\.0 \(float\), not of type integer"),
+    ("{seeds: [1.0]}", r"'seeds\.0' is 1\.0 \(float\), not of type integer"),
+    ("{runtime: {save_minutes: true}}", r"'runtime\.save_minutes' is True \(bool\), not of type number"),
+    ("{training: {schedule: lineer}}", r"training\.schedule': 'lineer' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), SLIPS)
+def test_a_slip_in_config_is_one_line_that_names_the_key(changes, says):
+    with pytest.raises(UserError, match=says) as caught:
+        checked(changes)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "{datasets: {mine: {kind: folder, root: x, size: 8, channels: 1, levels: 16, on_broken: skip}}}",
+        "{models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}",
+        own_vae("{kind: standard}"),
+        "{presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}",
+        "{overrides: {figures: {samples: {columns: 3, rows: [{data: val, label: Held out}]}}}}",
+        "{overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}",
+    ],
+)
+def test_legal_additions_pass(changes):
+    assert set(checked(changes)) >= set(shipped_config()["presets"])

@@ -1,0 +1,256 @@
+"""From the layers of `config/config.yaml` to the plain dict that describes one run.
+
+Layers, each overriding the one before: what all models share (`training`), a model's own entry, the dataset's, the
+preset's, the preset's for that dataset, and the user's `overrides`. A model that is `like` another inherits what every
+layer says of the other, where no layer says otherwise of the model itself. The result holds only what decides a run's
+numbers, so its hash is the run's identity, and a change of anything else reruns nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vaeglow.errors import UnfitImages, UserError
+
+STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
+# What a model has beside its `training` and `base`, by its kind.
+PARTS: dict[str, tuple[str, ...]] = {
+    "vae": ("network", "prior"),
+    "vae_glow": ("mode", "layer"),
+    "vae_two_stage": ("second_stage",),
+    "glow": ("network",),
+}
+# Kinds that `training.kl_weight` cannot change, and why.
+KL_FREE = {"glow": "has no KL", "vae_two_stage": "trains the KL alone"}
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of `base` with `change` on top: mappings merge key by key, all else is replaced."""
+    merged = {}
+    for key in dict.fromkeys([*base, *change]):
+        old, new = base.get(key), change.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            merged[key] = merge(old, new)
+        else:
+            merged[key] = copied(new if key in change else old)
+    return merged
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a JSON value; `copy.deepcopy` takes several times as long, and planning copies often."""
+    if isinstance(value, dict):
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` less each that `other` has, too."""
+    left = {}
+    for key, value in values.items():
+        if key not in other:
+            left[key] = value
+        elif isinstance(value, Mapping) and isinstance(other[key], Mapping) and (inner := without(value, other[key])):
+            left[key] = inner
+    return left
+
+
+def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """`table[name]`.
+
+    Raises:
+        UserError: no such name; the message names the nearest one.
+    """
+    if name not in table:
+        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: config/config.yaml has {', '.join(table)}")
+    return table[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the legal name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """The config as a preset sees it: the top level, the preset's differences, the user's overrides.
+
+    Its `preset` is that preset's name. A model's values keep their layers (see `resolve`); read everything else here.
+    """
+    difference = lookup(config["presets"], preset, "preset")
+    top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
+    return merge(merge({**top, "preset": preset}, difference), config.get("overrides") or {})
+
+
+def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
+    """The names a model inherits from, oldest first, itself last.
+
+    Raises:
+        UserError: an unknown name, or a circle of `like`.
+    """
+    chain: list[str] = []
+    name: str | None = model
+    while name is not None:
+        if name in chain:
+            raise UserError(f"models.{model}: 'like' goes round in a circle through {name}")
+        chain.append(name)
+        name = lookup(models, name, "model").get("like")
+    return chain[::-1]
+
+
+def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
+    """A model's `kind`, `mode` or `base`: its own, or that of the nearest model it is `like`; None without one."""
+    found = [config["models"][name].get(key) for name in ancestry(config["models"], model)]
+    return next((value for value in reversed(found) if value is not None), None)
+
+
+def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
+    """The top level, the preset and the user's overrides, each followed by what it says of the dataset."""
+    lookup(config["datasets"], dataset, "dataset")
+    wholes = (config, lookup(config["presets"], preset, "preset"), config.get("overrides") or {})
+    return [layer for whole in wholes for layer in (whole, whole.get("datasets", {}).get(dataset, {}))]
+
+
+def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
+    """All of a model's values under a preset and dataset, layers merged, `like` followed."""
+    layers = layers_of(config, preset, dataset)
+    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: what it says of the model and its ancestors
+    said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
+    for name in reversed(ancestry(config["models"], model)):
+        lines = [layer.get("models", {}).get(name, {}) for layer in layers]
+        own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
+        said = functools.reduce(merge, filter(None, lines), said)
+    merged: dict[str, Any] = {}
+    for layer, mine in zip(layers, own, strict=True):
+        for part in ({"training": layer["training"]} if "training" in layer else {}, mine):
+            merged = merge(merged, part) if part else merged
+    return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
+
+
+def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
+    """The plain dict that decides one run's numbers; written to its `config.json`.
+
+    Args:
+        config: the checked content of config.yaml (and overlays).
+        preset: a name in `presets`.
+        dataset: a name in `datasets`.
+        model: a name in `models`.
+        seed: the run's seed; a base model is resolved under the same seed.
+
+    Returns:
+        `{"preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "mode", "layer", "second_stage",
+        "training", "base"}`, without the parts the kind does not have; `base` is the resolved config of
+        the model this one stands on (mode joint: of the VAE whose architecture it takes, without `training`), or None.
+
+    Raises:
+        UserError: an unknown name, or what `check_base` and `check_training` raise.
+        UnfitImages: the model cannot take the dataset's images.
+    """
+    described, base = describe_model(config, preset, dataset, model), None
+    if "base" in described:  # checked before it is resolved: it could be the model itself
+        check_base(model, described, describe_model(config, preset, dataset, described["base"]))
+        base = resolve(config, preset, dataset, described["base"], seed)
+        if described.get("mode") == "joint":  # only the architecture is taken
+            del base["training"]
+    check_training(model, described)
+    data: dict[str, Any] = functools.reduce(merge, layers_of(config, preset, dataset)[1::2], {})
+    check_images(model, described, data, dataset)
+    return {
+        "preset": preset,
+        "dataset": dataset,
+        "model": model,
+        "seed": int(seed),
+        "kind": described["kind"],
+        "data": {
+            "channels": data.get("channels", 3),
+            "size": data["size"],
+            "levels": data.get("levels", 256),
+            "train_subset": data.get("train_subset"),
+        },
+        **{part: described[part] for part in PARTS[described["kind"]]},
+        "training": described["training"],
+        "base": base,
+    }
+
+
+# ------------------------------------------------------------- what a model must be beside its keys and their ranges
+
+
+def check_training(model: str, described: Mapping[str, Any]) -> None:
+    """Refuse training values that a kind would ignore, or that contradict each other.
+
+    Raises:
+        UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
+    """
+    kind, training = described["kind"], described["training"]
+    wrong = None
+    if kind in KL_FREE and training["kl_weight"] != 1:
+        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
+    elif any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
+        wrong = f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
+    elif training["batch_size"] % training["devices"]:
+        wrong = (
+            f"devices is {training['devices']}, which does not divide training.batch_size, {training['batch_size']}: "
+            f"each device takes as many images of a batch"
+        )
+    if wrong is not None:
+        raise UserError(f"models.{model}: training.{wrong}")
+
+
+def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Refuse a base that a model cannot stand on.
+
+    Args:
+        model: its name, for the message.
+        described: its values, all layers merged.
+        base: those of the model it names as `base`.
+
+    Raises:
+        UserError: a base of another kind; for a `vae_two_stage` also one with a flow prior; for a `finetune` also a
+            base that was not trained in two phases, or one with another layer than the model's own.
+    """
+    name, mode, kind, wrong = described["base"], described.get("mode"), base["kind"], None
+    wanted = "vae_glow" if mode == "finetune" else "vae"
+    if kind != wanted:
+        wrong = f"is a {kind}, not a {wanted}"
+    elif described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
+        wrong = f"has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
+    elif mode == "finetune" and base["mode"] != "frozen":
+        wrong = f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
+    elif mode == "finetune" and described["layer"] != base["layer"]:
+        wrong = (
+            f"has another layer, {base['layer']}, than the model's {described['layer']}; a finetune goes on training "
+            f"its base's: write `like: {name}`, change no layer key"
+        )
+    if wrong is not None:
+        raise UserError(f"models.{model}: base '{name}' {wrong}")
+
+
+def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
+    """Refuse images a model cannot take, before anything is trained.
+
+    Raises:
+        UnfitImages: a side that is no power of two (ResNet) or no multiple of 4 (Infogan), one channel that cannot be
+            split (unsqueezed layer), a side the squeezes do not divide.
+    """
+    side, channels, kind = data["size"], data.get("channels", 3), described["kind"]
+    network, squeeze = described.get("network", {}), described.get("layer", {}).get("squeeze")
+    wrong = None
+    if kind == "vae" and network["architecture"] == "infogan":
+        if side % 4:
+            wrong = f"the Infogan nets of model {model} need a side that is a multiple of 4"
+    elif kind == "vae" and (side < 4 or side & (side - 1)):
+        wrong = f"the ResNet of model {model} needs a side that is a power of two, 4 or more"
+    elif kind == "vae" and side % 2 ** (network["num_scale"] - 1):
+        wrong = f"side too small for num_scale {network['num_scale']} of model {model}"
+    elif kind == "vae_glow" and side % squeeze:
+        wrong = f"squeeze {squeeze} of model {model} does not divide the side"
+    elif kind == "vae_glow" and channels * squeeze**2 < 2:
+        wrong = f"model {model} cannot split one channel in two: use a model with layer.squeeze 2 or 4"
+    elif kind == "glow" and side % 2 ** network["levels"]:
+        wrong = f"the {network['levels']} levels of model {model} do not divide the side"
+    if wrong is not None:
+        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): {wrong}")

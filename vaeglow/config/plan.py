@@ -1,0 +1,265 @@
+"""What tables, figures and claims are made of, and the runs and files that means. The workflow asks here.
+
+A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
+(`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
+filled in once, for planning, checking and reporting.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vaeglow.config.layers import copied, inherited, lookup, resolve
+from vaeglow.config.schema import kinds
+from vaeglow.errors import UnfitImages
+from vaeglow.paths import DATA, RESULTS, result_path
+from vaeglow.reporting.claims.needs import needed
+
+View = Mapping[str, Any]
+SECTIONS = ("tables", "figures")
+PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
+WIDE = ("information",)  # kinds whose rows keep several temperatures; elsewhere such a row becomes several rows
+# The look of a model that has none in config, by its name (Okabe & Ito 2008, but for yellow).
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")
+
+
+def one_of(names: Iterable[Any]) -> str:
+    """A closed alternation for Snakemake's `wildcard_constraints`; no names: matches nothing."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+# ---------------------------------------------------------------------------------- entries, all filled in
+
+
+def protocol(view: View, name: str) -> dict[str, Any]:
+    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol.
+
+    Raises:
+        UserError: no such protocol.
+    """
+    return {**PROTOCOL, **lookup(view["protocols"], name, "protocol")}
+
+
+def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
+    """An entry of `tables` or `figures` with everything filled in.
+
+    Returns:
+        The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
+        protocol's values; each row has `dataset` and `preset`, a row on a VAE also `base`.
+
+    Raises:
+        UserError: no such protocol or model.
+    """
+    entry, preset, roles = copied(view[section][name]), view["preset"], view["roles"]
+    dataset = entry.get("dataset", "main")
+    measured_by = entry.get("protocol") or view["evaluation"]["protocol"]
+    rows: list[dict[str, Any]] = []
+    for row in entry["rows"]:
+        for scale in entry.get("presets") or [preset]:
+            of = row.get("dataset", dataset)
+            full = {**row, "dataset": roles.get(of, of), "preset": scale}
+            if "model" in full and (base := inherited(view, full["model"], "base")) is not None:
+                full["base"] = base
+            if "temperature" in full:
+                full["temperature"] = float(full["temperature"])
+            if "minus" in full:  # a pair: the other side is of the same dataset
+                other = {**full["minus"], "dataset": full["dataset"], "preset": scale}
+                full["minus"] = {**other, "temperature": float(other["temperature"])}
+            temperatures = full.pop("temperatures", None) if entry["kind"] not in WIDE else None
+            rows += [full] if temperatures is None else [{**full, "temperature": float(t)} for t in temperatures]
+    if not any(entry["rows"].count(row) > 1 for row in entry["rows"]):  # two roles may be one dataset
+        rows = [row for index, row in enumerate(rows) if row not in rows[:index]]
+    return {
+        **entry,
+        "name": name,
+        "preset": preset,
+        "seeds": view["seeds"],
+        "seed": view["seeds"][0],
+        "dataset": roles.get(dataset, dataset),
+        "protocol": measured_by,
+        **protocol(view, measured_by),
+        "published": entry.get("published"),
+        "rows": rows,
+    }
+
+
+def claims(view: View) -> dict[str, dict[str, Any]]:
+    """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
+    found = {}
+    for name, entry in view["claims"].items():
+        entry, measured_by = copied(entry), entry.get("protocol") or view["evaluation"]["protocol"]
+        found[name] = {
+            **entry,
+            "dataset": view["roles"].get(entry["dataset"], entry["dataset"]),
+            "run": entry.get("enabled", True) and "unfit" not in entry,
+            "protocol": measured_by,
+            **protocol(view, measured_by),
+        }
+    return found
+
+
+def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
+    """The results that a table, a figure or (without a name) all claims that are measured read, each once.
+
+    Returns:
+        `{"what", "preset", "dataset", "protocol", "model"}`, with a `temperature` or `space` where its path has one.
+    """
+    found: list[dict[str, Any]] = []
+    if section == "claims":
+        return each_once(need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim))
+    entry = filled_in(view, section, str(name))
+    reads = kinds(section)[entry["kind"]].READS
+    sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side is not None and "model" in side]
+    wanted = [(what, side) for side in sides for what in reads]
+    if entry["kind"] == "overview":
+        wanted += [("training", {**row, "model": row["base"]}) for row in sides if "base" in row]
+    if "reference_model" in entry:
+        row = {"dataset": entry["dataset"], "preset": view["preset"], "model": entry["reference_model"]}
+        wanted.append(("linear_reference", row))
+    for what, row in wanted:
+        need = {key: row[key] for key in ("preset", "dataset", "model")} | {"protocol": entry["protocol"], "what": what}
+        if "{space}" in RESULTS[what]:
+            need["space"] = entry["space"]
+        if "{temperature}" in RESULTS[what]:
+            drawn = row.get("temperatures") or [row["temperature"]]
+            found += [{**need, "temperature": float(temperature)} for temperature in drawn]
+        else:
+            found.append(need)
+    return each_once(found)
+
+
+def claim_needs(view: View, claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The results that one of `claims` reads; see `needs`."""
+    return [{"preset": view["preset"], "protocol": claim["protocol"], **need} for need in needed(claim)]
+
+
+def all_needs(view: View) -> list[dict[str, Any]]:
+    """The results that any table, figure or claim of a preset reads."""
+    of_entries = [need for section in SECTIONS for name in view[section] for need in needs(view, section, name)]
+    return of_entries + needs(view, "claims")
+
+
+def each_once(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The dicts without those that were there before."""
+    return list({tuple(sorted(need.items())): need for need in found}.values())
+
+
+# ------------------------------------------------------------------------------------- what steps are told
+
+
+def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
+    """All that the step `table`, `figure` or `claims` needs to find, check and name its files.
+
+    Returns:
+        Of a table or figure `filled_in`; of the claims `{"preset", "seeds", "claims"}`. In either `styles`, the look of
+        each model that is shown: `{model: {"label", "color", "marker"}}`.
+    """
+    if section == "claims":
+        content: dict[str, Any] = {"preset": view["preset"], "seeds": view["seeds"], "claims": claims(view)}
+        models = [need["model"] for claim in content["claims"].values() for need in needed(claim)]
+    else:
+        content = filled_in(view, section, name)
+        models = [need["model"] for need in needs(view, section, name)]
+        models += [row["base"] for row in content["rows"] if "base" in row]
+    return {**content, "styles": {model: style(view, model) for model in dict.fromkeys(models)}}
+
+
+def style(view: View, model: str) -> dict[str, str]:
+    """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
+    number = zlib.crc32(model.encode())
+    chosen = {"label": model, "color": COLORS[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
+    return {key: view["models"][model].get(key, value) for key, value in chosen.items()}
+
+
+def sample_counts(view: View) -> dict[str, int]:
+    """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
+
+    That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
+    images, more where a figure or a probe takes more.
+    """
+
+    def measured(name: str) -> int:
+        return protocol(view, name)["sets"] * protocol(view, name)["images"]
+
+    counts = dict.fromkeys(view["datasets"], measured(view["evaluation"]["protocol"]))
+    for need in all_needs(view):
+        if need["what"] in ("metrics", "features"):
+            counts[need["dataset"]] = max(counts[need["dataset"]], measured(need["protocol"]))
+        if need["what"] == "nearest_training":
+            samples = view["probes"]["nearest_training"]["samples"]
+            counts[need["dataset"]] = max(counts[need["dataset"]], samples)
+    for name, figure in view["figures"].items():
+        if figure["kind"] in ("sample_sheet", "side_by_side"):
+            shown = figure["columns"] * figure.get("lines_per_row", figure.get("lines", 1))
+            for row in filled_in(view, "figures", name)["rows"]:
+                counts[row["dataset"]] = max(counts[row["dataset"]], shown)
+    return counts
+
+
+# ----------------------------------------------------------------------------------------- runs and files
+
+
+def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
+    """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, bases included.
+
+    Models that cannot take the images are left out.
+    """
+    found: dict[tuple[str, str], None] = {}
+    preset = view["preset"]
+    trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == preset]
+    for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):  # timed: untrained
+        try:
+            resolved: Any = resolve(config, preset, dataset, model, view["seeds"][0])
+        except UnfitImages:
+            continue
+        while resolved is not None:
+            found[resolved["dataset"], resolved["model"]] = None
+            resolved = None if resolved.get("mode") == "joint" else resolved["base"]
+    return list(found)
+
+
+def paths(wanted: Iterable[Mapping[str, Any]], seeds: Iterable[int]) -> list[str]:
+    """The paths of results, for every seed, each once. Files that belong to no seed are named once."""
+    seeds = list(seeds)
+    found = [str(result_path("results", **{**need, "seed": seed})) for need in wanted for seed in seeds]
+    return list(dict.fromkeys(found))
+
+
+def files(view: View, section: str, name: str | None = None) -> list[str]:
+    """All results that a table or the claims read, under every seed, or a figure, under the first."""
+    return paths(needs(view, section, name), view["seeds"][:1] if section == "figures" else view["seeds"])
+
+
+def figure_data(view: View, figure: str, what: str) -> list[str]:
+    """The prepared data that a figure reads: its datasets' `info` (dataset.json), or `images` (the splits shown)."""
+    rows = filled_in(view, "figures", figure)["rows"]
+    shown = [row for row in rows if what == "info" or "data" in row]
+    return list(dict.fromkeys("resources/data/" + DATA[what].format(**row) for row in shown))
+
+
+def pages(config: Mapping[str, Any], view: View) -> list[str]:
+    """The training curves of all runs, and the pages of the datasets that they are on."""
+    found = [{"preset": view["preset"], "dataset": dataset, "model": model} for dataset, model in runs(config, view)]
+    return paths(({"what": what, **run} for what in ("curves", "data_page") for run in found), view["seeds"])
+
+
+def temperatures(views: Mapping[str, View]) -> list[float]:
+    """All temperatures that anything at any preset asks for, in order, each once."""
+    asked = (need for view in views.values() for need in all_needs(view))
+    return sorted({need["temperature"] for need in asked if "temperature" in need})
+
+
+def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[str]:
+    """The models whose steps are timed in turns: all that anything at any preset asks for."""
+    asked = (need for view in views.values() for need in all_needs(view))
+    wanted = {"what": "timing", "preset": preset, "dataset": dataset}
+    return list(dict.fromkeys(need["model"] for need in asked if wanted.items() <= need.items()))
+
+
+def category_of(section: str, name: str) -> str:
+    """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
+    return section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+", name) else "Ablations and in-text claims"
