@@ -188,7 +188,8 @@ class Run:
         return self
 
     def command(self, save_minutes: float = 10) -> list[str]:
-        flags = {name: value for name, value in vars(self.options(save_minutes)).items() if value}
+        values = vars(self.options(save_minutes)).items()
+        flags = {name: value for name, value in values if value is not None and value is not False}
         words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
         return [sys.executable, "-m", "vaeglow.steps.train", *words]
 

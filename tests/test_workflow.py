@@ -79,9 +79,6 @@ def sheet_rows(whole: dict, preset: str) -> list[dict]:
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
     output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), "all", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
-    # Rule name = module name; all that train run one module, and some are one command of the shell.
-    of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
-    planned = [re.sub("^train_.*", "train", rule) for rule, _ in jobs(output) if rule not in of_shell]
     # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
     of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
     shared = {**dict.fromkeys([*NAMES, "interpolate"], "probe"), **dict.fromkeys(TRAINING, "train")}
