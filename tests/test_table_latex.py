@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from table_tools import form, row, run_table, shown, spec_of, write_run
 
-from vaeglow.reporting.latex import escape, to_latex
+from vaeglow.reporting.forms import escape, to_latex
 
 TITLE = "Table 2: FID & bits_per_dim at 50% of {all} $"
 SPEC = spec_of(

@@ -8,8 +8,9 @@ from table_tools import PUBLISHED, cells_of, change, form, row, run_table, save,
 
 from vaeglow import entries, provenance
 from vaeglow.errors import UserError
-from vaeglow.reporting.markdown import to_markdown
-from vaeglow.reporting.tables import KINDS, LABELS, build_table, kind_module
+from vaeglow.reporting.forms import to_markdown
+from vaeglow.reporting.labels import LABELS
+from vaeglow.reporting.tables import KINDS, build_table, kind_module
 from vaeglow.steps import publish, write_config
 
 ROWS = [row("glow", 1.0), row("vae", 0.0), row("vaeglow", 0.5), row("vaeglow", 1.0)]

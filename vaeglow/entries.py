@@ -11,19 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vaeglow import config as settings
+from vaeglow.reporting import tables
 from vaeglow.reporting.claims.needs import needed
 
 # What each kind of entry reads of every row (keys of `vaeglow.paths.RESULTS`).
-TABLES = {
-    "quality": ("metrics", "likelihood", "training"),
-    "differences": ("metrics", "likelihood", "likelihood_images", "training"),
-    "timing": ("timing",),
-    "sampling": ("timing",),
-    "information": ("latents", "metrics", "likelihood", "training"),
-    "likelihood": ("likelihood", "training"),
-    "layer_action": ("layer_action",),
-    "linear_reference": ("likelihood", "training", "config"),
-}
+TABLES = {name: kind.READS for name, kind in tables.KINDS.items()}
 FIGURES = {
     "sample_sheet": ("samples",),
     "side_by_side": ("samples",),
@@ -113,7 +105,16 @@ def complete(whole: Mapping[str, Any], preset: str, section: str, name: str) -> 
         "protocol": protocol,
         **protocol_of(whole, protocol),
         "published": entry.get("published"),
+        "styles": styles(whole),
         "rows": rows,
+    }
+
+
+def styles(whole: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What models are called and drawn with: model -> its `label`, `color` and `marker`, those that it has."""
+    return {
+        name: {key: model[key] for key in ("label", "color", "marker") if key in model}
+        for name, model in whole["models"].items()
     }
 
 
