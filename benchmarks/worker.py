@@ -43,7 +43,7 @@ def main(case: str, peer: str, setting: Setting) -> None:
     steps = steps_to_fill(work.step, WARMUP, ROUND_SECONDS[setting.quick], device)
     answer({"images": work.images, "facts": dict(work.facts), "memory_before": before})
     for _ in sys.stdin:
-        seconds = time_window(work.step, steps, device)
+        seconds, _ = time_window(work.step, steps, device)
         answer({"seconds": seconds / (steps * work.images), "steps": steps, "memory": peak_memory(device)[0]})
 
 

@@ -91,10 +91,11 @@ def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> 
     elif what == "likelihood_images":
         np.savez(path, bits_per_dim_1=image_bits(value, path))
     elif what == "timing":
-        del about["seed"], about["data_sha256"], about["weights_sha256"]
-        seconds = (value * np.exp(0.01 * random.normal(size=5))).tolist()
-        machine = {"device": "A CPU", "threads": 1, "epoch_images": 100}
-        write(path, about | machine | {"window_seconds_per_image": seconds})
+        models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
+        noise = np.random.default_rng(stable_hash(whose["model"])).normal(size=8)
+        models[whose["model"]] = timed_model((value * np.exp(0.01 * noise)).tolist())
+        about = {"preset": whose["preset"], "dataset": whose["dataset"], "data_sha256": "d", "models": models}
+        write(path, about | {"device": "A CPU", "device_kind": "cpu", "threads": 1, "epoch_images": 100, "rounds": 8})
     elif what == "noise_maps":
         found = None if value is None else (value + 0.1 * random.normal(size=40)).tolist()
         save(path, about | {"error_correlations": found})
@@ -134,6 +135,11 @@ def image_bits(value: float, path: Path) -> np.ndarray:
 def seed_of(path: Path) -> int:
     """A seed of the file's own, the same wherever the results folder lies."""
     return stable_hash(*path.parts[path.parts.index("results") :])
+
+
+def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
+    """One model of timing.json, by seconds an image in each round."""
+    return {"batch_size": 1, "training": {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}}
 
 
 def save(path: Path, metadata: Mapping[str, Any], **arrays: np.ndarray) -> None:

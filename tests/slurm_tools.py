@@ -18,7 +18,16 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
 # Columns that no two runs need to share. The hashes of config, data, weights and code stay: they have to be the same.
-OWN = ("train_seconds", "train_seconds_by_phase", "device", "commit", *traced.TIMES, traced.HASHES, traced.SEAL)
+OWN = (
+    "train_seconds",
+    "train_cpu_seconds",
+    "train_seconds_by_phase",
+    "device",
+    "commit",
+    *traced.TIMES,
+    traced.HASHES,
+    traced.SEAL,
+)
 FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
 FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
 

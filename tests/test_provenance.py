@@ -26,7 +26,7 @@ COUNTS = {
     "likelihood.json": {"images", "split"},
     "metrics": {"fid_samples", "fid_reference_images", "fid_features", "fid_sets", "split", "protocol"},
     "training.json": {"train_images", "epochs_by_phase"},
-    "timing.json": {"epoch_images", "windows", "threads"},
+    "timing.json": {"epoch_images", "rounds", "threads"},
     "latents.json": {"images", "split"},
     "fid_reference": {"images", "features", "split", "protocol"},
 }

@@ -49,7 +49,8 @@ def test_measured_rows_carry_their_numbers_and_their_conditions(results):
     glow, layered = rows["glow", "1.0"], rows["vaeglow", "0.5"]
     assert (glow["fid"], glow["bits_per_dim"], glow["bound"]) == ("0.46", "5.123", "=")
     assert (layered["bound"], layered["epochs"], layered["train_seconds"]) == ("<=", "5+4", "20.5")
-    assert (glow["epochs"], glow["train_seconds"], glow["seeds"]) == ("10", "10.2", "0")
+    assert (glow["epochs"], glow["train_seconds"], glow["train_cpu_seconds"]) == ("10", "10.2", "9.2")
+    assert glow["seeds"] == "0"
     for one in rows.values():
         assert (one["preset"], one["dataset"], one["device"], one["commit"]) == ("demo", "photos32", "A CPU", "abc123")
         assert (one["fid_samples"], one["fid_reference_images"], one["fid_features"]) == ("500", "500", "64")

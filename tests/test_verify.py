@@ -143,7 +143,7 @@ WRITTEN, NO_TENSORS = "its content is not what was written", "truncated or no sa
 MODEL, CONFIG, HISTORY, LIKELIHOOD = (
     VAE / name for name in ("model.safetensors", "config.json", "history.csv", "likelihood.json")
 )
-KEPT, TIMING = VAE / "snapshots.safetensors", TINY / "vaeglow/timing.json"
+KEPT, TIMING = VAE / "snapshots.safetensors", TINY / "timing.json"
 CLAIMS, FIGURE, COLLECTED = (
     RESULTS / "tiny/claims.csv",
     RESULTS / "tiny/figures/samples.png",

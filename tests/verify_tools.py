@@ -103,8 +103,8 @@ def probe(folder: Path) -> None:
     flags = {"history": folder / "history.csv", "training": folder / "training.json"}
     run(training_curves, **flags, output=[folder / "curves.png"])
     text = (folder / "config.json").read_text()
-    timing = {"timing": json.dumps(TIMING), "device": "cpu", "threads": 1, "output": folder.parent / "timing.json"}
-    run(time_epoch, config=text, data_dir=DATA, **timing)
+    output = folder.parents[1] / "timing.json"
+    run(time_epoch, config=text, data_dir=DATA, timing=json.dumps(TIMING), device="cpu", threads=1, output=output)
     run(latents, model=model, data_dir=DATA, images=IMAGES, batch_size=8, device="cpu", output=folder / "latents.json")
     counts = {"images": 4, "draws": 2, "temperature": 1.0}
     run(layer_draws, model=model, **counts, device="cpu", output=folder / "layer_draws.npz")

@@ -29,7 +29,7 @@ RESULTS = {
     "interpolation": f"{RUN}/interpolation/{{space}}.npz",
     "noise_maps": f"{RUN}/noise_maps.npz",
     "linear_reference": f"{RUN}/linear_reference.json",
-    "timing": "{preset}/{dataset}/{model}/timing.json",
+    "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",
     "data_page": "data/{dataset}.png",

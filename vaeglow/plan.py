@@ -163,6 +163,13 @@ def temperatures(whole: Whole) -> list[float]:
     return sorted({need["temperature"] for need in asked if "temperature" in need})
 
 
+def timed_models(whole: Whole, preset: str, dataset: str) -> list[str]:
+    """The models whose steps are timed in turns: all that anything at any preset asks for."""
+    asked = (need for name, config in whole.items() for need in entries.all_needs(config, name))
+    wanted = {"what": "timing", "preset": preset, "dataset": dataset}
+    return list(dict.fromkeys(need["model"] for need in asked if wanted.items() <= need.items()))
+
+
 def runs(config: Mapping[str, Any], whole: Whole, preset: str) -> list[tuple[str, str]]:
     """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, bases included.
 

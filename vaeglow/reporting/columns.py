@@ -70,11 +70,11 @@ def mean_and_sd(name: str, source: str, decimals: int, header: str = "", null: b
     )
 
 
-def phases(group: pd.DataFrame) -> pd.Series:
+def phases(group: pd.DataFrame, clock: str = "train_seconds") -> pd.Series:
     """Seconds of training, one number a phase, the base's included: means over seeds."""
     import pandas as pd
 
-    return pd.DataFrame([file.value("train_seconds_by_phase") for file in group["training"]]).mean()
+    return pd.DataFrame([file.value(f"{clock}_by_phase") for file in group["training"]]).mean()
 
 
 # What several kinds of table have.
@@ -93,6 +93,9 @@ SHARED = {
         Column("origin", lambda group: "results/{preset}/{dataset}/{model}".format(**group.iloc[0])),
         Column("epochs", lambda group: "+".join(map(str, first(group, "training.epochs_by_phase"))), "Epochs"),
         Column("train_seconds", lambda group: phases(group).sum(), "Training (s)", fixed(1)),
+        Column(
+            "train_cpu_seconds", lambda group: phases(group, "train_cpu_seconds").sum(), "Training (CPU s)", fixed(1)
+        ),
         Column("train_seconds_by_phase", lambda group: "+".join(map(fixed(1), phases(group))), "Training by phase (s)"),
         same("parameters", "training.parameters", "Parameters"),
         *mean_and_sd("bits_per_dim", "likelihood.bits_per_dim", 3, "bits/dim"),

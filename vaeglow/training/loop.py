@@ -70,7 +70,7 @@ class Trainer(Start):
         self.limit = highest_loss(here.history, self.training["max_rise"])
         order = epoch_order(len(self.data), self.seed, here.epoch, self.device)
         sums = {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in here.sums.items()}
-        self.clock, unreported = time.perf_counter(), 0
+        self.clock, unreported = clocks(), 0
         for step, index in enumerate(batches(order, self.batch)):
             if step < here.step:
                 continue
@@ -85,20 +85,26 @@ class Trainer(Start):
                 unreported = 0
             if save or self.snapshots.due(done):
                 here.sums = {name: value.item() for name, value in sums.items()}  # waits for the device
-                here.seconds += time.perf_counter() - self.clock
+                self.count_time()
                 if self.snapshots.due(done):  # before a checkpoint, which would skip it when resumed from
                     self.snapshots.take(done, self.model, here.seconds)
                 if stop:
                     self.stop(stop)
                 if save:
                     self.save()
-                self.clock = time.perf_counter()
-        here.seconds += time.perf_counter() - self.clock
+                self.clock = clocks()
+        self.count_time()
         here.sums = {name: value.item() for name, value in sums.items()}  # a signal while validating saves them
         rate, val = self.rate(self.steps - 1), self.validate(here.epoch + 1)
         here.history.append(history_row(here, sums, rate, self.steps, self.batch, self.model.dims, val))
         here.epoch, here.step, here.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
+
+    def count_time(self) -> None:
+        """Add the time since `clock` was set to that of training."""
+        seconds, cpu_seconds = clocks()
+        self.position.seconds += seconds - self.clock[0]
+        self.position.cpu_seconds += cpu_seconds - self.clock[1]
 
     def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
         """One update; its numbers are added to `sums` on the device."""
@@ -149,7 +155,7 @@ class Trainer(Start):
         Raises:
             Diverged: the given one, when as many rollbacks as allowed are behind the run.
         """
-        self.position.seconds += time.perf_counter() - self.clock
+        self.count_time()
         if len(self.position.rollbacks) >= self.training["rollbacks"]:
             raise error
         self.position = self.good.go_back(self.position)
@@ -200,3 +206,8 @@ class Trainer(Start):
     def note_signal(self, number: int, frame: object) -> None:
         """Remember the signal; the loop saves after the step in progress."""
         self.stop_signal = number
+
+
+def clocks() -> tuple[float, float]:
+    """Seconds on the clock, and of this process's CPU time."""
+    return time.perf_counter(), time.process_time()

@@ -13,6 +13,7 @@ class Position:
     epoch: int = 0
     step: int = 0  # within the epoch
     seconds: float = 0.0  # spent in training steps and compilation, over all attempts; not in what a rollback gave up
+    cpu_seconds: float = 0.0  # of this process meanwhile, the first where several train
     compile_seconds: float = 0.0  # of those, in compilation
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress

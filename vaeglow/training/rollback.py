@@ -99,7 +99,7 @@ class GoodStates:
                 continue
             back = Position(**info["position"])
             lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
-            lost["seconds"] = here.seconds - back.seconds
+            lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
             back.good, back.rollbacks = [name], [*here.rollbacks, lost]
             unpack(tensors, self.model, self.optimizer)
             return back

@@ -119,10 +119,12 @@ def write_results(
     snapshots_sha256 = trainer.snapshots.pack(options.snapshots, {"config": config, **digests, **about})
     weights_sha256 = save_model(options.model, model.eval(), config, about)
     write_history(options.history, position.history)
+    cpu = base_training.get("train_cpu_seconds_by_phase")  # a base of an older vaeglow does not say
     summary = {
         **{key: config[key] for key in ("preset", "dataset", "model", "seed")},
         "epochs_by_phase": [*base_training["epochs_by_phase"], config["training"]["epochs"]],
-        "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], all_seconds(position)],
+        "train_seconds_by_phase": [*base_training["train_seconds_by_phase"], total(position, "seconds")],
+        "train_cpu_seconds_by_phase": None if cpu is None else [*cpu, total(position, "cpu_seconds")],
         "compile_seconds": position.compile_seconds,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -138,9 +140,9 @@ def write_results(
     write_json(options.training, seal(summary))
 
 
-def all_seconds(position: Position) -> float:
-    """Seconds of training steps, those that rollbacks gave up included."""
-    return position.seconds + sum(lost["seconds"] for lost in position.rollbacks)
+def total(position: Position, clock: str) -> float:
+    """`seconds` or `cpu_seconds` of training steps, those that rollbacks gave up included."""
+    return getattr(position, clock) + sum(lost.get(clock, 0.0) for lost in position.rollbacks)
 
 
 def check_unchanged(config: dict[str, Any], info: dict[str, Any], base_sha256: str | None, options: Namespace) -> None:
@@ -188,7 +190,7 @@ def load_base(
         UserError: the files are not those of the base that the config names, trained on these data.
     """
     if not isinstance(model, VAEGlow | TwoStageVAE) or config.get("mode") == "joint":
-        return None, {"epochs_by_phase": [], "train_seconds_by_phase": []}
+        return None, {"epochs_by_phase": [], "train_seconds_by_phase": [], "train_cpu_seconds_by_phase": []}
     base, about = load_model(options.base, "cpu")
     if about["config"] != config["base"]:
         raise UserError(f"{options.base} was trained under another config than this run's base: train the base again")

@@ -125,8 +125,10 @@ class Start:
         """Compile the networks if the run asks for it, which counts as training; settle DDP where several train."""
         mode = compile_mode(self.training, self.device)
         if mode is not None:
+            cpu = time.process_time()
             seconds = compile_networks(self.model, mode, self.rehearse, self.team.size == 1)
             self.position.seconds += seconds
+            self.position.cpu_seconds += time.process_time() - cpu
             self.position.compile_seconds += seconds
         elif self.team.size > 1:
             self.rehearse()  # after its first pass DDP sums gradients in another order: a resumed run, too, from step 1

@@ -1,29 +1,43 @@
-"""How long a training step takes, and a sample (paper, section 4.3 and Table 4).
+"""How long training steps and samples take (paper, section 4.3 and Table 4): all models of a comparison in turns.
 
-A step is all of it: data, dequantisation, forward, backward, clipping, optimiser; it is the trainer's own. Steps are
-timed in windows after a warm-up, each window closed by a wait for the device. Weights do not matter: none are trained.
+A step is all of it: data, dequantisation, forward, backward, clipping, optimiser; it is the trainer's own. Each model
+waits in a process of its own, so that memory and CPU time are its own, and one works at a time: a round is a window of
+each (A B C, A B C), so that load that comes and goes meets all alike. Weights do not matter: none are trained.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
+import os
 import resource
-import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vaeglow import gpus
+from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import batches, epoch_order, step_generator
+from vaeglow.data.parallel import end_with_parent
+from vaeglow.device import pick_device, set_threads
+from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.build import build
 from vaeglow.models.network import exact
 from vaeglow.training.loop import Trainer
+from vaeglow.training.state import StateFolder
 
 TIMING = -8  # the "epoch" of the noise of timed samples
+KINDS = ("training", "sampling")  # of work
 
 
 def wait(device: torch.device) -> None:
@@ -46,39 +60,17 @@ def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, devic
     """
     for _ in range(warmup):
         wait(device)
-        one = time_window(work, 1, device)
+        one, _ = time_window(work, 1, device)
     return max(1, math.ceil(seconds / max(one, 1e-9)))
 
 
-def time_window(work: Callable[[], object], steps: int, device: torch.device) -> float:
-    """Seconds that so many steps take, closed by a wait for the device."""
-    start = time.perf_counter()
+def time_window(work: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
+    """Seconds that so many steps take, closed by a wait for the device, and CPU seconds of this process meanwhile."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         work()
     wait(device)
-    return time.perf_counter() - start
-
-
-def time_windows(
-    work: Callable[[], object], warmup: int, windows: int, seconds: float, device: torch.device
-) -> list[tuple[int, float]]:
-    """Time repeated work in windows of equally many steps; arguments as in `steps_to_fill`.
-
-    Returns:
-        (steps, seconds) of each window.
-    """
-    steps = steps_to_fill(work, warmup, seconds, device)
-    return [(steps, time_window(work, steps, device)) for _ in range(windows)]
-
-
-def rates(timed: list[tuple[int, float]], batch: int) -> list[float]:
-    """Images a second of each window."""
-    return [steps * batch / seconds for steps, seconds in timed]
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+    return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def all_batches(trainer: Trainer) -> Iterator[tuple[int, Tensor]]:
@@ -86,39 +78,6 @@ def all_batches(trainer: Trainer) -> Iterator[tuple[int, Tensor]]:
     for epoch in itertools.count():
         order = epoch_order(len(trainer.data), trainer.seed, epoch, trainer.device)
         yield from enumerate(batches(order, trainer.batch))
-
-
-def time_training(trainer: Trainer, windows: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """Time whole training steps of an untrained model.
-
-    Args:
-        trainer: fresh; it is left with a few steps taken.
-        windows: `warmup_steps`, `windows` and `window_seconds`.
-    """
-    trainer.initialise(trainer.batch)  # not 256 images: at the paper's sizes that takes a CPU a minute and more
-    trainer.compile()
-    upcoming, sums = all_batches(trainer), {}
-
-    def work() -> None:
-        step, index = next(upcoming)
-        trainer.train_step(index, step, sums)
-
-    return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], trainer.device)
-
-
-@torch.no_grad()
-def time_sampling(
-    model: GenerativeModel, batch: int, windows: Mapping[str, Any], device: torch.device
-) -> list[tuple[int, float]]:
-    """Time the drawing of `batch` images at temperature 1; arguments as in `time_training`."""
-    model.eval()
-    generator = step_generator(0, TIMING, 0, device)
-
-    def work() -> None:
-        model.sample(batch, 1.0, generator)
-
-    with exact(model):
-        return time_windows(work, windows["warmup_steps"], windows["windows"], windows["window_seconds"], device)
 
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
@@ -129,32 +88,149 @@ def peak_memory(device: torch.device) -> tuple[int, str]:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "the whole process"
 
 
-def measure(trainer: Trainer, windows: Mapping[str, Any], epoch_images: int) -> dict[str, Any]:
-    """All that timing.json says of a model's speed.
+@torch.no_grad()
+def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None:
+    """Draw so many images at temperature 1, as evaluation does."""
+    with exact(model):
+        model.sample(batch, 1.0, generator)
+
+
+class Timed:
+    """An untrained model and the steps that are timed of it.
 
     Args:
-        trainer: fresh.
-        windows: see `time_training`.
-        epoch_images: the images of the epoch that times are scaled to.
+        config: its resolved config, with the batch size that is timed.
+        data_dir: folder of the prepared dataset.
+        device: where to compute.
     """
-    device, batch = trainer.device, trainer.batch
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    training = time_training(trainer, windows)
-    memory, memory_of = peak_memory(device)
-    sampling = time_sampling(trainer.model, batch, windows, device)
-    seconds = [1 / rate for rate in rates(training, batch)]
-    return {
-        "batch_size": batch,
-        "windows": len(training),
-        "steps_per_window": [steps for steps, _ in training],
-        "window_seconds_per_image": seconds,
-        "images_per_second": spread(rates(training, batch)),
-        "epoch_images": epoch_images,
-        "seconds_per_epoch": spread([epoch_images * one for one in seconds]),
-        "compile_seconds": trainer.position.compile_seconds,  # not in the windows
-        "peak_memory_bytes": memory,
-        "peak_memory_of": memory_of,
-        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-        "sampling": {"images_per_second": spread(rates(sampling, batch)), "batch_size": batch},
-    }
+
+    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device) -> None:
+        self.device = device
+        train, val = (open_split(data_dir, split) for split in ("train", "val"))
+        with tempfile.TemporaryDirectory() as folder:  # a trainer has a state folder, which timing never writes to
+            state = StateFolder(folder, "timing")
+            self.trainer = Trainer(build(config), config, train, val, device, state, float("inf"))
+        self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
+        self.trainer.compile()
+        self.upcoming, self.sums = all_batches(self.trainer), {}
+        self.generator = step_generator(0, TIMING, 0, device)
+
+    def training(self) -> None:
+        """One training step."""
+        step, index = next(self.upcoming)
+        self.trainer.train_step(index, step, self.sums)
+
+    def sampling(self) -> None:
+        """Draw a batch."""
+        draw(self.trainer.model, self.trainer.batch, self.generator)
+
+    def warm_up(self, what: str, warmup: int, seconds: float) -> int:
+        """`steps_to_fill` of one of `KINDS`; training comes first."""
+        self.trainer.model.train(what == "training")
+        return steps_to_fill(getattr(self, what), warmup, seconds, self.device)
+
+    def window(self, what: str, steps: int) -> tuple[float, float]:
+        """`time_window` of one of `KINDS`."""
+        return time_window(getattr(self, what), steps, self.device)
+
+    def facts(self) -> dict[str, Any]:
+        """What else timing.json says of the model."""
+        memory, memory_of = peak_memory(self.device)
+        return {
+            "batch_size": self.trainer.batch,
+            "compile_seconds": self.trainer.position.compile_seconds,  # not in the windows
+            "peak_memory_bytes": memory,
+            "peak_memory_of": memory_of,
+            "parameters": sum(parameter.numel() for parameter in self.trainer.model.parameters()),
+        }
+
+
+class Process:
+    """A `Timed` in a process of its own: it works only while it is asked to.
+
+    Args:
+        pool: of one process.
+        config: see `Timed`, as are the others.
+    """
+
+    timed: Timed  # in that process
+
+    def __init__(
+        self, pool: ProcessPoolExecutor, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int
+    ) -> None:
+        self.pool, self.name = pool, config["model"]
+        gpu = torch.cuda.current_device() if device.type == "cuda" else None
+        self.ask(load, config, data_dir, device.type, gpu, threads)
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function there.
+
+        Raises:
+            UserError: the process was killed.
+        """
+        try:
+            return self.pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"the process that timed {self.name} was killed, perhaps for want of memory: lower timing.*.batch_size"
+            ) from None
+
+
+def load(config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int) -> None:
+    """Make this process's `Timed`; `gpu` is the one that the parent has claimed."""
+    os.environ.pop(gpus.CLAIM, None)
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
+    set_threads(threads)
+    Process.timed = Timed(config, data_dir, pick_device(device))
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """A method of this process's `Timed`."""
+    return getattr(Process.timed, name)(*arguments)
+
+
+def time_in_turns(
+    configs: Sequence[Mapping[str, Any]],
+    data_dir: str,
+    device: torch.device,
+    threads: int,
+    windows: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Time training steps of all models in turns, then sampling.
+
+    Args:
+        configs: of the models, resolved.
+        data_dir: folder of the prepared dataset.
+        device: where to compute.
+        threads: CPU threads of each process.
+        windows: the config's `timing` for this kind of device.
+
+    Returns:
+        Model -> `Timed.facts` and, for each of `KINDS`, `steps` of a window, its `seconds` and `cpu_seconds` [rounds].
+
+    Raises:
+        UserError: a process was killed.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        processes = []
+        for config in configs:
+            batch = windows["batch_size"] or config["training"]["batch_size"]
+            config = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
+            spawn = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent))
+            processes.append(Process(pool, config, data_dir, device, threads))
+        for what in KINDS:
+            steps = {}
+            for one in processes:
+                steps[one] = one.ask(call, "warm_up", what, windows["warmup_steps"], windows["window_seconds"])
+                if what == "training":
+                    found[one.name] = one.ask(call, "facts")
+            rounds = [
+                [one.ask(call, "window", what, steps[one]) for one in processes] for _ in range(windows["windows"])
+            ]
+            for one, timed in zip(processes, zip(*rounds, strict=True), strict=True):
+                seconds, cpu_seconds = zip(*timed, strict=True)
+                found[one.name][what] = {"steps": steps[one], "seconds": seconds, "cpu_seconds": cpu_seconds}
+    return found

@@ -95,6 +95,9 @@ def links_of(root: Path, content: Content) -> Iterator[Link]:
         yield from base_links(root, content)
         about = {"config_sha256": sha256_json(about["config"]), "data_sha256": sha256_json(about["data"]["sha256"])}
     names = {key: about[key] for key in IN_PATHS if key in about}
+    for model, one in about["models"].items() if place.what == "timing" else ():
+        target = place.beside(root, "config", model=model, **names)
+        yield Link(target, "config", "config_sha256", one["config_sha256"], sha256_json)
     for name, (what, digest) in TARGETS.items():
         if isinstance(about.get(name), str):
             try:

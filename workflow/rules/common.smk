@@ -77,10 +77,11 @@ def evaluation_processes(needs):
     return lambda wildcards: needs(wildcards) * config["runtime"]["evaluation_devices"]
 
 
-def first_config(wildcards):
-    """The resolved config of a model under the first seed, where a file belongs to no seed."""
-    w = wildcards
-    return or_exit(settings.resolve, config, w.preset, w.dataset, w.model, EFFECTIVE[w.preset]["seeds"][0])
+def timed_configs(wildcards):
+    """The resolved configs, under the first seed, of all models that are timed together."""
+    w, seed = wildcards, EFFECTIVE[wildcards.preset]["seeds"][0]
+    models = plan.timed_models(EFFECTIVE, w.preset, w.dataset)
+    return [or_exit(settings.resolve, config, w.preset, w.dataset, model, seed) for model in models]
 
 
 def on_cluster():
@@ -96,7 +97,7 @@ def on_cluster():
 
 def timing_threads(wildcards):
     """All the cores of this machine that Snakemake may use, so that a timed job runs alone; on a cluster, the run's."""
-    return first_config(wildcards)["training"]["threads"] if on_cluster() else workflow.cores
+    return evaluation_threads(wildcards) if on_cluster() else workflow.cores
 
 
 def evaluation_threads(wildcards):

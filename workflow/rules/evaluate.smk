@@ -229,17 +229,17 @@ rule evaluate_snapshots:
         """
 
 
-# Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
-# is one, the GPU: nothing else runs beside it.
+# Table 4: untrained networks are timed, in turns, so it needs data and no run. It takes every core it is given and,
+# where there is one, the GPU: nothing else of the workflow runs beside it.
 rule time_epoch:
     input:
         info="resources/data/{dataset}/dataset.json",
         train=ancient("resources/data/{dataset}/train.npy"),
         val=ancient("resources/data/{dataset}/val.npy"),
     output:
-        timing="results/{preset}/{dataset}/{model}/timing.json",
+        timing="results/{preset}/{dataset}/timing.json",
     log:
-        "logs/time_epoch/{preset}/{dataset}/{model}.log",
+        "logs/time_epoch/{preset}/{dataset}.log",
     conda:
         "../../environment.yml"
     threads: timing_threads
@@ -247,12 +247,12 @@ rule time_epoch:
         gpu=gpus,
         device=DEVICE,
     params:
-        config=lambda wildcards: json.dumps(first_config(wildcards)),
+        configs=lambda wildcards: [json.dumps(one) for one in timed_configs(wildcards)],
         timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
     shell:
         """
         python -m vaeglow.steps.time_epoch \
-            --config {params.config:q} \
+            --config {params.configs:q} \
             --data-dir resources/data/{wildcards.dataset} \
             --timing {params.timing:q} \
             --device {resources.device:q} \

@@ -116,7 +116,7 @@ class Evidence:
         """The file is of the preset, dataset, model, seed and conditions it lies under, and fits those read before."""
         whose = {"preset": self.preset, "dataset": claim["dataset"], "seed": seed, **row}
         if what == "timing":
-            del whose["seed"]
+            del whose["seed"]  # of every seed and several models
         else:
             for key in HASHES:
                 value_of(path, content, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from vaeglow.reporting.claims.evidence import REMEDY, Evidence, checked_values
 from vaeglow.reporting.claims.statistics import DRAWS, Measured, generator, mean_draws
 from vaeglow.reporting.labels import model_label
 from vaeglow.reporting.measured import expect, finite, value_of
+from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
+from vaeglow.results import Result
 
 Claim = Mapping[str, Any]
 LATENTS = {  # numbers of latents.json: words, unit
@@ -45,37 +47,52 @@ def bits(evidence: Evidence, claim: Claim, seed: int) -> Measured:
 def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:
     """Steps of one model take longer than those of another, the mean over its phases, per image.
 
-    The mean log seconds of each network's windows, drawn from its t distribution: few windows make a wide interval.
+    Student's t over the log ratios of rounds. Rounds or clocks that disagree too much are no measurement.
     """
-    seconds, readings, devices, windows = {}, {}, {}, set()
-    for model in (*claim["slow"], *claim["fast"]):
-        path, content = evidence.json("timing", claim, seed, model=model, preset=claim["networks"])
-        logs = np.log(checked_values(path, value_of(path, content, "window_seconds_per_image")))
-        if len(logs) < 2:
-            raise UserError(f"{path} holds one window: time it again with windows: 2 or more (timing in the config)")
-        noise = generator("speed", model).standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
-        seconds[model] = np.exp(logs.mean() + np.concatenate([[0], noise]))
-        epoch = value_of(path, content, "epoch_images")
-        readings[model_label(model), "seconds an epoch"] = float(seconds[model][0] * epoch)
-        devices[content.get("device"), content.get("threads"), epoch] = path
-        windows.add(len(logs))
-    if len(devices) > 1:
-        first, second = list(devices.values())[:2]
-        raise UserError(f"{first} and {second} differ in device, threads or epoch_images: {REMEDY}")
-    slow, fast = (np.mean([seconds[model] for model in claim[role]], axis=0) for role in ("slow", "fast"))
-    effect = slow / fast
-    slow_names, fast_names = (" and ".join(model_label(m) for m in claim[role]) for role in ("slow", "fast"))
-    (device, threads, epoch) = next(iter(devices))
+    path, content = evidence.json("timing", claim, seed, preset=claim["networks"])
+    slow, fast = (
+        [Timing({"model": model}, Result(path, content)) for model in claim[role]] for role in ("slow", "fast")
+    )
+    clock, readings = slow[0].clock, {}
+    for one in (*slow, *fast):
+        for other, words in CLOCKS.items():
+            readings[one.name, f"{words} an epoch"] = float(np.median(one.epochs(other)))
+    found = ratios(slow, fast, clock)
+    logs = np.log(found)
+    draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
+    doubt = doubted(slow, fast)
+    names = [" and ".join(one.name for one in side) for side in (slow, fast)]
     return Measured(
-        effects=effect[:1],
-        draws=effect[None, 1:],
+        effects=np.exp(logs.mean(keepdims=True)),
+        draws=None if doubt else np.exp(logs.mean() + draws)[None],
         units=None,
-        how="t over each network's timed windows, combined",
+        how="none: rounds disagree" if doubt else "t over rounds of timed windows",
         unit="times",
-        words=f"seconds an epoch of {slow_names}, by those of {fast_names} (mean over phases of equal epochs)",
-        scale=f"networks of preset {claim['networks']}, {'/'.join(map(str, sorted(windows)))} windows each, {device}, "
-        f"{threads} threads, an epoch of {epoch} images",
+        words=f"{CLOCKS[clock]} an epoch of {names[0]}, by those of {names[1]} (mean over phases of equal epochs)",
+        scale=f"networks of preset {claim['networks']}, {len(found)} rounds, {slow[0].result.value('device')}, "
+        f"{slow[0].result.value('threads')} threads, an epoch of {slow[0].result.value('epoch_images')} images",
         readings=readings,
+        notes=doubt,
+    )
+
+
+def doubted(slow: Sequence[Timing], fast: Sequence[Timing]) -> tuple[str, ...]:
+    """Why rounds make no ratio; nothing where they do.
+
+    The rule: of the clock that is used the ratios of no two rounds differ by more than `DISAGREE` times; and on a CPU
+    the medians of both clocks' ratios do not, either.
+    """
+    clock = slow[0].clock
+    used = ratios(slow, fast, clock)
+    if used.max() > DISAGREE * used.min():
+        what = f"ratios of rounds go from {used.min():.3g} to {used.max():.3g}"
+    else:
+        one, other = np.median(used), np.median(ratios(slow, fast, "seconds"))
+        if max(one, other) <= DISAGREE * min(one, other):
+            return ()
+        what = f"the median ratio is {one:.3g} in {CLOCKS[clock]} and {other:.3g} in {CLOCKS['seconds']}"
+    return (
+        f"the machine was too busy for a ratio: {what}; delete {slow[0].result.path} and time again on a quieter one",
     )
 
 
@@ -103,7 +120,7 @@ def information(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         effects=np.array([values[0] - values[1]]),
         draws=None,
         units=None,
-        how="",
+        how="none: one number a run",
         unit=unit,
         words=f"{what}: of {model_label(claim['higher'])}, minus of {model_label(claim['lower'])}",
         scale=f"{value_of(path, content, 'images')} images",

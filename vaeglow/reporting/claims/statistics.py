@@ -28,7 +28,7 @@ class Measured:
         draws: the same under resampling, [J, DRAWS]; NaN where a draw has no value. None: nothing to resample.
         units: how many images (the smaller number, where two sets are resampled) or pairs a draw resamples; None:
             the draws need no correction for few units.
-        how: what the draws are, in words.
+        how: what the draws are, in words; without draws, why there are none.
         unit: of the effect.
         words: what the effect is.
         scale: how much was measured.
@@ -98,7 +98,7 @@ def interval(found: Sequence[Measured]) -> Interval:
         bounds = [t_bounds(column, TAIL, TAIL / rivals) for column in effects.T]
         how = f"t over {len(found)} seeds"
     elif any(one.draws is None for one in found):
-        bounds, how = [(-math.inf, math.inf)], "none: one number a run"
+        bounds, how = [(-math.inf, math.inf)], found[0].how
     else:
         draws = np.mean([one.draws for one in found], axis=0)
         units = None if any(one.units is None for one in found) else min(one.units for one in found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from vaeglow.reporting.claims.features import LIMIT
 from vaeglow.reporting.claims.statistics import DRAWS, SEEDS, Interval, Measured, interval
+from vaeglow.reporting.rounds import DISAGREE
 
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
@@ -29,7 +30,9 @@ With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. 
 measurement of these trained networks is, not how another training would turn out. An interval over seeds says nothing
 of other test images: all seeds are measured on the same. For the least of several effects
 the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS} seeds. Speed has
-Student's t over timed windows, quality at equal time the standard errors of both KIDs.
+Student's t over rounds in which all models were timed in turns, and no interval where the ratios of two rounds, or the
+medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at equal time has the
+standard errors of both KIDs.
 
 Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased), because a bootstrapped FID is biased upward. At most
 {LIMIT} images a set are used. Samples and real images are resampled by multinomial weights, the real ones alike for

@@ -56,7 +56,7 @@ def columns_of(spec: Mapping[str, Any], frame: pd.DataFrame) -> list[Column]:
     return columns.named(
         *("model", "bits_per_dim", "bound", *(mean for mean, _ in pairs)),
         *("bits_per_dim_sd", *(sd for mean, sd in pairs if mean.name != "information_cap_nats")),
-        *("source", "dataset", "preset", "epochs", "train_seconds", "seeds"),
+        *("source", "dataset", "preset", "epochs", "train_seconds", "train_cpu_seconds", "seeds"),
         same("latent_dim", "latents.latent_dim"),
         same("latent_images", "latents.images"),
         *("exploded_samples", "bits_per_dim_standard_error", "likelihood_images", "dequantisation"),

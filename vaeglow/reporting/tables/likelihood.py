@@ -48,7 +48,17 @@ def columns_of(spec: Mapping[str, Any], frame: pd.DataFrame) -> list[Column]:
         *("bits_per_dim_standard_error", Column("importance_images", importance_images)),
         mean(f"{NO_BOUND}_standard_error", f"{source}.standard_error", 3, null=True),
         same("undequantised_images", f"{source}.images"),
-        *("likelihood_images", "dequantisation", "source", "dataset", "preset", "epochs", "train_seconds", "seeds"),
+        *(
+            "likelihood_images",
+            "dequantisation",
+            "source",
+            "dataset",
+            "preset",
+            "epochs",
+            "train_seconds",
+            "train_cpu_seconds",
+            "seeds",
+        ),
         *("parameters", "device", "commit", "run", "origin"),
     )
 

@@ -35,12 +35,21 @@ TRAINED = columns.named(
     Column("trained_model", SHARED["model"].value, "Trained model"),
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
     *("bits_per_dim_sd", "bits_per_dim_standard_error", "bound", "likelihood_images", "dequantisation"),
-    *("epochs", "train_seconds", "parameters"),
+    *("epochs", "train_seconds", "train_cpu_seconds", "parameters"),
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
 ORDER = (
     *("reference", "vae_residual", "pca_residual", "trained_model", "bits_per_dim", "bound", "source", "dataset"),
-    *("preset", "epochs", "train_seconds", "seeds", "vae_residual_sd", "pca_residual_sd", "bits_per_dim_sd"),
+    *(
+        "preset",
+        "epochs",
+        "train_seconds",
+        "train_cpu_seconds",
+        "seeds",
+        "vae_residual_sd",
+        "pca_residual_sd",
+        "bits_per_dim_sd",
+    ),
     *("bits_per_dim_standard_error", "reference_model", "reference_images", "estimation_bias", "latents"),
     *("likelihood_images", "dequantisation", "train_seconds_by_phase", "parameters", "device", "commit", "run"),
     "origin",

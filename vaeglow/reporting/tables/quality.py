@@ -49,7 +49,19 @@ SETS = [
     for name in ("precision", "recall", "density", "coverage", "diversity")
 ]
 COLUMNS = columns.named(
-    *("model", FID, "bits_per_dim", "bound", "source", "dataset", "preset", "epochs", "train_seconds", "seeds"),
+    *(
+        "model",
+        FID,
+        "bits_per_dim",
+        "bound",
+        "source",
+        "dataset",
+        "preset",
+        "epochs",
+        "train_seconds",
+        "train_cpu_seconds",
+        "seeds",
+    ),
     *("temperature", KID, *(column for column, _ in SETS)),
     mean("reference_diversity", "metrics.reference_diversity", 3, null=True),
     *(FID_SD, Column("fid_sd_over_sets", over_sets, form=fixed(2))),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting import columns, notes
-from vaeglow.reporting.columns import Column, significant
-from vaeglow.reporting.timings import TIMED, read_timings
+from vaeglow.reporting.columns import significant
+from vaeglow.reporting.rounds import TIMED, Timed, Timing, alone, read_timings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,24 +17,32 @@ if TYPE_CHECKING:
 READS = ("timing",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 RATE = "sampling_images_per_second"
+
+
+def milliseconds(one: Timing) -> float:
+    """Of one image."""
+    return 1000 * statistics.median(one.rounds("sampling"))
+
+
 COLUMNS = [
     *(TIMED[name] for name in ("model", RATE, f"{RATE}_low", f"{RATE}_high")),
-    Column("milliseconds_per_image", lambda one: 1000 / TIMED[RATE].value(one), "ms an image", significant),
-    dataclasses.replace(TIMED["sampling_batch_size"], header="Batch"),
-    *(TIMED[name] for name in ("parameters", "source", "dataset", "preset", "device", "device_kind", "threads")),
-    *(TIMED[name] for name in ("commit", "run", "origin")),
+    alone(
+        "milliseconds_per_image",
+        milliseconds,
+        "ms an image",
+        significant,
+    ),
+    *(TIMED[name] for name in ("sampling_batch_size", "parameters", "source", "dataset", "preset", "device")),
+    *(TIMED[name] for name in ("device_kind", "threads", "commit", "run", "origin")),
 ]
 SHOWN = ("model", RATE, "milliseconds_per_image", "sampling_batch_size", "parameters", "device", "threads", "dataset")
 
 
 def build(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """The table's rows; see `vaeglow.reporting.tables.build_table`.
-
-    Raises:
-        UserError: also rows timed on different machines.
-    """
+    """The table's rows; see `vaeglow.reporting.tables.build_table`."""
     timings = [one for group in read_timings(spec, [spec["preset"]], results_root) for one in group]
-    return columns.table_of([columns.row_of(COLUMNS, one, [one.result]) for one in timings], COLUMNS)
+    rows = [Timed(one.name, [one]) for one in timings]
+    return columns.table_of([columns.row_of(COLUMNS, row, row.evidence()) for row in rows], COLUMNS)
 
 
 def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:

@@ -6,19 +6,31 @@ epochs (section 4.3); the speed-up is Glow's time over that. Only times of one m
 
 from __future__ import annotations
 
-import dataclasses
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.errors import UserError
 from vaeglow.reporting import columns, notes
-from vaeglow.reporting.columns import Column, fixed
+from vaeglow.reporting.columns import Column, fixed, significant
 from vaeglow.reporting.published import read_published
-from vaeglow.reporting.timings import TIMED, Timing, ranged, read_timings, timed
+from vaeglow.reporting.rounds import (
+    CLOCKS,
+    DISAGREE,
+    TIMED,
+    Timed,
+    Timing,
+    alone,
+    clock_of,
+    ranged,
+    ratios,
+    read_timings,
+)
 from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 READS = ("timing",)
@@ -31,28 +43,53 @@ SCHEMA = {
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
 PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # what of ours a row times
-SECONDS = ranged("seconds_per_epoch", lambda one: one.range("seconds_per_epoch"), "s/epoch")
-SPEED_UP = ranged("speed_up", lambda one: None, "Glow / this")  # of the averages alone
-SAMPLING = [column for name, column in TIMED.items() if name.startswith("sampling_")]
-COMMON = ("source", "dataset", "preset", "epoch_images", "device", "device_kind", "threads", "commit", "run")
+
+
+def epochs(row: Timed, clock: str = "seconds") -> np.ndarray:
+    """Seconds of an epoch in each round, the mean over models: [rounds]."""
+    return sum(one.epochs(clock) for one in row.models) / len(row.models)
+
+
+def cpu_seconds(row: Timed) -> float | None:
+    """CPU seconds of an epoch, the median of the rounds, where the CPU is what computes."""
+    return statistics.median(epochs(row, "cpu_seconds")) if row.models[0].clock == "cpu_seconds" else None
+
+
+def trained(row: Timed) -> np.ndarray | None:
+    """Images trained on a second in each round, [rounds]."""
+    return 1 / row.models[0].rounds("training") if len(row.models) == 1 else None
+
+
+def speed_up(row: Timed) -> np.ndarray | None:
+    """Glow's time over the row's, round by round: [rounds]."""
+    return ratios([row.glow], row.models, row.glow.clock) if row.glow else None
+
+
+def origin(row: Timed) -> str:
+    """The file, or the models of a mean."""
+    names = [one.model for one in row.models[::-1]]
+    return TIMED["origin"].value(row) if len(names) == 1 else f"mean of {' and '.join(names)}"
+
+
 COLUMNS = [
-    Column("model", lambda one: one.name + PHASES.get(one.result.value("kind"), ""), "Model"),
-    *(*SECONDS, *SPEED_UP, TIMED["source"], TIMED["dataset"], TIMED["preset"]),
-    *ranged("images_per_second", lambda one: one.range("images_per_second"), "Images/s"),
-    *(*SAMPLING, dataclasses.replace(timed("batch_size"), header="Batch"), TIMED["epoch_images"], timed("windows")),
-    Column("steps_per_window", lambda one: distinct(map(str, one.result.value("steps_per_window")), " ")),
-    Column(
-        "peak_memory_mib",
-        lambda one: one.result.number("peak_memory_bytes") / 2**20,
-        "Peak memory (MiB)",
-        fixed(0),
-    ),
-    timed("peak_memory_of"),
-    *(TIMED[name] for name in ("parameters", "device", "device_kind", "threads", "commit", "run", "origin")),
+    *(TIMED["model"], *ranged("seconds_per_epoch", "s/epoch", epochs)),
+    Column("cpu_seconds_per_epoch", cpu_seconds, "CPU s/epoch", significant),
+    *(*ranged("speed_up", "Glow / this", speed_up), TIMED["source"], TIMED["dataset"], TIMED["preset"]),
+    *ranged("images_per_second", "Images/s", trained),
+    *(column for name, column in TIMED.items() if name.startswith("sampling_")),
+    alone("batch_size", lambda one: one.value("batch_size"), "Batch"),
+    TIMED["epoch_images"],
+    alone("windows", lambda one: one.result.value("rounds")),
+    alone("steps_per_window", lambda one: one.value("training", "steps")),
+    alone("peak_memory_mib", lambda one: one.value("peak_memory_bytes") / 2**20, "Peak memory (MiB)", fixed(0)),
+    alone("peak_memory_of", lambda one: one.value("peak_memory_of")),
+    *(TIMED[name] for name in ("parameters", "device", "device_kind", "threads", "commit", "run")),
+    Column("origin", origin),
 ]
 RANGES = ("seconds_per_epoch", "speed_up", "images_per_second", "sampling_images_per_second")
 SHOWN = (
-    *("model", "preset", *RANGES, "batch_size", "peak_memory_mib", "parameters", "device", "threads", "dataset"),
+    *("model", "preset", "seconds_per_epoch", "cpu_seconds_per_epoch", "speed_up", "images_per_second"),
+    *("sampling_images_per_second", "batch_size", "peak_memory_mib", "parameters", "device", "threads", "dataset"),
     "source",
 )
 
@@ -61,51 +98,28 @@ def build(spec: Mapping[str, Any], published: str | Path, results_root: str | Pa
     """The table's rows, preset by preset; see `vaeglow.reporting.tables.build_table`.
 
     Raises:
-        UserError: also a Glow layer whose VAE has no row, or rows timed on different machines.
+        UserError: also a Glow layer whose VAE has no row.
     """
-    rows = read_published(published, spec["published"])
-    for timings in read_timings(spec, spec["presets"], results_root):
-        rows += preset_rows(spec, timings)
-    return columns.table_of(rows, COLUMNS)
+    found = [row for group in read_timings(spec, spec["presets"], results_root) for row in rows_of(spec, group)]
+    rows = [columns.row_of(COLUMNS, row, row.evidence()) for row in found]
+    return columns.table_of([*read_published(published, spec["published"]), *rows], COLUMNS)
 
 
-def preset_rows(spec: Mapping[str, Any], timings: Sequence[Timing]) -> Iterator[dict[str, Any]]:
-    """A row for each model of one preset; after each Glow layer the average with its VAE.
+def rows_of(spec: Mapping[str, Any], timings: Sequence[Timing]) -> Iterator[Timed]:
+    """A row for each model of one preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
 
     Raises:
         UserError: a Glow layer whose VAE has no row.
     """
-    by_model = {one.row["model"]: one for one in timings}
-    glow = next((one for one in timings if one.result.value("kind") == "glow"), None)
+    by_model = {one.model: one for one in timings}
+    glow = next((one for one in timings if one.value("kind") == "glow"), None)
     for one in timings:
-        yield columns.row_of(COLUMNS, one, [one.result])
-        if one.result.value("kind") == "vae_glow":
-            model, base = one.row["model"], one.row.get("base")
+        kind, base = one.value("kind"), one.row.get("base")
+        yield Timed(one.name + PHASES.get(kind, ""), [one])
+        if kind == "vae_glow":
             if base not in by_model:
-                raise UserError(f"tables.{spec['name']}: model {model} stands on {base}: give {base} a row as well")
-            yield average_row(by_model[base], one, glow)
-
-
-def average_row(vae: Timing, layer: Timing, glow: Timing | None) -> dict[str, Any]:
-    """The paper's "Ours (Avg.)": the mean of both phases, and the speed-up where a Glow was timed.
-
-    The ranges are the widest that the windows allow: fastest with fastest, slowest with slowest.
-    """
-    pairs = zip(vae.range("seconds_per_epoch"), layer.range("seconds_per_epoch"), strict=True)
-    median, low, high = ours = [(one + other) / 2 for one, other in pairs]
-    read = [one.result for one in (vae, layer, glow) if one is not None]
-    row = columns.row_of([TIMED[name] for name in COMMON], layer, read)
-    row |= {
-        "model": f"{layer.name}: average of both phases",
-        "origin": f"mean of {vae.row['model']} and {layer.row['model']}",
-    }
-    row |= {column.name: seconds for column, seconds in zip(SECONDS, ours, strict=True)}
-    if glow is not None:
-        speed_up = [
-            one / other for one, other in zip(glow.range("seconds_per_epoch"), (median, high, low), strict=True)
-        ]
-        row |= {column.name: value for column, value in zip(SPEED_UP, speed_up, strict=True)}
-    return row
+                raise UserError(f"tables.{spec['name']}: model {one.model} stands on {base}: give {base} a row as well")
+            yield Timed(f"{one.name}: average of both phases", [one, by_model[base]], glow)
 
 
 def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
@@ -124,17 +138,27 @@ def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
         )
     said += notes.published_note(table, "batch size")
     images = distinct(f"{int(count):,}" for count in measured["epoch_images"])
+    clocks = [clock_of(kind) for kind in measured["device_kind"]]
     said += [
         "s/epoch is scaled, not run through: from windows of whole training steps (data, forward, backward, "
         f"optimiser), after a warm-up, to an epoch of {images} images. Median of the windows (lowest to highest).",
-        f"Windows: {distinct(measured['windows'], ' or ')}; steps in each: "
+        "All models of a preset were timed in turns, a window each in a round. Rounds: "
+        f"{distinct(measured['windows'], ' or ')}; steps in a window: "
         f"{distinct(measured['steps_per_window'], ' or ')}. The networks are untrained: time does not "
         "depend on what they have learned.",
         "The average is the mean of the VAE's epoch and the Glow layer's, as both train for equally many epochs; "
-        "Glow / this compares it with Glow at equal total epochs. Its range pairs the windows as unfavourably, and as "
-        "favourably, as they allow.",
+        "Glow / this compares it with Glow at equal total epochs, round by round: in "
+        + " and ".join(words for clock, words in CLOCKS.items() if clock in clocks)
+        + ". Median of the rounds (lowest to highest).",
         "Compare ratios of rows of one preset, device and thread count, never seconds of different devices.",
     ]
+    ratio = measured[measured["speed_up"] != ""]
+    far = ratio[ratio["speed_up_high"].astype(float) > DISAGREE * ratio["speed_up_low"].astype(float)]
+    if len(far):
+        said.append(
+            f"**Rounds disagree** by more than {DISAGREE} times ({distinct(far['model'])}): the machine was "
+            "too busy for a ratio; time again on a quieter one."
+        )
     if measured["batch_size"][measured["batch_size"] != ""].nunique() > 1:
         said.append("Batch sizes differ between rows: a larger batch is often faster per image.")
     said.append(f"Peak memory: {distinct(measured['peak_memory_of'])}. Parameters: all, frozen ones included.")
