@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.reporting.measured import finite, value_of
-from vaeglow.results import read_result
 
 
 def finite_values(path: Path, values: Any, remedy: str) -> np.ndarray:
@@ -46,7 +46,13 @@ def image_bits(path: Path, content: Mapping[str, Any], images: Path, remedy: str
         UserError: a file is missing or damaged, or the two are not of one evaluation.
     """
     finite(path, content, "bits_per_dim")
-    values = finite_values(images, read_result(images, ["bits_per_dim_1"]).arrays["bits_per_dim_1"], remedy)
+    try:
+        with np.load(images, allow_pickle=False) as archive:
+            values = finite_values(images, archive["bits_per_dim_1"], remedy)
+    except FileNotFoundError:
+        raise UserError(f"{images} does not exist: run the step likelihood first") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{images} is damaged or not made by the step likelihood ({error}): {remedy}") from None
     if len(values) != value_of(path, content, "images") or abs(values.mean() - content["bits_per_dim"]) > 1e-6:
         raise UserError(f"{images} is not what {path} sums up: {remedy}")
     return values
