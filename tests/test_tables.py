@@ -218,7 +218,7 @@ def test_runs_are_compared_within_a_dataset_only(results, two_datasets):
     assert [r["epochs"] for r in rows[4:]] == ["3+2", "5", "3+2", "5"]
     metrics = results / "demo/cifar10/vae_two_stage/seed0" / METRICS
     change(metrics, inputs={reference("cifar10"): "r-fashion_mnist"})
-    with pytest.raises(UserError, match=r"vae_two_stage.* and .*vae_isotropic.* differ in .*cifar10/fid_reference"):
+    with pytest.raises(UserError, match=r"differ in .*cifar10/fid_reference"):
         run_table(results, two_datasets)
 
 
