@@ -149,9 +149,9 @@ def die_saving(where: str, call: int) -> None:
             yet removed).
         call: counted from 1.
     """
-    from vaeglow.models import store
+    from vaeglow import weights
 
-    count, plain = 0, {"writing": store.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
+    count, plain = 0, {"writing": weights.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
 
     def save_file(tensors: Any, path: Path, metadata: Any) -> None:
         nonlocal count
@@ -168,7 +168,7 @@ def die_saving(where: str, call: int) -> None:
         if count == call:
             die()
 
-    store.save_file = save_file
+    weights.save_file = save_file
     if where != "writing":
         setattr(os, "fsync" if where == "syncing" else "replace", other)
 

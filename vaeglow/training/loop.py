@@ -176,7 +176,8 @@ class Trainer(Start):
         self.end_bits_per_dim, last = found, self.position.history[-1]["bits_per_dim"]
         line = f"finished model: {found:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if found > last + END_TOLERANCE:
-            line += f": WARNING, more than {END_TOLERANCE} above it: let training.schedule end at zero (linear)"
+            line += f": WARNING, more than {END_TOLERANCE} above it: let the rate end at zero (training.schedule: "
+            line += "linear) and batch norm statistics keep up (network.batch_norm_momentum)"
         print(line, flush=True)
 
     def validate(self, epoch: int) -> float | None:

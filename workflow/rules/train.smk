@@ -48,6 +48,7 @@ rule train_vae:
     resources:
         gpu=training_processes(gpus),
         device=DEVICE,
+        memory=MEMORY,
         save_minutes=SAVE_MINUTES,
         tensorboard=TENSORBOARD,
     params:
@@ -63,6 +64,7 @@ rule train_vae:
             {params.base} \
             --state-dir {params.state} \
             --device {resources.device:q} \
+            --memory {resources.memory:q} \
             --save-minutes {resources.save_minutes:q} \
             {resources.tensorboard} \
             --model {output.model} \
