@@ -20,7 +20,7 @@ from test_workflow import jobs
 from waiting import ROOT, call
 
 from vaeglow.reporting import traced
-from vaeglow.reporting.tables import COLUMNS
+from vaeglow.reporting.tables.quality import COLUMNS
 
 TARGETS = ("results/table2.csv", "results/samples.png")
 ROWS = [  # each model once
@@ -81,7 +81,7 @@ def snakemake(folder: Path, config: dict, *options: str, ok: bool = True) -> str
 
 def measured(folder: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader((folder / "results/table2.csv").read_text(encoding="utf-8").splitlines()))
-    assert tuple(rows[0]) == (*COLUMNS, *traced.COLUMNS)
+    assert tuple(rows[0]) == (*(column.name for column in COLUMNS), *traced.COLUMNS)
     assert [row["source"] for row in rows[:5]] == ["published"] * 5
     return rows[5:]
 

@@ -130,3 +130,30 @@ def test_times_of_a_row_span_all_that_it_was_read_from(tmp_path):
     assert (cells["started"], cells["finished"]) == ("2000-01-01", "2000-01-05")
     unfinished = [made[0], {"provenance": {"started": "2000-01-01"}}]
     assert traced.trace_cells(dict(zip(paths, unfinished, strict=True)))["finished"] == ""
+
+
+def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):
+    about = provenance.collect("cpu")
+    assert json.loads(json.dumps(about)) == about
+    assert {"commit", "dirty", "source_sha256", "python", "versions", "device", "started"} <= set(about)
+    assert about["versions"]["torch"] and about["device"]
+    assert provenance.git_state(tmp_path) == ("unknown", None)
+    monkeypatch.setenv("PATH", "")
+    assert provenance.git_state() == ("unknown", None)
+
+
+def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        assert provenance.git(tmp_path, *identity, *arguments) is not None
+
+    git("init", "--quiet")
+    (tmp_path / "vaeglow").mkdir()
+    (tmp_path / "vaeglow/a.py").write_text("a = 1\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    commit, dirty = provenance.git_state(tmp_path)
+    assert len(commit) == 40 and dirty is False
+    (tmp_path / "vaeglow/b.py").write_text("b = 1\n")
+    assert provenance.git_state(tmp_path) == (commit, True)
+    assert provenance.git_state(tmp_path / "vaeglow") == ("unknown", None)

@@ -190,7 +190,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--per-image", "--markdown", "--html", "--latex", "--features-output", "--json"}
+outputs = {"--output", "--markdown", "--html", "--latex", "--json"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
 flag = ""
 for word in flags:
@@ -201,6 +201,8 @@ for word in flags:
         paths = [Path(word, file) for file in ("train.npy", "val.npy", "test.npy", "dataset.json")]
     else:
         paths = [Path(word)] if flag in outputs else []
+    if flag == "--output" and name in ("likelihood", "evaluate"):
+        paths.append(Path(word).with_suffix(".npz"))
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(" ".join([name, *flags]))

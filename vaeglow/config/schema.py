@@ -16,7 +16,7 @@ from vaeglow.errors import UserError
 # Where the kinds of a section's entries are declared: members with a `SCHEMA`, {key: its schema}, and a docstring.
 DECLARED = {
     "datasets": "vaeglow.data.kinds:KINDS",
-    "tables": "vaeglow.reporting.schemas:tables",
+    "tables": "vaeglow.reporting.tables:KINDS",
     "figures": "vaeglow.reporting.schemas:figures",
     "claims": "vaeglow.reporting.schemas:claims",
 }

@@ -1,10 +1,11 @@
-"""What readers call a model: the one list of names that tables, figures and claims print. No torch."""
+"""What readers call a model: its `label` in the config, in tables, figures and claims alike. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+# Of models whose config entry has no `label`.
 LABELS = {
     "glow": "Glow",
     "glow_additive": "Glow, additive",
@@ -23,20 +24,25 @@ LABELS = {
 }
 
 
-def model_label(name: str) -> str:
-    """The printed name of a model of config.yaml; a model that has none keeps its own."""
-    return LABELS.get(name, name)
+def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:
+    """The printed name of a model; a model that has none keeps its own.
+
+    Args:
+        name: in the config.
+        styles: model -> `label`, `color`, `marker` of its config entry (`styles` of a spec).
+    """
+    return (styles or {}).get(name, {}).get("label") or LABELS.get(name, name)
 
 
-def row_label(row: Mapping[str, Any]) -> str:
+def row_label(row: Mapping[str, Any], styles: Mapping[str, Any] | None = None) -> str:
     """What a row of a table is called: by its own label, or by its model and, where it has one, its temperature.
 
     Args:
         row: `{"model"}`, optionally `"label"` and `"temperature"`.
+        styles: see `model_label`.
     """
-    if "label" in row:
-        return row["label"]
-    return model_label(row["model"]) + (temperature_label(row["temperature"]) if "temperature" in row else "")
+    drawn = temperature_label(row["temperature"]) if "temperature" in row else ""
+    return row.get("label") or model_label(row["model"], styles) + drawn
 
 
 def temperature_label(temperature: float | str) -> str:

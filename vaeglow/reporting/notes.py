@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from vaeglow.reporting.traced import distinct
 
-from vaeglow.data.arrays import kept_of
-from vaeglow.reporting.cells import distinct
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def demo_note(spec: Mapping[str, Any]) -> list[str]:
@@ -60,6 +60,8 @@ def exploded_notes(table: pd.DataFrame) -> list[str]:
 
 def fid_notes(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
     """How FIDs (and KIDs) were measured and what they may not be compared with."""
+    from vaeglow.data.arrays import kept_of
+
     count, features, sets = spec["images"], spec["features"], spec["sets"]
     drawn = f"mean over {sets} sets of {count} samples, each set" if sets > 1 else f"{count} samples"
     notes = [

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
 
-PUBLISHED_COLUMNS = (
-    "table",
-    "model",
-    "dataset",
-    "fid",
-    "bits_per_dim",
-    "bound",
-    "seconds_per_epoch",
-    "speed_up",
-    "device",
-    "origin",
-    "note",
-)
+COLUMNS = ["table", "model", "dataset", "fid", "bits_per_dim", "bound"]
+COLUMNS += ["seconds_per_epoch", "speed_up", "device", "origin", "note"]
 
 
-def read_published(path: str | Path, table: str | None, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_published(path: str | Path, table: str | None) -> list[dict[str, str]]:
     """The published rows of one table, numbers as printed.
 
     Args:
         path: of resources/published.csv.
         table: a name in its first column; None for no rows.
-        columns: of the table they go into; what it does not have is left out.
 
     Returns:
         A row each, `source` being `published`.
@@ -41,15 +26,16 @@ def read_published(path: str | Path, table: str | None, columns: Sequence[str]) 
     """
     if table is None:
         return []
+    import pandas as pd
+
     try:
         content = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as CSV ({' '.join(str(error).split())}): restore it from git") from None
-    if tuple(content.columns) != PUBLISHED_COLUMNS:
-        raise UserError(f"{path} has columns {', '.join(content.columns)}; it needs {', '.join(PUBLISHED_COLUMNS)}")
+    if list(content.columns) != COLUMNS:
+        raise UserError(f"{path} has columns {', '.join(content.columns)}; it needs {', '.join(COLUMNS)}")
     chosen = content[content["table"] == table]
     if chosen.empty:
         legal = list(content["table"].unique())
         raise UserError(f"{path} has no rows of '{table}'{nearest(table, legal)}: it has {', '.join(legal)}")
-    rows = chosen[[column for column in PUBLISHED_COLUMNS if column in columns]].to_dict("records")
-    return [{**row, "source": "published"} for row in rows]
+    return chosen.assign(source="published").to_dict("records")

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaeglow.errors import UserError
-from vaeglow.files import read_json
 from vaeglow.paths import result_path
-from vaeglow.reporting import paired, traced
-from vaeglow.reporting.labels import model_label
-from vaeglow.reporting.measured import REMEDY, commit_of, expect, finite, value_of
+from vaeglow.reporting import traced
+from vaeglow.reporting.columns import Column, significant
+from vaeglow.reporting.labels import row_label
 
-PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # what of ours a row times
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vaeglow.results import Result
+
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
 DISAGREE = 1.5  # by so many times the ratios of two rounds may differ, and the intervals of two clocks
 
@@ -38,13 +39,11 @@ class Timing:
 
     Attributes:
         row: of the table's spec: at least `model`; `base` names the VAE a Glow layer stands on.
-        path: of the file.
-        content: of the file.
+        result: the file.
     """
 
     row: Mapping[str, Any]
-    path: Path
-    content: Mapping[str, Any]
+    result: Result
 
     @property
     def model(self) -> str:
@@ -54,25 +53,12 @@ class Timing:
     @property
     def name(self) -> str:
         """What a reader calls the model."""
-        return self.row.get("label", model_label(self.model))
-
-    @property
-    def label(self) -> str:
-        """The same, and the phase of ours that was timed."""
-        return self.name + PHASES.get(self.value("kind"), "")
+        return row_label(self.row)
 
     @property
     def clock(self) -> str:
         """Which of `CLOCKS` ratios are of."""
-        return clock_of(self.shared("device_kind"))
-
-    def shared(self, key: str) -> Any:
-        """A value that all models of the file have in common.
-
-        Raises:
-            UserError: the file has no such key.
-        """
-        return value_of(self.path, self.content, key)
+        return clock_of(self.result.value("device_kind"))
 
     def value(self, *keys: str) -> Any:
         """A value of the model.
@@ -80,10 +66,7 @@ class Timing:
         Raises:
             UserError: the file has no such key.
         """
-        content = value_of(self.path, self.shared("models"), self.model)
-        for key in keys:
-            content = value_of(self.path, content, key)
-        return content
+        return self.result.value("models", self.model, *keys)
 
     def rounds(self, what: str, clock: str = "seconds") -> np.ndarray:
         """Seconds an image in each round, [rounds].
@@ -95,62 +78,112 @@ class Timing:
         Raises:
             UserError: they are missing, not one for each of 2 rounds or more, or not above 0.
         """
-        seconds = paired.finite_values(self.path, self.value(what, clock), REMEDY)
-        for key, content in (("steps", self.value(what)), ("batch_size", self.value())):
-            finite(self.path, content, key)
-            seconds = seconds / content[key]
-        if not 2 <= len(seconds) == self.shared("rounds") or seconds.min() <= 0:
-            raise UserError(f"{self.path}: {clock} of {self.model} are not of 2 rounds and more, all above 0: {REMEDY}")
+        from vaeglow.reporting import paired
+        from vaeglow.results import REMEDY
+
+        path, model = self.result.path, self.model
+        seconds = paired.finite_values(path, self.value(what, clock), REMEDY)
+        for keys in ((what, "steps"), ("batch_size",)):
+            seconds = seconds / self.result.number("models", model, *keys)
+        if not 2 <= len(seconds) == self.result.value("rounds") or seconds.min() <= 0:
+            raise UserError(f"{path}: {clock} of {model} are not of 2 rounds and more, all above 0: {REMEDY}")
         return seconds
 
     def epochs(self, clock: str = "seconds") -> np.ndarray:
         """Seconds of an epoch by each round, [rounds]; see `rounds`."""
-        return self.rounds("training", clock) * self.shared("epoch_images")
-
-
-def read_timings(spec: Mapping[str, Any], results_root: str | Path) -> list[list[Timing]]:
-    """The times behind a table: for each of its presets (and datasets), in order, the models' in the rows' order.
-
-    Raises:
-        UserError: a file is missing, or of another preset or dataset.
-    """
-    groups: dict[Path, list[Timing]] = {}
-    for row in sorted(spec["rows"], key=lambda row: spec["presets"].index(row["preset"])):
-        path = result_path(results_root, "timing", **row)
-        groups.setdefault(path, []).append(Timing(row, path, {}))
-    for path, timings in groups.items():
-        content = read_json(path)
-        expect(path, content, {key: timings[0].row[key] for key in ("preset", "dataset")})
-        groups[path] = [dataclasses.replace(one, content=content) for one in timings]
-    return list(groups.values())
-
-
-def shared_cells(*timings: Timing) -> dict[str, str]:
-    """The cells that say where and on what the models of a row were timed."""
-    one = timings[0]
-    one.shared("provenance")
-    config_sha256 = traced.distinct(each.value("config_sha256") for each in timings)
-    return {
-        "source": "measured",
-        "dataset": one.row["dataset"],
-        "preset": one.row["preset"],
-        "epoch_images": str(one.shared("epoch_images")),
-        "device": one.shared("device"),
-        "device_kind": one.shared("device_kind"),
-        "threads": str(one.shared("threads")),
-        "commit": commit_of(one.shared("provenance")),
-        "run": one.model,
-        "origin": f"results/{one.row['preset']}/{one.row['dataset']}/timing.json",
-        **traced.trace_cells({one.path: {**one.content, "config_sha256": config_sha256}}),
-    }
-
-
-def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, lowest and highest."""
-    return statistics.median(values), min(values), max(values)
+        return self.rounds("training", clock) * self.result.value("epoch_images")
 
 
 def ratios(slow: Sequence[Timing], fast: Sequence[Timing], clock: str) -> np.ndarray:
     """Time of some models over that of others, means over each side, in each round: [rounds]."""
+    import numpy as np
+
     above, below = (np.mean([one.rounds("training", clock) for one in side], axis=0) for side in (slow, fast))
     return above / below
+
+
+def read_timings(spec: Mapping[str, Any], presets: Sequence[str], results_root: str | Path) -> list[list[Timing]]:
+    """The times behind a table: for each preset (and dataset), in order, the models' in the rows' order.
+
+    Raises:
+        UserError: a file is missing, or of another preset or dataset.
+    """
+    from vaeglow.results import read_result
+
+    found: dict[Path, list[Timing]] = {}
+    for row in sorted(spec["rows"], key=lambda row: presets.index(row["preset"])):
+        path = result_path(results_root, "timing", **row)
+        result = read_result(path, preset=row["preset"], dataset=row["dataset"])
+        found.setdefault(path, []).append(Timing({**row, "label": row_label(row, spec.get("styles"))}, result))
+    return list(found.values())
+
+
+class Timed(NamedTuple):
+    """What a row of times is of.
+
+    Attributes:
+        name: of the row.
+        models: one, or several of which the row is the mean.
+        glow: whose time the row's is compared with.
+    """
+
+    name: str
+    models: Sequence[Timing]
+    glow: Timing | None = None
+
+    def evidence(self) -> list[Result]:
+        """The file, with the hashes of these models' configs."""
+        every = [*self.models, *([self.glow] if self.glow else [])]
+        result = self.models[0].result
+        hashes = traced.distinct(one.value("config_sha256") for one in every)
+        return [dataclasses.replace(result, content={**result.content, "config_sha256": hashes})]
+
+
+def alone(name: str, value: Callable[[Timing], Any], header: str = "", form: Callable[[Any], str] = str) -> Column:
+    """A column of rows of one model; empty for a mean of several."""
+    return Column(name, lambda row: value(row.models[0]) if len(row.models) == 1 else None, header, form)
+
+
+def ranged(name: str, header: str, rounds: Callable[[Timed], np.ndarray | None]) -> list[Column]:
+    """Three columns: the median, lowest and highest of the rounds, where there are any."""
+
+    def of_rounds(summary: Callable[[Sequence[float]], float]) -> Callable[[Timed], float | None]:
+        return lambda row: None if (values := rounds(row)) is None else summary(values)
+
+    summaries = {"": statistics.median, "_low": min, "_high": max}
+    return [
+        Column(f"{name}{end}", of_rounds(summary), "" if end else header, significant)
+        for end, summary in summaries.items()
+    ]
+
+
+def sampled(row: Timed) -> np.ndarray | None:
+    """Images sampled a second in each round, [rounds]."""
+    return 1 / row.models[0].rounds("sampling") if len(row.models) == 1 else None
+
+
+# What every table of times has.
+TIMED = {
+    column.name: column
+    for column in (
+        Column("model", lambda row: row.name, "Model"),
+        Column("source", lambda row: "measured", "Source"),
+        *(
+            Column(name, lambda row, name=name: row.models[0].result.value(name), header)
+            for name, header in {
+                "dataset": "Dataset",
+                "preset": "Networks of preset",
+                "epoch_images": "",
+                "device": "Device",
+                "device_kind": "",
+                "threads": "Threads",
+            }.items()
+        ),
+        Column("commit", lambda row: row.models[0].result.commit),
+        Column("run", lambda row: row.models[0].model),
+        Column("origin", lambda row: "results/{preset}/{dataset}/timing.json".format(**row.models[0].row)),
+        *ranged("sampling_images_per_second", "Sampled images/s", sampled),
+        alone("sampling_batch_size", lambda one: one.value("batch_size"), "Batch"),
+        alone("parameters", lambda one: one.value("parameters"), "Parameters"),
+    )
+}

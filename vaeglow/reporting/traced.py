@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from vaeglow.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
@@ -51,9 +50,9 @@ def evidence_cells(paths: Sequence[Path] | Mapping[Path, Any]) -> dict[str, str]
     return {FILES: BETWEEN.join(map(str, unique)), HASHES: BETWEEN.join(map(sha256_file, unique))}
 
 
-def distinct(values: Any) -> str:
-    """The values that occur, each once, in order; None is left out."""
-    return BETWEEN.join(dict.fromkeys(value for value in values if value is not None))
+def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:
+    """The values that occur, each once, in order; None and empty ones are left out."""
+    return between.join(dict.fromkeys(value for value in values if value))
 
 
 def evidence_of(row: Mapping[str, str]) -> dict[str, str]:

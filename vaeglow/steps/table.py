@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: files that are missing, damaged, or do not belong in one table.
     """
     options = parse(argv)
-    from vaeglow.reporting.latex import to_latex
-    from vaeglow.reporting.markdown import to_markdown
+    from vaeglow.reporting.forms import to_latex, to_markdown
     from vaeglow.reporting.tables import build_table
     from vaeglow.reporting.web import to_html
 

@@ -14,6 +14,7 @@ from vaeglow.reporting.claims.statistics import DRAWS, Measured, generator, mean
 from vaeglow.reporting.labels import model_label
 from vaeglow.reporting.measured import expect, finite, value_of
 from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
+from vaeglow.results import Result
 
 Claim = Mapping[str, Any]
 LATENTS = {  # numbers of latents.json: words, unit
@@ -49,7 +50,9 @@ def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:
     Student's t over the log ratios of rounds. Rounds or clocks that disagree too much are no measurement.
     """
     path, content = evidence.json("timing", claim, seed, preset=claim["networks"])
-    slow, fast = ([Timing({"model": model}, path, content) for model in claim[role]] for role in ("slow", "fast"))
+    slow, fast = (
+        [Timing({"model": model}, Result(path, content)) for model in claim[role]] for role in ("slow", "fast")
+    )
     clock, readings = slow[0].clock, {}
     for one in (*slow, *fast):
         for other, words in CLOCKS.items():
@@ -66,8 +69,8 @@ def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         how="none: rounds disagree" if doubt else "t over rounds of timed windows",
         unit="times",
         words=f"{CLOCKS[clock]} an epoch of {names[0]}, by those of {names[1]} (mean over phases of equal epochs)",
-        scale=f"networks of preset {claim['networks']}, {len(found)} rounds, {slow[0].shared('device')}, "
-        f"{slow[0].shared('threads')} threads, an epoch of {slow[0].shared('epoch_images')} images",
+        scale=f"networks of preset {claim['networks']}, {len(found)} rounds, {slow[0].result.value('device')}, "
+        f"{slow[0].result.value('threads')} threads, an epoch of {slow[0].result.value('epoch_images')} images",
         readings=readings,
         notes=doubt,
     )
@@ -88,7 +91,9 @@ def doubted(slow: Sequence[Timing], fast: Sequence[Timing]) -> tuple[str, ...]:
         if max(one, other) <= DISAGREE * min(one, other):
             return ()
         what = f"the median ratio is {one:.3g} in {CLOCKS[clock]} and {other:.3g} in {CLOCKS['seconds']}"
-    return (f"the machine was too busy for a ratio: {what}; delete {slow[0].path} and time again on a quieter one",)
+    return (
+        f"the machine was too busy for a ratio: {what}; delete {slow[0].result.path} and time again on a quieter one",
+    )
 
 
 def noise(evidence: Evidence, claim: Claim, seed: int) -> Measured:

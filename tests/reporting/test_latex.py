@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from table_tools import form, row, run_table, shown, spec_of, write_run
 
-from vaeglow.reporting.latex import escape, to_latex
+from vaeglow.reporting.forms import escape
 
 TITLE = "Table 2: FID & bits_per_dim at 50% of {all} $"
 SPEC = spec_of(
@@ -94,19 +93,3 @@ def test_numbers_stand_flush_right_and_words_flush_left(text):
     sides = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text[1])[1]
     side = dict(zip(header, sides, strict=True))
     assert (side["FID"], side["bits/dim"], side["Model"], side["Source"]) == ("r", "r", "l", "l")
-
-
-def test_escape_leaves_plain_text_and_escapes_once():
-    assert escape("Ours (Glow layer, squeeze 2), T=0.5") == "Ours (Glow layer, squeeze 2), T=0.5"
-    assert escape("\\{") == r"\textbackslash{}\{"
-
-
-def test_the_table_is_not_changed(text):
-    from table_tools import PUBLISHED
-
-    from vaeglow.reporting.tables import build_table
-
-    table = build_table(SPEC, PUBLISHED, text[0])
-    before = table.copy()
-    to_latex(table, SPEC)
-    pd.testing.assert_frame_equal(table, before)

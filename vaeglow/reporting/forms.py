@@ -1,14 +1,36 @@
-"""A table for pasting into a paper: booktabs, with caption and label, its notes as comments. No torch."""
+"""The forms of a table that people read: Markdown with its notes, and LaTeX for a paper. No torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from vaeglow.reporting import columns
 from vaeglow.reporting.tables import kind_module
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
+    """The columns that a reader sees: those its kind shows (`SHOWN`), or what its kind makes of them (`readable`)."""
+    kind = kind_module(spec)
+    return kind.readable(table, spec) if hasattr(kind, "readable") else columns.readable(table, kind.SHOWN)
+
+
+def to_markdown(table: pd.DataFrame, spec: Mapping[str, Any]) -> str:
+    """The table and its notes.
+
+    Args:
+        table: what `vaeglow.reporting.tables.build_table` returned.
+        spec: see `vaeglow.config.plan.spec`.
+    """
+    # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
+    text = readable(table, spec).to_markdown(index=False, disable_numparse=True)
+    notes = "\n".join(f"- {note}" for note in kind_module(spec).notes_of(table, spec))
+    return f"# {spec['title']}\n\n{text}\n\n{notes}\n"
+
 
 # What LaTeX reads as more than itself, and signs that its usual fonts lack. All in one pass: no escape is escaped.
 ESCAPES = str.maketrans(
@@ -34,8 +56,7 @@ def to_latex(table: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     Returns:
         The Markdown form's columns and rows; its notes are comments above, its scale stands in the caption.
     """
-    kind = kind_module(spec)
-    shown = kind.readable(table, spec)
+    shown = readable(table, spec)
     numeric = [all(NUMBER.fullmatch(text) for text in shown[column]) for column in shown]
     title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX counts by itself
     title = title[:1].upper() + title[1:]
@@ -54,5 +75,8 @@ def to_latex(table: pd.DataFrame, spec: Mapping[str, Any]) -> str:
             label=f"tab:{spec['name']}",
         )
     )
-    notes = [r"Needs \usepackage{booktabs}.", *(note.replace("**", "") for note in kind.notes_of(table, spec))]
+    notes = [
+        r"Needs \usepackage{booktabs}.",
+        *(note.replace("**", "") for note in kind_module(spec).notes_of(table, spec)),
+    ]
     return "".join(f"% {note}\n" for note in notes) + text

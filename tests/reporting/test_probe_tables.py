@@ -88,7 +88,7 @@ def test_information_over_seeds_gives_means_and_spreads(results):
 @pytest.mark.parametrize(
     ("file", "values", "says"),
     [
-        ("latents.json", {"weights_sha256": "old"}, "weights_sha256 is 'old'"),
+        ("latents.json", {"weights_sha256": "old"}, "differ in weights_sha256"),
         ("latents.json", {"kl_nats": None}, "kl_nats is None"),
         ("metrics/test-500-64/T1.0.json", {"temperature": 0.7}, "temperature is 0.7"),
     ],
@@ -120,7 +120,7 @@ def test_likelihood_has_bounds_by_rising_k_terms_that_add_up_and_the_rest_apart(
 def test_a_number_that_does_not_say_it_is_no_bound_is_refused(results):
     path = results / "demo/photos32/vaeglow/seed0/likelihood.json"
     change(path, undequantised=json.loads(path.read_text())["undequantised"] | {"not_a_bound": False})
-    with pytest.raises(UserError, match="not_a_bound is False"):
+    with pytest.raises(UserError, match="not_a_bound is not true"):
         run_table(results, LIKELIHOOD)
 
 
@@ -165,7 +165,8 @@ def referred(results: Path) -> Path:
         "sources": {"vae": references, "pca": {name: value + 1 for name, value in references.items()}},
         "estimation_bias": bias,
     }
-    save(results / "demo/photos32/vae/seed0/linear_reference.json", identity_of("vae") | content)
+    identity = identity_of("vae") | {"config_sha256": sha256_json(configs["vae"])}
+    save(results / "demo/photos32/vae/seed0/linear_reference.json", identity | content)
     return results
 
 
@@ -187,16 +188,6 @@ def test_each_reference_stands_beside_the_trained_model_that_answers_to_it(refer
     assert [r["its bits/dim"] for r in shown(referred, REFERENCE)][:3] == ["≤ 7.000", "-", "≤ 4.000"]
 
 
-def test_two_trained_models_of_one_squeeze_both_stand_there(referred):
-    config = {"kind": "vae_glow", "layer": {"squeeze": 2}, "base": "vae_isotropic"}
-    run = write_run(referred, "vaeglow_isotropic", [])
-    save(run / "config.json", config)
-    for name in ("training.json", "likelihood.json"):
-        change(run / name, config_sha256=sha256_json(config))
-    rows = run_table(referred, REFERENCE | {"rows": [*REFERENCE["rows"], row("vaeglow_isotropic")]})
-    assert [r["run"] for r in rows if r["reference"] == "layer, squeeze 2"] == ["vaeglow", "vaeglow_isotropic"]
-
-
 def test_the_reference_refuses_another_config_other_data_and_missing_files(referred):
     run = referred / "demo/photos32/vaeglow/seed0"
     save(run / "config.json", {"kind": "vae_glow", "layer": {"squeeze": 4}})
@@ -205,7 +196,7 @@ def test_the_reference_refuses_another_config_other_data_and_missing_files(refer
     save(run / "config.json", {"kind": "vae_glow", "layer": {"squeeze": 2}})
     path = referred / "demo/photos32/vae/seed0/linear_reference.json"
     change(path, data_sha256="other")
-    with pytest.raises(UserError, match=r"linear_reference\.json is of other data than vae \(seed 0\)"):
+    with pytest.raises(UserError, match="differ in data_sha256"):
         run_table(referred, REFERENCE)
     path.unlink()
     with pytest.raises(UserError, match=r"linear_reference\.json does not exist"):

@@ -134,7 +134,7 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     [
         ("likelihood.json", {"bits_per_dim": 9.0}, "likelihood.npz is not what"),
         ("likelihood.json", {"images": 39}, "took bits/dim over different numbers of images"),
-        ("likelihood.json", {"data_sha256": "x"}, "data_sha256 is"),
+        ("likelihood.json", {"data_sha256": "x"}, "differ in data_sha256"),
         ("metrics/test-500-64/T1.0.json", {"fid_samples": 499}, "fid_samples is 499"),
         ("metrics/test-500-64/T1.0.json", {"inputs": {WEIGHTS: "x"}}, f"differ in {WEIGHTS}"),
     ],
