@@ -110,14 +110,14 @@ def test_two_processes_train_in_bf16(vae_run, tmp_path):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, blobs_dir) -> Run:
     """A VAE that two processes trained without a break."""
-    return pair(tmp_path_factory.mktemp("two"), "vae", blobs_dir, validate_every=1, snapshots=[0.5])
+    return pair(tmp_path_factory.mktemp("two"), "vae", blobs_dir, epochs=10, validate_every=1, snapshots=[0.5])
 
 
 def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
     lines = two.said.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["1/2", "2/2"]
-    assert bits(two) == pytest.approx(bits(vae_run), rel=RELATIVE)
-    assert len(list(two.state.glob("*.safetensors"))) == 2 and list(two.kept()) == [4]
+    assert [line.split()[1] for line in lines if line.startswith("epoch")] == [f"{n}/10" for n in range(1, 11)]
+    assert bits(two)[:2] == pytest.approx(bits(vae_run), rel=RELATIVE)
+    assert len(list(two.state.glob("*.safetensors"))) == 2 and list(two.kept()) == [20]
     assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
 
 
@@ -129,7 +129,7 @@ def started(folder: Path, data: Path, step: int) -> tuple[Run, subprocess.Popen[
     return run, child
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_stopped_by_a_signal_to_the_step(name, blobs_dir, tmp_path):
     run, child = started(tmp_path / "run", blobs_dir, 5)
     child.send_signal(getattr(signal, name))
