@@ -207,7 +207,7 @@ def test_files_of_a_run(standard_run: Run, two_stage_run: Run) -> None:
 
 
 def test_an_epoch_costs_no_pass_of_stage_one(two_stage_run: Run, tmp_path: Path, monkeypatch) -> None:
-    """Each image is encoded once, however many epochs there are; z is redrawn at each step."""
+    """Each image is encoded once, however many epochs, and once more at the end; z is redrawn at each step."""
     encoded, seen = [], []
     plain, plain_terms = VAE.encode, TwoStageVAE.training_terms
     monkeypatch.setattr(VAE, "encode", lambda self, y: encoded.append(len(y)) or plain(self, y))
@@ -220,8 +220,8 @@ def test_an_epoch_costs_no_pass_of_stage_one(two_stage_run: Run, tmp_path: Path,
     monkeypatch.setattr(TwoStageVAE, "training_terms", training_terms)
     config = resolved("vae_two_stage", epochs=5)
     Run(tmp_path, config, two_stage_run.data, two_stage_run.base).train()
-    assert encoded == [16] * 4
-    assert len(seen) == 5 * 4 and len(torch.cat(seen).unique()) == 5 * 64
+    assert encoded == [16] * (4 + 4)
+    assert len(seen) == (5 + 1) * 4 and len(torch.cat(seen).unique()) == (5 + 1) * 64
 
 
 def test_it_comes_nearer_to_the_aggregate_posterior_than_a_standard_normal(
