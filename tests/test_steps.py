@@ -21,7 +21,7 @@ from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.models.store import load_model, save_model
 from vaeglow.steps import cli
-from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.checkpoint import Checkpoints, Position
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 SWITCHES = {"--tensorboard", "--stretch"}  # flags that are there or not
@@ -331,7 +331,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
             np.savez(file, images=np.zeros(9))
 
     def checkpoint(path: Path) -> None:
-        Checkpoints(path.parent, "0" * 64).take_snapshot(1, model, 0.0)
+        optimizer = torch.optim.Adam(model.parameters())
+        Checkpoints(path.parent, "0" * 64).save(1, Position(), model, optimizer)
 
     writers = [
         lambda path: save_model(path, model, about["config"], {}),
