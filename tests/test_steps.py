@@ -20,7 +20,7 @@ from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.steps import cli
-from vaeglow.training.checkpoint import Checkpoints
+from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.weights import load_model, save_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
@@ -309,7 +309,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
             np.savez(file, images=np.zeros(9))
 
     def checkpoint(path: Path) -> None:
-        Checkpoints(path.parent, "0" * 64).take_snapshot(1, model, 0.0)
+        optimizer = torch.optim.Adam(model.parameters())
+        Checkpoints(path.parent, "0" * 64).save(1, Position(), model, optimizer)
 
     writers = [
         lambda path: save_model(path, model, about["config"], {}),
