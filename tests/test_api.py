@@ -251,7 +251,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_light_modules_load_no_torch():
-    own = ["config", "files", "plan", "provenance", "steps.cli", "verify"]
+    own = ["config.check", "config.plan", "files", "provenance", "results", "steps.cli", "verify"]
     own += [f"reporting.{name}" for name in ("drawn", "figures", "forms", "tables")]
     modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
     code = f"import sys, {modules}; print('torch' in sys.modules)"

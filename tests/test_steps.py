@@ -322,13 +322,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
     def fails(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    path = tmp_path / f"{'0' * 16}-000-0000000001.snapshot"
+    path = tmp_path / f"{'0' * 16}-000-0000000001.safetensors"
     for name in ("fsync", "replace"):
         for write in writers:
             path.write_text("old")
             with monkeypatch.context() as patch:
                 patch.setattr(os, name, fails)
-                with pytest.raises(UserError, match=r"cannot write .*0000000001.snapshot: "):
+                with pytest.raises(UserError, match=r"cannot write .*0000000001.safetensors: "):
                     write(path)
             assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 

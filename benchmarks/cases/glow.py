@@ -62,7 +62,7 @@ def upcoming(trainer: Any) -> Any:
     from vaeglow.training.timing import all_batches
 
     for step, index in all_batches(trainer):
-        yield trainer.inputs.batch(index, 0, step)[0].contiguous()
+        yield trainer.inputs(index, 0, step)[0].contiguous()
 
 
 def check(facts: Mapping[str, Mapping[str, Any]]) -> None:

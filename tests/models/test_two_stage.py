@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
 
@@ -296,14 +295,6 @@ def test_what_it_cannot_stand_on(change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         resolve(config, "tiny", "blobs", "vae_two_stage", 0)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("key", ["base", "second_stage"])
-def test_what_it_lacks(key: str) -> None:
-    config = copy.deepcopy(CONFIG)
-    del config["models"]["vae_two_stage"][key]
-    with pytest.raises(UserError, match=f"needs '{key}'"):
-        resolve(config, "tiny", "blobs", "vae_two_stage", 0)
 
 
 @pytest.mark.parametrize(
