@@ -52,9 +52,9 @@ def test_snakemake_is_killed_and_its_trainer_lives_on(whole, folder, fault):
         snakemake = start(folder, *ONE)
         until(lambda: saved(folder) >= 8)
         trainer = holder(state(folder))
-        os.kill(trainer, signal.SIGSTOP)  # so that it lives through all that follows
         snakemake.kill()
         snakemake.wait()
+        os.kill(trainer, signal.SIGSTOP)  # lives on; stopped before, its orphaned group would be sent SIGHUP
         assert state_of(trainer)
         assert "cannot be locked" in run(folder, *ONE, ok=False)
         run(folder, "--unlock")
