@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from models_tools import one_thread, photo_like, run_config, seeded, snapshot  # noqa: F401
+from models_tools import photo_like, run_config, seeded, snapshot
 
 from vaeglow.data.loader import dequantise
 from vaeglow.models.bounds import quantise
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.training.optimise import build_optimizer
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,3 +95,8 @@ class GenerativeModel(nn.Module):
         weighted = terms if kl_weight == 1 else terms | {"negative_kl": kl_weight * terms["negative_kl"]}
         loss = bounds.bits_per_dim(bounds.total(weighted), self.dims, self.levels).mean()
         return loss, {name: term.detach().mean() for name, term in terms.items()}
+
+
+def image_shape(config: Mapping[str, Any]) -> dict[str, int]:
+    """Channels, size and levels of the images of a resolved config: what every model is made with."""
+    return {key: config["data"][key] for key in ("channels", "size", "levels")}

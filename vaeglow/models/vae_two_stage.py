@@ -10,14 +10,18 @@ a valid bound, because replacing log p(z) by a lower bound on it only lowers the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like, standard_normal_log_density
-from vaeglow.models.resnet import glorot
+from vaeglow.models.nets import initialise
 from vaeglow.models.vae import VAE, posterior_log_scale
+from vaeglow.models.vae import build as build_vae
 
 
 class DenseSkip(nn.Module):
@@ -59,7 +63,7 @@ class SecondStage(nn.Module):
         self.decoder = DenseSkip(dims, width, depth)
         self.decoded = nn.Linear(dims + width, dims)
         self.log_gamma = nn.Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
-        glorot(self)
+        initialise(self, nn.init.xavier_uniform_)
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
@@ -162,6 +166,8 @@ class TwoStageVAE(GenerativeModel):
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""
         return self.vae.reconstruct(y)
 
-    def render(self, z: Tensor) -> Tensor:
-        """The image a latent z stands for, without noise: the first stage's decoder mean [N, C, H, W]."""
-        return self.vae.render(z)
+
+def build(config: Mapping[str, Any]) -> TwoStageVAE:
+    """The model of a resolved config (section 4.1): training loads the first stage's weights, the second is new."""
+    first = build_vae(config["base"])
+    return TwoStageVAE(first, SecondStage(first.prior.dims, **config["second_stage"]))
