@@ -26,9 +26,6 @@ class Uniform(GenerativeModel):
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         return {"one": y.new_ones(len(y)), "two": -y.new_ones(len(y))}
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        return y.new_zeros(len(y), latents)
-
 
 @pytest.mark.parametrize("levels", [2, 32, 256])
 def test_uniform_density_costs_all_bits(levels: int) -> None:

@@ -49,10 +49,10 @@ class GenerativeModel(nn.Module):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """Log importance weights of `latents` draws for each image: [N, latents] nats.
 
-        Their log-mean-exp is a lower bound on log p(y) that rises with the number of draws. A model without
-        a latent returns its exact log p(y), the same in each column.
+        Their log-mean-exp is a lower bound on log p(y) that rises with the number of draws. This is of a model without
+        a latent: its exact log p(y), the same in each column.
         """
-        raise NotImplementedError
+        return bounds.total(self.log_likelihood(y))[:, None].expand(-1, latents)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """`count` images [count, C, H, W], continuous, to be quantised; `temperature` scales the pixel noise."""

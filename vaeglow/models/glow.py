@@ -81,11 +81,6 @@ class Glow(GenerativeModel):
             prior = prior + gaussian_log_density(value, *gaussian)
         return {"log_det": log_det, "prior": prior}
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; the exact log p(y) in each column."""
-        terms = self.log_likelihood(y)
-        return (terms["log_det"] + terms["prior"])[:, None].expand(-1, latents)
-
     def encode(self, y: Tensor) -> list[Tensor]:
         """Images y [N, C, H, W] to standardised noise: one tensor for each split, the top's last."""
         return [(value - mean) * (-log_scale).exp() for value, (mean, log_scale), _ in self.levels_of(y)]

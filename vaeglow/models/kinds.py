@@ -42,6 +42,9 @@ def part(**keys: Schema) -> Schema:
     return {"type": "object", "properties": keys}
 
 
+KINDS: dict[str, type[Kind]] = {}  # all that are declared below, by the name that config has for them
+
+
 class Kind:
     """A kind of model; the first line of its docstring describes it in config/README.md.
 
@@ -63,6 +66,10 @@ class Kind:
     PROBES: ClassVar[tuple[str, ...]] = ()
     RULES: ClassVar[dict[str | None, str]] = {None: "train_vae"}
 
+    def __init_subclass__(cls) -> None:
+        """Register the kind."""
+        KINDS[cls.__name__] = cls
+
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
         """Why a model of these values cannot take images of C x side x side, to follow its name; None where it can."""
@@ -72,6 +79,20 @@ class Kind:
     def wrong_base(config: Config, base: Config) -> str | None:
         """Why a model of these values cannot stand on a base of those, to follow the base's name; None where it can."""
         return None if base["kind"] == "vae" else f"is a {base['kind']}, not a vae"
+
+
+def build(config: Config) -> GenerativeModel:
+    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it.
+
+    Raises:
+        KeyError: no such kind, or a part of the config is missing.
+    """
+    import torch  # here: planning reads the kinds and starts faster without
+
+    module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        return module.build(config)
 
 
 class vae(Kind):
@@ -213,20 +234,3 @@ class glow(Kind):
         """Each level halves the side."""
         levels = config["network"]["levels"]
         return f"has {levels} levels, which do not divide the side" if side % 2**levels else None
-
-
-KINDS: dict[str, type[Kind]] = {kind.__name__: kind for kind in (vae, vae_glow, vae_two_stage, glow)}
-
-
-def build(config: Config) -> GenerativeModel:
-    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it.
-
-    Raises:
-        KeyError: no such kind, or a part of the config is missing.
-    """
-    import torch  # here: planning reads the kinds and starts faster without
-
-    module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
-        return module.build(config)
