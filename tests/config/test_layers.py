@@ -180,6 +180,7 @@ def test_a_model_that_stands_on_itself(config):
         ("vae", {"size": 24}, {}, "needs a side that is a power of two"),
         ("vae", {"size": 2}, {}, "power of two, 4 or more"),
         ("vae", {"size": 8}, {"network": {"num_scale": 5}}, "needs a larger side for num_scale 5"),
+        ("vae", {"size": 30}, {"network": {"architecture": "infogan"}}, "multiple of 4 for its Infogan nets"),
         ("vaeglow", {"size": 24}, {}, "model vae needs a side that is a power of two"),
         (
             "vaeglow",

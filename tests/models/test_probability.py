@@ -3,7 +3,7 @@
 P(x) = E_u[p((x + u) / levels)] / levels^D. Summed over all images it is the mass that p has in the unit cube: at most
 1, and near 1 after training on images that keep away from black and white. Three ways to it share no code: the
 evaluation's (encoder, posterior, log-densities), quadrature (below: no encoder), and the model's own samples.
-`pytest -s tests/test_probability.py -k three_ways` prints the sums that docs/likelihood.md shows.
+`pytest -s tests/models/test_probability.py -k three_ways` prints the sums that docs/likelihood.md shows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ import torch
 from models_tools import photo_like, randomise
 from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
 
-from vaeglow.config import resolve
+from vaeglow.config import merge, resolve
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.kinds import build
 from vaeglow.models.network import exact, networks
@@ -145,15 +143,9 @@ def test_a_frozen_vae_builds_no_graph():
 
 
 def test_the_options_are_part_of_a_run():
-    config = copy.deepcopy(CONFIG)
-    changed = {"precision": "bf16", "compile": "auto"}
-    hashes = {sha256_json(resolve(config, "tiny", "blobs", "vaeglow", 0))}
-    for key, value in changed.items():
-        config["training"] = CONFIG["training"] | {key: value}
-        found = resolve(config, "tiny", "blobs", "vaeglow", 0)
+    for key, value in {"precision": "bf16", "compile": "auto"}.items():
+        found = resolve(merge(CONFIG, {"training": {key: value}}), "tiny", "blobs", "vaeglow", 0)
         assert found["training"][key] == found["base"]["training"][key] == value
-        hashes.add(sha256_json(found))
-    assert len(hashes) == 3
 
 
 def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
@@ -234,13 +226,9 @@ def test_one_of_several_processes_does_not_go_on_without_alone(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "memory", "advice"),
     [
-        ("vae", "stored", "lower training.batch_size, or a smaller model (network.base_dim)"),
-        (
-            "glow",
-            "stored",
-            "lower training.batch_size, set runtime.memory to checkpoint, or a smaller model (network.width)",
-        ),
-        ("vaeglow", "checkpoint", "lower training.batch_size, or a smaller model (layer.width)"),
+        ("vae", "stored", "or a smaller model (network.base_dim)"),
+        ("glow", "stored", "set runtime.memory to checkpoint, or a smaller model (network.width)"),
+        ("vaeglow", "checkpoint", "or a smaller model (layer.width)"),
     ],
 )
 def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, advice, monkeypatch):
@@ -254,7 +242,8 @@ def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, adv
     made.model.loss = loss
     with pytest.raises(UserError) as error:
         made.run()
-    assert str(error.value) == f"{model} on blobs: out of GPU memory in a training step of 16 images: {advice}"
+    step = "out of GPU memory in a training step of 16 images: lower training.batch_size"
+    assert str(error.value) == f"{model} on blobs: {step}, {advice}"
 
 
 def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory():

@@ -96,21 +96,16 @@ class InvertibleConv1x1(Flow):
         rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
         self.weight = nn.Parameter(rotation.float().contiguous())  # QR gives columns first
 
-    def log_det_per_pixel(self) -> Tensor:
-        """log|det W|: a scalar."""
-        return torch.linalg.slogdet(self.weight.double())[1].to(self.weight.dtype)
-
-    def inverse_weight(self) -> Tensor:
-        """W^-1: [C, C]."""
-        return torch.linalg.inv(self.weight.double()).to(self.weight.dtype)
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Flow`."""
-        return F.conv2d(x, self.weight[..., None, None]), pixels(x) * self.log_det_per_pixel()
+        """See `Flow`; the log-determinant is H W log|det W|, a constant."""
+        log_det = torch.linalg.slogdet(self.weight.double())[1].to(x.dtype)
+        return F.conv2d(x, self.weight[..., None, None]), pixels(x) * log_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
-        return F.conv2d(y, self.inverse_weight()[..., None, None]), -pixels(y) * self.log_det_per_pixel()
+        inverse = torch.linalg.inv(self.weight.double())
+        log_det = torch.linalg.slogdet(inverse)[1].to(y.dtype)
+        return F.conv2d(y, inverse.to(y.dtype)[..., None, None]), pixels(y) * log_det
 
 
 class ScaledConv(nn.Module):
@@ -186,27 +181,28 @@ class CouplingNet(Network):
         self.second.initialise(F.relu(self.first.initialise(x)))
 
 
-class Coupling(Flow):
-    """x1, x2 -> x1, g(x2; net(x1)): what couplings share; g is `act`, its inverse in x2 `undo`.
+class AdditiveCoupling(Flow):
+    """x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3.
 
     Args:
         channels: C >= 2; the first C // 2 condition, the rest are changed (1 | 2 of 3 channels, 6 | 6 of 12).
         width: hidden channels of the net.
-        outputs: outputs of the net for each changed channel.
     """
 
-    def __init__(self, channels: int, width: int, outputs: int) -> None:
+    outputs = 1  # of the net for each changed channel
+
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.split = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.split[0], width, outputs * self.split[1])
+        self.net = CouplingNet(self.split[0], width, self.outputs * self.split[1])
 
     def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """g: the changed half under the net's outputs, and its log-determinant."""
-        raise NotImplementedError
+        """The changed half under the net's outputs, and the log-determinant, 0."""
+        return changed + outputs, changed.new_zeros(())
 
     def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """g^-1: the half before `act`, and the log-determinant of undoing it."""
-        raise NotImplementedError
+        """The half before `act`, and the log-determinant of undoing it."""
+        return changed - outputs, changed.new_zeros(())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
@@ -227,36 +223,10 @@ class Coupling(Flow):
         return self(x)[0]
 
 
-class AdditiveCoupling(Coupling):
-    """x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3.
+class AffineCoupling(AdditiveCoupling):
+    """x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own coupling, shift before scale."""
 
-    Args:
-        channels: C, see `Coupling`.
-        width: hidden channels of the net.
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, outputs=1)
-
-    def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Coupling`; the log-determinant is 0."""
-        return changed + outputs, changed.new_zeros(())
-
-    def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Coupling`."""
-        return changed - outputs, changed.new_zeros(())
-
-
-class AffineCoupling(Coupling):
-    """x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own coupling, shift before scale.
-
-    Args:
-        channels: C, see `Coupling`.
-        width: hidden channels of the net.
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, outputs=2)
+    outputs = 2
 
     def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """From the net's outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
@@ -264,12 +234,12 @@ class AffineCoupling(Coupling):
         return shift, F.logsigmoid(raw + 2.0)
 
     def act(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Coupling`; the log-determinant depends on x: [N]."""
+        """The changed half under the net's outputs; the log-determinant depends on x: [N]."""
         shift, log_scale = self.shift_and_log_scale(outputs)
         return (changed + shift) * log_scale.exp(), log_scale.flatten(1).sum(1)
 
     def undo(self, changed: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Coupling`."""
+        """The half before `act`, and the log-determinant of undoing it: [N]."""
         shift, log_scale = self.shift_and_log_scale(outputs)
         return changed * (-log_scale).exp() - shift, -log_scale.flatten(1).sum(1)
 
