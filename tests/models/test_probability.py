@@ -68,19 +68,9 @@ def quadratures(name: str, trained: bool) -> Tensor:
     return torch.stack([by_nodes(made, density_of(made, steps), nodes) for steps, nodes in both])
 
 
-def exact_probability(name: str, trained: bool) -> tuple[Tensor, Tensor]:
-    """P(x) of all images, and its error: float64 [256] each."""
-    return settled(quadratures(name, trained))
-
-
-def exact_sum(name: str, trained: bool) -> tuple[float, float]:
-    """The sum of P(x) over all images, and its own error."""
-    value, error = settled(quadratures(name, trained).sum(1))
-    return value.item(), error.item()
-
-
-def settled(found: Tensor) -> tuple[Tensor, Tensor]:
-    """The best value of several, and its error: the coarse one's distance, or the standard error of the mean."""
+def exact_probability(name: str, trained: bool, summed: bool = False) -> tuple[Tensor, Tensor]:
+    """P(x) of all images or its sum over them, and its error: the coarse one's distance, or the standard error."""
+    found = quadratures(name, trained).sum(1) if summed else quadratures(name, trained)
     if len(found) == 2:
         return found[0], (found[0] - found[1]).abs()
     return found.mean(0), found.std(0) / math.sqrt(len(found))
@@ -215,7 +205,8 @@ def samples_in_cube(made: GenerativeModel) -> tuple[float, Tensor]:
 @pytest.mark.parametrize(("name", "trained"), CASES)
 def test_the_sum_over_all_images_three_ways(name: str, trained: bool) -> None:
     """At most 1, and the same by quadrature, by the evaluation and by the share of samples within the cube."""
-    (mass, quadrature), (estimate, errors) = exact_sum(name, trained), estimated_probability(name, trained)
+    mass, quadrature = (value.item() for value in exact_probability(name, trained, summed=True))
+    estimate, errors = estimated_probability(name, trained)
     estimated, error = estimate.sum().item(), norm(errors)
     share, _ = samples_in_cube(fitted_model(name, trained))
     sampling = math.sqrt(share * (1 - share) / SAMPLES)

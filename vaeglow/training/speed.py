@@ -16,7 +16,6 @@ from torch import nn
 
 from vaeglow.errors import UserError
 from vaeglow.models.glow_steps import GlowSteps
-from vaeglow.models.kinds import KINDS
 from vaeglow.models.network import networks
 from vaeglow.out_of_memory import memory_used_up
 
@@ -104,8 +103,16 @@ def must_fit(model: nn.Module, config: Mapping[str, Any], batch: int) -> Iterato
         remedies = ["lower training.batch_size"]
         if any(isinstance(part, GlowSteps) and not part.checkpoint for part in model.modules()):
             remedies.append("set runtime.memory to checkpoint")
-        remedies.append(f"or a smaller model ({KINDS[config['kind']].WIDTH})")
+        remedies.append(f"or a smaller model ({WIDTHS[config['kind']]})")
         raise UserError(
             f"{config['model']} on {config['dataset']}: out of {memory} in a training step of {batch} images: "
             f"{', '.join(remedies)}"
         ) from None
+
+
+WIDTHS = {
+    "vae": "network.base_dim",
+    "vae_glow": "layer.width",
+    "vae_two_stage": "second_stage.width",
+    "glow": "network.width",
+}

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from models_tools import photo_like, randomise
-from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
+from models_tools import one_thread, photo_like, randomise  # noqa: F401
+from run_tools import Run, blobs, interrupt, resolved, same_tensors
 
-from vaeglow.config import merge, resolve
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.glow_layer import GlowLayer
@@ -137,15 +136,6 @@ def test_a_frozen_vae_builds_no_graph():
     (outputs,) = found
     assert not any(tensor.requires_grad for tensor in outputs)
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())
-
-
-# -------------------------------------------------------------------------------------------- identity
-
-
-def test_the_options_are_part_of_a_run():
-    for key, value in {"precision": "bf16", "compile": "auto"}.items():
-        found = resolve(merge(CONFIG, {"training": {key: value}}), "tiny", "blobs", "vaeglow", 0)
-        assert found["training"][key] == found["base"]["training"][key] == value
 
 
 def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
