@@ -58,7 +58,7 @@ def test_exact_posterior_gives_the_exact_density() -> None:
     exact = marginal.log_prob(z)
     torch.testing.assert_close(second.log_weight(z, seeded()), exact, atol=1e-4, rtol=1e-4)
     many = z.repeat(20_000, 1)
-    bounds = second.bound(many, seeded(1)).reshape(-1, 6)
+    bounds = second.elbo(many, seeded(1)).reshape(-1, 6)
     error = bounds.std(0) / math.sqrt(len(bounds))
     assert ((bounds.mean(0) - exact).abs() < 5 * error + 1e-3).all()
 
@@ -71,7 +71,7 @@ def test_bound_is_below_the_exact_density_and_more_draws_come_nearer() -> None:
         second.raw_log_scale.bias.add_(0.3)
     z = marginal.sample((50,))
     exact = marginal.log_prob(z)
-    bound = second.bound(z.repeat(2000, 1), seeded(1)).reshape(2000, 50).mean(0)
+    bound = second.elbo(z.repeat(2000, 1), seeded(1)).reshape(2000, 50).mean(0)
     one = second.log_weight(z.repeat(2000, 1), seeded(2)).reshape(2000, 50)
     torch.testing.assert_close(bound.mean(), one.mean(), atol=0.02, rtol=0)  # the same bound, with less noise
     gaps = []

@@ -86,7 +86,7 @@ def inverse_channel_matrices(steps: Iterable[GlowStep]) -> Tensor:
 
 
 def apply_steps(steps: Iterable[GlowStep], x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """x [N, C, H, W] through steps, and the log-determinant of each one's coupling."""
+    """x [N, C, H, W] through the steps, and the log-determinant of each coupling."""
     log_dets = []
     for step in steps:
         x, log_det = step.apply_step(x)
@@ -126,8 +126,8 @@ class GlowSteps(nn.ModuleList):
     """Glow steps of equally many channels, one after the other; made from a list of them.
 
     Attributes:
-        checkpoint: of the activations keep one in `CHECKPOINT_EVERY` steps and recompute the rest in the backward pass:
-            memory hardly grows with depth (`runtime.memory`). Off in a new model.
+        checkpoint: keep the activations of one in `CHECKPOINT_EVERY` steps and recompute the rest in the backward pass,
+            so that memory hardly grows with depth (`runtime.memory`). Off in a new model.
     """
 
     checkpoint: bool = False

@@ -53,7 +53,7 @@ STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(what):
-    """The alternation of all models that a rule trains or a probe takes: `RULES` and `PROBES` of their kinds."""
+    """The alternation of all models that have `what` among the `RULES` or `PROBES` of their kind."""
     found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
     declared = {name: (kinds("models")[kind], mode) for name, (kind, mode) in found.items()}
     return one_of(name for name, (kind, mode) in declared.items() if what in (kind.RULES[mode], *kind.PROBES))
