@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.counts import ByteCounter
 from benchmarks.data import run_config
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.steps import cli
 
 MODELS = ("glow", "glow_additive", "vae", "vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint")

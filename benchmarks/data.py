@@ -49,7 +49,7 @@ def run_config(
 def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting, memory: str = "stored") -> Trainer:
     """The package's own trainer of a new model, initialised from a batch, as step `time_epoch` makes it."""
     from vaeglow.device import pick_device
-    from vaeglow.models.build import build
+    from vaeglow.models.kinds import build
     from vaeglow.training.speed import set_memory
     from vaeglow.training.trainer import Trainer
 

@@ -21,10 +21,10 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.prior import FlowPrior, StandardNormalPrior
-from vaeglow.models.two_stage import SecondStage, TwoStageVAE
+from vaeglow.models.prior import FlowPrior
 from vaeglow.models.vae import VAE
 from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 
@@ -149,18 +149,26 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-# Models small enough to enumerate all their images
+def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
+    """Names of the weights and buffers that are not what they were."""
+    return {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def normal(value: Tensor, mean: Tensor | float, scale: Tensor | float) -> Tensor:
+    """log N(value; mean, scale^2) of each item, by torch.distributions: [N]."""
+    return torch.distributions.Normal(mean, scale).log_prob(value).flatten(1).sum(1)
+
+
+# Models small enough to enumerate all their images.
 GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
 PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a layer without squeeze can split them
-
-
 BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotropic standard"}  # their phase 1
 
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
     """An untrained VAE as it comes: the decoder's noise starts at 1."""
-    prior = FlowPrior(2, 4, 16) if flow_prior else StandardNormalPrior(2)
     network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
+    prior = FlowPrior(2, 4 if flow_prior else 0, 16)
     return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
 
 

@@ -27,7 +27,7 @@ from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer

@@ -29,7 +29,7 @@ from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
 from vaeglow.models.bounds import quantise, total
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
 

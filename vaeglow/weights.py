@@ -20,7 +20,7 @@ from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 
 KEY = "vaeglow"  # of the metadata entry that describes a model, a JSON text
 SEAL = "sha256"  # of the metadata entry that holds the hash of that text

@@ -11,7 +11,7 @@ import torch
 from faults_tools import die, fork
 from run_tools import Run, identity, interrupt, newest, resolved, same_tensors
 
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Guard
 from vaeglow.training.trainer import Diverged, Trainer

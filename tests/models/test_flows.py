@@ -1,16 +1,25 @@
-"""Every bijection: round trips, log-determinants against autograd's Jacobian, the identity start, actnorm."""
+"""Every bijection: round trips, log-determinants against autograd's Jacobian, identity start, actnorm, prior."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from models_tools import log_abs_det, one_thread, photo_like, randomise, seeded  # noqa: F401
+from models_tools import changed, log_abs_det, normal, photo_like, randomise, seeded, snapshot
 from torch import nn
 
-from vaeglow.models.coupling_net import CouplingNet
-from vaeglow.models.flows import ActNorm, AdditiveCoupling, AffineCoupling, Flow, InvertibleConv1x1, Squeeze, pixels
+from vaeglow.models.flows import (
+    ActNorm,
+    AdditiveCoupling,
+    AffineCoupling,
+    CouplingNet,
+    Flow,
+    InvertibleConv1x1,
+    Squeeze,
+    pixels,
+)
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import GlowStep
 from vaeglow.models.prior import FlowPrior, VectorCoupling
@@ -32,8 +41,6 @@ FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "layer 2 grey": (lambda: GlowLayer(1, 3, 8, 2), (1, 4, 4)),
     "layer 4": (lambda: GlowLayer(1, 3, 8, 4), (1, 4, 8)),
     "vector": (lambda: VectorCoupling(6, 8, flip=False, seed=1), (6,)),
-    "vector flipped": (lambda: VectorCoupling(6, 8, flip=True, seed=2), (6,)),
-    "vector odd": (lambda: VectorCoupling(5, 8, flip=False, seed=3), (5,)),
     "vector odd flipped": (lambda: VectorCoupling(5, 8, flip=True, seed=4), (5,)),
     "prior": (lambda: FlowPrior(5, 4, 8), (5,)),
 }
@@ -44,7 +51,6 @@ VOLUME_PRESERVING = {name for name in FLOWS if name.startswith("squeeze")} | {"a
 def make(name: str) -> tuple[Flow, torch.Tensor]:
     """A randomised flow in float64, initialised from data where it can be, and three inputs."""
     build, shape = FLOWS[name]
-    torch.manual_seed(0)
     flow = build()
     x = torch.randn(3, *shape, generator=seeded(1)) * 0.7 + 0.2
     if isinstance(flow, Flow):
@@ -82,7 +88,6 @@ def test_log_det_is_the_jacobians(name: str) -> None:
 @pytest.mark.parametrize("squeeze", [1, 2, 4])
 def test_layer_in_single_precision(squeeze: int) -> None:
     """The paper's depth, weights away from the start: f^-1(f(x)) within 1e-4 in float32."""
-    torch.manual_seed(0)
     x = photo_like(8, 3, 16)
     layer = GlowLayer(3, 32, 16, squeeze)
     layer.initialise(x)
@@ -94,26 +99,16 @@ def test_layer_in_single_precision(squeeze: int) -> None:
     torch.testing.assert_close(inverse_log_det, -log_det)
 
 
-def test_step_applies_actnorm_then_conv() -> None:
-    """The merged colour map is the two flows one after the other, values and log-determinant."""
-    step, x = make("additive step")
-    y, actnorm_log_det = step.actnorm(x)
-    y, conv_log_det = step.conv(y)
-    y, _ = step.coupling(y)
-    merged, log_det = step(x)
-    torch.testing.assert_close(merged, y)
-    torch.testing.assert_close(log_det, actnorm_log_det + conv_log_det)
-
-
 @pytest.mark.parametrize("name", ["layer 1", "layer 2", "layer 4"])
-def test_layer_is_its_steps(name: str) -> None:
-    """The constant log-determinant is the sum of the steps' own and the closing 1x1's."""
+def test_layer_is_its_steps_and_a_step_its_flows(name: str) -> None:
+    """Values and log-determinants, one flow after the other: actnorm, 1x1 and coupling, then the closing 1x1."""
     layer, x = make(name)
     y, _ = layer.squeeze(x)
     summed = pixels(y) * torch.linalg.slogdet(layer.closing_weight)[1]
     for step in layer.steps:
-        y, log_det = step(y)
-        summed = summed + log_det
+        for flow in (step.actnorm, step.conv, step.coupling):
+            y, log_det = flow(y)
+            summed = summed + log_det
     y = torch.einsum("ij,njhw->nihw", layer.closing_weight, y) + layer.closing_bias[:, None, None]
     whole, log_det = layer(x)
     torch.testing.assert_close(whole, layer.squeeze.inverse(y)[0])
@@ -146,40 +141,36 @@ def test_squeeze_gathers_neighbours() -> None:
     assert y[0, 4:, 1, 0].tolist() == x[0, 1, 2:, :2].flatten().tolist()
 
 
-def test_actnorm_standardises_the_first_batch_only() -> None:
-    """Mean 0 and sd 1 a channel after the first batch; a second one changes nothing."""
+def standardised(values: torch.Tensor) -> None:
+    """Every channel has mean 0 and sd 1."""
+    channels = values.shape[1]
+    torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(channels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(values.std((0, 2, 3), correction=0), torch.ones(channels), atol=1e-2, rtol=0)
+
+
+def test_actnorms_standardise_the_first_batch_only() -> None:
+    """Those in a coupling net, too, whose output starts at 0, so that couplings start as nothing."""
     x = photo_like(16, 3, 8)
-    actnorm = ActNorm(3)
-    y = actnorm.initialise(x)
-    torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(y.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-3, rtol=0)
-    before = {name: tensor.clone() for name, tensor in actnorm.state_dict().items()}
-    actnorm.initialise(5 * x + 3)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in actnorm.state_dict().items())
-
-
-def test_coupling_net_starts_standardised_and_at_zero() -> None:
-    """Both hidden layers leave the first batch with mean 0 and sd 1; the output is 0, so couplings start as nothing."""
-    torch.manual_seed(0)
-    net = CouplingNet(2, 16, 5)
-    x = photo_like(8, 2, 8)
+    actnorm, net = ActNorm(3), CouplingNet(3, 16, 5)
+    standardised(actnorm.initialise(x))
     net.initialise(x)
     hidden = net.first(x)
-    for values in (hidden, net.second(hidden.relu())):
-        torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(16), atol=1e-4, rtol=0)
-        torch.testing.assert_close(values.std((0, 2, 3), correction=0), torch.ones(16), atol=1e-2, rtol=0)
-    assert net(x).shape == (8, 5, 8, 8)
-    assert not net(x).any()
+    standardised(hidden)
+    standardised(net.second(hidden.relu()))
+    assert net(x).shape == (16, 5, 8, 8) and not net(x).any()
+    for module in (actnorm, net):
+        before = snapshot(module)
+        module.initialise(5 * x + 3)
+        assert changed(module, before) == set()
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.0011])  # the second is the noise of dequantised grey pictures
 @pytest.mark.parametrize("squeeze", [1, 2, 4])
 def test_layer_starts_as_the_identity(squeeze: int, noise: float) -> None:
     """At the paper's depth on badly scaled, correlated channels, on other data too: f(x) = x and log|det| = 0."""
-    torch.manual_seed(0)
     layer = GlowLayer(3, 32, 8, squeeze)
     layer.initialise(photo_like(32, 3, 16, seed=1, noise=noise))
-    assert all(step.actnorm.log_scale().abs().max() > 0.1 for step in layer.steps[:1])  # actnorm does act
+    assert layer.steps[0].actnorm.log_scale().abs().max() > 0.1  # actnorm does act
     x = photo_like(8, 3, 16, seed=2)
     y, log_det = layer(x)
     assert (y - x).abs().max() < 1e-4
@@ -187,13 +178,40 @@ def test_layer_starts_as_the_identity(squeeze: int, noise: float) -> None:
     assert log_det.abs() / x[0].numel() < 1e-5
 
 
-def test_layer_is_initialised_once() -> None:
-    """A trained layer keeps its closing 1x1 and all else when it is asked to initialise again."""
-    torch.manual_seed(0)
-    layer = GlowLayer(3, 4, 8, 2)
-    layer.initialise(photo_like(8, 3, 8))
-    randomise(layer, scale=0.05)
-    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
-    layer.initialise(photo_like(8, 3, 8, seed=5))
-    changed = [name for name, tensor in layer.state_dict().items() if not torch.equal(tensor, before[name])]
-    assert changed == []
+# ------------------------------------------------------------------------------------- the latent's prior
+
+
+def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers() -> None:
+    z = torch.randn(4, 6, generator=seeded())
+    torch.testing.assert_close(FlowPrior(6, 4, 8).log_prob(z), normal(z, 0.0, 1.0))
+    torch.testing.assert_close(FlowPrior(6, 0, 0).log_prob(z), normal(z, 0.0, 1.0))
+
+
+def test_density_of_the_prior_integrates_to_one() -> None:
+    """A moved prior over the plane, by a fine grid."""
+    prior = randomise(FlowPrior(2, 4, 16), scale=0.2).double()
+    side = torch.linspace(-30, 30, 601, dtype=torch.float64)
+    z = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        density = prior.log_prob(z).exp()
+    assert (density - normal(z, 0.0, 1.0).exp()).abs().max() > 0.01  # it did move
+    assert math.isclose(density.sum().item() * 0.1**2, 1, abs_tol=2e-3)
+
+
+@pytest.mark.parametrize("dims", [6, 7])
+def test_every_entry_of_the_latent_is_changed(dims: int) -> None:
+    """Halves alternate: two layers change every entry of z once; four mix all of them."""
+    z = torch.randn(1, dims, dtype=torch.float64, generator=seeded())
+    for layers in (2, 4):
+        prior = randomise(FlowPrior(dims, layers, 16), scale=0.2).double()
+        jacobian = torch.autograd.functional.jacobian(lambda v, h=prior: h(v)[0], z).reshape(dims, dims)
+        inputs = (jacobian.abs() > 1e-9).sum(1)  # how many entries of z each of eps depends on
+        assert (inputs > 1).all()
+    assert (inputs == dims).all()
+
+
+def test_log_scale_of_the_prior_is_bounded() -> None:
+    """However large the network's output, one layer scales by no more than e^2."""
+    layer = randomise(FlowPrior(4, 1, 8), scale=30.0).layers[0]
+    _, log_scale = layer.shift_and_log_scale(100 * torch.randn(50, 2, generator=seeded()))
+    assert 1.9 < log_scale.abs().max() <= 2

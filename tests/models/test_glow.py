@@ -1,35 +1,20 @@
-"""The Glow baseline: exact likelihood against autograd's Jacobian, sampling, initialisation, saving."""
+"""The Glow baseline: exact likelihood against autograd's Jacobian, sampling, initialisation."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from models_tools import (  # noqa: F401
-    idle_parameters,
-    log_abs_det,
-    one_thread,
-    photo_like,
-    randomise,
-    run_config,
-    seeded,
-    snapshot,
-)
+from models_tools import changed, log_abs_det, normal, photo_like, randomise, seeded, snapshot
 from torch import Tensor
 
-from vaeglow.device import image_layout
 from vaeglow.models.bounds import total
-from vaeglow.models.build import build
 from vaeglow.models.glow import Glow
-from vaeglow.weights import load_model, save_model
 
 COUPLINGS = ["additive", "affine"]
 
 
 def moved_glow(coupling: str, channels: int = 1, size: int = 4, scale: float = 0.04) -> Glow:
     """Two scales, initialised, away from its start."""
-    torch.manual_seed(0)
     glow = Glow(channels, size, 256, scales=2, depth=2, width=8, coupling=coupling)
     glow.initialise(photo_like(64, channels, size, noise=0.1))
     return randomise(glow, scale=scale).eval()
@@ -45,31 +30,22 @@ def test_likelihood_is_the_change_of_variables(coupling: str) -> None:
     """log p(y) = log N(encode(y); 0, I) + log|det d encode/dy|: steps, splits, split priors and top prior at once."""
     glow = moved_glow(coupling).double()
     y = photo_like(3, 1, 4, seed=1, noise=0.1).double()
-    eps = flat_encoding(glow, y)
     log_det = torch.stack([log_abs_det(lambda v: flat_encoding(glow, v), y[i : i + 1]) for i in range(3)])
-    expected = torch.distributions.Normal(0.0, 1.0).log_prob(eps).sum(1) + log_det
+    expected = normal(flat_encoding(glow, y), 0.0, 1.0) + log_det
     torch.testing.assert_close(total(glow.log_likelihood(y)), expected)
     torch.testing.assert_close(glow.log_weights(y, 3), expected[:, None].expand(3, 3))
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
 def test_decode_inverts_encode(coupling: str) -> None:
-    """Values both ways, and the Jacobian of the way back."""
+    """Both ways."""
     glow = moved_glow(coupling).double()
     y = photo_like(2, 1, 4, seed=1, noise=0.1).double()
     noises = [noise.detach() for noise in glow.encode(y)]
-    assert [tuple(noise.shape[1:]) for noise in noises] == glow.noise_shapes()
+    assert [tuple(noise.shape[1:]) for noise in noises] == glow.noise_shapes
     assert (glow.decode(noises) - y).abs().max() < 1e-9
     again = glow.encode(glow.decode([noise + 0.3 for noise in noises]))
     assert all((a - noise - 0.3).abs().max() < 1e-9 for a, noise in zip(again, noises, strict=True))
-
-    def decode_flat(flat: Tensor) -> Tensor:
-        parts = flat.split([noise[0].numel() for noise in noises], 1)
-        return glow.decode([part.reshape(1, *n.shape[1:]) for part, n in zip(parts, noises, strict=True)])
-
-    flat = flat_encoding(glow, y).detach()
-    back = log_abs_det(decode_flat, flat[:1])
-    torch.testing.assert_close(back, -log_abs_det(lambda v: flat_encoding(glow, v), y[:1]))
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
@@ -82,7 +58,6 @@ def test_reconstruct_in_single_precision(coupling: str) -> None:
 
 def test_initialisation_standardises_every_step() -> None:
     """On the first batch each actnorm, on all levels, leaves mean 0 and sd 1; a second call changes nothing."""
-    torch.manual_seed(0)
     glow = Glow(3, 8, 256, scales=2, depth=3, width=8, coupling="affine")
     y = photo_like(64, 3, 8, noise=0.05)
     glow.initialise(y)
@@ -99,32 +74,7 @@ def test_initialisation_standardises_every_step() -> None:
     assert seen == 6
     before = snapshot(glow)
     glow.initialise(1 - y)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in glow.state_dict().items())
-
-
-@pytest.mark.parametrize("model", ["glow", "glow_additive"])
-def test_saved_and_loaded(model: str, tmp_path: Path) -> None:
-    """The same likelihood from the file alone, and a loaded model is not initialised again."""
-    config = run_config(model)
-    glow = build(config)
-    glow.initialise(photo_like(32, 3, 8))
-    randomise(glow, scale=0.05).to(memory_format=image_layout("cpu"))
-    path = tmp_path / "model.safetensors"
-    save_model(path, glow, config, {})
-    loaded, _ = load_model(path, "cpu")
-    y = photo_like(4, 3, 8, seed=1)
-    assert torch.equal(total(loaded.log_likelihood(y)), total(glow.log_likelihood(y)))
-    loaded.initialise(1 - y)
-    assert torch.equal(total(loaded.log_likelihood(y)), total(glow.log_likelihood(y)))
-
-
-@pytest.mark.parametrize("model", ["glow", "glow_additive"])
-def test_every_parameter_learns(model: str) -> None:
-    """All weights, the split and top priors' too, have a gradient once the zero-initialised layers have moved."""
-    glow = build(run_config(model))
-    y = photo_like(16, 3, 8, noise=0.05)
-    glow.initialise(y)
-    assert idle_parameters(glow, y) == set()
+    assert changed(glow, before) == set()
 
 
 def test_temperature_multiplies_every_noise() -> None:
@@ -143,8 +93,6 @@ def test_temperature_multiplies_every_noise() -> None:
 
 def test_split_prior_is_standard_at_first() -> None:
     """The convolution that predicts the leaving half starts at zero: its prior is N(0, I), like the top's."""
-    torch.manual_seed(0)
     glow = Glow(1, 4, 256, scales=2, depth=1, width=8, coupling="affine")
     y = photo_like(5, 1, 4, noise=0.1)
-    prior = torch.distributions.Normal(0.0, 1.0).log_prob(flat_encoding(glow, y)).sum(1)
-    torch.testing.assert_close(glow.log_likelihood(y)["prior"], prior)
+    torch.testing.assert_close(glow.log_likelihood(y)["prior"], normal(flat_encoding(glow, y), 0.0, 1.0))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from models_tools import (  # noqa: F401
-    idle_parameters,
+from models_tools import (
+    changed,
     log_abs_det,
-    one_thread,
+    normal,
     optimise,
     phase_one,
     photo_like,
@@ -20,13 +18,11 @@ from models_tools import (  # noqa: F401
 )
 
 from vaeglow.data.loader import dequantise
-from vaeglow.device import image_layout
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density, quantise, total
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.weights import load_model, save_model
 
-MODELS = ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"]
+pytestmark = pytest.mark.parametrize("name", ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"])
 
 
 def moved_model(name: str) -> VAEGlow:
@@ -38,7 +34,6 @@ def moved_model(name: str) -> VAEGlow:
 
 
 @pytest.mark.parametrize("depth", [4, 32])
-@pytest.mark.parametrize("name", MODELS)
 def test_phase_two_starts_at_phase_one(name: str, depth: int) -> None:
     """The same u and z: the same bits/dim within 1e-4 before the first update, in training mode too."""
     model = build(run_config(name, vaeglow={"layer": {"depth": depth, "width": 8}}))
@@ -56,7 +51,6 @@ def test_phase_two_starts_at_phase_one(name: str, depth: int) -> None:
         assert (bits_per_dim(total(model.log_likelihood(y, seeded(3))), 192, 256) - before).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_training_moves_only_the_layer(name: str) -> None:
     """Steps in training mode leave the VAE's weights and batch norm statistics bit for bit; the layer improves."""
     model = build(run_config(name))
@@ -64,48 +58,30 @@ def test_training_moves_only_the_layer(name: str) -> None:
     images = quantise(photo_like(64, 3, 8), 256)
     y = dequantise(images, 256, seeded(1))
     model.initialise(y)
-    assert {id(p) for p in model.trainable()} == {id(p) for p in model.layer.parameters()}
     vae, layer = snapshot(model.vae), snapshot(model.layer)
     start = model.loss(y, seeded(2))[0]
     optimise(model, images, steps=10, rate=1e-3, batch=32)
     assert model.loss(y, seeded(2))[0] < start - 0.01
-    assert all(torch.equal(tensor, vae[key]) for key, tensor in model.vae.state_dict().items())
-    still = {key for key, tensor in model.layer.state_dict().items() if torch.equal(tensor, layer[key])}
-    assert {key for key in still if not key.endswith("initialised")} == set()
-    assert not any(p.requires_grad or p.grad is not None for p in model.vae.parameters())
-    assert not any(module.training for module in model.train().vae.modules())
+    assert changed(model.vae, vae) == set()
+    assert changed(model.layer, layer) == {key for key in layer if not key.endswith("initialised")}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_parameter_learns(name: str) -> None:
-    """All of the layer's, none unused."""
-    model = build(run_config(name))
-    phase_one(model)
-    y = photo_like(16, 3, 8, noise=0.05)
-    model.initialise(y)
-    assert idle_parameters(model, y) == set()
-
-
-@pytest.mark.parametrize("name", MODELS)
 def test_bound_by_hand(name: str) -> None:
     """Eq. 4: log N(f(y); mu(z), s(z)) + log|det df/dy|, z from q(z|y) as phase 1 draws it."""
     model = moved_model(name).double()
     y = photo_like(2, 3, 8, seed=1).double()
     z, negative_kl = model.vae.posterior_sample(y, seeded(4))
     mean, log_scale = model.vae.decode(z)
-    x_bar, _ = model.layer(y)
-    density = torch.distributions.Normal(mean, log_scale.exp()).log_prob(x_bar).sum((1, 2, 3))
     log_det = torch.stack([log_abs_det(lambda v: model.layer(v)[0], y[i : i + 1]) for i in range(2)])
     assert log_det.abs().min() > 0.1
     terms = model.log_likelihood(y, seeded(4))
-    torch.testing.assert_close(total(terms), density + log_det + negative_kl)
+    torch.testing.assert_close(total(terms), normal(model.layer(y)[0], mean, log_scale.exp()) + log_det + negative_kl)
     torch.testing.assert_close(terms["log_det"], log_det)
     weights = model.log_weights(y, 3, seeded(4))
     torch.testing.assert_close(weights[:, 0], total(terms))
     assert (weights.std(1) > 0).all()
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_sampling_is_the_inverse_layer_on_the_vae(name: str) -> None:
     """x = f^-1(x_bar), x_bar from the VAE at the same temperature; pictures without noise likewise."""
     model = moved_model(name)
@@ -114,13 +90,11 @@ def test_sampling_is_the_inverse_layer_on_the_vae(name: str) -> None:
         x_bar = model.vae.sample(4, temperature, seeded(5))
         torch.testing.assert_close(model.layer(x)[0], x_bar, atol=1e-4, rtol=0)
         assert (x - x_bar).abs().max() > 0.01
-    y = photo_like(3, 3, 8, seed=2)
+    y, z = photo_like(3, 3, 8, seed=2), torch.randn(3, 5, generator=seeded())
     torch.testing.assert_close(model.layer(model.reconstruct(y))[0], model.vae.reconstruct(y), atol=1e-4, rtol=0)
-    z = torch.randn(3, 5, generator=seeded())
     torch.testing.assert_close(model.layer(model.render(z))[0], model.vae.render(z), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_sample_has_the_density_it_claims(name: str) -> None:
     """At temperature 1, log p(x|z) by eq. 4 at a drawn x is the density of the noise that made it."""
     model = moved_model(name).double()
@@ -133,20 +107,4 @@ def test_sample_has_the_density_it_claims(name: str) -> None:
 
     x_bar, log_det = model.layer(make_image(noise))
     claimed = gaussian_log_density(x_bar, mean, log_scale) + log_det
-    by_noise = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum() - log_abs_det(make_image, noise)
-    torch.testing.assert_close(claimed, by_noise[None])
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
-    """The same likelihood from the file alone, VAE included; a loaded layer is not initialised again."""
-    model = moved_model(name).to(memory_format=image_layout("cpu"))
-    path = tmp_path / "model.safetensors"
-    save_model(path, model, run_config(name), {})
-    loaded, _ = load_model(path, "cpu")
-    y = photo_like(4, 3, 8, seed=1)
-    expected = total(model.log_likelihood(y, seeded()))
-    assert torch.equal(total(loaded.log_likelihood(y, seeded())), expected)
-    loaded.initialise(1 - y)
-    assert torch.equal(total(loaded.log_likelihood(y, seeded())), expected)
-    assert {id(p) for p in loaded.trainable()} == {id(p) for p in loaded.layer.parameters()}
+    torch.testing.assert_close(claimed, normal(noise, 0.0, 1.0) - log_abs_det(make_image, noise))

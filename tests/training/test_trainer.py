@@ -13,7 +13,7 @@ from run_tools import Run, blobs, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, pack
 from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
 from vaeglow.training.trainer import Trainer

@@ -34,15 +34,6 @@ RESERVED = {
     "tables": ("claims",),
 }
 NAMED = ("datasets", "models", "protocols", "roles", "tables", "figures", "claims")
-# The kinds of model that can give a kind of result; others: all.
-MODELS = {
-    "latents": ("vae", "vae_glow"),
-    "layer_draws": ("vae_glow",),
-    "layer_action": ("vae_glow",),
-    "interpolation": ("vae", "vae_glow"),
-    "noise_maps": ("vae", "vae_glow"),
-    "linear_reference": ("vae",),
-}
 FILE_ADDRESS = "file://"
 Unfit = dict[tuple[str, ...], str | None]  # {(preset, dataset, model): why it cannot take the images, or None}
 
@@ -237,8 +228,9 @@ def check_need(config: Mapping[str, Any], view: Mapping[str, Any], need: Mapping
             resolve(config, *run, view["seeds"][0])
         except UnfitImages as error:
             unfit[run] = str(error)
-    kind, legal = inherited(config, need["model"], "kind"), MODELS.get(need["what"])
-    if legal is not None and kind not in legal:
+    kind = inherited(config, need["model"], "kind")
+    legal = [name for name, declared in kinds("models").items() if need["what"] in declared.PROBES]  # empty: all
+    if legal and kind not in legal:
         what = need["what"].replace("_", " ")
         raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
     return unfit[run]

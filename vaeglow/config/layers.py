@@ -15,17 +15,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vaeglow.errors import UnfitImages, UserError
+from vaeglow.models.kinds import KINDS
 
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
-# What a model has beside its `training` and `base`, by its kind.
-PARTS: dict[str, tuple[str, ...]] = {
-    "vae": ("network", "prior"),
-    "vae_glow": ("mode", "layer"),
-    "vae_two_stage": ("second_stage",),
-    "glow": ("network",),
-}
-# Kinds that `training.kl_weight` cannot change, and why.
-KL_FREE = {"glow": "has no KL", "vae_two_stage": "trains the KL alone"}
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +162,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             "levels": data.get("levels", 256),
             "train_subset": data.get("train_subset"),
         },
-        **{part: described[part] for part in PARTS[described["kind"]]},
+        **{key: described[key] for key in KINDS[described["kind"]].SCHEMA if key != "base"},
         "training": described["training"],
         "base": base,
     }
@@ -187,8 +179,8 @@ def check_training(model: str, described: Mapping[str, Any]) -> None:
     """
     kind, training = described["kind"], described["training"]
     wrong = None
-    if kind in KL_FREE and training["kl_weight"] != 1:
-        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
+    if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
+        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
     elif any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
         wrong = f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
     elif training["batch_size"] % training["devices"]:
@@ -209,48 +201,20 @@ def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]
         base: those of the model it names as `base`.
 
     Raises:
-        UserError: a base of another kind; for a `vae_two_stage` also one with a flow prior; for a `finetune` also a
-            base that was not trained in two phases, or one with another layer than the model's own.
+        UserError: see the kind's `wrong_base`.
     """
-    name, mode, kind, wrong = described["base"], described.get("mode"), base["kind"], None
-    wanted = "vae_glow" if mode == "finetune" else "vae"
-    if kind != wanted:
-        wrong = f"is a {kind}, not a {wanted}"
-    elif described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
-        wrong = f"has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
-    elif mode == "finetune" and base["mode"] != "frozen":
-        wrong = f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
-    elif mode == "finetune" and described["layer"] != base["layer"]:
-        wrong = (
-            f"has another layer, {base['layer']}, than the model's {described['layer']}; a finetune goes on training "
-            f"its base's: write `like: {name}`, change no layer key"
-        )
+    wrong = KINDS[described["kind"]].wrong_base(described, base)
     if wrong is not None:
-        raise UserError(f"models.{model}: base '{name}' {wrong}")
+        raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
 
 
 def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
     """Refuse images a model cannot take, before anything is trained.
 
     Raises:
-        UnfitImages: a side that is no power of two (ResNet) or no multiple of 4 (Infogan), one channel that cannot be
-            split (unsqueezed layer), a side the squeezes do not divide.
+        UnfitImages: see the kind's `wrong_images`.
     """
-    side, channels, kind = data["size"], data.get("channels", 3), described["kind"]
-    network, squeeze = described.get("network", {}), described.get("layer", {}).get("squeeze")
-    wrong = None
-    if kind == "vae" and network["architecture"] == "infogan":
-        if side % 4:
-            wrong = f"the Infogan nets of model {model} need a side that is a multiple of 4"
-    elif kind == "vae" and (side < 4 or side & (side - 1)):
-        wrong = f"the ResNet of model {model} needs a side that is a power of two, 4 or more"
-    elif kind == "vae" and side % 2 ** (network["num_scale"] - 1):
-        wrong = f"side too small for num_scale {network['num_scale']} of model {model}"
-    elif kind == "vae_glow" and side % squeeze:
-        wrong = f"squeeze {squeeze} of model {model} does not divide the side"
-    elif kind == "vae_glow" and channels * squeeze**2 < 2:
-        wrong = f"model {model} cannot split one channel in two: use a model with layer.squeeze 2 or 4"
-    elif kind == "glow" and side % 2 ** network["levels"]:
-        wrong = f"the {network['levels']} levels of model {model} do not divide the side"
+    channels, side = data.get("channels", 3), data["size"]
+    wrong = KINDS[described["kind"]].wrong_images(described, channels, side)
     if wrong is not None:
-        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): {wrong}")
+        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")

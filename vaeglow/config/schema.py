@@ -16,6 +16,7 @@ from vaeglow.errors import UserError
 # Where the kinds of a section's entries are declared: members with a `SCHEMA`, {key: its schema}, and a docstring.
 DECLARED = {
     "datasets": "vaeglow.data.kinds:KINDS",
+    "models": "vaeglow.models.kinds:KINDS",
     "tables": "vaeglow.reporting.tables:KINDS",
     "figures": "vaeglow.reporting.schemas:figures",
     "claims": "vaeglow.reporting.schemas:claims",
@@ -27,7 +28,7 @@ CHANGED_OF_DATASETS = ("train_subset", "models")
 
 @functools.cache
 def kinds(section: str) -> dict[str, Any]:
-    """{kind: the module that declares it} of the entries of `datasets`, `tables`, `figures` or `claims`."""
+    """{kind: the module that declares it} of the entries of a section in `DECLARED`."""
     module, _, member = DECLARED[section].partition(":")
     place = importlib.import_module(module)
     for found in pkgutil.iter_modules(getattr(place, "__path__", ())):
@@ -42,11 +43,9 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
 
     Args:
         schema: the content of the schema file.
-        section: `models`, or one that `kinds` knows.
+        section: one of `DECLARED`.
     """
     entry = schema["properties"][section]["additionalProperties"]
-    if section not in DECLARED:
-        return entry["properties"], entry["kinds"]
     return entry["properties"], {
         kind: {"description": (module.__doc__ or "").split("\n")[0], "properties": module.SCHEMA}
         for kind, module in kinds(section).items()
@@ -62,7 +61,7 @@ def complete(schema: Schema) -> Schema:
     strict, partial = closed(schema), closed(schema, needed=False)["properties"]
     defs, top = strict["$defs"], strict["properties"]
     changes = {section: partial[section] for section in CHANGED}
-    for section in ("models", *DECLARED):
+    for section in DECLARED:
         common, own = declared(schema, section)
         entry = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": list(own)}}}
         entry["allOf"] = [

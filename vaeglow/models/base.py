@@ -1,8 +1,9 @@
-"""What every generative model here can do, whatever it is made of."""
+"""What every model can do: the density of an image, samples, the loss that trains it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ class GenerativeModel(nn.Module):
         levels: number of values a pixel can take.
     """
 
-    bound = "<="  # "=": log_likelihood gives log p(y) itself, "<=": bits/dim from it are an upper bound
-    inputs_last = False  # True: training asks for the `inputs` of an image once, False: anew at each step
+    bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact
+    inputs_last = False  # True: training computes the `inputs` of an image once, False: at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:
         super().__init__()
@@ -48,41 +49,41 @@ class GenerativeModel(nn.Module):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """Log importance weights of `latents` draws for each image: [N, latents] nats.
 
-        Their log-mean-exp is a lower bound on log p(y) that rises with the number of draws. A model without
-        a latent returns its exact log p(y), the same in each column.
+        Their log-mean-exp is a lower bound on log p(y) that rises with the number of draws. This is of a model without
+        a latent: its exact log p(y), the same in each column.
         """
-        raise NotImplementedError
+        return bounds.total(self.log_likelihood(y))[:, None].expand(-1, latents)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """`count` images [count, C, H, W], continuous, to be quantised; `temperature` scales the pixel noise."""
         raise NotImplementedError
 
     def reconstruct(self, y: Tensor) -> Tensor:
-        """What the model keeps of images y: [N, C, H, W]."""
+        """Images y encoded and decoded again, without noise: [N, C, H, W]."""
         raise NotImplementedError
 
     def initialise(self, y: Tensor) -> None:
         """Set data-dependent values from the first images; nothing by default."""
 
     def trainable(self) -> Iterable[nn.Parameter]:
-        """The parameters this phase of training moves."""
+        """The parameters that this phase of training updates."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What `loss` takes of dequantised images y [N, C, H, W]: by default y itself."""
+        """What `loss` takes: by default the dequantised images y [N, C, H, W] themselves."""
         return y
 
     def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The terms of `log_likelihood` that `loss` sums, from what `inputs` made of the images."""
+        """The terms of `log_likelihood` that `loss` sums, from the images' `inputs`."""
         return self.log_likelihood(inputs, generator)
 
     def loss(
         self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What training minimises, and the terms of the bound it stands for.
+        """What training minimises, and the terms of the bound.
 
         Args:
-            inputs: what the method of that name made of the batch; for most models its dequantised images.
+            inputs: of the batch, see `GenerativeModel.inputs`.
             generator: source of the latent's noise.
             kl_weight: of the KL term (paper, section 3.4); only with 1 is the loss a bound.
 
@@ -94,3 +95,8 @@ class GenerativeModel(nn.Module):
         weighted = terms if kl_weight == 1 else terms | {"negative_kl": kl_weight * terms["negative_kl"]}
         loss = bounds.bits_per_dim(bounds.total(weighted), self.dims, self.levels).mean()
         return loss, {name: term.detach().mean() for name, term in terms.items()}
+
+
+def image_shape(config: Mapping[str, Any]) -> dict[str, int]:
+    """Channels, size and levels of the images of a resolved config: what every model is made with."""
+    return {key: config["data"][key] for key in ("channels", "size", "levels")}

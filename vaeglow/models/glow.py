@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from vaeglow.models.base import GenerativeModel
+from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import gaussian_log_density, normal_like
-from vaeglow.models.coupling_net import LOG_SCALE_FACTOR, ZeroConv
-from vaeglow.models.flows import Squeeze
-from vaeglow.models.glow_steps import GlowStep, GlowSteps, colour_log_det
+from vaeglow.models.flows import LOG_SCALE_FACTOR, Squeeze, zero_conv
+from vaeglow.models.glow_steps import GlowStep, GlowSteps, channel_log_det
 
 
 class Glow(GenerativeModel):
@@ -37,55 +39,51 @@ class Glow(GenerativeModel):
         self.squeeze = Squeeze(2)
         self.steps = nn.ModuleList()
         self.split_priors = nn.ModuleList()
-        here = channels
-        for scale in range(scales):
-            here *= 4
-            self.steps.append(GlowSteps(GlowStep(here, width, coupling) for _ in range(depth)))
-            if scale < scales - 1:
-                here //= 2
-                self.split_priors.append(ZeroConv(here, 2 * here))
-        self.top_shape = (here, size // 2**scales, size // 2**scales)
-        self.top_mean = nn.Parameter(torch.zeros(here))
-        self.top_logs = nn.Parameter(torch.zeros(here))
+        self.noise_shapes: list[tuple[int, int, int]] = []  # of one image, each split's, then the top's
+        for scale in range(1, scales + 1):
+            channels *= 4
+            side = size // 2**scale
+            self.steps.append(GlowSteps(GlowStep(channels, width, coupling) for _ in range(depth)))
+            if scale < scales:
+                channels //= 2
+                self.split_priors.append(zero_conv(channels, 2 * channels))
+            self.noise_shapes.append((channels, side, side))
+        self.top_mean = nn.Parameter(torch.zeros(channels))
+        self.top_logs = nn.Parameter(torch.zeros(channels))
 
     def top_prior(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sd of the learned top prior, in the shape of value [N, C', H', W']."""
         log_scale = LOG_SCALE_FACTOR * self.top_logs
         return self.top_mean[:, None, None].expand_as(value), log_scale[:, None, None].expand_as(value)
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """See `GenerativeModel`; exact, so the generator is not used."""
+    def levels_of(self, y: Tensor) -> Iterator[tuple[Tensor, tuple[Tensor, ...], list[Tensor]]]:
+        """Images y [N, C, H, W] level by level.
+
+        Yields:
+            What leaves at the level, [N, C', H', W']; its mean and log sd; the log-determinants on the way there.
+        """
         x = y - 0.5
-        log_det, prior = x.new_zeros(len(x)), x.new_zeros(len(x))
         for scale, steps in enumerate(self.steps):
             x, _ = self.squeeze(x)
-            log_det = log_det + colour_log_det(steps, x)
-            x, changes = steps(x)
-            for change in changes:
-                log_det = log_det + change
+            channels = channel_log_det(steps, x)
+            x, log_dets = steps(x)
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
-                prior = prior + gaussian_log_density(leaving, *self.split_priors[scale](x).chunk(2, 1))
-        return {"log_det": log_det, "prior": prior + gaussian_log_density(x, *self.top_prior(x))}
+                yield leaving, self.split_priors[scale](x).chunk(2, 1), [channels, *log_dets]
+            else:
+                yield x, self.top_prior(x), [channels, *log_dets]
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; the exact log p(y) in each column."""
-        terms = self.log_likelihood(y)
-        return (terms["log_det"] + terms["prior"])[:, None].expand(-1, latents)
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; exact, so the generator is not used."""
+        log_det, prior = y.new_zeros(len(y)), y.new_zeros(len(y))
+        for value, gaussian, log_dets in self.levels_of(y):
+            log_det = sum(log_dets, log_det)
+            prior = prior + gaussian_log_density(value, *gaussian)
+        return {"log_det": log_det, "prior": prior}
 
     def encode(self, y: Tensor) -> list[Tensor]:
         """Images y [N, C, H, W] to standardised noise: one tensor for each split, the top's last."""
-        x = y - 0.5
-        noises = []
-        for scale, steps in enumerate(self.steps):
-            x, _ = self.squeeze(x)
-            x, _ = steps(x)
-            if scale < len(self.split_priors):
-                x, leaving = x.chunk(2, 1)
-                mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
-                noises.append((leaving - mean) * (-log_scale).exp())
-        mean, log_scale = self.top_prior(x)
-        return [*noises, (x - mean) * (-log_scale).exp()]
+        return [(value - mean) * (-log_scale).exp() for value, (mean, log_scale), _ in self.levels_of(y)]
 
     def decode(self, noises: list[Tensor]) -> Tensor:
         """The inverse of `encode`: standardised noises to images [N, C, H, W]."""
@@ -98,16 +96,10 @@ class Glow(GenerativeModel):
             x, _ = self.squeeze.inverse(self.steps[scale].inverse(x))
         return x + 0.5
 
-    def noise_shapes(self) -> list[tuple[int, int, int]]:
-        """Shapes of the noises of one image, the top's last."""
-        split = [(self.channels * 2 ** (k + 1), self.size // 2 ** (k + 1)) for k in range(len(self.split_priors))]
-        return [(c, side, side) for c, side in split] + [self.top_shape]
-
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature multiplies every noise, the split levels' too."""
-        shapes = self.noise_shapes()
-        noises = [temperature * normal_like(self.top_mean.new_empty(count, *shape), generator) for shape in shapes]
-        return self.decode(noises)
+        empty = [self.top_mean.new_empty(count, *shape) for shape in self.noise_shapes]
+        return self.decode([temperature * normal_like(noise, generator) for noise in empty])
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(f(y)): the images themselves, up to rounding; Glow loses nothing."""
@@ -123,3 +115,9 @@ class Glow(GenerativeModel):
                 x = step.initialise(x)
             if scale < len(self.split_priors):
                 x = x.chunk(2, 1)[0]
+
+
+def build(config: Mapping[str, Any]) -> Glow:
+    """The untrained Glow of a resolved config."""
+    network = dict(config["network"])
+    return Glow(**image_shape(config), scales=network.pop("levels"), **network)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.flows import Flow, Squeeze, pixels
-from vaeglow.models.glow_steps import GlowStep, GlowSteps, colour_log_det
+from vaeglow.models.glow_steps import GlowStep, GlowSteps, channel_log_det
 
 
 class GlowLayer(Flow):
@@ -36,7 +36,7 @@ class GlowLayer(Flow):
     def log_det(self, x: Tensor) -> Tensor:
         """log|det df/dx| for squeezed images x: a scalar, the same for every image."""
         closing = torch.linalg.slogdet(self.closing_weight.double())[1].to(x.dtype)
-        return colour_log_det(self.steps, x) + pixels(x) * closing
+        return channel_log_det(self.steps, x) + pixels(x) * closing
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|, a scalar) (paper, eq. 4)."""

@@ -1,7 +1,7 @@
 """The Glow steps of one level (paper, section 3.3; Kingma & Dhariwal 2018).
 
-ActNorm and the 1x1 make one "colour matrix" a step. The matrices of a level are factorised and inverted together,
-in float64.
+ActNorm and the 1x1 make one "channel matrix" a step. The matrices of a level are factorised and inverted together, in
+float64.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from vaeglow.models.flows import ActNorm, AdditiveCoupling, AffineCoupling, Flow, InvertibleConv1x1, pixels
 
-KEPT_EVERY = 4  # steps: few, so that recomputing so many at a time takes little memory
+CHECKPOINT_EVERY = 4  # steps: recomputing a few at a time takes little memory
 
 
 class GlowStep(Flow):
@@ -36,62 +36,62 @@ class GlowStep(Flow):
         self.conv = InvertibleConv1x1(channels)
         self.coupling = {"additive": AdditiveCoupling, "affine": AffineCoupling}[coupling](channels, width)
 
-    def colour_map(self) -> tuple[Tensor, Tensor]:
+    def channel_map(self) -> tuple[Tensor, Tensor]:
         """ActNorm and 1x1 as one affine map of a pixel's channels, A v + c: A [C, C] and c [C]."""
         matrix = self.conv.weight * self.actnorm.log_scale().exp()
         return matrix, matrix @ self.actnorm.bias
 
     def apply_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The step's image of x, and the coupling's log-determinant alone: see `colour_log_det` for the rest."""
-        matrix, offset = self.colour_map()
+        """The step's image of x, and the coupling's log-determinant alone: see `channel_log_det` for the rest."""
+        matrix, offset = self.channel_map()
         return self.coupling(F.conv2d(x, matrix[..., None, None], offset))
 
     def undo_step(self, y: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-        """The inverse of `apply_step`, given the inverse of its colour matrix, [C, C]."""
+        """The inverse of `apply_step`, given the inverse of its channel matrix, [C, C]."""
         y, log_det = self.coupling.inverse(y)
-        offset = self.colour_map()[1]
+        offset = self.channel_map()[1]
         return F.conv2d(y - offset[:, None, None], inverse[..., None, None]), log_det
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
         y, log_det = self.apply_step(x)
-        return y, colour_log_det([self], x) + log_det
+        return y, channel_log_det([self], x) + log_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """See `Flow`."""
-        x, log_det = self.undo_step(y, inverse_colour_matrices([self])[0])
-        return x, log_det - colour_log_det([self], y)
+        x, log_det = self.undo_step(y, inverse_channel_matrices([self])[0])
+        return x, log_det - channel_log_det([self], y)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
         """Initialise actnorm on x, then the coupling on what reaches it."""
         self.actnorm.initialise(x)
-        matrix, offset = self.colour_map()
+        matrix, offset = self.channel_map()
         return self.coupling.initialise(F.conv2d(x, matrix[..., None, None], offset))
 
 
-def colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
-    """The colour matrices of steps of one level, in float64: [steps, C, C]."""
-    return torch.stack([step.colour_map()[0] for step in steps]).double()
+def channel_matrices(steps: Iterable[GlowStep]) -> Tensor:
+    """The channel matrices of steps of one level, in float64: [steps, C, C]."""
+    return torch.stack([step.channel_map()[0] for step in steps]).double()
 
 
-def colour_log_det(steps: Iterable[GlowStep], x: Tensor) -> Tensor:
-    """Sum of log|det| of the steps' colour maps over all pixels of x: a scalar, one batched factorisation."""
-    return pixels(x) * torch.linalg.slogdet(colour_matrices(steps))[1].sum().to(x.dtype)
+def channel_log_det(steps: Iterable[GlowStep], x: Tensor) -> Tensor:
+    """Sum of log|det| of the steps' channel maps over all pixels of x: a scalar, one batched factorisation."""
+    return pixels(x) * torch.linalg.slogdet(channel_matrices(steps))[1].sum().to(x.dtype)
 
 
-def inverse_colour_matrices(steps: Iterable[GlowStep]) -> Tensor:
-    """Inverses of the steps' colour matrices, taken in float64: [steps, C, C] in the weights' own type."""
-    return torch.linalg.inv(colour_matrices(steps)).to(next(iter(steps)).conv.weight.dtype)
+def inverse_channel_matrices(steps: Iterable[GlowStep]) -> Tensor:
+    """Inverses of the steps' channel matrices, taken in float64: [steps, C, C] in the weights' own type."""
+    return torch.linalg.inv(channel_matrices(steps)).to(next(iter(steps)).conv.weight.dtype)
 
 
 def apply_steps(steps: Iterable[GlowStep], x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """x [N, C, H, W] through steps, and the log-determinant of each one's coupling."""
-    changes = []
+    """x [N, C, H, W] through the steps, and the log-determinant of each coupling."""
+    log_dets = []
     for step in steps:
-        x, change = step.apply_step(x)
-        changes.append(change)
-    return x, changes
+        x, log_det = step.apply_step(x)
+        log_dets.append(log_det)
+    return x, log_dets
 
 
 class Checkpointed(torch.autograd.Function):
@@ -105,8 +105,8 @@ class Checkpointed(torch.autograd.Function):
         """The images, then the log-determinants. The steps' parameters are inputs so that autograd knows of them."""
         ctx.steps = steps
         ctx.save_for_backward(x)
-        y, changes = apply_steps(steps, x)
-        return y, *changes
+        y, log_dets = apply_steps(steps, x)
+        return y, *log_dets
 
     @staticmethod
     @once_differentiable
@@ -115,8 +115,8 @@ class Checkpointed(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         x = ctx.saved_tensors[0].detach().requires_grad_(needed[0])
         with torch.enable_grad():
-            y, changes = apply_steps(ctx.steps, x)
-        ends = [(end, grad) for end, grad in zip((y, *changes), grads, strict=True) if end.requires_grad]
+            y, log_dets = apply_steps(ctx.steps, x)
+        ends = [(end, grad) for end, grad in zip((y, *log_dets), grads, strict=True) if end.requires_grad]
         learned = [one for one, wanted in zip((x, *ctx.steps.parameters()), needed, strict=True) if wanted]
         found = iter(torch.autograd.grad([end for end, _ in ends], learned, [grad for _, grad in ends]))
         return None, *(next(found) if wanted else None for wanted in needed)
@@ -126,25 +126,25 @@ class GlowSteps(nn.ModuleList):
     """Glow steps of equally many channels, one after the other; made from a list of them.
 
     Attributes:
-        checkpoint: of the activations keep one in `KEPT_EVERY` steps and recompute the rest in the backward pass:
-            memory hardly grows with depth (`runtime.memory`). Off in a new model.
+        checkpoint: keep the activations of one in `CHECKPOINT_EVERY` steps and recompute the rest in the backward pass,
+            so that memory hardly grows with depth (`runtime.memory`). Off in a new model.
     """
 
     checkpoint: bool = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """x [N, C, H, W] through all steps; the couplings' log-determinants (`colour_log_det` gives the rest)."""
+        """x [N, C, H, W] through all steps; the couplings' log-determinants (`channel_log_det` gives the rest)."""
         if not (self.checkpoint and torch.is_grad_enabled()):
             return apply_steps(self, x)
-        changes: list[Tensor] = []
-        for first in range(0, len(self), KEPT_EVERY):
-            part = self[first : first + KEPT_EVERY]
+        log_dets: list[Tensor] = []
+        for first in range(0, len(self), CHECKPOINT_EVERY):
+            part = self[first : first + CHECKPOINT_EVERY]
             x, *found = Checkpointed.apply(part, x, *part.parameters())
-            changes += found
-        return x, changes
+            log_dets += found
+        return x, log_dets
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y; the matrices' inverses are taken in float64."""
-        for step, matrix in zip(reversed(self), inverse_colour_matrices(self).flip(0), strict=True):
+        for step, matrix in zip(reversed(self), inverse_channel_matrices(self).flip(0), strict=True):
             y = step.undo_step(y, matrix)[0]
         return y

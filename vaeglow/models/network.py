@@ -13,8 +13,8 @@ from torch import Tensor, distributed, nn
 class Network(nn.Module):
     """A network that a density or a bijection is made of.
 
-    Whatever it computes in, it takes and returns float32, so that flows, log-determinants and losses around it keep
-    their full precision.
+    Its inputs and outputs are float32 whatever precision it computes in, so that flows, log-determinants and losses
+    around it keep their full precision.
 
     Attributes:
         bf16: compute under autocast in bfloat16. Off in a new model.
@@ -45,7 +45,7 @@ def networks(model: nn.Module) -> Iterator[Network]:
 
 @contextmanager
 def exact(model: nn.Module) -> Iterator[None]:
-    """For as long as it lasts, all networks of `model` compute in full precision and uncompiled: for evaluation."""
+    """Within the block all networks of `model` compute in full precision and uncompiled: for evaluation."""
     before = [(network, network.bf16, network.compiled) for network in networks(model)]
     for network, _, _ in before:
         network.bf16, network.compiled = False, None
@@ -75,8 +75,8 @@ class Sum(torch.autograd.Function):
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm [N, F, ...] with the mean and variance of the whole batch, of which each process holds a part.
 
-    All parts are equally large. In evaluation mode it is the layer it stands in for. torch.nn.SyncBatchNorm does the
-    same, but on GPUs alone.
+    All parts are equally large. In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same,
+    but on GPUs alone.
 
     Attributes:
         ranks: how many processes there are.
@@ -85,10 +85,10 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     ranks: int = 1
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of dimensions will do."""
+        """Any number of dimensions is legal."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(x - mean) / sqrt(var + eps) * weight + bias, and the running statistics moved on."""
+        """(x - mean) / sqrt(var + eps) * weight + bias, and the running statistics updated."""
         if not self.training:
             return super().forward(x)
         over, each = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
@@ -106,7 +106,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norms(module: nn.Module, ranks: int) -> None:
-    """Make a `SharedBatchNorm` of each batch norm of a module; parameters and statistics stay the same tensors.
+    """Replace each batch norm of a module by a `SharedBatchNorm` with the same parameters and statistics.
 
     Args:
         module: changed in place.

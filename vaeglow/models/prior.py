@@ -1,4 +1,4 @@
-"""The prior p(z) of the latent: a RealNVP-style flow (paper, section 3.2 and 4.2) or N(0, I).
+"""The prior p(z) of the latent: a RealNVP-style flow (paper, sections 3.2 and 4.2), or N(0, I) without layers.
 
 `h: z -> eps` is the density direction, p(z) = N(h(z); 0, I) |det dh/dz|; sampling is its inverse.
 """
@@ -77,7 +77,7 @@ class FlowPrior(nn.Module):
 
     Args:
         dims: d, the size of z.
-        layers: number of couplings (16 in the paper).
+        layers: number of couplings (16 in the paper); 0 for N(0, I) (the first stage of Dai & Wipf 2019).
         width: hidden units of each (1024 in the paper).
     """
 
@@ -108,25 +108,3 @@ class FlowPrior(nn.Module):
         """log p(z): [N]."""
         eps, log_det = self(z)
         return standard_normal_log_density(eps) + log_det
-
-
-class StandardNormalPrior(nn.Module):
-    """p(z) = N(0, I); h is the identity (the first stage of Dai & Wipf 2019).
-
-    Args:
-        dims: d, the size of z.
-    """
-
-    def __init__(self, dims: int) -> None:
-        super().__init__()
-        self.dims = dims
-
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z -> (z, 0)."""
-        return z, z.new_zeros(len(z))
-
-    inverse = forward
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log N(z; 0, I): [N]."""
-        return standard_normal_log_density(z)

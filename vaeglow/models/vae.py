@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.base import GenerativeModel
+from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like
-from vaeglow.models.infogan import InfoganDecoder, InfoganEncoder
-from vaeglow.models.prior import FlowPrior, StandardNormalPrior
-from vaeglow.models.resnet import Decoder, Encoder
+from vaeglow.models.nets import InfoganDecoder, InfoganEncoder, ResNetDecoder, ResNetEncoder
+from vaeglow.models.prior import FlowPrior
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
 
@@ -31,7 +32,7 @@ class VAE(GenerativeModel):
         channels: C.
         size: image side: a power of two for the ResNet, a multiple of 4 for Infogan.
         levels: number of values a pixel can take; sets the floor of the decoder's noise.
-        prior: p(z), a `FlowPrior` or `StandardNormalPrior`.
+        prior: p(z).
         architecture: `resnet` or `infogan`, both of Dai & Wipf (2019).
         num_scale: scales of the encoder; the ResNet's only.
         base_dim: width at the full side (ResNet) or at half of it (Infogan).
@@ -48,7 +49,7 @@ class VAE(GenerativeModel):
         channels: int,
         size: int,
         levels: int,
-        prior: FlowPrior | StandardNormalPrior,
+        prior: FlowPrior,
         architecture: str,
         num_scale: int,
         base_dim: int,
@@ -62,14 +63,12 @@ class VAE(GenerativeModel):
         self.prior = prior
         self.diagonal = decoder_noise == "diagonal"
         outputs = 2 * channels if self.diagonal else channels
-        self.encoder: nn.Module
-        self.decoder: nn.Module
+        widths = (base_dim, fc_dim, latent_dim, batch_norm_momentum)
         if architecture == "infogan":
-            self.encoder = InfoganEncoder(channels, size, base_dim, fc_dim, latent_dim, batch_norm_momentum)
-            self.decoder = InfoganDecoder(outputs, size, base_dim, fc_dim, latent_dim, batch_norm_momentum)
+            self.encoder, self.decoder = InfoganEncoder(channels, size, *widths), InfoganDecoder(outputs, size, *widths)
         else:
-            self.encoder = Encoder(channels, num_scale, base_dim, fc_dim, latent_dim, batch_norm_momentum)
-            self.decoder = Decoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
+            self.encoder = ResNetEncoder(channels, num_scale, *widths)
+            self.decoder = ResNetDecoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
         if not self.diagonal:
             self.raw_log_scale = nn.Parameter(torch.tensor(math.log(initial_noise)))
 
@@ -139,3 +138,10 @@ class VAE(GenerativeModel):
     def render(self, z: Tensor) -> Tensor:
         """The image a latent stands for, without noise: the decoder mean [N, C, H, W]."""
         return self.decode(z)[0]
+
+
+def build(config: Mapping[str, Any]) -> VAE:
+    """The untrained VAE of a resolved config (sections 3.1 and 3.2)."""
+    network, prior = config["network"], config["prior"]
+    shape = (prior["layers"], prior["width"]) if prior["kind"] == "flow" else (0, 0)
+    return VAE(**image_shape(config), prior=FlowPrior(network["latent_dim"], *shape), **network)

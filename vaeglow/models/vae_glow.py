@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
+from vaeglow.models.vae import build as build_vae
 
 
 class VAEGlow(GenerativeModel):
@@ -68,3 +72,10 @@ class VAEGlow(GenerativeModel):
     def initialise(self, y: Tensor) -> None:
         """Start the layer as the identity on data y [N, C, H, W], unless it was started before."""
         self.layer.initialise(y)
+
+
+def build(config: Mapping[str, Any]) -> VAEGlow:
+    """The untrained model of a resolved config (section 3.3); training loads the base's weights over it."""
+    base = config["base"]["base"] if config["mode"] == "finetune" else config["base"]
+    vae, layer = build_vae(base), GlowLayer(config["data"]["channels"], **config["layer"])
+    return VAEGlow(vae, layer, frozen=config["mode"] == "frozen")

@@ -30,7 +30,7 @@ from vaeglow.device import pick_device, set_threads
 from vaeglow.distributed import end_with_parent
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.build import build
+from vaeglow.models.kinds import build
 from vaeglow.models.network import exact
 from vaeglow.training.speed import set_memory
 from vaeglow.training.trainer import Trainer

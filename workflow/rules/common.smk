@@ -52,10 +52,11 @@ PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
-def models_of(kind, *modes):
-    """The alternation of all models of one kind (a vae_glow: trained in one of these modes): what a rule trains."""
-    names = [name for name in config["models"] if inherited(config, name, "kind") == kind]
-    return one_of(name for name in names if not modes or inherited(config, name, "mode") in modes)
+def models_of(what):
+    """The alternation of all models that have `what` among the `RULES` or `PROBES` of their kind."""
+    found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
+    declared = {name: (kinds("models")[kind], mode) for name, (kind, mode) in found.items()}
+    return one_of(name for name, (kind, mode) in declared.items() if what in (kind.RULES[mode], *kind.PROBES))
 
 
 wildcard_constraints:

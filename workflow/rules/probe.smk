@@ -82,7 +82,7 @@ use rule latents as linear_reference with:
     log:
         "logs/linear_reference/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae"),
+        model=models_of("linear_reference"),
     params:
         step=["probe", "linear_reference"],
         flags=probed("linear_reference"),

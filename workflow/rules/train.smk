@@ -41,7 +41,7 @@ rule train_vae:
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae"),
+        model=models_of("train_vae"),
     conda:
         "../../environment.yml"
     threads: training_processes(run_threads)
@@ -80,14 +80,14 @@ use rule train_vae as train_joint with:
     log:
         "logs/train_joint/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_glow", "joint"),
+        model=models_of("train_joint"),
 
 
 use rule train_vae as train_glow with:
     log:
         "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("glow"),
+        model=models_of("train_glow"),
 
 
 # Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
@@ -107,7 +107,7 @@ use rule train_vae as train_glow_layer with:
     log:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_glow", "frozen", "finetune"),
+        model=models_of("train_glow_layer"),
 
 
 # A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
@@ -115,4 +115,4 @@ use rule train_glow_layer as train_two_stage with:
     log:
         "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_two_stage"),
+        model=models_of("train_two_stage"),

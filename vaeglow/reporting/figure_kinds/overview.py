@@ -16,7 +16,7 @@ from vaeglow.reporting.drawn import REMEDY, Sources
 COLUMNS = tuple(0.72 + 1.152 * k for k in range(6))
 HIGH, MIDDLE, LOW = 3.72, 2.58, 0.98
 HEIGHT = 4.5
-WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.resnet.MAX_WIDTH, which needs torch)
+WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.nets.MAX_WIDTH, which needs torch)
 PHASE_1, PHASE_2 = "#fdf3e0", "#fbe6dc"  # pale orange and pale vermilion: the colours of VAE and Glow layer
 
 

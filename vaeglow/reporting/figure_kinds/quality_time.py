@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.chart import Chart, key, panel_letter
@@ -93,7 +94,7 @@ def read_curve(sources: Sources, row: Mapping[str, Any]) -> Curve:
     if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):
         raise UserError(f"{path}: points is no list of points, as figure {sources.name} needs: {REMEDY}")
     points = sorted(points, key=lambda point: sources.number(point, "total_seconds", path))
-    exact = sources.json(row, "config").get("kind") == "glow"
+    exact = kinds("models")[sources.json(row, "config")["kind"]].EXACT
     return Curve(row, path, points, sources.number(content, "base_seconds", path), exact)
 
 

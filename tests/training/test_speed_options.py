@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from models_tools import one_thread, photo_like, randomise, seeded  # noqa: F401
-from run_tools import CONFIG, Run, blobs, interrupt, resolved, same_tensors
+from models_tools import one_thread, photo_like, randomise  # noqa: F401
+from run_tools import Run, blobs, interrupt, resolved, same_tensors
 
-from vaeglow.config import resolve
 from vaeglow.data.loader import step_generator
-from vaeglow.device import keep_freed_memory
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
-from vaeglow.models.build import build
 from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.kinds import build
 from vaeglow.models.network import exact, networks
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import compile_mode, compile_networks, set_memory, set_precision
@@ -36,9 +30,9 @@ EPOCHS = 10  # of four steps: by then no network is near its start any more
 
 def trainer(config: dict[str, Any], device: str = "cpu") -> Trainer:
     """A trainer of a tiny run."""
-    folder = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
-    folder.folder.mkdir(parents=True)
-    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), folder, float("inf"))
+    store = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
+    store.folder.mkdir(parents=True)
+    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), store, float("inf"))
 
 
 def trained(model: str, device: str = "cpu", **options: Any) -> Position:
@@ -59,16 +53,7 @@ def difference(one: Position, other: Position) -> float:
 def test_bf16_trains_to_nearly_the_same_losses(model):
     default = trained(model)
     assert default.history[-1]["bits_per_dim"] < default.history[0]["bits_per_dim"] - 0.001
-    found = difference(trained(model, precision="bf16"), default)
-    print(f"{model}: {found:.1e}")
-    assert 0 < found < BF16
-
-
-@pytest.mark.parametrize("model", ["vaeglow", "vaeglow_joint", "glow"])
-def test_how_memory_is_used_changes_no_bit_of_a_run(model):
-    made = trainer(resolved(model))
-    set_memory(made.model, "checkpoint")
-    assert difference(made.run(), trainer(resolved(model)).run()) == 0
+    assert 0 < difference(trained(model, precision="bf16"), default) < BF16
 
 
 @pytest.mark.slow
@@ -99,7 +84,6 @@ def test_the_same_on_a_gpu(model, options, precision):
 
 def test_bf16_is_inside_the_networks_only():
     """A flow of bf16 networks maps float32 to float32, its log-determinant is exact, and so is its inverse."""
-    torch.manual_seed(0)
     layer = randomise(GlowLayer(3, 4, 16, 2))
     y = photo_like(4, 3, 8)
     plain, log_det = layer(y)
@@ -154,21 +138,6 @@ def test_a_frozen_vae_builds_no_graph():
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())
 
 
-# -------------------------------------------------------------------------------------------- identity
-
-
-def test_the_options_are_part_of_a_run():
-    config = copy.deepcopy(CONFIG)
-    changed = {"precision": "bf16", "compile": "auto"}
-    hashes = {sha256_json(resolve(config, "tiny", "blobs", "vaeglow", 0))}
-    for key, value in changed.items():
-        config["training"] = CONFIG["training"] | {key: value}
-        found = resolve(config, "tiny", "blobs", "vaeglow", 0)
-        assert found["training"][key] == found["base"]["training"][key] == value
-        hashes.add(sha256_json(found))
-    assert len(hashes) == 3
-
-
 def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
     options = {"precision": "bf16", "epochs": 3}
     whole = Run(tmp_path / "whole", resolved("vaeglow_joint", **options), blobs_dir).train()
@@ -183,12 +152,7 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
 
 @pytest.mark.parametrize(
     ("option", "cpu", "cuda"),
-    [
-        (False, None, None),
-        (True, "default", "default"),
-        ("auto", None, "default"),
-        ("graphs", "reduce-overhead", "reduce-overhead"),
-    ],
+    [(False, None, None), (True, *2 * ["default"]), ("auto", None, "default"), ("graphs", *2 * ["reduce-overhead"])],
 )
 def test_what_compile_asks_for(option, cpu, cuda):
     assert compile_mode({"compile": option}, torch.device("cpu")) == cpu
@@ -210,15 +174,11 @@ def test_compilation_leaves_no_trace_but_its_time(tmp_path, blobs_dir, monkeypat
     assert 0 < summary["compile_seconds"] < summary["train_seconds_by_phase"][0]
 
 
-@pytest.mark.parametrize("when", ["at once", "in the first pass"])
-def test_where_compilation_fails_a_run_warns_once_and_goes_on(when, tmp_path, blobs_dir, monkeypatch, capsys):
+def test_where_compilation_fails_a_run_warns_once_and_goes_on(tmp_path, blobs_dir, monkeypatch, capsys):
     default = Run(tmp_path / "default", resolved("vae"), blobs_dir).train()
     passes = 0
 
     def failing(forward, **_options):
-        if when == "at once":
-            raise RuntimeError("no compiler\nat all")
-
         def run(x):
             nonlocal passes
             passes += 1
@@ -256,19 +216,14 @@ def test_one_of_several_processes_does_not_go_on_without_alone(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "memory", "advice"),
     [
-        ("vae", "stored", "lower training.batch_size, or a smaller model (network.base_dim)"),
-        (
-            "glow",
-            "stored",
-            "lower training.batch_size, set runtime.memory to checkpoint, or a smaller model (network.width)",
-        ),
-        ("vaeglow", "checkpoint", "lower training.batch_size, or a smaller model (layer.width)"),
+        ("vae", "stored", "or a smaller model (network.base_dim)"),
+        ("glow", "stored", "set runtime.memory to checkpoint, or a smaller model (network.width)"),
+        ("vaeglow", "checkpoint", "or a smaller model (layer.width)"),
     ],
 )
-@pytest.mark.parametrize("compile", [False, True])
-def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, advice, compile, monkeypatch):
+def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, advice, monkeypatch):
     monkeypatch.setattr(torch, "compile", fake_compile)
-    made = trainer(resolved(model, compile=compile))
+    made = trainer(resolved(model, compile=True))
     set_memory(made.model, memory)
 
     def loss(*_arguments):
@@ -277,7 +232,8 @@ def test_out_of_memory_says_model_and_batch_and_what_to_lower(model, memory, adv
     made.model.loss = loss
     with pytest.raises(UserError) as error:
         made.run()
-    assert str(error.value) == f"{model} on blobs: out of GPU memory in a training step of 16 images: {advice}"
+    step = "out of GPU memory in a training step of 16 images: lower training.batch_size"
+    assert str(error.value) == f"{model} on blobs: {step}, {advice}"
 
 
 def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory():
@@ -289,13 +245,3 @@ def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory():
     made.model.loss = loss
     with pytest.raises(RuntimeError, match="shapes"):
         made.run()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own")
-def test_freed_memory_is_kept():
-    assert keep_freed_memory()
-
-
-def test_compile_seconds_are_json(tmp_path, blobs_dir):
-    run = Run(tmp_path, resolved("glow", epochs=1), blobs_dir).train()
-    assert json.loads(run.training.read_text())["compile_seconds"] == 0.0

@@ -1,21 +1,30 @@
-"""The ResNet encoder and decoder of Dai & Wipf 2019 (paper, section 4.2).
+"""The encoders and decoders of Dai & Wipf 2019: ResNet (paper, section 4.2) and Infogan (their Fashion-MNIST networks).
 
-As in their code: TensorFlow padding, Glorot-uniform weights, zero biases, batch norm before each activation,
-always a convolution on the shortcut.
+As in their code: zero biases, and
+- ResNet: TensorFlow padding, Glorot-uniform weights, batch norm before each activation, always a convolution on the
+  shortcut; for sides that are a power of two;
+- Infogan: weights from N(0, 0.02^2), spectral normalisation (Miyato et al. 2018, one power iteration a step) of all the
+  encoder's layers, its heads included; for sides that are a multiple of 4. TensorFlow's `same` padding of a 4x4 kernel
+  at stride 2 is 1 on every side.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 from vaeglow.models.network import Network
 
-MAX_WIDTH = 1024  # of the decoder's narrowest scale
+MAX_WIDTH = 1024  # of the ResNet decoder's narrowest scale
 BATCH_NORM_EPS = 1e-5
+LEAK = 0.2  # slope of the Infogan encoder's leaky ReLUs below 0
+INFOGAN_SD = 0.02  # of Infogan's weights at the start
+SMALLEST_SCALE = 1e-6  # added to the Infogan posterior's standard deviation, as in the source
 
 
 class DownConv(nn.Conv2d):
@@ -83,7 +92,7 @@ class DenseBlock(nn.Module):
         return self.body(x) + self.shortcut(x)
 
 
-class Encoder(Network):
+class ResNetEncoder(Network):
     """q(z|y)'s network: `num_scale` scales of one residual block, global mean, dense block, two heads.
 
     Args:
@@ -108,7 +117,7 @@ class Encoder(Network):
         self.dense = DenseBlock(width, fc_dim)
         self.mean = nn.Linear(fc_dim, latent_dim)
         self.raw_log_scale = nn.Linear(fc_dim, latent_dim)
-        glorot(self)
+        initialise(self, nn.init.xavier_uniform_)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Images y [N, C, H, W] in [0, 1) -> (mean, unbounded log sd) of q(z|y), each [N, latent_dim]."""
@@ -116,7 +125,7 @@ class Encoder(Network):
         return self.mean(hidden), self.raw_log_scale(hidden)
 
 
-class Decoder(Network):
+class ResNetDecoder(Network):
     """The decoder's trunk: linear to 2x2, then a transposed convolution and residual block for each scale.
 
     Args:
@@ -137,7 +146,7 @@ class Decoder(Network):
             layers += [UpConv(before, after), ResidualBlock(after, momentum)]
         self.trunk = nn.Sequential(*layers)
         self.last = nn.Conv2d(widths[-1], outputs, 3, padding=1)
-        glorot(self)
+        initialise(self, nn.init.xavier_uniform_)
 
     def forward(self, z: Tensor) -> Tensor:
         """z [N, latent_dim] -> [N, outputs, size, size], without a final activation."""
@@ -145,10 +154,94 @@ class Decoder(Network):
         return self.last(self.trunk(hidden))
 
 
-def glorot(module: nn.Module) -> None:
-    """Glorot-uniform weights and zero biases, TensorFlow's defaults, in all linear and convolution layers."""
+class InfoganEncoder(Network):
+    """q(z|y)'s network: two convolutions of stride 2, one dense layer, two heads.
+
+    The source's sd = 1e-6 + softplus(raw) is kept; `VAE.encode` then bounds its logarithm softly to [-7, 2], as for
+    every encoder here. In evaluation mode the spectral norms rest on their stored vectors: nothing is random.
+
+    Args:
+        channels: image channels.
+        size: image side, a multiple of 4.
+        base_dim: width of the first convolution, doubled in the second (64 in the source).
+        fc_dim: width of the dense layer (1024 in the source).
+        latent_dim: size of z.
+        momentum: of the batch norms, in PyTorch's sense (1 - decay).
+    """
+
+    def __init__(self, channels: int, size: int, base_dim: int, fc_dim: int, latent_dim: int, momentum: float) -> None:
+        super().__init__()
+        layers = [
+            nn.Conv2d(channels, base_dim, 4, stride=2, padding=1),
+            nn.Conv2d(base_dim, 2 * base_dim, 4, stride=2, padding=1),
+            nn.Linear(2 * base_dim * (size // 4) ** 2, fc_dim),
+            nn.Linear(fc_dim, 2 * latent_dim),
+        ]
+        initialise(nn.ModuleList(layers), infogan_normal)  # before the parametrisation: then `weight` is computed
+        first, second, dense, heads = (spectral_norm(layer) for layer in layers)
+        self.trunk = nn.Sequential(
+            first,
+            nn.LeakyReLU(LEAK),
+            second,
+            nn.BatchNorm2d(2 * base_dim, BATCH_NORM_EPS, momentum),
+            nn.LeakyReLU(LEAK),
+            nn.Flatten(),
+            dense,
+            nn.BatchNorm1d(fc_dim, BATCH_NORM_EPS, momentum),
+            nn.LeakyReLU(LEAK),
+        )
+        self.heads = heads
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Images y [N, C, H, W] in [0, 1) -> (mean, log sd, not yet bounded) of q(z|y), each [N, latent_dim]."""
+        mean, raw = self.heads(self.trunk(y)).chunk(2, 1)
+        return mean, torch.log(SMALLEST_SCALE + F.softplus(raw))
+
+
+class InfoganDecoder(Network):
+    """The decoder's trunk: two dense layers, two transposed convolutions of stride 2.
+
+    Args:
+        outputs: output channels (C, or 2C with the per-pixel log sd).
+        size: image side, a multiple of 4.
+        base_dim: width at half the side, doubled at a quarter of it.
+        fc_dim: width of the first dense layer.
+        latent_dim: size of z.
+        momentum: of the batch norms.
+    """
+
+    def __init__(self, outputs: int, size: int, base_dim: int, fc_dim: int, latent_dim: int, momentum: float) -> None:
+        super().__init__()
+        side = size // 4
+        features = 2 * base_dim * side**2
+        self.trunk = nn.Sequential(
+            nn.Linear(latent_dim, fc_dim),
+            nn.BatchNorm1d(fc_dim, BATCH_NORM_EPS, momentum),
+            nn.ReLU(),
+            nn.Linear(fc_dim, features),
+            nn.BatchNorm1d(features, BATCH_NORM_EPS, momentum),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * base_dim, side, side)),
+            nn.ConvTranspose2d(2 * base_dim, base_dim, 4, stride=2, padding=1),
+            nn.BatchNorm2d(base_dim, BATCH_NORM_EPS, momentum),
+            nn.ReLU(),
+        )
+        self.last = nn.ConvTranspose2d(base_dim, outputs, 4, stride=2, padding=1)
+        initialise(self, infogan_normal)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, latent_dim] -> [N, outputs, size, size], without a final activation."""
+        return self.last(self.trunk(z))
+
+
+def infogan_normal(weight: Tensor) -> None:
+    """Infogan's start of a layer's weights."""
+    nn.init.normal_(weight, std=INFOGAN_SD)
+
+
+def initialise(module: nn.Module, weights: Callable[[Tensor], object]) -> None:
+    """Set the weights of all linear and convolution layers by `weights`, and their biases to zero."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                torch.nn.init.zeros_(layer.bias)
+            weights(layer.weight)
+            nn.init.zeros_(layer.bias)

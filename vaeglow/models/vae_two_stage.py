@@ -10,18 +10,22 @@ a valid bound, because replacing log p(z) by a lower bound on it only lowers the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density, normal_like, standard_normal_log_density
-from vaeglow.models.resnet import glorot
+from vaeglow.models.nets import initialise
 from vaeglow.models.vae import VAE, posterior_log_scale
+from vaeglow.models.vae import build as build_vae
 
 
 class DenseSkip(nn.Module):
-    """`depth` x [linear, ReLU], the input set beside the last hidden layer.
+    """`depth` x [linear, ReLU], the input concatenated with the last hidden layer.
 
     Args:
         dims: input features.
@@ -59,7 +63,7 @@ class SecondStage(nn.Module):
         self.decoder = DenseSkip(dims, width, depth)
         self.decoded = nn.Linear(dims + width, dims)
         self.log_gamma = nn.Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
-        glorot(self)
+        initialise(self, nn.init.xavier_uniform_)
 
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
@@ -71,7 +75,7 @@ class SecondStage(nn.Module):
         mean = self.decoded(self.decoder(t))
         return mean, self.log_gamma.expand_as(mean)
 
-    def bound(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def elbo(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """ELBO2(z) <= log p(z) in expectation, [N] nats: one draw of t, its KL divergence in closed form."""
         mean, log_scale = self.encode(z)
         t = mean + log_scale.exp() * normal_like(mean, generator)
@@ -95,8 +99,8 @@ class SecondStage(nn.Module):
 class TwoStageVAE(GenerativeModel):
     """A frozen VAE whose prior a second stage replaces; only the second stage is trained.
 
-    Training reads each image once: `inputs` keeps mean and log sd of q(z|y), and an epoch then costs no pass of the
-    first stage. Its dequantisation noise is therefore drawn once an image; z and t are drawn afresh at each step.
+    Training encodes each image once: `inputs` has mean and log sd of q(z|y), so an epoch costs no pass of the first
+    stage. Its dequantisation noise is therefore drawn once an image; z and t are drawn afresh at each step.
 
     Args:
         vae: the trained first stage, its prior N(0, I).
@@ -119,7 +123,7 @@ class TwoStageVAE(GenerativeModel):
 
     @torch.no_grad()
     def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What training keeps of images y [N, C, H, W]: (mean, log sd) of q(z|y) and log p(y|z), [N, 2d + 1].
+        """(mean, log sd) of q(z|y) of images y [N, C, H, W], and log p(y|z): [N, 2d + 1].
 
         The last column is the first stage's reconstruction at one draw of z, in nats. It is a constant of this
         phase, and makes the loss a bound on log p(y), in the same unit as every other model's.
@@ -132,7 +136,7 @@ class TwoStageVAE(GenerativeModel):
         """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: z is drawn afresh, nothing else of stage one."""
         mean, log_scale, reconstruction = inputs.split([self.second.dims, self.second.dims, 1], 1)
         z = mean + log_scale.exp() * normal_like(mean, generator)
-        negative_kl = self.second.bound(z, generator) - gaussian_log_density(z, mean, log_scale)
+        negative_kl = self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale)
         return {"reconstruction": reconstruction[:, 0], "negative_kl": negative_kl}
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -141,7 +145,7 @@ class TwoStageVAE(GenerativeModel):
         z = mean + log_scale.exp() * normal_like(mean, generator)
         return {
             "reconstruction": gaussian_log_density(y, *self.vae.decode(z)),
-            "negative_kl": self.second.bound(z, generator) - gaussian_log_density(z, mean, log_scale),
+            "negative_kl": self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale),
         }
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
@@ -162,6 +166,8 @@ class TwoStageVAE(GenerativeModel):
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""
         return self.vae.reconstruct(y)
 
-    def render(self, z: Tensor) -> Tensor:
-        """The image a latent z stands for, without noise: the first stage's decoder mean [N, C, H, W]."""
-        return self.vae.render(z)
+
+def build(config: Mapping[str, Any]) -> TwoStageVAE:
+    """The model of a resolved config (section 4.1): training loads the first stage's weights, the second is new."""
+    first = build_vae(config["base"])
+    return TwoStageVAE(first, SecondStage(first.prior.dims, **config["second_stage"]))

@@ -1,0 +1,100 @@
+"""What holds for every kind of model: where its weights come from, that all of them learn, that a file holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models_tools import changed, idle_parameters, phase_one, photo_like, randomise, run_config, seeded, snapshot
+from run_tools import same_tensors
+
+from vaeglow.device import image_layout
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import total
+from vaeglow.models.kinds import KINDS, build
+from vaeglow.weights import load_model, save_model
+
+# name -> (model, its changes)
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vae": ("vae", {}),
+    "vae isotropic": ("vae", {"network": {"decoder_noise": "isotropic"}}),
+    "vae standard": ("vae", {"prior": {"kind": "standard"}}),
+    "vae infogan": ("vae", {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}),
+    "vae_two_stage": ("vae_two_stage", {}),
+    **{name: (name, {}) for name in ("vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "glow", "glow_additive")},
+    **{name: (name, {}) for name in ("vaeglow_joint", "vaeglow_joint_finetune")},
+}
+TRAINED = {"vae_two_stage": "second", "vaeglow": "layer", "vaeglow_as_written": "layer", "vaeglow_squeeze4": "layer"}
+# Biases straight before a batch norm, which subtracts them again.
+IDLE = {"encoder.trunk.2.bias", "encoder.trunk.6.bias", *(f"decoder.trunk.{i}.bias" for i in (0, 3, 7))}
+
+
+def config_of(name: str) -> dict[str, Any]:
+    model, change = MODELS[name]
+    return run_config(model, **({model: change} if change else {}))
+
+
+def started(name: str) -> GenerativeModel:
+    """After the data-dependent start, a base's noise as after training."""
+    model = build(config_of(name))
+    if TRAINED.get(name) == "layer":
+        phase_one(model)
+    model.initialise(photo_like(32, 3, 8, noise=0.05))
+    return model
+
+
+def test_every_kind_is_tried() -> None:
+    assert {config_of(name)["kind"] for name in MODELS} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_are_a_function_of_the_seed(name: str) -> None:
+    """Random vectors of spectral norms too; the global random state is left alone."""
+    config = config_of(name)
+    torch.manual_seed(5)
+    one = build(config).state_dict()
+    found = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(found, torch.rand(1))
+    assert same_tensors(one, build(config).state_dict())
+    other = build({**config, "seed": 1}).state_dict()
+    drawn = [key for key in one if key.endswith((".weight", ".original", "._u")) and one[key].std() > 0]
+    assert drawn and not any(torch.equal(one[key], other[key]) for key in drawn)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_that_trains_learns_and_no_other_does(name: str) -> None:
+    """Each has a gradient once the zero-initialised layers have moved; what is frozen stays in evaluation mode."""
+    model = started(name)
+    assert idle_parameters(model, photo_like(16, 3, 8, noise=0.05)) <= (IDLE if "infogan" in name else set())
+    parts = {key.split(".")[0] for key, p in model.named_parameters() if p.requires_grad}
+    if name in TRAINED:
+        assert (
+            parts == {TRAINED[name]} == {key.split(".")[0] for key, p in model.named_parameters() if p.grad is not None}
+        )
+        assert model.training and not any(module.training for module in model.vae.modules())
+    else:
+        assert {id(p) for p in model.trainable()} == {id(p) for p in model.parameters()}
+        assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    """The same numbers from the file alone, batch norms and permutations in it; it is not initialised again."""
+    model = randomise(started(name), scale=0.03).eval()
+    model.to(memory_format=image_layout("cpu"))  # as a loaded one lies: in another layout a sum is rounded otherwise
+    path, y = tmp_path / "model.safetensors", photo_like(4, 3, 8, seed=1)
+    save_model(path, model, config_of(name), {})
+    loaded, _ = load_model(path, "cpu")
+    assert type(loaded) is type(model) and not loaded.training
+    assert same_tensors(loaded.state_dict(), model.state_dict())
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in model.parameters()]
+    before = snapshot(loaded)
+    loaded.initialise(1 - y)
+    assert changed(loaded, before) == set()
+    with torch.no_grad():
+        assert torch.equal(*(total(m.log_likelihood(y, seeded())) for m in (loaded, model)))
+        assert torch.equal(*(m.sample(3, 1.0, seeded()) for m in (loaded, model)))
+    assert changed(loaded, before) == set()  # evaluation leaves batch and spectral norms alone

@@ -1,0 +1,287 @@
+"""Every kind of model as a probability of discrete images: all are enumerated, so a wrong unit has nowhere to hide.
+
+P(x) = E_u[p((x + u) / levels)] / levels^D. Summed over all images it is the mass that p has in the unit cube: at most
+1, and near 1 after training on images that keep away from black and white. Three ways to it share no code: the
+evaluation's (encoder, posterior, log-densities), quadrature (below: no encoder), and the model's own samples.
+`pytest -s tests/models/test_probability.py -k three_ways` prints the sums that docs/likelihood.md shows.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from models_tools import all_images, data, fitted_model, seeded, shape_of
+from torch import Tensor
+
+from vaeglow.data.seeds import stable_hash
+from vaeglow.evaluation.likelihood import importance_bits_per_dim, one_sample_terms
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import bits_per_dim, quantise, total
+from vaeglow.models.vae import VAE
+from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.models.vae_two_stage import TwoStageVAE
+
+CPU = torch.device("cpu")
+TRAINED = [
+    *("glow additive", "glow affine"),
+    *("vae", "vae standard", "vae isotropic", "vae isotropic standard", "vae pair", "two_stage"),
+    *("vae_glow", "vae_glow joint", "vae_glow pair", "vae_glow pair joint"),  # squeeze 2; pair: none
+]
+RANDOM = ["glow affine", "vae", "two_stage", "vae_glow", "vae_glow pair"]
+CASES = [(name, True) for name in TRAINED] + [(name, False) for name in RANDOM]
+REPEATS, SAMPLES = 40, 20_000
+WIDE = 5.0  # the grid of a latent's base space: -5 to 5 in each of its two dimensions
+STEPS = (33, 25)  # of the grid, fine and coarse
+NODES = (5, 4)  # of a cell in each of four dimensions
+POINTS, SHUFFLES = 32, 8  # Sobol points of a cell in eight, and how often they are scrambled anew
+
+
+# ------------------------------------------------------------------------------------------- by quadrature
+#
+# P(x) is the mass of p(y) in the cell of x. A decoder's Gaussian is integrated over cells in closed form; what is above
+# a decoder (a Glow, a Glow layer) by Gauss-Legendre nodes in each cell, in many dimensions by Sobol points; latents by
+# a grid of their base space. Each at two resolutions: their difference is the error stated.
+
+
+@functools.cache
+@torch.no_grad()
+def quadratures(name: str, trained: bool) -> Tensor:
+    """P(x) of all images in the order of `all_images`, worked out several times: float64 [fine and coarse, 256].
+
+    In eight dimensions [SHUFFLES, 256], all of them as good.
+    """
+    made = copy.deepcopy(fitted_model(name, trained)).double()
+    if isinstance(made, VAE):
+        return torch.stack([cell_masses(made, *prior_grid(made, steps)) for steps in STEPS])
+    if isinstance(made, TwoStageVAE):
+        return torch.stack([cell_masses(made.vae, *second_stage_grid(made, steps)) for steps in STEPS])
+    if made.dims > 4:
+        return torch.stack([by_points(made, density_of(made, STEPS[0]), seed) for seed in range(SHUFFLES)])
+    both = zip(STEPS, NODES, strict=True)
+    return torch.stack([by_nodes(made, density_of(made, steps), nodes) for steps, nodes in both])
+
+
+def exact_probability(name: str, trained: bool, summed: bool = False) -> tuple[Tensor, Tensor]:
+    """P(x) of all images or its sum over them, and its error: the coarse one's distance, or the standard error."""
+    found = quadratures(name, trained).sum(1) if summed else quadratures(name, trained)
+    if len(found) == 2:
+        return found[0], (found[0] - found[1]).abs()
+    return found.mean(0), found.std(0) / math.sqrt(len(found))
+
+
+def base_grid(steps: int) -> tuple[Tensor, Tensor]:
+    """Points of a standard normal plane [n, 2], and what each weighs: together 1 but for the tails."""
+    side = torch.linspace(-WIDE, WIDE, steps, dtype=torch.float64)
+    points = torch.cartesian_prod(side, side)
+    weight = (-0.5 * (points**2).sum(1)).exp() / (2 * torch.pi) * (side[1] - side[0]) ** 2
+    return points[weight > 1e-9], weight[weight > 1e-9]
+
+
+def prior_grid(vae: VAE, steps: int) -> tuple[Tensor, Tensor]:
+    """Latents that stand for p(z), by the prior's sampling direction, with their weights."""
+    eps, weight = base_grid(steps)
+    return vae.prior.inverse(eps)[0], weight
+
+
+def second_stage_grid(made: TwoStageVAE, steps: int) -> tuple[Tensor, Tensor]:
+    """The same for the prior that a second stage is: a grid of z, weighed by p(z) = E_t[p(z|t)] on it."""
+    t, weight = base_grid(steps)
+    mean, log_scale = made.second.decode(t)
+    sides, densities, area = [], [], 1.0
+    for m, s in zip(mean.T, log_scale.exp().T, strict=True):
+        side = torch.linspace(float((m - WIDE * s).min()), float((m + WIDE * s).max()), 5 * steps, dtype=torch.float64)
+        densities.append((-0.5 * ((side[:, None] - m) / s) ** 2).exp() / (s * math.sqrt(2 * math.pi)))  # [5 n, t]
+        sides.append(side)
+        area *= float(side[1] - side[0])
+    return torch.cartesian_prod(*sides), (densities[0] * weight @ densities[1].T).flatten() * area
+
+
+def cell_masses(vae: VAE, z: Tensor, weight: Tensor) -> Tensor:
+    """P(x) = sum over z of its weight times the mass of N(g(z)) in the cell of x: [256]."""
+    z, weight = z[weight > 1e-9], weight[weight > 1e-9]
+    mean, log_scale = (value.flatten(1) for value in vae.decode(z))
+    edges = torch.arange(vae.levels + 1, dtype=torch.float64) / vae.levels
+    mass = torch.special.ndtr((edges[:, None, None] - mean) / log_scale.exp()).diff(dim=0)  # [levels, len(z), D]
+    images = all_images(vae.channels, vae.size, vae.levels).flatten(1).long()
+    product = weight.expand(len(images), -1)
+    for pixel in range(images.shape[1]):
+        product = product * mass[images[:, pixel], :, pixel]
+    return product.sum(1)
+
+
+def by_nodes(made: GenerativeModel, density: Callable[[Tensor], Tensor], nodes: int) -> Tensor:
+    """The integral of a density over each cell by Gauss-Legendre nodes: [256]."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    side, weight = torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)
+    u = torch.cartesian_prod(*[side] * made.dims)
+    return over_cells(made, density, u) @ torch.cartesian_prod(*[weight] * made.dims).prod(1)
+
+
+def by_points(made: GenerativeModel, density: Callable[[Tensor], Tensor], seed: int) -> Tensor:
+    """The same by scrambled Sobol points, for cells of too many dimensions: [256]."""
+    sobol = torch.quasirandom.SobolEngine(made.dims, scramble=True, seed=seed)
+    return over_cells(made, density, sobol.draw(POINTS, dtype=torch.float64)).mean(1)
+
+
+def over_cells(made: GenerativeModel, density: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+    """A density at places u [n, D] of each cell, times the cell's volume: [256, n]."""
+    found = []
+    for x in all_images(made.channels, made.size, made.levels).split(16):
+        y = ((x[:, None] + u.reshape(-1, *made.shape)) / made.levels).flatten(0, 1)
+        found.append(density(y).reshape(len(x), -1))
+    return torch.cat(found) / made.levels**made.dims
+
+
+def density_of(made: GenerativeModel, steps: int) -> Callable[[Tensor], Tensor]:
+    """p(y) of images y [N, C, H, W]; of a layer on a VAE |det df/dy| E_z[N(f(y); g(z))], by a grid of base space."""
+    if not isinstance(made, VAEGlow):
+        return lambda y: total(made.log_likelihood(y)).exp()
+    z, weight = prior_grid(made.vae, steps)
+    mean, log_scale = (value.flatten(1) for value in made.vae.decode(z))
+    precision = (-2 * log_scale).exp()
+    # -1/2 sum (x - mean)^2 precision, as one product of matrices; in single precision, for its exponentials' sake
+    coefficients = torch.cat([-0.5 * precision, mean * precision], 1).T.float()  # [2 D, len(z)]
+    constant = ((-0.5 * mean**2 * precision - log_scale - 0.5 * math.log(2 * math.pi)).sum(1) + weight.log()).float()
+
+    def density(y: Tensor) -> Tensor:
+        x, log_det = made.layer(y)
+        x = x.flatten(1).float()
+        return torch.addmm(constant, torch.cat([x**2, x], 1), coefficients).exp_().sum(1).double() * log_det.exp()
+
+    return density
+
+
+def number(name: str, images: Tensor) -> Tensor:
+    """The place of images in `all_images`."""
+    shape = shape_of(name)
+    dims = shape["channels"] * shape["size"] ** 2
+    return (images.flatten(1).long() * shape["levels"] ** torch.arange(dims - 1, -1, -1)).sum(1)
+
+
+# --------------------------------------------------------------------------------------- by the evaluation
+
+
+def log_probability(bits: Tensor, dims: int) -> Tensor:
+    """log P(x) that a number of bits/dim stands for."""
+    return -bits.double() * dims * math.log(2)
+
+
+def norm(errors: Tensor) -> float:
+    """The error of a sum of independent terms."""
+    return errors.pow(2).sum().sqrt().item()
+
+
+@functools.cache
+@torch.no_grad()
+def bounds_at_ten(name: str, trained: bool) -> Tensor:
+    """log P(x) of all images by the evaluation's own code, K = 10, each model with noise of its own: [REPEATS, 256]."""
+    made = fitted_model(name, trained)
+    images = all_images(made.channels, made.size, made.levels)
+    bits = importance_bits_per_dim(made, images.repeat(REPEATS, 1, 1, 1), [10], 20_000, stable_hash(name), CPU)[10]
+    return log_probability(bits, made.dims).reshape(REPEATS, -1)
+
+
+def estimated_probability(name: str, trained: bool) -> tuple[Tensor, Tensor]:
+    """P(x) of all images and its standard error: the estimate is unbiased before its logarithm is taken."""
+    runs = bounds_at_ten(name, trained).exp()
+    return runs.mean(0), runs.std(0) / math.sqrt(REPEATS)
+
+
+@torch.no_grad()
+def samples_in_cube(made: GenerativeModel) -> tuple[float, Tensor]:
+    """Share of samples at temperature 1 inside [0, 1)^D, and the discrete images that those become."""
+    y = made.sample(SAMPLES, 1.0, seeded(11))
+    inside = ((y >= 0) & (y < 1)).flatten(1).all(1)
+    return inside.double().mean().item(), quantise(y[inside], made.levels)
+
+
+@pytest.mark.parametrize(("name", "trained"), CASES)
+def test_the_sum_over_all_images_three_ways(name: str, trained: bool) -> None:
+    """At most 1, and the same by quadrature, by the evaluation and by the share of samples within the cube."""
+    mass, quadrature = (value.item() for value in exact_probability(name, trained, summed=True))
+    estimate, errors = estimated_probability(name, trained)
+    estimated, error = estimate.sum().item(), norm(errors)
+    share, _ = samples_in_cube(fitted_model(name, trained))
+    sampling = math.sqrt(share * (1 - share) / SAMPLES)
+    made = f"{name} ({'trained' if trained else 'random'})"
+    print(
+        f"\n| {made} | {mass:.4f} ± {quadrature:.4f} | {estimated:.4f} ± {error:.4f} | {share:.4f} ± {sampling:.4f} |"
+    )
+    assert mass <= 1 + 4 * quadrature + 1e-4 and estimated <= 1 + 4 * error
+    assert quadrature < 0.02 and error < 0.02
+    assert abs(mass - estimated) < 4 * math.hypot(quadrature, error) + 1e-4
+    assert abs(mass - share) < 4 * math.hypot(quadrature, sampling) + 2e-3  # a tail that neither resolves
+    assert mass > (0.05 if not trained else 0.5 if "pair" in name else 0.9)  # 1 bit: no margin at black and white
+
+
+@pytest.mark.parametrize(("name", "trained"), CASES)
+def test_the_evaluation_is_right_image_by_image(name: str, trained: bool) -> None:
+    """Estimates are skewed: a mean of few that missed the rare large ones is low, and says too small an error."""
+    (exact, quadrature), (estimate, errors) = exact_probability(name, trained), estimated_probability(name, trained)
+    likely = exact > 1e-4
+    off = ((estimate - exact) / torch.hypot(errors, quadrature))[likely]
+    assert likely.sum() > 10
+    assert off.pow(2).mean().sqrt() < 1.5
+    assert off.min() > -9 and off.max() < 5
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_samples_follow_the_probabilities(name: str) -> None:
+    """Image by image: counts among the samples against P(x), by a chi-squared test."""
+    probability, quadrature = exact_probability(name, True)
+    _, images = samples_in_cube(fitted_model(name, True))
+    observed, expected = torch.bincount(number(name, images), minlength=256), SAMPLES * probability
+    common = expected > 20
+    freedom = common.sum().item()
+    chi_squared = ((observed - expected) ** 2 / (expected + (SAMPLES * quadrature) ** 2))[common].sum().item()
+    assert freedom > 10
+    assert chi_squared < freedom + 6 * math.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_bound_is_below_the_exact_value_and_ten_draws_above_one(name: str) -> None:
+    """Jensen, image by image: means of the bounds at K = 1 and K = 10 against log P(x)."""
+    made, repeats = fitted_model(name, True), 100
+    exact, quadrature = exact_probability(name, True)
+    likely = exact > 1e-4
+    log_exact, relative = exact[likely].log(), (quadrature / exact)[likely]
+    images = all_images(**shape_of(name))[likely].repeat(repeats, 1, 1, 1)
+    one = total(one_sample_terms(made, images, 20_000, 0, CPU))
+    one = log_probability(bits_per_dim(one, made.dims, made.levels), made.dims).reshape(repeats, -1)
+    ten = bounds_at_ten(name, True)[:, likely]
+    gaps = {}
+    for draws, bound in ((1, one), (10, ten)):
+        gaps[draws] = log_exact - bound.mean(0)
+        error = torch.hypot(bound.std(0) / math.sqrt(len(bound)), relative)
+        assert len(error) > 10 and (gaps[draws] > -4 * error).all()
+        assert gaps[draws].mean() > 4 * norm(error) / len(error)
+    means = {draws: gap.mean().item() for draws, gap in gaps.items()}
+    print(f"\n| {name} | {len(images) // repeats} | {means[1]:.3f} | {means[10]:.3f} |")
+    assert means[10] < 0.8 * means[1]
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_glow", "vae_glow pair", "glow affine"])
+def test_the_bound_falls_with_k_within_error_and_stays_above_the_exact_value(name: str) -> None:
+    """Bits/dim at K = 1, 10, 100, 1000 of the same images, as the figure shows them."""
+    images, made = data(shape_of(name))[:100], fitted_model(name, True)
+    draws = (1, 10, 100, 1000)
+    bits = importance_bits_per_dim(made, images, draws, 100, 0, CPU)
+    exact, quadrature = (values[number(name, images)] for values in exact_probability(name, True))
+    limit = -exact.log2() / made.dims
+    of_exact = (quadrature / exact).mean() / math.log(2) / made.dims
+    means = " | ".join(f"{bits[k].mean():.4f}" for k in draws)
+    print(f"\n| {name} | {means} | {limit.mean():.4f} |")
+    for fewer, more in itertools.pairwise(draws):
+        change = bits[more] - bits[fewer]
+        assert change.mean() < 3 * change.std() / math.sqrt(len(change)) + 1e-9
+    gain, above = bits[1] - bits[1000], bits[1000] - limit
+    assert gain.mean() > 2 * gain.std() / math.sqrt(len(gain))
+    assert above.mean() > -3 * above.std() / math.sqrt(len(above)) - of_exact
+    assert above.mean() < (bits[1] - limit).mean() / 2

@@ -1,0 +1,89 @@
+"""CONTRIBUTING.md's own code, block by block, in a copy of the project."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from waiting import ROOT, call
+
+from vaeglow.config import merge
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINES = 25  # of real code at most, to each heading
+OVERLAY = "mine.yaml"
+TARGETS = ["results/demo/stripes/pixels/seed0/likelihood.json"]  # what all kinds of CONTRIBUTING.md are tried by
+SMALL = {
+    "datasets": {"stripes": {"size": 8, "images": 64}},
+    "overrides": {
+        "training": {"epochs": 3, "batch_size": 16, "threads": 1},
+        "evaluation": {"batch_size": 16, "importance_samples": [2], "importance_images": 4},
+    },
+}
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """File and content of each block of code, in order."""
+    found = BLOCK.findall(text)
+    assert len(found) == len(re.findall(r"^```\w", text, re.MULTILINE)), "a block does not name its file"
+    return found
+
+
+def apply(path: Path, content: str) -> None:
+    """Write a block: a new file, lines of an old one with `...` for what is in them, or at the end of an old one."""
+    if not path.exists():
+        path.write_text(content)
+        return
+    text = path.read_text()
+    for line in content.splitlines():
+        if "..." not in line:
+            text += line + "\n"
+            continue
+        start, end = line.split("...")
+        (old,) = (one for one in text.splitlines() if one.startswith(start))
+        bracket = ")" if end.endswith(")") else ""
+        text = text.replace(old, old.removesuffix(bracket) + end)
+    path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """The project with all of CONTRIBUTING.md in it, in a path with a space."""
+    folder = tmp_path_factory.mktemp("a project")
+    for name in ("vaeglow", "workflow", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "resources").mkdir()
+    for name in ("Snakefile", "resources/published.csv", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    config: dict = {}
+    for path, content in blocks(TEXT):
+        if path == "config/config.yaml":
+            config = merge(config, yaml.safe_load(content))
+        else:
+            apply(folder / path, content)
+    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, SMALL)))
+    return folder
+
+
+@pytest.mark.parametrize("heading", re.findall(r"^## (.+)$", TEXT, re.MULTILINE))
+def test_a_kind_takes_few_lines(heading: str) -> None:
+    """Blank lines, comments and docstrings are not counted."""
+    part = TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    code = re.sub(r'"""[^"]*"""', "", "\n".join(content for _, content in blocks(part)))
+    lines = [line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) <= LINES
+
+
+def test_it_works(project: Path) -> None:
+    """A new model on a new dataset: prepared, trained and measured by the workflow."""
+    done = call([sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", OVERLAY, "--", *TARGETS], project)
+    assert done.returncode == 0, (done.stderr, [log.read_text() for log in project.glob("logs/**/*.log")])
+    found = json.loads((project / TARGETS[0]).read_text())
+    assert found["bound"] == "=" and 4 < found["bits_per_dim"] < 12
+    assert json.loads((project / "resources/data/stripes/dataset.json").read_text())["kind"] == "stripes"
