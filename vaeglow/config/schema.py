@@ -17,7 +17,7 @@ from vaeglow.errors import UserError
 DECLARED = {
     "datasets": "vaeglow.data.kinds:KINDS",
     "tables": "vaeglow.reporting.tables:KINDS",
-    "figures": "vaeglow.reporting.schemas:figures",
+    "figures": "vaeglow.reporting.figures:KINDS",
     "claims": "vaeglow.reporting.schemas:claims",
 }
 Schema = dict[str, Any]
