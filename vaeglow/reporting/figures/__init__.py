@@ -23,7 +23,7 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.labels import model_label, samples_measured
+from vaeglow.reporting.labels import samples_measured
 from vaeglow.reporting.page import Page
 from vaeglow.results import REMEDY, Result, check_together
 
@@ -115,7 +115,7 @@ class Sources:
 
     def label(self, row: Mapping[str, Any]) -> str:
         """What a row's model is called, with its dataset where the figure shows several."""
-        name = row.get("label") or model_label(row["model"], self.spec["styles"])
+        name = row.get("label") or self.spec["styles"][row["model"]]["label"]
         return f"{name}, {row['dataset']}" if len({row["dataset"] for row in self.spec["rows"]}) > 1 else name
 
     def look(self, row: Mapping[str, Any]) -> dict[str, str]:
