@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vaeglow.reporting import figures, style
 
 PRESET, SEED, PROTOCOL = "demo", 3, "test-100-2048"
 LABELS = {"vae": "VAE", "glow": "Glow", "vaeglow": "Ours (Glow layer)", "squeeze1": "Ours, 1", "squeeze4": "Ours, 4"}
+MEASURED = {"split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100, "fid_features": 2048}
 STYLES = {
     model: {"label": label, "color": color, "marker": marker}
     for (model, label), color, marker in zip(LABELS.items(), style.PALETTE, "oDs^v", strict=False)
@@ -34,6 +36,10 @@ def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {**about, "dataset": "blobs", **measured, "styles": STYLES, "rows": rows, **more}
 
 
+def identity(model: str, dataset: str = "blobs") -> dict[str, Any]:
+    return {"preset": PRESET, "dataset": dataset, "model": model, "seed": SEED}
+
+
 class Results:
     """A results folder and a data folder, filled file by file.
 
@@ -50,6 +56,9 @@ class Results:
         write_dataset(self.data / name, splits, info | {"mean": [0.5], "std": [0.1], "source": {}})
         return self
 
+    def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
+        return result_path(self.results, what, **identity(model, dataset), **wildcards)
+
     def write(
         self,
         what: str,
@@ -60,12 +69,11 @@ class Results:
         **wildcards: Any,
     ) -> Path:
         """A file of a run, npz where it has arrays; it says whose it is, and what its path says."""
-        identity = {"preset": PRESET, "dataset": dataset, "model": model, "seed": SEED}
         digest = sha256_json(read_info(self.data / dataset)["sha256"])
         hashes = {"config_sha256": f"c {model}", "weights_sha256": f"w {model}", "data_sha256": digest}
         made = {"provenance": {"commit": "0123456789abcdef", "dirty": False, "device": "A CPU"}}
-        whole = {**identity, **hashes, **made, **wildcards, **content}
-        path = result_path(self.results, what, **identity, **wildcards)
+        whole = {**identity(model, dataset), **hashes, **made, **wildcards, **content}
+        path = self.path(what, model, dataset, **wildcards)
         path.parent.mkdir(parents=True, exist_ok=True)
         if arrays is None:
             write_json(path, whole)
@@ -73,35 +81,29 @@ class Results:
             np.savez(path, **arrays, metadata=np.array(json.dumps(whole)))
         return path
 
-    def samples(self, model: str, temperature: float, images: np.ndarray, **more: Any) -> Path:
-        dataset = more.pop("dataset", "blobs")
-        return self.write("samples", model, more, {"images": images}, dataset, temperature=temperature)
-
-    def metrics(self, model: str, temperature: float, fid: float, **more: Any) -> Path:
+    def metrics(self, model: str, temperature: float, fid: float) -> Path:
         content = {"fid": fid, "kid": fid / 1000, "kid_standard_error": 0.01, "precision": 0.5, "recall": 0.25}
-        content |= {"diversity": 15.0, "reference_diversity": 20.0, "split": "test", "fid_samples": 100}
-        content |= {"fid_reference_images": 100, "fid_features": 2048, "fid_sets": 1, "stretch": False, **more}
+        content |= {"diversity": 15.0, "reference_diversity": 20.0, "fid_sets": 1, **MEASURED}
         return self.write("metrics", model, content, protocol=PROTOCOL, temperature=temperature)
 
-    def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> Path:
+    def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> None:
         """likelihood.json, and the bits/dim of each image at each K behind its bounds."""
         self.write("likelihood_images", model, {}, {f"bits_per_dim_{k}": values for k, values in bounds.items()})
         content = {"bits_per_dim": bits, "standard_error": 0.02, "split": "test", "images": 10, "dequantisation": "x"}
-        return self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
+        self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
 
-    def snapshots(self, model: str, temperature: float, points: list[dict[str, Any]], **more: Any) -> Path:
-        content = {"split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100}
-        content |= {"fid_features": 2048, "base_seconds": 0.0, "points": points, "training_device": "A CPU", **more}
+    def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> Path:
+        """Of points of seconds, FID and bits/dim."""
+        content = {"base_seconds": base_seconds, "training_device": "A CPU", **MEASURED, "points": []}
+        for seconds, fid, bits in points:
+            kid = {"kid": fid and fid / 1000, "kid_standard_error": fid and 0.01}
+            content["points"].append(
+                {"total_seconds": seconds, "bits_per_dim": bits, "standard_error": 0.02, "fid": fid, **kid}
+            )
         return self.write("snapshots", model, content, protocol=PROTOCOL, temperature=temperature)
 
     def draw(self, figure: Mapping[str, Any]) -> Any:
         return figures.draw(figure, self.results, self.data)
-
-
-def point(seconds: float, fid: float | None, bits: float) -> dict[str, Any]:
-    """One moment of a run's training."""
-    kid = {"kid": None if fid is None else fid / 1000, "kid_standard_error": None if fid is None else 0.01}
-    return {"total_seconds": seconds, "bits_per_dim": bits, "standard_error": 0.02, "fid": fid, **kid}
 
 
 def spoil(path: Path, **changes: Any) -> None:
@@ -119,6 +121,14 @@ def texts(figure: Any) -> str:
     """All words that a figure shows, axes and legends included, a line each; those of a wrapped text in one line."""
     found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return "\n".join(text.replace("\n", " ") for text in found)
+
+
+def overlap(boxes: list[Any]) -> float:
+    """By how many dots, 256 an inch, two boxes cover each other at most."""
+    return max(
+        min(min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0))
+        for one, other in combinations(boxes, 2)
+    )
 
 
 def curves(axes: Any) -> list[tuple[list[float], list[float]]]:

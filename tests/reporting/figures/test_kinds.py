@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import json
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_tools import LABELS, PROTOCOL, STYLES, Results, curves, noise, point, spec, spoil, texts
+from figure_tools import LABELS, PROTOCOL, STYLES, Results, curves, identity, noise, overlap, spec, spoil, texts
 from matplotlib import colormaps
 from matplotlib.text import Text
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
-from vaeglow.paths import result_path
+from vaeglow.paths import names_in
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import KINDS
 from vaeglow.reporting.page import image_grid
@@ -25,67 +27,31 @@ BITS = {"vae": 7.0, "squeeze1": 6.3, "vaeglow": 4.0, "squeeze4": 3.9}
 REFERENCE = {"no_layer": 6.8, "squeeze1": 5.5, "squeeze2": 4.3, "squeeze4": 4.1, "whitening": 3.6}
 FREQUENCY = np.arange(1, 5) / 8
 SPECTRUM = {name: (10.0 * k / FREQUENCY).tolist() for k, name in enumerate(("vae", "vae_noisy", "layer", "data"), 1)}
-VAE = {
-    "network": {
-        "architecture": "resnet",
-        "num_scale": 3,
-        "base_dim": 8,
-        "fc_dim": 128,
-        "latent_dim": 32,
-        "decoder_noise": "diagonal",
-    },
-    "prior": {"kind": "flow", "layers": 4, "width": 64},
+NETWORK = {"architecture": "resnet", "num_scale": 3, "base_dim": 8, "fc_dim": 128, "latent_dim": 32}
+VAE = {"network": NETWORK | {"decoder_noise": "diagonal"}, "prior": {"kind": "flow", "layers": 4, "width": 64}}
+
+
+def at(model: str, temperature: float, **more) -> dict:
+    return {"model": model, "temperature": temperature, **more}
+
+
+OURS, DATA, IMAGES = {"model": "vaeglow", "base": "vae"}, {"data": "test"}, {"columns": 3, "lines": 2}
+ROWS = {
+    "sample_sheet": ([DATA, at("vae", 0.0)], {"columns": 3, "lines_per_row": 2}),
+    "side_by_side": ([at("glow", 1.0, label="Rival"), at("vaeglow", 0.5)], IMAGES),
+    "overview": ([OURS], {}),
+    "sharpening": ([OURS], {"lines": 4}),
+    "interpolation": ([OURS], {"lines": 2, "space": "prior"}),
+    "temperature": ([at(model, t) for model in FIDS for t in TEMPERATURES[::-1]], {}),
+    "quality_time": ([at("vae", 0.0), at("vaeglow", 0.5, base="vae"), at("glow", 1.0)], {}),
+    "linear_reference": ([{"model": model} for model in BITS], {"reference_model": "vae"}),
+    "noise_maps": ([{"model": "vae"}], {"lines": 3}),
+    "nearest_training": ([at("vaeglow", 0.5), at("glow", 0.5)], {"lines": 2}),
+    "importance_bound": ([{"model": "vae"}, OURS], {}),
+    "spectrum": ([OURS], {}),
+    "ablation": ([at("vae", 0.0), at("vaeglow", 1.0), at("vaeglow", 0.5)], {}),
 }
-OURS = {"model": "vaeglow"}
-SPECS = {
-    "sample_sheet": spec(
-        "sample_sheet", [{"data": "test"}, {"model": "vae", "temperature": 0.0}], columns=3, lines_per_row=2
-    ),
-    "side_by_side": spec(
-        "side_by_side",
-        [{"model": "glow", "temperature": 1.0, "label": "Rival"}, {"model": "vaeglow", "temperature": 0.5}],
-        columns=3,
-        lines=2,
-    ),
-    "overview": spec("overview", [{**OURS, "base": "vae"}]),
-    "sharpening": spec("sharpening", [OURS], lines=4),
-    "interpolation": spec("interpolation", [OURS], lines=2, space="prior"),
-    "temperature": spec("temperature", [{"model": m, "temperature": t} for m in FIDS for t in TEMPERATURES[::-1]]),
-    "quality_time": spec(
-        "quality_time",
-        [
-            {"model": "vae", "temperature": 0.0},
-            {**OURS, "temperature": 0.5, "base": "vae"},
-            {"model": "glow", "temperature": 1.0},
-        ],
-    ),
-    "linear_reference": spec("linear_reference", [{"model": name} for name in BITS], reference_model="vae"),
-    "noise_maps": spec("noise_maps", [{"model": "vae"}], lines=3),
-    "nearest_training": spec(
-        "nearest_training", [{"model": m, "temperature": 0.5} for m in ("vaeglow", "glow")], lines=2
-    ),
-    "importance_bound": spec("importance_bound", [{"model": "vae"}, OURS]),
-    "spectrum": spec("spectrum", [OURS]),
-    "ablation": spec(
-        "ablation", [{"model": "vae", "temperature": 0.0}] + [{**OURS, "temperature": t} for t in (1.0, 0.5)]
-    ),
-}
-# The file of each figure that the tests of refusals spoil.
-FILES = {
-    "sample_sheet": ("samples", "vae", {"temperature": 0.0}),
-    "side_by_side": ("samples", "vaeglow", {"temperature": 0.5}),
-    "overview": ("training", "vae", {}),
-    "sharpening": ("layer_draws", "vaeglow", {}),
-    "interpolation": ("interpolation", "vaeglow", {"space": "prior"}),
-    "temperature": ("metrics", "glow", {"protocol": PROTOCOL, "temperature": 0.5}),
-    "quality_time": ("snapshots", "vaeglow", {"protocol": PROTOCOL, "temperature": 0.5}),
-    "linear_reference": ("linear_reference", "vae", {}),
-    "noise_maps": ("noise_maps", "vae", {}),
-    "nearest_training": ("nearest_training", "vaeglow", {"temperature": 0.5}),
-    "importance_bound": ("likelihood_images", "vaeglow", {}),
-    "spectrum": ("layer_action", "vaeglow", {}),
-    "ablation": ("likelihood", "vaeglow", {}),
-}
+SPECS = {kind: spec(kind, rows, **more) for kind, (rows, more) in ROWS.items()}
 NEAR = {"samples": 50, "test_images": 40, "training_images": 60, "all_training_images": 90, "features": 64, "copies": 3}
 NEAR |= {"test_copies": 1, "shares_nearer": {"1": 0.02, "5": 0.36}, "test_percentiles": {"1": 0.5, "5": 1.5}}
 
@@ -105,9 +71,8 @@ def bounds(level: float) -> dict[int, np.ndarray]:
 
 def configure(made: Results, model: str, **parts) -> dict:
     """Write config.json; returns its content."""
-    identity = {"preset": "demo", "dataset": "blobs", "model": model, "seed": 3}
-    content = {**identity, "data": {"channels": 3, "size": 8}, "base": None, **parts}
-    write_json(result_path(made.results, "config", **identity), content)
+    content = {**identity(model), "data": {"channels": 3, "size": 8}, "base": None, **parts}
+    write_json(made.path("config", model), content)
     return content
 
 
@@ -127,7 +92,8 @@ def results(tmp_path: Path) -> Results:
     made.write("training", "vae", {"epochs_by_phase": [7], "parameters": 1000})
     made.write("training", "vaeglow", {"epochs_by_phase": [7, 9], "parameters": 3500})
     for seed, (model, temperature) in enumerate({"vae": 0.0, "glow": 1.0, "vaeglow": 0.5}.items()):
-        made.samples(model, temperature, noise(7, seed=seed))
+        images = {"images": noise(7, seed=seed)}
+        made.write("samples", model, {"exploded_samples": 2 * (model == "glow")}, images, temperature=temperature)
     made.write("layer_draws", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
     made.write("interpolation", "vaeglow", {}, {"images": noise(3, 4, seed=5)}, space="prior")
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
@@ -138,9 +104,9 @@ def results(tmp_path: Path) -> Results:
     for model, fids in {**FIDS, "vae": (95.0,)}.items():
         for temperature, fid in zip(TEMPERATURES, fids, strict=False):
             made.metrics(model, temperature, fid)
-    made.snapshots("vae", 0.0, [point(30, 80.0, 7.0), point(10, 90.0, 8.0)])
-    made.snapshots("vaeglow", 0.5, [point(40, None, 5.0), point(50, 60.0, 4.0)], base_seconds=30.0)
-    made.snapshots("glow", 1.0, [point(20, 85.0, 6.0), point(60, 65.0, 3.8)])
+    made.snapshots("vae", 0.0, (30, 80.0, 7.0), (10, 90.0, 8.0))
+    made.snapshots("vaeglow", 0.5, (40, None, 5.0), (50, 60.0, 4.0), base_seconds=30.0)
+    made.snapshots("glow", 1.0, (20, 85.0, 6.0), (60, 65.0, 3.8))
     worse = {name: value + 0.25 for name, value in REFERENCE.items()}
     made.write("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
     for model, bits in BITS.items():
@@ -150,168 +116,135 @@ def results(tmp_path: Path) -> Results:
     return made
 
 
-def shown(figure) -> list[np.ndarray]:
-    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
-
-
-def same_images(grids: list[np.ndarray], *images: np.ndarray) -> None:
-    for grid, expected in zip(grids, images, strict=True):
-        np.testing.assert_array_equal(grid, image_grid(expected))
-
-
 # ----------------------------------------------------------------------------------------------- all kinds
 
 
-def test_every_kind_is_tested():
-    assert set(KINDS) == set(SPECS) == set(FILES)
-
-
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_title_and_footer_are_there_and_nothing_leaves_the_page(kind, results):
     figure = results.draw(SPECS[kind])
     with style.styled():
         figure.draw_without_rendering()
-    assert {"The title", "preset demo \u00b7 dataset blobs \u00b7 seed 3 \u00b7 commit 0123456789"} <= set(
-        texts(figure).splitlines()
-    )
-    inches = figure.dpi_scale_trans.inverted()
-    drawn = [figure.get_tightbbox(), *(legend.get_window_extent().transformed(inches) for legend in figure.legends)]
-    width, height = figure.get_size_inches()
-    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in drawn)
-    words = [text for text in figure.findobj(Text) if text.get_text()]
-    assert all(text.get_fontsize() >= style.FOOTER for text in words)
+    said = texts(figure).splitlines()
+    assert "The title" in said and "preset demo \u00b7 dataset blobs \u00b7 seed 3 \u00b7 commit 0123456789" in said
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    boxes.append(figure.get_tightbbox().transformed(figure.dpi_scale_trans))
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert all(text.get_fontsize() >= style.FOOTER for text in figure.findobj(Text) if text.get_text())
+    words = [text for text in figure.texts + [text for axes in figure.axes for text in axes.texts] if text.get_text()]
+    assert overlap([text.get_window_extent() for text in words]) < 5, "more than a letter's own margin"
 
 
-@pytest.mark.parametrize("kind", SPECS)
-@pytest.mark.parametrize("change", ["another model", "missing", "torn"])
-def test_foreign_missing_and_damaged_files_are_refused_by_name(kind, change, results):
-    what, model, wildcards = FILES[kind]
-    identity = {"preset": "demo", "dataset": "blobs", "model": model, "seed": 3}
-    path = result_path(results.results, what, **identity, **wildcards)
-    if change == "missing":
-        path.unlink()
-    elif change == "torn":
-        path.write_bytes(path.read_bytes()[:40])
-    else:
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, results):
+    declared = {
+        *KINDS[kind].READS,
+        *(need["what"] for need in getattr(KINDS[kind], "needs", lambda _: [])(SPECS[kind])),
+    }
+    paths = [Path(name) for name in json.loads(results.draw(SPECS[kind]).get_label())]
+    assert {names_in(str(path.relative_to(results.results)))[0] for path in paths} == declared
+    for path in paths:
+        whole = path.read_bytes()
         spoil(path, model="other")
-    with pytest.raises(UserError) as caught:
-        results.draw(SPECS[kind])
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        with pytest.raises(UserError, match=f"^{re.escape(str(path))}: model is 'other'.*"):
+            results.draw(SPECS[kind])
+        path.write_bytes(whole[:40])
+        with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+            results.draw(SPECS[kind])
+        assert "\n" not in str(caught.value)
+        path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(
-    ("kind", "spoiled", "key"),
-    [("temperature", "metrics", "weights_sha256"), ("quality_time", "snapshots", "training_device")],
-)
-def test_files_of_two_trainings_or_timed_on_two_devices_are_not_mixed(kind, spoiled, key, results):
-    identity = {"preset": "demo", "dataset": "blobs", "model": "glow", "seed": 3}
-    spoil(result_path(results.results, spoiled, **identity, protocol=PROTOCOL, temperature=1.0), **{key: "other"})
-    with pytest.raises(UserError, match=f"differ in {key}"):
-        results.draw(SPECS[kind])
+def test_files_of_two_trainings_are_not_mixed(results):
+    spoil(results.path("metrics", "glow", protocol=PROTOCOL, temperature=1.0), weights_sha256="other")
+    with pytest.raises(UserError, match="differ in weights_sha256"):
+        results.draw(SPECS["temperature"])
 
 
 # --------------------------------------------------------------------------------------------------- images
 
 
-def test_a_sheet_shows_the_first_samples_and_real_images_from_the_whole_split(results):
-    figure = results.draw(SPECS["sample_sheet"])
-    same_images(
-        shown(figure), noise(13)[[0, 2, 4, 6, 8, 10]].reshape(2, 3, 3, 8, 8), noise(7)[:6].reshape(2, 3, 3, 8, 8)
-    )
-    assert {"Data", "test images", "VAE", "without noise"} <= set(texts(figure).splitlines())
+# The images that each kind shows, grid by grid, and words.
+SHOWN = {
+    "sample_sheet": (
+        [noise(13)[[0, 2, 4, 6, 8, 10]].reshape(2, 3, 3, 8, 8), noise(7)[:6].reshape(2, 3, 3, 8, 8)],
+        ["Data", "test images", "VAE", "without noise"],
+    ),
+    "side_by_side": (
+        [noise(7, seed=seed)[:6].reshape(2, 3, 3, 8, 8) for seed in (1, 2)],
+        ["(a) Rival", "Glow, T=1.0, 2 of 7 overflowed, clipped", "(b) Ours (Glow layer)", "T=0.5"],
+    ),
+    "sharpening": (
+        [noise(5, seed=3)[:4, None], noise(5, 3, seed=4)[:4]],
+        ["VAE", "through the Glow layer (3 draws)", "Ours (Glow layer)", "T=0.5"],
+    ),
+    "interpolation": ([noise(3, 4, seed=5)[:2]], ["straight line in the prior's base space"]),
+    "noise_maps": (
+        [noise(4, seed=6)[:3, None], noise(4, seed=7)[:3, None]],
+        ["VAE", "rank correlation of s and |error|: 0.61"],
+    ),
+    "nearest_training": (
+        [noise(3, seed=10)[:2, None], noise(3, 2, seed=20)[:2], noise(3, seed=11)[:2, None], noise(3, 2, seed=21)[:2]],
+        ["2% and 36%", "3 of 50, of test images 1 of 40", "60 of the 90 training", "64 Inception", "an early"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_each_image_is_in_its_place(kind, results):
+    figure = results.draw(SPECS[kind])
+    axes = [axes for axes in figure.axes if axes.images]
+    images, words = SHOWN[kind]
+    for one, expected in zip(axes, images, strict=kind != "noise_maps"):
+        np.testing.assert_array_equal(one.images[0].get_array(), image_grid(expected))
+    for one, other in pairwise(one.get_position() for one in axes):
+        assert (one.x1 < other.x0 and one.y1 == other.y1) or (one.x0 == other.x0 and one.y0 > other.y1)
+    assert [text for text in words if text not in texts(figure)] == []
 
 
 def test_rows_may_be_of_several_datasets_of_several_sizes_and_levels(results):
     small = noise(9, side=4, channels=1) % 16
     small[0, 0, 0, :2] = 0, 15
     results.prepare(small, "small", levels=16)
-    results.samples("vae", 0.0, small, dataset="small")
-    figure = results.draw(
-        SPECS["sample_sheet"]
-        | {
-            "rows": [
-                *SPECS["sample_sheet"]["rows"],
-                {"dataset": "small", "preset": "demo", "model": "vae", "temperature": 0.0},
-            ]
-        }
-    )
-    last = shown(figure)[-1]
+    results.write("samples", "vae", {}, {"images": small}, "small", temperature=0.0)
+    rows = [*ROWS["sample_sheet"][0], at("vae", 0.0, dataset="small")]
+    figure = results.draw(spec("sample_sheet", rows, columns=3, lines_per_row=2))
+    last = figure.axes[-1].images[0].get_array()
     assert (last.min(), last.max()) == (0, 255) and last.shape == (2 * 5 - 1, 3 * 5 - 1, 3)
     said = texts(figure)
     assert "VAE, small" in said and "preset demo \u00b7 datasets blobs, small \u00b7 seed 3" in said
 
 
-def test_side_by_side_letters_its_panels_and_says_what_overflowed(results):
-    results.samples("glow", 1.0, noise(7, seed=1), exploded_samples=2)
-    figure = results.draw(SPECS["side_by_side"])
-    same_images(shown(figure), *(noise(7, seed=seed)[:6].reshape(2, 3, 3, 8, 8) for seed in (1, 2)))
-    left, right = (axes.get_position() for axes in figure.axes)
-    assert left.x1 < right.x0 and left.y0 == right.y0
-    said = texts(figure).splitlines()
-    assert {"(a) Rival", "Glow, T=1.0, 2 of 7 overflowed, clipped", "(b) Ours (Glow layer)", "T=0.5"} <= set(said)
-
-
-def test_sharpening_puts_the_vae_left_and_all_draws_of_a_latent_in_its_line(results):
-    figure = results.draw(SPECS["sharpening"])
-    same_images(shown(figure), noise(5, seed=3)[:4, None], noise(5, 3, seed=4)[:4])
-    assert figure.axes[0].get_position().x1 < figure.axes[1].get_position().x0
-    assert {"VAE", "through the Glow layer (3 draws)", "Ours (Glow layer)", "T=0.5"} <= set(texts(figure).splitlines())
-
-
-def test_interpolation_runs_from_left_to_right_a_pair_a_line(results):
-    figure = results.draw(SPECS["interpolation"])
-    same_images(shown(figure), noise(3, 4, seed=5)[:2])
-    assert "straight line in the prior's base space" in texts(figure)
-
-
-def test_nearest_training_puts_neighbours_beside_each_sample_and_both_distributions_below(results):
-    figure = results.draw(SPECS["nearest_training"])
-    images = [noise(3, seed=10)[:2, None], noise(3, 2, seed=20)[:2], noise(3, seed=11)[:2, None]]
-    same_images(shown(figure), *images, noise(3, 2, seed=21)[:2])
-    charts = [axes for axes in figure.axes if not axes.images]
+def test_nearest_training_shows_both_distributions_on_one_scale(results):
+    charts = [axes for axes in results.draw(SPECS["nearest_training"]).axes if not axes.images]
     for index, chart in enumerate(charts):
         (test, _), (samples, shares), *_ = curves(chart)
         assert sorted(set(test) - {-np.inf}) == sorted(near(index)["test_distances"])
         assert sorted(set(samples) - {-np.inf}) == sorted(near(index)["distances"][:, 0]) and max(shares) == 1
     assert len(charts) == 2 and charts[0].get_xlim() == charts[1].get_xlim() and charts[0].get_xlim()[1] > 4
-    said = texts(figure)
-    for words in ("2% and 36%", "3 of 50, of test images 1 of 40", "60 of the 90 training", "64 Inception", "an early"):
-        assert words in said
-    for index, model in enumerate(("vaeglow", "glow")):
-        about = NEAR | {"features": 2048, "training_images": 90}
-        results.write("nearest_training", model, about, near(index), temperature=0.5)
-    said = texts(results.draw(SPECS["nearest_training"]))
-    assert "all 90 training images" in said and "early" not in said
 
 
 def test_noise_maps_share_one_scale_of_colours_that_starts_at_zero(results):
     figure = results.draw(SPECS["noise_maps"])
-    *images, scale = shown(figure)[:3]
-    same_images(images, noise(4, seed=6)[:3, None], noise(4, seed=7)[:3, None])
     values = np.linspace(0, 30, 4 * 64).reshape(4, 8, 8)[:3]
     top = np.percentile(values, 99)
     expected = colormaps[style.FIELDS](np.clip(values / top, 0, 1), bytes=True)[..., :3]
-    assert np.abs(scale[:8].astype(int) - expected[0]).max() <= 3  # one step of the colour map
+    found = np.asarray(figure.axes[2].images[0].get_array())[:8].astype(int)
+    assert np.abs(found - expected[0]).max() <= 3  # one step of the colour map
     assert np.allclose(figure.axes[3].get_ylim(), (0, top), rtol=1e-5)
-    assert "rank correlation of s and |error|: 0.61" in texts(figure)
 
 
-@pytest.mark.parametrize("kind", ["sample_sheet", "side_by_side", "sharpening", "interpolation", "nearest_training"])
-def test_a_grid_of_more_images_than_there_are_is_refused(kind, results):
-    lines = "lines_per_row" if kind == "sample_sheet" else "lines"
-    with pytest.raises(
-        UserError, match=r"has \d+ images, figure figure9 needs .*: lower the figure's columns or lines"
+def test_too_few_images_or_images_of_another_shape_or_of_other_data_are_refused(results):
+    with pytest.raises(UserError, match=r"blobs has 13 images, figure figure9 needs 15: lower the figure's columns or"):
+        results.draw(SPECS["sample_sheet"] | {"columns": 5, "lines_per_row": 3})
+    with pytest.raises(UserError, match=r"layer_draws\.npz has 5 images, figure figure9 needs 6"):
+        results.draw(SPECS["sharpening"] | {"lines": 6})
+    for images, about, says in (
+        (noise(7, side=4), {}, r"images uint8 \[7, 3, 4, 4\] are no images"),
+        (noise(7), {"data_sha256": "f"}, r"T0\.0\.npz is of other data than blobs"),
     ):
-        results.draw(SPECS[kind] | {lines: 6})
-
-
-def test_images_of_another_shape_or_of_other_data_are_refused(results):
-    results.samples("vae", 0.0, noise(7, side=4))
-    with pytest.raises(UserError, match=r"images uint8 \[7, 3, 4, 4\] are no images"):
-        results.draw(SPECS["sample_sheet"])
-    results.samples("vae", 0.0, noise(7), data_sha256="f" * 64)
-    with pytest.raises(UserError, match=r"T0\.0\.npz is of other data than blobs"):
-        results.draw(SPECS["sample_sheet"])
+        results.write("samples", "vae", about, {"images": images}, temperature=0.0)
+        with pytest.raises(UserError, match=says):
+            results.draw(SPECS["sample_sheet"])
 
 
 # --------------------------------------------------------------------------------------------------- charts
@@ -343,10 +276,7 @@ def test_quality_time_adds_up_both_phases_and_notes_what_is_missing(results):
     said = texts(figure)
     assert "Glow, T=1.0 (=)" in said and "VAE, without noise (\u2264)" in said
     assert "Not shown, because not finite: 1 FID of Ours (Glow layer), T=0.5; 1 KID" in said
-
-
-def test_long_trainings_are_shown_in_hours(results):
-    results.snapshots("glow", 1.0, [point(7200, 85.0, 6.0), point(36000, 65.0, 3.8)])
+    results.snapshots("glow", 1.0, (7200, 85.0, 6.0), (36000, 65.0, 3.8))
     figure = results.draw(SPECS["quality_time"])
     assert ([2.0, 10.0], [85.0, 65.0]) in curves(figure.axes[0]) and "training time, hours" in texts(figure)
     assert figure.axes[0].get_xscale() == "log"
@@ -361,9 +291,8 @@ def test_linear_reference_puts_each_model_at_its_own_squeeze(results):
         assert round(float(line.get_xdata()[0])) == place and line.get_color() == STYLES[model]["color"]
     assert "optimistic linear Gaussian reference, not a bound" in texts(figure)
     results.likelihood("glow", 3.0, bounds(3.0))
-    rows = [{"model": "glow", "dataset": "blobs", "preset": "demo"}]
     with pytest.raises(UserError, match="shows VAEs, and layers with squeeze 1, 2 or 4: not glow"):
-        results.draw(SPECS["linear_reference"] | {"rows": rows})
+        results.draw(spec("linear_reference", [{"model": "glow"}], reference_model="vae"))
 
 
 def test_spectrum_is_what_the_file_says_on_logarithmic_axes(results):
@@ -429,16 +358,6 @@ def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, prese
     present += ["1,000 parameters, 7 epochs", "2,500 parameters, 9 epochs; all of phase 1 is frozen"]
     present += ["repeated 5 times", "net of width 96", "dense 128", "32 means", "phase 1 maximises", "sampling"]
     assert [words for words in present if words not in said] == [] and absent not in said
-
-
-def test_boxes_of_the_overview_do_not_cover_each_other(results):
-    figure = results.draw(SPECS["overview"])
-    with style.styled():
-        figure.draw_without_rendering()
-    words = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() and not text.get_rotation()]
-    for one, other in combinations(words, 2):
-        over = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
-        assert min(over) < 5  # dots, 256 an inch: less than a letter's own margin
 
 
 def test_the_overview_shows_only_models_of_two_phases(results):

@@ -49,9 +49,7 @@ def test_one_epoch_still_draws_by_the_step(tmp_path):
     output = tmp_path / "curves.png"
     step.main(["--history", str(history), "--training", str(training), "--output", str(output)])
     assert output.read_bytes().startswith(b"\x89PNG")
-    figure = draw(history, training)
-    assert all(len(line[0]) == 1 for axes in figure.axes for line in curves(axes))
-    assert [label.get_text() for label in figure.axes[3].get_xticklabels()] == ["1"]
+    assert all(len(line[0]) == 1 for axes in draw(history, training).axes for line in curves(axes))
 
 
 @pytest.mark.parametrize(
