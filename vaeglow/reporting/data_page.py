@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from vaeglow.results import Result
 
 COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
-LOOKS = {"train": (style.BLUE, "-"), "val": (style.GREEN, ":"), "test": (style.VERMILION, "--")}
+LOOKS = {"train": {"c": style.BLUE}, "val": {"c": style.GREEN, "ls": ":"}, "test": {"c": style.VERMILION, "ls": "--"}}
 
 
 def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) -> Figure:
@@ -42,7 +42,16 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
             images = images_of(data_dir, split, about["count"], found["levels"])
             rows.append(((f"{split}: {about['count']:,} images", detail), images))
         page.sheet(rows)
-        histograms(page, splits, CHANNELS[found["channels"]])
+        channels = CHANNELS[found["channels"]]
+        panels = page.charts(channels, len(channels), 2.1, sharey=True)
+        for number, axes in enumerate(panels):
+            for split, about in splits.items():
+                shares = np.asarray(about["histogram"][number]) / np.sum(about["histogram"][number])
+                look = {"where": "mid", "linewidth": 0.9, "label": None if number else split, **LOOKS[split]}
+                axes.step(np.arange(len(shares)), shares, **look)
+            axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black ground
+        panels[0].set_ylabel("share of pixels")
+        panels[0].legend(loc="best")
         whose = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
         return page.finish(whose, [Result(Path(written), dict(found))])
 
@@ -74,16 +83,3 @@ def repetitions(about: Mapping[str, Any]) -> str:
     """How many images are there twice, in a line."""
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
     return f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
-
-
-def histograms(page: Page, splits: Mapping[str, Any], channels: Sequence[str]) -> None:
-    """A panel a channel, a curve a split: the share of its pixels at each level, on a logarithmic axis."""
-    panels = page.charts(channels, len(channels), 2.1, sharey=True)
-    for number, axes in enumerate(panels):
-        for split, about in splits.items():
-            counts, (color, line) = np.asarray(about["histogram"][number]), LOOKS[split]
-            look = {"color": color, "linestyle": line, "linewidth": 0.9, "label": None if number else split}
-            axes.step(np.arange(len(counts)), counts / counts.sum(), where="mid", **look)
-        axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black ground
-    panels[0].set_ylabel("share of pixels")
-    panels[0].legend(loc="best")

@@ -171,7 +171,7 @@ class Page:
             return 0.0
         widest = max(map(len, entries)) * 0.56 * style.DETAIL / 72 + 0.45
         columns = max(1, min(len(entries), int(inches / widest)))
-        height = 1.35 * style.line_height(style.DETAIL) * -(-len(entries) // columns) + 0.06
+        height = 1.7 * style.DETAIL / 72 * -(-len(entries) // columns) + 0.06
         place = {"bbox_to_anchor": (MARGIN, -height), "bbox_transform": self._transform + self.figure.dpi_scale_trans}
         look = {"loc": "upper left", "ncols": columns, "borderpad": 0, "borderaxespad": 0, **place}
         self.figure.legend(entries.values(), entries.keys(), **look).set_in_layout(False)

@@ -77,12 +77,7 @@ def wrap(text: str, inches: float, points: float) -> str:
 
 def height_of(text: str, inches: float, points: float) -> float:
     """The height of a wrapped text, in inches."""
-    return line_height(points) * len(wrap(text, inches, points).splitlines())
-
-
-def line_height(points: float) -> float:
-    """The height of a line of text of that size, in inches."""
-    return 1.25 * points / 72
+    return 1.25 * points / 72 * len(wrap(text, inches, points).splitlines())
 
 
 def save(figure: Figure, *paths: str | Path) -> None:

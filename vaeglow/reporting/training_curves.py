@@ -35,7 +35,7 @@ def draw(history: str | Path, training: str | Path) -> Figure:
         training: path of training.json of the same run.
 
     Raises:
-        UserError: a file is missing, damaged, without an epoch, or of another run.
+        UserError: a file is missing, damaged, or of another run.
     """
     rows, result = read_history(Path(history)), read_result(training)
     model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
@@ -74,7 +74,7 @@ def read_history(path: Path) -> pd.DataFrame:
     """history.csv, all of it numbers.
 
     Raises:
-        UserError: missing, damaged or without an epoch.
+        UserError: missing or damaged.
     """
     try:
         rows = pd.read_csv(path).astype(float)
@@ -84,8 +84,6 @@ def read_history(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} is damaged ({problem}): delete it and train again") from None
-    if rows.empty:
-        raise UserError(f"{path} has no epochs to draw: train for at least one")
     return rows
 
 

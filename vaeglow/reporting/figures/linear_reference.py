@@ -54,8 +54,7 @@ def draw(sources: Sources, page: Page) -> None:
     shown = zip(*(numbers(frame, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error")), strict=True)
     for (_, row), (bits, error) in zip(frame.iterrows(), shown, strict=True):
         config = row["config"].content
-        squeeze = config.get("layer", {}).get("squeeze")
-        place = "no_layer" if config["kind"] == "vae" else f"squeeze{squeeze}"
+        place = "no_layer" if config["kind"] == "vae" else f"squeeze{config.get('layer', {}).get('squeeze')}"
         if place not in PLACES:
             raise UserError(
                 f"figure {sources.spec['name']} shows VAEs, and layers with squeeze 1, 2 or 4: not {row['model']}"

@@ -6,8 +6,6 @@ the share of samples and of test images that are at most so far from a training 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from vaeglow.reporting import style
@@ -17,9 +15,6 @@ from vaeglow.reporting.labels import drawn_at
 from vaeglow.reporting.page import Page
 from vaeglow.results import Result
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 READS = ("nearest_training",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/one_temperature_rows"}}
 CHART = 1.9  # inches: a chart's height with its labels
@@ -27,7 +22,7 @@ SHOWN = 99  # percent of the distances that the axes, alike in all panels, span
 
 
 def draw(sources: Sources, page: Page) -> None:
-    """A panel for each row, and a chart below it."""
+    """A panel for each row, and below it a chart of both distributions of distances."""
     rows, names = sources.spec["rows"], ("images", "neighbours", "distances", "test_distances")
     results = [sources.read("nearest_training", row, *names) for row in rows]
     panels = []
@@ -44,24 +39,18 @@ def draw(sources: Sources, page: Page) -> None:
         panels.append(((sources.label(row), details), blocks))
     page.panels(panels)
     far = max(np.percentile(result.arrays[name], SHOWN, axis=0).min() for result in results for name in names[2:])
-    charts = page.charts([""] * len(rows), len(rows), CHART)
-    for axes, row, result in zip(charts, rows, results, strict=True):
-        plot(axes, result, sources.look(row)["color"])
-        axes.set_xlim(0.0, 1.02 * far or 1.0)
+    for axes, row, result in zip(page.charts([""] * len(rows), len(rows), CHART), rows, results, strict=True):
+        axes.ecdf(result.arrays["test_distances"], color=style.INK, linestyle="--", linewidth=1.0, label="test images")
+        axes.ecdf(result.arrays["distances"][:, 0], color=sources.look(row)["color"], label="samples")
+        for percent, height in (("1", 0.98), ("5", 0.86)):
+            distance = result.number("test_percentiles", percent)
+            axes.axvline(distance, color=style.GREY, linestyle=":", linewidth=0.8)
+            look = {"transform": axes.get_xaxis_transform(), "size": style.FOOTER, "color": style.GREY, "va": "top"}
+            axes.text(distance, height, f" {percent}%", **look)
+        axes.set(xlim=(0.0, 1.02 * far or 1.0), ylim=(0.0, 1.02))
+        axes.set(xlabel="distance to the nearest training image", ylabel="share of images")
+        axes.legend(loc="lower right", handlelength=1.6, borderaxespad=0.2)
     page.notes += dict.fromkeys(map(note, results))
-
-
-def plot(axes: Axes, result: Result, color: str) -> None:
-    """Two distributions of distances, as shares of images at most so far."""
-    axes.ecdf(result.arrays["test_distances"], color=style.INK, linestyle="--", linewidth=1.0, label="test images")
-    axes.ecdf(result.arrays["distances"][:, 0], color=color, label="samples")
-    for percent, height in (("1", 0.98), ("5", 0.86)):
-        distance = result.number("test_percentiles", percent)
-        axes.axvline(distance, color=style.GREY, linestyle=":", linewidth=0.8)
-        look = {"transform": axes.get_xaxis_transform(), "size": style.FOOTER, "color": style.GREY, "va": "top"}
-        axes.text(distance, height, f" {percent}%", **look)
-    axes.set(ylim=(0.0, 1.02), xlabel="distance to the nearest training image", ylabel="share of images")
-    axes.legend(loc="lower right", handlelength=1.6, borderaxespad=0.2)
 
 
 def note(result: Result) -> str:

@@ -102,10 +102,10 @@ def texts(config: Mapping[str, Any]) -> list[list[str]]:
         *(f"$q(z|x)$\nGaussian,\n{latent} means\nand variances", f"latent $z$\n{latent}"),
     ]
     if prior["kind"] == "standard":
-        upper.append("prior $p(z)$\nN(0, I),\nnot trained")
+        upper += ["prior $p(z)$\nN(0, I),\nnot trained"]
     else:
-        upper.append(f"prior flow $h$\n{prior['layers']} couplings,\nnets of width {prior['width']}")
-        upper.append(f"$u \\sim N(0, I)$\n{latent}")
+        flow = f"prior flow $h$\n{prior['layers']} couplings,\nnets of width {prior['width']}"
+        upper += [flow, f"$u \\sim N(0, I)$\n{latent}"]
     gaussian = f"$N(g_\\mu(z), g_\\Sigma(z))$\n$g_\\mu$: {image}\n$g_\\Sigma$: {noise}"
     halves = f"{mixed // 2} | {mixed - mixed // 2} channels"
     glow = [
