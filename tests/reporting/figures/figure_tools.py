@@ -17,7 +17,8 @@ from vaeglow.reporting import figures, style
 
 PRESET, SEED, PROTOCOL = "demo", 3, "test-100-2048"
 LABELS = {"vae": "VAE", "glow": "Glow", "vaeglow": "Ours (Glow layer)", "squeeze1": "Ours, 1", "squeeze4": "Ours, 4"}
-MEASURED = {"split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100, "fid_features": 2048}
+MEASURED = {"protocol": PROTOCOL, "split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100}
+MEASURED["fid_features"] = 2048
 STYLES = {
     model: {"label": label, "color": color, "marker": marker}
     for (model, label), color, marker in zip(LABELS.items(), style.PALETTE, "oDs^v", strict=False)
@@ -59,21 +60,13 @@ class Results:
     def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
         return result_path(self.results, what, **identity(model, dataset), **wildcards)
 
-    def write(
-        self,
-        what: str,
-        model: str,
-        content: Mapping[str, Any],
-        arrays: Mapping[str, np.ndarray] | None = None,
-        dataset: str = "blobs",
-        **wildcards: Any,
-    ) -> Path:
-        """A file of a run, npz where it has arrays; it says whose it is, and what its path says."""
+    def write(self, what: str, model: str, content: dict, arrays: dict | None = None, dataset: str = "blobs") -> Path:
+        """A file of a run, npz where it has arrays; it says whose it is. What its path names is in `content`."""
         digest = sha256_json(read_info(self.data / dataset)["sha256"])
         hashes = {"config_sha256": f"c {model}", "weights_sha256": f"w {model}", "data_sha256": digest}
         made = {"provenance": {"commit": "0123456789abcdef", "dirty": False, "device": "A CPU"}}
-        whole = {**identity(model, dataset), **hashes, **made, **wildcards, **content}
-        path = self.path(what, model, dataset, **wildcards)
+        whole = {**identity(model, dataset), **hashes, **made, **content}
+        path = self.path(what, model, dataset, **content)
         path.parent.mkdir(parents=True, exist_ok=True)
         if arrays is None:
             write_json(path, whole)
@@ -81,10 +74,10 @@ class Results:
             np.savez(path, **arrays, metadata=np.array(json.dumps(whole)))
         return path
 
-    def metrics(self, model: str, temperature: float, fid: float) -> Path:
+    def metrics(self, model: str, temperature: float, fid: float) -> None:
         content = {"fid": fid, "kid": fid / 1000, "kid_standard_error": 0.01, "precision": 0.5, "recall": 0.25}
         content |= {"diversity": 15.0, "reference_diversity": 20.0, "fid_sets": 1, **MEASURED}
-        return self.write("metrics", model, content, protocol=PROTOCOL, temperature=temperature)
+        self.write("metrics", model, {**content, "temperature": temperature})
 
     def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> None:
         """likelihood.json, and the bits/dim of each image at each K behind its bounds."""
@@ -92,15 +85,12 @@ class Results:
         content = {"bits_per_dim": bits, "standard_error": 0.02, "split": "test", "images": 10, "dequantisation": "x"}
         self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
 
-    def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> Path:
+    def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> None:
         """Of points of seconds, FID and bits/dim."""
-        content = {"base_seconds": base_seconds, "training_device": "A CPU", **MEASURED, "points": []}
-        for seconds, fid, bits in points:
-            kid = {"kid": fid and fid / 1000, "kid_standard_error": fid and 0.01}
-            content["points"].append(
-                {"total_seconds": seconds, "bits_per_dim": bits, "standard_error": 0.02, "fid": fid, **kid}
-            )
-        return self.write("snapshots", model, content, protocol=PROTOCOL, temperature=temperature)
+        content = {"base_seconds": base_seconds, "training_device": "A CPU", "temperature": temperature, **MEASURED}
+        names = ("total_seconds", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
+        values = [(*point, 0.02, point[1] and point[1] / 1000, point[1] and 0.01) for point in points]
+        self.write("snapshots", model, content | {"points": [dict(zip(names, of, strict=True)) for of in values]})
 
     def draw(self, figure: Mapping[str, Any]) -> Any:
         return figures.draw(figure, self.results, self.data)

@@ -28,7 +28,8 @@ REFERENCE = {"no_layer": 6.8, "squeeze1": 5.5, "squeeze2": 4.3, "squeeze4": 4.1,
 FREQUENCY = np.arange(1, 5) / 8
 SPECTRUM = {name: (10.0 * k / FREQUENCY).tolist() for k, name in enumerate(("vae", "vae_noisy", "layer", "data"), 1)}
 NETWORK = {"architecture": "resnet", "num_scale": 3, "base_dim": 8, "fc_dim": 128, "latent_dim": 32}
-VAE = {"network": NETWORK | {"decoder_noise": "diagonal"}, "prior": {"kind": "flow", "layers": 4, "width": 64}}
+NETWORK["decoder_noise"] = "diagonal"
+VAE = {"network": NETWORK, "prior": {"kind": "flow", "layers": 4, "width": 64}}
 
 
 def at(model: str, temperature: float, **more) -> dict:
@@ -53,7 +54,12 @@ ROWS = {
 }
 SPECS = {kind: spec(kind, rows, **more) for kind, (rows, more) in ROWS.items()}
 NEAR = {"samples": 50, "test_images": 40, "training_images": 60, "all_training_images": 90, "features": 64, "copies": 3}
-NEAR |= {"test_copies": 1, "shares_nearer": {"1": 0.02, "5": 0.36}, "test_percentiles": {"1": 0.5, "5": 1.5}}
+NEAR |= {
+    "temperature": 0.5,
+    "test_copies": 1,
+    "shares_nearer": {"1": 0.02, "5": 0.36},
+    "test_percentiles": {"1": 0.5, "5": 1.5},
+}
 
 
 def near(seed: int) -> dict[str, np.ndarray]:
@@ -93,14 +99,15 @@ def results(tmp_path: Path) -> Results:
     made.write("training", "vaeglow", {"epochs_by_phase": [7, 9], "parameters": 3500})
     for seed, (model, temperature) in enumerate({"vae": 0.0, "glow": 1.0, "vaeglow": 0.5}.items()):
         images = {"images": noise(7, seed=seed)}
-        made.write("samples", model, {"exploded_samples": 2 * (model == "glow")}, images, temperature=temperature)
+        about = {"temperature": temperature, "exploded_samples": 2 * (model == "glow")}
+        made.write("samples", model, about, images)
     made.write("layer_draws", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
-    made.write("interpolation", "vaeglow", {}, {"images": noise(3, 4, seed=5)}, space="prior")
+    made.write("interpolation", "vaeglow", {"space": "prior"}, {"images": noise(3, 4, seed=5)})
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
     maps = {"images": noise(4, seed=6), "mean": noise(4, seed=7), "scale": scale}
     made.write("noise_maps", "vae", {"error_correlation": 0.614}, maps)
     for index, model in enumerate(("vaeglow", "glow")):
-        made.write("nearest_training", model, NEAR, near(index), temperature=0.5)
+        made.write("nearest_training", model, NEAR, near(index))
     for model, fids in {**FIDS, "vae": (95.0,)}.items():
         for temperature, fid in zip(TEMPERATURES, fids, strict=False):
             made.metrics(model, temperature, fid)
@@ -114,9 +121,6 @@ def results(tmp_path: Path) -> Results:
     content = {"spectrum": {"frequency": FREQUENCY.tolist(), **SPECTRUM}, "spectrum_error": {"vae": 1.25, "layer": 0.5}}
     made.write("layer_action", "vaeglow", {"temperature": 0.5, **content})
     return made
-
-
-# ----------------------------------------------------------------------------------------------- all kinds
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,10 +140,8 @@ def test_title_and_footer_are_there_and_nothing_leaves_the_page(kind, results):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, results):
-    declared = {
-        *KINDS[kind].READS,
-        *(need["what"] for need in getattr(KINDS[kind], "needs", lambda _: [])(SPECS[kind])),
-    }
+    needs = KINDS[kind].needs(SPECS[kind]) if hasattr(KINDS[kind], "needs") else []
+    declared = {*KINDS[kind].READS, *(need["what"] for need in needs)}
     paths = [Path(name) for name in json.loads(results.draw(SPECS[kind]).get_label())]
     assert {names_in(str(path.relative_to(results.results)))[0] for path in paths} == declared
     for path in paths:
@@ -154,13 +156,14 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
         path.write_bytes(whole)
 
 
-def test_files_of_two_trainings_are_not_mixed(results):
-    spoil(results.path("metrics", "glow", protocol=PROTOCOL, temperature=1.0), weights_sha256="other")
-    with pytest.raises(UserError, match="differ in weights_sha256"):
-        results.draw(SPECS["temperature"])
-
-
-# --------------------------------------------------------------------------------------------------- images
+def test_files_of_two_trainings_or_timed_on_two_devices_are_not_mixed(results):
+    for kind, what, key in (
+        ("temperature", "metrics", "weights_sha256"),
+        ("quality_time", "snapshots", "training_device"),
+    ):
+        spoil(results.path(what, "glow", protocol=PROTOCOL, temperature=1.0), **{key: "other"})
+        with pytest.raises(UserError, match=f"differ in {key}"):
+            results.draw(SPECS[kind])
 
 
 # The images that each kind shows, grid by grid, and words.
@@ -178,10 +181,7 @@ SHOWN = {
         ["VAE", "through the Glow layer (3 draws)", "Ours (Glow layer)", "T=0.5"],
     ),
     "interpolation": ([noise(3, 4, seed=5)[:2]], ["straight line in the prior's base space"]),
-    "noise_maps": (
-        [noise(4, seed=6)[:3, None], noise(4, seed=7)[:3, None]],
-        ["VAE", "rank correlation of s and |error|: 0.61"],
-    ),
+    "noise_maps": ([noise(4, seed=s)[:3, None] for s in (6, 7)], ["VAE", "rank correlation of s and |error|: 0.61"]),
     "nearest_training": (
         [noise(3, seed=10)[:2, None], noise(3, 2, seed=20)[:2], noise(3, seed=11)[:2, None], noise(3, 2, seed=21)[:2]],
         ["2% and 36%", "3 of 50, of test images 1 of 40", "60 of the 90 training", "64 Inception", "an early"],
@@ -205,7 +205,7 @@ def test_rows_may_be_of_several_datasets_of_several_sizes_and_levels(results):
     small = noise(9, side=4, channels=1) % 16
     small[0, 0, 0, :2] = 0, 15
     results.prepare(small, "small", levels=16)
-    results.write("samples", "vae", {}, {"images": small}, "small", temperature=0.0)
+    results.write("samples", "vae", {"temperature": 0.0}, {"images": small}, "small")
     rows = [*ROWS["sample_sheet"][0], at("vae", 0.0, dataset="small")]
     figure = results.draw(spec("sample_sheet", rows, columns=3, lines_per_row=2))
     last = figure.axes[-1].images[0].get_array()
@@ -242,12 +242,9 @@ def test_too_few_images_or_images_of_another_shape_or_of_other_data_are_refused(
         (noise(7, side=4), {}, r"images uint8 \[7, 3, 4, 4\] are no images"),
         (noise(7), {"data_sha256": "f"}, r"T0\.0\.npz is of other data than blobs"),
     ):
-        results.write("samples", "vae", about, {"images": images}, temperature=0.0)
+        results.write("samples", "vae", {"temperature": 0.0, **about}, {"images": images})
         with pytest.raises(UserError, match=says):
             results.draw(SPECS["sample_sheet"])
-
-
-# --------------------------------------------------------------------------------------------------- charts
 
 
 def test_temperature_shows_all_values_sorted_and_rings_the_best(results):
@@ -334,30 +331,22 @@ def test_importance_bounds_are_means_and_errors_over_the_same_images(results):
         results.draw(SPECS["importance_bound"])
 
 
-# -------------------------------------------------------------------------------------------------- overview
-
-
 @pytest.mark.parametrize(
     ("squeeze", "vae", "present", "absent"),
     [
         (1, {}, ["no squeeze", "3\u00d78\u00d78", "3\u00d73", "1 | 2 channels", "4 couplings"], "undo squeeze"),
         (2, {}, ["squeeze 2\u00d72", "12\u00d74\u00d74", "12\u00d712", "6 | 6 channels", "undo squeeze"], "no squeeze"),
-        (
-            2,
-            {"network": VAE["network"] | {"decoder_noise": "isotropic"}},
-            ["one scalar", "widths 8\u201332"],
-            "Infogan",
-        ),
-        (2, {"network": VAE["network"] | {"architecture": "infogan"}}, ["Infogan nets"], "ResNet"),
+        (2, {"network": NETWORK | {"decoder_noise": "isotropic"}}, ["one scalar", "widths 8\u201332"], "Infogan"),
+        (2, {"network": NETWORK | {"architecture": "infogan"}}, ["Infogan nets"], "ResNet"),
         (2, {"prior": {"kind": "standard"}}, ["not trained"], "prior flow $h$"),
     ],
 )
 def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, present, absent, results):
     ours(results, squeeze, **vae)
     said = texts(results.draw(SPECS["overview"]))
-    present += ["1,000 parameters, 7 epochs", "2,500 parameters, 9 epochs; all of phase 1 is frozen"]
-    present += ["repeated 5 times", "net of width 96", "dense 128", "32 means", "phase 1 maximises", "sampling"]
-    assert [words for words in present if words not in said] == [] and absent not in said
+    counts = ["1,000 parameters, 7 epochs", "2,500 parameters, 9 epochs; all of phase 1 is frozen", "repeated 5 times"]
+    always = [*counts, "net of width 96", "dense 128", "32 means", "phase 1 maximises", "sampling"]
+    assert [words for words in present + always if words not in said] == [] and absent not in said
 
 
 def test_the_overview_shows_only_models_of_two_phases(results):

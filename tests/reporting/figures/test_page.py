@@ -83,9 +83,6 @@ def test_no_text_covers_another_or_an_image_or_leaves_the_page(columns, side, tm
     assert overlap(boxes) < 4, "more than a letter's own margin"
 
 
-# ------------------------------------------------------------------------------------------------------ files
-
-
 def run(results: Results, output: Path) -> list[Path]:
     files = [output.with_suffix(".png"), output.with_suffix(".pdf")]
     write_json(output.with_suffix(".json"), SPEC)
@@ -96,7 +93,7 @@ def run(results: Results, output: Path) -> list[Path]:
 
 def test_the_step_writes_the_same_files_from_the_same_results(tmp_path, monkeypatch):
     results = Results(tmp_path).prepare(noise(13))
-    path = results.write("samples", "vae", {}, {"images": noise(7)}, temperature=0.0)
+    path = results.write("samples", "vae", {"temperature": 0.0}, {"images": noise(7)})
     first = [file.read_bytes() for file in run(results, tmp_path / "first")]
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert first == [file.read_bytes() for file in run(results, tmp_path / "second")]

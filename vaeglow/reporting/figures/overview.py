@@ -64,7 +64,12 @@ def draw(sources: Sources, page: Page) -> None:
     for x, way in ((0.85, "training"), (2.0, "sampling")):
         arrow(axes, (x - WIDE / 2, 2.0), (x + 0.4 + WIDE / 2, 2.0), dashed=way == "sampling")
         axes.text(x + 0.47, 2.0, way, size=style.DETAIL, va="center")
-    vae_row, decoder_row, layer_row = texts(config.content)
+    diagram(axes, config.content)
+
+
+def diagram(axes: Axes, config: Mapping[str, Any]) -> None:
+    """Boxes and what connects them."""
+    vae_row, decoder_row, layer_row = texts(config)
     x, encoder, posterior, z, *prior = boxes(axes, COLUMNS, ROWS[0], vae_row)
     decoder, gaussian, x_bar = boxes(axes, COLUMNS[3:], ROWS[1], decoder_row)
     x_hat, *_, close = places = boxes(axes, COLUMNS, ROWS[2], layer_row)
@@ -79,10 +84,10 @@ def draw(sources: Sources, page: Page) -> None:
     left, right, foot, head = COLUMNS[2] - 0.53, COLUMNS[4] + 0.53, ROWS[2] - 0.45, ROWS[2] + 0.45
     axes.plot([left, left, right, right, left], [foot, head, head, foot, foot], "--", color=style.GREY, lw=0.7)
     axes.plot([x[0] - 0.2] * 2, [x[1] - TALL / 2, x_hat[1] + TALL / 2], ":", color=style.GREY, lw=1.0)
-    depth = config.value("layer", "depth")
-    axes.text(COLUMNS[3], head + 0.1, f"repeated {depth} times", size=style.DETAIL, ha="center", va="center")
-    same = {"size": style.FOOTER, "rotation": 90, "ha": "right", "va": "center"}
-    axes.text(x[0] - 0.24, ROWS[1], "the same image while training", **same)
+    repeated = f"repeated {config['layer']['depth']} times"
+    axes.text(COLUMNS[3], head + 0.1, repeated, size=style.DETAIL, ha="center", va="center")
+    look = {"size": style.FOOTER, "rotation": 90, "ha": "right", "va": "center"}
+    axes.text(x[0] - 0.24, ROWS[1], "the same image while training", **look)
 
 
 def texts(config: Mapping[str, Any]) -> list[list[str]]:
