@@ -23,7 +23,7 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.labels import samples_measured
+from vaeglow.reporting.labels import model_label
 from vaeglow.reporting.page import Page
 from vaeglow.results import REMEDY, Result, check_together
 
@@ -115,7 +115,7 @@ class Sources:
 
     def label(self, row: Mapping[str, Any]) -> str:
         """What a row's model is called, with its dataset where the figure shows several."""
-        name = row.get("label") or self.spec["styles"][row["model"]]["label"]
+        name = row.get("label") or model_label(row["model"], self.spec.get("styles"))
         return f"{name}, {row['dataset']}" if len({row["dataset"] for row in self.spec["rows"]}) > 1 else name
 
     def look(self, row: Mapping[str, Any]) -> dict[str, str]:
@@ -124,8 +124,14 @@ class Sources:
 
     def protocol_note(self, sets: int | None = None) -> str:
         """How FID and the like were measured; `sets` where it is not the protocol's number of sets."""
-        measured = samples_measured({**self.spec, "sets": sets or self.spec["sets"]})
-        return f"{measured} (protocol {self.spec['protocol']}); one seed."
+        images, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
+        drawn = (
+            f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"
+        )
+        stretched = ", each sample stretched to the whole range first" if self.spec["stretch"] else ""
+        biased = ", fewer images than features: FID biased upward" if images < features else ""
+        against = f"{images:,} {self.spec['split']} images, {features} features{stretched}{biased}"
+        return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
 
 
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:
