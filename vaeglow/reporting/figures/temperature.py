@@ -29,14 +29,14 @@ def draw(sources: Sources, page: Page) -> None:
     for axes, (value, (_, best)) in zip(panels, PANELS.items(), strict=True):
         for _, lines in frame.groupby(["dataset", "model"], sort=False):
             lines = lines.sort_values("temperature")
-            drawn_at, values = lines["temperature"], numbers(lines, f"metrics.{value}")
+            temperatures, values = lines["temperature"], numbers(lines, f"metrics.{value}")
             errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
             label, look = lines["label"].iloc[0], sources.look(lines.iloc[0])
-            axes.errorbar(drawn_at, values, errors, label=label, **look)
+            axes.errorbar(temperatures, values, errors, label=label, **look)
             if best and len(values) > 1:
                 at = getattr(values, best)()
                 ring = {"color": look["color"], "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
-                axes.plot([drawn_at[at]], [values[at]], "o", label="best temperature", zorder=4, **ring)
+                axes.plot([temperatures[at]], [values[at]], "o", label="best temperature", zorder=4, **ring)
         axes.set_xlabel("temperature T")
         axes.margins(x=0.08, y=0.12)
     for value in numbers(frame, "metrics.reference_diversity").unique():
