@@ -64,7 +64,7 @@ class Page:
         return axes
 
     def images(self, x: float, y: float, images: np.ndarray, side: float) -> Box:
-        """Print images, uint8 [lines, columns, C, H, W], each about `side` wide; returns the place they take."""
+        """Print images, uint8 [lines, columns, C, H, W], each at most `side` wide; returns the place they take."""
         width, height = size_of(images, side)
         axes = self.place(x, y, width, height)
         axes.imshow(image_grid(images), interpolation="nearest", aspect="auto")
@@ -98,6 +98,8 @@ class Page:
         side = min(
             (room - SPLIT * (len(blocks) - 1)) / sum(images.shape[1] for _, images in blocks) for _, blocks in panels
         )
+        largest = max(images.shape[-1] for _, blocks in panels for _, images in blocks)
+        side = enlargement(side, largest) * largest / style.DPI  # the others follow those of the most pixels
         sizes = [(text, *size_of(images, side)) for _, blocks in panels for text, images in blocks]
         x, top = MARGIN, self.bottom + 0.03 + max(style.height_of(*size[:2], style.DETAIL) for size in sizes)
         below = top + max(height for *_, height in sizes) + BETWEEN / 2
@@ -194,10 +196,15 @@ def image_grid(images: np.ndarray) -> np.ndarray:
 
 
 def size_of(images: np.ndarray, side: float) -> tuple[float, float]:
-    """Width and height of images [lines, columns, C, H, W], each about `side` wide, a pixel a whole number of dots."""
+    """Width and height of images [lines, columns, C, H, W], each at most `side` wide."""
     lines, columns, _, height, width = images.shape
-    zoom = max(1, round(min(side, LARGEST_IMAGE) * style.DPI / width))
+    zoom = enlargement(side, width)
     return (columns * (width + GAP) - GAP) * zoom / style.DPI, (lines * (height + GAP) - GAP) * zoom / style.DPI
+
+
+def enlargement(side: float, pixels: int) -> int:
+    """How many whole dots wide each of an image's pixels is, so that it is at most `side` inches wide; at least one."""
+    return max(1, int(min(side, LARGEST_IMAGE) * style.DPI / pixels + 1e-6))
 
 
 def dots(inches: float) -> float:

@@ -83,6 +83,15 @@ def test_no_text_covers_another_or_an_image_or_leaves_the_page(columns, side, tm
     assert overlap(boxes) < 4, "more than a letter's own margin"
 
 
+def test_images_of_two_sizes_are_alike_on_paper_and_fit_the_page(tmp_path):
+    with style.styled():
+        page = Page("A title")
+        page.panels([(("a", ""), [("", noise(6, 5, side=side))]) for side in (32, 64)])
+    figure = finished(page, tmp_path)
+    left, right = (axes.get_position() for axes in figure.axes)
+    assert left.width == pytest.approx(right.width, rel=0.02) and figure.get_figwidth() <= style.WIDTH
+
+
 def run(results: Results, output: Path) -> list[Path]:
     files = [output.with_suffix(".png"), output.with_suffix(".pdf")]
     write_json(output.with_suffix(".json"), SPEC)
