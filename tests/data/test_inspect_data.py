@@ -16,6 +16,7 @@ from vaeglow.data.inspection import inspect
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json
 from vaeglow.reporting import data_page, traced
+from vaeglow.reporting.page import image_grid, lettered
 from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
 
@@ -79,15 +80,13 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
         left, bottom, width, height = axes.get_position().bounds
         assert left >= 0 and bottom >= 0 and left + width <= 1 and bottom + height <= 1
     grids, charts = figure.axes[:2], figure.axes[2:]
-    columns, _, _ = data_page.layout(size)
     for grid, split in zip(grids, ("train", "test"), strict=True):
         shown = grid.images[0].get_array()
         first = (splits[split][0].astype(int) * 255 // (levels - 1)).transpose(1, 2, 0)
         assert np.array_equal(shown[:size, :size], np.broadcast_to(first, (size, size, 3)))
-        per_line = min(columns, len(splits[split]))
-        lines = min(len(splits[split]), columns * data_page.LINES) // per_line
-        assert shown.shape[:2] == (lines * (size + 1) - 1, per_line * (size + 1) - 1)
-    assert [axes.get_title(loc="left") for axes in charts] == list(data_page.CHANNELS[channels])
+        images = data_page.images_of(folder, split, len(splits[split]), levels)
+        assert np.array_equal(shown, image_grid(images)) and len(images) <= data_page.LINES
+    assert [axes.get_title(loc="left") for axes in charts] == lettered(data_page.CHANNELS[channels])
     for channel, axes in enumerate(charts):
         for line, split in zip(axes.lines, ("train", "test"), strict=True):
             counts = np.array(found["splits"][split]["histogram"][channel])

@@ -18,7 +18,7 @@ DECLARED = {
     "datasets": "vaeglow.data.kinds:KINDS",
     "models": "vaeglow.models.kinds:KINDS",
     "tables": "vaeglow.reporting.tables:KINDS",
-    "figures": "vaeglow.reporting.schemas:figures",
+    "figures": "vaeglow.reporting.figures:KINDS",
     "claims": "vaeglow.reporting.schemas:claims",
 }
 Schema = dict[str, Any]

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vaeglow.data.arrays import evenly_spaced, open_split
 from vaeglow.errors import UserError
-from vaeglow.reporting import style, traced
-from vaeglow.reporting.chart import key
-from vaeglow.reporting.drawn import commit_of
-from vaeglow.reporting.page import BETWEEN, GAP, MARGIN, Page, dots, enlargement, height_of, image_grid, place
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import full_range
+from vaeglow.reporting.page import LABELS, MARGIN, Page
+from vaeglow.results import Result
 
-COLUMNS, LINES = 16, 3  # of images shown of a split, if it has as many and they are small
+COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
-LOOKS = {"train": (style.BLUE, "-"), "val": (style.GREEN, ":"), "test": (style.VERMILION, "--")}
-CHART_HEIGHT, CHART_LEFT, CHART_BELOW, CHART_GAP = 1.5, 0.55, 0.75, 0.45  # inches: of the histograms and around them
+LOOKS = {"train": {"c": style.BLUE}, "val": {"c": style.GREEN, "ls": ":"}, "test": {"c": style.VERMILION, "ls": "--"}}
 
 
 def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) -> Figure:
@@ -34,33 +32,32 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
     Raises:
         UserError: the data are not those that were inspected.
     """
+    splits = {split: about for split, about in found["splits"].items() if about["count"]}
+    shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
     with style.styled():
-        columns, zoom, width = layout(found["size"])
-        shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
-        page = Page(width, f"{found['dataset']}: images of {shape}")
-        for split, about in found["splits"].items():
-            if about["count"]:
-                images = images_of(data_dir, split, about["count"], columns * LINES, found["levels"])
-                add_split(page, split, about, images, columns, zoom)
-        top = page.bottom
-        page.bottom += dots(CHART_HEIGHT + CHART_BELOW)
-        commit = style.short_commit(commit_of(found["provenance"]))
-        foot = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]} \u00b7 commit {commit}"
-        figure = page.finish(foot)
-        add_histograms(figure, found, page.width, top)
-        return traced.attach(figure, [Path(written)])
+        page = Page(f"{found['dataset']}: images of {shape}")
+        rows = []
+        for split, about in splits.items():
+            detail = f"{numbers(about)} \u00b7 {repetitions(about)}".replace(" \u00b7 ", "\n")
+            images = images_of(data_dir, split, about["count"], found["levels"])
+            rows.append(((f"{split}: {about['count']:,} images", detail), images))
+        page.sheet(rows)
+        channels = CHANNELS[found["channels"]]
+        panels = page.charts(channels, len(channels), 2.1, sharey=True)
+        for number, axes in enumerate(panels):
+            for split, about in splits.items():
+                shares = np.asarray(about["histogram"][number]) / np.sum(about["histogram"][number])
+                look = {"where": "mid", "linewidth": 0.9, "label": None if number else split, **LOOKS[split]}
+                axes.step(np.arange(len(shares)), shares, **look)
+            axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black ground
+        panels[0].set_ylabel("share of pixels")
+        panels[0].legend(loc="best")
+        whose = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
+        return page.finish(whose, [Result(Path(written), dict(found))])
 
 
-def layout(size: int) -> tuple[int, int, int]:
-    """How many images of a side go beside each other, how many dots a pixel is wide, and how many the page."""
-    columns = max(1, min(COLUMNS, dots(style.WIDTH) // (size + GAP)))
-    wide = columns * (size + GAP) - GAP
-    zoom = enlargement(wide, size, style.WIDTH - 2 * MARGIN)
-    return columns, zoom, wide * zoom + 2 * dots(MARGIN)
-
-
-def images_of(data_dir: str | Path, split: str, count: int, shown: int, levels: int) -> np.ndarray:
-    """`shown` images (or all) spread over a split, their levels stretched to 0..255, uint8 [n, C, H, W].
+def images_of(data_dir: str | Path, split: str, count: int, levels: int) -> np.ndarray:
+    """Images spread over a split, their levels spread over 0..255: uint8 [lines, columns, C, H, W].
 
     Raises:
         UserError: the split has not the `count` images that were inspected.
@@ -68,22 +65,10 @@ def images_of(data_dir: str | Path, split: str, count: int, shown: int, levels: 
     images = open_split(data_dir, split)
     if len(images) != count:
         raise UserError(f"{data_dir}: {split} has {len(images)} images, {count} were inspected: inspect again")
-    spread = evenly_spaced(images, min(len(images), shown))
-    return (spread.astype(np.int64) * 255 // (levels - 1)).astype(np.uint8)
-
-
-def add_split(page: Page, split: str, about: Mapping[str, Any], images: np.ndarray, columns: int, zoom: int) -> None:
-    """A split's numbers, and below them its images."""
-    lines = [
-        (f"{split}: {about['count']:,} images", style.LABEL, style.INK),
-        (numbers(about), style.DETAIL, style.GREY),
-        (repetitions(about), style.DETAIL, style.GREY),
-    ]
-    page.text(dots(MARGIN), page.bottom, lines)
-    page.bottom += height_of(lines) + dots(0.04)
-    columns = min(columns, len(images))
-    grid = image_grid(images, columns, len(images) // columns)
-    page.bottom += page.grid(dots(MARGIN), page.bottom, grid, zoom)[1] + dots(BETWEEN)
+    columns = max(1, min(COLUMNS, count, round((style.WIDTH - 2 * MARGIN - LABELS) * style.DPI) // images.shape[-1]))
+    lines = min(LINES, count // columns)
+    shown = full_range(evenly_spaced(images, lines * columns), levels)
+    return shown.reshape(lines, columns, *images.shape[1:])
 
 
 def numbers(about: Mapping[str, Any]) -> str:
@@ -98,30 +83,3 @@ def repetitions(about: Mapping[str, Any]) -> str:
     """How many images are there twice, in a line."""
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
     return f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
-
-
-def add_histograms(figure: Figure, found: Mapping[str, Any], width: int, top: int) -> None:
-    """A panel a channel, a curve a split: the share of its pixels at each level, on a logarithmic axis."""
-    names = CHANNELS[found["channels"]]
-    left, gap = dots(CHART_LEFT), dots(CHART_GAP)
-    wide = (width - left - dots(MARGIN) - gap * (len(names) - 1)) // len(names)
-    splits = {split: about for split, about in found["splits"].items() if about["count"]}
-    for channel, name in enumerate(names):
-        axes = place(figure, left + channel * (wide + gap), top + dots(0.25), wide, dots(CHART_HEIGHT))
-        axes.set_title(name)
-        axes.set_xlabel("value")
-        add_curves(axes, splits, channel)
-    figure.axes[-len(names)].set_ylabel("share of pixels")
-    handles = [key(split, color=LOOKS[split][0], linestyle=LOOKS[split][1]) for split in splits]
-    figure.axes[-1].legend(handles=handles, loc="best")
-
-
-def add_curves(axes: Axes, splits: Mapping[str, Any], channel: int) -> None:
-    """The histogram of one channel in each split."""
-    for split, about in splits.items():
-        counts = np.asarray(about["histogram"][channel])
-        color, line = LOOKS[split]
-        axes.step(
-            np.arange(len(counts)), counts / counts.sum(), where="mid", color=color, linestyle=line, linewidth=0.9
-        )
-    axes.set_yscale("log")  # one level may have half of all pixels: a black ground

@@ -50,19 +50,6 @@ def temperature_label(temperature: float | str) -> str:
     return f", {drawn_at(float(temperature))}"
 
 
-def samples_measured(spec: Mapping[str, Any]) -> str:
-    """How many samples an FID is of, and against what, in words.
-
-    Args:
-        spec: of a table or figure, with its protocol's values (`vaeglow.config.plan.spec`).
-    """
-    images, features, sets = spec["images"], spec["features"], spec["sets"]
-    drawn = f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"
-    stretched = ", each sample stretched to the whole range first" if spec["stretch"] else ""
-    biased = ", fewer images than features: FID biased upward" if images < features else ""
-    return f"{drawn} against {images:,} {spec['split']} images, {features} features{stretched}{biased}"
-
-
 def drawn_at(temperature: float) -> str:
     """How an image was drawn."""
     return f"T={temperature}" if temperature else "without noise"

@@ -5,25 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from vaeglow.errors import UserError
-from vaeglow.files import read_json
-from vaeglow.reporting import style, traced
-from vaeglow.reporting.chart import Chart, key, marker
-from vaeglow.reporting.drawn import IDENTITY, commit_of
-from vaeglow.reporting.labels import model_label
+from vaeglow.reporting import style
+from vaeglow.reporting.page import Page
+from vaeglow.results import Result, read_result
 
-NEEDED = ("epoch", "bits_per_dim", "learning_rate", "gradient_norm", "images_per_second", "seconds")
-SUFFIX = "_bits_per_dim"  # of a loss term
+TERM = "_bits_per_dim"  # how the column of a loss term ends
 VALIDATION = "val_bits_per_dim"
-VALIDATION_LOOK = {"color": style.GREY, "symbol": "s", "linestyle": "--"}
-REMEDY = "delete it and train again"
+# Column: the heading. Bits/dim and their terms come first.
+PANELS = {
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm",
+    "images_per_second": "images a second",
+    "seconds": "training time, seconds",
+}
+MANY = 30  # points of a curve; beyond, markers would hide it
 
 
 def draw(history: str | Path, training: str | Path) -> Figure:
@@ -34,137 +35,59 @@ def draw(history: str | Path, training: str | Path) -> Figure:
         training: path of training.json of the same run.
 
     Raises:
-        UserError: a file is missing, damaged, without an epoch, or of another run.
+        UserError: a file is missing, damaged, or of another run.
     """
-    rows, about = read_history(history), read_json(training)
-    missing = [name for name in IDENTITY if not isinstance(about, dict) or name not in about]
-    if missing:
-        raise UserError(f"{training} lacks {', '.join(missing)}: {REMEDY}")
-    phases = about.get("epochs_by_phase")
-    if not isinstance(phases, list) or not phases or phases[-1] != len(rows):
-        raise UserError(
-            f"{history} has {len(rows)} epochs, {training} says {phases}: they are not of one run; {REMEDY}"
-        )
+    rows, result = read_history(Path(history)), read_result(training)
+    model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
+    if (epochs := result.value("epochs_by_phase")[-1]) != len(rows):
+        raise UserError(f"{history} has {len(rows)} epochs, {training} says {epochs}: delete both and train again")
     with style.styled():
-        title = f"{model_label(about['model'])} on {about['dataset']}, preset {about['preset']}, seed {about['seed']}"
-        chart = Chart(title, 2, 3, height=4.0, sharex=True)
-        for axes, panel in zip(chart.axes.flat, (bits, terms, rate, gradient, speed, time), strict=True):
-            panel(axes, rows)
-        for axes in chart.axes.flat:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True) if len(rows) > 1 else FixedLocator(rows["epoch"]))
-        for axes in chart.axes[1]:
+        page = Page(f"{model} on {dataset}, preset {preset}, seed {seed}")
+        panels = page.charts(["bits/dim", "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
+        curve(panels[0], rows, "bits_per_dim", label="training", color=style.INK)
+        if rows.get(VALIDATION, pd.Series()).notna().any():
+            curve(panels[0], rows, VALIDATION, label="validation", color=style.GREY, marker="s", linestyle="--")
+        terms = [name for name in rows if name.endswith(TERM) and name != VALIDATION]
+        for name, color, marker in zip(terms, style.PALETTE, "osD^vP", strict=False):
+            label = name.removesuffix(TERM).replace("_", " ").replace("kl", "KL")
+            curve(panels[1], rows, name, label=label, color=color, marker=marker)
+        for axes, name in zip(panels[2:], PANELS, strict=True):
+            curve(axes, rows, name, color=style.INK)
+            values = rows[name].dropna()
+            if name == "gradient_norm" and 0 < 10 * values.min() < values.max():
+                axes.set_yscale("log")
+            elif values.max() > 0:
+                axes.set_ylim(0.0, 1.1 * values.max())
+        panels[2].yaxis.set_major_formatter("{x:g}")
+        for axes in panels:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.set_xlim(0.5, len(rows) + 0.5)
+        for axes in panels[3:]:
             axes.set_xlabel("epoch")
-        skipped = int(rows.get("skipped_steps", pd.Series([0])).sum())
-        notes = [f"Steps left out because they were not finite: {skipped}."] if skipped else []
-        commits = [commit_of(about.get("provenance"))]
-        footer = style.footer(about["preset"], [about["dataset"]], about["seed"], commits)
-        return traced.attach(chart.finish(footer, handles_of(rows), notes), [Path(history), Path(training)])
+        if skipped := int(rows["skipped_steps"].sum()):
+            page.notes.append(f"Steps left out because they were not finite: {skipped}.")
+        about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
+        return page.finish(about, [Result(Path(history), {}), result])
 
 
-def read_history(path: str | Path) -> pd.DataFrame:
-    """history.csv.
+def read_history(path: Path) -> pd.DataFrame:
+    """history.csv, all of it numbers.
 
     Raises:
-        UserError: missing, damaged or without an epoch.
+        UserError: missing or damaged.
     """
     try:
-        rows = pd.read_csv(path)
+        rows = pd.read_csv(path).astype(float)
+        rows[["epoch", "bits_per_dim", "skipped_steps", *PANELS]]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train the run first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as CSV ({' '.join(str(error).split())}): {REMEDY}") from None
-    missing = [name for name in NEEDED if name not in rows]
-    if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}: {REMEDY}")
-    if rows.empty:
-        raise UserError(f"{path} has no epochs to draw: train for at least one")
-    wrong = [name for name in NEEDED if not pd.api.types.is_numeric_dtype(rows[name])]
-    if wrong:
-        raise UserError(f"{path} holds text where numbers belong ({', '.join(wrong)}): {REMEDY}")
+    except (OSError, ValueError, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({problem}): delete it and train again") from None
     return rows
 
 
-def curve(axes: Axes, rows: pd.DataFrame, name: str, **look: Any) -> None:
+def curve(axes: Axes, rows: pd.DataFrame, name: str, marker: str = "o", **look: Any) -> None:
     """One column against epochs; empty cells are left out."""
     shown = rows[["epoch", name]].dropna()
-    look = {"color": style.INK, "marker": marker(len(shown), look.pop("symbol", "o")), **look}
-    axes.plot(shown["epoch"], shown[name], markersize=3, linewidth=1.2, **look)
-
-
-def looks_of(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The loss terms' columns and their looks."""
-    names = [name for name in rows if name.endswith(SUFFIX) and name != VALIDATION]
-    return {name: {"color": style.PALETTE[k % 6], "symbol": "osD^vP"[k % 6]} for k, name in enumerate(names)}
-
-
-def handles_of(rows: pd.DataFrame) -> list[Line2D]:
-    """The legend: the loss terms, and validation where it was measured."""
-    named = {
-        name.removesuffix(SUFFIX).replace("_", " ").replace("kl", "KL"): look for name, look in looks_of(rows).items()
-    }
-    if validated(rows):
-        named |= {"training": {"color": style.INK, "symbol": "o"}, "validation": VALIDATION_LOOK}
-    return [
-        key(label, **{("marker" if word == "symbol" else word): value for word, value in look.items()}, markersize=3)
-        for label, look in named.items()
-    ]
-
-
-def validated(rows: pd.DataFrame) -> bool:
-    """Whether bits/dim were measured on the val split."""
-    return VALIDATION in rows and bool(rows[VALIDATION].notna().any())
-
-
-def bits(axes: Axes, rows: pd.DataFrame) -> None:
-    """Training and, where it was measured, validation."""
-    axes.set_title("bits/dim")
-    curve(axes, rows, "bits_per_dim")
-    if validated(rows):
-        curve(axes, rows, VALIDATION, **VALIDATION_LOOK)
-
-
-def terms(axes: Axes, rows: pd.DataFrame) -> None:
-    """What the bits/dim are made of, but for the constant of the levels."""
-    axes.set_title("loss terms, bits/dim")
-    for name, look in looks_of(rows).items():
-        curve(axes, rows, name, **look)
-
-
-def rate(axes: Axes, rows: pd.DataFrame) -> None:
-    """At the end of each epoch."""
-    axes.set_title("learning rate")
-    curve(axes, rows, "learning_rate")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    from_zero(axes, rows["learning_rate"])
-
-
-def gradient(axes: Axes, rows: pd.DataFrame) -> None:
-    """Before clipping, mean of an epoch; logarithmic where it spans more than a factor of ten."""
-    axes.set_title("gradient norm")
-    curve(axes, rows, "gradient_norm")
-    norms = rows["gradient_norm"].dropna()
-    if len(norms) and norms.min() > 0 and norms.max() > 10 * norms.min():
-        axes.set_yscale("log")
-    else:
-        from_zero(axes, norms)
-
-
-def speed(axes: Axes, rows: pd.DataFrame) -> None:
-    """Of the training steps."""
-    axes.set_title("images a second")
-    curve(axes, rows, "images_per_second")
-    from_zero(axes, rows["images_per_second"])
-
-
-def time(axes: Axes, rows: pd.DataFrame) -> None:
-    """Of the training steps, added up."""
-    axes.set_title("training time, seconds")
-    curve(axes, rows, "seconds")
-    from_zero(axes, rows["seconds"])
-
-
-def from_zero(axes: Axes, values: pd.Series) -> None:
-    """An axis that starts at 0 and leaves room above the highest value."""
-    highest = values.max()
-    if np.isfinite(highest) and highest > 0:
-        axes.set_ylim(0.0, 1.1 * highest)
+    axes.plot(shown["epoch"], shown[name], marker=marker if len(shown) <= MANY else "", markersize=3, **look)

@@ -1,0 +1,127 @@
+"""Synthetic results for the tests of figures: whole files in the steps' formats, made in milliseconds, no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaeglow.data.arrays import read_info, write_dataset
+from vaeglow.files import sha256_json, write_json
+from vaeglow.paths import result_path
+from vaeglow.reporting import figures, style
+
+PRESET, SEED, PROTOCOL = "demo", 3, "test-100-2048"
+LABELS = {"vae": "VAE", "glow": "Glow", "vaeglow": "Ours (Glow layer)", "squeeze1": "Ours, 1", "squeeze4": "Ours, 4"}
+MEASURED = {"protocol": PROTOCOL, "split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100}
+MEASURED["fid_features"] = 2048
+STYLES = {
+    model: {"label": label, "color": color, "marker": marker}
+    for (model, label), color, marker in zip(LABELS.items(), style.PALETTE, "oDs^v", strict=False)
+}
+
+
+def noise(*shape: int, channels: int = 3, side: int = 8, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, channels, side, side), dtype=np.uint8)
+
+
+def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """A figure as `vaeglow.config.plan.spec` makes it."""
+    rows = [{"dataset": "blobs", "preset": PRESET, **row} for row in rows]
+    about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED, 4], "seed": SEED}
+    measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "sets": 1, "stretch": False}
+    return {**about, "dataset": "blobs", **measured, "styles": STYLES, "rows": rows, **more}
+
+
+def identity(model: str, dataset: str = "blobs") -> dict[str, Any]:
+    return {"preset": PRESET, "dataset": dataset, "model": model, "seed": SEED}
+
+
+class Results:
+    """A results folder and a data folder, filled file by file.
+
+    Args:
+        root: for both.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.results, self.data = root / "results", root / "data"
+
+    def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> Results:
+        info = {"name": name, "kind": "folder", "channels": test.shape[1], "size": test.shape[2], "levels": levels}
+        splits = {"train": test[:1], "val": test[:0], "test": test}
+        write_dataset(self.data / name, splits, info | {"mean": [0.5], "std": [0.1], "source": {}})
+        return self
+
+    def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
+        return result_path(self.results, what, **identity(model, dataset), **wildcards)
+
+    def write(self, what: str, model: str, content: dict, arrays: dict | None = None, dataset: str = "blobs") -> Path:
+        """A file of a run, npz where it has arrays; it says whose it is. What its path names is in `content`."""
+        digest = sha256_json(read_info(self.data / dataset)["sha256"])
+        hashes = {"config_sha256": f"c {model}", "weights_sha256": f"w {model}", "data_sha256": digest}
+        made = {"provenance": {"commit": "0123456789abcdef", "dirty": False, "device": "A CPU"}}
+        whole = {**identity(model, dataset), **hashes, **made, **content}
+        path = self.path(what, model, dataset, **content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if arrays is None:
+            write_json(path, whole)
+        else:
+            np.savez(path, **arrays, metadata=np.array(json.dumps(whole)))
+        return path
+
+    def metrics(self, model: str, temperature: float, fid: float) -> None:
+        content = {"fid": fid, "kid": fid / 1000, "kid_standard_error": 0.01, "precision": 0.5, "recall": 0.25}
+        content |= {"diversity": 15.0, "reference_diversity": 20.0, "fid_sets": 1, **MEASURED}
+        self.write("metrics", model, {**content, "temperature": temperature})
+
+    def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> None:
+        """likelihood.json, and the bits/dim of each image at each K behind its bounds."""
+        self.write("likelihood_images", model, {}, {f"bits_per_dim_{k}": values for k, values in bounds.items()})
+        content = {"bits_per_dim": bits, "standard_error": 0.02, "split": "test", "images": 10, "dequantisation": "x"}
+        self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
+
+    def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> None:
+        """Of points of seconds, FID and bits/dim."""
+        content = {"base_seconds": base_seconds, "training_device": "A CPU", "temperature": temperature, **MEASURED}
+        names = ("total_seconds", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
+        values = [(*point, 0.02, point[1] and point[1] / 1000, point[1] and 0.01) for point in points]
+        self.write("snapshots", model, content | {"points": [dict(zip(names, of, strict=True)) for of in values]})
+
+    def draw(self, figure: Mapping[str, Any]) -> Any:
+        return figures.draw(figure, self.results, self.data)
+
+
+def spoil(path: Path, **changes: Any) -> None:
+    """Change what a file says of itself."""
+    if path.suffix == ".json":
+        write_json(path, json.loads(path.read_text()) | changes)
+    else:
+        with np.load(path) as archive:
+            content = dict(archive)
+        content["metadata"] = np.array(json.dumps(json.loads(str(content["metadata"])) | changes))
+        np.savez(path, **content)
+
+
+def texts(figure: Any) -> str:
+    """All words that a figure shows, axes and legends included, a line each; those of a wrapped text in one line."""
+    found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    return "\n".join(text.replace("\n", " ") for text in found)
+
+
+def overlap(boxes: list[Any]) -> float:
+    """By how many dots, 256 an inch, two boxes cover each other at most."""
+    return max(
+        min(min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0))
+        for one, other in combinations(boxes, 2)
+    )
+
+
+def curves(axes: Any) -> list[tuple[list[float], list[float]]]:
+    """x and y of every line of some axes that has points."""
+    lines = [(list(map(float, line.get_xdata())), list(map(float, line.get_ydata()))) for line in axes.lines]
+    return [line for line in lines if line[0]]

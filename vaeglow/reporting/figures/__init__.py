@@ -1,0 +1,145 @@
+"""Figures of config's `figures`, a module for each kind. No torch; matplotlib is imported when a figure is drawn.
+
+A kind's module has
+
+READS                -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
+SCHEMA               -> its entries' own keys in config, a JSON schema each
+draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.page.Page`
+needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
+from vaeglow.errors import UserError
+from vaeglow.files import sha256_json
+from vaeglow.reporting import frame, style
+from vaeglow.reporting.labels import model_label
+from vaeglow.reporting.page import Page
+from vaeglow.results import REMEDY, Result, check_together
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+FEWER = "lower the figure's columns or lines in the config, or delete the file to have more images made"
+
+
+def draw(spec: Mapping[str, Any], results_root: str | Path, data_root: str | Path) -> Figure:
+    """Draw the figure that a spec describes.
+
+    Args:
+        spec: see `vaeglow.config.plan.spec`; its `kind` is a key of `KINDS`.
+        results_root: the folder that holds the presets' folders.
+        data_root: the folder that holds the prepared datasets' folders.
+
+    Returns:
+        A figure for `vaeglow.reporting.style.save`.
+
+    Raises:
+        UserError: files are missing, damaged, too short, of something else, or do not belong together.
+    """
+    sources = Sources(spec, results_root, data_root)
+    datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
+    named = f"dataset{'s' * (len(datasets) > 1)} {', '.join(datasets)}"
+    with style.styled():
+        page = Page(spec["title"])
+        KINDS[spec["kind"]].draw(sources, page)
+        check_together(sources.results)
+        return page.finish(f"preset {spec['preset']} \u00b7 {named} \u00b7 seed {spec['seed']}", sources.results)
+
+
+class Sources:
+    """What one figure reads, under the first of its seeds.
+
+    Attributes:
+        spec: of the figure.
+        results: all that were read, in order.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], results_root: str | Path, data_root: str | Path) -> None:
+        self.spec: dict[str, Any] = {**spec, "seeds": [spec["seed"]]}
+        self.results: list[Result] = []
+        self._results_root, self._data_root = results_root, Path(data_root)
+
+    def frame(self, *kinds: str) -> pd.DataFrame:
+        """Results of all rows, a line each, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
+        found = frame.results_frame(self.spec["rows"], self._results_root, kinds, self.spec)
+        found["label"] = [self.label(self.spec["rows"][row]) for row in found["row"]]
+        self.results += frame.results_of(found)
+        return found
+
+    def read(self, kind: str, row: Mapping[str, Any], *arrays: str) -> Result:
+        """One result of a row, with arrays of it: see `vaeglow.reporting.frame.read`."""
+        self.results.append(frame.read(self._results_root, kind, {**self.spec, **row}, self.spec, arrays))
+        return self.results[-1]
+
+    def images(self, row: Mapping[str, Any], result: Result, array: str, count: int) -> np.ndarray:
+        """The first of a result's images, their levels spread over 0..255.
+
+        Args:
+            row: whose dataset they are of.
+            result: read with `array`.
+            array: its name: uint8 [N, ..., C, H, W].
+            count: how many are shown.
+
+        Raises:
+            UserError: fewer than that, of another shape, or of data that were prepared anew since.
+        """
+        images, info = result.arrays[array], read_info(self._data_root / row["dataset"])
+        if result.value("data_sha256") != sha256_json(info["sha256"]):
+            raise UserError(f"{result.path} is of other data than {row['dataset']}'s dataset.json: {REMEDY}")
+        if images.dtype != np.uint8 or images.shape[-3:] != (info["channels"], info["size"], info["size"]):
+            raise UserError(f"{result.path}: {array} {images.dtype} {list(images.shape)} are no images: {REMEDY}")
+        require_images(len(images), count, str(result.path), f"figure {self.spec['name']}", FEWER)
+        return full_range(images[:count], info["levels"])
+
+    def real_images(self, row: Mapping[str, Any], count: int) -> np.ndarray:
+        """Images evenly spaced over the split that a row names, their levels spread over 0..255: [count, C, H, W].
+
+        Raises:
+            UserError: fewer than that, or damaged.
+        """
+        folder = self._data_root / row["dataset"]
+        images = open_split(folder, row["data"])
+        require_images(len(images), count, str(folder), f"figure {self.spec['name']}", FEWER)
+        return full_range(evenly_spaced(images, count), read_info(folder)["levels"])
+
+    def label(self, row: Mapping[str, Any]) -> str:
+        """What a row's model is called, with its dataset where the figure shows several."""
+        name = row.get("label") or model_label(row["model"], self.spec.get("styles"))
+        return f"{name}, {row['dataset']}" if len({row["dataset"] for row in self.spec["rows"]}) > 1 else name
+
+    def look(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """The colour and marker of a row's model, as keywords for `Axes.plot`."""
+        return {key: self.spec["styles"][row["model"]][key] for key in ("color", "marker")}
+
+    def protocol_note(self, sets: int | None = None) -> str:
+        """How FID and the like were measured; `sets` where it is not the protocol's number of sets."""
+        images, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
+        drawn = (
+            f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"
+        )
+        stretched = ", each sample stretched to the whole range first" if self.spec["stretch"] else ""
+        biased = ", fewer images than features: FID biased upward" if images < features else ""
+        against = f"{images:,} {self.spec['split']} images, {features} features{stretched}{biased}"
+        return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
+
+
+def full_range(images: np.ndarray, levels: int) -> np.ndarray:
+    """Pixel values 0..levels-1 as 0..255."""
+    return (images.astype(np.uint16) * 255 // (levels - 1)).astype(np.uint8)
+
+
+# Below what the kinds' modules import from here.
+KINDS: dict[str, ModuleType] = {
+    module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
+}

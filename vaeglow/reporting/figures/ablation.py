@@ -1,0 +1,55 @@
+"""Bits/dim and FID, a dot a model.
+
+Sections 3.1, 3.3 and 3.4 of the paper: models that differ in one thing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.frame import numbers
+from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.page import Page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+READS = ("metrics", "likelihood")
+SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
+LINE, LABELS = 0.26, 2.2  # inches: a model's height, and the width of its label
+FILLS = ("full", "none", "left", "right", "top", "bottom")  # of the markers of a model's temperatures
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A line for each model, its bits/dim at the left and its FIDs at the right."""
+    frame = sources.frame(*READS)
+    temperatures = sorted(frame["temperature"].unique())
+    models = [lines for _, lines in frame.groupby(["dataset", "model"], sort=False)]
+    titles = ["bits/dim (lower is better)", "FID (lower is better)"]
+    left, right = page.charts(titles, 2, 0.75 + LINE * max(3, len(models)), sharey=True)
+    for y, lines in enumerate(models):
+        look = sources.look(lines.iloc[0])
+        [bits], [error] = (numbers(lines, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error"))
+        dot(left, bits, y, f"{bits:.2f}", xerr=error, **look)
+        for temperature, fid in zip(lines["temperature"], numbers(lines, "metrics.fid"), strict=True):
+            fill = FILLS[temperatures.index(temperature) % len(FILLS)]
+            dot(right, fid, y, f"{fid:.1f}", fillstyle=fill, **look)
+    labels = [style.wrap(lines["label"].iloc[0], LABELS, style.DETAIL) for lines in models]
+    left.set_yticks(range(len(models)), labels)
+    left.set_ylim(len(models) - 0.5, -0.5)
+    for axes in (left, right):
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.12)
+    for temperature, fill in zip(temperatures, FILLS, strict=False):
+        right.plot([], [], "o", color=style.INK, fillstyle=fill, label=drawn_at(temperature))
+    page.notes.append(
+        f"Bits/dim: on test images (K=1), \u00b1 one standard error over images. FID: {sources.protocol_note()}"
+    )
+
+
+def dot(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
+    """One number, written above its marker."""
+    axes.errorbar([x], [y], linestyle="", **look)
+    axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)

@@ -1,0 +1,24 @@
+"""Images between random latents.
+
+Figure 5 of the paper. Each line leads from one random latent at the left to another at the right; the first pairs are
+shown.
+"""
+
+from __future__ import annotations
+
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.figures.side_by_side import LINES
+from vaeglow.reporting.page import Page
+
+READS = ("interpolation",)
+SCHEMA = {"space": {"$ref": "#/$defs/space"}, "lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
+SPACES = {"prior": "straight line in the prior's base space", "latent": "great circle in latent space"}
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A row of the sheet for each row of the figure."""
+    rows = []
+    for row in sources.spec["rows"]:
+        images = sources.images(row, sources.read("interpolation", row, "images"), "images", sources.spec["lines"])
+        rows.append(((sources.label(row), SPACES[sources.spec["space"]]), images))  # [pairs, steps, C, H, W]
+    page.sheet(rows)

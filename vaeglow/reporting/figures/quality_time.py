@@ -1,0 +1,70 @@
+"""Quality against training time.
+
+Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those of a run's base included.
+"""
+
+from __future__ import annotations
+
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.page import Page
+
+READS = ("snapshots", "config")
+SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
+# Value of a point: its error, and the heading.
+PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
+WIDE = 12.0  # last over first second, beyond which the axis is logarithmic
+HOUR = 3600.0
+NOTE = (
+    "Wall-clock time of the training steps, both phases added up; other jobs beside them slow them down. Points of a "
+    "curve are snapshots of one training: a shorter one would have lowered its rate earlier. Bits/dim: = exact for "
+    "dequantised data, \u2264 an upper bound (K=1). "
+)
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A panel for each of `PANELS`, a curve for each row.
+
+    A dotted upright marks where a run's own phase begins; a dotted line joins it to the run it stands on. Points
+    without a finite value (samples exploded) are left out, and counted in a note.
+    """
+    import pandas as pd
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    frame = sources.frame(*READS)
+    runs = []
+    for _, row in frame.iterrows():
+        points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
+        sign = "=" if row["config"].value("kind") == "glow" else "\u2264"
+        runs.append((row, points, f"{row['label']}, {drawn_at(row['temperature'])}", sign))
+    by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
+    seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])
+    unit, name = (HOUR, "hours") if seconds.max() > 3 * HOUR else (1.0, "seconds")
+    panels = page.charts([f"{title} (lower is better)" for _, title in PANELS.values()], 3, 2.7)
+    left_out = []
+    for axes, (value, (error, title)) in zip(panels, PANELS.items(), strict=True):
+        for row, points, label, sign in runs:
+            shown, look = points.dropna(subset=[value]), sources.look(row)
+            errors = shown[error] if error else None
+            axes.errorbar(shown["total_seconds"] / unit, shown[value], errors, label=f"{label} ({sign})", **look)
+            if len(shown) < len(points):
+                left_out.append(f"{len(points) - len(shown)} {title} of {label}")
+            if begin := row["snapshots"].number("base_seconds"):
+                dotted = {"linestyle": ":", "linewidth": 1.0}
+                axes.axvline(begin / unit, color=style.GREY, label="phase 2 begins", zorder=0, **dotted)
+                base = by_model.get((row["dataset"], sources.spec["rows"][row["row"]].get("base")), points[:0])
+                joined = pd.concat([base.dropna(subset=[value])[-1:], shown[:1]])
+                axes.plot(joined["total_seconds"] / unit, joined[value], color=look["color"], **dotted)
+        axes.set_xlabel(f"training time, {name}")
+        axes.margins(y=0.12)
+        if 0 < seconds.min() < seconds.max() / WIDE:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if seconds.max() < 100 * seconds.min() else (1,)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(left=0.0)
+    page.notes.append(NOTE + sources.protocol_note(sets=1))  # a snapshot draws one set
+    if left_out:
+        page.notes.append(f"Not shown, because not finite: {'; '.join(left_out)}.")

@@ -1,0 +1,54 @@
+"""Images drawn, a block of lines each row.
+
+The first samples of each run are shown, and real images evenly spaced over a split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.labels import drawn_at, row_label
+from vaeglow.reporting.page import Label, Page
+
+READS = ("samples",)
+COLUMNS = {
+    "$ref": "#/$defs/count",
+    "description": "images across. Every run on the dataset draws at least as many images as a figure shows",
+}
+SCHEMA = {
+    "columns": COLUMNS,
+    "lines_per_row": {"$ref": "#/$defs/count", "description": "lines of images to each row"},
+    "rows": {"$ref": "#/$defs/image_rows"},
+}
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A row of the sheet for each row of the figure."""
+    page.sheet([samples(sources, row, sources.spec["lines_per_row"]) for row in sources.spec["rows"]])
+
+
+def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label, np.ndarray]:
+    """A row's label and its images, uint8 [lines, columns, C, H, W].
+
+    Args:
+        sources: of a figure whose spec has `columns`.
+        row: a run at a temperature, or a split of real images.
+        lines: of images.
+    """
+    columns = sources.spec["columns"]
+    if "data" in row:
+        images = sources.real_images(row, lines * columns)
+        name, details = row.get("label", "Data"), [f"{row['data']} images"]
+    else:
+        result = sources.read("samples", row, "images")
+        images = sources.images(row, result, "images", lines * columns)
+        plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, say what it stands for
+        condition = row_label(plain, sources.spec.get("styles")) if "label" in row else drawn_at(row["temperature"])
+        name, details = sources.label(row), [condition]
+        if overflowed := result.content.get("exploded_samples"):
+            details.append(f"{overflowed} of {len(result.arrays['images'])} overflowed, clipped")
+    return (name, ", ".join(details)), images.reshape(lines, columns, *images.shape[1:])

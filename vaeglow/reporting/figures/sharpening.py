@@ -1,0 +1,28 @@
+"""The VAE's sample and the Glow layer's draws of the same latent.
+
+Figure 4 of the paper. In each line the decoder's mean of one latent stands left, and to its right are all draws of the
+Glow layer from that latent. The first latents are shown.
+"""
+
+from __future__ import annotations
+
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.figures.side_by_side import LINES
+from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.page import Page
+
+READS = ("layer_draws",)
+SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A panel for each row."""
+    panels = []
+    for row in sources.spec["rows"]:
+        result = sources.read("layer_draws", row, "vae", "layer")
+        vae = sources.images(row, result, "vae", sources.spec["lines"])
+        layer = sources.images(row, result, "layer", sources.spec["lines"])  # [latents, draws, C, H, W]
+        heading = f"through the Glow layer ({layer.shape[1]} draws)"
+        label = sources.label(row), drawn_at(result.number("temperature"))
+        panels.append((label, [("VAE", vae[:, None]), (heading, layer)]))
+    page.panels(panels)

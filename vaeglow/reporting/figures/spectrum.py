@@ -1,0 +1,53 @@
+"""How sharp: power spectra of VAE, Glow layer and data.
+
+Section 4.2 of the paper ("sharpening"): power against frequency on logarithmic axes.
+"""
+
+from __future__ import annotations
+
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.page import Page
+
+READS = ("layer_action",)
+SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
+WIDEST = 3  # panels a line
+MANY = 30  # points of a curve; beyond, markers would hide it
+# Keys of layer_action.json: the legend and the look, from the back to the front.
+SHOWN = {
+    "data": ("data", {"color": style.INK, "linewidth": 2.2}),
+    "vae": ("VAE (decoder mean)", {"color": style.ORANGE, "marker": "D", "linestyle": "--"}),
+    "vae_noisy": ("VAE + its noise", {"color": style.SKY, "marker": "v", "linestyle": ":"}),
+    "layer": ("through the Glow layer", {"color": style.VERMILION, "marker": "s"}),
+}
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A panel for each row."""
+    frame = sources.frame(*READS)
+    columns = min(WIDEST, len(frame))
+    titles = []
+    for _, row in frame.iterrows():
+        result = row["layer_action"]
+        name = style.wrap(f"{row['label']}, {drawn_at(result.number('temperature'))}", 6.0 / columns, style.LABEL)
+        vae, layer = (result.number("spectrum_error", which) for which in ("vae", "layer"))
+        titles.append(f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}")
+    panels = page.charts(titles, columns, 2.9 * -(-len(frame) // columns), sharey=True)
+    for axes, result in zip(panels, frame["layer_action"], strict=True):
+        frequency = result.value("spectrum", "frequency")
+        for name, (label, look) in SHOWN.items():
+            symbol = look.get("marker", "") if len(frequency) <= MANY else ""
+            axes.plot(
+                frequency, result.value("spectrum", name), **{**look, "label": label, "marker": symbol, "markersize": 3}
+            )
+        ticks = [1 / 2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
+        axes.set(xscale="log", yscale="log", xlabel="cycles a pixel")
+        axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])
+        axes.minorticks_off()
+    for axes in panels[::columns]:
+        axes.set_ylabel("power, squared grey levels")
+    page.notes.append(
+        "Radially averaged power of the luminance; white noise would be level. Distance: of a spectrum from the data's "
+        "(RMS over frequencies of log10 of their ratio)."
+    )

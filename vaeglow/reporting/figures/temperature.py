@@ -1,0 +1,44 @@
+"""FID, KID, recall and diversity against temperature.
+
+Section 3.5 of the paper. A curve for each model, its best point ringed.
+"""
+
+from __future__ import annotations
+
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.frame import numbers
+from vaeglow.reporting.page import Page
+
+READS = ("metrics",)
+SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
+# Value: heading, and which end of it is good.
+PANELS = {
+    "fid": ("FID (lower is better)", "idxmin"),
+    "kid": ("KID (lower is better)", "idxmin"),
+    "precision": ("precision (higher is better)", "idxmax"),
+    "recall": ("recall (higher is better)", "idxmax"),
+    "diversity": ("diversity (feature distance)", None),
+}
+
+
+def draw(sources: Sources, page: Page) -> None:
+    """A panel for each of `PANELS`; error bars are one standard error of the KID."""
+    frame = sources.frame(*READS)
+    panels = page.charts([title for title, _ in PANELS.values()], 3, 4.4)
+    for axes, (value, (_, best)) in zip(panels, PANELS.items(), strict=True):
+        for _, lines in frame.groupby(["dataset", "model"], sort=False):
+            lines = lines.sort_values("temperature")
+            temperatures, values = lines["temperature"], numbers(lines, f"metrics.{value}")
+            errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
+            label, look = lines["label"].iloc[0], sources.look(lines.iloc[0])
+            axes.errorbar(temperatures, values, errors, label=label, **look)
+            if best and len(values) > 1:
+                at = getattr(values, best)()
+                ring = {"color": look["color"], "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
+                axes.plot([temperatures[at]], [values[at]], "o", label="best temperature", zorder=4, **ring)
+        axes.set_xlabel("temperature T")
+        axes.margins(x=0.08, y=0.12)
+    for value in numbers(frame, "metrics.reference_diversity").unique():
+        panels[-1].axhline(value, color=style.INK, linestyle="--", linewidth=1.0, label="real images")
+    page.notes.append(sources.protocol_note())
