@@ -26,7 +26,6 @@ import pandas as pd
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import result_path
-from vaeglow.reporting.labels import model_label, row_label
 from vaeglow.reporting.measured import commit_of
 from vaeglow.steps import cli
 
@@ -91,8 +90,9 @@ def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
         table: Table 2 with its published rows.
         picture: of samples, whose hash is told.
     """
-    drawn = zip(spread["run"], spread["temperature"], strict=True)
-    spread = spread.assign(name=[row_label({"model": run, "temperature": number}) for run, number in drawn])
+    labels = {(row["run"], row["temperature"]): row["model"] for row in table.to_dict("records")}
+    drawn = zip(spread["run"], spread["temperature"].map(str), strict=True)
+    spread = spread.assign(name=[labels[one] for one in drawn])
     groups = dict(list(spread.groupby("name", sort=False)))
     lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (s) |", "|---|---|---|---|---|---|"]
     for name, rows in groups.items():
@@ -146,7 +146,8 @@ def short(commits: Iterable[str]) -> list[str]:
 def numbers(spread: pd.DataFrame, column: str) -> dict[str, list[float]]:
     """{model: its number in each run}, the runs in the order of the file; bits/dim once for all temperatures."""
     if column == "bits_per_dim":
-        spread = spread.assign(name=spread["run"].map(model_label)).drop_duplicates(["name", "instructions", "seed"])
+        models = spread["name"].str.rpartition(", ")[0]  # without the temperature
+        spread = spread.assign(name=models).drop_duplicates(["name", "instructions", "seed"])
     groups = spread.groupby("name", sort=False)
     return {re.sub(r" \(.*?\)|,", "", name): rows[column].tolist() for name, rows in groups}
 
