@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
-from vaeglow.reporting.frame import drawn_at, first, numbers, results_of
+from vaeglow.reporting.frame import drawn_at, files, first, numbers, results_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Column:
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is no text.
         beside: how a reader sees it with another column: a template, and that column's name.
-        summary: of a series over seeds, `mean` or `std`.
+        summary: of a series over seeds, `mean`, `std` or `sum`.
     """
 
     name: str
@@ -76,7 +76,7 @@ def mean(
     source: str, decimals: int, header: str = "", name: str = "", null: bool = False, beside: Sequence[str] = ()
 ) -> Column:
     """The mean over seeds of `{kind}.{key}`; empty where one seed's number is null, which `null` allows."""
-    value = functools.partial(numbers, source=source, null=null)
+    value = partial(numbers, source=source, null=null)
     return Column(name or source.split(".")[-1], value, header, fixed(decimals), beside)
 
 
@@ -94,7 +94,7 @@ def phases(lines: pd.DataFrame, cpu: str = "") -> pd.Series:
     """Seconds of training, one number a phase, the base's included: means over seeds."""
     import pandas as pd
 
-    return pd.DataFrame([file.value(f"train_{cpu}seconds_by_phase") for file in lines["training"]]).mean()
+    return pd.DataFrame([file.value(f"train_{cpu}seconds_by_phase") for file in files(lines, "training")]).mean()
 
 
 # What several kinds of table have.
@@ -111,9 +111,9 @@ SHARED = {
         Column("commit", lambda lines: traced.distinct(lines["commit"])),
         same("model", name="run"),
         Column("origin", lambda lines: "results/{preset}/{dataset}/{model}".format(**lines.iloc[0])),
-        Column("epochs", lambda lines: "+".join(map(str, first(lines, "training.epochs_by_phase"))), "Epochs"),
-        Column("train_seconds", lambda lines: phases(lines).sum(), "Training (s)", fixed(1)),
-        Column("train_cpu_seconds", lambda lines: phases(lines, "cpu_").sum(), "Training (CPU s)", fixed(1)),
+        Column("epochs", lambda lines: "+".join(map(str, first(lines, "training.epochs_by_phase") or ())), "Epochs"),
+        Column("train_seconds", lambda lines: phases(lines).sum(min_count=1), "Training (s)", fixed(1)),
+        Column("train_cpu_seconds", lambda lines: phases(lines, "cpu_").sum(min_count=1), "Training (CPU s)", fixed(1)),
         Column("train_seconds_by_phase", lambda lines: "+".join(map(fixed(1), phases(lines))), "Training by phase (s)"),
         same("training.parameters", "Parameters"),
         mean("likelihood.bits_per_dim", 3, "bits/dim"),
@@ -123,7 +123,7 @@ SHARED = {
         same("likelihood.dequantisation"),
         *(same(f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images", "fid_features")),
         *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
-        Column("exploded_samples", lambda lines: numbers(lines, "metrics.exploded_samples").sum(), form=fixed(0)),
+        Column("exploded_samples", partial(numbers, source="metrics.exploded_samples"), form=fixed(0), summary="sum"),
         same("metrics.split", name="fid_split"),
         same("metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
     )
@@ -158,8 +158,7 @@ def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence
     texts = [*published]
     for row in rows:
         read = row.evidence() if hasattr(row, "evidence") else results_of(row)
-        trace = traced.trace_cells({result.path: result.content for result in read})
-        texts.append({column.name: column.cell(row) for column in columns} | trace)
+        texts.append({column.name: column.cell(row) for column in columns} | traced.trace_cells(read))
     names = [*(column.name for column in columns), *traced.COLUMNS]
     table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
     table.attrs["columns"] = {column.name: column for column in columns}

@@ -96,10 +96,7 @@ NOTES = {
   rows with each other, not with published ones. The embedded photographs are overlapping crops of ten pictures: errors
   and intervals over such images are too small.
 """,
-    "PUBLISHED": """
-- [published] Published rows are cited, not measured; their {lost} cannot be recovered (origin of each in the CSV and in
-  resources/published.csv).{elsewhere}
-""",
+    "CITED": "(origin of each in the CSV and in resources/published.csv).{elsewhere}",
     "FID": """
 - FID: {drawn} against {spec[images]} images of the {spec[split]} split, {spec[features]} Inception features (protocol
   {spec[protocol]}). It depends on these counts and features: compare it only with an FID that shares them.

@@ -95,8 +95,13 @@ def results_of(lines: pd.DataFrame) -> list[Result]:
     return [value for line in lines.to_dict("records") for value in line.values() if isinstance(value, Result)]
 
 
+def files(lines: pd.DataFrame, kind: str) -> list[Result]:
+    """The results of one kind in lines, each once."""
+    return list({file.path: file for file in lines[kind].dropna()}.values()) if kind in lines else []
+
+
 def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
-    """A number of each line, float64; of lines that share a file one.
+    """A number of each result in lines, float64.
 
     Args:
         lines: see `results_frame`.
@@ -116,17 +121,19 @@ def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
             found = (found or {}).get(key)
         return math.nan if null and found is None else result.number(*keys)
 
-    return pd.Series([number(one) for one in {one.path: one for one in lines[kind]}.values()], dtype=float)
+    return pd.Series([number(file) for file in files(lines, kind)], dtype=float)
 
 
 def first(lines: pd.DataFrame, source: str) -> Any:
-    """A value that is the same in all lines: a column, or `{kind}.{key}`.
+    """A value that all lines share: of a column, or of `{kind}.{key}`; None where lines have no such result.
 
     Raises:
         UserError: the file lacks it.
     """
     kind, *keys = source.split(".")
-    return lines[kind].iloc[0].value(*keys) if keys else lines[kind].iloc[0]
+    if not keys:
+        return lines[kind].iloc[0]
+    return found[0].value(*keys) if (found := files(lines, kind)) else None
 
 
 def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:

@@ -25,6 +25,7 @@ def temperatures(spec: Mapping[str, Any]) -> list[float]:
 
 def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Column]:
     """The columns: FID, KID and diversity at every temperature that a row names."""
+    upper = (RANGE, "decoder_information_upper_nats")
     whole = len(spec["seeds"]) == 1  # units are counted, but for a mean over seeds
     found = [
         mean("latents.kl_bits_per_dim", 3, "KL (bits/dim)"),
@@ -33,12 +34,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
         mean("latents.information_lower_nats", 2, "I(x;z) (nats)", beside=(RANGE, "information_upper_nats")),
         mean("latents.information_upper_nats", 2),
         mean("latents.information_cap_nats", 2),
-        mean(
-            "latents.decoder_information_lower_nats",
-            2,
-            "I(x_bar;z) (nats)",
-            beside=(RANGE, "decoder_information_upper_nats"),
-        ),
+        mean("latents.decoder_information_lower_nats", 2, "I(x_bar;z) (nats)", beside=upper),
         mean("latents.decoder_information_upper_nats", 2),
         mean("latents.variance_explained", 3, "Variance explained"),
         mean("latents.entropy_x_bar_bits_per_dim", 3, "Entropy of x_bar given z (bits/dim)"),

@@ -43,15 +43,13 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
         names,
         *found,
         dataclasses.replace(SHARED["bits_per_dim"], header="bits/dim, K=1 (all images)"),
-        Column("importance_images", importance_images),
+        Column(
+            "importance_images",
+            lambda lines: distinct((str(k["images"]) for k in first(lines, "likelihood.importance").values()), " "),
+        ),
         mean(f"{source}.standard_error", 3, name=f"{NO_BOUND}_standard_error", null=True),
         same(f"{source}.images", name="undequantised_images"),
     )
-
-
-def importance_images(lines: pd.DataFrame) -> str:
-    """The numbers of images that the tighter bounds are of."""
-    return distinct((str(found["images"]) for found in first(lines, "likelihood.importance").values()), " ")
 
 
 def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaeglow.reporting.columns import SHARED, Column, fixed, named, only, same
-from vaeglow.reporting.frame import first, numbers, results_frame, results_of
+from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
+from vaeglow.reporting.frame import files, first, numbers, results_frame, results_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ REFERENCES = {
 def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
     """A row for each reference, or for each trained model that answers to it; other trained models at the end.
 
-    A row has the lines of the trained model and those of the reference, whose column `reference` names it.
+    A row has the lines of the trained model, then those of the reference; its column `reference` names it.
 
     Raises:
         UserError: see `vaeglow.reporting.frame.results_frame`; also a reference and models of different data.
@@ -41,48 +41,31 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
 
     about = {"preset": spec["preset"], "dataset": spec["dataset"], "model": spec["reference_model"]}
     reference = results_frame([about], results_root, ("linear_reference",), spec)
-    models = results_frame(spec["rows"], results_root, READS, spec)
-    check_together([*results_of(reference), *results_of(models)])
-    trained: dict[str | None, list[pd.DataFrame]] = {}
-    for _, lines in models.groupby("row"):
-        trained.setdefault(reference_of(lines), []).append(lines.drop(columns="config").assign(side="model"))
-    for name in REFERENCES:
-        for lines in trained.pop(name, [pd.DataFrame()]):
-            yield pd.concat([lines, reference.assign(side="reference", reference=name)])
-    yield from (lines for found in trained.values() for lines in found)
+    frame = results_frame(spec["rows"], results_root, READS, spec)
+    check_together([*results_of(reference), *results_of(frame)])
+    trained: dict[str, list[pd.DataFrame]] = {name: [] for name in REFERENCES}
+    for _, lines in frame.groupby("row"):
+        trained.setdefault(reference_of(lines), []).append(lines.drop(columns="config"))
+    for name, models in trained.items():
+        own = reference if name in REFERENCES else None
+        for lines in models or [None]:
+            yield pd.concat([lines, own]).assign(reference=name)
 
 
-def reference_of(lines: pd.DataFrame) -> str | None:
-    """The reference a trained model answers to: its layer's squeeze; None for a Glow."""
+def reference_of(lines: pd.DataFrame) -> str:
+    """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
     kind = first(lines, "config.kind")
-    return f"squeeze{first(lines, 'config.layer')['squeeze']}" if kind == "vae_glow" else {"vae": "no_layer"}.get(kind)
+    return (
+        f"squeeze{first(lines, 'config.layer')['squeeze']}" if kind == "vae_glow" else {"vae": "no_layer"}.get(kind, "")
+    )
 
 
-def residual(name: str, header: str = "") -> Column:
-    """The values of a row's reference in linear_reference.json, in the part `name`."""
-
-    def value(lines: pd.DataFrame) -> pd.Series:
-        return numbers(lines, f"linear_reference.{name}.{first(lines, 'reference')}")
-
+def residual(name: str, part: str, header: str = "") -> Column:
+    """The values of a row's reference in a part of linear_reference.json."""
+    value = lambda lines: numbers(lines, f"linear_reference.{part}.{first(lines, 'reference')}")  # noqa: E731
     return Column(name, value, header, fixed(3))
 
 
-OF_REFERENCE = [
-    Column("reference", lambda lines: REFERENCES[first(lines, "reference")], "Linear reference"),
-    dataclasses.replace(residual("sources.vae", "on the VAE's residual (bits/dim)"), name="vae_residual"),
-    dataclasses.replace(residual("sources.pca", "on a PCA's residual (bits/dim)"), name="pca_residual"),
-    dataclasses.replace(SHARED["model"], name="reference_model"),
-    same("linear_reference.images", name="reference_images"),
-    residual("estimation_bias"),
-    same("linear_reference.latents"),
-]
-OF_MODEL = [
-    dataclasses.replace(SHARED["model"], name="trained_model", header="Trained model"),
-    dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
-    dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
-    *(SHARED[name] for name in ("bits_per_dim_standard_error", "bound", "likelihood_images", "dequantisation")),
-    *(SHARED[name] for name in ("epochs", "train_seconds", "train_cpu_seconds", "parameters")),
-]
 COLUMNS = named(
     """
     reference vae_residual pca_residual trained_model bits_per_dim bound source dataset preset epochs train_seconds
@@ -90,8 +73,18 @@ COLUMNS = named(
     reference_images estimation_bias latents likelihood_images dequantisation train_seconds_by_phase parameters device
     commit run origin
     """,
-    *(only(column, "side", "reference") for column in OF_REFERENCE),
-    *(only(column, "side", "model") for column in OF_MODEL),
+    Column("reference", lambda lines: REFERENCES.get(first(lines, "reference")), "Linear reference"),
+    residual("vae_residual", "sources.vae", "on the VAE's residual (bits/dim)"),
+    residual("pca_residual", "sources.pca", "on a PCA's residual (bits/dim)"),
+    residual("estimation_bias", "estimation_bias"),
+    Column("reference_model", lambda lines: lines["label"].iloc[-1] if files(lines, "linear_reference") else None),
+    same("linear_reference.images", name="reference_images"),
+    same("linear_reference.latents"),
+    Column(
+        "trained_model", lambda lines: first(lines, "label") if files(lines, "likelihood") else None, "Trained model"
+    ),
+    dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
+    dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
 SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_seconds_by_phase dataset"
 

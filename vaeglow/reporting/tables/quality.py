@@ -7,12 +7,10 @@ leave preset, seeds and counts empty: the papers' protocols cannot be recovered.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vaeglow.reporting.columns import ERROR, Column, fixed, mean, named
 from vaeglow.reporting.frame import numbers
-from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +20,7 @@ SCHEMA = {
     "protocol": {"$ref": "#/$defs/protocol_name", "default": None},
     "published": {"$ref": "#/$defs/published_name"},
     "show": {
-        "type": "array",
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
+        "$ref": "#/$defs/models",
         "default": None,
         "description": "the columns of the Markdown and LaTeX forms; left out, the usual ones. The CSV has all",
     },
@@ -58,17 +53,9 @@ COLUMNS = named(
 )
 
 
-def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
-    """What the notes say of these rows."""
-    measured = table[(table["source"] == "measured") & (table["reference_diversity"] != "")]
-    pairs = zip(measured["reference_diversity"], measured["dataset"], strict=True)
-    real = distinct((f"{value} on {dataset}" for value, dataset in pairs), ", ")
-    return {"lost": "FID protocol", "real": real or "unknown"}
-
-
 NOTES = """
 {DEMO}
-{PUBLISHED}
+- [published] Published rows are cited, not measured; their FID protocol cannot be recovered {CITED}
 {FID}
 - [sets] FID's (± in brackets): its standard deviation over the {spec[sets]} sets of samples of one training; it says
   nothing of another training. All other numbers are of the first set.
@@ -79,7 +66,8 @@ NOTES = """
   recall: share of real images inside the samples'.
 - [density coverage] Density: how many real images' neighbourhoods (k = 5) hold a sample, on average, over k: 1 for
   samples like real images, and it can exceed 1. Coverage: share of those neighbourhoods that hold a sample.
-- [diversity] Diversity: mean distance of two samples in feature space; of two real images: {real}.
+- [diversity] Diversity: mean distance of two samples in feature space; of two real images:
+  {reference_diversity} on {dataset}.
 - [temperature] T: temperature of the sampling noise; 0.0 is the decoder's mean, or Glow's without noise.
 {BITS}
 {SEEDS}

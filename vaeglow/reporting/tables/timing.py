@@ -105,8 +105,6 @@ def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
     far = ratio[ratio["speed_up_high"].astype(float) > DISAGREE * ratio["speed_up_low"].astype(float)]
     clocks = {clock_of(kind) for kind in measured["device_kind"]}
     return {
-        "lost": "batch size",
-        "done": "Timed on",
         "demo": "demo" in spec["presets"],
         "images": distinct(f"{int(count):,}" for count in measured["epoch_images"]),
         "clocks": " and ".join(words for clock, words in CLOCKS.items() if clock in clocks),
@@ -119,7 +117,7 @@ def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
 NOTES = """
 - [demo] **Demo scale** in the rows of preset demo: small networks, whose ratio says little about the paper's. The claim
   is about networks of preset paper.
-{PUBLISHED}
+- [published] Published rows are cited, not measured; their batch size cannot be recovered {CITED}
 - s/epoch is scaled, not run through: from windows of whole training steps (data, forward, backward, optimiser), after a
   warm-up, to an epoch of {images} images. Median of the windows (lowest to highest).
 - All models of a preset were timed in turns, a window each in a round. Rounds: {windows}; steps in a window:
