@@ -55,17 +55,9 @@ def test_information_over_seeds_gives_means_and_spreads(results):
     assert (made["fid_t0.5"], made["fid_t0.5_sd"], made["seeds"]) == ("10.50", "0.71", "0 1")
 
 
-@pytest.mark.parametrize(
-    ("file", "values", "says"),
-    [
-        ("latents.json", {"weights_sha256": "old"}, "differ in weights_sha256"),
-        ("latents.json", {"kl_nats": None}, "kl_nats is None"),
-        ("metrics/test-500-64/T1.0.json", {"temperature": 0.7}, "temperature is 0.7"),
-    ],
-)
-def test_information_refuses_what_does_not_belong(results, file, values, says):
-    change(results / "demo/photos32/vaeglow/seed0" / file, **values)
-    with pytest.raises(UserError, match=says):
+def test_a_latent_value_that_is_missing_is_refused(results):
+    change(results / "demo/photos32/vaeglow/seed0/latents.json", kl_nats=None)
+    with pytest.raises(UserError, match="kl_nats is None"):
         run_table(results, INFORMATION)
 
 
@@ -148,7 +140,7 @@ def test_each_reference_stands_beside_the_trained_model_that_answers_to_it(refer
     assert [r["its bits/dim"] for r in shown(referred, REFERENCE)][:3] == ["≤ 7.000", "-", "≤ 4.000"]
 
 
-def test_the_reference_refuses_another_config_other_data_and_missing_files(referred):
+def test_the_reference_refuses_another_config_and_other_data(referred):
     run = referred / "demo/photos32/vaeglow/seed0"
     change(run / "config.json", layer={"squeeze": 4})
     with pytest.raises(UserError, match=r"differ in .*config\.json"):
@@ -157,9 +149,6 @@ def test_the_reference_refuses_another_config_other_data_and_missing_files(refer
     path = referred / "demo/photos32/vae/seed0/linear_reference.json"
     change(path, data_sha256="other")
     with pytest.raises(UserError, match="differ in data_sha256"):
-        run_table(referred, REFERENCE)
-    path.unlink()
-    with pytest.raises(UserError, match=r"linear_reference\.json does not exist"):
         run_table(referred, REFERENCE)
 
 

@@ -1,4 +1,4 @@
-"""What people read of a table: Markdown, HTML and LaTeX, and the notes that several kinds have. No torch."""
+"""What people read of a table: HTML, LaTeX, and the notes that several kinds have. No torch."""
 
 from __future__ import annotations
 
@@ -31,20 +31,6 @@ ESCAPES = str.maketrans(
 NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what stands flush right
 
 
-def to_markdown(shown: pd.DataFrame, notes: Sequence[str], spec: Mapping[str, Any]) -> str:
-    """The table and its notes.
-
-    Args:
-        shown: the columns that a reader sees.
-        notes: of the table.
-        spec: see `vaeglow.config.plan.spec`.
-    """
-    # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
-    text = shown.to_markdown(index=False, disable_numparse=True)
-    listed = "\n".join(f"- {note}" for note in notes)
-    return f"# {spec['title']}\n\n{text}\n\n{listed}\n"
-
-
 def to_html(text: str) -> str:
     """A page that needs nothing beside it: what the report shows, and what a browser opens.
 
@@ -68,9 +54,12 @@ def escape(text: str) -> str:
 
 
 def to_latex(shown: pd.DataFrame, notes: Sequence[str], spec: Mapping[str, Any]) -> str:
-    r"""The table as a float that needs `\usepackage{booktabs}`; see `to_markdown`.
+    r"""The table as a float that needs `\usepackage{booktabs}`, its notes in comments above, its scale in the caption.
 
-    Its notes are comments above, its scale stands in the caption.
+    Args:
+        shown: the columns that a reader sees.
+        notes: of the table.
+        spec: see `vaeglow.config.plan.spec`.
     """
     numeric = [all(NUMBER.fullmatch(text) for text in shown[column]) for column in shown]
     title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX counts by itself
@@ -106,7 +95,6 @@ NOTES = {
   another scale.
 - [fewer] All else about samples is of {kept} of them and as many of these images.
 - [biased] Fewer images than features: the covariance is singular and the FID strongly biased.
-- [overflowed] {overflowed}
 """,
     "BITS": """
 - [bits_per_dim] bits/dim: {likelihood_images} test images, {dequantisation} dequantisation noise; ≤ is an upper bound

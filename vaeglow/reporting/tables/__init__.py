@@ -70,7 +70,9 @@ def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
     shown = columns.readable(table, show)
     words = kind.words(table, spec) if hasattr(kind, "words") else {}
     notes = forms.notes_of(kind.NOTES, table, spec, show, words)
-    markdown = forms.to_markdown(shown, notes, spec)
+    # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
+    body, listed = shown.to_markdown(index=False, disable_numparse=True), "\n".join(f"- {note}" for note in notes)
+    markdown = f"# {spec['title']}\n\n{body}\n\n{listed}\n"
     return {"markdown": markdown, "html": forms.to_html(markdown), "latex": forms.to_latex(shown, notes, spec)}
 
 

@@ -37,25 +37,33 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
         yield pair
 
 
-def differences(pair: pd.DataFrame, name: str) -> pd.Series:
-    """`fid`, `kid` or `bits_per_dim` of one model minus the other's, a number a seed."""
+def differences(pair: pd.DataFrame, name: str) -> np.ndarray:
+    """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
+    if name == "bits_per_dim":
+        values = np.stack([file.arrays[IMAGES] for file in pair["likelihood_images"]])
+    else:
+        values = numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy()[:, None]
+    return values[~pair["minus"]] - values[pair["minus"]]
+
+
+def over_seeds(pair: pd.DataFrame, name: str) -> pd.Series:
+    """The same, a number a seed."""
     import pandas as pd
 
-    if name == "bits_per_dim":
-        return pd.Series(image_bits(pair).mean(axis=1))
-    one, other = (numbers(pair[pair["minus"] == side], f"metrics.{name}", null=name == "kid") for side in (False, True))
-    return one - other
+    return pd.Series(differences(pair, name).mean(axis=1))
 
 
-def image_bits(pair: pd.DataFrame) -> np.ndarray:
-    """Bits/dim of one model minus the other's, seed by seed and test image by test image: [seeds, N]."""
-    values = np.stack([file.arrays[IMAGES] for file in pair["likelihood_images"]])
-    return values[~pair["minus"]] - values[pair["minus"]]
+def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
+    """From three seeds on an end of the ledger's 95% interval of the mean difference: 0 lower, 1 upper."""
+    from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
+
+    values = differences(pair, name).mean(axis=1)
+    return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)[which]
 
 
 def bits_error(pair: pd.DataFrame) -> float | None:
     """The standard error of the mean difference of bits/dim over test images."""
-    return paired.standard_error(image_bits(pair))
+    return paired.standard_error(differences(pair, "bits_per_dim"))
 
 
 def kid_error(pair: pd.DataFrame) -> float:
@@ -64,23 +72,13 @@ def kid_error(pair: pd.DataFrame) -> float:
     return 2 * math.sqrt((errors**2).sum(skipna=False)) / len(pair)
 
 
-def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
-    """From three seeds on an end of the ledger's 95% interval of the mean difference: 0 lower, 1 upper."""
-    from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
-
-    values = differences(pair, name)
-    return None if len(values) < SEEDS or values.isna().any() else t_bounds(values.to_numpy(), TAIL, TAIL)[which]
-
-
 def difference_columns(name: str, header: str, decimals: int, error: Callable | None = None) -> Iterator[Column]:
     """The columns of one number: the mean over seeds, with its error beside it, and both ends of its interval."""
     column, form = f"difference_{name}", fixed(decimals)
     beside = (ERROR, f"{column}_standard_error") if error else ()
-    yield Column(column, partial(differences, name=name), header, form, beside)
-    yield from (
-        Column(f"{column}_{side}", partial(end, name=name, which=i), form=form)
-        for i, side in enumerate(("low", "high"))
-    )
+    yield Column(column, partial(over_seeds, name=name), header, form, beside)
+    yield Column(f"{column}_low", partial(end, name=name, which=0), form=form)
+    yield Column(f"{column}_high", partial(end, name=name, which=1), form=form)
     if error:
         yield Column(f"{column}_standard_error", error, form=form)
 

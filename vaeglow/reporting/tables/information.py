@@ -66,6 +66,7 @@ def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
 NOTES = """
 {DEMO}
 {FID}
+- [overflowed] {overflowed}
 {BITS}
 - KL, active units and I(x;z): {latent_images} test images; all else: as many draws of z from the prior. KL is the
   one-sample mean of log q(z|y) - log p(z); its bits/dim are part of the bound.

@@ -57,6 +57,7 @@ NOTES = """
 {DEMO}
 - [published] Published rows are cited, not measured; their FID protocol cannot be recovered {CITED}
 {FID}
+- [overflowed] {overflowed}
 - [sets] FID's (± in brackets): its standard deviation over the {spec[sets]} sets of samples of one training; it says
   nothing of another training. All other numbers are of the first set.
 - [kid] KID: squared maximum mean discrepancy of the same features, cubic kernel; unlike FID its mean does not depend on
