@@ -65,36 +65,27 @@ def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict:
 def write_run(
     root: Path, model: str, temperatures: list[float], seed: int = 0, dataset: str = "photos32", **values
 ) -> Path:
-    """training.json, likelihood.json and metrics of one run; `fid`, `kid` and `bits` in `values`."""
-    identity = identity_of(model, seed, dataset)
-    run = root / "demo" / dataset / model / f"seed{seed}"
+    """training.json, likelihood.json and metrics of one run; `fid`, `kid`, `bits` and the like in `values`."""
+    identity, run = identity_of(model, seed, dataset), root / "demo" / dataset / model / f"seed{seed}"
     epochs = EPOCHS.get(model, [5])
-    phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs)}
-    phases["train_cpu_seconds_by_phase"] = [9.25] * len(epochs)
-    save(run / "training.json", identity | phases | {"parameters": 7, "skipped_steps": 0})
-    bits = values.get("bits", 4.0)
-    off = {"100": -0.2, "10": -0.1, "1": 0.05}
-    likelihood = {
-        "bits_per_dim": bits,
-        "standard_error": 0.01,
-        "bound": "=" if model == "glow" else "<=",
-        "images": values.get("likelihood_images", 1000),
-        "dequantisation": "uniform",
-        "importance": {k: {"bits_per_dim": bits + by, "standard_error": 0.05, "images": 64} for k, by in off.items()},
-        "terms": {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0},
-        "undequantised": {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000, "not_a_bound": True},
-    }
+    phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs), "parameters": 7}
+    save(run / "training.json", identity | phases | {"train_cpu_seconds_by_phase": [9.25] * len(epochs)})
+    bits, off = values.get("bits", 4.0), {"100": -0.2, "10": -0.1, "1": 0.05}
+    bounds = {k: {"bits_per_dim": bits + by, "standard_error": 0.05, "images": 64} for k, by in off.items()}
+    likelihood = {"bits_per_dim": bits, "standard_error": 0.01, "bound": "=" if model == "glow" else "<="}
+    likelihood |= {"images": values.get("likelihood_images", 1000), "dequantisation": "uniform", "importance": bounds}
+    likelihood["terms"] = {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0}
+    likelihood["undequantised"] = {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000}
     save(run / "likelihood.json", identity | likelihood)
-    sets = {"fid_sets": len(values.get("fid_by_set", [1])), "fid_sd": values.get("fid_sd")}
-    counts = {"fid_samples": 500, "fid_reference_images": 500, "fid_features": 64, "feature_images": 500}
-    quality = {"precision": 0.75, "recall": 0.25, "density": 0.875, "coverage": 0.625, "reference_diversity": 11.5}
-    about = {"protocol": "test-500-64", "split": "test", "stretch": values.get("stretch", False), "exploded_samples": 0}
-    about["inputs"] = {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64}
+    metrics = {"fid": values.get("fid", 1.5), "kid": values.get("kid", 0.0123), "kid_standard_error": 0.002}
+    metrics |= {"fid_sets": len(values.get("fid_by_set", [1])), "fid_sd": values.get("fid_sd"), "exploded_samples": 0}
+    metrics |= {"fid_samples": 500, "fid_reference_images": 500, "fid_features": 64, "feature_images": 500}
+    metrics |= {"precision": 0.75, "recall": 0.25, "density": 0.875, "coverage": 0.625, "reference_diversity": 11.5}
+    metrics |= {"protocol": "test-500-64", "split": "test", "stretch": values.get("stretch", False)}
+    metrics["inputs"] = {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64}
     for temperature in temperatures:
-        fid = {"fid": values.get("fid", 1.5), "kid": values.get("kid", 0.0123), "kid_standard_error": 0.002}
         drawn = {"temperature": temperature, "diversity": 9.0 + temperature}
-        path = run / f"metrics/test-500-64/T{temperature}.json"
-        save(path, identity | fid | quality | sets | counts | about | drawn)
+        save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics | drawn)
     return run
 
 

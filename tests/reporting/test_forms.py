@@ -55,22 +55,19 @@ def test_latex_has_the_rows_of_the_markdown_form_and_nothing_is_unescaped(text):
     assert (side["FID"], side["bits/dim"], side["Model"], side["Source"]) == ("r", "r", "l", "l")
 
 
-def test_latex_environments_and_rules_balance(text):
-    latex = "\n".join(line for line in text[1].splitlines() if not line.startswith("%"))
+def test_latex_balances_and_has_a_caption_a_label_and_notes_in_comments(text):
+    whole = text[1]
+    latex = "\n".join(line for line in whole.splitlines() if not line.startswith("%"))
     plain = re.sub(r"\\[{}]", "", latex)
     assert plain.count("{") == plain.count("}")
     opened = re.findall(r"\\(begin|end)\{(\w+)\}", latex)
     assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
     assert [latex.count(f"\\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
-
-
-def test_latex_has_a_caption_a_label_and_notes_in_comments(text):
-    latex = text[1]
     assert r"\label{tab:table2}" in latex
     assert r"\caption{FID \& bits\_per\_dim at 50\% of \{all\} \$. Preset demo (demo scale)." in latex
     assert r"$\leq$ 4.000 $\pm$ 0.000" in latex and r"$\leq$ 3.17" in latex
     assert r"ours\_new \#1 \textasciitilde{} 10\% \textasciicircum{}2 \textbackslash{}x" in latex
-    comments = latex.partition(r"\begin{table}")[0].splitlines()
+    comments = whole.partition(r"\begin{table}")[0].splitlines()
     assert all(line.startswith("% ") for line in comments)
     assert any("Demo scale" in line for line in comments) and any("booktabs" in line for line in comments)
 
