@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     spec = files.read_json(options.spec)
     table = build_table(spec, options.published, options.results_root)
-    forms = forms_of(table, spec)
-    files.write_text(options.output, table.to_csv(index=False))
-    for name, text in forms.items():
-        files.write_text(getattr(options, name), text)
+    texts = {"output": table.to_csv(index=False), **forms_of(table, spec)}
+    for name, text in texts.items():
+        with files.atomic_path(getattr(options, name)) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
