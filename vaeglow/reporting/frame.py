@@ -95,13 +95,14 @@ def results_of(lines: pd.DataFrame) -> list[Result]:
     return [value for line in lines.to_dict("records") for value in line.values() if isinstance(value, Result)]
 
 
-def files(lines: pd.DataFrame, kind: str) -> list[Result]:
-    """The results of one kind in lines, each once."""
-    return list({file.path: file for file in lines[kind].dropna()}.values()) if kind in lines else []
+def files(lines: pd.DataFrame, kind: str) -> pd.Series:
+    """The results of one kind in lines, each once, by the first line that has it."""
+    found = lines.reindex(columns=[kind])[kind].dropna()
+    return found[~found.map(lambda file: file.path).duplicated()]
 
 
 def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
-    """A number of each result in lines, float64.
+    """A number of each result in lines, float64, by the first line that has it.
 
     Args:
         lines: see `results_frame`.
@@ -114,6 +115,7 @@ def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
     import pandas as pd
 
     kind, *keys = source.split(".")
+    read = files(lines, kind)
 
     def number(result: Result) -> float:
         found: Any = result.content
@@ -121,7 +123,7 @@ def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
             found = (found or {}).get(key)
         return math.nan if null and found is None else result.number(*keys)
 
-    return pd.Series([number(file) for file in files(lines, kind)], dtype=float)
+    return pd.Series([number(file) for file in read], index=read.index, dtype=float)
 
 
 def first(lines: pd.DataFrame, source: str) -> Any:
@@ -133,7 +135,8 @@ def first(lines: pd.DataFrame, source: str) -> Any:
     kind, *keys = source.split(".")
     if not keys:
         return lines[kind].iloc[0]
-    return found[0].value(*keys) if (found := files(lines, kind)) else None
+    found = files(lines, kind)
+    return found.iloc[0].value(*keys) if len(found) else None
 
 
 def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:

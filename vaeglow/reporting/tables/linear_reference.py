@@ -77,11 +77,13 @@ COLUMNS = named(
     residual("vae_residual", "sources.vae", "on the VAE's residual (bits/dim)"),
     residual("pca_residual", "sources.pca", "on a PCA's residual (bits/dim)"),
     residual("estimation_bias", "estimation_bias"),
-    Column("reference_model", lambda lines: lines["label"].iloc[-1] if files(lines, "linear_reference") else None),
+    Column("reference_model", lambda lines: lines["label"].iloc[-1] if len(files(lines, "linear_reference")) else None),
     same("linear_reference.images", name="reference_images"),
     same("linear_reference.latents"),
     Column(
-        "trained_model", lambda lines: first(lines, "label") if files(lines, "likelihood") else None, "Trained model"
+        "trained_model",
+        lambda lines: first(lines, "label") if len(files(lines, "likelihood")) else None,
+        "Trained model",
     ),
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
