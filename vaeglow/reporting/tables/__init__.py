@@ -2,14 +2,14 @@
 
 A kind's module has
 
-READS                      -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
-SCHEMA                     -> its entries' own keys in config, a JSON schema each
-COLUMNS, or columns_of(spec, rows)
-                           -> its columns
-SHOWN, or shown(table, spec)
-                           -> the names of the columns that a reader sees
-notes_of(table, spec)      -> how the numbers were measured and what may not be compared
-rows(spec, results_root)   -> where a row is not of one model's runs: what its columns take, row by row
+READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
+SCHEMA   -> its entries' own keys in config, a JSON schema each
+COLUMNS  -> its columns, or `columns_of(spec, rows)`
+SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
+NOTES    -> how the numbers were measured and what may not be compared (`vaeglow.reporting.forms.fill`)
+and optionally
+words(table, spec)        -> what stands for names in NOTES that no column has
+rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row
 """
 
 from __future__ import annotations

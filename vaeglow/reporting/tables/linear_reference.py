@@ -55,9 +55,9 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
 def reference_of(lines: pd.DataFrame) -> str:
     """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
     kind = first(lines, "config.kind")
-    return (
-        f"squeeze{first(lines, 'config.layer')['squeeze']}" if kind == "vae_glow" else {"vae": "no_layer"}.get(kind, "")
-    )
+    if kind == "vae_glow":
+        return f"squeeze{first(lines, 'config.layer')['squeeze']}"
+    return "no_layer" if kind == "vae" else ""
 
 
 def residual(name: str, part: str, header: str = "") -> Column:
