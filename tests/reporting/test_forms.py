@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -72,20 +71,9 @@ def test_latex_balances_and_has_a_caption_a_label_and_notes_in_comments(text):
     assert any("Demo scale" in line for line in comments) and any("booktabs" in line for line in comments)
 
 
-class Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for name, value in attributes if name in ("href", "src")]
-
-
 def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
-    page, tags = to_html(PAGE), Tags()
-    tags.feed(page)
-    assert [tags.tags.count(tag) for tag in ("table", "tr", "td", "li", "strong", "code")] == [1, 3, 4, 2, 2, 1]
-    assert not tags.links and "<title>Table 2: a &amp; b</title>" in page and "≤ 3.17" in page
+    page = to_html(PAGE)
+    assert [page.count(f"<{tag}>") for tag in ("table", "tr", "li", "strong", "code")] == [1, 3, 2, 2, 1]
+    assert "<title>Table 2: a &amp; b</title>" in page and "≤ 3.17" in page
+    assert "href" not in page and "src" not in page
     assert "<script" not in page and "&lt;script&gt;" in page and "&amp;lt;" not in page

@@ -28,7 +28,7 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the row that its row is made of. A series, one number a seed,
+        value: of a cell, from the lines of the results frame that its row is made of. A series, one number a seed,
             becomes its `summary`; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is no text.
@@ -146,7 +146,7 @@ def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence
     """The table as texts, published rows first, traced and sealed.
 
     Args:
-        rows: what the columns' `value` takes: lines of the row, or what has an `evidence()` of its own.
+        rows: what the columns' `value` takes: lines of the results frame, or what has an `evidence()` of its own.
         columns: in order.
         published: rows of texts; what such a row does not have is empty.
 

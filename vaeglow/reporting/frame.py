@@ -1,4 +1,4 @@
-"""The results that tables, figures and claims are made of, and what readers call their rows. No torch."""
+"""The results frame, what tables, figures and claims are made of, and what readers call its rows. No torch."""
 
 from __future__ import annotations
 
