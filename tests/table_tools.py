@@ -13,7 +13,7 @@ from vaeglow.steps import table
 PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
 PROTOCOL = {"protocol": "test-500-64", "split": "test", "images": 500, "features": 64, "sets": 1, "stretch": False}
 EPOCHS = {"glow": [10], "vae": [5], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}
-
+LABELS = {"glow": "Glow", "vae": "VAE", "vaeglow": "Ours (Glow layer, squeeze 2)"}
 WEIGHTS = "resources/weights/inception.safetensors"
 
 
@@ -31,6 +31,7 @@ def row(model: str, temperature: float | None = None, **values) -> dict:
 def spec_of(kind: str, rows: list[dict], **values) -> dict:
     """A table's spec."""
     about = {"name": "table2", "kind": kind, "title": "Table 2: a title", "preset": "demo", "dataset": "photos32"}
+    about["styles"] = {model: {"label": label} for model, label in LABELS.items()}
     return {**about, **PROTOCOL, "seeds": [0], "published": None, "rows": rows, **values}
 
 
@@ -45,68 +46,46 @@ def change(path: Path, **values) -> None:
 
 def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict:
     """What every file of a run says of it."""
-    return {
-        "preset": "demo",
-        "dataset": dataset,
-        "model": model,
-        "seed": seed,
+    made = {
+        "commit": "abc123",
+        "dirty": False,
+        "device": "A CPU",
+        "source_sha256": "s",
+        "started": "1",
+        "finished": "2",
+    }
+    hashes = {
         "config_sha256": f"c-{model}-{seed}",
         "data_sha256": dataset[0] * 64,
         "weights_sha256": f"w-{model}-{seed}",
-        "provenance": {"commit": "abc123", "dirty": False, "device": "A CPU"},
     }
+    return {"preset": "demo", "dataset": dataset, "model": model, "seed": seed, **hashes, "provenance": made}
 
 
 def write_run(
     root: Path, model: str, temperatures: list[float], seed: int = 0, dataset: str = "photos32", **values
 ) -> Path:
-    """training.json, likelihood.json and metrics of one run; `fid`, `kid` and `bits` in `values`."""
-    identity = identity_of(model, seed, dataset)
-    run = root / "demo" / dataset / model / f"seed{seed}"
+    """training.json, likelihood.json and metrics of one run; `fid`, `kid`, `bits` and the like in `values`."""
+    identity, run = identity_of(model, seed, dataset), root / "demo" / dataset / model / f"seed{seed}"
     epochs = EPOCHS.get(model, [5])
-    phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs)}
-    phases["train_cpu_seconds_by_phase"] = [9.25] * len(epochs)
-    save(run / "training.json", identity | phases | {"parameters": 7, "skipped_steps": 0})
-    bits = values.get("bits", 4.0)
-    likelihood = {
-        "bits_per_dim": bits,
-        "standard_error": 0.01,
-        "bound": "=" if model == "glow" else "<=",
-        "images": values.get("likelihood_images", 1000),
-        "split": "test",
-        "dequantisation": "uniform",
-        "importance": {"100": {"bits_per_dim": bits - 0.2, "standard_error": 0.05, "images": 64}}
-        | {"10": {"bits_per_dim": bits - 0.1, "standard_error": 0.05, "images": 64}}
-        | {"1": {"bits_per_dim": bits + 0.05, "standard_error": 0.05, "images": 64}},
-        "terms": {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0},
-        "undequantised": {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000, "not_a_bound": True},
-    }
+    phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs), "parameters": 7}
+    save(run / "training.json", identity | phases | {"train_cpu_seconds_by_phase": [9.25] * len(epochs)})
+    bits, off = values.get("bits", 4.0), {"100": -0.2, "10": -0.1, "1": 0.05}
+    bounds = {k: {"bits_per_dim": bits + by, "standard_error": 0.05, "images": 64} for k, by in off.items()}
+    likelihood = {"bits_per_dim": bits, "standard_error": 0.01, "bound": "=" if model == "glow" else "<="}
+    likelihood |= {"images": values.get("likelihood_images", 1000), "dequantisation": "uniform", "importance": bounds}
+    likelihood["terms"] = {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0}
+    likelihood["undequantised"] = {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000}
     save(run / "likelihood.json", identity | likelihood)
+    metrics = {"fid": values.get("fid", 1.5), "kid": values.get("kid", 0.0123), "kid_standard_error": 0.002}
+    metrics |= {"fid_sets": len(values.get("fid_by_set", [1])), "fid_sd": values.get("fid_sd"), "exploded_samples": 0}
+    metrics |= {"fid_samples": 500, "fid_reference_images": 500, "fid_features": 64, "feature_images": 500}
+    metrics |= {"precision": 0.75, "recall": 0.25, "density": 0.875, "coverage": 0.625, "reference_diversity": 11.5}
+    metrics |= {"protocol": "test-500-64", "split": "test", "stretch": values.get("stretch", False)}
+    metrics["inputs"] = {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64}
     for temperature in temperatures:
-        metrics = {
-            "fid": values.get("fid", 1.5),
-            "kid": values.get("kid", 0.0123),
-            "kid_standard_error": 0.002,
-            "precision": 0.75,
-            "recall": 0.25,
-            "density": 0.875,
-            "coverage": 0.625,
-            "diversity": 9.0 + temperature,
-            "reference_diversity": 11.5,
-            "temperature": temperature,
-            "protocol": "test-500-64",
-            "fid_samples": 500,
-            "exploded_samples": 0,
-            "fid_reference_images": 500,
-            "fid_features": 64,
-            "feature_images": 500,
-            "fid_sets": len(values.get("fid_by_set", [1])),
-            "fid_sd": values.get("fid_sd"),
-            "stretch": values.get("stretch", False),
-            "split": "test",
-            "inputs": {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64},
-        }
-        save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics)
+        drawn = {"temperature": temperature, "diversity": 9.0 + temperature}
+        save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics | drawn)
     return run
 
 
@@ -117,7 +96,7 @@ def spec_file(folder: Path, spec: dict) -> str:
 
 
 def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
-    """Run the step; the CSV's rows. Markdown and LaTeX lie beside it."""
+    """Run the step; the CSV's rows. Markdown, HTML and LaTeX lie beside it."""
     output = results / f"demo/tables/{spec['name']}.csv"
     command = ["--spec", spec_file(results, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
     endings = {"markdown": ".md", "html": ".html", "latex": ".tex"}
@@ -131,13 +110,8 @@ def form(results: Path, spec: dict, suffix: str = ".md") -> str:
     return (results / f"demo/tables/{spec['name']}").with_suffix(suffix).read_text()
 
 
-def cells_of(markdown: str) -> list[list[str]]:
-    """The cells of a Markdown table: header, rule, rows."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
 def shown(results: Path, spec: dict) -> list[dict[str, str]]:
     """The rows that a reader of the Markdown form sees, by header."""
-    header, _, *rows = cells_of(form(results, spec))
+    lines = [line for line in form(results, spec).splitlines() if line.startswith("|")]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(header, cells, strict=True)) for cells in rows]

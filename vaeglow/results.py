@@ -200,9 +200,9 @@ def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 def check_together(results: Iterable[Result]) -> None:
     """Refuse results that do not belong together.
 
-    Those of one run must be of the same config and weights, those of one dataset of the same data, and those made from
-    one file (an FID reference, the Inception weights, samples) of the same version of it; where that file is among the
-    results, of the one that is there now.
+    Those of one run must be of the same config and weights, those of one dataset of the same data (and, at one preset,
+    bits/dim of as many images dequantised alike), and those made from one file (an FID reference, the Inception
+    weights, samples) of the same version of it; where that file is among the results, of the one that is there now.
 
     Raises:
         UserError: two differ.
@@ -229,6 +229,8 @@ def facts(content: Mapping[str, Any]) -> Iterator[tuple[tuple, Any]]:
         "data_sha256": [content.get("dataset")],
         "training_device": [],  # seconds of training compare on one device only
     }
+    if "dequantisation" in content:  # bits/dim compare over as many images, dequantised alike
+        whose |= {key: [content[name] for name in ("preset", "dataset")] for key in ("images", "dequantisation")}
     yield from (((key, *names), content[key]) for key, names in whose.items() if key in content)
     yield from (((path,), digest) for path, digest in content.get("inputs", {}).items())
 

@@ -26,8 +26,6 @@ import pandas as pd
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import result_path
-from vaeglow.reporting.labels import model_label, row_label
-from vaeglow.reporting.measured import commit_of
 from vaeglow.steps import cli
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +69,7 @@ def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
             found["train_seconds"] = round(sum(found["train_seconds"]), 1)
             made = [file["provenance"] for file in files.values()]
             found["machine"] = made[0]["device"]
-            found["commit"] = " ".join(sorted({commit_of(one) for one in made}))
+            found["commit"] = " ".join(sorted({one["commit"] + ("+dirty" if one["dirty"] else "") for one in made}))
             found["source_sha256"] = " ".join(sorted({one["source_sha256"] for one in made}))
             same = {"run": row["run"], "temperature": float(row["temperature"])}
             rows.append({"instructions": instructions, "seed": int(seed), **same, **found})
@@ -91,8 +89,9 @@ def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
         table: Table 2 with its published rows.
         picture: of samples, whose hash is told.
     """
-    drawn = zip(spread["run"], spread["temperature"], strict=True)
-    spread = spread.assign(name=[row_label({"model": run, "temperature": number}) for run, number in drawn])
+    labels = {(row["run"], row["temperature"]): row["model"] for row in table.to_dict("records")}
+    drawn = zip(spread["run"], spread["temperature"].map(str), strict=True)
+    spread = spread.assign(name=[labels[one] for one in drawn])
     groups = dict(list(spread.groupby("name", sort=False)))
     lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (s) |", "|---|---|---|---|---|---|"]
     for name, rows in groups.items():
@@ -146,7 +145,8 @@ def short(commits: Iterable[str]) -> list[str]:
 def numbers(spread: pd.DataFrame, column: str) -> dict[str, list[float]]:
     """{model: its number in each run}, the runs in the order of the file; bits/dim once for all temperatures."""
     if column == "bits_per_dim":
-        spread = spread.assign(name=spread["run"].map(model_label)).drop_duplicates(["name", "instructions", "seed"])
+        models = spread["name"].str.rpartition(", ")[0]  # without the temperature
+        spread = spread.assign(name=models).drop_duplicates(["name", "instructions", "seed"])
     groups = spread.groupby("name", sort=False)
     return {re.sub(r" \(.*?\)|,", "", name): rows[column].tolist() for name, rows in groups}
 

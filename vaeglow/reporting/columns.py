@@ -1,6 +1,6 @@
 """Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch.
 
-A table stays numbers until `table_of` makes texts of them; `readable` makes the form of fewer columns that people read.
+`table_of` makes the table of texts that the CSV holds; `readable` makes the form of fewer columns that people read.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
-from vaeglow.reporting.frame import first, numbers, results_of
+from vaeglow.reporting.frame import drawn_at, files, first, numbers, results_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vaeglow.results import Result
+RANGE, ERROR = "{} to {}", "{} (± {})"  # templates of `Column.beside`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +28,31 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the results frame that its row is made of, one a seed.
+        value: of a cell, from the lines of the results frame that its row is made of. A series, one number a seed,
+            becomes its `summary`; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
-        form: the text of a value that is no text; nothing (None, NaN) is an empty cell.
+        form: the text of a value that is no text.
+        beside: how a reader sees it with another column: a template, and that column's name.
+        summary: of a series over seeds, `mean`, `std` or `sum`.
     """
 
     name: str
-    value: Callable[[pd.DataFrame], Any]
+    value: Callable[[Any], Any]
     header: str = ""
     form: Callable[[Any], str] = str
+    beside: Sequence[str] = ()
+    summary: str = "mean"
+
+    def cell(self, row: Any) -> str:
+        """The text of one cell."""
+        import pandas as pd
+
+        value = self.value(row)
+        if isinstance(value, pd.Series):
+            value = getattr(value, self.summary)(skipna=False)
+        if value is None or value != value:  # NaN is not itself
+            return ""
+        return value if isinstance(value, str) else self.form(value)
 
 
 def fixed(decimals: int) -> Callable[[float], str]:
@@ -50,137 +67,139 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
-def same(name: str, source: str = "", header: str = "", form: Callable[[Any], str] = str) -> Column:
-    """A value that all lines share; `source` is a column of the results frame, `name` if empty."""
-    source = source or name
-    if "." in source:
-        return Column(name, lambda group: first(group, source), header, form)
-    return Column(name, lambda group: group[source].iloc[0], header, form)
+def same(source: str, header: str = "", form: Callable[[Any], str] = str, name: str = "") -> Column:
+    """A value that all lines share: a column of the frame, or `{kind}.{key}`; `name` is the key if empty."""
+    return Column(name or source.split(".")[-1], lambda lines: first(lines, source), header, form)
 
 
-def mean(name: str, source: str, decimals: int, header: str = "", null: bool = False) -> Column:
-    """The mean over seeds; nothing where one seed's number is null, which `null` allows."""
-    return Column(name, lambda group: numbers(group, source, null).mean(skipna=False), header, fixed(decimals))
+def mean(
+    source: str, decimals: int, header: str = "", name: str = "", null: bool = False, beside: Sequence[str] = ()
+) -> Column:
+    """The mean over seeds of `{kind}.{key}`; empty where one seed's number is null, which `null` allows."""
+    value = partial(numbers, source=source, null=null)
+    return Column(name or source.split(".")[-1], value, header, fixed(decimals), beside)
 
 
-def mean_and_sd(name: str, source: str, decimals: int, header: str = "", null: bool = False) -> tuple[Column, Column]:
-    """The mean over seeds, and `{name}_sd`, the standard deviation where there are several; see `mean`."""
-    return mean(name, source, decimals, header, null), Column(
-        f"{name}_sd", lambda group: numbers(group, source, null).std(skipna=False), form=fixed(decimals)
-    )
+def only(column: Column, key: str, wanted: Any, **changes: Any) -> Column:
+    """The column of those of a row's lines whose `key` is `wanted`; empty where there are none."""
+
+    def value(lines: pd.DataFrame) -> Any:
+        chosen = lines[lines[key] == wanted]
+        return None if chosen.empty else column.value(chosen)
+
+    return dataclasses.replace(column, value=value, **changes)
 
 
-def phases(group: pd.DataFrame, clock: str = "train_seconds") -> pd.Series:
+def phases(lines: pd.DataFrame, cpu: str = "") -> pd.Series:
     """Seconds of training, one number a phase, the base's included: means over seeds."""
     import pandas as pd
 
-    return pd.DataFrame([file.value(f"{clock}_by_phase") for file in group["training"]]).mean()
+    return pd.DataFrame([file.value(f"train_{cpu}seconds_by_phase") for file in files(lines, "training")]).mean()
 
 
 # What several kinds of table have.
 SHARED = {
     column.name: column
     for column in (
-        same("model", "label", "Model"),
-        Column("source", lambda group: "measured", "Source"),
-        same("dataset", header="Dataset"),
-        same("preset", header="Preset"),
-        Column("seeds", lambda group: " ".join(map(str, dict.fromkeys(group["seed"]))), "Seeds"),
-        same("temperature", header="T"),
-        Column("device", lambda group: traced.distinct(group["device"]), "Device"),
-        Column("commit", lambda group: traced.distinct(group["commit"])),
-        same("run", "model"),
-        Column("origin", lambda group: "results/{preset}/{dataset}/{model}".format(**group.iloc[0])),
-        Column("epochs", lambda group: "+".join(map(str, first(group, "training.epochs_by_phase"))), "Epochs"),
-        Column("train_seconds", lambda group: phases(group).sum(), "Training (s)", fixed(1)),
-        Column(
-            "train_cpu_seconds", lambda group: phases(group, "train_cpu_seconds").sum(), "Training (CPU s)", fixed(1)
-        ),
-        Column("train_seconds_by_phase", lambda group: "+".join(map(fixed(1), phases(group))), "Training by phase (s)"),
-        same("parameters", "training.parameters", "Parameters"),
-        *mean_and_sd("bits_per_dim", "likelihood.bits_per_dim", 3, "bits/dim"),
-        mean("bits_per_dim_standard_error", "likelihood.standard_error", 3, null=True),
-        same("bound", "likelihood.bound"),
-        same("likelihood_images", "likelihood.images"),
-        same("dequantisation", "likelihood.dequantisation"),
-        *(same(name, f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images")),
-        *(same(name, f"metrics.{name}") for name in ("fid_features", "feature_images", "protocol")),
-        Column("exploded_samples", lambda group: numbers(group, "metrics.exploded_samples").sum(), form=fixed(0)),
-        same("fid_split", "metrics.split"),
-        same("stretch", "metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
+        same("label", "Model", name="model"),
+        Column("source", lambda lines: "measured", "Source"),
+        same("dataset", "Dataset"),
+        same("preset", "Preset"),
+        Column("seeds", lambda lines: " ".join(map(str, dict.fromkeys(lines["seed"]))), "Seeds"),
+        same("temperature", "T"),
+        Column("device", lambda lines: traced.distinct(lines["device"]), "Device"),
+        Column("commit", lambda lines: traced.distinct(lines["commit"])),
+        same("model", name="run"),
+        Column("origin", lambda lines: "results/{preset}/{dataset}/{model}".format(**lines.iloc[0])),
+        Column("epochs", lambda lines: "+".join(map(str, first(lines, "training.epochs_by_phase") or ())), "Epochs"),
+        Column("train_seconds", lambda lines: phases(lines).sum(min_count=1), "Training (s)", fixed(1)),
+        Column("train_cpu_seconds", lambda lines: phases(lines, "cpu_").sum(min_count=1), "Training (CPU s)", fixed(1)),
+        Column("train_seconds_by_phase", lambda lines: "+".join(map(fixed(1), phases(lines))), "Training by phase (s)"),
+        same("training.parameters", "Parameters"),
+        mean("likelihood.bits_per_dim", 3, "bits/dim"),
+        mean("likelihood.standard_error", 3, name="bits_per_dim_standard_error", null=True),
+        same("likelihood.bound"),
+        same("likelihood.images", name="likelihood_images"),
+        same("likelihood.dequantisation"),
+        *(same(f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images", "fid_features")),
+        *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
+        Column("exploded_samples", partial(numbers, source="metrics.exploded_samples"), form=fixed(0), summary="sum"),
+        same("metrics.split", name="fid_split"),
+        same("metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
     )
 }
 
 
-def named(*columns: str | Column) -> list[Column]:
-    """A table's columns in order, those of `SHARED` by their names."""
-    return [SHARED[column] if isinstance(column, str) else column for column in columns]
+def named(names: str, *own: Column) -> list[Column]:
+    """A table's columns in order, by their names: its own, those of `SHARED`, and `{name}_sd` of any mean."""
+    known = SHARED | {column.name: column for column in own}
+
+    def find(name: str) -> Column:
+        if name in known:
+            return known[name]
+        return dataclasses.replace(known[name.removesuffix("_sd")], name=name, header="", summary="std")
+
+    return [find(name) for name in names.split()]
 
 
-def row_of(columns: Iterable[Column], group: Any, evidence: Iterable[Result] | None = None) -> dict[str, Any]:
-    """The values of one row, and the cells it is traced by.
+def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+    """The table as texts, published rows first, traced and sealed.
 
     Args:
-        columns: of the table, or some of them.
-        group: what their `value` takes.
-        evidence: the files the row is made of; None for those of `group`.
-    """
-    read = results_of(group) if evidence is None else list(evidence)
-    cells = {column.name: column.value(group) for column in columns}
-    return cells | traced.trace_cells({result.path: result.content for result in read})
+        rows: what the columns' `value` takes: lines of the results frame, or what has an `evidence()` of its own.
+        columns: in order.
+        published: rows of texts; what such a row does not have is empty.
 
-
-def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows as a table of texts, traced and sealed; what a row does not have is empty.
-
-    Its `attrs["headers"]` are what a reader calls the columns that can be shown.
+    Returns:
+        The columns, and those it is traced by. `readable` needs its `attrs`.
     """
     import pandas as pd
 
-    forms = {column.name: column.form for column in columns}
-    names = [*forms, *traced.COLUMNS]
-    texts = [[text(row.get(name), forms.get(name, str)) for name in names] for row in rows]
-    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object))
-    table.attrs["headers"] = {column.name: column.header for column in columns if column.header}
+    texts = [*published]
+    for row in rows:
+        read = row.evidence() if hasattr(row, "evidence") else results_of(row)
+        texts.append({column.name: column.cell(row) for column in columns} | traced.trace_cells(read))
+    names = [*(column.name for column in columns), *traced.COLUMNS]
+    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
+    table.attrs["columns"] = {column.name: column for column in columns}
     return table
 
 
-def text(value: Any, form: Callable[[Any], str]) -> str:
-    """One cell."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None or value != value else form(value)  # NaN is not itself
+def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
+    """Some of a table's columns as a reader sees them, rows of one dataset together, "-" for nothing.
 
-
-def readable(table: pd.DataFrame, show: Iterable[str]) -> pd.DataFrame:
-    """Some of a table's columns as a reader sees them: bounds marked, spreads beside means, "-" for nothing.
+    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) stand with their number, bounds are marked.
 
     Args:
-        table: see `table_of`. Columns `bits_per_dim...` are bounds where `bound` says so; `{column}_sd` is a spread.
+        table: see `table_of`.
         show: the columns meant, in order.
 
     Raises:
         UserError: one that cannot be shown.
     """
-    shown, show, headers = table.copy(), list(show), table.attrs["headers"]
-    for column in show:
-        if column not in headers:
-            raise UserError(f"show: a table of this kind has no column '{column}'{nearest(column, headers)}")
-        if f"{column}_sd" in table:
-            shown[column] = with_spread(table[column], table[f"{column}_sd"])
-        if column.startswith("bits_per_dim"):
-            pairs = zip(shown[column], table["bound"], strict=True)
-            shown[column] = [f"≤ {value}" if value and bound == "<=" else value for value, bound in pairs]
-    return shown[show].replace("", "-").rename(columns=headers)
+    columns, datasets = table.attrs["columns"], list(dict.fromkeys(table["dataset"]))
+    headers = {name: column.header for name, column in columns.items() if column.header}
+    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
+    shown = table.copy()
 
+    def join(name: str, template: str, *others: str) -> None:
+        cells = zip(shown[name], *(table[other] for other in others), strict=True)
+        shown[name] = [template.format(*texts) if all(texts) else texts[0] for texts in cells]
 
-def with_spread(values: Iterable[str], spreads: Iterable[str], brackets: bool = False) -> list[str]:
-    """Each number with its spread, where it has one; in brackets, what is not a deviation over seeds."""
-    form = "{} (± {})" if brackets else "{} ± {}"
-    return [form.format(value, spread) if spread else value for value, spread in zip(values, spreads, strict=True)]
-
-
-def with_range(table: pd.DataFrame, column: str) -> list[str]:
-    """Each median, with the lowest and highest of the windows behind it where there are any."""
-    triples = zip(table[column], table[f"{column}_low"], table[f"{column}_high"], strict=True)
-    return [f"{value} ({low} to {high})" if low and high else value for value, low, high in triples]
+    for name in show:
+        if name not in headers:
+            raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
+        beside = columns[name].beside
+        if f"{name}_sd" in table and RANGE not in beside:
+            join(name, "{} ± {}", f"{name}_sd")
+        elif f"{name}_low" in table:
+            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
+        if beside:
+            join(name, *beside)
+        if name.startswith("bits_per_dim"):
+            bounds = zip(shown[name], table["bound"], strict=True)
+            shown[name] = [f"≤ {value}" if value and bound == "<=" else value for value, bound in bounds]
+        if name == "temperature":  # not in the label as well
+            drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
+            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
+    return shown[list(show)].replace("", "-").rename(columns=headers)

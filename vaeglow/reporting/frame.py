@@ -1,64 +1,64 @@
-"""The results frame: what tables, figures and claims compute with, numbers as numbers. No torch."""
+"""The results frame, what tables, figures and claims are made of, and what readers call its rows. No torch."""
 
 from __future__ import annotations
 
-import functools
-import string
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
-from vaeglow.reporting.labels import row_label
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vaeglow.results import Result
 
+# What results must say of themselves beside their identity, and the key of the protocol that says it.
+COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
+SNAPSHOTS = {"split": "split", "stretch": "stretch", **COUNTS}  # of one set of samples
+CONDITIONS = {"snapshots": SNAPSHOTS, "metrics": {**SNAPSHOTS, "fid_sets": "sets"}}
+
 
 def results_frame(
-    rows: Sequence[Mapping[str, Any]], results_root: str | Path, kinds: Sequence[str], spec: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]],
+    results_root: str | Path,
+    kinds: Sequence[str],
+    spec: Mapping[str, Any],
+    arrays: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The results of each row, at every temperature of it, under every seed: a line each.
 
     Args:
         rows: `preset`, `dataset`, `model`, and where samples are judged `temperature` or several `temperatures`.
         results_root: the folder that holds the presets' folders.
-        kinds: JSON files to read of each run (keys of `vaeglow.paths.RESULTS`), first the one that names the device.
-        spec: of the table, figure or claim: its seeds, its protocol and the protocol's values, its styles.
+        kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`); the first names the device.
+        spec: of the table or figure: its seeds, its protocol and the protocol's values, its styles.
+        arrays: of npz files, those to read.
 
     Returns:
-        Columns `row` (index in `rows`), `label`, the identity, `device` and `commit`; `{kind}`, the file (a
-        `vaeglow.results.Result`); and for each value of it `{kind}.{key}`, as in `metrics.fid`, `likelihood.terms.kl`.
+        Columns `row` (index in `rows`), `label`, the identity, `device`, `commit`, and `{kind}`, the `Result`.
 
     Raises:
-        UserError: a file is missing, lacks a key, is of another preset, dataset, model, seed, temperature or protocol,
-            or was not made from what those beside it were made from.
+        UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was not
+            made from what those beside it were made from.
     """
     import pandas as pd
 
     from vaeglow.results import check_together
 
-    lines: list[dict[str, Any]] = []
+    lines = []
     for index, row in enumerate(rows):
-        run = {key: row[key] for key in ("preset", "dataset", "model")}
-        about = {"row": index, "label": row_label(row, spec.get("styles")), **run, "protocol": spec["protocol"]}
         for temperature in row.get("temperatures") or [row.get("temperature")]:
             for seed in spec["seeds"]:
-                line = about | {"temperature": temperature, "seed": seed}
-                results = {kind: read(results_root, kind, line, spec) for kind in kinds}
+                line = {key: row[key] for key in ("preset", "dataset", "model")} | {"seed": seed}
+                line |= {"row": index, "label": row_label(row, spec["styles"]), "temperature": temperature}
+                results = {kind: read(results_root, kind, line, spec, arrays) for kind in kinds}
                 made = results[kinds[0]]
-                device = made.value("provenance", "device")
-                lines.append({**line, **results, "device": device, "commit": made.commit})
+                lines.append({**line, **results, "device": made.value("provenance", "device"), "commit": made.commit})
     check_together(line[kind] for line in lines for kind in kinds)
-    contents = [{kind: line[kind].content for kind in kinds} for line in lines]
-    frame = pd.concat([pd.DataFrame(lines), pd.json_normalize(contents, sep=".")], axis=1)
-    if "likelihood" in kinds:
-        alike(frame, "likelihood.images", "took bits/dim over different numbers of images")
-        alike(frame, "likelihood.dequantisation", "were dequantised differently")
-    return frame
+    return pd.DataFrame(lines)
 
 
 def read(
@@ -80,79 +80,76 @@ def read(
     """
     from vaeglow.results import read_result
 
-    named = [name for _, name, _, _ in string.Formatter().parse(RESULTS[kind]) if name]
-    whose = {name: spec["protocol"] if name == "protocol" else row[name] for name in named}
+    values = {**row, "protocol": spec["protocol"]}
+    whose = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
     path = result_path(results_root, kind, **whose)
     if kind == "reference":
         del whose["preset"]  # the real images are the same at every preset
-    return read_result(path, arrays, **whose, **conditions(spec, kind))
+    return read_result(path, arrays, **whose, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
 
 
-def conditions(spec: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """What else one kind of result must say of itself."""
-    if kind == "likelihood":
-        return {"split": "test"}
-    if kind not in ("metrics", "snapshots"):
-        return {}
-    counts = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
-    if kind == "metrics":
-        counts["fid_sets"] = "sets"  # a snapshot has one set
-    return {key: spec[key] for key in ("split", "stretch")} | {key: spec[value] for key, value in counts.items()}
+def results_of(lines: pd.DataFrame) -> list[Result]:
+    """The files behind lines."""
+    from vaeglow.results import Result
+
+    return [value for line in lines.to_dict("records") for value in line.values() if isinstance(value, Result)]
 
 
-def alike(frame: pd.DataFrame, column: str, problem: str) -> None:
-    """A value that no two runs on one dataset may differ in.
-
-    Raises:
-        UserError: two do, or a file lacks it.
-    """
-    from vaeglow.results import REMEDY
-
-    kind, *keys = column.split(".")
-    for _, runs in frame.groupby(["preset", "dataset"]):
-        values = {one.value(*keys): one.path for one in runs[kind]}
-        if len(values) > 1:
-            first, second = list(values.values())[:2]
-            raise UserError(f"{first} and {second} {problem}: they cannot stand in one table; {REMEDY}")
+def files(lines: pd.DataFrame, kind: str) -> pd.Series:
+    """The results of one kind in lines, each once, by the first line that has it."""
+    found = lines.reindex(columns=[kind])[kind].dropna()
+    return found[~found.map(lambda file: file.path).duplicated()]
 
 
-def groups(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The lines of each row, in the rows' order."""
-    for _, group in frame.groupby("row", sort=False):
-        yield group
-
-
-def numbers(frame: pd.DataFrame, column: str, null: bool = False) -> pd.Series:
-    """A column as float64, every number of it finite; of lines that share a file the first one's.
+def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
+    """A number of each result in lines, float64, by the first line that has it.
 
     Args:
-        frame: lines of the results frame.
-        column: `{kind}.{key}`.
+        lines: see `results_frame`.
+        source: `{kind}.{key}`, as in `metrics.fid`, `likelihood.terms.kl`.
         null: whether a file may have no such number; it is NaN then.
 
     Raises:
         UserError: a file lacks the number, or it is not finite.
     """
-    kind, *keys = column.split(".")
-    frame = frame[~frame[kind].map(lambda file: file.path).duplicated()]
-    for file in frame[kind]:
-        if not null or functools.reduce(lambda found, key: (found or {}).get(key), keys, file.content) is not None:
-            file.number(*keys)
-    return frame.reindex(columns=[column])[column].astype(float)
+    import pandas as pd
+
+    kind, *keys = source.split(".")
+    read = files(lines, kind)
+
+    def number(result: Result) -> float:
+        found: Any = result.content
+        for key in keys:
+            found = (found or {}).get(key)
+        return math.nan if null and found is None else result.number(*keys)
+
+    return pd.Series([number(file) for file in read], index=read.index, dtype=float)
 
 
-def first(frame: pd.DataFrame, column: str) -> Any:
-    """A value that is the same in all lines, from the first one's file.
+def first(lines: pd.DataFrame, source: str) -> Any:
+    """A value that all lines share: of a column, or of `{kind}.{key}`; None where lines have no such result.
 
     Raises:
         UserError: the file lacks it.
     """
-    kind, *keys = column.split(".")
-    return frame[kind].iloc[0].value(*keys)
+    kind, *keys = source.split(".")
+    if not keys:
+        return lines[kind].iloc[0]
+    found = files(lines, kind)
+    return found.iloc[0].value(*keys) if len(found) else None
 
 
-def results_of(frame: pd.DataFrame) -> list[Result]:
-    """The files behind these lines."""
-    from vaeglow.results import Result
+def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:
+    """What readers call a model: `label` of its config entry, which `styles` of a spec holds."""
+    return (styles or {}).get(name, {}).get("label", name)
 
-    return [value for line in frame.to_dict("records") for value in line.values() if isinstance(value, Result)]
+
+def row_label(row: Mapping[str, Any], styles: Mapping[str, Any] | None = None) -> str:
+    """What a row is called: by its own label, or by its model and, where it has one, its temperature."""
+    drawn = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
+    return row.get("label") or model_label(row["model"], styles) + drawn
+
+
+def drawn_at(temperature: float | str) -> str:
+    """How an image was drawn. Without noise a VAE draws its decoder's mean."""
+    return f"T={float(temperature)}" if float(temperature) else "without noise"

@@ -1,4 +1,4 @@
-"""What readers call a model: its `label` in the config, in tables, figures and claims alike. No torch."""
+"""What readers call a model, until figures and claims read it by `vaeglow.reporting.frame`. No torch."""
 
 from __future__ import annotations
 

@@ -9,13 +9,15 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vaeglow.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from vaeglow.results import Result
 
 FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
 RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
@@ -25,26 +27,21 @@ BETWEEN = "; "
 FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
 
-def trace_cells(files: Mapping[Path, Mapping[str, Any]]) -> dict[str, str]:
+def trace_cells(results: Iterable[Result]) -> dict[str, str]:
     """The cells that say where a row's numbers come from.
 
-    Args:
-        files: path -> content of each JSON file that the row was read from.
-
     Returns:
-        The hashes of config, data, weights and code that the files name, the first start and last end of what made
-        them, and the files with their hashes. Empty where files of an older vaeglow do not say.
+        The hashes of config, data, weights and code that the results name, the first start and last end of what made
+        them, and the files with their hashes.
     """
-    provenances = [content.get("provenance") or {} for content in files.values()]
-    cells = {key: distinct(content.get(key) for content in files.values()) for key in RUN_HASHES}
-    cells["source_sha256"] = distinct(one.get("source_sha256") for one in provenances)
-    for key, extreme in TIMES.items():
-        times = [one[key] for one in provenances if key in one]
-        cells[key] = extreme(times) if len(times) == len(files) else ""
-    return cells | evidence_cells(files)
+    contents = {result.path: result.content for result in results}
+    made = [content["provenance"] for content in contents.values()]
+    cells = {key: distinct(content.get(key) for content in contents.values()) for key in RUN_HASHES}
+    cells |= {"source_sha256": distinct(one["source_sha256"] for one in made)}
+    return cells | {key: extreme(one[key] for one in made) for key, extreme in TIMES.items()} | evidence_cells(contents)
 
 
-def evidence_cells(paths: Sequence[Path] | Mapping[Path, Any]) -> dict[str, str]:
+def evidence_cells(paths: Iterable[Path]) -> dict[str, str]:
     """The cells that name the files a row was read from, and their hashes in the same order."""
     unique = list(dict.fromkeys(paths))
     return {FILES: BETWEEN.join(map(str, unique)), HASHES: BETWEEN.join(map(sha256_file, unique))}

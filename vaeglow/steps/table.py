@@ -29,17 +29,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: files that are missing, damaged, or do not belong in one table.
     """
     options = parse(argv)
-    from vaeglow.reporting.forms import to_latex, to_markdown
-    from vaeglow.reporting.tables import build_table
-    from vaeglow.reporting.web import to_html
+    from vaeglow.reporting.tables import build_table, forms_of
 
     spec = files.read_json(options.spec)
     table = build_table(spec, options.published, options.results_root)
-    markdown, latex = to_markdown(table, spec), to_latex(table, spec)
-    files.write_text(options.output, table.to_csv(index=False))
-    files.write_text(options.markdown, markdown)
-    files.write_text(options.html, to_html(markdown))
-    files.write_text(options.latex, latex)
+    texts = {"output": table.to_csv(index=False), **forms_of(table, spec)}
+    for name, text in texts.items():
+        with files.atomic_path(getattr(options, name)) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 A kind's module has
 
-READS                      -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
-SCHEMA                     -> its entries' own keys in config, a JSON schema each
-COLUMNS, or columns_of(spec, frame)
-                           -> its columns; or, where a row is not of one model's runs,
-                              build(spec, published, results_root) -> the whole table
-SHOWN, or readable(table, spec)
-                           -> the columns that a reader sees
-notes_of(table, spec)      -> how the numbers were measured and what may not be compared
+READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
+SCHEMA   -> its entries' own keys in config, a JSON schema each
+COLUMNS  -> its columns, or `columns_of(spec, rows)`
+SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
+NOTES    -> how the numbers were measured and what may not be compared (`vaeglow.reporting.forms.fill`)
+and optionally
+words(table, spec)        -> what stands for names in NOTES that no column has
+rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.errors import UserError
+from vaeglow.reporting import columns, forms, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,22 +30,12 @@ if TYPE_CHECKING:
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
-
-
-def kind_module(spec: Mapping[str, Any]) -> ModuleType:
-    """The module of a table's kind.
-
-    Raises:
-        UserError: no such kind.
-    """
-    kind = spec.get("kind")
-    if kind not in KINDS:
-        raise UserError(f"tables.{spec.get('name')}: kind is {kind!r}; it is one of {', '.join(KINDS)}")
-    return KINDS[kind]
+PUBLISHED = ["table", "model", "dataset", "fid", "bits_per_dim", "bound"]
+PUBLISHED += ["seconds_per_epoch", "speed_up", "device", "origin", "note"]
 
 
 def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """The table's rows, every cell a text as it will be printed.
+    """The table's rows, every cell a text as it is printed.
 
     Args:
         spec: see `vaeglow.config.plan.spec`.
@@ -55,16 +46,50 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
         The columns of its kind; published rows, then the spec's rows in its order.
 
     Raises:
-        UserError: an unknown kind, a published table that does not exist, or files that are missing, damaged or do not
-            belong in one table (see `vaeglow.reporting.frame.results_frame`).
+        UserError: files that are missing, damaged or do not belong in one table (see `frame.results_frame`).
     """
-    kind = kind_module(spec)
-    if hasattr(kind, "build"):
-        return kind.build(spec, published, results_root)
-    from vaeglow.reporting import columns, frame
-    from vaeglow.reporting.published import read_published
+    kind = KINDS[spec["kind"]]
+    if hasattr(kind, "rows"):
+        rows = list(kind.rows(spec, results_root))
+    else:
+        read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
+        rows = [lines for _, lines in read.groupby("row", sort=False)]
+    found = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
+    return columns.table_of(rows, found, read_published(published, spec["published"]))
 
-    read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
-    found = kind.columns_of(spec, read) if hasattr(kind, "columns_of") else kind.COLUMNS
-    rows = [columns.row_of(found, group) for group in frame.groups(read)]
-    return columns.table_of([*read_published(published, spec["published"]), *rows], found)
+
+def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
+    """What `build_table` returned as people read it: `markdown`, `html` and `latex`.
+
+    Raises:
+        UserError: the spec shows a column that there is not.
+    """
+    kind = KINDS[spec["kind"]]
+    show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
+    show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
+    shown = columns.readable(table, show)
+    words = kind.words(table, spec) if hasattr(kind, "words") else {}
+    notes = forms.notes_of(kind.NOTES, table, spec, show, words)
+    # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
+    body, listed = shown.to_markdown(index=False, disable_numparse=True), "\n".join(f"- {note}" for note in notes)
+    markdown = f"# {spec['title']}\n\n{body}\n\n{listed}\n"
+    return {"markdown": markdown, "html": forms.to_html(markdown), "latex": forms.to_latex(shown, notes, spec)}
+
+
+def read_published(path: str | Path, table: str | None) -> list[dict[str, str]]:
+    """The published rows of one table, numbers as printed, `source` being `published`.
+
+    Args:
+        path: of resources/published.csv.
+        table: a name in its first column; None for no rows.
+
+    Raises:
+        UserError: no such file, or it lacks a column.
+    """
+    import pandas as pd
+
+    try:
+        content = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=PUBLISHED)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}): restore it from git") from None
+    return content[content["table"] == table].assign(source="published").to_dict("records")

@@ -6,19 +6,19 @@ says whether another training would turn out the same. For bits/dim it is taken 
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from vaeglow.paths import result_path
-from vaeglow.reporting import columns, notes, traced
-from vaeglow.reporting.columns import SHARED, Column, fixed
-from vaeglow.reporting.frame import groups, numbers, results_frame, results_of
+import numpy as np
+
+from vaeglow.reporting import paired
+from vaeglow.reporting.columns import ERROR, SHARED, Column, fixed, named, only, same
+from vaeglow.reporting.frame import numbers, results_frame
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
@@ -26,161 +26,101 @@ SCHEMA = {
     "protocol": {"$ref": "#/$defs/protocol_name", "default": None},
     "rows": {"$ref": "#/$defs/compared_rows"},
 }
-NUMBERS = {"fid": ("FID", 2), "kid": ("KID", 5), "bits_per_dim": ("bits/dim", 4)}  # header, decimals
+IMAGES = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 
 
-class Pair(NamedTuple):
-    """One comparison.
-
-    Attributes:
-        one: the lines of a model's runs in the results frame.
-        other: those of the runs that are subtracted, under the same seeds.
-        both: all of them.
-        images: likelihood.npz of all of them.
-        bits: for each seed bits/dim of one run minus the other's, test image by test image: [N].
-        differences: columns `NUMBERS`, a line a seed; NaN where either run has no such number.
-    """
-
-    one: pd.DataFrame
-    other: pd.DataFrame
-    both: pd.DataFrame
-    images: list[Path]
-    bits: list[np.ndarray]
-    differences: pd.DataFrame
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+    """For each pair the lines of both models, `minus` saying which one is subtracted."""
+    sides = [side for row in spec["rows"] for side in (row, row["minus"])]
+    frame = results_frame(sides, results_root, READS, spec, [IMAGES])
+    for _, pair in frame.assign(minus=frame["row"] % 2 == 1).groupby(frame["row"] // 2):
+        yield pair
 
 
-def pair_of(one: pd.DataFrame, other: pd.DataFrame, results_root: str | Path) -> Pair:
-    """Take the differences.
+def differences(pair: pd.DataFrame, name: str) -> np.ndarray:
+    """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
+    if name == "bits_per_dim":
+        values = np.stack([file.arrays[IMAGES] for file in pair["likelihood_images"]])
+    else:
+        values = numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy()[:, None]
+    return values[~pair["minus"]] - values[pair["minus"]]
 
-    Raises:
-        UserError: an FID is missing, or the images' bits/dim are missing, damaged or not those that likelihood.json
-            sums up.
-    """
+
+def over_seeds(pair: pd.DataFrame, name: str) -> pd.Series:
+    """The same, a number a seed."""
     import pandas as pd
 
-    from vaeglow.reporting import paired
-    from vaeglow.results import REMEDY
-
-    one, other = one.reset_index(), other.reset_index()
-    both = pd.concat([one, other])
-    runs = both[["preset", "dataset", "model", "seed"]].to_dict("records")
-    images = [result_path(results_root, "likelihood_images", **run) for run in runs]
-    read = zip(both["likelihood"], images, strict=True)
-    values = [paired.image_bits(run.path, run.content, path, REMEDY) for run, path in read]
-    bits = [mine - theirs for mine, theirs in zip(values[: len(one)], values[len(one) :], strict=True)]
-    differences = {"bits_per_dim": pd.Series([each.mean() for each in bits])}
-    for name in ("fid", "kid"):
-        mine, theirs = (numbers(side, f"metrics.{name}", null=name == "kid") for side in (one, other))
-        differences[name] = mine - theirs
-    return Pair(one, other, both, images, bits, pd.DataFrame(differences))
+    return pd.Series(differences(pair, name).mean(axis=1))
 
 
-def end(pair: Pair, name: str, which: int) -> float | None:
+def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
     """From three seeds on an end of the ledger's 95% interval of the mean difference: 0 lower, 1 upper."""
     from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 
-    values = pair.differences[name]
-    return None if len(values) < SEEDS or values.isna().any() else t_bounds(values.to_numpy(), TAIL, TAIL)[which]
+    values = differences(pair, name).mean(axis=1)
+    return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)[which]
 
 
-def kid_error(pair: Pair) -> float:
-    """The standard error of the mean KID difference over sample sets, as if nothing were shared; NaN if unknown."""
-    errors = numbers(pair.both, "metrics.kid_standard_error", null=True)
-    return math.sqrt((errors**2).sum(skipna=False)) / len(pair.one)
-
-
-def bits_error(pair: Pair) -> float | None:
+def bits_error(pair: pd.DataFrame) -> float | None:
     """The standard error of the mean difference of bits/dim over test images."""
-    from vaeglow.reporting import paired
-
-    return paired.standard_error(pair.bits)
+    return paired.standard_error(differences(pair, "bits_per_dim"))
 
 
-def of(side: str, name: str, column: str | None = None) -> Column:
-    """A shared column of one side, or of `both`; named after itself if `column` is None."""
-    shared = SHARED[column or name]
-    return dataclasses.replace(shared, name=name, value=lambda pair: shared.value(getattr(pair, side)))
+def kid_error(pair: pd.DataFrame) -> float:
+    """The standard error of the mean KID difference over sample sets, as if nothing were shared; NaN if unknown."""
+    errors = numbers(pair, "metrics.kid_standard_error", null=True)
+    return 2 * math.sqrt((errors**2).sum(skipna=False)) / len(pair)
 
 
-def difference_columns(name: str, header: str, decimals: int) -> list[Column]:
-    """The columns of one number: mean and sd over seeds, both ends of the interval."""
-    form, name_ = fixed(decimals), f"difference_{name}"
-    return [
-        Column(name_, lambda pair: pair.differences[name].mean(skipna=False), header, form),
-        Column(f"{name_}_sd", lambda pair: pair.differences[name].std(skipna=False), form=form),
-        Column(f"{name_}_low", lambda pair: end(pair, name, 0), form=form),
-        Column(f"{name_}_high", lambda pair: end(pair, name, 1), form=form),
-    ]
+def difference_columns(name: str, header: str, decimals: int, error: Callable | None = None) -> Iterator[Column]:
+    """The columns of one number: the mean over seeds, with its error beside it, and both ends of its interval."""
+    column, form = f"difference_{name}", fixed(decimals)
+    beside = (ERROR, f"{column}_standard_error") if error else ()
+    yield Column(column, partial(over_seeds, name=name), header, form, beside)
+    yield Column(f"{column}_low", partial(end, name=name, which=0), form=form)
+    yield Column(f"{column}_high", partial(end, name=name, which=1), form=form)
+    if error:
+        yield Column(f"{column}_standard_error", error, form=form)
 
 
-DIFFERENCES = [difference_columns(name, *about) for name, about in NUMBERS.items()]
-COLUMNS = [
-    of("one", "model"),
-    dataclasses.replace(of("other", "minus", "model"), header="minus"),
-    *(found[0] for found in DIFFERENCES),
-    *(of("one", name) for name in ("seeds", "source", "dataset", "preset")),
-    *(column for found in DIFFERENCES for column in found[1:]),
-    Column("difference_kid_standard_error", kid_error, form=fixed(5)),
-    Column("difference_bits_per_dim_standard_error", bits_error, form=fixed(4)),
-    *(of("one", "model_bound", "bound"), of("other", "minus_bound", "bound"), of("one", "likelihood_images")),
-    *(of("one", "dequantisation"), of("one", "temperature"), of("other", "minus_temperature", "temperature")),
-    *(of("one", "fid_samples"), of("one", "fid_sets"), of("both", "exploded_samples")),
-    *(of("one", name) for name in ("fid_reference_images", "fid_features", "fid_split", "stretch", "protocol")),
-    *(of("both", "device"), of("both", "commit"), of("one", "run"), of("other", "minus_run", "run")),
-    *(of("one", "origin"), of("other", "minus_origin", "origin")),
-]
-SHOWN = ("model", "minus", *(f"difference_{name}" for name in NUMBERS))
+COLUMNS = named(
+    """
+    model minus difference_fid difference_kid difference_bits_per_dim seeds source dataset preset
+    difference_fid_sd difference_fid_low difference_fid_high difference_kid_sd difference_kid_low difference_kid_high
+    difference_bits_per_dim_sd difference_bits_per_dim_low difference_bits_per_dim_high
+    difference_kid_standard_error difference_bits_per_dim_standard_error model_bound minus_bound likelihood_images
+    dequantisation temperature minus_temperature fid_samples fid_sets exploded_samples fid_reference_images fid_features
+    fid_split stretch protocol device commit run minus_run origin minus_origin
+    """,
+    *difference_columns("fid", "FID", 2),
+    *difference_columns("kid", "KID", 5, kid_error),
+    *difference_columns("bits_per_dim", "bits/dim", 4, bits_error),
+    same("likelihood.bound", name="model_bound"),
+    only(SHARED["model"], "minus", True, name="minus", header="minus"),
+    *(only(SHARED[name], "minus", True, name=f"minus_{name}") for name in ("bound", "temperature", "run", "origin")),
+)
+SHOWN = "model minus difference_fid difference_kid difference_bits_per_dim seeds"
 
 
-def build(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """The table's rows; see `vaeglow.reporting.tables.build_table`."""
-    sides = [side for row in spec["rows"] for side in (row, row["minus"])]
-    found = list(groups(results_frame(sides, results_root, READS[:-1], spec)))
-    rows = []
-    for one, other in zip(found[::2], found[1::2], strict=True):
-        pair = pair_of(one, other, results_root)
-        read = results_of(pair.both)
-        evidence = traced.evidence_cells([*(result.path for result in read), *pair.images])
-        rows.append(columns.row_of(COLUMNS, pair, read) | evidence)
-    return columns.table_of(rows, COLUMNS)
+def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bounds among the numbers mean for their differences."""
+    sides = table[["model_bound", "minus_bound", "model", "minus"]].itertuples(index=False)
+    said = dict.fromkeys(f"bits/dim: {note}." for pair in sides if (note := paired.bound_note(*pair)))
+    return {"bounds": "\n- ".join(said)}
 
 
-def readable(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
-    """The reader's form: each difference with its sd over seeds, and in brackets what else is known of its error."""
-    datasets = ["dataset"] if table["dataset"].nunique() > 1 else []
-    shown, headers = columns.readable(table, [*SHOWN, *datasets, "seeds"]), table.attrs["headers"]
-    for name in ("difference_kid", "difference_bits_per_dim"):
-        errors = table[f"{name}_standard_error"]
-        shown[headers[name]] = columns.with_spread(shown[headers[name]], errors, brackets=True)
-    return shown
-
-
-def notes_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
-    """How the differences were taken, and which of their errors is which."""
-    from vaeglow.reporting import paired
-    from vaeglow.reporting.claims.statistics import SEEDS
-
-    bounds = [
-        paired.bound_note(row["model_bound"], row["minus_bound"], row["model"], row["minus"])
-        for _, row in table.iterrows()
-    ]
-    images = traced.distinct(table["likelihood_images"], " or ")
-    return [
-        *notes.demo_note(spec),
-        "Model minus the other, at the temperatures named: in all columns less than 0 is in the first one's favour.",
-        f"{seeds_words(spec['seeds'])} From {SEEDS} seeds on the CSV has the 95% t intervals that the claims use.",
-        f"(± in brackets): standard error of the measurement, of these trainings. bits/dim: over {images} test images, "
-        "paired image by image. KID: from both runs' standard errors as if they were independent; they share the real "
-        "images, so it is rather too large.",
-        *notes.fid_notes(table, spec),
-        *(f"bits/dim: {note}." for note in dict.fromkeys(filter(None, bounds))),
-        *notes.made_notes(table, spec),
-    ]
-
-
-def seeds_words(seeds: Sequence[int]) -> str:
-    """What ± means, or that there is one seed only."""
-    if len(seeds) == 1:
-        return f"One seed ({seeds[0]}): how much another pair of trainings would differ is not known from this table."
-    listed = " ".join(str(seed) for seed in seeds)
-    return f"± is the standard deviation of the difference over seeds {listed}, each taken between runs of one seed."
+NOTES = """
+{DEMO}
+- Model minus the other, at the temperatures named: in all columns less than 0 is in the first one's favour.
+- [several] ± is the standard deviation of the difference over seeds {seeds}, each taken between runs of one seed.
+  From 3 seeds on the CSV has the 95% t intervals that the claims use.
+- [single] One seed ({seeds}): how much another pair of trainings would differ is not known from this table. From 3
+  seeds on the CSV has the 95% t intervals that the claims use.
+- (± in brackets): standard error of the measurement, of these trainings. bits/dim: over {likelihood_images} test
+  images, paired image by image. KID: from both runs' standard errors as if they were independent; they share the real
+  images, so it is rather too large.
+{FID}
+- [bounds] {bounds}
+- Trained on: {device}; commit {commit}.
+{MADE}
+"""
