@@ -18,7 +18,7 @@ DECLARED = {
     "datasets": "vaeglow.data.kinds:KINDS",
     "tables": "vaeglow.reporting.tables:KINDS",
     "figures": "vaeglow.reporting.schemas:figures",
-    "claims": "vaeglow.reporting.schemas:claims",
+    "claims": "vaeglow.reporting.claims:KINDS",
 }
 Schema = dict[str, Any]
 CHANGED = ("seeds", "training", "evaluation", "probes", "timing", "roles", "protocols")  # by presets, any part of them

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaeglow.errors import UserError
-from vaeglow.paths import result_path
 from vaeglow.reporting import traced
 from vaeglow.reporting.columns import Column, significant
+from vaeglow.reporting.frame import read
 from vaeglow.reporting.labels import row_label
+from vaeglow.reporting.paired import finite_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +33,11 @@ def clock_of(device_kind: str) -> str:
     return "cpu_seconds" if device_kind == "cpu" else "seconds"
 
 
-@dataclasses.dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """One model of a timing.json.
 
     Attributes:
-        row: of the table's spec: at least `model`; `base` names the VAE a Glow layer stands on.
+        row: of the table's spec: at least `model` and `label`; `base` names the VAE a Glow layer stands on.
         result: the file.
     """
 
@@ -53,7 +52,7 @@ class Timing:
     @property
     def name(self) -> str:
         """What a reader calls the model."""
-        return row_label(self.row)
+        return self.row["label"]
 
     @property
     def clock(self) -> str:
@@ -74,20 +73,9 @@ class Timing:
         Args:
             what: `training` or `sampling`.
             clock: one of `CLOCKS`.
-
-        Raises:
-            UserError: they are missing, not one for each of 2 rounds or more, or not above 0.
         """
-        from vaeglow.reporting import paired
-        from vaeglow.results import REMEDY
-
-        path, model = self.result.path, self.model
-        seconds = paired.finite_values(path, self.value(what, clock), REMEDY)
-        for keys in ((what, "steps"), ("batch_size",)):
-            seconds = seconds / self.result.number("models", model, *keys)
-        if not 2 <= len(seconds) == self.result.value("rounds") or seconds.min() <= 0:
-            raise UserError(f"{path}: {clock} of {model} are not of 2 rounds and more, all above 0: {REMEDY}")
-        return seconds
+        seconds = finite_values(self.result.path, self.value(what, clock))
+        return seconds / self.value(what, "steps") / self.value("batch_size")
 
     def epochs(self, clock: str = "seconds") -> np.ndarray:
         """Seconds of an epoch by each round, [rounds]; see `rounds`."""
@@ -108,13 +96,10 @@ def read_timings(spec: Mapping[str, Any], presets: Sequence[str], results_root: 
     Raises:
         UserError: a file is missing, or of another preset or dataset.
     """
-    from vaeglow.results import read_result
-
-    found: dict[Path, list[Timing]] = {}
+    found: dict[tuple[str, str], list[Timing]] = {}
     for row in sorted(spec["rows"], key=lambda row: presets.index(row["preset"])):
-        path = result_path(results_root, "timing", **row)
-        result = read_result(path, preset=row["preset"], dataset=row["dataset"])
-        found.setdefault(path, []).append(Timing({**row, "label": row_label(row, spec.get("styles"))}, result))
+        timing = Timing({**row, "label": row_label(row, spec.get("styles"))}, read(results_root, "timing", row, spec))
+        found.setdefault((row["preset"], row["dataset"]), []).append(timing)
     return list(found.values())
 
 

@@ -1,27 +1,31 @@
-"""The ledger's rows: read, measure and judge every claim."""
+"""The ledger: every claim read, measured and judged, a row each; and the same as a page."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vaeglow.errors import UserError
-from vaeglow.provenance import git_state, source_sha256
 from vaeglow.reporting import traced
+from vaeglow.reporting.claims import KINDS, needed
 from vaeglow.reporting.claims.evidence import Evidence
-from vaeglow.reporting.claims.needs import needed
-from vaeglow.reporting.claims.registry import SEEDLESS, measure_of
-from vaeglow.reporting.claims.statistics import Measured
-from vaeglow.reporting.claims.verdict import NOT_RUN, judge
-from vaeglow.reporting.measured import commit_of
+from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, VERDICTS, judge
+from vaeglow.reporting.notes import demo_note
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
+)
+DEMO = (
+    "At this scale most claims about training are undecided: they need three seeds (`seeds` in the config), and "
+    "networks as trained here say little about the paper's."
 )
 
 
@@ -29,71 +33,134 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """One row a claim, every cell a text.
 
     Args:
-        spec: `{"preset", "seeds", "claims": {name: entry}}`; see `vaeglow.config.plan.spec`. An entry's `run` (where
-            it has none, its `enabled`) says whether it is measured, `unfit` why a model cannot be.
+        spec: `{"preset", "seeds", "claims": {name: entry}, "styles"}`; see `vaeglow.config.plan.spec`. An entry's `run`
+            says whether it is measured, `unfit` why a model cannot be.
         results_root: the folder that holds the presets' folders.
 
     Raises:
-        UserError: no claims, no seeds, an unknown kind, or evidence that is missing or does not belong together.
+        UserError: evidence that is missing or does not belong together.
     """
-    if not spec["claims"] or not spec["seeds"]:
-        raise UserError("no claims or no seeds to judge: list some in the config (claims, seeds)")
-    evidence = Evidence(results_root, spec["preset"])
+    import pandas as pd
+
+    from vaeglow.provenance import git_state, source_sha256
+    from vaeglow.results import check_together
+
     commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
-    made = {"commit": commit_of({"commit": commit, "dirty": dirty}), "source_sha256": source_sha256()}
-    rows = []
+    made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
+    rows, read, cache = {}, {}, {}
     for name, claim in spec["claims"].items():
-        row = {"claim": name, **{key: claim[key] for key in ("statement", "where", "published")}}
-        row |= {"preset": spec["preset"], "dataset": claim["dataset"], **made}
-        if claim.get("run", claim["enabled"]):
-            row |= judged(evidence, name, claim, spec["seeds"])
-        else:
-            row |= {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        rows.append(row)
-    return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
+        rows[name] = {"claim": name, **claim, "verdict": NOT_RUN, "note": claim.get("unfit", ""), **made}
+        if claim["run"]:
+            seeds = spec["seeds"] if KINDS[claim["kind"]].seeded else spec["seeds"][:1]
+            seen = [Evidence(results_root, spec["preset"], claim, seed, spec.get("styles"), cache) for seed in seeds]
+            with named(name):
+                read[name] = seen, [one.read(need["what"], need) for need in needed(claim) for one in seen]
+    check_together(result for _, results in read.values() for result in results)
+    for name, (seen, results) in read.items():
+        with named(name):
+            rows[name] |= judged(seen) | traced.evidence_cells([result.path for result in results])
+    table = pd.DataFrame(rows.values(), columns=list(COLUMNS), dtype=object)
+    return traced.sealed(table.assign(preset=spec["preset"]).fillna(""))
 
 
-def judged(evidence: Evidence, name: str, claim: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, str]:
-    """The measured part of a row.
-
-    Raises:
-        UserError: see `build_ledger`.
-    """
-    seeded = claim["kind"] not in SEEDLESS
-    seeds = seeds if seeded else seeds[:1]
+@contextlib.contextmanager
+def named(claim: str) -> Iterator[None]:
+    """Say of an error which claim it is of."""
     try:
-        measure = measure_of(claim["kind"])
-        found = [measure(evidence, claim, seed) for seed in seeds]
+        yield
     except UserError as error:
-        raise UserError(f"claim {name}: {error}") from None
-    judgement = judge(claim, found, seeded)
-    first, measured = found[0], judgement.interval
-    paths = [evidence.path(claim, seed, need) for need in needed(claim) for seed in seeds]
-    notes = [*judgement.notes, first.words, *readings(found)]
-    notes += dict.fromkeys(note for one in found for note in one.notes)
+        raise UserError(f"claim {claim}: {error}") from None
+
+
+def judged(seen: Sequence[Evidence]) -> dict[str, str]:
+    """The measured part of a row, from the evidence of each seed."""
+    claim = seen[0].claim
+    kind = KINDS[claim["kind"]]
+    found = [kind(one) for one in seen]
+    measured, verdict, notes = judge(claim, found, kind.seeded)
+    first, subjects = found[0], {}
+    for subject, what in dict.fromkeys(key for one in found for key in one.readings):
+        mean = np.mean([one.readings[subject, what] for one in found if (subject, what) in one.readings])
+        subjects.setdefault(subject, []).append(f"{what} {mean:.4g}")
+    readings = "; ".join(f"{subject}: {', '.join(numbers)}" for subject, numbers in subjects.items())
+    notes = [
+        *notes,
+        first.words,
+        *filter(None, [readings]),
+        *dict.fromkeys(note for one in found for note in one.notes),
+    ]
     return {
-        "effect": number(measured.effect),
-        "low": number(measured.low),
-        "high": number(measured.high),
+        "effect": "" if math.isnan(measured.effect) else f"{measured.effect:.4g}",
+        "low": f"{measured.low:.4g}",  # inf where nothing bounds it
+        "high": f"{measured.high:.4g}",
         "unit": first.unit,
         "interval": measured.how,
-        "seeds": " ".join(str(seed) for seed in seeds) if seeded else "",
+        "seeds": " ".join(str(one.seed) for one in seen) if kind.seeded else "",
         "scale": first.scale,
-        "verdict": judgement.verdict,
+        "verdict": verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
-        **traced.evidence_cells(paths),
     }
 
 
-def readings(found: Sequence[Measured]) -> list[str]:
-    """The numbers behind an effect, means over the seeds, as one note."""
-    subjects: dict[str, list[str]] = {}
-    for subject, name in dict.fromkeys(key for one in found for key in one.readings):
-        mean = np.mean([one.readings[subject, name] for one in found if (subject, name) in one.readings])
-        subjects.setdefault(subject, []).append(f"{name} {mean:.4g}")
-    return ["; ".join(f"{subject}: {', '.join(numbers)}" for subject, numbers in subjects.items())] if subjects else []
+# ------------------------------------------------------------------------------------------------------ the page
 
 
-def number(value: float) -> str:
-    """Four digits; an end that nothing bounds is `inf`, an effect that has no value is left empty."""
-    return "" if math.isnan(value) else f"{value:.4g}"
+def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
+    """The ledger as a page: what was found, the rule, and a note on each claim.
+
+    Args:
+        ledger: what `build_ledger` returned.
+        spec: what it was made from.
+    """
+    counts, claims = ledger["verdict"].value_counts(), spec["claims"]
+    summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
+    parts = [
+        "# The paper's claims, and what we measured",
+        f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
+        *(f"{note} {DEMO}" for note in demo_note(spec)),
+        summary_table(ledger, claims),
+        "## The rule",
+        RULE,
+        "## Claim by claim",
+        *(claim_note(row, claims[row["claim"]]) for row in ledger.to_dict("records")),
+        f"Made by `snakemake --cores 1 results/{spec['preset']}/claims.csv`, with the --configfile it was run with, if "
+        "any; the CSV names the files that are the evidence for each.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary_table(ledger: pd.DataFrame, claims: Mapping[str, Any]) -> str:
+    """One line a claim."""
+    headers = {"claim": "Claim", "tested": "Claim as tested", "where": "Where", "published": "Its numbers"}
+    headers |= {"measured": "Measured", "needs": "Needs", "dataset": "Dataset", "seeds": "Seeds", "verdict": "Verdict"}
+    entries = [claims[name] for name in ledger["claim"]]
+    shown = ledger.assign(
+        tested=[("Ours, not the paper's: " if entry.get("own") else "") + entry["statement"] for entry in entries],
+        measured=[measured(row) for row in ledger.to_dict("records")],
+        needs=[needs_words(entry) for entry in entries],
+        verdict=[f"**{verdict}**" for verdict in ledger["verdict"]],
+    )
+    shown = shown[list(headers)].rename(columns=headers).replace("", "-").map(lambda text: text.replace("|", "\\|"))
+    return shown.to_markdown(index=False, disable_numparse=True)
+
+
+def needs_words(claim: Mapping[str, Any]) -> str:
+    """Where the effect has to lie, in words."""
+    return f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
+
+
+def measured(row: Mapping[str, str]) -> str:
+    """The effect with its interval and unit."""
+    if row["verdict"] == NOT_RUN:
+        return ""
+    ends = "no interval" if (row["low"], row["high"]) == ("-inf", "inf") else f"[{row['low']}, {row['high']}]"
+    return f"{row['effect'] or 'no value'} {ends} {row['unit']}"
+
+
+def claim_note(row: Mapping[str, str], claim: Mapping[str, Any]) -> str:
+    """What the effect is, what it needs and why, what it stands on."""
+    needs = f"Needs {needs_words(claim)}: {claim['reason']}."
+    if row["verdict"] == NOT_RUN:
+        return f"**{row['claim']}** ({row['verdict']}). {needs} {row['note']}".rstrip()
+    how = f"Interval: {row['interval']}. Stands on {row['scale']}."
+    return f"**{row['claim']}** ({row['verdict']}). {row['note']} {needs} {how}"
