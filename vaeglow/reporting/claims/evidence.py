@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +16,63 @@ if TYPE_CHECKING:
     from vaeglow.results import Result
 
 Row = Mapping[str, Any]
-Need = dict[str, Any]
 Made = TypeVar("Made")
+# Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
+ROLES = (
+    "better",
+    "worse",
+    "one",
+    "other",
+    "more",
+    "less",
+    "higher",
+    "lower",
+    "model",
+    "slow",
+    "fast",
+    "ours",
+    "theirs",
+)
 DEFS = "#/$defs/"
 MODEL = {"type": "string", "description": "a model"}
 MODEL_SHOWN = {"type": "string", "description": "the model looked at"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
+
+
+def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
+    """Declare a kind of claim: a function from `Evidence` to `Measured`, named like the kind.
+
+    Args:
+        *reads: what it reads of each row of `rows_of` (keys of `vaeglow.paths.RESULTS`).
+        **schema: its keys in config, beside `threshold`, which all kinds without a `margin` have.
+    """
+
+    def declare(measure: Callable) -> Callable:
+        measure.READS = reads
+        measure.SCHEMA = schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
+        return measure
+
+    return declare
+
+
+def rows_of(claim: Row, *roles: str) -> list[Row]:
+    """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`.
+
+    Args:
+        claim: its entry.
+        *roles: the keys that name them; none: all.
+    """
+    shared = {key: claim[name] for key, name in {"space": "space", "preset": "networks"}.items() if name in claim}
+    temperatures = claim.get("temperatures") or [claim[key] for key in ("temperature",) if key in claim]
+    temperatures = [{"temperature": value} for value in [*temperatures, *claim.get("others", [])]] or [{}]
+    rows = []
+    for role in roles or ROLES:
+        named = claim.get(role, [])
+        models = [
+            {"model": one} if isinstance(one, str) else one for one in (named if isinstance(named, list) else [named])
+        ]
+        rows += [{**model, **temperature, **shared} for model in models for temperature in temperatures]
+    return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +90,7 @@ class Evidence:
 
     root: str | Path
     preset: str
-    claim: Mapping[str, Any]
+    claim: Row
     seed: int
     styles: Mapping[str, Any] | None = None
     cache: dict[tuple, Any] = dataclasses.field(default_factory=dict)
@@ -53,15 +104,21 @@ class Evidence:
         run = {"preset": self.preset, "dataset": self.claim["dataset"], "seed": self.seed}
         return read(self.root, what, {**run, **row}, self.claim, arrays)
 
+    def results(self, what: str, *arrays: str) -> list[Result]:
+        """The same of each row of the claim."""
+        return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
+
+    def label(self, named: str | Row | list) -> str:
+        """What readers call a model, a sample set, or several."""
+        if isinstance(named, list):
+            return " and ".join(map(self.label, named))
+        return row_label({"model": named} if isinstance(named, str) else named, self.styles)
+
     def once(self, make: Callable[[], Made], *key: Any) -> Made:
         """What `make` returns, computed once for each key."""
         if key not in self.cache:
             self.cache[key] = make()
         return self.cache[key]
-
-    def label(self, row: str | Row) -> str:
-        """What a reader calls a model, or a sample set (a row with a temperature)."""
-        return row_label({"model": row} if isinstance(row, str) else row, self.styles)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +130,7 @@ class Measured:
             nothing can be resampled; NaN where it has no value. The claim's effect is the LEAST of the J: more than one
             is for a claim that must hold against several rivals at once.
         unit: of the effect.
-        words: what the effect is.
+        words: what the effect is; `{better}` stands for the label of what the entry names so.
         scale: how much was measured.
         how: what the draws are; without draws, why there are none.
         units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
@@ -89,30 +146,3 @@ class Measured:
     units: int | None = None
     readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def kind(needs: Callable[[Row], list[Need]], seeded: bool = True, **schema: Any) -> Callable[[Callable], Callable]:
-    """Declare a kind of claim: a function from `Evidence` to `Measured`.
-
-    It is named like the kind; the first line of its docstring says in config/README.md what the effect is.
-
-    Args:
-        needs: of an entry of `claims`, the results it reads under each seed: `{"what": a key of vaeglow.paths.RESULTS,
-            "model"}`, with `temperature`, `space`, or a `preset` other than the claim's. A FID reference belongs to no
-            model: its need names one that is measured against it.
-        seeded: False for what does not depend on a seed.
-        **schema: the entry's own keys in config, beside `threshold`, which all kinds without a `margin` have.
-    """
-
-    def declare(measure: Callable) -> Callable:
-        measure.needs, measure.seeded = needs, seeded
-        measure.SCHEMA = schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
-        return measure
-
-    return declare
-
-
-def each(kinds: Iterable[str], rows: Iterable[Row]) -> list[Need]:
-    """Every kind of result of every row."""
-    kinds = tuple(kinds)
-    return [{"what": what, **row} for row in rows for what in kinds]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaeglow.errors import UserError
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, needed
-from vaeglow.reporting.claims.evidence import Evidence
+from vaeglow.reporting.claims.evidence import ROLES, Evidence
 from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, VERDICTS, judge
 from vaeglow.reporting.notes import demo_note
 
@@ -23,6 +21,7 @@ COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
 )
+SEEDLESS = ("speed",)  # networks are timed once, untrained
 DEMO = (
     "At this scale most claims about training are undecided: they need three seeds (`seeds` in the config), and "
     "networks as trained here say little about the paper's."
@@ -46,57 +45,41 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     from vaeglow.results import check_together
 
     commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
-    made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
-    rows, read, cache = {}, {}, {}
+    made = {"preset": spec["preset"], "commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
+    evidence, results, cache = {}, {}, {}
     for name, claim in spec["claims"].items():
-        rows[name] = {"claim": name, **claim, "verdict": NOT_RUN, "note": claim.get("unfit", ""), **made}
+        seeds = spec["seeds"][:1] if claim["kind"] in SEEDLESS else spec["seeds"]
         if claim["run"]:
-            seeds = spec["seeds"] if KINDS[claim["kind"]].seeded else spec["seeds"][:1]
             seen = [Evidence(results_root, spec["preset"], claim, seed, spec.get("styles"), cache) for seed in seeds]
-            with named(name):
-                read[name] = seen, [one.read(need["what"], need) for need in needed(claim) for one in seen]
-    check_together(result for _, results in read.values() for result in results)
-    for name, (seen, results) in read.items():
-        with named(name):
-            rows[name] |= judged(seen) | traced.evidence_cells([result.path for result in results])
-    table = pd.DataFrame(rows.values(), columns=list(COLUMNS), dtype=object)
-    return traced.sealed(table.assign(preset=spec["preset"]).fillna(""))
+            evidence[name] = seen
+            results[name] = [one.read(need["what"], need) for need in needed(claim) for one in seen]
+    check_together(result for read in results.values() for result in read)
+    rows = []
+    for name, claim in spec["claims"].items():
+        row = {"claim": name, **claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
+        if claim["run"]:
+            row |= judged(evidence[name]) | traced.evidence_cells([result.path for result in results[name]])
+        rows.append(row)
+    return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
 
 
-@contextlib.contextmanager
-def named(claim: str) -> Iterator[None]:
-    """Say of an error which claim it is of."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"claim {claim}: {error}") from None
-
-
-def judged(seen: Sequence[Evidence]) -> dict[str, str]:
-    """The measured part of a row, from the evidence of each seed."""
-    claim = seen[0].claim
-    kind = KINDS[claim["kind"]]
-    found = [kind(one) for one in seen]
-    measured, verdict, notes = judge(claim, found, kind.seeded)
-    first, subjects = found[0], {}
+def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
+    """The measured part of a row, from the evidence under each seed."""
+    claim, label = evidence[0].claim, evidence[0].label
+    seeded, found = claim["kind"] not in SEEDLESS, [KINDS[claim["kind"]](one) for one in evidence]
+    (effect, *ends, how), verdict, notes = judge(claim, found, seeded)
+    notes.append(found[0].words.format(**{role: label(claim[role]) for role in ROLES if role in claim}))
+    numbers: dict[str, list[str]] = {}  # of each subject; means over the seeds
     for subject, what in dict.fromkeys(key for one in found for key in one.readings):
         mean = np.mean([one.readings[subject, what] for one in found if (subject, what) in one.readings])
-        subjects.setdefault(subject, []).append(f"{what} {mean:.4g}")
-    readings = "; ".join(f"{subject}: {', '.join(numbers)}" for subject, numbers in subjects.items())
-    notes = [
-        *notes,
-        first.words,
-        *filter(None, [readings]),
-        *dict.fromkeys(note for one in found for note in one.notes),
-    ]
+        numbers.setdefault(subject, []).append(f"{what} {mean:.4g}")
+    notes += ["; ".join(f"{subject}: {', '.join(read)}" for subject, read in numbers.items())] if numbers else []
+    notes += dict.fromkeys(note for one in found for note in one.notes)
+    low, high = (f"{end:.4g}" for end in ends)  # inf: nothing bounds it there
     return {
-        "effect": "" if math.isnan(measured.effect) else f"{measured.effect:.4g}",
-        "low": f"{measured.low:.4g}",  # inf where nothing bounds it
-        "high": f"{measured.high:.4g}",
-        "unit": first.unit,
-        "interval": measured.how,
-        "seeds": " ".join(str(one.seed) for one in seen) if kind.seeded else "",
-        "scale": first.scale,
+        "effect": "" if math.isnan(effect) else f"{effect:.4g}",
+        **{"low": low, "high": high, "unit": found[0].unit, "interval": how, "scale": found[0].scale},
+        "seeds": " ".join(str(one.seed) for one in evidence) if seeded else "",
         "verdict": verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import evenly_spaced
-from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Evidence, Measured, Need, Row, each, kind
+from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Evidence, Measured, Row, kind, rows_of
 from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, resample
 
 NEIGHBOURS = 3  # k of the manifolds of recall
@@ -26,150 +26,117 @@ TWO_MODELS = {
     "less": {"type": "string", "description": "the other"},
     "temperatures": {"$ref": f"{DEFS}temperatures", "minItems": 2, "maxItems": 2, "description": "from, to"},
 }
+ABOVE_0 = {"type": "number", "exclusiveMinimum": 0}
 Effects = tuple[Sequence[np.ndarray], str, str]  # [1 + DRAWS] each, their unit, and what they are
 
 
-def contrast(rows: Callable[[Row], list[Row]], **schema: Any) -> Callable[[Callable[..., Effects]], Callable]:
-    """Declare a kind of claim that compares sample sets.
+def contrast(**schema: Any) -> Callable[[Callable[..., Effects]], Callable]:
+    """Declare a kind of claim that compares sample sets; `schema`: its keys in config.
 
-    Its function takes the `Evidence` and the draws of each set, [1 + DRAWS], and returns `Effects`.
-
-    Args:
-        rows: of a claim, the sample sets it compares, `{"model", "temperature"}`.
-        **schema: its keys in config, beside `protocol`.
+    Its function takes the claim and the draws of each sample set, [1 + DRAWS] each, and returns `Effects`.
     """
 
-    def needs(claim: Row) -> list[Need]:
-        sets = rows(claim)
-        return [*each(("features", "metrics"), sets), {"what": "reference", "model": sets[0]["model"]}]
-
     def declare(effects_of: Callable[..., Effects]) -> Callable:
-        @kind(needs, **PROTOCOL, **schema)
+        @kind("features", "metrics", "reference", **PROTOCOL, **schema)
         @functools.wraps(effects_of)
         def measure(evidence: Evidence) -> Measured:
-            sets, quantity, readings = rows(evidence.claim), evidence.claim.get("measure", "kid"), {}
-            effects, unit, words = effects_of(evidence, *(draws_of(evidence, row, quantity) for row in sets))
-            for row in sets:
-                metrics = evidence.read("metrics", row)
-                for key, word in {"fid": "FID", quantity: "KID" if quantity == "kid" else quantity}.items():
-                    readings[evidence.label(row), word] = metrics.number(key)
-            count = min(LIMIT, evidence.claim["images"])
+            claim, rows = evidence.claim, rows_of(evidence.claim)
+            quantity, count = claim.get("measure", "kid"), min(LIMIT, claim["images"])
+            effects, unit, words = effects_of(claim, *(draws_of(evidence, row, quantity) for row in rows))
+            shown = {"fid": "FID", quantity: "KID" if quantity == "kid" else quantity}
+            readings = {
+                (evidence.label(row), word): metrics.number(key)
+                for row, metrics in zip(rows, evidence.results("metrics"), strict=True)
+                for key, word in shown.items()
+            }
             how = f"bootstrap over {'the real images' if quantity == 'recall' else 'images'}, {DRAWS} draws"
-            return Measured(np.stack(effects), unit, words, scale(evidence, count), how, count, readings)
+            return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
 
         return measure
 
     return declare
 
 
-def scale(evidence: Evidence, count: int) -> str:
+def scale(claim: Row, count: int) -> str:
     """How many images a claim on samples stands on."""
-    return f"{count} samples a model, {count} real images, {evidence.claim['features']} features"
+    return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
-def at_both(claim: Row) -> list[Row]:
-    """Both models of a claim, each at both temperatures."""
-    return [{"model": claim[role], "temperature": t} for role in ("more", "less") for t in claim["temperatures"]]
-
-
-FACTOR = {"type": "number", "exclusiveMinimum": 0, "default": 1, "description": "see above"}
-
-
-@contrast(lambda claim: [claim["better"], claim["worse"]], better=SET, worse=SET, factor=FACTOR)
-def kid(evidence: Evidence, better: np.ndarray, worse: np.ndarray) -> Effects:
+@contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
+def kid(claim: Row, better: np.ndarray, worse: np.ndarray) -> Effects:
     """Effect: factor x KID of `worse` - KID of `better`."""
-    names, factor = (
-        [evidence.label(evidence.claim[role]) for role in ("worse", "better")],
-        evidence.claim.get("factor", 1),
-    )
+    factor = claim.get("factor", 1)
     times = "" if factor == 1 else f"{factor} times the "
-    return [factor * worse - better], "KID", f"{times}KID of {names[0]}, minus KID of {names[1]}"
+    return [factor * worse - better], "KID", times + "KID of {worse}, minus KID of {better}"
 
 
-MARGIN = {
-    "type": "number",
-    "exclusiveMinimum": 0,
-    "description": "the claim holds if the whole interval lies below it, and does not if it lies above",
-}
+BELOW = "the claim holds if the whole interval lies below it, and does not if it lies above"
 
 
-@contrast(lambda claim: [claim["one"], claim["other"]], one=SET, other=SET, margin=MARGIN)
-def kid_same(evidence: Evidence, one: np.ndarray, other: np.ndarray) -> Effects:
+@contrast(one=SET, other=SET, margin={**ABOVE_0, "description": BELOW})
+def kid_same(claim: Row, one: np.ndarray, other: np.ndarray) -> Effects:
     """Effect: 1 - KID of `one` / KID of `other`."""
-    names = [evidence.label(evidence.claim[role]) for role in ("other", "one")]
-    return [1 - ratio(one, other)], "share of KID", f"by what share of its KID {names[0]} is worse than {names[1]}"
+    return [1 - ratio(one, other)], "share of KID", "by what share of its KID {other} is worse than {one}"
 
 
 @contrast(
-    lambda claim: [{"model": claim["model"], "temperature": t} for t in (claim["temperature"], *claim["others"])],
     model=MODEL_SHOWN,
     temperature={"$ref": f"{DEFS}temperature", "description": "the temperature claimed best"},
     others={"$ref": f"{DEFS}temperatures", "description": "those it is compared with"},
 )
-def kid_best(evidence: Evidence, best: np.ndarray, *others: np.ndarray) -> Effects:
+def kid_best(claim: Row, best: np.ndarray, *others: np.ndarray) -> Effects:
     """Effect: least KID at `others` - KID at `temperature`."""
-    claim, name = evidence.claim, evidence.label(evidence.claim["model"])
     listed = ", ".join(str(float(temperature)) for temperature in claim["others"])
-    words = f"least KID of {name} at T = {listed}, minus its KID at T = {claim['temperature']}"
+    words = f"least KID of {{model}} at T = {listed}, minus its KID at T = {claim['temperature']}"
     return [other - best for other in others], "KID", words
 
 
-@contrast(at_both, **TWO_MODELS)
-def kid_gain(evidence: Evidence, *kids: np.ndarray) -> Effects:
+@contrast(**TWO_MODELS)
+def kid_gain(claim: Row, *kids: np.ndarray) -> Effects:
     """Effect: fall of KID of `more` - fall of KID of `less`."""
-    more, less = (evidence.label(evidence.claim[role]) for role in ("more", "less"))
-    path = " to ".join(str(float(temperature)) for temperature in evidence.claim["temperatures"])
-    words = f"how much KID falls from T = {path}: fall of {more}, minus fall of {less}"
+    first, last = map(float, claim["temperatures"])
+    words = f"how much KID falls from T = {first} to {last}: fall of {{more}}, minus fall of {{less}}"
     return [(kids[0] - kids[1]) - (kids[2] - kids[3])], "KID", words
 
 
-MEASURE = {"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}
-
-
-@contrast(at_both, measure=MEASURE, **TWO_MODELS)
-def kept(evidence: Evidence, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
+@contrast(measure={"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}, **TWO_MODELS)
+def kept(claim: Row, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
     """Effect: share kept by `more` - share kept by `less`."""
-    what, (first, last) = evidence.claim["measure"], map(float, evidence.claim["temperatures"])
-    more, less = (evidence.label(evidence.claim[role]) for role in ("more", "less"))
-    words = f"{what} at T = {last} as a share of that at T = {first}: of {more}, minus of {less}"
+    what, (first, last) = claim["measure"], map(float, claim["temperatures"])
+    words = f"{what} at T = {last} as a share of that at T = {first}: of {{more}}, minus of {{less}}"
     return [ratio(after, before) - ratio(other[1], other[0])], f"share of {what}", words
 
 
-@kind(lambda claim: each(("snapshots",), [*claim["ours"], *claim["theirs"]]), **PROTOCOL, ours=SETS, theirs=SETS)
+@kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
     claim = evidence.claim
-    sides = {role: timeline(evidence, claim[role]) for role in ("ours", "theirs")}
+    sides = {  # the snapshots of runs that follow one another, with their row, by the seconds of training behind them
+        role: sorted(
+            ({**point, "row": row} for row in claim[role] for point in evidence.read("snapshots", row).value("points")),
+            key=lambda point: point["total_seconds"],
+        )
+        for role in ("ours", "theirs")
+    }
     moment = min(points[-1]["total_seconds"] for points in sides.values())
     readings, kids, notes = {("both", "seconds of training"): moment}, {}, []
     for role, points in sides.items():
         point = [point for point in points if point["total_seconds"] <= moment][-1:]
-        if not point or point[0]["kid"] is None or point[0]["row"] is not claim[role][-1]:
+        if point and point[0]["kid"] is not None and point[0]["row"] is claim[role][-1]:
+            (point,) = point
+            noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
+            kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
+            trained = f"{evidence.label(point['row'])} after {point['fraction']:.0%} of its training"
+            readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
+        else:
             models = " then ".join(evidence.label(row["model"]) for row in claim[role])
             missing = "had no snapshot of its last phase, or none with finite samples,"
             notes.append(f"seed {evidence.seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
             kids[role] = np.full(1 + DRAWS, np.nan)
-            continue
-        (point,) = point
-        noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
-        kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
-        trained = f"{evidence.label(point['row'])} after {point['fraction']:.0%} of its training"
-        readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
-    return Measured(
-        (kids["theirs"] - kids["ours"])[None],
-        unit="KID",
-        words="KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained",
-        scale=scale(evidence, claim["images"]),
-        how="normal, from the standard errors of both KIDs",
-        readings=readings,
-        notes=tuple(notes),
-    )
-
-
-def timeline(evidence: Evidence, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The snapshots of runs that follow one another, by the seconds of training behind them, each with its `row`."""
-    points = [{**point, "row": row} for row in rows for point in evidence.read("snapshots", row).value("points")]
-    return sorted(points, key=lambda point: point["total_seconds"])
+    words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
+    how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
+    effect = (kids["theirs"] - kids["ours"])[None]
+    return Measured(effect, "KID", words, of, how, readings=readings, notes=tuple(notes))
 
 
 # --------------------------------------------------------------------------- KID, diversity and recall, resampled
