@@ -27,7 +27,6 @@ from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import result_path
 from vaeglow.reporting.labels import model_label, row_label
-from vaeglow.reporting.measured import commit_of
 from vaeglow.steps import cli
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +70,7 @@ def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
             found["train_seconds"] = round(sum(found["train_seconds"]), 1)
             made = [file["provenance"] for file in files.values()]
             found["machine"] = made[0]["device"]
-            found["commit"] = " ".join(sorted({commit_of(one) for one in made}))
+            found["commit"] = " ".join(sorted({one["commit"] + ("+dirty" if one["dirty"] else "") for one in made}))
             found["source_sha256"] = " ".join(sorted({one["source_sha256"] for one in made}))
             same = {"run": row["run"], "temperature": float(row["temperature"])}
             rows.append({"instructions": instructions, "seed": int(seed), **same, **found})

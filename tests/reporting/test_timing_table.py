@@ -99,12 +99,9 @@ def test_rounds_that_disagree_are_said_to(results):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"training": {"steps": 1, "seconds": [1.0, 1.0]}}, "not of 2 rounds"),
-        ({"training": {"steps": 1, "seconds": [1.0, 0.0, 1.0]}}, "all above 0"),
         ({"training": {"steps": 1, "seconds": [1.0, None, 1.0]}}, "does not hold a finite"),
         ({"training": {"steps": 1}}, "lacks 'seconds'"),
         ({"sampling": {}}, "lacks 'seconds'"),
-        ({"batch_size": None}, "batch_size is None"),
     ],
 )
 def test_times_that_make_no_ratio_are_one_line(results, values, says):

@@ -18,21 +18,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Made = TypeVar("Made")
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
-ROLES = (
-    "better",
-    "worse",
-    "one",
-    "other",
-    "more",
-    "less",
-    "higher",
-    "lower",
-    "model",
-    "slow",
-    "fast",
-    "ours",
-    "theirs",
-)
+ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
+ROLES += ("slow", "fast", "ours", "theirs")
 DEFS = "#/$defs/"
 MODEL = {"type": "string", "description": "a model"}
 MODEL_SHOWN = {"type": "string", "description": "the model looked at"}
@@ -55,24 +42,19 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
     return declare
 
 
-def rows_of(claim: Row, *roles: str) -> list[Row]:
-    """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`.
+def rows_of(claim: Row) -> list[Row]:
+    """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
+    temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
+    shared = {"space": claim.get("space"), "preset": claim.get("networks")}
+    rows: list[Row] = []
+    for named in (one for role in ROLES for one in listed(claim.get(role, []))):
+        rows += [named] if isinstance(named, Mapping) else [{"model": named, "temperature": t} for t in temperatures]
+    return [{key: value for key, value in {**row, **shared}.items() if value is not None} for row in rows]
 
-    Args:
-        claim: its entry.
-        *roles: the keys that name them; none: all.
-    """
-    shared = {key: claim[name] for key, name in {"space": "space", "preset": "networks"}.items() if name in claim}
-    temperatures = claim.get("temperatures") or [claim[key] for key in ("temperature",) if key in claim]
-    temperatures = [{"temperature": value} for value in [*temperatures, *claim.get("others", [])]] or [{}]
-    rows = []
-    for role in roles or ROLES:
-        named = claim.get(role, [])
-        models = [
-            {"model": one} if isinstance(one, str) else one for one in (named if isinstance(named, list) else [named])
-        ]
-        rows += [{**model, **temperature, **shared} for model in models for temperature in temperatures]
-    return rows
+
+def listed(value: Any) -> list:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,19 +63,17 @@ class Evidence:
 
     Attributes:
         root: the results folder.
-        preset: whose runs are judged.
-        claim: its entry, with a real dataset and its protocol's values.
+        claim: its entry, with the preset, a real dataset and its protocol's values.
         seed: of the runs.
         styles: model -> its `label`.
         cache: what `once` made, for all claims.
     """
 
     root: str | Path
-    preset: str
     claim: Row
     seed: int
-    styles: Mapping[str, Any] | None = None
-    cache: dict[tuple, Any] = dataclasses.field(default_factory=dict)
+    styles: Mapping[str, Any]
+    cache: dict[tuple, Any]
 
     def read(self, what: str, row: Row, *arrays: str) -> Result:
         """The result of kind `what` of a row, with the arrays named.
@@ -101,18 +81,16 @@ class Evidence:
         Raises:
             UserError: missing, damaged, or of something else.
         """
-        run = {"preset": self.preset, "dataset": self.claim["dataset"], "seed": self.seed}
-        return read(self.root, what, {**run, **row}, self.claim, arrays)
+        return read(self.root, what, {**self.claim, "seed": self.seed, **row}, self.claim, arrays)
 
     def results(self, what: str, *arrays: str) -> list[Result]:
         """The same of each row of the claim."""
         return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
 
-    def label(self, named: str | Row | list) -> str:
-        """What readers call a model, a sample set, or several."""
-        if isinstance(named, list):
-            return " and ".join(map(self.label, named))
-        return row_label({"model": named} if isinstance(named, str) else named, self.styles)
+    def label(self, named: Any, between: str = " and ") -> str:
+        """What readers call a model or a sample set, or a list of them."""
+        rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
+        return between.join(row_label(row, self.styles) for row in rows)
 
     def once(self, make: Callable[[], Made], *key: Any) -> Made:
         """What `make` returns, computed once for each key."""

@@ -45,19 +45,26 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     from vaeglow.results import check_together
 
     commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
-    made = {"preset": spec["preset"], "commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
-    evidence, results, cache = {}, {}, {}
-    for name, claim in spec["claims"].items():
-        seeds = spec["seeds"][:1] if claim["kind"] in SEEDLESS else spec["seeds"]
-        if claim["run"]:
-            seen = [Evidence(results_root, spec["preset"], claim, seed, spec.get("styles"), cache) for seed in seeds]
-            evidence[name] = seen
-            results[name] = [one.read(need["what"], need) for need in needed(claim) for one in seen]
+    made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
+    entries = {name: {"preset": spec["preset"], **claim} for name, claim in spec["claims"].items()}
+    cache: dict[tuple, Any] = {}
+    evidence = {
+        name: [
+            Evidence(results_root, claim, seed, spec["styles"], cache)
+            for seed in spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None]
+        ]
+        for name, claim in entries.items()
+        if claim["run"]
+    }
+    results = {
+        name: [one.read(need["what"], need) for need in needed(entries[name]) for one in seeds]
+        for name, seeds in evidence.items()
+    }
     check_together(result for read in results.values() for result in read)
     rows = []
-    for name, claim in spec["claims"].items():
+    for name, claim in entries.items():
         row = {"claim": name, **claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        if claim["run"]:
+        if name in evidence:
             row |= judged(evidence[name]) | traced.evidence_cells([result.path for result in results[name]])
         rows.append(row)
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))

@@ -12,14 +12,7 @@ from vaeglow.reporting.paired import bound_note, finite_values
 from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
 
 LATENTS = {  # numbers of latents.json: words, unit
-    "variance_explained": ("share of the variance of x_bar that z decides", "share"),
-    "decoder_information_lower_nats": ("lower estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
-    "active_units": ("active units of z", "units"),
-    "kl_nats": ("KL divergence of q(z|x) from p(z)", "nats"),
-    "information_lower_nats": ("lower estimate of the information in z", "nats"),
-    "information_upper_nats": ("upper estimate of the information in z", "nats"),
-    "entropy_x_bar_bits_per_dim": ("entropy of x_bar given z", "bits/dim"),
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image behind the headline number (K = 1)

@@ -17,7 +17,6 @@ TAIL = (1 - LEVEL) / 2
 DRAWS = 2000  # of every bootstrap
 SEEDS = 3  # from so many on, seeds alone give the interval
 LIMIT = 2000  # images of a set that a bootstrap of KID takes
-CHUNK = 100  # draws at a time: against 10,000 images 8 MB
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 RULE = f"""\
@@ -64,9 +63,7 @@ def generator(*key: int | str) -> np.random.Generator:
 def resample(count: int, *key: int | str) -> np.ndarray:
     """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate.
 
-    Args:
-        count: of images.
-        *key: whose they are: equal keys and counts give equal weights, so that what is shared is resampled alike.
+    Equal keys and counts (of images) give equal weights, so that what is shared is resampled alike.
     """
     drawn = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
     return np.concatenate([np.ones((1, count)), drawn])
@@ -74,22 +71,16 @@ def resample(count: int, *key: int | str) -> np.ndarray:
 
 def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
     """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
-    random, means = generator("mean", len(values), *key), [values.mean(keepdims=True)]
-    for start in range(0, DRAWS, CHUNK):
-        index = random.integers(len(values), size=(min(CHUNK, DRAWS - start), len(values)))
-        means.append(values[index].mean(1))
-    return np.concatenate(means)
+    random, count = generator("mean", len(values), *key), len(values)
+    return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
 
 
 def interval(found: Sequence[Measured]) -> Interval:
-    """The effect over all seeds, and its interval.
+    """The effect over all seeds, and its interval, from what each seed measured.
 
     Three seeds or more: Student's t over the seeds' effects. Fewer: percentiles of the draws, averaged over the seeds.
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
-
-    Args:
-        found: one a seed.
     """
     effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
     tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
@@ -105,12 +96,9 @@ def interval(found: Sequence[Measured]) -> Interval:
 
 
 def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, float]:
-    """Ends of the t interval of a mean.
+    """Ends of the t interval of a mean of values [S], S at least 2: probability `below` and `above` is left out.
 
-    Args:
-        values: [S], S at least 2; one that is not finite leaves both ends open.
-        below: probability left out below.
-        above: probability left out above.
+    A value that is not finite leaves both ends open.
     """
     from scipy import stats
 
@@ -122,52 +110,36 @@ def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, flo
 
 
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[float, float]:
-    """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3).
+    """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3); arguments as in `t_bounds`.
 
-    With few units a plain percentile interval is too short, as a normal interval with divisor n is: its tails are
-    widened to those that turn the one into a t interval. A draw without a value (NaN) counts against either end.
-
-    Args:
-        draws: [DRAWS].
-        units: see `Measured`.
-        below: probability left out below.
-        above: probability left out above.
+    With few `units` (see `Measured`) a plain percentile interval is too short, as a normal interval with divisor n is:
+    its tails are widened to those that turn the one into a t interval. A draw of [DRAWS] without a value (NaN) counts
+    against either end.
     """
-    if units is not None and units < 2:
-        return -math.inf, math.inf
-    low, high = (tail if units is None else expanded(tail, units) for tail in (below, above))
-    missing = np.isnan(draws)
-    return (
-        float(np.quantile(np.where(missing, -np.inf, draws), low, method="lower")),
-        float(np.quantile(np.where(missing, np.inf, draws), 1 - high, method="higher")),
-    )
-
-
-def expanded(tail: float, units: int) -> float:
-    """The tail of the bootstrap distribution to cut so that `tail` is left out, with `units` resampled."""
     from scipy import stats
 
-    return float(stats.norm.sf(math.sqrt(units / (units - 1)) * stats.t.isf(tail, units - 1)))
+    if units == 1:
+        return -math.inf, math.inf
+    if units is not None:
+        t = stats.t.isf((below, above), units - 1)
+        below, above = map(float, stats.norm.sf(math.sqrt(units / (units - 1)) * t))
+    missing = np.isnan(draws)
+    low = np.quantile(np.where(missing, -np.inf, draws), below, method="lower")
+    return float(low), float(np.quantile(np.where(missing, np.inf, draws), 1 - above, method="higher"))
 
 
 def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     """The verdict on an interval alone, by the claim's `margin` or `threshold` (0 where it has neither)."""
     if "margin" in claim:  # the same, turned round
-        low, high, needed = -high, -low, -claim["margin"]
-    else:
-        needed = claim.get("threshold", 0)
-    if low > needed:
-        return HOLDS
-    return FAILS if high < needed else UNDECIDED
+        return rule(-high, -low, {"threshold": -claim["margin"]})
+    needed = claim.get("threshold", 0)
+    return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
 
 
 def judge(claim: Mapping[str, Any], found: Sequence[Measured], seeded: bool = True) -> tuple[Interval, str, list[str]]:
-    """The interval, verdict and notes on a claim.
+    """The interval, verdict and notes on a claim, from what each seed measured.
 
-    Args:
-        claim: its entry.
-        found: what each seed measured.
-        seeded: False for what does not depend on a seed.
+    `seeded` is False for what does not depend on a seed.
     """
     measured = interval(found)
     alone = rule(measured.low, measured.high, claim)

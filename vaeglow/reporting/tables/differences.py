@@ -58,15 +58,13 @@ def pair_of(one: pd.DataFrame, other: pd.DataFrame, results_root: str | Path) ->
     """
     import pandas as pd
 
-    from vaeglow.reporting import paired
-    from vaeglow.results import REMEDY
+    from vaeglow.results import read_result
 
     one, other = one.reset_index(), other.reset_index()
     both = pd.concat([one, other])
     runs = both[["preset", "dataset", "model", "seed"]].to_dict("records")
     images = [result_path(results_root, "likelihood_images", **run) for run in runs]
-    read = zip(both["likelihood"], images, strict=True)
-    values = [paired.image_bits(run.path, run.content, path, REMEDY) for run, path in read]
+    values = [read_result(path, ["bits_per_dim_1"]).arrays["bits_per_dim_1"] for path in images]
     bits = [mine - theirs for mine, theirs in zip(values[: len(one)], values[len(one) :], strict=True)]
     differences = {"bits_per_dim": pd.Series([each.mean() for each in bits])}
     for name in ("fid", "kid"):
