@@ -87,10 +87,10 @@ class Evidence:
         """The same of each row of the claim."""
         return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
 
-    def label(self, named: Any, between: str = " and ") -> str:
-        """What readers call a model or a sample set, or a list of them."""
+    def label(self, named: Any) -> str:
+        """What readers call a model or a sample set, or several."""
         rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
-        return between.join(row_label(row, self.styles) for row in rows)
+        return " and ".join(row_label(row, self.styles) for row in rows)
 
     def once(self, make: Callable[[], Made], *key: Any) -> Made:
         """What `make` returns, computed once for each key."""

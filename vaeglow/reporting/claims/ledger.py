@@ -46,27 +46,18 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
 
     commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
     made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
-    entries = {name: {"preset": spec["preset"], **claim} for name, claim in spec["claims"].items()}
-    cache: dict[tuple, Any] = {}
-    evidence = {
-        name: [
-            Evidence(results_root, claim, seed, spec["styles"], cache)
-            for seed in spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None]
-        ]
-        for name, claim in entries.items()
-        if claim["run"]
-    }
-    results = {
-        name: [one.read(need["what"], need) for need in needed(entries[name]) for one in seeds]
-        for name, seeds in evidence.items()
-    }
-    check_together(result for read in results.values() for result in read)
-    rows = []
-    for name, claim in entries.items():
-        row = {"claim": name, **claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        if name in evidence:
-            row |= judged(evidence[name]) | traced.evidence_cells([result.path for result in results[name]])
-        rows.append(row)
+    entries, cache = [], {}
+    for name, claim in spec["claims"].items():
+        claim = {"claim": name, "preset": spec["preset"], **claim}
+        seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
+        evidence = [Evidence(results_root, claim, seed, spec["styles"], cache) for seed in seeds]
+        entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
+    check_together(result for *_, results in entries for result in results)
+    rows = [
+        {**claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
+        | (judged(evidence) | traced.evidence_cells([result.path for result in results]) if evidence else {})
+        for claim, evidence, results in entries
+    ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
 
 
@@ -92,9 +83,6 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------ the page
-
-
 def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     """The ledger as a page: what was found, the rule, and a note on each claim.
 
@@ -102,55 +90,41 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
         ledger: what `build_ledger` returned.
         spec: what it was made from.
     """
-    counts, claims = ledger["verdict"].value_counts(), spec["claims"]
+    import pandas as pd
+
+    counts, lines, notes = ledger["verdict"].value_counts(), [], []
+    for row in ledger.to_dict("records"):
+        claim, ends = (
+            spec["claims"][row["claim"]],
+            f"[{row['low']}, {row['high']}]".replace("[-inf, inf]", "no interval"),
+        )
+        needs = f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
+        lines.append(
+            {
+                "Claim": row["claim"],
+                "Claim as tested": ("Ours, not the paper's: " if claim.get("own") else "") + row["statement"],
+                "Where": row["where"],
+                "Its numbers": row["published"],
+                "Measured": f"{row['effect'] or 'no value'} {ends} {row['unit']}" if row["unit"] else "",
+                "Needs": needs,
+                "Dataset": row["dataset"],
+                "Seeds": row["seeds"],
+                "Verdict": f"**{row['verdict']}**",
+            }
+        )
+        reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Stands on {row['scale']}."
+        parts = [row["note"], reason, how] if row["unit"] else [reason, row["note"]]
+        notes.append(f"**{row['claim']}** ({row['verdict']}). {' '.join(parts)}".rstrip())
+    table = pd.DataFrame(lines).replace("", "-").map(lambda text: text.replace("|", "\\|"))
     summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
     parts = [
         "# The paper's claims, and what we measured",
         f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
         *(f"{note} {DEMO}" for note in demo_note(spec)),
-        summary_table(ledger, claims),
-        "## The rule",
-        RULE,
-        "## Claim by claim",
-        *(claim_note(row, claims[row["claim"]]) for row in ledger.to_dict("records")),
+        table.to_markdown(index=False, disable_numparse=True),
+        f"## The rule\n\n{RULE}\n\n## Claim by claim",
+        *notes,
         f"Made by `snakemake --cores 1 results/{spec['preset']}/claims.csv`, with the --configfile it was run with, if "
         "any; the CSV names the files that are the evidence for each.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def summary_table(ledger: pd.DataFrame, claims: Mapping[str, Any]) -> str:
-    """One line a claim."""
-    headers = {"claim": "Claim", "tested": "Claim as tested", "where": "Where", "published": "Its numbers"}
-    headers |= {"measured": "Measured", "needs": "Needs", "dataset": "Dataset", "seeds": "Seeds", "verdict": "Verdict"}
-    entries = [claims[name] for name in ledger["claim"]]
-    shown = ledger.assign(
-        tested=[("Ours, not the paper's: " if entry.get("own") else "") + entry["statement"] for entry in entries],
-        measured=[measured(row) for row in ledger.to_dict("records")],
-        needs=[needs_words(entry) for entry in entries],
-        verdict=[f"**{verdict}**" for verdict in ledger["verdict"]],
-    )
-    shown = shown[list(headers)].rename(columns=headers).replace("", "-").map(lambda text: text.replace("|", "\\|"))
-    return shown.to_markdown(index=False, disable_numparse=True)
-
-
-def needs_words(claim: Mapping[str, Any]) -> str:
-    """Where the effect has to lie, in words."""
-    return f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
-
-
-def measured(row: Mapping[str, str]) -> str:
-    """The effect with its interval and unit."""
-    if row["verdict"] == NOT_RUN:
-        return ""
-    ends = "no interval" if (row["low"], row["high"]) == ("-inf", "inf") else f"[{row['low']}, {row['high']}]"
-    return f"{row['effect'] or 'no value'} {ends} {row['unit']}"
-
-
-def claim_note(row: Mapping[str, str], claim: Mapping[str, Any]) -> str:
-    """What the effect is, what it needs and why, what it stands on."""
-    needs = f"Needs {needs_words(claim)}: {claim['reason']}."
-    if row["verdict"] == NOT_RUN:
-        return f"**{row['claim']}** ({row['verdict']}). {needs} {row['note']}".rstrip()
-    how = f"Interval: {row['interval']}. Stands on {row['scale']}."
-    return f"**{row['claim']}** ({row['verdict']}). {row['note']} {needs} {how}"

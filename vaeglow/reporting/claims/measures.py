@@ -65,30 +65,27 @@ def speed(evidence: Evidence) -> Measured:
         [Timing({"model": model, "label": evidence.label(model)}, result) for model in claim[role]]
         for role in ("slow", "fast")
     )
-    clock = slow[0].clock
-    found = ratios(slow, fast, clock)
-    logs, medians = np.log(found), [np.median(found), np.median(ratios(slow, fast, "seconds"))]
+    clock, how, doubt = slow[0].clock, "t over rounds of timed windows", ""
+    found, by_clock = ratios(slow, fast, clock), ratios(slow, fast, "seconds")
+    logs, medians = np.log(found), [np.median(found), np.median(by_clock)]
     draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
-    effects, how, notes = np.exp(logs.mean() + np.concatenate([[0], draws]))[None], "t over rounds of timed windows", ()
-    doubt = ""
+    effects = np.exp(logs.mean() + np.concatenate([[0], draws]))[None]
     if found.max() > DISAGREE * found.min():
         doubt = f"ratios of rounds go from {found.min():.3g} to {found.max():.3g}"
     elif max(medians) > DISAGREE * min(medians):
         doubt = f"the median ratio is {medians[0]:.3g} in {CLOCKS[clock]} and {medians[1]:.3g} in {CLOCKS['seconds']}"
     if doubt:
         effects, how = effects[:, :1], "none: rounds disagree"
-        again = f"delete {result.path} and time again on a quieter one"
-        notes = (f"the machine was too busy for a ratio: {doubt}; {again}",)
-    device, threads, images = (result.value(key) for key in ("device", "threads", "epoch_images"))
-    scale = f"networks of preset {claim['networks']}, {len(found)} rounds, {device}, {threads} threads, an epoch of "
-    words = "an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
+        doubt = f"the machine was too busy for a ratio: {doubt}; delete {result.path} and time again on a quieter one"
+    of = f"networks of preset {claim['networks']}, {len(found)} rounds, {result.value('device')}, "
+    of += f"{result.value('threads')} threads, an epoch of {result.value('epoch_images')} images"
+    words = CLOCKS[clock] + " an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
     readings = {
-        (one.name, f"{words} an epoch"): float(np.median(one.epochs(other)))
+        (one.name, f"{clock} an epoch"): float(np.median(one.epochs(key)))
         for one in (*slow, *fast)
-        for other, words in CLOCKS.items()
+        for key, clock in CLOCKS.items()
     }
-    unit, words, scale = "times", f"{CLOCKS[clock]} {words}", f"{scale}{images} images"
-    return Measured(effects, unit, words, scale, how, readings=readings, notes=notes)
+    return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
 
 
 @kind("noise_maps", model=MODEL_SHOWN)

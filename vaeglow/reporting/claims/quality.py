@@ -110,23 +110,18 @@ def kept(claim: Row, before: np.ndarray, after: np.ndarray, *other: np.ndarray) 
 @kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
-    claim = evidence.claim
-    sides = {  # the snapshots of runs that follow one another, with their row, by the seconds of training behind them
-        role: sorted(
-            ({**point, "row": row} for row in claim[role] for point in evidence.read("snapshots", row).value("points")),
-            key=lambda point: point["total_seconds"],
-        )
-        for role in ("ours", "theirs")
-    }
-    moment = min(points[-1]["total_seconds"] for points in sides.values())
-    readings, kids, notes = {("both", "seconds of training"): moment}, {}, []
+    claim, sides, kids, notes = evidence.claim, {}, {}, []
+    for role in ("ours", "theirs"):  # the snapshots of all phases, by the seconds of training behind them
+        read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
+        sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    moment = min(points[-1][1]["total_seconds"] for points in sides.values())
+    readings = {("both", "seconds of training"): moment}
     for role, points in sides.items():
-        point = [point for point in points if point["total_seconds"] <= moment][-1:]
-        if point and point[0]["kid"] is not None and point[0]["row"] is claim[role][-1]:
-            (point,) = point
+        row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
+        if row is claim[role][-1] and point["kid"] is not None:
             noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
             kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
-            trained = f"{evidence.label(point['row'])} after {point['fraction']:.0%} of its training"
+            trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"
             readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
         else:
             models = " then ".join(evidence.label(row["model"]) for row in claim[role])
@@ -135,8 +130,7 @@ def quality_time(evidence: Evidence) -> Measured:
             kids[role] = np.full(1 + DRAWS, np.nan)
     words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
     how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
-    effect = (kids["theirs"] - kids["ours"])[None]
-    return Measured(effect, "KID", words, of, how, readings=readings, notes=tuple(notes))
+    return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
 
 
 # --------------------------------------------------------------------------- KID, diversity and recall, resampled
