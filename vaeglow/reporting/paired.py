@@ -12,12 +12,7 @@ from vaeglow.errors import UserError
 
 
 def finite_values(path: Path, values: Any, remedy: str = "run snakemake again, or delete the file") -> np.ndarray:
-    """Numbers of images as float64 [n].
-
-    Args:
-        path: where they stand, for the message.
-        values: a list or array [n] of numbers.
-        remedy: what to do, for the message.
+    """Numbers of images as float64 [n]; `path` is where they stand, `remedy` what to do, for the message.
 
     Raises:
         UserError: no numbers, or not all finite.
@@ -29,13 +24,9 @@ def finite_values(path: Path, values: Any, remedy: str = "run snakemake again, o
 
 
 def standard_error(differences: Sequence[np.ndarray]) -> float | None:
-    """Of the mean difference over test images: every seed's are of the same images, so seeds are averaged first.
+    """Of the mean difference over test images, from an array [N] of each seed; None for a single image.
 
-    Args:
-        differences: one array [N] a seed.
-
-    Returns:
-        None for a single image.
+    The images are the same under every seed, so seeds are averaged first.
     """
     values = np.mean(differences, axis=0)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
@@ -44,14 +35,7 @@ def standard_error(differences: Sequence[np.ndarray]) -> float | None:
 def bound_note(one: str, other: str, name: str, other_name: str) -> str:
     """What it means for a difference of bits/dim, `name` minus `other_name`, that one or both are upper bounds.
 
-    Args:
-        one: `bound` of the first model's likelihood.json, "<=" or "=".
-        other: of the second's.
-        name: of the first.
-        other_name: of the second.
-
-    Returns:
-        A clause; empty where both are exact.
+    `one` and `other` are the `bound` of their likelihood.json, "<=" or "="; empty where both are exact.
     """
     if one == other:
         return "both numbers are upper bounds, and compared as such" if one == "<=" else ""

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from vaeglow.reporting import traced
 from vaeglow.reporting.columns import Column, significant
 from vaeglow.reporting.frame import read
@@ -20,8 +22,6 @@ from vaeglow.reporting.labels import row_label
 from vaeglow.reporting.paired import finite_values
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vaeglow.results import Result
 
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
@@ -60,20 +60,11 @@ class Timing(NamedTuple):
         return clock_of(self.result.value("device_kind"))
 
     def value(self, *keys: str) -> Any:
-        """A value of the model.
-
-        Raises:
-            UserError: the file has no such key.
-        """
+        """A value of the model."""
         return self.result.value("models", self.model, *keys)
 
     def rounds(self, what: str, clock: str = "seconds") -> np.ndarray:
-        """Seconds an image in each round, [rounds].
-
-        Args:
-            what: `training` or `sampling`.
-            clock: one of `CLOCKS`.
-        """
+        """Seconds an image in each round of `training` or `sampling` by one of `CLOCKS`, [rounds]."""
         seconds = finite_values(self.result.path, self.value(what, clock))
         return seconds / self.value(what, "steps") / self.value("batch_size")
 
@@ -84,8 +75,6 @@ class Timing(NamedTuple):
 
 def ratios(slow: Sequence[Timing], fast: Sequence[Timing], clock: str) -> np.ndarray:
     """Time of some models over that of others, means over each side, in each round: [rounds]."""
-    import numpy as np
-
     above, below = (np.mean([one.rounds("training", clock) for one in side], axis=0) for side in (slow, fast))
     return above / below
 
@@ -129,22 +118,19 @@ def alone(name: str, value: Callable[[Timing], Any], header: str = "", form: Cal
     return Column(name, lambda row: value(row.models[0]) if len(row.models) == 1 else None, header, form)
 
 
+def shared(name: str, header: str = "") -> Column:
+    """A value of the file."""
+    return Column(name, lambda row: row.models[0].result.value(name), header)
+
+
 def ranged(name: str, header: str, rounds: Callable[[Timed], np.ndarray | None]) -> list[Column]:
     """Three columns: the median, lowest and highest of the rounds, where there are any."""
 
-    def of_rounds(summary: Callable[[Sequence[float]], float]) -> Callable[[Timed], float | None]:
-        return lambda row: None if (values := rounds(row)) is None else summary(values)
+    def column(end: str, summary: Callable[[Sequence[float]], float]) -> Column:
+        value = lambda row: None if (values := rounds(row)) is None else summary(values)  # noqa: E731
+        return Column(f"{name}{end}", value, "" if end else header, significant)
 
-    summaries = {"": statistics.median, "_low": min, "_high": max}
-    return [
-        Column(f"{name}{end}", of_rounds(summary), "" if end else header, significant)
-        for end, summary in summaries.items()
-    ]
-
-
-def sampled(row: Timed) -> np.ndarray | None:
-    """Images sampled a second in each round, [rounds]."""
-    return 1 / row.models[0].rounds("sampling") if len(row.models) == 1 else None
+    return [column("", statistics.median), column("_low", min), column("_high", max)]
 
 
 # What every table of times has.
@@ -153,21 +139,16 @@ TIMED = {
     for column in (
         Column("model", lambda row: row.name, "Model"),
         Column("source", lambda row: "measured", "Source"),
-        *(
-            Column(name, lambda row, name=name: row.models[0].result.value(name), header)
-            for name, header in {
-                "dataset": "Dataset",
-                "preset": "Networks of preset",
-                "epoch_images": "",
-                "device": "Device",
-                "device_kind": "",
-                "threads": "Threads",
-            }.items()
-        ),
+        *(shared("dataset", "Dataset"), shared("preset", "Networks of preset"), shared("epoch_images")),
+        *(shared("device", "Device"), shared("device_kind"), shared("threads", "Threads")),
         Column("commit", lambda row: row.models[0].result.commit),
         Column("run", lambda row: row.models[0].model),
         Column("origin", lambda row: "results/{preset}/{dataset}/timing.json".format(**row.models[0].row)),
-        *ranged("sampling_images_per_second", "Sampled images/s", sampled),
+        *ranged(
+            "sampling_images_per_second",
+            "Sampled images/s",
+            lambda row: 1 / row.models[0].rounds("sampling") if len(row.models) == 1 else None,
+        ),
         alone("sampling_batch_size", lambda one: one.value("batch_size"), "Batch"),
         alone("parameters", lambda one: one.value("parameters"), "Parameters"),
     )
