@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vaeglow.results import Result
 
-Row = Mapping[str, Any]
+Claim = Row = Mapping[str, Any]
 Made = TypeVar("Made")
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
@@ -42,7 +42,7 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
     return declare
 
 
-def rows_of(claim: Row) -> list[Row]:
+def rows_of(claim: Claim) -> list[Row]:
     """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
     temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
     shared = {"space": claim.get("space"), "preset": claim.get("networks")}
@@ -70,7 +70,7 @@ class Evidence:
     """
 
     root: str | Path
-    claim: Row
+    claim: Claim
     seed: int
     styles: Mapping[str, Any]
     cache: dict[tuple, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.reporting.claims.evidence import DEFS, MODEL, MODEL_SHOWN, Evidence, Measured, Row, kind
+from vaeglow.reporting.claims.evidence import DEFS, MODEL, MODEL_SHOWN, Claim, Evidence, Measured, kind
 from vaeglow.reporting.claims.statistics import DRAWS, generator, mean_draws
 from vaeglow.reporting.paired import bound_note, finite_values
 from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
@@ -19,7 +19,7 @@ BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image behind
 MODELS = {"$ref": f"{DEFS}models"}
 
 
-def mean(values: np.ndarray, claim: Row, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
+def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
     """The mean of one number an image (or pair), [n], resampled alike wherever the images are the same."""
     how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
     draws, count = mean_draws(values, claim["dataset"])[None], len(values)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import evenly_spaced
-from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Evidence, Measured, Row, kind, rows_of
+from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Claim, Evidence, Measured, Row, kind, rows_of
 from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, resample
 
 NEIGHBOURS = 3  # k of the manifolds of recall
@@ -57,13 +57,13 @@ def contrast(**schema: Any) -> Callable[[Callable[..., Effects]], Callable]:
     return declare
 
 
-def scale(claim: Row, count: int) -> str:
+def scale(claim: Claim, count: int) -> str:
     """How many images a claim on samples stands on."""
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
 @contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
-def kid(claim: Row, better: np.ndarray, worse: np.ndarray) -> Effects:
+def kid(claim: Claim, better: np.ndarray, worse: np.ndarray) -> Effects:
     """Effect: factor x KID of `worse` - KID of `better`."""
     factor = claim.get("factor", 1)
     times = "" if factor == 1 else f"{factor} times the "
@@ -74,7 +74,7 @@ BELOW = "the claim holds if the whole interval lies below it, and does not if it
 
 
 @contrast(one=SET, other=SET, margin={**ABOVE_0, "description": BELOW})
-def kid_same(claim: Row, one: np.ndarray, other: np.ndarray) -> Effects:
+def kid_same(claim: Claim, one: np.ndarray, other: np.ndarray) -> Effects:
     """Effect: 1 - KID of `one` / KID of `other`."""
     return [1 - ratio(one, other)], "share of KID", "by what share of its KID {other} is worse than {one}"
 
@@ -84,7 +84,7 @@ def kid_same(claim: Row, one: np.ndarray, other: np.ndarray) -> Effects:
     temperature={"$ref": f"{DEFS}temperature", "description": "the temperature claimed best"},
     others={"$ref": f"{DEFS}temperatures", "description": "those it is compared with"},
 )
-def kid_best(claim: Row, best: np.ndarray, *others: np.ndarray) -> Effects:
+def kid_best(claim: Claim, best: np.ndarray, *others: np.ndarray) -> Effects:
     """Effect: least KID at `others` - KID at `temperature`."""
     listed = ", ".join(str(float(temperature)) for temperature in claim["others"])
     words = f"least KID of {{model}} at T = {listed}, minus its KID at T = {claim['temperature']}"
@@ -92,7 +92,7 @@ def kid_best(claim: Row, best: np.ndarray, *others: np.ndarray) -> Effects:
 
 
 @contrast(**TWO_MODELS)
-def kid_gain(claim: Row, *kids: np.ndarray) -> Effects:
+def kid_gain(claim: Claim, *kids: np.ndarray) -> Effects:
     """Effect: fall of KID of `more` - fall of KID of `less`."""
     first, last = map(float, claim["temperatures"])
     words = f"how much KID falls from T = {first} to {last}: fall of {{more}}, minus fall of {{less}}"
@@ -100,7 +100,7 @@ def kid_gain(claim: Row, *kids: np.ndarray) -> Effects:
 
 
 @contrast(measure={"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}, **TWO_MODELS)
-def kept(claim: Row, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
+def kept(claim: Claim, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
     """Effect: share kept by `more` - share kept by `less`."""
     what, (first, last) = claim["measure"], map(float, claim["temperatures"])
     words = f"{what} at T = {last} as a share of that at T = {first}: of {{more}}, minus of {{less}}"
