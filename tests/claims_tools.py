@@ -14,6 +14,7 @@ from vaeglow.files import sha256_file
 from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
+from vaeglow.results import load
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
@@ -45,74 +46,62 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
     for need in sorted(needed(entry), key=lambda need: need["what"] != "reference"):
         for seed in seeds:
             whose = {"preset": "demo", "protocol": entry["protocol"], "seed": seed, **need}
-            path = result_path(root, **whose)
+            path, what = result_path(root, **whose), need["what"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            if need["what"] != "reference" or not path.exists():
-                write_file(root, path, whose, value(need, seed))
+            random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
+            if what == "timing":
+                seconds = value(need, seed) * np.exp(0.01 * np.random.default_rng(len(need["model"])).normal(size=8))
+                models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
+                write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
+            elif path not in paths:
+                write_file(path, about(root, whose), shown(what, value(need, seed), random))
             paths.append(path)
     return list(dict.fromkeys(paths))
 
 
-def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> None:
-    """One file; `value` is the number (or pair) it shows."""
-    what, random = whose["what"], np.random.default_rng(seed_of(path))
-    identity = {key: whose[key] for key in ("preset", "dataset", "model", "seed")}
+def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of itself."""
+    inputs = {"resources/weights/i": "i"}
+    if whose["what"] == "reference":
+        return {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d", "inputs": inputs}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
-    about = {**identity, "config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}"}
-    about |= {key: whose[key] for key in ("space", "protocol") if key in whose} | {"inputs": {}}
+    found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
+    found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
+    if "temperature" not in whose:
+        return found | {"inputs": {}}
     reference = result_path(root, **{**whose, "what": "reference"})
-    if what in ("features", "metrics", "snapshots"):
-        about |= {"temperature": float(whose["temperature"]), "split": "test", "stretch": False, "fid_sets": 1}
-        about |= {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8}
-        made_from = {str(reference): sha256_file(reference)} if reference.exists() else {}
-        about |= {"inputs": {**made_from, "resources/weights/i": "i"}}
-    if what == "reference":
-        metadata = {key: about[key] for key in ("dataset", "protocol", "data_sha256")}
-        features = random.normal(size=(60, 8)).astype(np.float32)
-        save(path, {**metadata, "inputs": {"resources/weights/i": "i"}}, features=features)
-    elif what == "features":
-        shift, scale = value if isinstance(value, tuple) else (value, 1.0)
-        save(path, about, features=(shift + scale * random.normal(size=(60, 8))).astype(np.float32))
-    elif what == "metrics":
-        write(path, about | {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25})
-    elif what == "snapshots":
+    inputs |= {str(reference): sha256_file(reference)} if reference.exists() else {}
+    counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1, "stretch": False}
+    return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
+
+
+def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
+    """The numbers of a file that shows `value`, a number or what else a kind of file takes."""
+    if what in ("reference", "features"):
+        shift, scale = (0, 1) if what == "reference" else value if isinstance(value, tuple) else (value, 1)
+        return {"features": (shift + scale * random.normal(size=(60, 8))).astype(np.float32)}
+    if what == "metrics":
+        return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
+    if what == "snapshots":
         keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
-        points = [dict(zip(keys, (*point, (i + 1) / len(value), 0.01), strict=True)) for i, point in enumerate(value)]
-        write(path, about | {"points": points})
-    elif what == "likelihood":
-        write(path, about | {"split": "test", "bits_per_dim": value, "images": 50, "bound": "<="})
-    elif (
-        what == "likelihood_images"
-    ):  # hard and easy images, the same for all models, and a little noise of the model's
-        shared = np.random.default_rng(1).normal(size=50)
-        save(path, about, bits_per_dim_1=value + shared + 0.01 * random.normal(size=50))
-    elif what == "timing":
-        models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
-        noise = np.random.default_rng(stable_hash(whose["model"])).normal(size=8)
-        models[whose["model"]] = timed_model((value * np.exp(0.01 * noise)).tolist())
-        write_timing(path, models)
-    elif what == "noise_maps":
-        save(path, about | {"error_correlations": (value + 0.1 * random.normal(size=40)).tolist()})
-    elif what == "latents":
-        names = ("decoder_information_upper_nats", "entropy_image_bits_per_dim")
-        write(path, about | {"images": 50, **dict.fromkeys(names, value)})
-    elif what == "layer_action":
+        return {
+            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)]
+        }
+    if what == "likelihood":
+        return {"images": 50, "bound": "<="}
+    if what == "likelihood_images":  # hard and easy images, the same for all models
+        return {"bits_per_dim_1": value + np.random.default_rng(1).normal(size=50) + 0.01 * random.normal(size=50)}
+    if what == "noise_maps":
+        return {"error_correlations": (value + 0.1 * random.normal(size=40)).tolist()}
+    if what == "latents":
+        return {"images": 50, "decoder_information_upper_nats": value, "entropy_image_bits_per_dim": value}
+    if what == "layer_action":
         noise = 0.1 * random.normal(size=40)
+        kept = (random.random(40) < value).astype(int).tolist()
         errors = {"vae": 1 + noise, "vae_noisy": 2 + noise, "layer": 1 - value + noise / 2}
-        kept = (random.random(40) < value).astype(int)
-        images = {"content_kept": kept, "content_kept_pixels": kept}
-        images |= {f"spectrum_error_{stage}": values for stage, values in errors.items()}
-        write(path, about | {"per_image": {key: values.tolist() for key, values in images.items()}})
-    elif what == "interpolation":
-        save(path, about | {"step_distances": value})
-    else:
-        assert what == "linear_reference"
-        write(path, about)
-
-
-def seed_of(path: Path) -> int:
-    """A seed of the file's own, the same wherever the results folder lies."""
-    return stable_hash(*path.parts[path.parts.index("results") :])
+        images = {f"spectrum_error_{stage}": values.tolist() for stage, values in errors.items()}
+        return {"per_image": images | {"content_kept": kept, "content_kept_pixels": kept}}
+    return {"step_distances": value} if what == "interpolation" else {}
 
 
 def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
@@ -122,24 +111,21 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
-    write(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models, **machine})
+    write_file(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models}, machine)
 
 
-def save(path: Path, metadata: Mapping[str, Any], **arrays: np.ndarray) -> None:
-    np.savez(path, **arrays, metadata=np.array(json.dumps(metadata)))
-
-
-def write(path: Path, content: Mapping[str, Any]) -> None:
+def write_file(path: Path, content: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """A JSON file, or an npz file whose metadata holds what is no array."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    arrays = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
+    text = json.dumps({**content, **{key: value for key, value in values.items() if key not in arrays}})
+    if path.suffix == ".json":
+        path.write_text(text)
+    else:
+        np.savez(path, **arrays, metadata=np.array(text))
 
 
 def change(path: Path, **values: Any) -> None:
     """Change keys of a JSON file, or of an npz file's metadata."""
-    if path.suffix == ".json":
-        write(path, json.loads(path.read_text()) | values)
-        return
-    with np.load(path) as archive:
-        arrays = dict(archive)
-    metadata = json.loads(str(arrays.pop("metadata"))) | values
-    save(path, metadata, **arrays)
+    result = load(path)
+    write_file(path, result.content, result.arrays | values)

@@ -11,6 +11,7 @@ import pytest
 from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
 
 from vaeglow.errors import UserError
+from vaeglow.reporting.claims import KINDS
 from vaeglow.reporting.claims.evidence import Evidence
 from vaeglow.reporting.claims.quality import draws_of
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
@@ -37,46 +38,37 @@ def spreads(need, seed):  # (shift, scale): `far` loses most of its spread at th
     return 0.0, 0.05 if need["model"] == "far" and need.get("temperature") == 0.5 else 1.0
 
 
-def learning(need, seed):
-    """`near` is better from 10 s on, `far` trained longer."""
+def learning(need, seed):  # `near` is better from 10 s on, `far` trained longer
     return [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)]
 
 
-ORDER, TURNED = {"more": "near", "less": "far"}, {"more": "far", "less": "near"}
-PAIR = {**ORDER, "temperatures": [1.0, 0.5]}
+BETTER, WORSE = {"better": NEAR, "worse": FAR}, {"better": FAR, "worse": NEAR}
+SAME = {"one": FAR, "other": FAR | {"temperature": 0.5}, "margin": 0.9}
+BEST = {"model": "m", "temperature": 0.5, "others": [0.0, 1.0]}
+MORE, LESS = {"more": "near", "less": "far", "temperatures": [1.0, 0.5]}, {"more": "far", "less": "near"}
 BITS, BITS_TURNED = {"better": "near", "worse": "far"}, {"better": "far", "worse": "near"}
 HIGHER, LOWER = {"higher": "far", "lower": "near"}, {"higher": "near", "lower": "far"}
+TIMES = {"slow": ["far"], "fast": ["near", "far"], "networks": "demo", "threshold": 1.3}
+HALF = {"model": "m", "threshold": 0.5}
 # world (or two, one in which it holds and one in which not), an entry, and what makes of it one that does not hold
 CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
-    "kid": (by_model, {"better": NEAR, "worse": FAR}, {"better": FAR, "worse": NEAR}),
-    "kid-factor": (by_model, {"better": FAR, "worse": NEAR, "factor": 99}, {"factor": 0.01}),
-    "kid_same": (
-        by_model,
-        {"one": FAR, "other": FAR | {"temperature": 0.5}, "margin": 0.9},
-        {"one": NEAR, "margin": 0.4},
-    ),
-    "kid_best": (
-        by_temperature,
-        {"model": "m", "temperature": 0.5, "others": [0.0, 1.0]},
-        {"temperature": 1.0, "others": [0.5]},
-    ),
-    "kid_gain": (gains, PAIR, TURNED),
-    "kept-diversity": (spreads, {"measure": "diversity", **PAIR}, TURNED),
-    "kept-recall": (spreads, {"measure": "recall", **PAIR}, TURNED),
+    "kid": (by_model, BETTER, WORSE),
+    "kid-factor": (by_model, {**WORSE, "factor": 99}, {"factor": 0.01}),
+    "kid_same": (by_model, SAME, {"one": NEAR, "margin": 0.4}),
+    "kid_best": (by_temperature, BEST, {"temperature": 1.0, "others": [0.5]}),
+    "kid_gain": (gains, MORE, LESS),
+    "kept-diversity": (spreads, {"measure": "diversity", **MORE}, LESS),
+    "kept-recall": (spreads, {"measure": "recall", **MORE}, LESS),
     "quality_time": (learning, {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
     "bits": (by_model, {**BITS, "reference_model": "v"}, BITS_TURNED),
-    "bits-behind": (by_model, BITS_TURNED | {"threshold": -2.0}, {"threshold": -0.5}),
-    "speed": (
-        by_model,
-        {"slow": ["far"], "fast": ["near", "far"], "networks": "demo", "threshold": 1.3},
-        {"threshold": 1.6},
-    ),
+    "bits-behind": (by_model, {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
+    "speed": (by_model, TIMES, {"threshold": 1.6}),
     "noise": ((0.4, -0.4), {"model": "far"}, {}),
     "information": (by_model, {**HIGHER, "value": "decoder_information_upper_nats"}, LOWER),
     "information-entropy": (by_model, {**HIGHER, "value": "entropy_image_bits_per_dim"}, {"threshold": 2.0}),
     "layer-sharpness": ((0.5, -0.5), {"model": "m", "value": "sharpness"}, {}),
-    "layer-content": ((0.95, 0.1), {"model": "m", "value": "content", "threshold": 0.5}, {}),
-    "smooth": ((EVEN, JUMP), {"model": "m", "space": "prior", "threshold": 0.5}, {}),
+    "layer-content": ((0.95, 0.1), {**HALF, "value": "content"}, {}),
+    "smooth": ((EVEN, JUMP), {**HALF, "space": "prior"}, {}),
 }
 
 
@@ -90,6 +82,7 @@ def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
 @pytest.mark.parametrize("holds", [True, False])
 @pytest.mark.parametrize("name", CASES)
 def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
+    assert {name.split("-")[0] for name in CASES} == set(KINDS)
     entry, world = case(name, holds)
     seeds = [0, 1, 2] if name.startswith("information") or not holds else [0]  # no images to resample: seeds alone
     paths = write_world(tmp_path / "results", entry, world, seeds)
@@ -103,26 +96,17 @@ def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it(tmp_path, name):
+@pytest.mark.parametrize("name", ["kid", "bits", "speed"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: change(path, dataset="others")])
+def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it(tmp_path, name, damage):
     entry, world = case(name)
     for path in write_world(tmp_path / "results", entry, world, [0]):
         content = path.read_bytes()
-        foreign = {"dataset": "others"}
-        if path.parent.name != "fid_reference" and path.name != "timing.json":  # of no model, of several
-            foreign |= {"model": "another"}
-        for key, value in foreign.items():
-            path.write_bytes(content)
-            change(path, **{key: value})
-            with pytest.raises(UserError, match=key) as error:
-                ledger(tmp_path / "results", entry, [0])
-            assert str(path) in str(error.value) and "\n" not in str(error.value)
-        path.unlink()
-        with pytest.raises(UserError) as error:
+        damage(path)
+        with pytest.raises(UserError, match=r"does not exist|dataset") as error:
             ledger(tmp_path / "results", entry, [0])
         assert str(path) in str(error.value) and "\n" not in str(error.value)
         path.write_bytes(content)
-    ledger(tmp_path / "results", entry, [0])
 
 
 @pytest.mark.parametrize(
@@ -146,16 +130,6 @@ def test_files_made_from_different_data_weights_or_references_are_refused(tmp_pa
         ledger(tmp_path / "results", entry, [0])
 
 
-@pytest.mark.parametrize("name", ["kid", "bits", "information", "quality_time"])
-def test_a_claim_about_training_is_undecided_with_one_seed(tmp_path, name):
-    entry, world = case(name)
-    write_world(tmp_path / "results", entry, world, [0])
-    row = ledger(tmp_path / "results", entry | {"training": True}, [0])
-    shown = "no interval, so nothing" if name == "information" else "'holds'"
-    assert row["verdict"] == UNDECIDED
-    assert row["note"].startswith("One seed, and a claim about training needs 3") and f"give {shown}." in row["note"]
-
-
 def test_one_best_temperature_must_beat_each_other_one(tmp_path):
     entry = claim("kid_best", model="m", temperature=0.5, others=[0.0, 0.75])
     levels = {0.0: 2.0, 0.5: 1.0, 0.75: 0.1}
@@ -164,7 +138,7 @@ def test_one_best_temperature_must_beat_each_other_one(tmp_path):
 
 
 def test_a_recall_of_zero_has_no_share_to_compare(tmp_path):
-    entry = claim("kept", measure="recall", **PAIR)
+    entry = claim("kept", measure="recall", **MORE)
     write_world(tmp_path / "results", entry, lambda need, seed: 9.0, [0])  # far from every real image
     row = ledger(tmp_path / "results", entry, [0])
     assert (row["effect"], row["low"], row["high"], row["verdict"]) == ("", "-inf", "inf", UNDECIDED)

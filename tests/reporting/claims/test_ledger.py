@@ -12,7 +12,6 @@ from claims_tools import claim, spec, write_world
 from run_tools import shipped_config
 from table_tools import spec_file
 
-from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS
 from vaeglow.reporting.claims import KINDS, needed
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
@@ -86,19 +85,6 @@ def test_the_page_shows_the_rule_each_claim_with_its_interval_and_the_scale(resu
     assert "> 0.5" in page and "< 0.9" in page and "any amount" in page
     assert not {"nan", "None"} & set(page.replace("|", " ").split())
     assert "Demo scale" not in to_markdown(build_ledger(spec({}, [0]), "results"), spec({}, [0]) | {"preset": "paper"})
-
-
-def test_three_seeds_decide_a_claim_about_training(results):
-    write_world(Path("results"), ENTRIES["trained"], world, [1, 2])
-    rows, _ = run({"trained": ENTRIES["trained"]}, (0, 1, 2))
-    assert (rows[0]["verdict"], rows[0]["interval"], rows[0]["seeds"]) == ("holds", "t over 3 seeds", "0 1 2")
-    assert len(rows[0]["evidence"].split("; ")) == 12
-
-
-def test_missing_evidence_is_one_line(results):
-    with pytest.raises(UserError, match=r"near/seed7.* does not exist") as error:
-        run(seeds=(0, 7))
-    assert "\n" not in str(error.value)
 
 
 def test_the_ledger_needs_no_torch_and_planning_no_pandas():
