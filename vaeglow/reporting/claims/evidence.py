@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting.frame import read
 from vaeglow.reporting.labels import row_label
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vaeglow.results import Result
 
 Claim = Row = Mapping[str, Any]
-Made = TypeVar("Made")
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
 ROLES += ("slow", "fast", "ours", "theirs")
@@ -92,7 +91,7 @@ class Evidence:
         rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
         return " and ".join(row_label(row, self.styles) for row in rows)
 
-    def once(self, make: Callable[[], Made], *key: Any) -> Made:
+    def once(self, make: Callable[[], np.ndarray], *key: Any) -> np.ndarray:
         """What `make` returns, computed once for each key."""
         if key not in self.cache:
             self.cache[key] = make()
