@@ -12,29 +12,32 @@ import numpy as np
 from vaeglow.data.seeds import stable_hash
 from vaeglow.files import sha256_file
 from vaeglow.paths import result_path
-from vaeglow.reporting.claims.needs import needed
+from vaeglow.reporting.claims import needed
+from vaeglow.reporting.claims.ledger import build_ledger
+from vaeglow.results import load
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
-    "statement": "A beats B",
-    "where": "3.1",
-    "published": "none",
-    "reason": "any amount",
-    "training": False,
-    "enabled": True,
-    "dataset": "toys",
-    **PROTOCOL,
+    **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
+    **{"training": False, "run": True, "dataset": "toys", **PROTOCOL},
 }
 Value = Callable[[Mapping[str, Any], int], Any]  # (need, seed) -> what its file shall show
 
 
 def claim(kind: str, **keys: Any) -> dict[str, Any]:
     """An entry of the spec."""
-    return {**COMMON, "kind": kind, **({} if "margin" in keys else {"threshold": 0.0}), **keys}
+    return {**COMMON, "kind": kind, **keys}
 
 
 def spec(claims: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
-    return {"preset": "demo", "seeds": seeds, "claims": dict(claims)}
+    models = {need["model"] for entry in claims.values() for need in needed(entry)}
+    styles = {model: {"label": model} for model in models}
+    return {"preset": "demo", "seeds": seeds, "claims": dict(claims), "styles": styles}
+
+
+def ledger(root: Path, entry: dict[str, Any], seeds: list[int]) -> dict[str, str]:
+    """The row of one claim."""
+    return build_ledger(spec({"it": entry}, seeds), str(root)).iloc[0].to_dict()
 
 
 def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[int]) -> list[Path]:
@@ -43,102 +46,62 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
     for need in sorted(needed(entry), key=lambda need: need["what"] != "reference"):
         for seed in seeds:
             whose = {"preset": "demo", "protocol": entry["protocol"], "seed": seed, **need}
-            path = result_path(root, **whose)
+            path, what = result_path(root, **whose), need["what"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            if need["what"] != "reference" or not path.exists():
-                write_file(root, path, whose, value(need, seed))
+            random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
+            if what == "timing":
+                seconds = value(need, seed) * np.exp(0.01 * np.random.default_rng(len(need["model"])).normal(size=8))
+                models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
+                write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
+            elif path not in paths:
+                write_file(path, about(root, whose), shown(what, value(need, seed), random))
             paths.append(path)
     return list(dict.fromkeys(paths))
 
 
-def write_file(root: Path, path: Path, whose: Mapping[str, Any], value: Any) -> None:
-    """One file; `value` is the number (or pair) it shows."""
-    what, random = whose["what"], np.random.default_rng(seed_of(path))
-    identity = {key: whose[key] for key in ("preset", "dataset", "model", "seed")}
+def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of itself."""
+    inputs = {"resources/weights/i": "i"}
+    if whose["what"] == "reference":
+        return {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d", "inputs": inputs}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
-    about = {**identity, "config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}"}
+    found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
+    found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
+    if "temperature" not in whose:
+        return found | {"inputs": {}}
     reference = result_path(root, **{**whose, "what": "reference"})
-    if reference.exists() and what in ("features", "metrics", "snapshots"):
-        about |= {"inputs": {str(reference): sha256_file(reference), "resources/weights/i": "i"}}
-    measured = {"protocol": whose["protocol"], "temperature": float(whose.get("temperature", 0))}
-    counts = {"split": "test", "fid_samples": 60, "fid_reference_images": 60, "fid_features": 8}
-    counts |= {"fid_sets": 1, "stretch": False}
-    if what == "reference":
-        metadata = {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d"}
-        save(
-            path,
-            {**metadata, "inputs": {"resources/weights/i": "i"}},
-            features=random.normal(size=(60, 8)).astype(np.float32),
-        )
-    elif what == "features":
-        shift, scale = value if isinstance(value, tuple) else (value, 1.0)
-        rows = shift + scale * random.normal(size=(60, 8))
-        save(path, about | measured, features=rows.astype(np.float32))
-    elif what == "metrics":
-        numbers = {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
-        write(path, about | measured | counts | numbers)
-    elif what == "snapshots":
-        points = [
-            {
-                "total_seconds": seconds,
-                "kid": kid,
-                "kid_standard_error": 0.01,
-                "fid": 1.0,
-                "fraction": (i + 1) / len(value),
-            }
-            for i, (seconds, kid) in enumerate(value)
-        ]
-        write(path, about | measured | counts | {"points": points})
-    elif what == "likelihood":
-        bits = image_bits(value, path.with_suffix(".npz"))
-        write(path, about | {"bits_per_dim": bits.mean(), "images": len(bits), "bound": "<="})
-    elif what == "likelihood_images":
-        np.savez(path, bits_per_dim_1=image_bits(value, path))
-    elif what == "timing":
-        models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
-        noise = np.random.default_rng(stable_hash(whose["model"])).normal(size=8)
-        models[whose["model"]] = timed_model((value * np.exp(0.01 * noise)).tolist())
-        about = {"preset": whose["preset"], "dataset": whose["dataset"], "data_sha256": "d", "models": models}
-        write(path, about | {"device": "A CPU", "device_kind": "cpu", "threads": 1, "epoch_images": 100, "rounds": 8})
-    elif what == "noise_maps":
-        found = None if value is None else (value + 0.1 * random.normal(size=40)).tolist()
-        save(path, about | {"error_correlations": found})
-    elif what == "latents":
-        write(path, about | {"images": 50, "variance_explained": value, "entropy_image_bits_per_dim": value})
-    elif what == "layer_action":
-        noise = 0.1 * random.normal(size=40)
-        kept = (random.random(40) < value).astype(int)
-        errors = {
-            "spectrum_error_vae": (1 + noise).tolist(),
-            "spectrum_error_vae_noisy": (2 + noise).tolist(),
-            "spectrum_error_layer": (1 - value + noise / 2).tolist(),
+    inputs |= {str(reference): sha256_file(reference)} if reference.exists() else {}
+    counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1, "stretch": False}
+    return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
+
+
+def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
+    """The numbers of a file that shows `value`, a number or what else a kind of file takes."""
+    if what in ("reference", "features"):
+        shift, scale = (0, 1) if what == "reference" else value if isinstance(value, tuple) else (value, 1)
+        return {"features": (shift + scale * random.normal(size=(60, 8))).astype(np.float32)}
+    if what == "metrics":
+        return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
+    if what == "snapshots":
+        keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
+        return {
+            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)]
         }
-        write(
-            path,
-            about
-            | {
-                "temperature": 0.5,
-                "per_image": {"content_kept": kept.tolist(), "content_kept_pixels": kept.tolist(), **errors},
-            },
-        )
-    elif what == "interpolation":
-        save(path, about | {"space": whose["space"], "step_distances": value, "end_distances": [1.0] * len(value)})
-    elif what == "linear_reference":
-        write(path, about | {"sources": {}})
-    else:
-        raise AssertionError(what)
-
-
-def image_bits(value: float, path: Path) -> np.ndarray:
-    """Bits/dim of 50 test images: hard and easy ones, the same for all models, and a little noise of the model's."""
-    return (
-        value + np.random.default_rng(1).normal(size=50) + 0.01 * np.random.default_rng(seed_of(path)).normal(size=50)
-    )
-
-
-def seed_of(path: Path) -> int:
-    """A seed of the file's own, the same wherever the results folder lies."""
-    return stable_hash(*path.parts[path.parts.index("results") :])
+    if what == "likelihood":
+        return {"images": 50, "bound": "<="}
+    if what == "likelihood_images":  # hard and easy images, the same for all models
+        return {"bits_per_dim_1": value + np.random.default_rng(1).normal(size=50) + 0.01 * random.normal(size=50)}
+    if what == "noise_maps":
+        return {"error_correlations": (value + 0.1 * random.normal(size=40)).tolist()}
+    if what == "latents":
+        return {"images": 50, "decoder_information_upper_nats": value, "entropy_image_bits_per_dim": value}
+    if what == "layer_action":
+        noise = 0.1 * random.normal(size=40)
+        kept = (random.random(40) < value).astype(int).tolist()
+        errors = {"vae": 1 + noise, "vae_noisy": 2 + noise, "layer": 1 - value + noise / 2}
+        images = {f"spectrum_error_{stage}": values.tolist() for stage, values in errors.items()}
+        return {"per_image": images | {"content_kept": kept, "content_kept_pixels": kept}}
+    return {"step_distances": value} if what == "interpolation" else {}
 
 
 def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
@@ -146,20 +109,23 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
     return {"batch_size": 1, "training": {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}}
 
 
-def save(path: Path, metadata: Mapping[str, Any], **arrays: np.ndarray) -> None:
-    np.savez(path, **arrays, metadata=np.array(json.dumps(metadata)))
+def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
+    machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
+    write_file(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models}, machine)
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content))
+def write_file(path: Path, content: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """A JSON file, or an npz file whose metadata holds what is no array."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
+    text = json.dumps({**content, **{key: value for key, value in values.items() if key not in arrays}})
+    if path.suffix == ".json":
+        path.write_text(text)
+    else:
+        np.savez(path, **arrays, metadata=np.array(text))
 
 
 def change(path: Path, **values: Any) -> None:
     """Change keys of a JSON file, or of an npz file's metadata."""
-    if path.suffix == ".json":
-        write(path, json.loads(path.read_text()) | values)
-        return
-    with np.load(path) as archive:
-        arrays = dict(archive)
-    metadata = json.loads(str(arrays.pop("metadata"))) | values
-    save(path, metadata, **arrays)
+    result = load(path)
+    write_file(path, result.content, result.arrays | values)

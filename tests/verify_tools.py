@@ -12,6 +12,7 @@ from unittest import mock
 
 import run_tools
 from claims_tools import claim
+from claims_tools import spec as claims_spec
 from run_tools import CONFIG, Run, prepare, probe_words
 from table_tools import PUBLISHED, spec_file, spec_of
 
@@ -125,7 +126,7 @@ def report(preset: str, seeds: list[int]) -> None:
     run(figure, spec=spec_file(Path("results") / preset, spec), **roots, output=[output, output.with_suffix(".pdf")])
     if len(models) > 1:
         entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
-        spec = {"preset": preset, "seeds": seeds, "claims": {"likelihood": entry}}
+        spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
         forms = {"markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
         run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", output=output, **forms)

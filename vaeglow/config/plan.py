@@ -16,7 +16,7 @@ from vaeglow.config.layers import copied, inherited, lookup, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import DATA, RESULTS, result_path
-from vaeglow.reporting.claims.needs import needed
+from vaeglow.reporting.claims import needed
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")

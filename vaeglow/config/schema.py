@@ -19,7 +19,7 @@ DECLARED = {
     "models": "vaeglow.models.kinds:KINDS",
     "tables": "vaeglow.reporting.tables:KINDS",
     "figures": "vaeglow.reporting.figures:KINDS",
-    "claims": "vaeglow.reporting.schemas:claims",
+    "claims": "vaeglow.reporting.claims:KINDS",
 }
 Schema = dict[str, Any]
 CHANGED = ("seeds", "training", "evaluation", "probes", "timing", "roles", "protocols")  # by presets, any part of them

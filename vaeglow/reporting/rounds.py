@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaeglow.errors import UserError
-from vaeglow.paths import result_path
+import numpy as np
+
 from vaeglow.reporting import traced
 from vaeglow.reporting.columns import Column, significant
-from vaeglow.reporting.labels import row_label
+from vaeglow.reporting.frame import read, row_label
+from vaeglow.reporting.paired import finite_values
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vaeglow.results import Result
 
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
@@ -33,12 +32,11 @@ def clock_of(device_kind: str) -> str:
     return "cpu_seconds" if device_kind == "cpu" else "seconds"
 
 
-@dataclasses.dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """One model of a timing.json.
 
     Attributes:
-        row: of the table's spec: at least `model`; `base` names the VAE a Glow layer stands on.
+        row: of the table's spec: at least `model` and `label`; `base` names the VAE a Glow layer stands on.
         result: the file.
     """
 
@@ -53,7 +51,7 @@ class Timing:
     @property
     def name(self) -> str:
         """What a reader calls the model."""
-        return row_label(self.row)
+        return self.row["label"]
 
     @property
     def clock(self) -> str:
@@ -61,33 +59,13 @@ class Timing:
         return clock_of(self.result.value("device_kind"))
 
     def value(self, *keys: str) -> Any:
-        """A value of the model.
-
-        Raises:
-            UserError: the file has no such key.
-        """
+        """A value of the model."""
         return self.result.value("models", self.model, *keys)
 
     def rounds(self, what: str, clock: str = "seconds") -> np.ndarray:
-        """Seconds an image in each round, [rounds].
-
-        Args:
-            what: `training` or `sampling`.
-            clock: one of `CLOCKS`.
-
-        Raises:
-            UserError: they are missing, not one for each of 2 rounds or more, or not above 0.
-        """
-        from vaeglow.reporting import paired
-        from vaeglow.results import REMEDY
-
-        path, model = self.result.path, self.model
-        seconds = paired.finite_values(path, self.value(what, clock), REMEDY)
-        for keys in ((what, "steps"), ("batch_size",)):
-            seconds = seconds / self.result.number("models", model, *keys)
-        if not 2 <= len(seconds) == self.result.value("rounds") or seconds.min() <= 0:
-            raise UserError(f"{path}: {clock} of {model} are not of 2 rounds and more, all above 0: {REMEDY}")
-        return seconds
+        """Seconds an image in each round of `training` or `sampling` by one of `CLOCKS`, [rounds]."""
+        seconds = finite_values(self.result.path, self.value(what, clock))
+        return seconds / self.value(what, "steps") / self.value("batch_size")
 
     def epochs(self, clock: str = "seconds") -> np.ndarray:
         """Seconds of an epoch by each round, [rounds]; see `rounds`."""
@@ -96,8 +74,6 @@ class Timing:
 
 def ratios(slow: Sequence[Timing], fast: Sequence[Timing], clock: str) -> np.ndarray:
     """Time of some models over that of others, means over each side, in each round: [rounds]."""
-    import numpy as np
-
     above, below = (np.mean([one.rounds("training", clock) for one in side], axis=0) for side in (slow, fast))
     return above / below
 
@@ -108,13 +84,10 @@ def read_timings(spec: Mapping[str, Any], presets: Sequence[str], results_root: 
     Raises:
         UserError: a file is missing, or of another preset or dataset.
     """
-    from vaeglow.results import read_result
-
-    found: dict[Path, list[Timing]] = {}
+    found: dict[tuple[str, str], list[Timing]] = {}
     for row in sorted(spec["rows"], key=lambda row: presets.index(row["preset"])):
-        path = result_path(results_root, "timing", **row)
-        result = read_result(path, preset=row["preset"], dataset=row["dataset"])
-        found.setdefault(path, []).append(Timing({**row, "label": row_label(row, spec.get("styles"))}, result))
+        timing = Timing({**row, "label": row_label(row, spec.get("styles"))}, read(results_root, "timing", row, spec))
+        found.setdefault((row["preset"], row["dataset"]), []).append(timing)
     return list(found.values())
 
 
@@ -144,22 +117,19 @@ def alone(name: str, value: Callable[[Timing], Any], header: str = "", form: Cal
     return Column(name, lambda row: value(row.models[0]) if len(row.models) == 1 else None, header, form)
 
 
+def shared(name: str, header: str = "") -> Column:
+    """A value of the file."""
+    return Column(name, lambda row: row.models[0].result.value(name), header)
+
+
 def ranged(name: str, header: str, rounds: Callable[[Timed], np.ndarray | None]) -> list[Column]:
     """Three columns: the median, lowest and highest of the rounds, where there are any."""
 
-    def of_rounds(summary: Callable[[Sequence[float]], float]) -> Callable[[Timed], float | None]:
-        return lambda row: None if (values := rounds(row)) is None else summary(values)
+    def column(end: str, summary: Callable[[Sequence[float]], float]) -> Column:
+        value = lambda row: None if (values := rounds(row)) is None else summary(values)  # noqa: E731
+        return Column(f"{name}{end}", value, "" if end else header, significant)
 
-    summaries = {"": statistics.median, "_low": min, "_high": max}
-    return [
-        Column(f"{name}{end}", of_rounds(summary), "" if end else header, significant)
-        for end, summary in summaries.items()
-    ]
-
-
-def sampled(row: Timed) -> np.ndarray | None:
-    """Images sampled a second in each round, [rounds]."""
-    return 1 / row.models[0].rounds("sampling") if len(row.models) == 1 else None
+    return [column("", statistics.median), column("_low", min), column("_high", max)]
 
 
 # What every table of times has.
@@ -168,21 +138,16 @@ TIMED = {
     for column in (
         Column("model", lambda row: row.name, "Model"),
         Column("source", lambda row: "measured", "Source"),
-        *(
-            Column(name, lambda row, name=name: row.models[0].result.value(name), header)
-            for name, header in {
-                "dataset": "Dataset",
-                "preset": "Networks of preset",
-                "epoch_images": "",
-                "device": "Device",
-                "device_kind": "",
-                "threads": "Threads",
-            }.items()
-        ),
+        *(shared("dataset", "Dataset"), shared("preset", "Networks of preset"), shared("epoch_images")),
+        *(shared("device", "Device"), shared("device_kind"), shared("threads", "Threads")),
         Column("commit", lambda row: row.models[0].result.commit),
         Column("run", lambda row: row.models[0].model),
         Column("origin", lambda row: "results/{preset}/{dataset}/timing.json".format(**row.models[0].row)),
-        *ranged("sampling_images_per_second", "Sampled images/s", sampled),
+        *ranged(
+            "sampling_images_per_second",
+            "Sampled images/s",
+            lambda row: 1 / row.models[0].rounds("sampling") if len(row.models) == 1 else None,
+        ),
         alone("sampling_batch_size", lambda one: one.value("batch_size"), "Batch"),
         alone("parameters", lambda one: one.value("parameters"), "Parameters"),
     )

@@ -27,9 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: evidence that is missing, damaged, or does not belong together.
     """
     options = parse(argv)
-    from vaeglow.reporting.claims.ledger import build_ledger
-    from vaeglow.reporting.claims.page import to_markdown
-    from vaeglow.reporting.web import to_html
+    from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
+    from vaeglow.reporting.forms import to_html
 
     spec = files.read_json(options.spec)
     ledger = build_ledger(spec, options.results_root)

@@ -1,162 +1,124 @@
-"""Open the files behind the claims, each once, and refuse those that do not belong together. No torch."""
+"""What a kind of claim declares, what it reads and what it returns. No torch."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from vaeglow.reporting.frame import read, row_label
 
-from vaeglow.data.arrays import evenly_spaced, kept_of
-from vaeglow.errors import UserError
-from vaeglow.files import read_json
-from vaeglow.paths import result_path
-from vaeglow.reporting import paired
-from vaeglow.reporting.claims.features import LIMIT
-from vaeglow.reporting.measured import expect, value_of
-from vaeglow.results import Result, check_together, read_result
+if TYPE_CHECKING:
+    import numpy as np
 
-IDENTITY = ("preset", "dataset", "model", "seed")
-HASHES = ("config_sha256", "data_sha256", "weights_sha256")
-REMEDY = "run snakemake for the claims again, or delete the file that is out of date"
-# What must be one and the same in all files that share these parts of their identity.
-SHARED = {
-    "config_sha256": IDENTITY,
-    "weights_sha256": IDENTITY,
-    "data_sha256": ("dataset",),
-    "training_device": (),
-}
-Found = TypeVar("Found")
+    from vaeglow.results import Result
+
+Claim = Row = Mapping[str, Any]
+# Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
+ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
+ROLES += ("slow", "fast", "ours", "theirs")
+DEFS = "#/$defs/"
+MODEL = {"type": "string", "description": "a model"}
+MODEL_SHOWN = {"type": "string", "description": "the model looked at"}
+THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
 
+def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
+    """Declare a kind of claim: a function from `Evidence` to `Measured`, named like the kind.
+
+    Args:
+        *reads: what it reads of each row of `rows_of` (keys of `vaeglow.paths.RESULTS`).
+        **schema: its keys in config, beside `threshold`, which all kinds without a `margin` have.
+    """
+
+    def declare(measure: Callable) -> Callable:
+        measure.READS = reads
+        measure.SCHEMA = schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
+        return measure
+
+    return declare
+
+
+def rows_of(claim: Claim) -> list[Row]:
+    """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
+    temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
+    shared = {"space": claim.get("space"), "preset": claim.get("networks")}
+    rows: list[Row] = []
+    for named in (one for role in ROLES for one in listed(claim.get(role, []))):
+        rows += [named] if isinstance(named, Mapping) else [{"model": named, "temperature": t} for t in temperatures]
+    return [{key: value for key, value in {**row, **shared}.items() if value is not None} for row in rows]
+
+
+def listed(value: Any) -> list:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+@dataclasses.dataclass(frozen=True)
 class Evidence:
-    """The files of one results folder, as one preset's claims see them.
+    """The results that a claim reads under one seed.
 
-    Args of its methods: `claim`, an entry of the spec with its real dataset and its protocol's values; `seed`; and of a
-    row the `model` with its `temperature`, `space` or `preset` where it has one.
+    Attributes:
+        root: the results folder.
+        claim: its entry, with the preset, a real dataset and its protocol's values.
+        seed: of the runs.
+        styles: model -> its `label`.
+        cache: what `once` made, for all claims.
     """
 
-    def __init__(self, results_root: str | Path, preset: str) -> None:
-        self.root, self.preset = results_root, preset
-        self._seen: dict[tuple, tuple[Any, Path]] = {}
-        self._kept: dict[tuple, Any] = {}
-        self._results: list[Result] = []
+    root: str | Path
+    claim: Claim
+    seed: int
+    styles: Mapping[str, Any]
+    cache: dict[tuple, Any]
 
-    def keep(self, make: Callable[[], Found], *key: Any) -> Found:
-        """What `make` gives, made once for each key."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-    def path(self, claim: Mapping[str, Any], seed: int, need: Mapping[str, Any]) -> Path:
-        """The file of one result that `vaeglow.reporting.claims.needs.needed` names."""
-        shared = {"preset": self.preset, "protocol": claim["protocol"], "seed": seed}
-        return result_path(self.root, **{**shared, **need})
-
-    def json(self, what: str, claim: Mapping[str, Any], seed: int, **row: Any) -> tuple[Path, dict[str, Any]]:
-        """A JSON file's path and content.
+    def read(self, what: str, row: Row, *arrays: str) -> Result:
+        """The result of kind `what` of a row, with the arrays named.
 
         Raises:
-            UserError: missing, damaged, or of something else than it should be.
+            UserError: missing, damaged, or of something else.
         """
-        path = self.path(claim, seed, {"what": what, "dataset": claim["dataset"], **row})
-        content = read_json(path)
-        self._check(path, content, what, claim, seed, row)
-        return path, content
+        return read(self.root, what, {**self.claim, "seed": self.seed, **row}, self.claim, arrays)
 
-    def arrays(
-        self, what: str, names: tuple[str, ...], claim: Mapping[str, Any], seed: int, **row: Any
-    ) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]]:
-        """An npz file's path, arrays and metadata.
+    def results(self, what: str, *arrays: str) -> list[Result]:
+        """The same of each row of the claim."""
+        return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
 
-        Raises:
-            UserError: see `json`.
-        """
-        path = self.path(claim, seed, {"what": what, "dataset": claim["dataset"], **row})
-        result = read_result(path, names)
-        found, metadata = result.arrays, result.content
-        self._check(path, metadata, what, claim, seed, row)
-        return path, found, metadata
+    def label(self, named: Any) -> str:
+        """What readers call a model or a sample set, or several."""
+        rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
+        return " and ".join(row_label(row, self.styles) for row in rows)
 
-    def features(self, claim: Mapping[str, Any], seed: int, row: Mapping[str, Any]) -> np.ndarray:
-        """The features of a run's first samples, at most `LIMIT`: float64 [n, F]."""
-        path, found, _ = self.arrays("features", ("features",), claim, seed, **row)
-        return checked_features(path, found["features"], claim)[:LIMIT]
-
-    def reference(self, claim: Mapping[str, Any]) -> np.ndarray:
-        """The features of real images spread over the reference, at most `LIMIT`: float64 [m, F].
-
-        Raises:
-            UserError: missing, damaged, or not the reference that the samples were measured against.
-        """
-        path = self.path(claim, 0, {"what": "reference", "dataset": claim["dataset"]})
-        return self.keep(lambda: self._reference(path, claim), path)
-
-    def _reference(self, path: Path, claim: Mapping[str, Any]) -> np.ndarray:
-        """See `reference`."""
-        result = read_result(path, ("features",), dataset=claim["dataset"], protocol=claim["protocol"])
-        self._agree(path, result.content, {"preset": self.preset})
-        features = checked_features(path, result.arrays["features"], claim)
-        return evenly_spaced(features, min(LIMIT, len(features)))
-
-    def bits(self, claim: Mapping[str, Any], seed: int, model: str) -> tuple[dict[str, Any], np.ndarray]:
-        """likelihood.json of a run, and the bits/dim of each test image behind its headline number, [N].
-
-        Raises:
-            UserError: see `json`; or the two files are not of one evaluation.
-        """
-        path, content = self.json("likelihood", claim, seed, model=model)
-        images = self.path(claim, seed, {"what": "likelihood_images", "dataset": claim["dataset"], "model": model})
-        return content, paired.image_bits(path, content, images, REMEDY)
-
-    def _check(self, path: Path, content: Any, what: str, claim: Mapping[str, Any], seed: int, row: Any) -> None:
-        """The file is of the preset, dataset, model, seed and conditions it lies under, and fits those read before."""
-        whose = {"preset": self.preset, "dataset": claim["dataset"], "seed": seed, **row}
-        if what == "timing":
-            del whose["seed"]  # of every seed and several models
-        else:
-            for key in HASHES:
-                value_of(path, content, key)
-        if "temperature" in whose:
-            whose |= {"temperature": float(whose["temperature"]), "protocol": claim["protocol"]}
-        if what in ("metrics", "snapshots"):
-            counts = {"fid_samples": claim["images"], "fid_reference_images": claim["images"]}
-            whose |= {"split": claim["split"], "fid_features": claim["features"], "stretch": claim["stretch"], **counts}
-        if what == "metrics":
-            whose["fid_sets"] = claim["sets"]
-        expect(path, content, whose)
-        self._agree(path, content, whose)
-
-    def _agree(self, path: Path, content: Mapping[str, Any], whose: Mapping[str, Any]) -> None:
-        """Hashes that this file shares with others are the same in all.
-
-        Raises:
-            UserError: one is not.
-        """
-        self._results.append(Result(path, dict(content)))
-        check_together(self._results)
-        whose = {**content, **whose}
-        for key, parts in SHARED.items():
-            if key not in content or any(part not in whose for part in parts):
-                continue
-            value, other = self._seen.setdefault((key, *(whose[part] for part in parts)), (content[key], path))
-            if value != content[key]:
-                raise UserError(f"{path} and {other} differ in {key}, so they do not belong together: {REMEDY}")
+    def once(self, make: Callable[[], np.ndarray], *key: Any) -> np.ndarray:
+        """What `make` returns, computed once for each key."""
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
 
 
-def checked_values(path: Path, values: Any) -> np.ndarray:
-    """Per-image numbers as float64 [n]; see `vaeglow.reporting.paired.finite_values`."""
-    return paired.finite_values(path, values, REMEDY)
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What one seed says of a claim.
 
-
-def checked_features(path: Path, features: np.ndarray, claim: Mapping[str, Any]) -> np.ndarray:
-    """Features as float64 [n, F], as wide as the protocol says and as many as are kept of its images.
-
-    Raises:
-        UserError: they are not.
+    Attributes:
+        draws: the effect, positive in favour of the paper, then its bootstrap draws: [J, 1 + DRAWS], or [J, 1] where
+            nothing can be resampled; NaN where it has no value. The claim's effect is the LEAST of the J: more than one
+            is for a claim that must hold against several rivals at once.
+        unit: of the effect.
+        words: what the effect is; `{better}` stands for the label of what the entry names so.
+        scale: how much was measured.
+        how: what the draws are; without draws, why there are none.
+        units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
+        readings: (of what, which number) -> numbers behind the effect and beside it, for the note.
+        notes: what a reader must know.
     """
-    wanted = (kept_of(claim["images"]), claim["features"])
-    if features.shape != wanted or not np.isfinite(features).all():
-        raise UserError(f"{path}: features are {list(features.shape)} or not finite, not {list(wanted)}: {REMEDY}")
-    return features.astype(np.float64)
+
+    draws: np.ndarray
+    unit: str
+    words: str
+    scale: str
+    how: str
+    units: int | None = None
+    readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -1,27 +1,30 @@
-"""The ledger's rows: read, measure and judge every claim."""
+"""The ledger: every claim read, measured and judged, a row each; and the same as a page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from vaeglow.errors import UserError
-from vaeglow.provenance import git_state, source_sha256
 from vaeglow.reporting import traced
-from vaeglow.reporting.claims.evidence import Evidence
-from vaeglow.reporting.claims.needs import needed
-from vaeglow.reporting.claims.registry import SEEDLESS, measure_of
-from vaeglow.reporting.claims.statistics import Measured
-from vaeglow.reporting.claims.verdict import NOT_RUN, judge
-from vaeglow.reporting.measured import commit_of
+from vaeglow.reporting.claims import KINDS, needed
+from vaeglow.reporting.claims.evidence import ROLES, Evidence
+from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, VERDICTS, judge
+from vaeglow.reporting.forms import demo_note
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
+)
+SEEDLESS = ("speed",)  # networks are timed once, untrained
+DEMO = (
+    "At this scale most claims about training are undecided: they need three seeds (`seeds` in the config), and "
+    "networks as trained here say little about the paper's."
 )
 
 
@@ -29,71 +32,99 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """One row a claim, every cell a text.
 
     Args:
-        spec: `{"preset", "seeds", "claims": {name: entry}}`; see `vaeglow.config.plan.spec`. An entry's `run` (where
-            it has none, its `enabled`) says whether it is measured, `unfit` why a model cannot be.
+        spec: `{"preset", "seeds", "claims": {name: entry}, "styles"}`; see `vaeglow.config.plan.spec`. An entry's `run`
+            says whether it is measured, `unfit` why a model cannot be.
         results_root: the folder that holds the presets' folders.
 
     Raises:
-        UserError: no claims, no seeds, an unknown kind, or evidence that is missing or does not belong together.
+        UserError: evidence that is missing or does not belong together.
     """
-    if not spec["claims"] or not spec["seeds"]:
-        raise UserError("no claims or no seeds to judge: list some in the config (claims, seeds)")
-    evidence = Evidence(results_root, spec["preset"])
+    import pandas as pd
+
+    from vaeglow.provenance import git_state, source_sha256
+    from vaeglow.results import check_together
+
     commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
-    made = {"commit": commit_of({"commit": commit, "dirty": dirty}), "source_sha256": source_sha256()}
-    rows = []
+    made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
+    entries, cache = [], {}
     for name, claim in spec["claims"].items():
-        row = {"claim": name, **{key: claim[key] for key in ("statement", "where", "published")}}
-        row |= {"preset": spec["preset"], "dataset": claim["dataset"], **made}
-        if claim.get("run", claim["enabled"]):
-            row |= judged(evidence, name, claim, spec["seeds"])
-        else:
-            row |= {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        rows.append(row)
+        claim = {"claim": name, "preset": spec["preset"], **claim}
+        seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
+        evidence = [Evidence(results_root, claim, seed, spec["styles"], cache) for seed in seeds]
+        entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
+    check_together(result for *_, results in entries for result in results)
+    rows = [
+        {**claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
+        | (judged(evidence) | traced.evidence_cells([result.path for result in results]) if evidence else {})
+        for claim, evidence, results in entries
+    ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
 
 
-def judged(evidence: Evidence, name: str, claim: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, str]:
-    """The measured part of a row.
-
-    Raises:
-        UserError: see `build_ledger`.
-    """
-    seeded = claim["kind"] not in SEEDLESS
-    seeds = seeds if seeded else seeds[:1]
-    try:
-        measure = measure_of(claim["kind"])
-        found = [measure(evidence, claim, seed) for seed in seeds]
-    except UserError as error:
-        raise UserError(f"claim {name}: {error}") from None
-    judgement = judge(claim, found, seeded)
-    first, measured = found[0], judgement.interval
-    paths = [evidence.path(claim, seed, need) for need in needed(claim) for seed in seeds]
-    notes = [*judgement.notes, first.words, *readings(found)]
+def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
+    """The measured part of a row, from the evidence under each seed."""
+    claim, label = evidence[0].claim, evidence[0].label
+    seeded, found = claim["kind"] not in SEEDLESS, [KINDS[claim["kind"]](one) for one in evidence]
+    (effect, *ends, how), verdict, notes = judge(claim, found, seeded)
+    notes.append(found[0].words.format(**{role: label(claim[role]) for role in ROLES if role in claim}))
+    numbers: dict[str, list[str]] = {}  # of each subject; means over the seeds
+    for subject, what in dict.fromkeys(key for one in found for key in one.readings):
+        mean = np.mean([one.readings[subject, what] for one in found if (subject, what) in one.readings])
+        numbers.setdefault(subject, []).append(f"{what} {mean:.4g}")
+    notes += ["; ".join(f"{subject}: {', '.join(read)}" for subject, read in numbers.items())] if numbers else []
     notes += dict.fromkeys(note for one in found for note in one.notes)
+    low, high = (f"{end:.4g}" for end in ends)  # inf: nothing bounds it there
     return {
-        "effect": number(measured.effect),
-        "low": number(measured.low),
-        "high": number(measured.high),
-        "unit": first.unit,
-        "interval": measured.how,
-        "seeds": " ".join(str(seed) for seed in seeds) if seeded else "",
-        "scale": first.scale,
-        "verdict": judgement.verdict,
+        "effect": "" if math.isnan(effect) else f"{effect:.4g}",
+        **{"low": low, "high": high, "unit": found[0].unit, "interval": how, "scale": found[0].scale},
+        "seeds": " ".join(str(one.seed) for one in evidence) if seeded else "",
+        "verdict": verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
-        **traced.evidence_cells(paths),
     }
 
 
-def readings(found: Sequence[Measured]) -> list[str]:
-    """The numbers behind an effect, means over the seeds, as one note."""
-    subjects: dict[str, list[str]] = {}
-    for subject, name in dict.fromkeys(key for one in found for key in one.readings):
-        mean = np.mean([one.readings[subject, name] for one in found if (subject, name) in one.readings])
-        subjects.setdefault(subject, []).append(f"{name} {mean:.4g}")
-    return ["; ".join(f"{subject}: {', '.join(numbers)}" for subject, numbers in subjects.items())] if subjects else []
+def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
+    """The ledger as a page: what was found, the rule, and a note on each claim.
 
+    Args:
+        ledger: what `build_ledger` returned.
+        spec: what it was made from.
+    """
+    import pandas as pd
 
-def number(value: float) -> str:
-    """Four digits; an end that nothing bounds is `inf`, an effect that has no value is left empty."""
-    return "" if math.isnan(value) else f"{value:.4g}"
+    counts, lines, notes = ledger["verdict"].value_counts(), [], []
+    for row in ledger.to_dict("records"):
+        claim, ends = (
+            spec["claims"][row["claim"]],
+            f"[{row['low']}, {row['high']}]".replace("[-inf, inf]", "no interval"),
+        )
+        needs = f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
+        lines.append(
+            {
+                "Claim": row["claim"],
+                "Claim as tested": ("Ours, not the paper's: " if claim.get("own") else "") + row["statement"],
+                "Where": row["where"],
+                "Its numbers": row["published"],
+                "Measured": f"{row['effect'] or 'no value'} {ends} {row['unit']}" if row["unit"] else "",
+                "Needs": needs,
+                "Dataset": row["dataset"],
+                "Seeds": row["seeds"],
+                "Verdict": f"**{row['verdict']}**",
+            }
+        )
+        reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Stands on {row['scale']}."
+        parts = [row["note"], reason, how] if row["unit"] else [reason, row["note"]]
+        notes.append(f"**{row['claim']}** ({row['verdict']}). {' '.join(parts)}".rstrip())
+    table = pd.DataFrame(lines).replace("", "-").map(lambda text: text.replace("|", "\\|"))
+    summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
+    parts = [
+        "# The paper's claims, and what we measured",
+        f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
+        *(f"{note} {DEMO}" for note in demo_note(spec)),
+        table.to_markdown(index=False, disable_numparse=True),
+        f"## The rule\n\n{RULE}\n\n## Claim by claim",
+        *notes,
+        f"Made by `snakemake --cores 1 results/{spec['preset']}/claims.csv`, with the --configfile it was run with, if "
+        "any; the CSV names the files that are the evidence for each.",
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -1,146 +1,136 @@
-"""Claims on likelihood, speed, information and what images look like, each from files that a step wrote of it."""
+"""Claims on likelihood, speed, information and what images look like, each from files that a step wrote. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from vaeglow.errors import UserError
-from vaeglow.reporting import paired
-from vaeglow.reporting.claims.evidence import REMEDY, Evidence, checked_values
-from vaeglow.reporting.claims.statistics import DRAWS, Measured, generator, mean_draws
-from vaeglow.reporting.labels import model_label
-from vaeglow.reporting.measured import expect, finite, value_of
+from vaeglow.reporting.claims.evidence import DEFS, MODEL, MODEL_SHOWN, Claim, Evidence, Measured, kind
+from vaeglow.reporting.claims.statistics import DRAWS, generator, mean_draws
+from vaeglow.reporting.paired import bound_note, finite_values
 from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
-from vaeglow.results import Result
 
-Claim = Mapping[str, Any]
 LATENTS = {  # numbers of latents.json: words, unit
-    "variance_explained": ("share of the variance of x_bar that z decides", "share"),
-    "decoder_information_lower_nats": ("lower estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
-    "active_units": ("active units of z", "units"),
-    "kl_nats": ("KL divergence of q(z|x) from p(z)", "nats"),
-    "information_lower_nats": ("lower estimate of the information in z", "nats"),
-    "information_upper_nats": ("upper estimate of the information in z", "nats"),
-    "entropy_x_bar_bits_per_dim": ("entropy of x_bar given z", "bits/dim"),
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
+BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image behind the headline number (K = 1)
+MODELS = {"$ref": f"{DEFS}models"}
 
 
-def bits(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """One model has fewer bits/dim than another: paired, on the same test images."""
-    (better, mine), (worse, theirs) = (evidence.bits(claim, seed, claim[role]) for role in ("better", "worse"))
-    runs = [f"{claim[role]} (seed {seed})" for role in ("worse", "better")]
-    values = paired.difference(theirs, mine, runs, REMEDY)
-    if "reference_model" in claim:  # evidence to read beside the numbers: what a linear layer could reach
-        evidence.json("linear_reference", claim, seed, model=claim["reference_model"])
-    names = [model_label(claim[role]) for role in ("better", "worse")]
-    words = f"bits/dim of {names[1]}, minus those of {names[0]}"
-    readings = {(names[0], "bits/dim"): float(mine.mean()), (names[1], "bits/dim"): float(theirs.mean())}
-    note = paired.bound_note(worse["bound"], better["bound"], *names[::-1])
-    return per_image(values, claim, "bits/dim", words, f"{len(mine)} test images, paired", readings, note)
+def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
+    """The mean of one number an image (or pair), [n], resampled alike wherever the images are the same."""
+    how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
+    draws, count = mean_draws(values, claim["dataset"])[None], len(values)
+    return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)
 
 
-def speed(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """Steps of one model take longer than those of another, the mean over its phases, per image.
+@kind(
+    "likelihood",
+    "likelihood_images",
+    better=MODEL,
+    worse=MODEL,
+    reference_model={
+        "type": "string",
+        "default": None,
+        "description": "the VAE whose `linear_reference.json` is named as evidence",
+    },
+)
+def bits(evidence: Evidence) -> Measured:
+    """Effect: bits/dim of `worse` - bits/dim of `better`."""
+    better, worse = [result.value("bound") for result in evidence.results("likelihood")]
+    mine, theirs = [result.arrays[BITS].astype(float) for result in evidence.results("likelihood_images", BITS)]
+    names = [evidence.label(evidence.claim[role]) for role in ("better", "worse")]
+    readings = {(name, "bits/dim"): float(one.mean()) for name, one in zip(names, (mine, theirs), strict=True)}
+    notes = filter(None, [bound_note(worse, better, *names[::-1])])
+    words, of = "bits/dim of {worse}, minus those of {better}", "test images, paired"
+    return mean(theirs - mine, evidence.claim, "bits/dim", words, of, *notes, readings=readings)
 
-    Student's t over the log ratios of rounds. Rounds or clocks that disagree too much are no measurement.
+
+@kind(
+    "timing",
+    slow={**MODELS, "description": "list of models; several phases count by their mean"},
+    fast={**MODELS, "description": "the same"},
+    networks={"type": "string", "description": "the preset whose networks are timed"},
+)
+def speed(evidence: Evidence) -> Measured:
+    """Effect: time of `slow` / time of `fast` (Table 4).
+
+    Student's t over the log ratios of rounds. There is no ratio where those of two rounds differ by more than
+    `DISAGREE` times, or on a CPU the medians of both clocks' ratios do.
     """
-    path, content = evidence.json("timing", claim, seed, preset=claim["networks"])
+    claim, result = evidence.claim, evidence.results("timing")[0]
     slow, fast = (
-        [Timing({"model": model}, Result(path, content)) for model in claim[role]] for role in ("slow", "fast")
+        [Timing({"model": model, "label": evidence.label(model)}, result) for model in claim[role]]
+        for role in ("slow", "fast")
     )
-    clock, readings = slow[0].clock, {}
-    for one in (*slow, *fast):
-        for other, words in CLOCKS.items():
-            readings[one.name, f"{words} an epoch"] = float(np.median(one.epochs(other)))
-    found = ratios(slow, fast, clock)
-    logs = np.log(found)
+    clock, how, doubt = slow[0].clock, "t over rounds of timed windows", ""
+    found, by_clock = ratios(slow, fast, clock), ratios(slow, fast, "seconds")
+    logs, medians = np.log(found), [np.median(found), np.median(by_clock)]
     draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
-    doubt = doubted(slow, fast)
-    names = [" and ".join(one.name for one in side) for side in (slow, fast)]
-    return Measured(
-        effects=np.exp(logs.mean(keepdims=True)),
-        draws=None if doubt else np.exp(logs.mean() + draws)[None],
-        units=None,
-        how="none: rounds disagree" if doubt else "t over rounds of timed windows",
-        unit="times",
-        words=f"{CLOCKS[clock]} an epoch of {names[0]}, by those of {names[1]} (mean over phases of equal epochs)",
-        scale=f"networks of preset {claim['networks']}, {len(found)} rounds, {slow[0].result.value('device')}, "
-        f"{slow[0].result.value('threads')} threads, an epoch of {slow[0].result.value('epoch_images')} images",
-        readings=readings,
-        notes=doubt,
-    )
+    effects = np.exp(logs.mean() + np.concatenate([[0], draws]))[None]
+    if found.max() > DISAGREE * found.min():
+        doubt = f"ratios of rounds go from {found.min():.3g} to {found.max():.3g}"
+    elif max(medians) > DISAGREE * min(medians):
+        doubt = f"the median ratio is {medians[0]:.3g} in {CLOCKS[clock]} and {medians[1]:.3g} in {CLOCKS['seconds']}"
+    if doubt:
+        effects, how = effects[:, :1], "none: rounds disagree"
+        doubt = f"the machine was too busy for a ratio: {doubt}; delete {result.path} and time again on a quieter one"
+    of = f"networks of preset {claim['networks']}, {len(found)} rounds, {result.value('device')}, "
+    of += f"{result.value('threads')} threads, an epoch of {result.value('epoch_images')} images"
+    words = CLOCKS[clock] + " an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
+    readings = {
+        (one.name, f"{clock} an epoch"): float(np.median(one.epochs(key)))
+        for one in (*slow, *fast)
+        for key, clock in CLOCKS.items()
+    }
+    return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
 
 
-def doubted(slow: Sequence[Timing], fast: Sequence[Timing]) -> tuple[str, ...]:
-    """Why rounds make no ratio; nothing where they do.
+@kind("noise_maps", model=MODEL_SHOWN)
+def noise(evidence: Evidence) -> Measured:
+    """Effect: mean over images of the rank correlation of s(z) and the error."""
+    (result,) = evidence.results("noise_maps")
+    values = finite_values(result.path, result.value("error_correlations"))
+    words = "rank correlation over pixels of s(z) and |error| of {model}, mean over images"
+    return mean(values, evidence.claim, "correlation", words, "test images")
 
-    The rule: of the clock that is used the ratios of no two rounds differ by more than `DISAGREE` times; and on a CPU
-    the medians of both clocks' ratios do not, either.
+
+@kind(
+    "latents",
+    higher=MODEL,
+    lower=MODEL,
+    value={"enum": list(LATENTS), "description": "which value of `latents.json`"},
+)
+def information(evidence: Evidence) -> Measured:
+    """Effect: `value` of `higher` - `value` of `lower`, of what the latent holds."""
+    key, results = evidence.claim["value"], evidence.results("latents")
+    (what, unit), (higher, lower) = LATENTS[key], [result.number(key) for result in results]
+    readings = {(evidence.label(result.value("model")), unit): result.number(key) for result in results}
+    words, scale = what + ": of {higher}, minus of {lower}", f"{results[-1].value('images')} images"
+    return Measured(np.array([[higher - lower]]), unit, words, scale, "none: one number a run", readings=readings)
+
+
+@kind(
+    "layer_action",
+    model=MODEL_SHOWN,
+    value={"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"},
+)
+def layer(evidence: Evidence) -> Measured:
+    """Effect: what f does to an image.
+
+    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), or keeps what the sample shows (`content`): by
+    pixels, as Inception's features turn with texture, which the layer adds to every image alike.
     """
-    clock = slow[0].clock
-    used = ratios(slow, fast, clock)
-    if used.max() > DISAGREE * used.min():
-        what = f"ratios of rounds go from {used.min():.3g} to {used.max():.3g}"
-    else:
-        one, other = np.median(used), np.median(ratios(slow, fast, "seconds"))
-        if max(one, other) <= DISAGREE * min(one, other):
-            return ()
-        what = f"the median ratio is {one:.3g} in {CLOCKS[clock]} and {other:.3g} in {CLOCKS['seconds']}"
-    return (
-        f"the machine was too busy for a ratio: {what}; delete {slow[0].result.path} and time again on a quieter one",
-    )
-
-
-def noise(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """The decoder's s(z) is small where its mean is right."""
-    path, _, metadata = evidence.arrays("noise_maps", (), claim, seed, model=claim["model"])
-    found = value_of(path, metadata, "error_correlations")
-    if found is None:
-        raise UserError(f"{path} is of isotropic noise, one s(z) everywhere: take a model with diagonal noise")
-    values = checked_values(path, found)
-    words = f"rank correlation over pixels of s(z) and |error| of {model_label(claim['model'])}, mean over images"
-    return per_image(values, claim, "correlation", words, f"{len(values)} test images", {})
-
-
-def information(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """A number of latents.json is higher in one model than in another; one number a run, so only seeds can judge."""
-    key, readings, values = claim["value"], {}, []
-    what, unit = LATENTS[key]
-    for role in ("higher", "lower"):
-        path, content = evidence.json("latents", claim, seed, model=claim[role])
-        finite(path, content, key)
-        values.append(content[key])
-        readings[model_label(claim[role]), unit] = content[key]
-    return Measured(
-        effects=np.array([values[0] - values[1]]),
-        draws=None,
-        units=None,
-        how="none: one number a run",
-        unit=unit,
-        words=f"{what}: of {model_label(claim['higher'])}, minus of {model_label(claim['lower'])}",
-        scale=f"{value_of(path, content, 'images')} images",
-        readings=readings,
-    )
-
-
-def layer(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """The Glow layer brings a VAE sample's spectrum nearer to the data's, or keeps what the sample shows."""
-    path, content = evidence.json("layer_action", claim, seed, model=claim["model"])
-    images = value_of(path, content, "per_image")
+    (result,) = evidence.results("layer_action")
 
     def values(key: str) -> np.ndarray:
-        return checked_values(path, value_of(path, images, key))
+        return finite_values(result.path, result.value("per_image", key))
 
-    if claim["value"] == "content":
-        # by pixels: Inception's features turn with texture, which the layer adds to every image alike
-        found, unit = values("content_kept_pixels"), "share of images"
-        words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own"
-        by_features = values("content_kept").mean()
+    if evidence.claim["value"] == "content":
+        found, by_features, unit = values("content_kept_pixels"), values("content_kept").mean(), "share of images"
+        words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own ({model})"
         note = (
             f"by chance it would be {1 / len(found):.4g}; by Inception's features it is {by_features:.2f}. "
             "Pixel by pixel, noise that has nothing to do with the image would keep its content, too: this asks that "
@@ -148,50 +138,21 @@ def layer(evidence: Evidence, claim: Claim, seed: int) -> Measured:
         )
     else:
         plain, noisy, after = (values(f"spectrum_error_{stage}") for stage in ("vae", "vae_noisy", "layer"))
-        if not plain.shape == noisy.shape == after.shape:
-            raise UserError(f"{path} holds {len(plain)}, {len(noisy)} and {len(after)} images of a kind: {REMEDY}")
         found, unit = np.minimum(plain, noisy) - after, "log10 of power"
         words = (
             "distance of an image's log power spectrum from the data's: of the VAE's mean or, where that is nearer, "
-            "of that mean with the layer's noise and no layer; minus of the layer's image"
+            "of that mean with the layer's noise and no layer; minus of the layer's image ({model})"
         )
-        means = zip(("VAE's mean", "with noise", "layer"), (plain, noisy, after), strict=True)
-        note = "means: " + ", ".join(f"{what} {values.mean():.3g}" for what, values in means)
-    words += f" ({model_label(claim['model'])})"
-    return per_image(found, claim, unit, words, f"{len(found)} latents", {}, note)
+        note = f"means: VAE's mean {plain.mean():.3g}, with noise {noisy.mean():.3g}, layer {after.mean():.3g}"
+    return mean(found, evidence.claim, unit, words, "latents", note)
 
 
-def smooth(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """No step of an interpolation is much larger than the others."""
-    path, _, metadata = evidence.arrays("interpolation", (), claim, seed, model=claim["model"], space=claim["space"])
-    steps = [checked_values(path, pair) for pair in value_of(path, metadata, "step_distances")]
-    expect(path, metadata, {"space": claim["space"]})
+@kind("interpolation", model=MODEL_SHOWN, space={"$ref": f"{DEFS}space"})
+def smooth(evidence: Evidence) -> Measured:
+    """Effect: mean step / largest step of an interpolation, in pixels."""
+    (result,) = evidence.results("interpolation")
+    steps = [finite_values(result.path, pair) for pair in result.value("step_distances")]
     found = np.array([pair.mean() / pair.max() if pair.max() > 0 else np.nan for pair in steps])
-    words = f"mean step of an interpolation by its largest, in pixels, {model_label(claim['model'])}: 1 for even steps"
+    words = "mean step of an interpolation by its largest, in pixels, {model}: 1 for even steps"
     note = f"a path that is one jump has {1 / len(steps[0]):.2g}"
-    return per_image(found, claim, "ratio", words, f"{len(steps)} pairs of {len(steps[0])} steps", {}, note, "pairs")
-
-
-def per_image(
-    values: np.ndarray,
-    claim: Claim,
-    unit: str,
-    words: str,
-    scale: str,
-    readings: Mapping[tuple[str, str], float],
-    note: str = "",
-    what: str = "images",
-) -> Measured:
-    """The mean of one number an image (or pair), resampled alike wherever the images are the same."""
-    draws = mean_draws(values, claim["dataset"])
-    return Measured(
-        effects=draws[:1],
-        draws=draws[None, 1:],
-        units=len(values),
-        how=f"bootstrap over {what}, {DRAWS} draws",
-        unit=unit,
-        words=words,
-        scale=scale,
-        readings=readings,
-        notes=(note,) if note else (),
-    )
+    return mean(found, evidence.claim, "ratio", words, f"pairs of {len(steps[0])} steps", note)

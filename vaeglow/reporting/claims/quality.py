@@ -1,224 +1,206 @@
 """Claims on sample quality and diversity: judged by KID, on resampled features. Never by a bootstrapped FID.
 
 Resampling copies images, and an FID of copies is biased upward; KID is unbiased and, with pairs of copies left out,
-stays so when resampled. FIDs stand beside it for reading.
+stays so when resampled. FIDs stand beside it for reading. The formulas are those of `vaeglow.evaluation.kid` and
+`neighbours`, here in NumPy with a weight for each image: a kernel matrix of `LIMIT` images fits in memory, and 2,000
+resamplings of it are one product. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from vaeglow.reporting.claims import features, statistics
-from vaeglow.reporting.claims.evidence import Evidence, checked_values
-from vaeglow.reporting.claims.needs import drawn_rows
-from vaeglow.reporting.claims.statistics import DRAWS, Measured
-from vaeglow.reporting.labels import model_label, temperature_label
-from vaeglow.reporting.measured import finite, value_of
+from vaeglow.data.arrays import evenly_spaced
+from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Claim, Evidence, Measured, Row, kind, rows_of
+from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, resample
 
-Claim = Mapping[str, Any]
-Row = Mapping[str, Any]
-
-
-def kid(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """One sample set is better than another, or at worst by a stated factor."""
-    better, worse = drawn_rows(claim)
-    factor = claim["factor"]
-    effect = factor * kid_draws(evidence, claim, seed, worse) - kid_draws(evidence, claim, seed, better)
-    times = "" if factor == 1 else f"{factor} times the "
-    words = f"{times}KID of {name(worse)}, minus KID of {name(better)}"
-    return of_samples(evidence, claim, seed, [effect], "KID", words)
+NEIGHBOURS = 3  # k of the manifolds of recall
+SET, SETS = {"$ref": f"{DEFS}sample_set"}, {"$ref": f"{DEFS}sample_sets"}
+PROTOCOL = {"protocol": {"$ref": f"{DEFS}protocol_name", "default": None}}
+TWO_MODELS = {
+    "more": {"type": "string", "description": "the model that gains or keeps more by the claim"},
+    "less": {"type": "string", "description": "the other"},
+    "temperatures": {"$ref": f"{DEFS}temperatures", "minItems": 2, "maxItems": 2, "description": "from, to"},
+}
+ABOVE_0 = {"type": "number", "exclusiveMinimum": 0}
+Effects = tuple[Sequence[np.ndarray], str, str]  # [1 + DRAWS] each, their unit, and what they are
 
 
-def kid_same(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """Two sample sets are equally good, to a margin."""
-    one, other = drawn_rows(claim)
-    mine, theirs = (kid_draws(evidence, claim, seed, row) for row in (one, other))
-    words = f"by what share of its KID {name(other)} is worse than {name(one)}"
-    return of_samples(evidence, claim, seed, [1 - ratio(mine, theirs)], "share of KID", words)
+def contrast(**schema: Any) -> Callable[[Callable[..., Effects]], Callable]:
+    """Declare a kind of claim that compares sample sets; `schema`: its keys in config.
+
+    Its function takes the claim and the draws of each sample set, [1 + DRAWS] each, and returns `Effects`.
+    """
+
+    def declare(effects_of: Callable[..., Effects]) -> Callable:
+        @kind("features", "metrics", "reference", **PROTOCOL, **schema)
+        @functools.wraps(effects_of)
+        def measure(evidence: Evidence) -> Measured:
+            claim, rows = evidence.claim, rows_of(evidence.claim)
+            quantity, count = claim.get("measure", "kid"), min(LIMIT, claim["images"])
+            effects, unit, words = effects_of(claim, *(draws_of(evidence, row, quantity) for row in rows))
+            shown = {"fid": "FID", quantity: "KID" if quantity == "kid" else quantity}
+            readings = {
+                (evidence.label(row), word): metrics.number(key)
+                for row, metrics in zip(rows, evidence.results("metrics"), strict=True)
+                for key, word in shown.items()
+            }
+            how = f"bootstrap over {'the real images' if quantity == 'recall' else 'images'}, {DRAWS} draws"
+            return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
+
+        return measure
+
+    return declare
 
 
-def kid_best(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """One temperature is better than each of some others."""
-    best, *others = drawn_rows(claim)
-    mine = kid_draws(evidence, claim, seed, best)
-    effects = [kid_draws(evidence, claim, seed, row) - mine for row in others]
-    listed = ", ".join(str(float(row["temperature"])) for row in others)
-    words = f"least KID of {model_label(best['model'])} at T = {listed}, minus its KID at T = {best['temperature']}"
-    return of_samples(evidence, claim, seed, effects, "KID", words)
-
-
-def kid_gain(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """Lowering the temperature improves one model more than another."""
-    draws = [kid_draws(evidence, claim, seed, row) for row in drawn_rows(claim)]
-    effect = (draws[0] - draws[1]) - (draws[2] - draws[3])
-    words = f"how much KID falls from T = {' to '.join(str(float(t)) for t in claim['temperatures'])}: fall of "
-    words += f"{model_label(claim['more'])}, minus fall of {model_label(claim['less'])}"
-    return of_samples(evidence, claim, seed, [effect], "KID", words)
-
-
-def kept(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """Lowering the temperature leaves one model a larger share of its diversity, or of its recall, than another."""
-    measure = {"diversity": diversity_draws, "recall": recall_draws}[claim["measure"]]
-    before, after, other_before, other_after = (measure(evidence, claim, seed, row) for row in drawn_rows(claim))
-    effect = ratio(after, before) - ratio(other_after, other_before)
-    first, last = (float(t) for t in claim["temperatures"])
-    words = f"{claim['measure']} at T = {last} as a share of that at T = {first}: of {model_label(claim['more'])}, "
-    words += f"minus of {model_label(claim['less'])}"
-    return of_samples(evidence, claim, seed, [effect], f"share of {claim['measure']}", words)
-
-
-def quality_time(evidence: Evidence, claim: Claim, seed: int) -> Measured:
-    """One model, in all its phases, is better than another after the same time of training."""
-    sides = {role: timeline(evidence, claim, seed, claim[role]) for role in ("ours", "theirs")}
-    moment = min(points[-1]["total_seconds"] for points in sides.values())
-    readings, kids, notes = {("both", "seconds of training"): moment}, {}, []
-    for role, points in sides.items():
-        models = " then ".join(model_label(row["model"]) for row in claim[role])
-        latest = [point for point in points if point["total_seconds"] <= moment][-1:]
-        if not latest or latest[0]["kid"] is None or latest[0]["row"] is not claim[role][-1]:
-            missing = "had no snapshot of its last phase, or none with finite samples,"
-            notes.append(f"seed {seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
-            kids[role] = np.full(1 + DRAWS, np.nan)
-            continue
-        point = latest[0]
-        noise = statistics.generator("time", claim["dataset"], role, seed).standard_normal(DRAWS)
-        kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
-        trained = f"{name(point['row'])} after {point['fraction']:.0%} of its training"
-        readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
-    effect = kids["theirs"] - kids["ours"]
-    return Measured(
-        effects=effect[:1],
-        draws=effect[None, 1:],
-        units=None,
-        how="normal, from the standard errors of both KIDs",
-        unit="KID",
-        words="KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained",
-        scale=samples_scale(claim, claim["images"]),
-        readings=readings,
-        notes=tuple(notes),
-    )
-
-
-def timeline(evidence: Evidence, claim: Claim, seed: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The snapshots of runs that follow one another, by the seconds of training behind them, each with its `row`."""
-    points = []
-    for row in rows:
-        path, content = evidence.json("snapshots", claim, seed, **row)
-        found = value_of(path, content, "points")
-        for key in ("total_seconds", "fraction"):
-            checked_values(path, [value_of(path, point, key) for point in found])
-        for point in found:
-            if value_of(path, point, "kid") is not None:
-                finite(path, point, "kid")
-                finite(path, point, "kid_standard_error")
-        points += [{**point, "row": row} for point in found]
-    return sorted(points, key=lambda point: point["total_seconds"])
-
-
-def of_samples(
-    evidence: Evidence, claim: Claim, seed: int, effects: list[np.ndarray], unit: str, words: str
-) -> Measured:
-    """A `Measured` of arrays [1 + DRAWS], with what metrics.json says of the sample sets beside it."""
-    readings = {}
-    for row in drawn_rows(claim):
-        path, metrics = evidence.json("metrics", claim, seed, **row)
-        for key, word in (("fid", "FID"), ("kid", "KID"), ("recall", "recall"), ("diversity", "diversity")):
-            if key in ("fid", claim.get("measure", "kid")):
-                finite(path, metrics, key)
-                readings[name(row), word] = metrics[key]
-    count = min(features.LIMIT, claim["images"])
-    real = claim.get("measure") == "recall"
-    return Measured(
-        effects=np.array([effect[0] for effect in effects]),
-        draws=np.stack([effect[1:] for effect in effects]),
-        units=count,
-        how=f"bootstrap over {'the real images' if real else 'images'}, {DRAWS} draws",
-        unit=unit,
-        words=words,
-        scale=samples_scale(claim, count),
-        readings=readings,
-    )
-
-
-def samples_scale(claim: Claim, count: int) -> str:
+def scale(claim: Claim, count: int) -> str:
     """How many images a claim on samples stands on."""
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
-def kid_draws(evidence: Evidence, claim: Claim, seed: int, row: Row) -> np.ndarray:
-    """KID of a sample set, the estimate and its draws: [1 + DRAWS].
+@contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
+def kid(claim: Claim, better: np.ndarray, worse: np.ndarray) -> Effects:
+    """Effect: factor x KID of `worse` - KID of `better`."""
+    factor = claim.get("factor", 1)
+    times = "" if factor == 1 else f"{factor} times the "
+    return [factor * worse - better], "KID", times + "KID of {worse}, minus KID of {better}"
 
-    The reference's weights are those of every other sample set; a run's weights are the same at each temperature,
-    where its latents are.
+
+BELOW = "the claim holds if the whole interval lies below it, and does not if it lies above"
+
+
+@contrast(one=SET, other=SET, margin={**ABOVE_0, "description": BELOW})
+def kid_same(claim: Claim, one: np.ndarray, other: np.ndarray) -> Effects:
+    """Effect: 1 - KID of `one` / KID of `other`."""
+    return [1 - ratio(one, other)], "share of KID", "by what share of its KID {other} is worse than {one}"
+
+
+@contrast(
+    model=MODEL_SHOWN,
+    temperature={"$ref": f"{DEFS}temperature", "description": "the temperature claimed best"},
+    others={"$ref": f"{DEFS}temperatures", "description": "those it is compared with"},
+)
+def kid_best(claim: Claim, best: np.ndarray, *others: np.ndarray) -> Effects:
+    """Effect: least KID at `others` - KID at `temperature`."""
+    listed = ", ".join(str(float(temperature)) for temperature in claim["others"])
+    words = f"least KID of {{model}} at T = {listed}, minus its KID at T = {claim['temperature']}"
+    return [other - best for other in others], "KID", words
+
+
+@contrast(**TWO_MODELS)
+def kid_gain(claim: Claim, *kids: np.ndarray) -> Effects:
+    """Effect: fall of KID of `more` - fall of KID of `less`."""
+    first, last = map(float, claim["temperatures"])
+    words = f"how much KID falls from T = {first} to {last}: fall of {{more}}, minus fall of {{less}}"
+    return [(kids[0] - kids[1]) - (kids[2] - kids[3])], "KID", words
+
+
+@contrast(measure={"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}, **TWO_MODELS)
+def kept(claim: Claim, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
+    """Effect: share kept by `more` - share kept by `less`."""
+    what, (first, last) = claim["measure"], map(float, claim["temperatures"])
+    words = f"{what} at T = {last} as a share of that at T = {first}: of {{more}}, minus of {{less}}"
+    return [ratio(after, before) - ratio(other[1], other[0])], f"share of {what}", words
+
+
+@kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
+def quality_time(evidence: Evidence) -> Measured:
+    """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
+    claim, sides, kids, notes = evidence.claim, {}, {}, []
+    for role in ("ours", "theirs"):  # the snapshots of all phases, by the seconds of training behind them
+        read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
+        sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    moment = min(points[-1][1]["total_seconds"] for points in sides.values())
+    readings = {("both", "seconds of training"): moment}
+    for role, points in sides.items():
+        row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
+        if row is claim[role][-1] and point["kid"] is not None:
+            noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
+            kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
+            trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"
+            readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
+        else:
+            models = " then ".join(evidence.label(row["model"]) for row in claim[role])
+            missing = "had no snapshot of its last phase, or none with finite samples,"
+            notes.append(f"seed {evidence.seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
+            kids[role] = np.full(1 + DRAWS, np.nan)
+    words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
+    how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
+    return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
+
+
+# --------------------------------------------------------------------------- KID, diversity and recall, resampled
+
+
+def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
+    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS].
+
+    The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
+    its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
+    balls around them to nothing.
     """
+    place = evidence.claim["dataset"], evidence.claim["protocol"]
+    run = (*place, row["model"], evidence.seed)
 
     def make() -> np.ndarray:
-        samples, reference = evidence.features(claim, seed, row), evidence.reference(claim)
-        own, theirs = weights_of(claim, seed, row, len(samples)), reference_weights(claim, len(reference))
-        cross = features.cross_mean(features.kernel(samples, reference), own, theirs)
-        of_reference = evidence.keep(
-            lambda: features.pair_mean(features.kernel(reference, reference), theirs), *place(claim), "reference"
-        )
-        return features.pair_mean(features.kernel(samples, samples), own) + of_reference - 2 * cross
+        samples = evidence.read("features", row, "features").arrays["features"][:LIMIT].astype(np.float64)
+        real = evidence.read("reference", row, "features").arrays["features"].astype(np.float64)
+        real = evenly_spaced(real, min(LIMIT, len(real)))
+        own, theirs = resample(len(samples), *run), resample(len(real), *place, "reference")
+        if quantity == "diversity":
+            return pair_mean(distances(samples, samples), own)
+        if quantity == "recall":
+            return theirs @ recalled(samples, real) / len(real)
+        of_real = evidence.once(lambda: pair_mean(kernel(real, real), theirs), *place, "reference")
+        return pair_mean(kernel(samples, samples), own) + of_real - 2 * cross_mean(kernel(samples, real), own, theirs)
 
-    return drawn(evidence, claim, seed, row, "kid", make)
-
-
-def diversity_draws(evidence: Evidence, claim: Claim, seed: int, row: Row) -> np.ndarray:
-    """Mean distance of two different samples, the estimate and its draws: [1 + DRAWS]."""
-
-    def make() -> np.ndarray:
-        samples = evidence.features(claim, seed, row)
-        evidence.reference(claim)  # a reference of other Inception weights is refused here, too
-        return features.pair_mean(features.distances(samples, samples), weights_of(claim, seed, row, len(samples)))
-
-    return drawn(evidence, claim, seed, row, "diversity", make)
+    return evidence.once(make, *run, float(row["temperature"]), quantity)
 
 
-def recall_draws(evidence: Evidence, claim: Claim, seed: int, row: Row) -> np.ndarray:
-    """Recall, the estimate and its draws: [1 + DRAWS].
+def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """KID's kernel (x.y / F + 1)^3 (Binkowski et al. 2018) of rows [n, F] and [m, F]: [n, m]."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
 
-    Only the real images are resampled: copies among the samples would shrink the balls around them to nothing.
+
+def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances of rows [n, F] and [m, F]: [n, m]; exactly 0 between equal rows."""
+    lengths = (x**2).sum(1)[:, None] + (y**2).sum(1)
+    squared = lengths - 2 * (x @ y.T)
+    return np.sqrt(np.where(squared > 1e-12 * lengths, squared, 0))
+
+
+def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
+
+    Two copies of one image in a resampling are no pair: their kernel is that of equal images, and would raise a KID.
+
+    Args:
+        values: symmetric, [n, n].
+        weights: [B, n]; those that hold one image only give NaN.
     """
-
-    def make() -> np.ndarray:
-        reference = evidence.reference(claim)
-        found = features.recalled(evidence.features(claim, seed, row), reference)
-        return reference_weights(claim, len(reference)) @ found / len(reference)
-
-    return drawn(evidence, claim, seed, row, "recall", make)
+    squares = weights**2
+    total = np.einsum("bi,bi->b", weights @ values, weights) - squares @ np.diagonal(values)
+    return ratio(total, weights.sum(1) ** 2 - squares.sum(1))
 
 
-def drawn(
-    evidence: Evidence, claim: Claim, seed: int, row: Row, what: str, make: Callable[[], np.ndarray]
-) -> np.ndarray:
-    """`make()`, once for each sample set, whatever claims share it."""
-    return evidence.keep(make, *place(claim), row["model"], seed, float(row["temperature"]), what)
+def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
+    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
 
 
-def place(claim: Claim) -> tuple[str, str]:
-    """What a reference belongs to."""
-    return claim["dataset"], claim["protocol"]
+def recalled(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Which real images [m, F] lie in the samples' manifold, the balls to each sample's third neighbour: 0 or 1, [m].
 
-
-def weights_of(claim: Claim, seed: int, row: Row, count: int) -> np.ndarray:
-    """Weights of a run's samples, [1 + DRAWS, count]."""
-    return statistics.resample(count, *place(claim), row["model"], seed)
-
-
-def reference_weights(claim: Claim, count: int) -> np.ndarray:
-    """Weights of the real images, [1 + DRAWS, count]."""
-    return statistics.resample(count, *place(claim), "reference")
+    Samples [n, F], n above 3 (Kynkaanniemi et al. 2019).
+    """
+    radii = np.partition(distances(samples, samples), NEIGHBOURS, axis=1)[:, NEIGHBOURS]  # the nearest is itself
+    return (distances(samples, reference) <= radii[:, None]).any(0).astype(float)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-
-
-def name(row: Row) -> str:
-    """A sample set in words."""
-    return model_label(row["model"]) + temperature_label(row["temperature"])

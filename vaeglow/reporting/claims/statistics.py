@@ -1,55 +1,53 @@
-"""Effects with their uncertainty: a t interval over seeds, or a bootstrap over what one seed's files hold."""
+"""From what seeds measured to an interval and a verdict: Student's t over seeds, a bootstrap, and the one rule."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from vaeglow.data.seeds import stable_hash
+from vaeglow.reporting.claims.evidence import Measured
+from vaeglow.reporting.rounds import DISAGREE
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
 DRAWS = 2000  # of every bootstrap
 SEEDS = 3  # from so many on, seeds alone give the interval
-CHUNK = 100  # draws at a time: against 10,000 images 8 MB
+LIMIT = 2000  # images of a set that a bootstrap of KID takes
+HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
+VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+RULE = f"""\
+Each claim becomes one number, its effect, turned so that positive favours the paper, with a 95% interval [low, high].
+A claim needs its effect above a threshold, or (a claim that something brings no gain) below a margin; both are stated
+in the config with a reason. Four of them borrow a published difference of FIDs for KIDs, or of bits/dim, as no KID is
+published.
+
+- **{HOLDS}**: the whole interval lies where the claim needs it.
+- **{FAILS}**: the whole interval lies outside.
+- **{UNDECIDED}**: anything else; also every claim about training with fewer than {SEEDS} seeds, whatever its interval,
+  because another training would give other numbers. The note then says what the seeds that ran show.
+- **{NOT_RUN}**: the claim is switched off in the config, or its model cannot take the dataset's images.
+
+With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap
+({DRAWS} draws with a fixed seed, expanded percentiles) over the images of the runs there are: it says how sure the
+measurement of these trained networks is, not how another training would turn out. An interval over seeds says nothing
+of other test images: all seeds are measured on the same. For the least of several effects
+the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS} seeds. Speed has
+Student's t over rounds in which all models were timed in turns, and no interval where the ratios of two rounds, or the
+medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at equal time has the
+standard errors of both KIDs.
+
+Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased), because a bootstrapped FID is biased upward. At most
+{LIMIT} images a set are used. Samples and real images are resampled by multinomial weights, the real ones alike for
+all models; pairs of copies of one image are left out. The paper's numbers are FIDs: the order is compared, never the
+size. FID, and KID as the tables have it, stand in the notes for reading."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """What one seed says of a claim.
-
-    Attributes:
-        effects: oriented so that positive favours the paper, [J]. The claim's effect is the LEAST of them: J above 1
-            is for a claim that must hold against several rivals at once.
-        draws: the same under resampling, [J, DRAWS]; NaN where a draw has no value. None: nothing to resample.
-        units: how many images (the smaller number, where two sets are resampled) or pairs a draw resamples; None:
-            the draws need no correction for few units.
-        how: what the draws are, in words; without draws, why there are none.
-        unit: of the effect.
-        words: what the effect is.
-        scale: how much was measured.
-        readings: (of what, which number) -> the numbers behind the effect and beside it, for reading only.
-        notes: what a reader must know.
-    """
-
-    effects: np.ndarray
-    draws: np.ndarray | None
-    units: int | None
-    how: str
-    unit: str
-    words: str
-    scale: str
-    readings: Mapping[tuple[str, str], float]
-    notes: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """An effect and its 95% interval; infinite ends say that nothing bounds it there."""
+class Interval(NamedTuple):
+    """An effect, its 95% interval (infinite ends: nothing bounds it there), and what that is."""
 
     effect: float
     low: float
@@ -65,9 +63,7 @@ def generator(*key: int | str) -> np.random.Generator:
 def resample(count: int, *key: int | str) -> np.ndarray:
     """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate.
 
-    Args:
-        count: of images.
-        *key: whose they are: equal keys and counts give equal weights, so that what is shared is resampled alike.
+    Equal keys and counts (of images) give equal weights, so that what is shared is resampled alike.
     """
     drawn = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
     return np.concatenate([np.ones((1, count)), drawn])
@@ -75,47 +71,37 @@ def resample(count: int, *key: int | str) -> np.ndarray:
 
 def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
     """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
-    random, means = generator("mean", len(values), *key), [values.mean(keepdims=True)]
-    for start in range(0, DRAWS, CHUNK):
-        index = random.integers(len(values), size=(min(CHUNK, DRAWS - start), len(values)))
-        means.append(values[index].mean(1))
-    return np.concatenate(means)
+    random, count = generator("mean", len(values), *key), len(values)
+    return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
 
 
 def interval(found: Sequence[Measured]) -> Interval:
-    """The effect over all seeds, and its interval.
+    """The effect over all seeds, and its interval, from what each seed measured.
 
     Three seeds or more: Student's t over the seeds' effects. Fewer: percentiles of the draws, averaged over the seeds.
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
-
-    Args:
-        found: one a seed.
     """
-    effects = np.stack([one.effects for one in found])  # [S, J]
-    rivals = effects.shape[1]
+    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
+    tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
     if len(found) >= SEEDS:
-        bounds = [t_bounds(column, TAIL, TAIL / rivals) for column in effects.T]
-        how = f"t over {len(found)} seeds"
-    elif any(one.draws is None for one in found):
-        bounds, how = [(-math.inf, math.inf)], found[0].how
+        bounds, how = [t_bounds(column, *tails) for column in effects.T], f"t over {len(found)} seeds"
+    elif min(one.draws.shape[1] for one in found) == 1:
+        bounds = [(-math.inf, math.inf)]
     else:
-        draws = np.mean([one.draws for one in found], axis=0)
-        units = None if any(one.units is None for one in found) else min(one.units for one in found)
-        bounds = [percentile_bounds(row, units, TAIL, TAIL / rivals) for row in draws]
-        how = found[0].how
+        draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
+        bounds = [percentile_bounds(row, None if None in units else min(units), *tails) for row in draws]
     lows, highs = zip(*bounds, strict=True)
     return Interval(float(effects.mean(0).min()), min(lows), min(highs), how)
 
 
 def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, float]:
-    """Ends of the t interval of a mean.
+    """Ends of the t interval of a mean of values [S], S at least 2: probability `below` and `above` is left out.
 
-    Args:
-        values: [S], S at least 2; one that is not finite leaves both ends open.
-        below: probability left out below.
-        above: probability left out above.
+    A value that is not finite leaves both ends open.
     """
+    from scipy import stats
+
     if not np.isfinite(values).all():
         return -math.inf, math.inf
     error = values.std(ddof=1) / math.sqrt(len(values))
@@ -124,27 +110,44 @@ def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, flo
 
 
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[float, float]:
-    """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3).
+    """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3); arguments as in `t_bounds`.
 
-    With few units a plain percentile interval is too short, as a normal interval with divisor n is: its tails are
-    widened to those that turn the one into a t interval. A draw without a value (NaN) counts against either end.
-
-    Args:
-        draws: [DRAWS].
-        units: see `Measured`.
-        below: probability left out below.
-        above: probability left out above.
+    With few `units` (see `Measured`) a plain percentile interval is too short, as a normal interval with divisor n is:
+    its tails are widened to those that turn the one into a t interval. A draw of [DRAWS] without a value (NaN) counts
+    against either end.
     """
-    if units is not None and units < 2:
+    from scipy import stats
+
+    if units == 1:
         return -math.inf, math.inf
-    low, high = (tail if units is None else expanded(tail, units) for tail in (below, above))
+    if units is not None:
+        t = stats.t.isf((below, above), units - 1)
+        below, above = map(float, stats.norm.sf(math.sqrt(units / (units - 1)) * t))
     missing = np.isnan(draws)
-    return (
-        float(np.quantile(np.where(missing, -np.inf, draws), low, method="lower")),
-        float(np.quantile(np.where(missing, np.inf, draws), 1 - high, method="higher")),
-    )
+    low = np.quantile(np.where(missing, -np.inf, draws), below, method="lower")
+    return float(low), float(np.quantile(np.where(missing, np.inf, draws), 1 - above, method="higher"))
 
 
-def expanded(tail: float, units: int) -> float:
-    """The tail of the bootstrap distribution to cut so that `tail` is left out, with `units` resampled."""
-    return float(stats.norm.sf(math.sqrt(units / (units - 1)) * stats.t.isf(tail, units - 1)))
+def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
+    """The verdict on an interval alone, by the claim's `margin` or `threshold` (0 where it has neither)."""
+    if "margin" in claim:  # the same, turned round
+        return rule(-high, -low, {"threshold": -claim["margin"]})
+    needed = claim.get("threshold", 0)
+    return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
+
+
+def judge(claim: Mapping[str, Any], found: Sequence[Measured], seeded: bool = True) -> tuple[Interval, str, list[str]]:
+    """The interval, verdict and notes on a claim, from what each seed measured.
+
+    `seeded` is False for what does not depend on a seed.
+    """
+    measured = interval(found)
+    alone = rule(measured.low, measured.high, claim)
+    if not seeded or len(found) >= SEEDS:
+        return measured, alone, []
+    count = {1: "one seed", 2: "two seeds"}[len(found)]
+    if not claim["training"]:
+        return measured, alone, [count]
+    shown = f"'{alone}'" if math.isfinite(measured.low) or math.isfinite(measured.high) else "no interval, so nothing"
+    note = f"{count}, and a claim about training needs {SEEDS}: by the rule {count} would give {shown}"
+    return measured, UNDECIDED, [note]

@@ -23,7 +23,7 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.labels import model_label
+from vaeglow.reporting.frame import model_label
 from vaeglow.reporting.page import Page
 from vaeglow.results import REMEDY, Result, check_together
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import numbers
-from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.frame import drawn_at, numbers
 from vaeglow.reporting.page import Page
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.page import Page
 from vaeglow.results import Result
 

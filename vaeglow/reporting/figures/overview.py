@@ -25,7 +25,7 @@ WIDE, TALL, APART = 0.92, 0.72, 0.055
 BANDS = (1.74, 4.36, 4.22, "#fdf3e0"), (0.02, 1.66, 0.16, "#fbe6dc")  # from, to, heading; of VAE's and layer's colour
 FROZEN = "all of phase 1 is frozen"
 VARIABLES = ("image", "latent", "$u", "$\\bar")  # what a box with round sides begins with
-WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.resnet.MAX_WIDTH, which needs torch)
+WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.nets.MAX_WIDTH, which needs torch)
 OBJECTIVES = r"""phase 1 maximises  E log $N(x; g_\mu(z), g_\Sigma(z))$
         $-$ KL$[q(z|x)\,\|\,p(z)]$      (eq. 1)
 phase 2 maximises  E log $N(f(x); g_\mu(z), g_\Sigma(z))$

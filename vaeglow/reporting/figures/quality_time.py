@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.page import Page
 
 READS = ("snapshots", "config")
@@ -32,11 +32,13 @@ def draw(sources: Sources, page: Page) -> None:
     import pandas as pd
     from matplotlib.ticker import LogLocator, NullFormatter
 
+    from vaeglow.config.schema import kinds
+
     frame = sources.frame(*READS)
     runs = []
     for _, row in frame.iterrows():
         points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
-        sign = "=" if row["config"].value("kind") == "glow" else "\u2264"
+        sign = "=" if kinds("models")[row["config"].value("kind")].EXACT else "\u2264"
         runs.append((row, points, f"{row['label']}, {drawn_at(row['temperature'])}", sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
     seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.labels import drawn_at, row_label
+from vaeglow.reporting.frame import drawn_at, row_label
 from vaeglow.reporting.page import Label, Page
 
 READS = ("samples",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.page import Page
 
 READS = ("layer_draws",)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.labels import drawn_at
+from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.page import Page
 
 READS = ("layer_action",)

@@ -1,0 +1,244 @@
+"""Every kind of claim on made-up evidence, both ways; and that it reads what it says it needs, no more and no less."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
+
+from vaeglow.errors import UserError
+from vaeglow.reporting.claims import KINDS
+from vaeglow.reporting.claims.evidence import Evidence
+from vaeglow.reporting.claims.quality import draws_of
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
+from vaeglow.results import read_result
+
+NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
+LEVELS = {"near": 0.5, "far": 1.2}
+EVEN, JUMP = [[1.0, 1.2, 0.9, 1.0]] * 5, [[0.1, 4.0, 0.1, 0.1]] * 5
+
+
+def by_model(need, seed):
+    return LEVELS.get(need["model"], 0.0) + 0.001 * seed
+
+
+def by_temperature(need, seed):  # 0.5 is best
+    return (0.1 if need.get("temperature") == 0.5 else 1.0) + 0.001 * seed
+
+
+def gains(need, seed):  # only `near` gains by a lower temperature
+    return (0.2 if need["model"] == "near" and need.get("temperature") == 0.5 else 1.2) + 0.001 * seed
+
+
+def spreads(need, seed):  # (shift, scale): `far` loses most of its spread at the lower temperature
+    return 0.0, 0.05 if need["model"] == "far" and need.get("temperature") == 0.5 else 1.0
+
+
+def learning(need, seed):  # `near` is better from 10 s on, `far` trained longer
+    return [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)]
+
+
+BETTER, WORSE = {"better": NEAR, "worse": FAR}, {"better": FAR, "worse": NEAR}
+SAME = {"one": FAR, "other": FAR | {"temperature": 0.5}, "margin": 0.9}
+BEST = {"model": "m", "temperature": 0.5, "others": [0.0, 1.0]}
+MORE, LESS = {"more": "near", "less": "far", "temperatures": [1.0, 0.5]}, {"more": "far", "less": "near"}
+BITS, BITS_TURNED = {"better": "near", "worse": "far"}, {"better": "far", "worse": "near"}
+HIGHER, LOWER = {"higher": "far", "lower": "near"}, {"higher": "near", "lower": "far"}
+TIMES = {"slow": ["far"], "fast": ["near", "far"], "networks": "demo", "threshold": 1.3}
+HALF = {"model": "m", "threshold": 0.5}
+# world (or two, one in which it holds and one in which not), an entry, and what makes of it one that does not hold
+CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "kid": (by_model, BETTER, WORSE),
+    "kid-factor": (by_model, {**WORSE, "factor": 99}, {"factor": 0.01}),
+    "kid_same": (by_model, SAME, {"one": NEAR, "margin": 0.4}),
+    "kid_best": (by_temperature, BEST, {"temperature": 1.0, "others": [0.5]}),
+    "kid_gain": (gains, MORE, LESS),
+    "kept-diversity": (spreads, {"measure": "diversity", **MORE}, LESS),
+    "kept-recall": (spreads, {"measure": "recall", **MORE}, LESS),
+    "quality_time": (learning, {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
+    "bits": (by_model, {**BITS, "reference_model": "v"}, BITS_TURNED),
+    "bits-behind": (by_model, {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
+    "speed": (by_model, TIMES, {"threshold": 1.6}),
+    "noise": ((0.4, -0.4), {"model": "far"}, {}),
+    "information": (by_model, {**HIGHER, "value": "decoder_information_upper_nats"}, LOWER),
+    "information-entropy": (by_model, {**HIGHER, "value": "entropy_image_bits_per_dim"}, {"threshold": 2.0}),
+    "layer-sharpness": ((0.5, -0.5), {"model": "m", "value": "sharpness"}, {}),
+    "layer-content": ((0.95, 0.1), {**HALF, "value": "content"}, {}),
+    "smooth": ((EVEN, JUMP), {**HALF, "space": "prior"}, {}),
+}
+
+
+def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
+    """The entry and the world of one case."""
+    world, entry, change = CASES[name]
+    entry = claim(name.split("-")[0], **entry | ({} if holds else change))
+    return entry, (lambda need, seed: world[not holds]) if isinstance(world, tuple) else world
+
+
+@pytest.mark.parametrize("holds", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
+    assert {name.split("-")[0] for name in CASES} == set(KINDS)
+    entry, world = case(name, holds)
+    seeds = [0, 1, 2] if name.startswith("information") or not holds else [0]  # no images to resample: seeds alone
+    paths = write_world(tmp_path / "results", entry, world, seeds)
+    row = ledger(tmp_path / "results", entry, seeds)
+    assert row["verdict"] == (HOLDS if holds else FAILS)
+    assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
+    assert row["unit"] and row["scale"] and row["note"] and "{" not in row["note"]
+    over_seeds = "t over rounds of timed windows" if name == "speed" else "t over 3 seeds"
+    assert row["interval"] == over_seeds if len(seeds) == 3 else row["interval"]
+    assert row["seeds"] == ("" if name == "speed" else " ".join(map(str, seeds)))
+    assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
+
+
+@pytest.mark.parametrize("name", ["kid", "bits", "speed"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: change(path, dataset="others")])
+def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it(tmp_path, name, damage):
+    entry, world = case(name)
+    for path in write_world(tmp_path / "results", entry, world, [0]):
+        content = path.read_bytes()
+        damage(path)
+        with pytest.raises(UserError, match=r"does not exist|dataset") as error:
+            ledger(tmp_path / "results", entry, [0])
+        assert str(path) in str(error.value) and "\n" not in str(error.value)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "key"),
+    [
+        ("kid", "T0.5.npz", "weights_sha256"),
+        ("kid", "T0.5.npz", "data_sha256"),
+        ("kid", "T0.5.json", "resources/weights/i"),
+        ("kept-recall", "T1.0.npz", "fid_reference"),
+        ("quality_time", "T0.5.json", "resources/weights/i"),
+        ("bits", "likelihood.npz", "weights_sha256"),
+        ("bits", "linear_reference.json", "data_sha256"),
+    ],
+)
+def test_files_made_from_different_data_weights_or_references_are_refused(tmp_path, name, file, key):
+    entry, world = case(name)
+    path = next(path for path in write_world(tmp_path / "results", entry, world, [0]) if path.name == file)
+    named = [name for name in read_result(path).content["inputs"] if key in name]
+    change(path, **({"inputs": dict.fromkeys(named, "other")} if named else {key: "other"}))
+    with pytest.raises(UserError, match=f"differ in .*{key}"):
+        ledger(tmp_path / "results", entry, [0])
+
+
+def test_one_best_temperature_must_beat_each_other_one(tmp_path):
+    entry = claim("kid_best", model="m", temperature=0.5, others=[0.0, 0.75])
+    levels = {0.0: 2.0, 0.5: 1.0, 0.75: 0.1}
+    write_world(tmp_path / "results", entry, lambda need, seed: levels.get(need.get("temperature"), 0.0), [0])
+    assert ledger(tmp_path / "results", entry, [0])["verdict"] == FAILS
+
+
+def test_a_recall_of_zero_has_no_share_to_compare(tmp_path):
+    entry = claim("kept", measure="recall", **MORE)
+    write_world(tmp_path / "results", entry, lambda need, seed: 9.0, [0])  # far from every real image
+    row = ledger(tmp_path / "results", entry, [0])
+    assert (row["effect"], row["low"], row["high"], row["verdict"]) == ("", "-inf", "inf", UNDECIDED)
+
+
+@pytest.mark.parametrize(
+    ("vae", "near", "effect"),
+    [
+        ([(2.0, 5.0), (4.0, 4.0)], [(6.0, 3.0), (8.0, 1.0)], 1.5 - 3.0),  # at the last 7 s: the snapshot of 6 s
+        ([(8.0, 1.0)], [(8.0, 1.0)], None),  # none yet
+        ([(2.0, 0.5), (4.0, 0.1)], [(8.0, 0.2)], None),  # none yet of its last phase
+    ],
+)
+def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path, vae, near, effect):
+    entry = claim("quality_time", ours=[{"model": "vae", "temperature": 0.0}, NEAR], theirs=[FAR])
+    worlds = {"vae": vae, "near": near, "far": [(3.0, 2.0), (7.0, 1.5)]}
+    write_world(tmp_path / "results", entry, lambda need, seed: worlds[need["model"]], [0])
+    row = ledger(tmp_path / "results", entry, [0])
+    if effect is None:
+        assert row["effect"] == "" and row["verdict"] == UNDECIDED and "no snapshot of its last phase" in row["note"]
+    else:
+        assert float(row["effect"]) == pytest.approx(effect) and row["verdict"] == FAILS
+
+
+def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path):
+    entry = claim("layer", model="m", value="sharpness")
+    (path,) = write_world(tmp_path / "results", entry, lambda need, seed: 0.5, [0])
+    images = json.loads(path.read_text())["per_image"]
+    change(path, per_image=images | {"spectrum_error_vae_noisy": [0.1] * len(images["spectrum_error_vae_noisy"])})
+    assert ledger(tmp_path / "results", entry, [0])["verdict"] == FAILS
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "words"), [("<=", "=", "larger"), ("=", "<=", "smaller"), ("<=", "<=", "both"), ("=", "=", "")]
+)
+def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
+    entry = claim("bits", **BITS)
+    for path in write_world(tmp_path / "results", entry, by_model, [0]):
+        if path.name == "likelihood.json":
+            change(path, bound=mine if "near" in path.parts else theirs)
+    note = ledger(tmp_path / "results", entry, [0])["note"].lower()
+    assert words in note and bool(words) == ("upper bound" in note)
+
+
+def test_models_are_resampled_apart_but_the_real_images_alike(tmp_path):
+    """A model against itself at another temperature, with the same features: no difference, and none in any draw."""
+    rows = [{"model": "m", "temperature": 0.5}, {"model": "m", "temperature": 1.0}]
+    entry = claim("kid", better=rows[0], worse=rows[1])
+    paths = write_world(tmp_path / "results", entry, lambda need, seed: 0.3, [0])
+    files = [path for path in paths if path.suffix == ".npz" and "metrics" in path.parts]
+    files[1].write_bytes(files[0].read_bytes())
+    change(files[1], temperature=1.0)
+    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
+    one, other = (draws_of(evidence, row, "kid") for row in rows)
+    assert np.array_equal(one, other) and one.std() > 0
+
+
+# ------------------------------------------------------------------------------------------------------- speed
+RACE = ("slow", "one", "other")
+QUIET = np.tile([4.0, 1.0, 1.5], (8, 1))  # a ratio of 3.2
+SPEED = claim("speed", slow=["slow"], fast=["one", "other"], networks="demo")
+
+
+def race(root: Path, rounds: np.ndarray, kind: str = "cuda", cpu: np.ndarray | None = None, **keys) -> dict[str, str]:
+    """The ledger's row on seconds of each round, [rounds, 3]."""
+    cpu = rounds if cpu is None else cpu
+    models = {m: timed_model(*map(list, pair)) for m, *pair in zip(RACE, rounds.T, cpu.T, strict=True)}
+    write_timing(root / "demo/toys/timing.json", models, kind)
+    return ledger(root, SPEED | keys, [0])
+
+
+@pytest.mark.parametrize("factor", [1.5, 6.0])
+@pytest.mark.parametrize("longest", [1, 3, 24])
+def test_beside_a_load_that_comes_and_goes_the_interval_holds_the_quiet_ratio_or_says_nothing(
+    tmp_path, factor, longest
+):
+    """Windows in a row are `factor` times as slow while there is a load, for 1 to `longest` of them."""
+    missed, tries = 0, 30
+    for seed in range(tries):
+        random = np.random.default_rng(seed)
+        lengths = random.integers(1, longest + 1, QUIET.size)
+        loaded = np.repeat(np.arange(QUIET.size) % 2, lengths)[: QUIET.size].reshape(QUIET.shape)
+        found = race(tmp_path, QUIET * factor**loaded * np.exp(0.01 * random.normal(size=QUIET.shape)))
+        missed += not float(found["low"]) <= 3.2 <= float(found["high"])
+    assert missed <= 0.1 * tries  # a 95% interval misses some
+
+
+def test_a_load_of_whole_rounds_changes_no_ratio(tmp_path):
+    quiet = QUIET * np.exp(0.01 * np.random.default_rng(0).normal(size=QUIET.shape))
+    rows = [race(tmp_path, rounds) for rounds in (quiet, quiet * np.where(np.arange(8) % 3 == 1, 2, 1)[:, None])]
+    assert all(rows[0][key] == rows[1][key] for key in ("effect", "low", "high"))
+    assert float(rows[0]["high"]) < 1.05 * float(rows[0]["low"])
+
+
+def test_rounds_or_clocks_that_disagree_decide_nothing(tmp_path):
+    uneven, slowed = QUIET.copy(), QUIET.copy()
+    uneven[2, 0] *= 1.6
+    slowed[:, 0] *= 1.6  # a load beside the same model in every round
+    for rounds, cpu, words in ((QUIET, uneven, "ratios of rounds"), (slowed, QUIET, "median ratio")):
+        row = race(tmp_path, rounds, "cpu", cpu, threshold=1.0)
+        assert row["verdict"] == UNDECIDED and words in row["note"] and row["interval"] == "none: rounds disagree"
+    # seconds on the clock alone are noisy on a busy CPU
+    assert race(tmp_path, uneven, "cpu", QUIET, threshold=3.0)["verdict"] == HOLDS

@@ -1,0 +1,105 @@
+"""The step `claims`: the two files it writes, and its messages."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from claims_tools import claim, spec, write_world
+from run_tools import shipped_config
+from table_tools import spec_file
+
+from vaeglow.paths import RESULTS
+from vaeglow.reporting.claims import KINDS, needed
+from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
+from vaeglow.steps import claims
+
+MEAN = {"temperature": 0.0}
+ENTRIES = {
+    "likelihood": claim("bits", better="near", worse="far", statement="Fewer bits | dim", published="<= 3.17, 3.35"),
+    "smoothness": claim("smooth", model="near", space="prior", threshold=0.5),
+    "trained": claim("bits", better="near", worse="far", training=True),
+    "equal": claim("kid_same", one=MEAN | {"model": "a"}, other=MEAN | {"model": "b"}, margin=0.9),
+    "off": claim("information", higher="near", lower="far", value="kl_nats", run=False, unfit="Too small"),
+}
+VERDICTS = {"likelihood": "holds", "smoothness": "does not hold", "trained": "undecided", "equal": "holds"}
+VERDICTS["off"] = "not run at this preset"
+
+
+def world(need, seed):
+    if need["what"] == "interpolation":
+        return [[0.1, 3.0, 0.1]] * 4
+    return {"near": 0.0, "far": 1.0}.get(need["model"], 1.5)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, entry in ENTRIES.items():
+        if name != "off":
+            write_world(Path("results"), entry, world, [0])
+    return tmp_path / "results"
+
+
+def run(entries: dict = ENTRIES, seeds: tuple[int, ...] = (0,)) -> tuple[list[dict[str, str]], str]:
+    paths = {form: Path(f"results/demo/claims.{form}") for form in ("csv", "md", "html")}
+    words = ["--spec", spec_file(Path("results"), spec(entries, list(seeds))), "--results-root", "results"]
+    words += ["--output", str(paths["csv"]), "--markdown", str(paths["md"]), "--html", str(paths["html"])]
+    claims.main(words)
+    assert "<table" in paths["html"].read_text()
+    with open(paths["csv"], newline="") as file:
+        return list(csv.DictReader(file)), paths["md"].read_text()
+
+
+def test_the_csv_has_a_row_a_claim_with_its_interval_verdict_and_evidence(results):
+    rows, _ = first = run()
+    assert run() == first
+    assert list(rows[0]) == list(COLUMNS)
+    assert {row["claim"]: row["verdict"] for row in rows} == VERDICTS
+    for row in rows:
+        assert row["preset"] == "demo" and row["dataset"] == "toys" and row["statement"] and row["where"]
+        if row["claim"] == "off":
+            assert not any(row[key] for key in ("effect", "low", "high", "unit", "interval", "evidence", "seeds"))
+            assert row["note"] == "Too small"
+            continue
+        assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
+        assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"
+        assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
+
+
+def test_the_page_shows_the_rule_each_claim_with_its_interval_and_the_scale(results):
+    rows, page = run()
+    assert "5 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1." in page
+    assert "**Demo scale**" in page and "## The rule" in page
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(rows)
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1  # a | in a statement makes no column
+    for line, row in zip(table[2:], rows, strict=True):
+        assert row["claim"] in line and f"**{row['verdict']}**" in line
+        if row["low"]:
+            assert f"{row['effect']} [{row['low']}, {row['high']}] {row['unit']}" in line
+        assert f"**{row['claim']}** ({row['verdict']})." in page
+    assert "> 0.5" in page and "< 0.9" in page and "any amount" in page
+    assert not {"nan", "None"} & set(page.replace("|", " ").split())
+    assert "Demo scale" not in to_markdown(build_ledger(spec({}, [0]), "results"), spec({}, [0]) | {"preset": "paper"})
+
+
+def test_the_ledger_needs_no_torch_and_planning_no_pandas():
+    for code, banned in (
+        ("import vaeglow.reporting.claims.ledger, pandas, scipy.stats", ["torch"]),
+        ("import vaeglow.reporting.claims", ["torch", "pandas", "scipy", "matplotlib"]),
+    ):
+        check = f"import sys\n{code}\nsys.exit(any(name in sys.modules for name in {banned}))"
+        assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_the_claims_of_the_config_need_known_results_and_every_kind_is_among_them():
+    entries = shipped_config()["claims"]
+    assert {entry["kind"] for entry in entries.values()} == set(KINDS)
+    for name, entry in entries.items():
+        needs = needed(entry)
+        assert needs and all(need["what"] in RESULTS and need["model"] and need["dataset"] for need in needs), name
+        assert entry["kind"] != "speed" or {need["preset"] for need in needs} == {"paper"}
