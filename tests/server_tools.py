@@ -64,27 +64,22 @@ def file_server() -> Iterator[FileServer]:
             if reply.status != 200 or name not in state.files:
                 self.send_error(404 if name not in state.files else reply.status)
                 return
-            content, start = state.files[name] if reply.content is None else reply.content, 0
-            if wanted and reply.ranges:
-                start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-                if start >= len(content):
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(content)}")
-                    self.end_headers()
-                    return
-                self.send_response(206)
+            content = state.files[name] if reply.content is None else reply.content
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
+            if start and start >= len(content):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            else:
-                self.send_response(200)
             if reply.told:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             self.wfile.flush()
             if reply.silent:
                 closing.wait()
-            body = content[start:] if reply.cut is None else content[start : start + reply.cut]
             with contextlib.suppress(OSError):  # a client that has had enough
-                self.wfile.write(body)
+                self.wfile.write(content[start:][: reply.cut])
 
         def log_message(self, *_: object) -> None:
             pass

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
@@ -28,7 +29,6 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     Raises:
         UserError: no image is left to train on.
     """
-    from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits().images  # float64 [1797, 8, 8]

@@ -35,10 +35,8 @@ class DataOnDevice:
         """Copy `images` (uint8 [N, C, H, W], may be memory-mapped), or the first `subset` of them.
 
         Raises:
-            UserError: `subset` is not in 1..N, or there are no images.
+            UserError: `subset` is not in 1..N.
         """
-        if len(images) == 0:
-            raise UserError("the split holds no images: set its share in the dataset's config and prepare it again")
         if subset is not None and not 1 <= subset <= len(images):
             raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
         self.images = torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
