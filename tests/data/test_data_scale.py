@@ -93,20 +93,7 @@ def test_the_convention_keeps_every_identity(shape: dict[str, int]) -> None:
 @levels
 @pytest.mark.parametrize("wrong", [*DEQUANTISED, *CONVERTED])
 def test_a_wrong_dequantisation_or_conversion_breaks_one(wrong: str, shape: dict[str, int], monkeypatch) -> None:
-    what, caught_by = ("dequantise", "") if wrong in DEQUANTISED else ("bits_per_dim", "sum")
+    what, caught_by = ("dequantise", None) if wrong in DEQUANTISED else ("bits_per_dim", "sum")
     monkeypatch.setattr(likelihood, what, {**DEQUANTISED, **CONVERTED}[wrong])
     with pytest.raises((AssertionError, UserError), match=caught_by):
         check(shape)
-
-
-@levels
-@pytest.mark.parametrize("wrong", ["x / 255", "noise in (-1/2, 1/2)", "noise of [0, 1) on scaled data"])
-def test_the_mass_alone_catches_a_wrong_scale(wrong: str, shape: dict[str, int], monkeypatch) -> None:
-    """Without a closed form, as with a trained model: its sum over all images is off, or it meets data outside."""
-    monkeypatch.setattr(likelihood, "dequantise", DEQUANTISED[wrong])
-    try:
-        found, errors = probabilities(shape)
-    except UserError as error:
-        assert "not finite" in str(error)
-    else:
-        assert abs(found.sum().item() - 1) > 10 * errors.pow(2).sum().sqrt()

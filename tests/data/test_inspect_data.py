@@ -31,7 +31,7 @@ def splits_of(channels: int, size: int, levels: int) -> Splits:
     return {"train": train, "val": train[:0], "test": test}
 
 
-def written(folder: Path, splits: Splits, levels: int) -> Path:
+def written(folder: Path, splits: Splits, levels: int = 256) -> Path:
     channels, size = splits["train"].shape[1:3]
     about = {"name": folder.name, "kind": "folder", "channels": channels, "size": size, "levels": levels}
     write_dataset(folder, splits, about | {"mean": [0.5] * channels, "std": [0.1] * channels, "source": {"root": "x"}})
@@ -65,9 +65,7 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
     found = inspect(folder) | {"provenance": {"commit": "0123456789abcdef", "dirty": False}}
     (tmp_path / "mine.json").write_text("{}")
     figure = data_page.draw(found, folder, tmp_path / "mine.json")
-    for axes in figure.axes:
-        left, bottom, width, height = axes.get_position().bounds
-        assert left >= 0 and bottom >= 0 and left + width <= 1 and bottom + height <= 1
+    assert all(0 <= corner <= 1 for axes in figure.axes for corner in axes.get_position().extents)
     grids, charts = figure.axes[:2], figure.axes[2:]
     columns, _, _ = data_page.layout(size)
     for grid, split in zip(grids, ("train", "test"), strict=True):
@@ -88,7 +86,7 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
 
 
 def test_the_step_writes_numbers_and_page(tmp_path):
-    folder = written(tmp_path / "mine", splits_of(3, 8, 256), 256)
+    folder = written(tmp_path / "mine", splits_of(3, 8, 256))
     outputs = tmp_path / "out" / "mine.json", tmp_path / "out" / "mine.png"
     done = step("inspect_data", *flags(data_dir=folder, json=outputs[0], output=outputs[1]))
     assert done.returncode == 0, done.stderr
@@ -102,9 +100,9 @@ def test_the_step_writes_numbers_and_page(tmp_path):
 
 def test_data_that_changed_are_one_line_and_leave_nothing(tmp_path):
     splits = splits_of(3, 8, 256)
-    folder = written(tmp_path / "mine", splits, 256)
+    folder = written(tmp_path / "mine", splits)
     found = inspect(folder) | {"provenance": {}}
-    written(folder, {split: splits[split][:50] for split in SPLITS}, 256)
+    written(folder, {split: splits[split][:50] for split in SPLITS})
     with pytest.raises(UserError, match="50 images, 60 were inspected"):
         data_page.draw(found, folder, tmp_path / "x")
     np.save(folder / "test.npy", splits["test"][::-1])

@@ -167,22 +167,6 @@ def test_without_the_files_it_says_what_to_do(files, tmp_path, kind):
     assert f"has no {pinned_file(kind).name}" in refused(kind, tmp_path / "out", local=str(files))
 
 
-@pytest.mark.parametrize(
-    ("kind", "change", "says"),
-    [
-        ("cifar10", {"size": 64}, "datasets.mine.size"),
-        ("cifar10", {"val_images": 20}, "`val_images` is 20: it must lie in 0..19"),
-        ("fashion_mnist", {"channels": 3}, "datasets.mine.channels"),
-        ("celeba", {"crop": 100}, "datasets.mine.crop"),
-    ],
-)
-def test_settings_that_do_not_fit(files, tmp_path, kind, change, says):
-    assert says in refused(kind, tmp_path / "out", local=str(files), **change)
-
-
-# ---------------------------------------------------------------------------------- what is in the arrays
-
-
 @pytest.mark.parametrize(("kind", "channels"), [("cifar10", 3), ("fashion_mnist", 1)])
 def test_val_is_taken_off_train_and_test_keeps_its_order(files, tmp_path, kind, channels):
     train = {"cifar10": np.concatenate(list(CIFAR.values())[:5]), "fashion_mnist": FASHION["train"]}[kind]
@@ -194,6 +178,8 @@ def test_val_is_taken_off_train_and_test_keeps_its_order(files, tmp_path, kind, 
     together = sorted(image.tobytes() for image in (*found["train"], *found["val"]))
     assert together == sorted(image.tobytes() for image in train)
     assert not np.array_equal(found["train"], train[: len(found["train"])])
+    too_many = refused(kind, tmp_path / "other", local=str(files), val_images=len(train))
+    assert f"`val_images` is {len(train)}: it must lie in 0..{len(train) - 1}" in too_many
 
 
 def test_fashion_mnist_compressed_anew_is_the_same_data(files, tmp_path):
