@@ -39,14 +39,11 @@ def test_the_plain_layer_is_the_packages_layer(squeeze):
         torch.testing.assert_close(theirs, ours, rtol=tolerance, atol=tolerance)
 
 
-# ------------------------------------------------------------------------------------------------ the cases
-
-
 def facts_of(case: Case, setting: Setting) -> dict[str, dict]:
     """Each peer's facts, its step taken once; what is compiled needs a compiler and a minute, and is left out."""
-    found = {}
+    found, left_out = {}, {*OPTIONS, "compile"} - {"vaeglow"}
     for peer in case.peers:
-        if peer.name == "vaeglow" or peer.name not in {*OPTIONS, "compile"}:
+        if peer.name not in left_out:
             step, images, facts = peer.build(setting)
             step()
             assert images > 0
@@ -109,9 +106,6 @@ def test_a_case_whose_peer_is_not_installed_is_left_out_or_refused(capsys):
 def test_help_needs_no_torch():
     code = "import sys; import benchmarks.__main__; sys.exit('torch' in sys.modules)"
     assert call([sys.executable, "-c", code]).returncode == 0  # peak memory of a peer is not the parent's
-
-
-# ----------------------------------------------------------------------------------------- numbers and verdicts
 
 
 def test_ratios_are_taken_round_by_round_and_the_median_decides():

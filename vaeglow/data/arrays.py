@@ -1,4 +1,4 @@
-"""The one prepared form of every dataset: uint8 arrays on disk, and a JSON file that describes them.
+"""The prepared form of every dataset: uint8 arrays on disk, and a JSON file that describes them.
 
 DATA_DIR/{train,val,test}.npy    uint8 [N, C, H, W], values 0..levels-1
 DATA_DIR/dataset.json            name, kind, channels, size, levels, counts, sha256, mean, std, source
@@ -35,7 +35,7 @@ LOG_SECONDS = 15.0  # between two lines of a progress bar in a log file; what ta
 
 
 def progress(label: str, total: int | None, unit: str, **options: Any) -> tqdm:
-    """A progress bar on stderr, rarely drawn where that is a file."""
+    """A progress bar on stderr, seldom redrawn if that is a file."""
     pace = {} if sys.stderr.isatty() else {"delay": LOG_SECONDS, "mininterval": LOG_SECONDS}
     return tqdm(total=total, desc=label, unit=f" {unit}", unit_scale=True, leave=False, **pace, **options)
 
@@ -48,8 +48,8 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
     Args:
         function: its errors reach the caller.
         items: taken in the caller's thread, `BATCH` at a time.
-        total: how many there are.
-        threads: how many.
+        total: number of items.
+        threads: number of threads.
         label: of the progress bar.
     """
     source = iter(items)
@@ -61,7 +61,7 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
 
 
 def on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array that may be larger than memory, in an unnamed file on a folder's disk: it goes with the process.
+    """A uint8 array that may be larger than memory, in an unnamed file on a folder's disk; it ends with the process.
 
     Raises:
         UserError: no room or no permission to write there.
@@ -102,7 +102,7 @@ def array_sha256(array: np.ndarray) -> str:
 def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: dict[str, Any]) -> dict[str, Any]:
     """Write the arrays and dataset.json; returns what that holds.
 
-    An old dataset.json is deleted first, and the new one is written last: where it is, the arrays are whole.
+    An old dataset.json is deleted first and the new one is written last: if it exists, the arrays are complete.
 
     Args:
         data_dir: folder, made if needed.
@@ -166,14 +166,14 @@ def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
     """`count` images spread over the whole array: a folder's or a picture's images may lie side by side.
 
     Args:
-        images: [N, ...], N at least `count`; all of them are taken when N is `count`.
-        count: how many.
+        images: [N, ...], N at least `count`.
+        count: number of images to take.
     """
     return images[np.arange(count) * len(images) // count]
 
 
 def kept_of(images: int) -> int:
-    """Of how many images of a set the Inception features are kept, for KID, precision and the like; FID takes all."""
+    """For how many of a set's images the Inception features are kept (KID, precision, ...); FID uses all images."""
     return min(images, MOST_FEATURES)
 
 

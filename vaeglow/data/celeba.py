@@ -68,7 +68,7 @@ def build(
 def partition() -> dict[str, list[str]]:
     """The official partition: split -> file names, in the list's order.
 
-    The list itself is not needed: `tests/data/test_published.py` writes it from this and gets the published file's sha256.
+    The list itself is not needed: tests/data/test_published.py writes it from this, with the published file's sha256.
     """
     first = dict(zip(SPLITS, (0, *LAST.values()), strict=False))
     return {split: [f"{number:06}.jpg" for number in range(first[split] + 1, LAST[split] + 1)] for split in SPLITS}

@@ -16,8 +16,8 @@ from vaeglow.errors import UserError
 
 SCHEMA = {
     "channels": {"const": 1},
-    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 validate"},
-    "test_images": {"type": "integer", "minimum": 1, "description": "how many test; the rest train"},
+    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 images validate"},
+    "test_images": {"type": "integer", "minimum": 1, "description": "how many images test; the rest train"},
     **SPLIT_SEED,
 }
 HIGHEST = 16  # pixel values are 0..16

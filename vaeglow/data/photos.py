@@ -77,7 +77,7 @@ SHA256 = {  # of the files
     "china": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
     "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
 }
-COUNT = {"type": "integer", "minimum": 1, "description": "how many crops"}
+COUNT = {"type": "integer", "minimum": 1}
 SCHEMA = {
     "pictures": {
         "type": "array",
@@ -93,9 +93,9 @@ SCHEMA = {
         "uniqueItems": True,
         "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
-    "train_images": {**COUNT, "description": "how many crops train; splits come from disjoint regions of a picture"},
-    "val_images": {**COUNT, "minimum": 0, "description": "how many crops validate"},
-    "test_images": {**COUNT, "description": "how many crops test"},
+    "train_images": {**COUNT, "description": "number of training crops; splits use disjoint regions of a picture"},
+    "val_images": {**COUNT, "minimum": 0, "description": "number of validation crops"},
+    "test_images": {**COUNT, "description": "number of test crops"},
     **SPLIT_SEED,
 }
 SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest

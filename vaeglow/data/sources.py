@@ -1,7 +1,7 @@
 """Where a dataset's files come from: paths and URLs, tried in order; every file is checked against its pinned hash.
 
 A download grows as `<name>.part` and gets its name once its hash is right. After a broken connection this run, or the
-next, continues from the bytes that are there.
+next, continues from the bytes it has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SOURCES = {  # schema of the keys of datasets whose files are published
         "minLength": 1,
         "format": "path",
         "default": None,
-        "description": "the files on this machine: then these and nothing else are used; `null`: `sources`",
+        "description": "the files on this machine, used instead of `sources`; `null`: none",
     },
     "sources": {
         "type": "array",
@@ -94,7 +94,7 @@ def obtain(
         The files' paths; their hashes are right.
 
     Raises:
-        UserError: no place has the files; the message names each and why. Or a file that is there is not the right one.
+        UserError: no place has the files (the message says why for each), or a file is not the right one.
     """
 
     def find(where: Path) -> list[Path]:
@@ -123,7 +123,7 @@ def obtain(
             return paths
         except Unavailable as error:
             failures.append(str(error))
-            print(f"dataset {name}: {error}; the next source is tried", file=sys.stderr)
+            print(f"dataset {name}: {error}; trying the next source", file=sys.stderr)
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
@@ -151,7 +151,7 @@ def pick(where: Path, file: PinnedFile) -> Path:
 
 
 def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
-    """Download a file, unless an earlier download is there.
+    """Download a file, unless it was downloaded before.
 
     Args:
         url: http or https.
@@ -162,8 +162,8 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
         Its path; the hash is right.
 
     Raises:
-        Unavailable: the URL gives nothing, or another file, which is deleted. What came before the connection broke
-            off is kept.
+        Unavailable: the URL gives nothing, or another file, which is deleted. After a broken connection the bytes
+            received so far are kept.
         UserError: no room or no permission to write there.
     """
     target, part = folder / file.name, folder / f"{file.name}.part"
