@@ -8,28 +8,31 @@ import platform
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Case, Measured, Row, Setting
-from benchmarks.cases import CASES, EXTRA, find
-from benchmarks.interleave import measure
-from benchmarks.table import peers_table, ratios_table
+from tabulate import tabulate
+
+from benchmarks.case import Case, Measured, Row, Setting, measure, spread
+from benchmarks.cases import features, glow, layer
+from benchmarks.cases.options import CASES as EXTRA
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.steps import cli
 
+CASES = (glow.TRAINING, layer.LAYER, features.CASE, glow.SAMPLING, glow.DATA, layer.TABLE4)  # as in the table
+NAMED = {case.name: case for case in (*CASES, *EXTRA)}  # these, too, when asked for (docs/performance.md)
 ROUNDS = {False: 7, True: 2}  # turns of each peer, by `quick`
+VERDICT = {True: "met", False: "missed", None: ""}
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help=f"of {', '.join(case.name for case in (*CASES, *EXTRA))}"
-    )
+    parser.add_argument("--only", nargs="+", choices=NAMED, metavar="NAME", help=f"of {', '.join(NAMED)}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all? Its ratios mean nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads inside torch (all cores)")
@@ -42,61 +45,73 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     if options.threads < 1:
         raise UserError(f"--threads {options.threads}: give 1 or more")
-    chosen = [find(name) for name in options.only] if options.only else list(CASES)
-    runnable = [case for case in chosen if not (lacking := missing(case)) or refuse(case, lacking, options.only)]
-    rows: list[tuple[str, Row]] = []
-    results: dict[str, Any] = {}
-    for case in runnable:
-        with tempfile.TemporaryDirectory() as folder:
-            setting = Setting(options.device, options.threads, options.quick, Path(folder))
-            measured = measure(case, setting, ROUNDS[options.quick])
-        rows += [(case.name, row) for row in case.rows(measured)]
-        results[case.name] = result(case, measured)
-        print(f"{case.title} ({case.name})\n\n{peers_table(case, measured)}\n", flush=True)
-    print(f"{machine(options)}\n\n{ratios_table(rows)}")
-    if options.quick:
-        print("\n--quick: tiny sizes, so these ratios mean nothing")
-    if options.output:
-        about = {"machine": machine(options), "quick": options.quick, "rounds": ROUNDS[options.quick]}
-        write_json(options.output, {**about, "cases": results})
-
-
-def missing(case: Case) -> list[str]:
-    """The modules that a case needs and this Python lacks."""
-    wanted = {peer.module for peer in case.peers if peer.module}
-    return sorted(module for module in wanted if importlib.util.find_spec(module) is None)
-
-
-def refuse(case: Case, lacking: Sequence[str], asked: object) -> bool:
-    """Leave a case out, and say how it can be run.
-
-    Raises:
-        UserError: it was asked for by name.
-    """
-    message = f"case {case.name} needs {', '.join(lacking)}: pip install -e '.[bench]'"
-    if asked:
-        raise UserError(message)
-    print(f"left out: {message}", file=sys.stderr)
-    return False
-
-
-def machine(options: Namespace) -> str:
-    """What the numbers were measured on."""
-    from importlib.metadata import version
-
-    return (
+    chosen = [NAMED[name] for name in options.only] if options.only else CASES
+    chosen = [case for case in chosen if runs(case, options.only)]
+    machine = (
         f"{options.device}, {options.threads} threads of {os.cpu_count()} CPUs ({platform.machine()}), "
         f"Python {platform.python_version()}, torch {version('torch')}"
     )
+    rows: list[tuple[str, Row]] = []
+    results: dict[str, Any] = {}
+    for case in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            setting = Setting(options.device, options.threads, options.quick, Path(folder))
+            measured = measure(case, setting, ROUNDS[options.quick])
+        found = case.rows(measured)
+        rows += [(case.name, row) for row in found]
+        peers = {name: asdict(one) for name, one in measured.items()}
+        ratios = [{**asdict(row), **spread(row.values), "met": row.met()} for row in found]
+        results[case.name] = {"title": case.title, "peers": peers, "ratios": ratios}
+        print(f"{case.title} ({case.name})\n\n{peers_table(case, measured)}\n", flush=True)
+    print(f"{machine}\n\n{ratios_table(rows)}")
+    if options.quick:
+        print("\n--quick: tiny sizes, so these ratios mean nothing")
+    if options.output:
+        rounds = ROUNDS[options.quick]
+        write_json(options.output, {"machine": machine, "quick": options.quick, "rounds": rounds, "cases": results})
 
 
-def result(case: Case, measured: dict[str, Measured]) -> dict[str, Any]:
-    """All that was measured, for the JSON file."""
-    return {
-        "title": case.title,
-        "peers": {name: asdict(found) for name, found in measured.items()},
-        "ratios": [row.summary() for row in case.rows(measured)],
-    }
+def runs(case: Case, asked: object) -> bool:
+    """Whether this Python has the modules that a case needs; if not, say how to get them.
+
+    Raises:
+        UserError: it has not, and the case was asked for by name.
+    """
+    lacking = sorted(peer.module for peer in case.peers if peer.module and not importlib.util.find_spec(peer.module))
+    if lacking:
+        message = f"case {case.name} needs {', '.join(lacking)}: pip install -e '.[bench]'"
+        if asked:
+            raise UserError(message)
+        print(f"left out: {message}", file=sys.stderr)
+    return not lacking
+
+
+def peers_table(case: Case, measured: Mapping[str, Measured]) -> str:
+    """Images/s (median, quartiles over the rounds) and peak memory of each peer."""
+    lines = []
+    for peer in case.peers:
+        found = measured[peer.name]
+        memory = [f"{bytes_ / 2**20:.0f}" for bytes_ in (found.memory, found.memory - found.memory_before)]
+        lines.append([peer.title, *numbers([1 / one for one in found.seconds], 4), *memory])
+    heads = ["peer", "images/s", "quartiles", "peak MiB", "above imports"]
+    return tabulate(lines, heads, tablefmt="github", disable_numparse=True, colalign=("left", *["right"] * 4))
+
+
+def ratios_table(rows: Iterable[tuple[str, Row]]) -> str:
+    """All ratios: the median over the rounds, quartiles, target, verdict."""
+    lines = []
+    for case, row in rows:
+        target = row.note if row.target is None else f"{'at least' if row.at_least else 'at most'} {row.target:g}"
+        lines.append([case, row.what, *numbers(row.values, 3), target, VERDICT[row.met()]])
+    heads = ["case", "ratio", "median", "quartiles", "target", ""]
+    align = ("left", "left", "right", "right", "left", "left")
+    return tabulate(lines, heads, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def numbers(values: Sequence[float], digits: int) -> tuple[str, str]:
+    """Median and quartiles; a single number has none."""
+    median, low, high = (f"{value:.{digits}g}" for value in spread(values).values())
+    return median, f"{low} to {high}" if len(values) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -1,176 +1,184 @@
-"""What a benchmark case is: peers that do the same work, and the ratios that are read off their times. No torch."""
+"""What a benchmark case is: peers that do the same work, run in turns, and the ratios of their times. No torch here."""
 
 from __future__ import annotations
 
-import math
-import statistics
+import contextlib
+import multiprocessing
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from vaeglow.errors import UserError
+
+WARMUP = 1  # step before the first round, beside those that a work's facts take
+ROUND_SECONDS = {False: 2.0, True: 0.05}  # a round's least length by `quick`; each has a step or more
+TURN: list[Callable[[], tuple[float, int]]] = []  # of the peer whose process this is
+# One peer's work, built and ready: the step that is timed; how many images it handles; facts, JSON values that
+# `Case.check` compares and `Case.rows` may show.
+Work = tuple[Callable[[], object], int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a case is run.
+    """How a case is run."""
 
-    Attributes:
-        device: `cpu` or `cuda`.
-        threads: CPU threads inside torch.
-        quick: tiny sizes, for a look at whether everything runs; its ratios mean nothing.
-        folder: for files that the peers of a case share; there for as long as the case runs.
-    """
-
-    device: str
-    threads: int
-    quick: bool
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Work:
-    """One peer's work, built and ready.
-
-    Attributes:
-        step: what is timed.
-        images: how many it handles.
-        facts: what `Case.check` compares between peers, and `Case.rows` may show; JSON values.
-    """
-
-    step: Callable[[], object]
-    images: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    device: str  # cpu or cuda
+    threads: int  # CPU threads inside torch
+    quick: bool  # tiny sizes, to see whether everything runs; the ratios mean nothing
+    folder: Path  # for files that the peers of a case share; it lasts as long as the case runs
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One of the things compared.
-
-    Attributes:
-        name: for the command line and the results.
-        title: for the table.
-        build: makes its work, in a process of its own.
-        package: it is vaeglow itself, and its process is set up as a step's; others get the same number of threads.
-        module: what it needs beyond the package's own dependencies: the extra `bench` installs it.
-    """
+    """One of the things compared; `build`, which pickle must find, makes its work in a process of its own."""
 
     name: str
     title: str
     build: Callable[[Setting], Work]
-    package: bool = True
-    module: str | None = None
+    package: bool = True  # vaeglow itself: its process is set up as a step's; others get the same number of threads
+    module: str | None = None  # what it needs beyond the package's own dependencies: the extra `bench` installs it
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one peer.
+    """What was measured of one peer."""
 
-    Attributes:
-        images: of a step.
-        seconds: per image, one value a round; the rounds of a case's peers took turns.
-        memory: the most its process (or, on a GPU, its tensors) held, in bytes, warm-up and rounds included.
-        memory_before: the same before anything was built, imports included.
-        facts: its work's.
-    """
-
-    images: int
-    seconds: Sequence[float]
-    memory: int
-    memory_before: int
-    facts: Mapping[str, Any]
-
-    def rates(self) -> list[float]:
-        """Images a second, round by round."""
-        return [1 / one for one in self.seconds]
+    images: int  # of a step
+    seconds: Sequence[float]  # an image, one value a round; the rounds of a case's peers take turns
+    memory: int  # the most that its process (or, on a GPU, its tensors) held, in bytes, warm-up and rounds included
+    memory_before: int  # the same before anything was built, imports included
+    facts: Mapping[str, Any]  # its work's
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the final table.
-
-    Attributes:
-        what: says what is divided by what.
-        values: one a round, or a single one.
-        target: the value to reach, or None: the row is shown for comparison only.
-        at_least: whether more is better.
-        note: what stands beside it.
-    """
+    """One line of the final table: `what` says what is divided by what, `values` has one a round, or a single one."""
 
     what: str
     values: Sequence[float]
-    target: float | None = None
-    at_least: bool = True
+    target: float | None = None  # the value to reach; None: for comparison only
+    at_least: bool = True  # more is better
     note: str = ""
-
-    def median(self) -> float:
-        """Over the rounds."""
-        return statistics.median(self.values)
 
     def met(self) -> bool | None:
         """Whether the median reaches the target; None without one."""
         if self.target is None:
             return None
-        return self.median() >= self.target if self.at_least else self.median() <= self.target
-
-    def summary(self) -> dict[str, Any]:
-        """For the JSON file."""
-        return {**asdict(self), "values": list(self.values), **spread(self.values), "met": self.met()}
+        median = spread(self.values)["median"]
+        return median >= self.target if self.at_least else median <= self.target
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison.
-
-    Attributes:
-        name: for the command line and the results.
-        title: one line on the work.
-        peers: run in turns, each in a process of its own.
-        check: (facts by peer) raises ValueError where peers that should agree do not.
-        rows: (measured by peer) the ratios.
-    """
+    """One comparison."""
 
     name: str
     title: str
     peers: Sequence[Peer]
-    check: Callable[[Mapping[str, Mapping[str, Any]]], None]
-    rows: Callable[[Mapping[str, Measured]], list[Row]]
+    rows: Callable[[Mapping[str, Measured]], list[Row]]  # (measured by peer) -> the ratios
+    # (facts by peer): raises ValueError or AssertionError where peers that should agree do not
+    check: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles; with fewer than two values all are that one."""
-    if len(values) < 2:
-        return {"median": values[0], "low_quartile": values[0], "high_quartile": values[0]}
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": statistics.median(values), "low_quartile": low, "high_quartile": high}
+    """Median and quartiles."""
+    median, low, high = np.percentile(values, (50, 25, 75)).tolist()
+    return {"median": median, "low_quartile": low, "high_quartile": high}
 
 
-def times_faster(ours: Measured, peer: Measured) -> list[float]:
-    """The peer's seconds an image over ours, round by round: neighbours in time, so a drift of the machine cancels."""
-    return [theirs / our for our, theirs in zip(ours.seconds, peer.seconds, strict=True)]
+def ratios(measured: Mapping[str, Measured], peer: str, title: str, target: float) -> list[Row]:
+    """Our images/s over a peer's: for `vaeglow` and its options, and at the rate of a large matrix product.
 
-
-def require_close(what: str, left: Sequence[float], right: Sequence[float], tolerance: float) -> None:
-    """Hold two lists of numbers against each other.
-
-    Raises:
-        ValueError: they differ in length, hold what is not finite, or are further apart than
-            tolerance * max(1, the larger of the two) anywhere.
-    """
-    if len(left) != len(right) or not left:
-        raise ValueError(f"{what}: {len(left)} numbers against {len(right)}")
-    for one, other in zip(left, right, strict=True):
-        if not (math.isfinite(one) and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)):
-            raise ValueError(f"{what}: {one:.8g} against {other:.8g}, further apart than {tolerance:g}")
-
-
-def at_matrix_rate(ours: Measured, peer: Measured, name: str) -> Row:
-    """The ratio that would be reached if all our operations ran as fast as a large matrix product does here.
+    The peer's seconds are divided by ours round by round: neighbours in time, so a drift of the machine cancels.
 
     Args:
-        ours: its facts have `flops`, of a step, and `matrix_rate`, of the machine with as many threads.
-        peer: whose measured times are divided.
-        name: of the peer.
+        measured: by peer; the facts of `vaeglow` have `flops`, of a step, and `matrix_rate`, of the machine with as
+            many threads. The last row is what would be reached if all our operations ran at that rate.
+        peer: the other one.
+        title: of the peer.
+        target: for `vaeglow`, the default options.
     """
+    theirs, ours = measured[peer].seconds, measured["vaeglow"]
+    rows = [
+        Row(f"{name} / {title}, images/s", divide(theirs, one.seconds), target if name == "vaeglow" else None)
+        for name, one in measured.items()
+        if name != peer
+    ]
     floor = ours.facts["flops"] / ours.images / ours.facts["matrix_rate"]  # seconds an image
-    values = [theirs / floor for theirs in peer.seconds]
-    return Row(f"bound: {name}'s time / that of our FLOPs at the matrix rate", values)
+    return [
+        *rows,
+        Row(f"bound: {title}'s time / that of our FLOPs at the matrix rate", [one / floor for one in theirs]),
+    ]
+
+
+def divide(left: Sequence[float], right: Sequence[float]) -> list[float]:
+    """Round by round."""
+    return [one / other for one, other in zip(left, right, strict=True)]
+
+
+def measure(case: Case, setting: Setting, rounds: int) -> dict[str, Measured]:
+    """Measure all peers of a case, in turns (A B C, A B C, ...), one process working at a time.
+
+    Args:
+        case: whose peers' modules are installed.
+        setting: its folder exists.
+        rounds: how often each peer has its turn.
+
+    Raises:
+        UserError: a peer cannot work or was killed, or peers that should agree do not.
+    """
+    spawn, pools, ready = multiprocessing.get_context("spawn"), {}, {}
+
+    def ask(name: str, function: Callable, *arguments: Any) -> Any:
+        try:
+            return pools[name].submit(function, *arguments).result()
+        except (UserError, BrokenProcessPool) as error:
+            raise UserError(f"case {case.name}, {name}: {error}") from None
+
+    with contextlib.ExitStack() as stack:
+        for peer in case.peers:  # one after the other: none is built while another one warms up
+            # what a library prints must not end up in our tables
+            pools[peer.name] = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=os.dup2, initargs=(2, 1)))
+            ready[peer.name] = ask(peer.name, start, peer, setting)
+        try:
+            case.check({name: one["facts"] for name, one in ready.items()})
+        except (ValueError, AssertionError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"case {case.name}: the peers do not do the same work: {reason}") from None
+        turns = [{name: ask(name, take_turn) for name in pools} for _ in range(rounds)]
+    return {
+        name: Measured(seconds=[turn[name][0] for turn in turns], memory=turns[-1][name][1], **one)
+        for name, one in ready.items()
+    }
+
+
+def start(peer: Peer, setting: Setting) -> dict[str, Any]:
+    """In a peer's process: build its work and warm it up; `images`, `facts` and `memory_before` of `Measured`."""
+    import torch
+
+    from vaeglow.device import pick_device, set_threads
+    from vaeglow.training.timing import peak_memory, steps_to_fill, time_window
+
+    device = pick_device(setting.device)
+    (set_threads if peer.package else torch.set_num_threads)(setting.threads)
+    before, _ = peak_memory(device)
+    step, images, facts = peer.build(setting)
+    steps = steps_to_fill(step, WARMUP, ROUND_SECONDS[setting.quick], device)
+
+    def turn() -> tuple[float, int]:
+        seconds, _ = time_window(step, steps, device)
+        return seconds / (steps * images), peak_memory(device)[0]
+
+    TURN.append(turn)
+    return {"images": images, "facts": facts, "memory_before": before}
+
+
+def take_turn() -> tuple[float, int]:
+    """In a peer's process: seconds an image of one round, and the most memory held so far."""
+    return TURN[0]()

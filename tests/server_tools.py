@@ -12,42 +12,25 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Reply:
-    """How one request is answered.
+    """How one request is answered."""
 
-    Attributes:
-        status: other than 200: no content.
-        cut: so many bytes of the content asked for are sent, then the connection ends; None: all.
-        silent: the content never comes.
-        ranges: whether a part can be asked for.
-        told: whether the length is.
-        content: in place of the file's.
-    """
-
-    status: int = 200
-    cut: int | None = None
-    silent: bool = False
-    ranges: bool = True
-    told: bool = True
-    content: bytes | None = None
+    status: int = 200  # another: no content
+    cut: int | None = None  # so many bytes of the content are sent, then the connection ends; None: all
+    silent: bool = False  # the content never comes
+    ranges: bool = True  # a part can be asked for
+    told: bool = True  # the length is
+    content: bytes | None = None  # in place of the file's
 
 
 @dataclass
 class FileServer:
-    """What is served, and what was asked.
+    """What is served, and what was asked."""
 
-    Attributes:
-        url: of the folder.
-        files: name -> content.
-        replies: to the next requests, in order; then `always`.
-        always: to all later ones.
-        asked: (name, the header Range or "") of every request.
-    """
-
-    url: str = ""
+    url: str = ""  # of the folder
     files: dict[str, bytes] = field(default_factory=dict)
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)  # to the next requests, in order; then `always`
     always: Reply = field(default_factory=Reply)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (name, the header Range or "") of every request
 
 
 @contextlib.contextmanager
@@ -57,34 +40,25 @@ def file_server() -> Iterator[FileServer]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            name = self.path.rpartition("/")[2]
-            wanted = self.headers.get("Range", "")
+            name, wanted = self.path.rpartition("/")[2], self.headers.get("Range", "")
             state.asked.append((name, wanted))
             reply = state.replies.pop(0) if state.replies else state.always
-            if reply.status != 200 or name not in state.files:
-                self.send_error(404 if name not in state.files else reply.status)
+            content = state.files.get(name) if reply.content is None else reply.content
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
+            if content is None or reply.status != 200 or start > len(content) - 1:
+                self.send_error(404 if content is None else 416 if reply.status == 200 else reply.status)
                 return
-            content, start = state.files[name] if reply.content is None else reply.content, 0
-            if wanted and reply.ranges:
-                start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-                if start >= len(content):
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(content)}")
-                    self.end_headers()
-                    return
-                self.send_response(206)
+            self.send_response(206 if start else 200)
+            if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            else:
-                self.send_response(200)
             if reply.told:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             self.wfile.flush()
             if reply.silent:
                 closing.wait()
-            body = content[start:] if reply.cut is None else content[start : start + reply.cut]
             with contextlib.suppress(OSError):  # a client that has had enough
-                self.wfile.write(body)
+                self.wfile.write(content[start:][: reply.cut])
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,4 +1,4 @@
-"""A training step of affine Glow, 3 levels of 8 steps, width 128: vaeglow beside normflows."""
+"""Affine Glow, 3 levels of 8 steps, width 128, beside normflows: a training step, sampling; and its data alone."""
 
 from __future__ import annotations
 
@@ -6,42 +6,56 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, at_matrix_rate, times_faster
-from benchmarks.data import make_trainer, photographs, run_config
-from benchmarks.steps import TRACED, numbers, optional_peers, parameters, require_falling, training_work
+import numpy as np
 
-LEVELS = 3
-BATCH = {False: 32, True: 4}  # by `quick`, as the next two
+from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide, ratios
+from benchmarks.work import TRACED, facts_of, make_trainer, our_peers, photographs, run_config, training_work
+from vaeglow.errors import UserError
+
+LEVELS, CHANNELS, SIZE = 3, 3, 32
+BATCH = {False: 32, True: 4}  # by `quick`, as the next three
 DEPTH = {False: 8, True: 2}
 WIDTH = {False: 128, True: 64}
-TARGETS = {"vaeglow": 2.0}
+# Of case `data`: as many as CIFAR-10 has, the same few over and over; an epoch's order is made anew for all of them.
+SHAPE = {False: (50_000, CHANNELS, SIZE, SIZE), True: (256, CHANNELS, SIZE, SIZE)}
 PARAMETERS = 0.05  # largest relative difference in their number: normflows has no learned split priors
 
 
 def config(quick: bool, **training: Any) -> dict[str, Any]:
     """Our run: Glow's own recipe without its warm-up, as the peer has none."""
     network = {"levels": LEVELS, "depth": DEPTH[quick], "width": WIDTH[quick], "coupling": "affine"}
-    change = {"models": {"glow": {"network": network}}}
-    return run_config("glow", change, batch_size=BATCH[quick], warmup_epochs=0, **training)
+    return run_config("glow", {"glow": {"network": network}}, batch_size=BATCH[quick], warmup_epochs=0, **training)
 
 
-def ours(setting: Setting, **training: Any) -> Work:
-    """The package's trainer; `training` has options of speed, under which nothing is counted."""
-    return training_work(config(setting.quick, **training), setting, counted=not training)
+def normflows_glow(quick: bool) -> Any:
+    """`normflows.MultiscaleFlow` of affine Glow blocks, built as its own example does, its options at their defaults.
+
+    Its networks have no actnorms inside (an option, off by default) and its split levels no learned prior: a little
+    less work than `vaeglow.models.glow.Glow` does.
+    """
+    import normflows
+    import torch
+
+    torch.manual_seed(0)
+    priors, merges, flows = [], [], []
+    for level in range(LEVELS):  # from the top down
+        channels, side = CHANNELS * 2 ** (LEVELS + 1 - level), SIZE // 2 ** (LEVELS - level)
+        blocks = [normflows.flows.GlowBlock(channels, WIDTH[quick]) for _ in range(DEPTH[quick])]
+        flows.append([*blocks, normflows.flows.Squeeze()])
+        if level:
+            merges.append(normflows.flows.Merge())
+        priors.append(normflows.distributions.DiagGaussian((channels // 2 if level else channels, side, side)))
+    return normflows.MultiscaleFlow(priors, flows, merges, class_cond=False)
 
 
 def theirs(setting: Setting) -> Work:
     """The loop of normflows' examples: forward_kld, backward, Adamax, on the same images and noise."""
     import torch
 
-    from benchmarks.peers import normflows_glow
-
-    ours = config(setting.quick)
-    trainer = make_trainer(ours, photographs(256, 32), setting)  # for its batches
-    torch.manual_seed(0)
-    model = normflows_glow.build(LEVELS, DEPTH[setting.quick], WIDTH[setting.quick], *trainer.model.shape[:2])
-    model = model.to(trainer.device)
-    optimizer = torch.optim.Adamax(model.parameters(), lr=ours["training"]["learning_rate"])
+    chosen = config(setting.quick)
+    trainer = make_trainer(chosen, setting)  # for its batches
+    model = normflows_glow(setting.quick).to(trainer.device)
+    optimizer = torch.optim.Adamax(model.parameters(), lr=chosen["training"]["learning_rate"])
     dims, levels = trainer.model.dims, trainer.model.levels
     batches = upcoming(trainer)
 
@@ -53,8 +67,7 @@ def theirs(setting: Setting) -> Work:
             optimizer.step()
         return loss / (dims * math.log(2)) + math.log2(levels)  # nats per image in bits/dim
 
-    losses = numbers([step() for _ in range(TRACED)])
-    return Work(step, trainer.batch, {"parameters": parameters(model), "losses": losses})
+    return step, trainer.batch, facts_of(model, step, TRACED)
 
 
 def upcoming(trainer: Any) -> Any:
@@ -66,31 +79,94 @@ def upcoming(trainer: Any) -> Any:
 
 
 def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Equally large networks, and both learn."""
+    """Equally large networks, and both learn: their losses are finite and end lower than they began."""
     counts = [found["parameters"] for found in facts.values()]
     if max(counts) > (1 + PARAMETERS) * min(counts):
         raise ValueError(f"parameters: {counts}")
-    require_falling(facts)
+    for peer, found in facts.items():
+        losses = found["losses"]
+        if not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]:
+            raise ValueError(f"{peer} does not learn: losses {', '.join(f'{loss:.4g}' for loss in losses)}")
 
 
-def rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """The ratios; the target is for the default options."""
-    times = [
-        Row(f"{peer} / normflows, images/s", times_faster(found, measured["normflows"]), TARGETS.get(peer))
-        for peer, found in measured.items()
-        if peer != "normflows"
-    ]
-    return [*times, at_matrix_rate(measured["vaeglow"], measured["normflows"], "normflows")]
+def draw_ours(setting: Setting) -> Work:
+    """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
+    from benchmarks.cost import count, matrix_rate
+    from vaeglow.evaluation.sampling import BATCH_SIZE, draw
+    from vaeglow.weights import load_model, save_model
+
+    chosen, path = config(setting.quick), setting.folder / "model.safetensors"
+    trainer = make_trainer(chosen, setting)
+    save_model(path, trainer.model, chosen, {})
+    model, _ = load_model(path, trainer.device)
+
+    def step() -> Any:
+        return draw(model, BATCH_SIZE, 1.0, 0, trainer.device).images
+
+    require_sane(step())
+    return step, BATCH_SIZE, {**count(step), "matrix_rate": matrix_rate(trainer.device)}
 
 
-CASE = Case(
-    name="glow",
-    title="Training step of affine Glow, L3 K8 width 128, 32x32, batch 32",
-    peers=(
-        Peer("vaeglow", "vaeglow", ours),
-        *optional_peers(ours),
-        Peer("normflows", "normflows", theirs, package=False, module="normflows"),
-    ),
-    check=check,
-    rows=rows,
+def draw_theirs(setting: Setting) -> Work:
+    """`MultiscaleFlow.sample` of as many images."""
+    import torch
+
+    from vaeglow.device import pick_device
+    from vaeglow.evaluation.sampling import BATCH_SIZE
+
+    device = pick_device(setting.device)
+    model = normflows_glow(setting.quick).to(device).eval()
+
+    @torch.no_grad()
+    def step() -> Any:
+        return model.sample(BATCH_SIZE)[0]
+
+    with torch.no_grad():  # sets its actnorms, which sampling would otherwise do from noise
+        model.log_prob(torch.from_numpy(photographs()).to(device).float() / 256 - 0.5, None)
+    require_sane(step())
+    return step, BATCH_SIZE, {}
+
+
+def require_sane(images: Any) -> None:
+    """Drawn images must have the right shape, without overflow."""
+    if list(images.shape[1:]) != [CHANNELS, SIZE, SIZE] or not images.float().isfinite().all():
+        raise UserError(f"images of shape {list(images.shape)}, or not finite, were drawn")
+
+
+def whole_step(setting: Setting) -> Work:
+    """The whole training step."""
+    return training_work(config(setting.quick), setting, images=np.resize(photographs(), SHAPE[setting.quick]))
+
+
+def data_alone(setting: Setting) -> Work:
+    """Its data alone: the order of each epoch, the batch, the noise."""
+    trainer = make_trainer(config(setting.quick), setting, np.resize(photographs(), SHAPE[setting.quick]))
+    batches = upcoming(trainer)
+    return lambda: next(batches), trainer.batch, {}
+
+
+def share(measured: Mapping[str, Measured]) -> list[Row]:
+    """Of the data in the whole step."""
+    parts = divide(measured["data"].seconds, measured["step"].seconds)
+    return [Row("data / whole step, seconds", parts, 0.02, at_least=False)]
+
+
+TRAINING = Case(
+    "glow",
+    "Training step of affine Glow, L3 K8 width 128, 32x32, batch 32",
+    (*our_peers(config), Peer("normflows", "normflows", theirs, package=False, module="normflows")),
+    lambda measured: ratios(measured, "normflows", "normflows", target=2.0),
+    check,
+)
+SAMPLING = Case(
+    "sampling",
+    "Sampling of affine Glow, L3 K8 width 128, 100 images of 32x32",
+    (Peer("vaeglow", "vaeglow", draw_ours), Peer("normflows", "normflows", draw_theirs, False, "normflows")),
+    lambda measured: ratios(measured, "normflows", "normflows", target=2.0),
+)
+DATA = Case(
+    "data",
+    "Order, gathering and dequantisation of batches of 32 from 50,000 images",
+    (Peer("step", "whole step", whole_step), Peer("data", "data alone", data_alone)),
+    share,
 )

@@ -1,48 +1,49 @@
-"""A step of phase 2, the Glow layer on a frozen VAE (`vaeglow`, K32 width 256): the package beside plain eager code."""
+"""Steps at the paper's sizes: the Glow layer (`vaeglow`, K32 width 256) beside plain eager code; Table 4."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, at_matrix_rate, require_close, times_faster
-from benchmarks.data import make_trainer, photographs, run_config
-from benchmarks.steps import numbers, optional_peers, parameters, training_work
+import numpy as np
+
+from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, ratios
+from benchmarks.work import SMALL_VAE, facts_of, make_trainer, our_peers, run_config, training_work
 
 BATCH = {False: 16, True: 4}  # by `quick`
 TRACED = 5  # losses compared
-SMALL = {"vae": {"network": {"base_dim": 4, "fc_dim": 16}, "prior": {"layers": 2, "width": 8}}}
-TARGETS = {"vaeglow": 1.5}
+LAYERS = ("vaeglow", "vaeglow_as_written")
+MODELS = ("glow", "vae", *LAYERS)  # of Table 4
+SMALL = {
+    **SMALL_VAE,
+    "glow": {"network": {"depth": 1, "width": 8}},
+    **{name: {"layer": {"depth": 2, "width": 8}} for name in LAYERS},
+}
 TOLERANCES = {"vaeglow": 1e-4, "vaeglow-compiled": 1e-4, "vaeglow-bf16": 1e-2}
 
 
 def config(quick: bool, **training: Any) -> dict[str, Any]:
-    """The paper-size run, or a tiny one."""
-    change = {"models": {**SMALL, "vaeglow": {"layer": {"depth": 2, "width": 8}}}} if quick else {}
-    return run_config("vaeglow", change, batch_size=BATCH[quick], **training)
-
-
-def ours(setting: Setting, **training: Any) -> Work:
-    """The package's trainer; `training` has options of speed, under which nothing is counted."""
-    return training_work(config(setting.quick, **training), setting, traced=TRACED, counted=not training)
+    """The paper-size run of `vaeglow`, or a tiny one."""
+    return run_config("vaeglow", SMALL if quick else {}, batch_size=BATCH[quick], **training)
 
 
 def plain(setting: Setting) -> Work:
     """The same weights, batches and noise; every operation as the equations have it, and PyTorch's plain loop."""
     import torch
 
-    from benchmarks.counts import count
-    from benchmarks.peers.plain_layer import PlainGlowLayer
+    from benchmarks.cost import count
+    from benchmarks.plain_layer import PlainGlowLayer
     from vaeglow.training.timing import all_batches
 
-    ours = config(setting.quick)
-    trainer = make_trainer(ours, photographs(256, 32), setting)  # for its batches and its VAE
-    layer = PlainGlowLayer(ours["data"]["channels"], **{k: ours["layer"][k] for k in ("depth", "width", "squeeze")})
-    layer.load_state_dict(trainer.model.layer.state_dict())
+    chosen = config(setting.quick)
+    trainer = make_trainer(chosen, setting)  # for its batches and its VAE
     model = trainer.model
+    layer = PlainGlowLayer(chosen["data"]["channels"], **{k: chosen["layer"][k] for k in ("depth", "width", "squeeze")})
+    layer.load_state_dict(model.layer.state_dict())
     model.layer = layer
     model = model.to(trainer.device, memory_format=torch.contiguous_format).train()
-    optimizer = torch.optim.Adam(layer.parameters(), lr=ours["training"]["learning_rate"])
+    optimizer = torch.optim.Adam(layer.parameters(), lr=chosen["training"]["learning_rate"])
     batches = all_batches(trainer)
 
     def step() -> Any:
@@ -51,42 +52,61 @@ def plain(setting: Setting) -> Work:
         optimizer.zero_grad()
         loss, _ = model.loss(y.contiguous(), generator)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(layer.parameters(), ours["training"]["gradient_clip"])
+        torch.nn.utils.clip_grad_norm_(layer.parameters(), chosen["training"]["gradient_clip"])
         optimizer.step()
         return loss
 
-    losses = numbers([step() for _ in range(TRACED)])
-    return Work(step, trainer.batch, {"parameters": parameters(model), "losses": losses, **count(step)})
+    return step, trainer.batch, {**facts_of(model, step, TRACED), **count(step)}
 
 
 def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
     """The same losses step by step, so the same outputs and gradients."""
     for peer in facts.keys() - {"plain"}:
-        require_close(f"losses of {peer}", facts[peer]["losses"], facts["plain"]["losses"], TOLERANCES[peer])
+        np.testing.assert_allclose(facts[peer]["losses"], facts["plain"]["losses"], TOLERANCES[peer], 0, False, peer)
     if len({found["parameters"] for found in facts.values()}) > 1:
         raise ValueError("different numbers of parameters")
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """The ratios of times (the target is for the default options), and what it could come from."""
-    ours, plain = measured["vaeglow"], measured["plain"]
-    times = [
-        Row(f"{peer} / plain eager, images/s", times_faster(found, plain), TARGETS.get(peer))
-        for peer, found in measured.items()
-        if peer != "plain"
-    ]
-    return [
-        *times,
-        at_matrix_rate(ours, plain, "plain eager"),
-        Row("plain eager / vaeglow, bytes moved", [plain.facts["bytes"] / ours.facts["bytes"]]),
-        Row("plain eager / vaeglow, FLOPs", [plain.facts["flops"] / ours.facts["flops"]]),
-    ]
+    """The ratios of times, and what they could come from."""
+    found = ratios(measured, "plain", "plain eager", target=1.5)
+    for what, title in (("bytes", "bytes moved"), ("flops", "FLOPs")):
+        share = measured["plain"].facts[what] / measured["vaeglow"].facts[what]
+        found.append(Row(f"plain eager / vaeglow, {title}", [share]))
+    return found
 
 
-CASE = Case(
-    name="layer",
-    title="Training step of the Glow layer on its frozen VAE, paper size (K32 width 256), batch 16",
-    peers=(Peer("vaeglow", "vaeglow", ours), *optional_peers(ours), Peer("plain", "plain eager", plain, package=False)),
-    check=check,
-    rows=rows,
+def table4_work(setting: Setting, model: str) -> Work:
+    """Whole training steps of one model; see `vaeglow.training.timing` for what is in them."""
+    config = run_config(model, SMALL if setting.quick else {}, batch_size=BATCH[setting.quick])
+    return training_work(config, setting, traced=1, counted=True)
+
+
+def table4_rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """For each Glow layer the ratio of times, and those of FLOPs and of bytes: what the hardware is asked for."""
+    glow, vae = measured["glow"], measured["vae"]
+    found = []
+    for name in LAYERS:
+        layer = measured[name]
+        rounds = zip(glow.seconds, vae.seconds, layer.seconds, strict=True)
+        times = [whole / ((first + second) / 2) for whole, first, second in rounds]
+        found.append(Row(f"Glow / average of vae and {name}, seconds", times, note="paper: 3.65"))
+        for what, title in (("flops", "FLOPs"), ("bytes", "bytes moved")):
+            average = (vae.facts[what] + layer.facts[what]) / 2
+            found.append(Row(f"Glow / average of vae and {name}, {title}", [glow.facts[what] / average]))
+    return found
+
+
+LAYER = Case(
+    "layer",
+    "Training step of the Glow layer on its frozen VAE, paper size (K32 width 256), batch 16",
+    (*our_peers(config, traced=TRACED), Peer("plain", "plain eager", plain, package=False)),
+    rows,
+    check,
+)
+TABLE4 = Case(
+    "table4",
+    "Training steps at the paper's sizes (Table 4), batch 16",
+    [Peer(model, model, functools.partial(table4_work, model=model)) for model in MODELS],
+    table4_rows,
 )

@@ -1,4 +1,4 @@
-"""A training step of our models under each option that says how it is computed, beside the defaults."""
+"""A training step of our models, beside the defaults: under each option that says how it is computed; deeper flows."""
 
 from __future__ import annotations
 
@@ -6,79 +6,90 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, times_faster
-from benchmarks.data import make_trainer, photographs, run_config
-from benchmarks.steps import numbers, parameters, trainer_step
+import numpy as np
+
+from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide
+from benchmarks.work import SMALL_VAE, run_config, training_work
 
 BATCH = {False: 16, True: 2}  # by `quick`
 # Losses compared. Adam divides by the root of its second moments, which makes rounding grow from step to step: on the
 # demo's VAE two threads instead of one are 4e-5 apart at the third loss and 4e-4 at the fourth.
 TRACED = 3
 SAME, NEAR = 1e-4, 0.02  # largest relative difference of losses: float32 options; bf16
-OPTIONS: dict[str, dict[str, Any]] = {
-    "bf16": {"precision": "bf16"},
-    "checkpoint": {"memory": "checkpoint"},
-    "compile": {"compile": True},
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "default": ("default", {}),
+    "memory_given_back": ("freed memory goes back to the system", {}),  # the process is not set up as a step's
+    "bf16": ("precision: bf16", {"precision": "bf16"}),
+    "checkpoint": ("memory: checkpoint", {"memory": "checkpoint"}),
+    "compile": ("compile: True", {"compile": True}),
 }
+DEPTHS = {False: (32, 128), True: (2, 8)}  # steps of flow, by `quick`
+WIDTH = 64  # parameters, gradients and moments grow with depth however it is trained: with this width they are small
+DEEP_BATCH = {False: 64, True: 4}
 
 
-def work(setting: Setting, model: str, preset: str, option: Mapping[str, Any]) -> Work:
-    """The package's trainer under an option."""
-    training = {key: value for key, value in option.items() if key != "memory"}
-    preset = "demo" if setting.quick else preset
-    config = run_config(model, preset=preset, batch_size=BATCH[setting.quick], **training)
-    trainer = make_trainer(config, photographs(256, 32), setting, option.get("memory", "stored"))
-    step = trainer_step(trainer)
-    losses = numbers([step() for _ in range(TRACED)])
-    facts = {"parameters": parameters(trainer.model), "losses": losses}
-    return Work(step, trainer.batch, facts | {"compile_seconds": trainer.position.compile_seconds})
+def work(setting: Setting, model: str, preset: str = "paper", option: str = "default", deep: int = -1) -> Work:
+    """The package's trainer under an option; `deep`, 0 or 1, chooses of `DEPTHS` for a flow of one level."""
+    training, quick = dict(OPTIONS[option][1]), setting.quick
+    memory, batch, change = training.pop("memory", "stored"), BATCH[quick], {}
+    if deep >= 0:
+        size, batch = {"depth": DEPTHS[quick][deep], "width": WIDTH}, DEEP_BATCH[quick]
+        change = {**SMALL_VAE, "vaeglow": {"layer": size}, "glow": {"network": {"levels": 1, **size}}}
+    config = run_config(model, change, "demo" if quick else preset, batch_size=batch, **training)
+    return training_work(config, setting, TRACED, memory=memory)
 
 
 def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
     """The losses of the first steps agree."""
     for name, found in facts.items():
-        allowed = NEAR if "bf16" in name else SAME
-        for one, other in zip(found["losses"], facts["default"]["losses"], strict=True):
-            if not abs(one - other) <= allowed * abs(other):
-                raise ValueError(f"{name}: a loss of {one:.6g} bits/dim, {other:.6g} by default")
+        expected = facts["default"]["losses"]
+        np.testing.assert_allclose(found["losses"], expected, NEAR if "bf16" in name else SAME, 0, False, name)
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
     """Each option's speed over the defaults', and its share of their memory."""
-    default = measured["default"]
-    found = []
+    default, found = measured["default"], []
     for name, one in measured.items():
-        if name == "default":
-            continue
-        seconds = one.facts["compile_seconds"]
-        note = f"compiled in {seconds:.0f} s" if seconds else ""
-        found.append(Row(f"{name} / default, images/s", times_faster(one, default), note=note))
-        memory = (one.memory - one.memory_before) / (default.memory - default.memory_before)
-        found.append(Row(f"{name} / default, peak memory above imports", [memory]))
+        if name != "default":
+            seconds = one.facts["compile_seconds"]
+            note = f"compiled in {seconds:.0f} s" if seconds else ""
+            found.append(Row(f"{name} / default, images/s", divide(default.seconds, one.seconds), note=note))
+            memory = (one.memory - one.memory_before) / (default.memory - default.memory_before)
+            found.append(Row(f"{name} / default, peak memory above imports", [memory]))
     return found
 
 
 def case(model: str, preset: str, *names: str) -> Case:
-    """The case of one model and preset."""
+    """The case of one model and preset under the options of these names."""
+    peers = []
+    for name in ("default", "memory_given_back", *names):
+        build = functools.partial(work, model=model, preset=preset, option=name)
+        peers.append(Peer(name, OPTIONS[name][0], build, package=name != "memory_given_back"))
+    title = f"Training step of {model} at preset {preset}'s size, batch {BATCH[False]}, under its options"
+    return Case(f"{model}-{preset}", title, peers, rows, check)
 
-    def peer(name: str, title: str, option: Mapping[str, Any], package: bool = True) -> Peer:
-        build = functools.partial(work, model=model, preset=preset, option=option)
-        return Peer(name, title, build, package=package)
 
-    return Case(
-        name=f"{model}-{preset}",
-        title=f"Training step of {model} at preset {preset}'s size, batch {BATCH[False]}, under its options",
-        peers=(
-            peer("default", "default", {}),
-            peer("memory_given_back", "freed memory goes back to the system", {}, package=False),
-            *(
-                peer(name, "; ".join(f"{key}: {value}" for key, value in OPTIONS[name].items()), OPTIONS[name])
-                for name in names
-            ),
-        ),
-        check=check,
-        rows=rows,
-    )
+def deep_rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """Memory from depth to depth, and time a step of flow beside the stored version's."""
+    found = []
+    for memory, target in (("stored", None), ("checkpoint", 1.25)):
+        ratio = measured[f"{memory}_deep"].memory / measured[f"{memory}_shallow"].memory
+        found.append(Row(f"{memory}: peak memory, deep / shallow", [ratio], target, False))
+    for depth in ("shallow", "deep"):
+        seconds = divide(measured[f"checkpoint_{depth}"].seconds, measured[f"stored_{depth}"].seconds)
+        found.append(Row(f"seconds a layer, checkpoint / stored, {depth}", seconds, 1.5, False))
+    return found
+
+
+def deep_case(model: str) -> Case:
+    """The case of one model: 32 and 128 steps of flow, their activations stored and recomputed."""
+    peers = []
+    for memory, option in (("stored", "default"), ("checkpoint", "checkpoint")):
+        for deep, name in enumerate(("shallow", "deep")):
+            build = functools.partial(work, model=model, option=option, deep=deep)
+            peers.append(Peer(f"{memory}_{name}", f"{memory}, {DEPTHS[False][deep]} steps of flow", build))
+    size = f"one level of width {WIDTH}, batch {DEEP_BATCH[False]}"
+    return Case(f"depth-{model}", f"Training step of {model}, {size}: memory against depth", peers, deep_rows)
 
 
 CASES = (
@@ -89,4 +100,6 @@ CASES = (
     case("vaeglow", "paper", "bf16", "checkpoint"),
     case("vaeglow_as_written", "paper", "bf16", "checkpoint"),
     case("glow", "paper", "bf16", "checkpoint"),
+    deep_case("vaeglow"),
+    deep_case("glow"),
 )

@@ -10,11 +10,9 @@ import pytest
 from PIL import Image
 
 from vaeglow.data import folder
-from vaeglow.data.images import BrokenImage, read_square
+from vaeglow.data.folder import read_or_reason, read_square
 from vaeglow.data.kinds import complete
 from vaeglow.errors import UserError
-
-# ------------------------------------------------------------------------------------------- image files
 
 
 def _gradient(width=40, height=40):
@@ -22,13 +20,10 @@ def _gradient(width=40, height=40):
     return ramp.astype(np.uint8)
 
 
-SUFFIXES = ["png", "bmp", "webp", "tiff", "gif", "jpg"]
-MODES = ["RGB", "L", "P", "1"]
-
-
-@pytest.mark.parametrize(("suffix", "mode"), [(s, m) for s in SUFFIXES for m in MODES if (s, m) != ("jpg", "P")])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tiff", "gif", "jpg"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_formats_and_modes_give_the_same_picture(tmp_path, suffix, mode):
-    image = Image.fromarray(_gradient()).convert(mode)
+    image = Image.fromarray(_gradient()).convert("L" if (suffix, mode) == ("jpg", "P") else mode)
     image.save(tmp_path / f"x.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
     found = read_square(tmp_path / f"x.{suffix}", 40, 3)
     expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
@@ -64,15 +59,14 @@ def test_16_bits_are_scaled_not_clipped(tmp_path):
         Image.fromarray(values).save(tmp_path / f"x.{suffix}")
         assert read_square(tmp_path / f"x.{suffix}", 2, 1)[0].tolist() == [[0, 1], [128, 255]]
     Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "f.tiff")
-    with pytest.raises(BrokenImage, match="range"):
-        read_square(tmp_path / "f.tiff", 2, 1)
+    assert "range" in read_or_reason(tmp_path / "f.tiff", 2, 1)
 
 
 def test_exif_orientation_is_applied(tmp_path):
-    image = Image.fromarray(np.kron(np.array([[0, 85], [170, 255]], dtype=np.uint8), np.ones((8, 8), np.uint8)))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
-    image.save(tmp_path / "x.jpg", quality=100, exif=exif)
+    squares = np.kron(np.array([[0, 85], [170, 255]], dtype=np.uint8), np.ones((8, 8), np.uint8))
+    Image.fromarray(squares).save(tmp_path / "x.jpg", quality=100, exif=exif)
     found = read_square(tmp_path / "x.jpg", 16, 1)[0, 4::8, 4::8].astype(int)
     assert np.abs(found - [[170, 0], [255, 85]]).max() <= 2
 
@@ -87,32 +81,23 @@ def test_the_centre_is_cut_and_resized_with_antialiasing(tmp_path):
 
 
 def test_broken_files_say_why(tmp_path):
-    path = tmp_path / "x.png"
+    path, jpeg = tmp_path / "x.png", io.BytesIO()
     Image.fromarray(_gradient()).save(path, compress_level=0)  # only a checksum can tell of one other byte
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 255
-    wrong_crc = bytearray(whole)
-    wrong_crc[-13] ^= 255  # of the pixels' chunk, which ends 12 bytes before the file does
-    jpeg = io.BytesIO()
     Image.fromarray(_gradient()).save(jpeg, "JPEG")
-    for content in (b"", b"text", whole[: len(whole) // 2], bytes(flipped), bytes(wrong_crc), jpeg.getvalue()[:-300]):
+    whole = path.read_bytes()
+    damaged = [whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in (len(whole) // 2, len(whole) - 13)]
+    for content in (b"", b"text", whole[: len(whole) // 2], *damaged, jpeg.getvalue()[:-300]):
         path.write_bytes(content)
-        with pytest.raises(BrokenImage, match=r"\S") as caught:
-            read_square(path, 8, 3)
-        assert "\n" not in str(caught.value)
+        reason = read_or_reason(path, 8, 3)
+        assert isinstance(reason, str) and reason and "\n" not in reason
 
 
-@pytest.mark.parametrize("limit", [1000, 500])  # 1,600 pixels: Pillow itself warns, then refuses
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_decompression_bomb_is_a_broken_file(tmp_path, monkeypatch, limit):
+def test_a_decompression_bomb_is_a_broken_file(tmp_path, monkeypatch):
     Image.fromarray(_gradient()).save(tmp_path / "x.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(BrokenImage, match="bomb"):
-        read_square(tmp_path / "x.png", 8, 3)
-
-
-# ------------------------------------------------------------------------------------------------ folder
+    for limit in (1000, 500):  # 1,600 pixels: Pillow itself warns, then refuses
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert "bomb" in read_or_reason(tmp_path / "x.png", 8, 3)
 
 
 def _fill(where, values, size=(12, 10)):
@@ -142,17 +127,16 @@ def test_a_root_of_files_is_split_by_fraction(tmp_path):
     assert sorted(values["train"] + values["val"] + values["test"]) == list(range(100))
     assert splits["train"].shape == (60, 3, 4, 4) and source["broken_files"] == {}
     assert min(values["train"][:20]) < 50 <= max(values["train"][:20])  # shuffled: both folders among the first
-
-    assert _values(_build(tmp_path, test_fraction=0.2, val_fraction=0.25)[0]["test"]) == values["test"]
-    other = _values(_build(tmp_path, test_fraction=0.2, split_seed=1)[0]["test"])
-    assert sorted(other) != sorted(values["test"])
-    assert len(_build(tmp_path, test_fraction=0.2)[0]["val"]) == 0
+    other = _build(tmp_path, test_fraction=0.2, split_seed=1)[0]
+    assert sorted(_values(other["test"])) != sorted(values["test"]) and len(other["val"]) == 0
 
 
-def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
+def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, monkeypatch):
     _fill(tmp_path / "a", range(20))
     _fill(tmp_path / "b", range(20, 40))
-    expected = _values(_build(tmp_path, test_fraction=0.5)[0]["train"])
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    expected = _build(tmp_path, test_fraction=0.5, on_broken="skip")
+    assert expected[1]["broken_files"] == {"bad.png": "not an image"}
     walk = os.walk
 
     def backwards(*arguments, **options):
@@ -161,16 +145,9 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
             yield parent, folders, sorted(names, reverse=True)
 
     monkeypatch.setattr(os, "walk", backwards)
-    assert _values(_build(tmp_path, test_fraction=0.5)[0]["train"]) == expected
-
-
-def test_the_result_does_not_depend_on_the_threads(tmp_path, monkeypatch):
-    _fill(tmp_path, range(100))
-    (tmp_path / "bad.png").write_bytes(b"nothing")
-    monkeypatch.setattr("vaeglow.data.progress.BATCH", 7)
-    one, three = (_build(tmp_path, threads, test_fraction=0.5, on_broken="skip") for threads in (1, 3))
-    assert _values(one[0]["train"]) == _values(three[0]["train"]) and one[1] == three[1]
-    assert list(three[1]["broken_files"]) == ["bad.png"]
+    monkeypatch.setattr("vaeglow.data.arrays.BATCH", 7)
+    found = _build(tmp_path, threads=3, test_fraction=0.5, on_broken="skip")
+    assert _values(found[0]["train"]) == _values(expected[0]["train"]) and found[1] == expected[1]
 
 
 def test_train_and_test_folders(tmp_path):
@@ -183,10 +160,9 @@ def test_train_and_test_folders(tmp_path):
     assert len(splits["val"]) == 3 and sorted(_values(splits["train"]) + _values(splits["val"])) == list(range(10))
     _fill(tmp_path / "val", [99])
     assert _values(_build(tmp_path)[0]["val"]) == [99]
-    with pytest.raises(UserError, match="val_fraction"):
-        _build(tmp_path, val_fraction=0.3)
-    with pytest.raises(UserError, match="test_fraction"):
-        _build(tmp_path, test_fraction=0.3)
+    for key in ("val_fraction", "test_fraction"):
+        with pytest.raises(UserError, match=f"`{key}` would do nothing: leave it out"):
+            _build(tmp_path, **{key: 0.3})
 
 
 def test_broken_files_are_named_counted_and_skipped_if_asked(tmp_path):
@@ -198,6 +174,11 @@ def test_broken_files_are_named_counted_and_skipped_if_asked(tmp_path):
     splits, source = _build(tmp_path, test_fraction=0.25, on_broken="skip")
     assert sorted(_values(splits["train"]) + _values(splits["test"])) == list(range(20))
     assert sorted(source["broken_files"]) == [f"broken{i}.jpg" for i in range(4)]
+    (tmp_path / "train").mkdir()
+    _fill(tmp_path / "test", [1])
+    (tmp_path / "broken0.jpg").rename(tmp_path / "train" / "broken0.jpg")
+    with pytest.raises(UserError, match="all 1 images of the train split are broken"):
+        _build(tmp_path, on_broken="skip")
 
 
 def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
@@ -218,7 +199,6 @@ def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
 @pytest.mark.parametrize(
     ("make", "settings", "says"),
     [
-        (lambda r: None, {}, "is not a folder"),
         (lambda r: r.write_text(""), {}, "is not a folder"),
         (lambda r: r.mkdir(), {"test_fraction": 0.1}, "holds no image files"),
         (lambda r: _fill(r, range(5)), {}, "set the dataset's `test_fraction`"),
@@ -226,7 +206,6 @@ def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
         (lambda r: _fill(r, [1]), {"test_fraction": 0.9}, "is 1: too few images"),
         (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "val_fraction": 0.1}, "`val_fraction` 0.1 of 3"),
         (lambda r: _fill(r, range(6)), {"test_fraction": 1.5}, "test_fraction"),
-        (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "val_fraction": -0.1}, "val_fraction"),
         (lambda r: _fill(r / "train", range(6)), {}, "none named test"),
         (lambda r: (_fill(r / "train", range(6)), (r / "test").mkdir()), {}, "test holds no image files"),
     ],
@@ -238,16 +217,11 @@ def test_folders_that_will_not_do(tmp_path, make, settings, says):
     assert "\n" not in str(caught.value)
 
 
-def test_all_broken_and_unreadable_folders(tmp_path, monkeypatch):
-    _fill(tmp_path / "train", range(3))
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "x.png").write_bytes(b"")
-    with pytest.raises(UserError, match="all 1 images of the test split are broken"):
-        _build(tmp_path, on_broken="skip")
-
+def test_a_folder_without_permission(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
+    _fill(tmp_path, range(9))
     monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would not
     with pytest.raises(UserError, match=r"cannot read the folder .*Permission denied"):
-        _build(tmp_path)
+        _build(tmp_path, test_fraction=0.3)

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from run_tools import refused, step
+from run_tools import flags, step
 
 from vaeglow.data import arrays
 from vaeglow.data.arrays import SPLITS, read_info, write_dataset
-from vaeglow.data.inspection import inspect
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json
 from vaeglow.reporting import data_page, traced
 from vaeglow.reporting.page import image_grid, lettered
 from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
+from vaeglow.steps.inspect_data import inspect
 
 Splits = dict[str, np.ndarray]
 
@@ -32,7 +32,7 @@ def splits_of(channels: int, size: int, levels: int) -> Splits:
     return {"train": train, "val": train[:0], "test": test}
 
 
-def written(folder: Path, splits: Splits, levels: int) -> Path:
+def written(folder: Path, splits: Splits, levels: int = 256) -> Path:
     channels, size = splits["train"].shape[1:3]
     about = {"name": folder.name, "kind": "folder", "channels": channels, "size": size, "levels": levels}
     write_dataset(folder, splits, about | {"mean": [0.5] * channels, "std": [0.1] * channels, "source": {"root": "x"}})
@@ -50,35 +50,23 @@ def test_the_numbers(tmp_path, monkeypatch, channels, levels, slab):
     assert {split: about["count"] for split, about in found["splits"].items()} == info["counts"]
     assert set(found["splits"]["val"]) == {"count", "sha256", "repeated", "in_train"}
     for split in ("train", "test"):
-        about, images = found["splits"][split], splits[split]
-        by_channel = np.moveaxis(images, 1, 0).reshape(channels, -1)
+        about, by_channel = found["splits"][split], np.moveaxis(splits[split], 1, 0).reshape(channels, -1)
         assert about["lowest"] == by_channel.min(1).tolist() and about["highest"] == by_channel.max(1).tolist()
         assert about["mean"] == pytest.approx(((by_channel + 0.5) / levels).mean(1), abs=1e-8)
         assert about["std"] == pytest.approx(((by_channel + 0.5) / levels).std(1), abs=1e-8)
-        assert np.array(about["histogram"]).sum() == images.size
-        for counts, values in zip(about["histogram"], by_channel, strict=True):
-            assert counts == np.histogram(values, np.arange(levels + 1) - 0.5)[0].tolist()
+        assert about["histogram"] == [np.bincount(values, minlength=levels).tolist() for values in by_channel]
     assert (found["splits"]["train"]["repeated"], found["splits"]["test"]["repeated"]) == (1, 0)
     assert found["splits"]["test"]["in_train"] == 1 and "in_train" not in found["splits"]["train"]
 
 
-def texts(figure) -> str:
-    return "\n".join(text.get_text() for text in figure.texts)
-
-
 @pytest.mark.parametrize(("channels", "size", "levels"), [(3, 8, 256), (1, 28, 4), (3, 700, 256)])
 def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, channels, size, levels):
-    if size > 100:
-        splits = {split: array[:5] for split, array in splits_of(channels, size, levels).items()}
-    else:
-        splits = splits_of(channels, size, levels)
+    splits = {split: array[: 5 if size > 100 else 60] for split, array in splits_of(channels, size, levels).items()}
     folder = written(tmp_path / "mine", splits, levels)
     found = inspect(folder) | {"provenance": {"commit": "0123456789abcdef", "dirty": False}}
     (tmp_path / "mine.json").write_text("{}")
     figure = data_page.draw(found, folder, tmp_path / "mine.json")
-    for axes in figure.axes:
-        left, bottom, width, height = axes.get_position().bounds
-        assert left >= 0 and bottom >= 0 and left + width <= 1 and bottom + height <= 1
+    assert all(0 <= corner <= 1 for axes in figure.axes for corner in axes.get_position().extents)
     grids, charts = figure.axes[:2], figure.axes[2:]
     for grid, split in zip(grids, ("train", "test"), strict=True):
         shown = grid.images[0].get_array()
@@ -91,16 +79,15 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
         for line, split in zip(axes.lines, ("train", "test"), strict=True):
             counts = np.array(found["splits"][split]["histogram"][channel])
             assert np.allclose(line.get_ydata(), counts / counts.sum())
-    said = texts(figure)
+    said = "\n".join(text.get_text() for text in figure.texts)
     assert f"train: {len(splits['train'])} images" in said and "val:" not in said and "0123456789" in said
     assert json.loads(figure.get_label()) == {str(tmp_path / "mine.json"): sha256_file(tmp_path / "mine.json")}
 
 
 def test_the_step_writes_numbers_and_page(tmp_path):
-    folder = written(tmp_path / "mine", splits_of(3, 8, 256), 256)
+    folder = written(tmp_path / "mine", splits_of(3, 8, 256))
     outputs = tmp_path / "out" / "mine.json", tmp_path / "out" / "mine.png"
-    flags = ["--data-dir", str(folder), "--json", str(outputs[0]), "--output", str(outputs[1])]
-    done = step("inspect_data", *flags)
+    done = step("inspect_data", *flags(data_dir=folder, json=outputs[0], output=outputs[1]))
     assert done.returncode == 0, done.stderr
     assert "mine train: 60 images" in done.stdout and "1 are in train, too" in done.stdout
     found = json.loads(outputs[0].read_text())
@@ -110,22 +97,14 @@ def test_the_step_writes_numbers_and_page(tmp_path):
     assert np.asarray(Image.open(outputs[1]).convert("RGB")).std() > 5
 
 
-def test_data_that_changed_or_are_none_are_one_line_and_leave_nothing(tmp_path):
-    folder = written(tmp_path / "mine", splits_of(3, 8, 256), 256)
-    flags = ["--json", str(tmp_path / "mine.json"), "--output", str(tmp_path / "mine.png")]
-    content = bytearray((folder / "test.npy").read_bytes())
-    content[-1] ^= 1
-    (folder / "test.npy").write_bytes(content)
-    assert "test.npy has changed" in refused(step("inspect_data", "--data-dir", str(folder), *flags))
-    with pytest.raises(UserError, match=r"dataset\.json does not exist"):
-        inspect_data.main(["--data-dir", str(tmp_path), *flags])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
-
-
-def test_a_split_that_is_not_the_one_inspected(tmp_path):
-    folder = written(tmp_path / "mine", splits_of(3, 8, 256), 256)
-    found = inspect(folder) | {"provenance": {}}
+def test_data_that_changed_are_one_line_and_leave_nothing(tmp_path):
     splits = splits_of(3, 8, 256)
-    written(folder, {split: splits[split][:50] for split in SPLITS}, 256)
+    folder = written(tmp_path / "mine", splits)
+    found = inspect(folder) | {"provenance": {}}
+    written(folder, {split: splits[split][:50] for split in SPLITS})
     with pytest.raises(UserError, match="50 images, 60 were inspected"):
         data_page.draw(found, folder, tmp_path / "x")
+    np.save(folder / "test.npy", splits["test"][::-1])
+    with pytest.raises(UserError, match=r"test\.npy has changed"):
+        inspect_data.main(flags(data_dir=folder, json=tmp_path / "mine.json", output=tmp_path / "mine.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -29,13 +31,13 @@ def test_order_is_a_permutation_of_seed_and_epoch_only():
     assert len({tuple(order.tolist()) for order in orders.values()}) == 9
 
 
-def test_step_generators_differ_by_every_argument():
-    def draw(*key):
-        return tuple(torch.rand(4, generator=step_generator(*key)).tolist())
-
-    keys = [(s, e, i) for s in range(3) for e in range(3) for i in range(3)]
-    assert len({draw(*key) for key in keys}) == 27
-    assert draw(1, 2, 0) == draw(1, 2, 0)
+def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
+    x = torch.zeros(10, dtype=torch.uint8)
+    keys = list(itertools.product(range(3), repeat=3))
+    first, again = ([dequantise(x, 256, step_generator(*key)) for key in keys] for _ in range(2))
+    assert all(map(torch.equal, first, again)) and len({tuple(noise.tolist()) for noise in first}) == 27
+    generator = step_generator(0, 0, 0)
+    assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,6 @@ def test_data_on_device_takes_the_first_images():
     for subset in (0, 7):
         with pytest.raises(UserError, match=f"{subset} images are asked for, the split holds 6"):
             DataOnDevice(images, "cpu", subset)
-    with pytest.raises(UserError, match="no images"):
-        DataOnDevice(images[:0], "cpu")
 
 
 @pytest.mark.parametrize("levels", [256, 2, 4, 100])
@@ -82,11 +82,3 @@ def test_dequantisation_survives_the_extreme_draws(monkeypatch):
         for levels in range(2, 257):
             y = dequantise(x[:levels], levels, torch.Generator())
             assert y.max() < 1 and torch.equal((y * levels).floor().to(torch.uint8), x[:levels])
-
-
-def test_noise_is_fresh_and_follows_its_generator():
-    x = torch.zeros(100, dtype=torch.uint8)
-    generator = step_generator(0, 0, 0)
-    first, second = dequantise(x, 256, generator), dequantise(x, 256, generator)
-    assert not torch.equal(first, second)
-    assert torch.equal(first, dequantise(x, 256, step_generator(0, 0, 0)))

@@ -16,7 +16,7 @@ import table_tools
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
-from vaeglow.data.prepare import prepare as prepare_data
+from vaeglow.data.kinds import prepare as prepare_data
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults

@@ -11,7 +11,7 @@ from PIL import Image
 from run_tools import blobs
 
 from vaeglow.data.arrays import SPLITS, open_split
-from vaeglow.data.prepare import prepare
+from vaeglow.data.kinds import prepare
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults

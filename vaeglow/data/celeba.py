@@ -9,18 +9,15 @@ from __future__ import annotations
 import functools
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from vaeglow.data.arrays import SPLITS, on_disk
-from vaeglow.data.fetch import PinnedFile
-from vaeglow.data.progress import ordered_map
-from vaeglow.data.sources import SOURCES, NotThere, obtain, pick
-from vaeglow.errors import UserError
+from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
+from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
 SCHEMA = {
     "channels": {"const": 3, "default": 3},
@@ -39,11 +36,7 @@ ARCHIVE = PinnedFile(
 )
 # list_eval_partition.txt: training images come first, then validation, then test. The last image of each.
 LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
-FOLDER = "img_align_celeba"  # inside the archive
-MAX_IMAGE = 1_000_000  # bytes of one JPEG, which has some 7,000
-ALIGNED = (178, 218)  # width, height
-CENTRE = (89, 109)  # x, y; the crop of 128 is rows 45..173, columns 25..153
-DAMAGED = (KeyError, OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..173, columns 25..153
 
 
 def build(
@@ -60,10 +53,11 @@ def build(
     )
     size, splits = settings["size"], {}
     cut = functools.partial(square, crop=settings["crop"], size=size)
-    with obtain(name, settings, [ARCHIVE], _look, by_hand, output_dir) as archive:
+    (path,) = obtain(name, settings, [ARCHIVE], by_hand, output_dir)
+    with zipfile.ZipFile(path) as archive:
         for split, files in partition().items():
             splits[split] = on_disk(output_dir, (len(files), 3, size, size))
-            contents = ((file, read(archive, file)) for file in files)
+            contents = (archive.read(f"img_align_celeba/{file}") for file in files)
             images = ordered_map(cut, contents, len(files), threads, f"{name}, {split}")
             for target, image in zip(splits[split], images, strict=True):
                 target[:] = image
@@ -74,52 +68,16 @@ def build(
 def partition() -> dict[str, list[str]]:
     """The official partition: split -> file names, in the list's order.
 
-    The list itself is not needed: `tests/data/test_celeba.py` writes it from this and gets the published file's sha256.
+    The list itself is not needed: tests/data/test_published.py writes it from this, with the published file's sha256.
     """
     first = dict(zip(SPLITS, (0, *LAST.values()), strict=False))
     return {split: [f"{number:06}.jpg" for number in range(first[split] + 1, LAST[split] + 1)] for split in SPLITS}
 
 
-def _look(where: Path) -> zipfile.ZipFile:
-    """The archive, from its folder or itself, once its hash is checked."""
-    if (where / FOLDER).is_dir() and not (where / ARCHIVE.name).is_file():
-        raise NotThere(f"{where} has the folder {FOLDER} but not {ARCHIVE.name}, and only that has a hash to check")
-    path = pick(where, ARCHIVE)
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path} is cut short or no zip file ({error}): fetch it again") from None
-
-
-def read(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The bytes of one image file, checked against the size it can have, whatever the archive says."""
-    try:
-        with archive.open(f"{FOLDER}/{name}") as file:
-            content = file.read(MAX_IMAGE + 1)
-    except DAMAGED as error:
-        raise UserError(f"{archive.filename} has no whole {name} ({error}): fetch it again") from error
-    if len(content) > MAX_IMAGE:
-        raise UserError(f"{archive.filename}: {name} has more than {MAX_IMAGE:,} bytes, too many for a CelebA image")
-    return content
-
-
-def square(file: tuple[str, bytes], crop: int, size: int) -> np.ndarray:
-    """Crop the centre of a JPEG file (name, content) and shrink it: uint8 [3, size, size].
-
-    Raises:
-        UserError: not an aligned image, or damaged.
-    """
-    from PIL import Image, ImageFile
-
-    name, content = file
+def square(content: bytes, crop: int, size: int) -> np.ndarray:
+    """Crop the centre of an aligned image, a JPEG file, and shrink it: uint8 [3, size, size]."""
     left, top = (centre - crop // 2 for centre in CENTRE)
-    try:
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-            if image.size != ALIGNED:  # before its pixels are decoded: they could be many
-                raise UserError(f"CelebA image {name} is {image.size[0]}x{image.size[1]}, not the aligned 178x218")
-            ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have set it
-            pixels = image.convert("RGB").crop((left, top, left + crop, top + crop))
-            pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)  # widened when shrinking: antialiased
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"CelebA image {name} cannot be read ({error}): fetch the archive again") from error
+    with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        pixels = image.convert("RGB").crop((left, top, left + crop, top + crop))
+    pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)  # widened when shrinking: antialiased
     return np.asarray(pixels).transpose(2, 0, 1)

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
 SCHEMA = {
     "channels": {"const": 1},
-    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 validate"},
-    "test_images": {"type": "integer", "minimum": 1, "description": "how many test; the rest train"},
+    "val_images": {"type": "integer", "minimum": 0, "description": "how many of the 1,797 images validate"},
+    "test_images": {"type": "integer", "minimum": 1, "description": "how many images test; the rest train"},
     **SPLIT_SEED,
 }
 HIGHEST = 16  # pixel values are 0..16
@@ -28,7 +29,6 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     Raises:
         UserError: no image is left to train on.
     """
-    from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits().images  # float64 [1797, 8, 8]

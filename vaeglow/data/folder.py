@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaeglow.data.arrays import SPLITS, on_disk
-from vaeglow.data.progress import ordered_map
+from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -65,68 +65,65 @@ def build(
     """
     root = Path(settings["root"]).expanduser()
     files, links_skipped = _divide(root, settings)
-    broken: dict[str, str] = {}
-    splits = {split: _read(root, files[split], settings, broken, output_dir, threads) for split in SPLITS}
-    total = sum(map(len, files.values()))
+    read = functools.partial(read_or_reason, size=settings["size"], channels=settings["channels"])
+    shape = (settings["channels"], settings["size"], settings["size"])
+    splits, broken = {}, {}
+    for split in SPLITS:
+        images, count, paths = on_disk(output_dir, (len(files[split]), *shape)), 0, files[split]
+        for path, image in zip(paths, ordered_map(read, paths, len(paths), threads, str(root)), strict=True):
+            if isinstance(image, str):
+                broken[path.relative_to(root).as_posix()] = image
+            else:
+                images[count] = image
+                count += 1
+        splits[split] = images[:count]
     if broken and settings["on_broken"] == "error":
         named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:SHOWN])
         more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+        counts = f"{len(broken)} of {sum(map(len, files.values()))} image files are broken"
         remedy = "repair or remove them, or set the dataset's `on_broken` to skip"
-        raise UserError(f"{root}: {len(broken)} of {total} image files are broken ({named}{more}): {remedy}")
-    for split, images in splits.items():
-        if files[split] and not len(images):
-            raise UserError(f"{root}: all {len(files[split])} images of the {split} split are broken: repair the files")
-    source = {
-        "root": str(settings["root"]),
-        "broken_files": broken,
-        "links_passed_over": links_skipped,
-        "split_seed": settings["split_seed"],
-        "filter": "lanczos",
-    }
-    return splits, source
+        raise UserError(f"{root}: {counts} ({named}{more}): {remedy}")
+    for split, paths in files.items():
+        if paths and not len(splits[split]):
+            raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")
+    source = {"root": str(settings["root"]), "broken_files": broken, "links_passed_over": links_skipped}
+    return splits, {**source, "split_seed": settings["split_seed"], "filter": "lanczos"}
 
 
 def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
-    """The files of each split, in their final order, and how many links were passed over."""
+    """The files of each split, in their final order, and how many links were skipped."""
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")
-    have = {split: (root / split).is_dir() for split in SPLITS}
-    if have["train"] != have["test"]:
-        one, other = ("train", "test") if have["train"] else ("test", "train")
+    folders = {split: root / split for split in ("test", "val", "train") if (root / split).is_dir()}
+    if len({"train", "test"} & folders.keys()) == 1:
+        one, other = ("train", "test") if "train" in folders else ("test", "train")
         raise UserError(f"{root} has a folder {one} but none named {other}: add it, or set `root` to {root / one}")
-    seen: set[Path] = set()
-    seed, test_fraction, val_fraction = settings["split_seed"], settings["test_fraction"], settings["val_fraction"]
-    if have["train"]:
-        if test_fraction is not None:
-            raise UserError(f"{root} has folders train and test, so `test_fraction` would do nothing: leave it out")
-        if have["val"] and val_fraction:
-            raise UserError(f"{root} has a folder val, so `val_fraction` would do nothing: leave it out")
-        found = {s: _list(root / s, root, seen) if have[s] else ([], 0) for s in ("test", "val", "train")}
-        for split in SPLITS:
-            if have[split] and not found[split][0]:
-                raise UserError(f"{root / split} holds no image files ({LOOKED_FOR}): correct `root`")
-        files = {split: _shuffle(found[split][0], seed, split) for split in SPLITS}
-    else:
-        if test_fraction is None:
+    if "train" not in folders:
+        folders = {"all": root}
+        if settings["test_fraction"] is None:
             raise UserError(f"{root} has no folders train and test: set the dataset's `test_fraction`, for example 0.1")
-        found = {"all": _list(root, root, seen)}
-        if not found["all"][0]:
-            raise UserError(f"{root} holds no image files ({LOOKED_FOR}): correct `root`")
-        files = {"train": _shuffle(found["all"][0], seed, "all"), "val": []}
-        files["test"] = _take(files["train"], test_fraction, root, "test_fraction")
-    if val_fraction:
-        files["val"] = _take(files["train"], val_fraction, root, "val_fraction")
-    return files, sum(links for _, links in found.values())
-
-
-def _take(files: list[Path], fraction: float, root: Path, key: str) -> list[Path]:
-    """Take a fraction off the end of `files`, leaving at least one."""
-    count = round(fraction * len(files))
-    if not 1 <= count < len(files):
-        raise UserError(f"{root}: `{key}` {fraction} of {len(files)} images is {count}: too few images for this split")
-    taken = files[-count:]
-    del files[-count:]
-    return taken
+    for split in ("test", "val"):
+        if split in folders and settings[f"{split}_fraction"]:
+            raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
+    files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
+    seen: set[Path] = set()
+    links = 0
+    for split, folder in folders.items():
+        found, skipped = _list(folder, root, seen)
+        if not found:
+            raise UserError(f"{folder} holds no image files ({LOOKED_FOR}): correct `root`")
+        order = Stream(settings["split_seed"], "folder", split).permutation(len(found))
+        files["train" if split == "all" else split] = [found[i] for i in order]
+        links += skipped
+    for split in ("test", "val"):
+        if fraction := settings[f"{split}_fraction"]:
+            total = len(files["train"])
+            count = round(fraction * total)
+            if not 1 <= count < total:
+                too_few = f"`{split}_fraction` {fraction} of {total} images is {count}: too few images for this split"
+                raise UserError(f"{root}: {too_few}")
+            files["train"], files[split] = files["train"][:-count], files["train"][-count:]
+    return files, links
 
 
 def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
@@ -149,28 +146,60 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
     return sorted(kept, key=lambda path: path.relative_to(root).as_posix()), len(found) - len(kept)
 
 
-def _shuffle(files: list[Path], seed: int, key: str) -> list[Path]:
-    return [files[i] for i in Stream(seed, "folder", key).permutation(len(files))]
+def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
+    """`read_square`, or in a few words why the file cannot be read."""
+    try:
+        return read_square(path, size, channels)
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        return "not an image"
+    except Exception as error:  # decoders fed with damaged bytes raise anything from SyntaxError to struct.error
+        return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read(
-    root: Path,
-    files: list[Path],
-    settings: Mapping[str, Any],
-    broken: dict[str, str],
-    output_dir: Path,
-    threads: int,
-) -> np.ndarray:
-    """Read files into one array; the broken ones go to `broken` with the reason."""
-    from vaeglow.data.images import read_or_reason
+def read_square(path: Path, size: int, channels: int) -> np.ndarray:
+    """Read an image file, cut the largest centred square, resize it with antialiasing.
 
-    size, channels = settings["size"], settings["channels"]
-    images, count = on_disk(output_dir, (len(files), channels, size, size)), 0
-    read = functools.partial(read_or_reason, size=size, channels=channels)
-    for path, image in zip(files, ordered_map(read, files, len(files), threads, str(root)), strict=True):
-        if isinstance(image, str):
-            broken[path.relative_to(root).as_posix()] = image
-        else:
-            images[count] = image
-            count += 1
-    return images[:count]
+    EXIF orientation is applied. Alpha is composited on white. Palette, 16-bit grey and CMYK become 8-bit
+    RGB (colour profiles are not applied); of an animation the first frame is taken.
+
+    Args:
+        path: an image file in any of Pillow's formats.
+        size: side of the result; a smaller image is enlarged.
+        channels: 3 (RGB) or 1 (ITU-R 601 luminance).
+
+    Returns:
+        uint8 [channels, size, size].
+
+    Raises:
+        ValueError: 32-bit pixels, or so many that it may be a decompression bomb.
+        Exception: whatever Pillow raises of a file that is not an image, damaged or cut short.
+    """
+    with Image.open(path) as image:
+        limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice its limit
+        if limit is not None and image.width * image.height > limit:
+            raise ValueError(f"{image.width}x{image.height} pixels, more than {limit}: possibly a decompression bomb")
+        image.verify()  # checksums, where the format has them; the file must then be opened anew
+    with Image.open(path) as image:
+        flat = _to_8_bit(ImageOps.exif_transpose(image))
+    side = min(flat.size)
+    left, top = (flat.width - side) // 2, (flat.height - side) // 2
+    # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
+    square = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(square.convert({1: "L", 3: "RGB"}[channels]))
+    return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """RGB or L, 8 bits, alpha composited on white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit pixels, whose range the file does not tell")
+        return Image.fromarray(((values.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")

@@ -1,4 +1,4 @@
-"""The kinds of dataset, a module each. Pure: no torch.
+"""The kinds of dataset, a module each, and the one way from an entry of config to arrays on disk. No torch.
 
 A kind's module is named like the kind and has
 - a docstring whose first line describes it in config/README.md;
@@ -13,10 +13,14 @@ A kind's module is named like the kind and has
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vaeglow.config.schema import closed, validate
 from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
+from vaeglow.data.arrays import SPLITS, array_sha256, slabs, write_dataset
 from vaeglow.errors import UserError
 
 MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
@@ -64,3 +68,73 @@ def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     validate(settings, closed({"type": "object", "properties": keys}), f"datasets.{name}")
     defaults = {key: inner["default"] for key, inner in keys.items() if "default" in inner}
     return {**defaults, **settings}
+
+
+def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, threads: int = 1) -> dict[str, Any]:
+    """Make a dataset and write it with `arrays.write_dataset`.
+
+    Args:
+        name: the dataset's name in config.
+        settings: its entry there, without the keys that belong to runs.
+        output_dir: where the arrays and dataset.json go.
+        threads: that decode image files; what is written does not depend on it.
+
+    Returns:
+        The content of dataset.json.
+
+    Raises:
+        UserError: settings or images that do not fit, or content other than expected.
+    """
+    settings = complete(name, settings)
+    levels = settings["levels"]
+    splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
+    splits = {split: quantise(splits[split], levels) for split in SPLITS}
+    for split, expected in (settings["expected_sha256"] or {}).items():
+        found = array_sha256(splits[split])
+        if found != expected:
+            raise UserError(
+                f"dataset {name}: sha256 of the {split} split is {found}, expected_sha256 says {expected}: changed "
+                "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
+                f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
+            )
+    mean, std = moments(value_counts(splits["train"], levels))
+    shape = {key: settings[key] for key in ("channels", "size", "levels")}
+    info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
+    return write_dataset(output_dir, splits, info)
+
+
+def quantise(images: np.ndarray, levels: int) -> np.ndarray:
+    """8-bit values to 0..levels-1, x * levels // 256, in place."""
+    if levels < 256:
+        table = (np.arange(256) * levels // 256).astype(np.uint8)
+        for slab in slabs(images):
+            slab[:] = table[slab]
+    return images
+
+
+def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
+    """How often each value occurs in each channel, int64 [C, levels], of uint8 [N, C, H, W]."""
+    counts = np.zeros((images.shape[1], levels), dtype=np.int64)
+    for slab in slabs(images):
+        for channel, values in enumerate(np.moveaxis(slab, 1, 0)):
+            counts[channel] += np.bincount(values.ravel(), minlength=levels)
+    return counts
+
+
+def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and sd of each channel of the dequantised image (x + 1/2) / levels, but for its noise.
+
+    Args:
+        counts: of the values x, [C, levels]; exact, so the result is the same on every machine.
+
+    Returns:
+        Two lists of C numbers in 0..1.
+    """
+    levels = counts.shape[1]
+    values = (np.arange(levels) + 0.5) / levels
+    means, deviations = [], []
+    for channel in counts:
+        mean = float(channel @ values / channel.sum())
+        means.append(round(mean, 9))
+        deviations.append(round(float(np.sqrt(channel @ (values - mean) ** 2 / channel.sum())), 9))
+    return means, deviations

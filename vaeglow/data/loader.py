@@ -1,7 +1,6 @@
-"""Batches for training and evaluation: images on the device once, order and noise from (seed, epoch, step).
+"""Batches for training and evaluation: images on the device once; order and noise from (seed, epoch, step).
 
-Nothing here has a state of its own, which is what makes resuming exact: the batch and the noise of a step
-are functions of its arguments, whatever ran before.
+Nothing here keeps state, which makes resuming exact: the batch and the noise of a step depend on its arguments only.
 """
 
 from __future__ import annotations
@@ -35,16 +34,14 @@ class DataOnDevice:
         """Copy `images` (uint8 [N, C, H, W], may be memory-mapped), or the first `subset` of them.
 
         Raises:
-            UserError: `subset` is not in 1..N, or there are no images.
+            UserError: `subset` is not in 1..N.
         """
-        if len(images) == 0:
-            raise UserError("the split holds no images: set its share in the dataset's config and prepare it again")
         if subset is not None and not 1 <= subset <= len(images):
             raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
         self.images = torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         return len(self.images)
 
     def batch(self, index: Tensor) -> Tensor:
@@ -66,22 +63,22 @@ def step_generator(seed: int, epoch: int, step: int, device: torch.device | str 
 
 
 def batch_count(count: int, batch_size: int) -> int:
-    """How many batches `batches` gives: a short one counts only where there is no other."""
+    """Number of batches that `batches` yields: a short one only if it is the only one."""
     return max(1, count // batch_size)
 
 
 def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
     """Cut an epoch's order into batches.
 
-    The last, short batch is dropped (its images come elsewhere in the next epoch's order), so all steps
-    weigh the same; with fewer images than `batch_size` the one short batch is kept.
+    A short last batch is dropped (the next epoch's order differs), so all steps weigh the same; with fewer images than
+    `batch_size` the one short batch is kept.
 
     Args:
         order: int64 [N], of `epoch_order`.
         batch_size: at least 1.
 
     Yields:
-        int64 [batch_size] (or [N] where N is less).
+        int64 [batch_size] (or [N] if N is smaller).
     """
     for step in range(batch_count(len(order), batch_size)):
         yield order[step * batch_size : (step + 1) * batch_size]

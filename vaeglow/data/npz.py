@@ -39,26 +39,23 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
         UserError: no such file, an array that is missing, damaged or something else, or settings that do not fit.
     """
     path = Path(settings["file"]).expanduser()
-    val_images, seed = settings["val_images"], settings["split_seed"]
     try:
         with zipfile.ZipFile(path) as archive:
             held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            missing = [split for split in ("train", "test") if split not in held]
-            if missing:
-                raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
+            for split in ("train", "test"):
+                if split not in held:
+                    raise UserError(f"{path} has no array {split!r}: it has {', '.join(sorted(held)) or 'none'}")
             splits = {split: _read(archive, split, settings) for split in SPLITS if split in held}
-    except FileNotFoundError:
-        raise UserError(f"the dataset's `file` {path} does not exist: correct the path") from None
-    except IsADirectoryError:
-        raise UserError(f"the dataset's `file` {path} is a folder: name an .npz file in it") from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"the dataset's `file` {path} is no file ({error.strerror}): correct the path") from None
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is no whole .npz file ({error}): write it again with numpy.savez") from None
-    if "val" in splits and val_images:
+    if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
-    kept, held_out = hold_out(len(splits["train"]), val_images, seed, "npz")
-    splits = {"val": splits["train"][held_out], **splits, "train": splits["train"][kept]}
-    ignored = sorted(held - set(SPLITS))
-    return splits, {"file_sha256": sha256_file(path), "arrays_ignored": ignored, "split_seed": seed}
+    divided = hold_out(splits["train"], settings)
+    source = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
+    splits = {"val": divided["val"], **splits, "train": divided["train"]}
+    return splits, {**source, "split_seed": settings["split_seed"]}
 
 
 def _read(archive: zipfile.ZipFile, split: str, settings: Mapping[str, Any]) -> np.ndarray:
@@ -74,17 +71,13 @@ def _read(archive: zipfile.ZipFile, split: str, settings: Mapping[str, Any]) -> 
     if array.dtype != np.uint8:
         raise UserError(f"{where} is {array.dtype}, not uint8: convert it with numpy's astype")
     size, channels = settings["size"], settings["channels"]
-    first, last, shape = (channels, size, size), (size, size, channels), array.shape[1:]
-    grey = channels == 1 and shape == (size, size)
-    if array.ndim < 3 or not len(array) or not (grey or shape in (first, last)):
-        wanted = f"[N, {channels}, {size}, {size}] or [N, {size}, {size}, {channels}]"
-        wanted += f", [N, {size}, {size}]" if channels == 1 else ""
-        found = list(array.shape)
-        raise UserError(f"{where} is {found} where {wanted} belongs: set `size` and `channels`, or reshape it")
+    first, last = (channels, size, size), (size, size, channels)
+    shapes = [first, last, *([(size, size)] if channels == 1 else [])]
+    if array.shape[1:] not in shapes or not len(array):
+        wanted = ", ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
+        raise UserError(f"{where} is {list(array.shape)}, not {wanted}: set `size` and `channels`, or reshape it")
     if first == last:
-        raise UserError(
-            f"{where} is {list(array.shape)}: either axis could be the channels; use images of another size"
-        )
-    if shape == last != first:
+        raise UserError(f"{where} is {list(array.shape)}: which axis has the channels? Use images of another size")
+    if array.shape[1:] == last:
         array = array.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(array).reshape(-1, *first)

@@ -12,24 +12,15 @@ import io
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.config import nearest
 from vaeglow.data.arrays import SPLITS
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-
-class Picture(NamedTuple):
-    """A photograph inside an installed package: its file and whose it is."""
-
-    file: str
-    credit: str
 
 
 class Crop(NamedTuple):
@@ -53,26 +44,28 @@ class Grid(NamedTuple):
 
 
 PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
-PICTURES = {
-    "astronaut": Picture("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
-    "chelsea": Picture("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
-    "coffee": Picture("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
-    "rocket": Picture("skimage/data/rocket.jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
-    "hubble_deep_field": Picture(
-        "skimage/data/hubble_deep_field.jpg", "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain"
+PICTURES = {  # file inside an installed package; whose it is
+    "astronaut": ("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
+    "chelsea": ("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
+    "coffee": ("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
+    "rocket": ("skimage/data/rocket.jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
+    "hubble_deep_field": (
+        "skimage/data/hubble_deep_field.jpg",
+        "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain",
     ),
-    "ihc": Picture(
-        "skimage/data/ihc.png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"
+    "ihc": (
+        "skimage/data/ihc.png",
+        "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions",
     ),
-    "retina": Picture("skimage/data/retina.jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
-    "motorcycle_left": Picture(
+    "retina": ("skimage/data/retina.jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
+    "motorcycle_left": (
         "skimage/data/motorcycle_left.png",
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
     ),
-    "china": Picture("sklearn/datasets/images/china.jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
-    "flower": Picture("sklearn/datasets/images/flower.jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
+    "china": ("sklearn/datasets/images/china.jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
+    "flower": ("sklearn/datasets/images/flower.jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
 }
-SHA256 = {  # of their files
+SHA256 = {  # of the files
     "astronaut": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
     "chelsea": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
     "coffee": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
@@ -84,7 +77,7 @@ SHA256 = {  # of their files
     "china": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
     "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
 }
-COUNT = {"type": "integer", "minimum": 1, "description": "how many crops"}
+COUNT = {"type": "integer", "minimum": 1}
 SCHEMA = {
     "pictures": {
         "type": "array",
@@ -100,9 +93,9 @@ SCHEMA = {
         "uniqueItems": True,
         "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
-    "train_images": {**COUNT, "description": "how many crops train; splits come from disjoint regions of a picture"},
-    "val_images": {**COUNT, "minimum": 0, "description": "how many crops validate"},
-    "test_images": {**COUNT, "description": "how many crops test"},
+    "train_images": {**COUNT, "description": "number of training crops; splits use disjoint regions of a picture"},
+    "val_images": {**COUNT, "minimum": 0, "description": "number of validation crops"},
+    "test_images": {**COUNT, "description": "number of test crops"},
     **SPLIT_SEED,
 }
 SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest
@@ -120,21 +113,17 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     """
     pictures, grids, crops = plan(settings)
     splits = {split: _cut(crops[split], pictures, settings["size"], settings["channels"]) for split in SPLITS}
-    source = {
-        "pictures": {
-            name: {
-                "sha256": SHA256[name],
-                "credit": PICTURES[name].credit,
-                "blocks": [grid.columns, grid.rows],
-                "crop_sides": list(grid.sides),
-            }
-            for name, grid in grids.items()
-        },
-        "split_seed": settings["split_seed"],
-        "blank_std": BLANK_STD,
-        "filter": "bicubic",
+    used = {
+        name: {
+            "sha256": SHA256[name],
+            "credit": PICTURES[name][1],
+            "blocks": [grid.columns, grid.rows],
+            "crop_sides": list(grid.sides),
+        }
+        for name, grid in grids.items()
     }
-    return splits, source
+    made = {"split_seed": settings["split_seed"], "blank_std": BLANK_STD, "filter": "bicubic"}
+    return splits, {"pictures": used, **made}
 
 
 def plan(
@@ -161,23 +150,16 @@ def load_picture(name: str, channels: int) -> Image.Image:
     Raises:
         UserError: no such picture, or its file is missing or not the pinned one.
     """
-    from PIL import Image
-
     if name not in PICTURES:
         raise UserError(f"no picture {name!r}{nearest(name, PICTURES)}: choose from {', '.join(PICTURES)}")
-    module, _, file = PICTURES[name].file.partition("/")
-    package = PACKAGES[module]
-    remedy = f"reinstall it (pip install --force-reinstall --no-deps {package}) or leave {name} out of `pictures`"
-    spec = importlib.util.find_spec(module)  # finds the folder without importing a large package
-    if spec is None or spec.origin is None:
-        raise UserError(f"picture {name}: the package {package} is not installed: pip install {package}")
-    path = Path(spec.origin).parent / file
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"picture {name}: {package} lacks {path} ({error.strerror}): {remedy}") from error
+    module, _, file = PICTURES[name][0].partition("/")
+    path = Path(importlib.util.find_spec(module).origin).parent / file  # found without importing a large package
+    content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise UserError(f"picture {name}: {path} of {package} is not the expected file (sha256 differs): {remedy}")
+        raise UserError(
+            f"picture {name}: {path} is missing or not the expected file (sha256 differs): reinstall it "
+            f"(pip install --force-reinstall --no-deps {PACKAGES[module]}) or leave {name} out of `pictures`"
+        )
     return Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
 
 
@@ -189,17 +171,15 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
     Raises:
         UserError: even the smallest side leaves too few blocks.
     """
-    sides = sorted(set(crop_sides))
+    sides = sorted(crop_sides)
     while True:
         columns, rows = (min(length // sides[-1], MAX_BLOCKS_ALONG) for length in size)
         if columns * rows >= MIN_BLOCKS:
             break
         sides.pop()
         if not sides:
-            least = min(crop_sides)
-            raise UserError(
-                f"picture {name} ({size[0]}x{size[1]}) is too small for crops of {least}: lower `crop_sides`"
-            )
+            least = f"crops of {min(crop_sides)}"
+            raise UserError(f"picture {name} ({size[0]}x{size[1]}) is too small for {least}: lower `crop_sides`")
     order = Stream(seed, "blocks", name).permutation(columns * rows).tolist()
     blocks = {}
     for split, share in SHARES.items():
@@ -243,8 +223,6 @@ def _draw(name: str, split: str, index: int, grey: dict[str, np.ndarray], grids:
 
 def _cut(crops: list[Crop], pictures: dict[str, Image.Image], size: int, channels: int) -> np.ndarray:
     """The crops' pixels, uint8 [N, C, size, size]."""
-    from PIL import Image
-
     # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
     # Lanczos (sines of the platform's libm), they are the same bits on every machine.
     bicubic = Image.Resampling.BICUBIC

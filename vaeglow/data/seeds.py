@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -42,22 +44,21 @@ class Stream:
         return np.argsort(np.atleast_1d(self._raw(n)), kind="stable").astype(np.int64)
 
 
-def hold_out(count: int, val_images: int, seed: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Divide training images between train and val by a seeded permutation.
+def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Divide training images [N, ...] between train and val by a seeded permutation.
 
     Args:
-        count: number of training images.
-        val_images: how many of them, off the end of the permutation, are val.
-        seed: `split_seed` of the dataset.
-        kind: the kind of dataset.
+        images: of the dataset.
+        settings: its `kind`, `split_seed`, and `val_images`: how many, off the end of the permutation, are val.
 
     Returns:
-        Indices int64 [count - val_images] and [val_images]; the first n of either are a fair subset.
+        `{"train": ..., "val": ...}`; the first n images of either are a fair subset.
 
     Raises:
         UserError: nothing is left to train on.
     """
-    if val_images >= count:
-        raise UserError(f"`val_images` is {val_images}: it must lie in 0..{count - 1}, some images must train")
-    order = Stream(seed, kind).permutation(count)
-    return order[: count - val_images], order[count - val_images :]
+    count, held_out = len(images), settings["val_images"]
+    if held_out >= count:
+        raise UserError(f"`val_images` is {held_out}: it must lie in 0..{count - 1}, some images must train")
+    order = Stream(settings["split_seed"], settings["kind"]).permutation(count)
+    return {"train": images[order[: count - held_out]], "val": images[order[count - held_out :]]}

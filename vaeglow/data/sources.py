@@ -1,19 +1,28 @@
-"""Where a dataset's files are looked for: one place that the user names, else a list of folders and URLs in order."""
+"""Where a dataset's files come from: paths and URLs, tried in order; every file is checked against its pinned hash.
+
+A download grows as `<name>.part` and gets its name once its hash is right. After a broken connection this run, or the
+next, continues from the bytes it has.
+"""
 
 from __future__ import annotations
 
+import http.client
+import os
 import re
 import sys
+import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from vaeglow.data.fetch import PinnedFile, Unreachable, fetch
+from vaeglow.data.arrays import progress
 from vaeglow.errors import UserError
+from vaeglow.files import explain_os_error, sha256_file
 
-T = TypeVar("T")
 DOWNLOADS = "download"  # folder of a dataset's folder; what is in it needs no network again
 SOURCES = {  # schema of the keys of datasets whose files are published
     "local": {
@@ -21,7 +30,7 @@ SOURCES = {  # schema of the keys of datasets whose files are published
         "minLength": 1,
         "format": "path",
         "default": None,
-        "description": "the files on this machine: then these and nothing else are used; `null`: `sources`",
+        "description": "the files on this machine, used instead of `sources`; `null`: none",
     },
     "sources": {
         "type": "array",
@@ -33,57 +42,88 @@ SOURCES = {  # schema of the keys of datasets whose files are published
         "[docs/data.md](../docs/data.md)",
     },
 }
+TRIES = 5
+BACK_OFF = 1.0  # seconds before the second try; doubled before each further one
+TIMEOUT = 30.0  # seconds without a byte
+TRANSIENT = (408, 425, 429)  # HTTP statuses, besides 5xx, after which another try may succeed
+CHUNK = 2**18
 
 
-class NotThere(UserError):
-    """A place does not have the data; the next one may."""
+class Unavailable(UserError):
+    """A place does not have the file; the next one may."""
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """A file that is known by its hash.
+
+    Attributes:
+        name: file name.
+        digest: what `measure` must give.
+        max_bytes: no copy is larger; stops a runaway or hostile download.
+        measure: from a path to a hex digest.
+        measured: what that is, for messages.
+    """
+
+    name: str
+    digest: str
+    max_bytes: int
+    measure: Callable[[Path], str] = sha256_file
+    measured: str = "sha256"
+
+    def mismatch(self, path: Path) -> str:
+        """How the file at `path` differs: expected and found; empty if it does not."""
+        found = self.measure(path)
+        return "" if found == self.digest else f"its {self.measured} is {found} instead of {self.digest}"
 
 
 def obtain(
-    name: str,
-    settings: Mapping[str, Any],
-    files: Sequence[PinnedFile],
-    look: Callable[[Path], T],
-    by_hand: str,
-    output_dir: Path,
-) -> T:
+    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], by_hand: str, output_dir: Path
+) -> list[Path]:
     """Get a dataset's files from the first place that has them.
 
     Args:
         name: the dataset's, in config.
-        settings: its `local`, a path that must have the data, or None; and its `sources`, tried in order where `local`
-            is None. A URL names the folder of the files, or the one file.
-        files: what is downloaded from a URL.
-        look: from a path to the data there, files checked by hash; raises NotThere where there are none.
+        settings: its `local`, a path that must have the files, or None; and its `sources`, tried in order where
+            `local` is None. A path or URL names the folder of the files, or the one file.
+        files: which.
         by_hand: what the user can do, for messages.
-        output_dir: the dataset's folder.
+        output_dir: the dataset's folder; downloads are kept in it.
 
     Returns:
-        What `look` returned.
+        The files' paths; their hashes are right.
 
     Raises:
-        UserError: no place has the data; the message names each and why. Or a file that is there is not the right one.
+        UserError: no place has the files (the message says why for each), or a file is not the right one.
     """
+
+    def find(where: Path) -> list[Path]:
+        if len(files) > 1 and where.is_file():
+            raise Unavailable(f"{where} is a file, not the folder of {' and '.join(file.name for file in files)}")
+        return [pick(where, file) for file in files]
+
     if settings["local"] is not None:
         try:
-            return look(Path(settings["local"]).expanduser())
-        except NotThere as error:
+            return find(Path(settings["local"]).expanduser())
+        except Unavailable as error:
             raise UserError(f"datasets.{name}.local: {error}: correct the path") from None
     failures = []
     for source in settings["sources"]:
         try:
             where = local_path(source)
-            if where is None:
-                where = output_dir / DOWNLOADS
+            if where is not None:
+                paths = find(where)
+            else:
+                paths = []
                 for file in files:
                     whole = urllib.parse.urlsplit(source).path.endswith(f"/{file.name}")
-                    fetch(source if whole else f"{source.rstrip('/')}/{file.name}", file, where)
-            found = look(where)
+                    url = source if whole else f"{source.rstrip('/')}/{file.name}"
+                    paths.append(fetch(url, file, output_dir / DOWNLOADS))
             print(f"dataset {name}: from {source}")
-            return found
-        except (NotThere, Unreachable) as error:
+            return paths
+        except Unavailable as error:
             failures.append(str(error))
-            print(f"dataset {name}: {error}; the next source is tried", file=sys.stderr)
+            print(f"dataset {name}: {error}; trying the next source", file=sys.stderr)
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
@@ -99,13 +139,88 @@ def pick(where: Path, file: PinnedFile) -> Path:
     """A file in a folder, or the file itself, once its hash is checked.
 
     Raises:
-        NotThere: no such file.
+        Unavailable: no such file.
         UserError: it is another file, or damaged.
     """
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
-        raise NotThere(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
-    wrong = file.mismatch(path)
-    if wrong:
+        raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
+    if wrong := file.mismatch(path):
         raise UserError(f"{path} is cut short or another file ({wrong}): delete it or fetch it again")
     return path
+
+
+def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
+    """Download a file, unless it was downloaded before.
+
+    Args:
+        url: http or https.
+        file: what it must be.
+        folder: where it goes, and meanwhile its `.part`; made if needed.
+
+    Returns:
+        Its path; the hash is right.
+
+    Raises:
+        Unavailable: the URL gives nothing, or another file, which is deleted. After a broken connection the bytes
+            received so far are kept.
+        UserError: no room or no permission to write there.
+    """
+    target, part = folder / file.name, folder / f"{file.name}.part"
+    if target.is_file() and not file.mismatch(target):
+        return target
+    resumed = part.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _download(url, part, file.max_bytes)
+        wrong = file.mismatch(part)
+        if not wrong:
+            os.replace(part, target)
+            return target
+        part.unlink()
+    except OSError as error:
+        raise explain_os_error(error, part) from error
+    if resumed:  # what an earlier run left may be to blame
+        return fetch(url, file, folder)
+    raise Unavailable(f"{url} gives another file ({wrong}), which was deleted")
+
+
+def _download(url: str, part: Path, max_bytes: int) -> None:
+    """Fill `part`, in several tries."""
+    for wait in [BACK_OFF * 2**k for k in range(TRIES - 1)] + [0.0]:
+        try:
+            return _continue(url, part, max_bytes)
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and part.exists():  # no more bytes than these: their hash decides
+                return None
+            reason = f"HTTP {error.code} {error.reason}"
+            if error.code < 500 and error.code not in TRANSIENT:
+                break
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and isinstance(known := explain_os_error(error, part), UserError):
+                raise known from error  # the disk, not the network
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if wait:
+            print(f"{url}: {reason}; next try in {wait:g} s", file=sys.stderr, flush=True)
+            time.sleep(wait)
+    kept = f"; {part} is kept, the same command continues from there" if part.exists() else ""
+    raise Unavailable(f"cannot download {url} ({' '.join(reason.split())}{kept})")
+
+
+def _continue(url: str, part: Path, max_bytes: int) -> None:
+    """One try: ask for the bytes that `part` lacks, or for all where the server gives no ranges."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "vaeglow"} | ({"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        have = have if answer.status == http.client.PARTIAL_CONTENT else 0
+        total = None if answer.length is None else have + answer.length
+        with open(part, "ab" if have else "wb") as target, progress(part.stem, total, "B", initial=have) as bar:
+            while chunk := answer.read1(CHUNK):  # what has arrived: `read` would wait for all of it
+                have += len(chunk)
+                if have > max_bytes:
+                    part.unlink()
+                    raise Unavailable(f"{url} gives more than the {max_bytes:,} bytes that the file can have")
+                target.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and have < total:
+            raise ConnectionError(f"broke off after {have:,} of {total:,} bytes")

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vaeglow.data.fetch import PinnedFile, fetch
-from vaeglow.data.sources import local_path, pick
+from vaeglow.data.sources import PinnedFile, fetch, local_path, pick
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file

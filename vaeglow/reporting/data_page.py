@@ -25,7 +25,7 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
     """Draw the page.
 
     Args:
-        found: what `vaeglow.data.inspection.inspect` found, with a `provenance`.
+        found: what `vaeglow.steps.inspect_data.inspect` found, with a `provenance`.
         data_dir: folder of the prepared dataset.
         written: the file that `found` was written to: what the figure says it was made from.
 

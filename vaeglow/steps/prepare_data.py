@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.config.check import outside
-from vaeglow.data.arrays import read_info
-from vaeglow.data.prepare import prepare
+from vaeglow.data.kinds import prepare
 from vaeglow.steps import cli
 
 
@@ -28,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.json_object("--settings", options.settings)
     for line in outside({"datasets": {options.name: settings}}, Path.cwd()):
         print(line)
-    prepare(options.name, settings, options.output_dir, options.threads)
-    info = read_info(options.output_dir)
+    info = prepare(options.name, settings, options.output_dir, options.threads)
     broken = info["source"].get("broken_files", {})
     for file, reason in broken.items():
         print(f"skipped {file}: {reason}")

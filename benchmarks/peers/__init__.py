@@ -1,1 +1,0 @@
-"""What vaeglow is compared with."""

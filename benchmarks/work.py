@@ -1,0 +1,123 @@
+"""What the cases share: images, configs, trainers and their steps. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.case import Peer, Setting, Work
+from vaeglow.config import merge, resolve
+
+ROOT = Path(__file__).parents[1]
+TRACED = 10  # losses kept of the first steps
+SMALL_VAE = {"vae": {"network": {"base_dim": 4, "fc_dim": 16}, "prior": {"layers": 2, "width": 8}}}
+OPTIONS: dict[str, dict[str, Any]] = {  # ways of computing the same step: values of `training` in the config
+    "vaeglow": {},
+    "vaeglow-compiled": {"compile": True},
+    "vaeglow-bf16": {"compile": True, "precision": "bf16"},
+}
+
+
+@functools.cache
+def photographs(count: int = 256, side: int = 32) -> np.ndarray:
+    """Random crops of a photograph inside the scikit-image wheel, uint8 [count, 3, side, side]; always the same."""
+    from skimage import data
+
+    picture, random = data.astronaut(), np.random.default_rng(0)
+    corners = random.integers(0, len(picture) - side, (count, 2))
+    return np.stack([picture[y : y + side, x : x + side].transpose(2, 0, 1) for y, x in corners])
+
+
+def shipped_config() -> dict[str, Any]:
+    """The content of config/config.yaml."""
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+
+
+def run_config(model: str, change: Mapping[str, Any], preset: str = "paper", **training: Any) -> dict[str, Any]:
+    """The resolved config of a run on 32x32 images with 3 channels.
+
+    Args:
+        model: a name in `models` of config/config.yaml.
+        change: on top of that file's `models`.
+        preset: whose values.
+        **training: on top of the run's own training values.
+    """
+    config = merge(shipped_config(), {"overrides": {"models": change}})
+    resolved = resolve(config, preset, "cifar10", model, seed=0)
+    return {**resolved, "training": {**resolved["training"], "snapshots": [], **training}}
+
+
+def make_trainer(
+    config: Mapping[str, Any], setting: Setting, images: np.ndarray | None = None, memory: str = "stored"
+) -> Any:
+    """The package's own `Trainer` of a new model, initialised from a batch, as step `time_epoch` makes it.
+
+    Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.speed.set_memory`.
+    """
+    from vaeglow.device import pick_device
+    from vaeglow.models.kinds import build
+    from vaeglow.training.speed import set_memory
+    from vaeglow.training.trainer import Trainer
+
+    images, model = photographs() if images is None else images, build(config)
+    set_memory(model, memory)
+    trainer = Trainer(model, config, images, images[:0], pick_device(setting.device))
+    trainer.initialise(trainer.batch)
+    trainer.compile()  # nothing unless the config asks for it
+    return trainer
+
+
+def training_work(
+    config: Mapping[str, Any], setting: Setting, traced: int = TRACED, counted: bool = False, **trainer: Any
+) -> Work:
+    """Whole training steps of a new model: data, forward, backward, clipping, optimiser.
+
+    Args:
+        config: the run's resolved config.
+        setting: how.
+        traced: losses kept of the first steps, at least 1.
+        counted: also count the floating-point operations and bytes of a step.
+        trainer: `images` and `memory` of `make_trainer`.
+
+    Returns:
+        Facts: `facts_of`; `compile_seconds`; `flops`, `bytes` and `matrix_rate` where counted.
+    """
+    from vaeglow.training.timing import all_batches
+
+    made = make_trainer(config, setting, **trainer)
+    upcoming = all_batches(made)
+
+    def step() -> Any:
+        sums: dict[str, Any] = {}
+        number, index = next(upcoming)
+        made.train_step(index, number, sums)
+        return sums["bits_per_dim"]
+
+    facts = {**facts_of(made.model, step, traced), "compile_seconds": made.position.compile_seconds}
+    if counted:
+        from benchmarks.cost import count, matrix_rate
+
+        facts |= {**count(step), "matrix_rate": matrix_rate(made.device)}
+    return step, made.batch, facts
+
+
+def facts_of(model: Any, step: Callable[[], Any], traced: int) -> dict[str, Any]:
+    """`parameters`, how many the model has, and `losses` of the first steps."""
+    losses = [step().detach().item() for _ in range(traced)]
+    return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "losses": losses}
+
+
+def our_work(setting: Setting, config: Callable[..., dict[str, Any]], option: str, **options: Any) -> Work:
+    """`training_work` under one of `OPTIONS`; only the default's is counted. `config` takes `quick` and the option."""
+    return training_work(config(setting.quick, **OPTIONS[option]), setting, counted=not OPTIONS[option], **options)
+
+
+def our_peers(config: Callable[..., dict[str, Any]], **options: Any) -> list[Peer]:
+    """`our_work` under each of `OPTIONS`; `options` of `training_work`."""
+    build = functools.partial(our_work, config=config, **options)
+    return [Peer(name, name.replace("-", ", "), functools.partial(build, option=name)) for name in OPTIONS]

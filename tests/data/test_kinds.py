@@ -1,0 +1,210 @@
+"""From settings to arrays on disk: what all kinds share, as a function and as a command; the embedded datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from run_tools import refused, shipped_config, step
+from waiting import ROOT, call
+
+from vaeglow.config.check import check_config
+from vaeglow.data import digits, photos
+from vaeglow.data.arrays import SPLITS, open_split, read_info
+from vaeglow.data.kinds import complete, prepare
+from vaeglow.errors import UserError
+
+PHOTOS = {
+    "kind": "photos",
+    "size": 32,
+    "pictures": list(photos.PICTURES),
+    "crop_sides": [32, 48, 64, 96],
+    "train_images": 400,
+    "val_images": 55,
+    "test_images": 103,
+}
+DIGITS = {"kind": "digits", "channels": 1, "size": 16, "val_images": 97, "test_images": 400}
+
+
+def test_prepare_writes_what_it_says(tmp_path):
+    settings = PHOTOS | {"levels": 4, "channels": 1, "train_images": 40, "val_images": 0, "test_images": 10}
+    info = prepare("tiny", settings, tmp_path)
+    train = open_split(tmp_path, "train")
+    assert info == read_info(tmp_path) and train.shape == (40, 1, 32, 32)
+    assert (info["name"], info["kind"], info["size"], info["levels"]) == ("tiny", "photos", 32, 4)
+    assert info["counts"] == {"train": 40, "val": 0, "test": 10} and set(np.unique(train)) == {0, 1, 2, 3}
+    centred = (train.astype(np.float64) + 0.5) / 4
+    assert info["mean"] == pytest.approx(centred.mean(axis=(0, 2, 3)), abs=1e-8)
+    assert info["std"] == pytest.approx(centred.std(axis=(0, 2, 3)), abs=1e-8)
+    assert "danielbuechele" in info["source"]["pictures"]["china"]["credit"]
+
+    hashes = info["sha256"]
+    prepare("tiny", settings | {"expected_sha256": hashes}, tmp_path / "again")
+    with pytest.raises(UserError, match=r"test split .*JPEG decoder.*remove datasets\.tiny\.expected_sha256"):
+        prepare("tiny", settings | {"expected_sha256": hashes | {"test": "0" * 64}}, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["photos32", "photos64", "digits32"])
+def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
+    settings = {k: value for k, value in shipped_config()["datasets"][name].items() if k != "models"}
+    assert set(settings["expected_sha256"]) == set(SPLITS)
+    prepare(name, settings, tmp_path)
+    assert read_info(tmp_path)["sha256"] == settings["expected_sha256"]
+    prepare(name, settings | {"expected_sha256": None, "test_images": 3}, tmp_path)  # null accepts others
+    assert len(open_split(tmp_path, "test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"kind": "photo"}, "no kind 'photo': the kinds are photos, digits"),
+        ({"kind": "celeba", "size": 8, "source": ["x"]}, "datasets.mine.source' .did you mean 'sources'"),
+        ({"kind": "folder", "size": 8}, "lacks the key 'root'"),
+        (PHOTOS | {"crop_side": [3]}, "did you mean 'crop_sides'"),
+        (PHOTOS | {"expected_sha256": {"tests": ""}}, "did you mean 'test'"),
+    ],
+)
+def test_settings_errors(settings, says):
+    with pytest.raises(UserError, match=says):
+        complete("mine", settings)
+
+
+def test_the_config_is_checked_by_the_same_schema():
+    config = shipped_config()
+    paths = ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
+    mine = {"kind": "npz", "file": "mine.npz", "size": 32, "val_images": 10, "train_subset": 5}
+    config["datasets"]["mine"] = mine
+    check_config(config, *paths)
+    for change, says in (({"root": "x"}, "root"), ({"file": 3}, "file"), ({"sources": ["x"]}, "sources")):
+        config["datasets"]["mine"] = mine | change
+        with pytest.raises(UserError, match=rf"datasets\.mine.*{says}"):
+            check_config(config, *paths)
+
+
+def test_kinds_are_light_to_import():
+    heavy = {"torch", "torchvision", "sklearn", "skimage", "scipy", "pandas"}
+    done = call([sys.executable, "-c", f"import sys, vaeglow.data.kinds; print(*({heavy!r} & set(sys.modules)))"])
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_step_end_to_end(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(10):
+        Image.new("RGB", (40 + i, 50), (i, 2 * i, 3 * i)).save(tmp_path / "images" / f"{i}.png")
+    (tmp_path / "images" / "bad.png").write_bytes(b"nothing")
+    settings = {"kind": "folder", "root": str(tmp_path / "images"), "size": 8, "test_fraction": 0.2}
+    flags = ["prepare_data", "--name", "mine", "--threads", "2", "--output-dir", str(tmp_path / "out"), "--settings"]
+    assert "bad.png" in refused(step(*flags, json.dumps(settings))) and not list((tmp_path / "out").iterdir())
+
+    done = step(*flags, json.dumps(settings | {"on_broken": "skip"}))
+    assert done.returncode == 0 and "skipped bad.png: not an image" in done.stdout, done.stderr
+    assert done.stdout.endswith("mine: 8 train, 0 val, 2 test images of 3x8x8; 1 broken files skipped\n")
+    train, test = open_split(tmp_path / "out", "train"), open_split(tmp_path / "out", "test")
+    colours = sorted(tuple(image[:, 0, 0].tolist()) for image in (*train, *test))
+    assert colours == [(i, 2 * i, 3 * i) for i in range(10)]
+
+
+def build(**changes):
+    """The splits, and each image's crop."""
+    settings = complete("mine", PHOTOS | changes)
+    return photos.build(settings)[0], photos.plan(settings)[2]
+
+
+@pytest.fixture(scope="module")
+def built():
+    return build()
+
+
+def test_photos_have_the_asked_shapes_and_every_picture(built):
+    splits, crops = built
+    for split in SPLITS:
+        count = PHOTOS[f"{split}_images"]
+        assert splits[split].shape == (count, 3, 32, 32) and splits[split].dtype == np.uint8
+        per_picture = [sum(c.picture == name for c in crops[split]) for name in PHOTOS["pictures"]]
+        assert sum(per_picture) == count and max(per_picture) - min(per_picture) <= 1
+        assert len({c.side for c in crops[split]}) == 4
+        assert splits[split].std(axis=(2, 3)).max(axis=1).min() > 2  # none is nearly blank
+
+
+def test_splits_come_from_disjoint_regions(built):
+    for name in PHOTOS["pictures"]:
+        size = photos.load_picture(name, 3).size
+        seen = np.zeros((3, *size), dtype=bool)
+        for k, split in enumerate(SPLITS):
+            for c in (c for c in built[1][split] if c.picture == name):
+                assert c.x >= 0 and c.y >= 0 and c.x + c.side <= size[0] and c.y + c.side <= size[1]
+                seen[k, c.x : c.x + c.side, c.y : c.y + c.side] = True
+            assert seen[k].any()
+        assert seen.sum(0).max() == 1
+
+
+def test_images_show_the_crop_they_claim(built):
+    for image, crop in zip(built[0]["test"], built[1]["test"], strict=True):
+        if crop.side == 32:  # not resized
+            whole = np.asarray(photos.load_picture(crop.picture, 3))
+            assert np.array_equal(image.transpose(1, 2, 0), whole[crop.y :, crop.x :][:32, :32])
+
+
+def test_photos_depend_on_the_seed_only(built):
+    again, other = build(), build(split_seed=1)
+    for split in SPLITS:
+        assert np.array_equal(again[0][split], built[0][split]) and again[1][split] == built[1][split]
+        assert set(other[1][split]) != set(built[1][split])
+
+
+def test_first_and_evenly_spaced_images_are_a_fair_subset(built):
+    crops, names = built[1]["train"], PHOTOS["pictures"]
+    for n in (10, 100, 237):
+        first = [c.picture for c in crops[:n]]
+        shares = [first.count(name) for name in names]
+        assert max(shares) - min(shares) <= 1
+    spaced = [crop.picture for crop in crops[:: len(names)]]  # turns in a fixed order: one picture only
+    assert len(set(spaced)) >= 0.8 * len(names)
+
+
+def test_grid_shares_blocks_and_drops_sides_too_large():
+    grid = photos.make_grid("any", (300, 200), [32, 64, 128], seed=3)
+    assert grid.sides == (32, 64) and grid.width >= 64 and grid.height >= 64
+    dealt = sorted(b for blocks in grid.blocks.values() for b in blocks)
+    assert dealt == list(range(grid.columns * grid.rows))
+    assert len(grid.blocks["train"]) > len(grid.blocks["test"]) > 0 and len(grid.blocks["val"]) > 0
+    with pytest.raises(UserError, match=r"any .300x200. is too small for crops of 128"):
+        photos.make_grid("any", (300, 200), [128, 160], seed=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"pictures": ["astronaut", "chelsey"]}, "did you mean 'chelsea'"),
+        ({"pictures": ["zzz"]}, "choose from astronaut"),
+        ({"pictures": ["china", "china"]}, "non-unique"),
+        ({"crop_sides": [16, 32]}, "32 .* or more"),
+        ({"crop_sides": [900]}, "too small for crops of 900"),
+    ],
+)
+def test_photos_settings_that_cannot_be_met(change, says):
+    with pytest.raises(UserError, match=says):
+        build(**change)
+
+
+@pytest.mark.parametrize("file", ["skimage/data/chelsea.png", "skimage/data/gone.png"])
+def test_altered_or_missing_picture_names_it_and_its_package(monkeypatch, file):
+    monkeypatch.setitem(photos.PICTURES, "coffee", (file, "credit"))
+    with pytest.raises(UserError, match=rf"picture coffee: .*/{file} is missing or not the expected .*scikit-image"):
+        build()
+
+
+def test_digits_are_dealt_out_whole_and_enlarged():
+    splits, _ = digits.build(complete("digits", DIGITS))
+    assert [splits[split].shape for split in SPLITS] == [(n, 1, 16, 16) for n in (1300, 97, 400)]
+    images = np.concatenate(list(splits.values()))
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) > 1780  # no image in two splits; a few are twins
+    assert images.min() == 0 and images.max() == 255
+    other, _ = digits.build(complete("digits", {**DIGITS, "split_seed": 1}))
+    assert not np.array_equal(other["test"], splits["test"])
+    with pytest.raises(UserError, match=r"is 1797 of 1797 digits: at least one must train"):
+        digits.build(complete("digits", {**DIGITS, "test_images": 1700}))

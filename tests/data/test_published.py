@@ -1,0 +1,245 @@
+"""Kinds `cifar10`, `fashion_mnist`, `celeba`: tiny stand-ins of their files, never the network; Debian's real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import io
+import pickle
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from run_tools import shipped_config
+from server_tools import file_server
+
+from vaeglow.data import celeba, cifar10, fashion_mnist
+from vaeglow.data.arrays import SPLITS, open_split, read_info
+from vaeglow.data.kinds import prepare
+from vaeglow.data.sources import PinnedFile
+from vaeglow.errors import UserError
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+ARCHIVED = {"cifar10": cifar10, "celeba": celeba}
+DRAW = np.random.default_rng(0)
+CIFAR = {name: DRAW.integers(0, 256, (4, 3072), dtype=np.uint8) for name in cifar10.BATCHES}
+FASHION = {"train": DRAW.integers(0, 256, (10, 28, 28), dtype=np.uint8)}
+FASHION["test"] = FASHION["train"][:4] + 1
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cifar10": {"size": 32, "val_images": 5},
+    "fashion_mnist": {"size": 28, "channels": 1, "val_images": 3},
+    "celeba": {"size": 64},
+}
+OUTSIDE = "../../dotted", "/absolute", "{folder}/../../within"  # names in an archive
+
+
+def cifar_archive() -> bytes:
+    """`cifar-10-python.tar.gz` with four images a batch, and members that lead out of it."""
+    folder, file = "cifar-10-batches-py", io.BytesIO()
+    contents = {name: pickle.dumps({"data": data}) for name, data in CIFAR.items()}
+    members = {name.format(folder=folder): b"bad" for name in OUTSIDE}
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, content in (members | {f"{folder}/{name}": content for name, content in contents.items()}).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo(f"{folder}/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/"
+        tar.addfile(link)
+    return file.getvalue()
+
+
+def celeba_archive(images: list[np.ndarray]) -> bytes:
+    """`img_align_celeba.zip` with these images, and members that lead out of it."""
+    folder, file = "img_align_celeba", io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in OUTSIDE:
+            archive.writestr(name.format(folder=folder), b"bad")
+        for number, pixels in enumerate(images, 1):
+            content = io.BytesIO()
+            Image.fromarray(pixels).save(content, "JPEG", quality=100)
+            archive.writestr(f"{folder}/{number:06}.jpg", content.getvalue())
+    return file.getvalue()
+
+
+def face(number: int) -> np.ndarray:
+    """An image whose grey says which it is, in a bright frame outside the crop of 128."""
+    pixels = np.full((218, 178, 3), 255, np.uint8)
+    pixels[45:173, 25:153] = 40 * (number - 1)
+    return pixels
+
+
+def idx(images: np.ndarray) -> bytes:
+    """The content of a file of Fashion-MNIST."""
+    return struct.pack(">IIII", 0x803, len(images), 28, 28) + images.tobytes()
+
+
+def put(kind: str, content: bytes, folder: Path, monkeypatch) -> None:
+    """Write the archive of a kind, and pin it in place of the real one."""
+    file = ARCHIVED[kind].ARCHIVE
+    (folder / file.name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(ARCHIVED[kind], "ARCHIVE", dataclasses.replace(file, digest=digest))
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch) -> Path:
+    """The folder `files` with the published files of all kinds, in small, pinned in place of the real ones."""
+    (folder := tmp_path / "files").mkdir()
+    put("cifar10", cifar_archive(), folder, monkeypatch)
+    monkeypatch.setattr(celeba, "LAST", {"train": 2, "val": 3, "test": 5})
+    put("celeba", celeba_archive([face(number) for number in range(1, 6)]), folder, monkeypatch)
+    pinned = {}
+    for split, images in FASHION.items():
+        content, name = idx(images), fashion_mnist.FILES[split].name
+        (folder / name).write_bytes(gzip.compress(content))
+        pinned[split] = fashion_mnist.pinned(name, len(images), hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(fashion_mnist, "FILES", pinned)
+    return folder
+
+
+def pinned_file(kind: str) -> PinnedFile:
+    return fashion_mnist.FILES["test"] if kind == "fashion_mnist" else ARCHIVED[kind].ARCHIVE
+
+
+def made(kind: str, folder: Path, threads: int = 1, **settings) -> Path:
+    prepare("mine", {"kind": kind, **SETTINGS[kind], **settings}, folder, threads)
+    return folder
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+
+
+def refused(kind: str, folder: Path, **settings) -> str:
+    """The one line that refuses; no dataset is left."""
+    with pytest.raises(UserError) as caught:
+        made(kind, folder, **settings)
+    assert "\n" not in str(caught.value) and not {"dataset.json", "train.npy"} & set(left_in(folder))
+    return str(caught.value)
+
+
+kinds = pytest.mark.parametrize("kind", SETTINGS)
+
+
+@kinds
+def test_a_dataset_is_the_same_wherever_its_files_came_from(files, tmp_path, kind):
+    before, name = left_in(tmp_path), pinned_file(kind).name
+    places = {"folder": {"local": str(files)}, "path": {"sources": [str(tmp_path / "nowhere"), str(files)]}}
+    if kind != "fashion_mnist":  # it has two files
+        places["file"] = {"local": str(files / name)}
+    with file_server() as server:
+        server.files |= {path.name: path.read_bytes() for path in files.iterdir()}
+        places["server"] = {"sources": [server.url]}
+        found = {p: made(kind, tmp_path / p, threads, **places[p]) for threads, p in enumerate(places, 1)}
+    assert len({(folder / "dataset.json").read_bytes() for folder in found.values()}) == 1
+    arrays = ["dataset.json", "test.npy", "train.npy", "val.npy"]
+    for place in places.keys() - {"server"}:
+        assert left_in(found[place]) == arrays
+    assert f"download/{name}" in left_in(found["server"])
+    outside = [path for path in left_in(tmp_path) if path.split("/")[0] not in places]
+    assert outside == before and not Path("/absolute").exists()  # names in an archive lead nowhere
+
+
+@kinds
+@pytest.mark.parametrize("damage", [lambda c: c[:-20], lambda c: b"x" + c, lambda c: b"<html>quota exceeded</html>"])
+def test_another_file_is_refused_unread_and_hashes_are_named(files, tmp_path, monkeypatch, kind, damage):
+    monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("read before its hash was checked"))
+    file = pinned_file(kind)
+    path = files / file.name
+    path.write_bytes(damage(path.read_bytes()))
+    line = refused(kind, tmp_path / "out", local=str(files))
+    assert f"{path} is cut short or another file" in line and f"instead of {file.digest}" in line
+
+
+@kinds
+def test_without_the_files_it_says_what_to_do(files, tmp_path, kind):
+    assert "by hand" in (line := refused(kind, tmp_path / "out", sources=[str(tmp_path)]))
+    assert "set datasets.mine.local" in line and pinned_file(kind).name in line
+    assert "correct the path" in refused(kind, tmp_path / "out", local=str(tmp_path / "nowhere"))
+    (files / pinned_file(kind).name).unlink()
+    assert f"has no {pinned_file(kind).name}" in refused(kind, tmp_path / "out", local=str(files))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("cifar10", 3), ("fashion_mnist", 1)])
+def test_val_is_taken_off_train_and_test_keeps_its_order(files, tmp_path, kind, channels):
+    train = {"cifar10": np.concatenate(list(CIFAR.values())[:5]), "fashion_mnist": FASHION["train"]}[kind]
+    test = {"cifar10": CIFAR["test_batch"], "fashion_mnist": FASHION["test"]}[kind]
+    size, held_out = (SETTINGS[kind][key] for key in ("size", "val_images"))
+    train, test = (images.reshape(-1, channels, size, size) for images in (train, test))
+    found = {split: open_split(made(kind, tmp_path / "out", local=str(files)), split) for split in SPLITS}
+    assert np.array_equal(found["test"], test) and len(found["val"]) == held_out
+    together = sorted(image.tobytes() for image in (*found["train"], *found["val"]))
+    assert together == sorted(image.tobytes() for image in train)
+    assert not np.array_equal(found["train"], train[: len(found["train"])])
+    too_many = refused(kind, tmp_path / "other", local=str(files), val_images=len(train))
+    assert f"`val_images` is {len(train)}: it must lie in 0..{len(train) - 1}" in too_many
+
+
+def test_fashion_mnist_compressed_anew_is_the_same_data(files, tmp_path):
+    first = made("fashion_mnist", tmp_path / "first", local=str(files))
+    for file in fashion_mnist.FILES.values():
+        content = gzip.decompress((files / file.name).read_bytes())
+        (files / file.name).write_bytes(gzip.compress(content, compresslevel=1, mtime=5))
+    anew = made("fashion_mnist", tmp_path / "anew", local=str(files))
+    assert (first / "dataset.json").read_bytes() == (anew / "dataset.json").read_bytes()
+    name = pinned_file("fashion_mnist").name
+    (files / name).write_bytes(gzip.compress(idx(FASHION["test"]) + bytes(200_000_000), compresslevel=1))  # a bomb
+    assert "content's sha256" in refused("fashion_mnist", tmp_path / "out", local=str(files))
+    assert "is a file, not the folder" in refused("fashion_mnist", tmp_path / "out", local=str(files / name))
+
+
+def test_the_official_partition_of_celeba_is_the_published_list():
+    names = celeba.partition()
+    assert {split: len(part) for split, part in names.items()} == {"train": 162_770, "val": 19_867, "test": 19_962}
+    lines = [f"{name} {number}\r\n" for number, part in enumerate(names.values()) for name in part]
+    published = "fc955bcb3ef8fbdf7d5640d9a8693a8431b5f2ee291a5c1449a1549e7e073fe7"  # of list_eval_partition.txt
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() == published
+
+
+def test_celebas_partition_and_crop(files, tmp_path):
+    folder = made("celeba", tmp_path / "out", local=str(files))
+    for split, numbers in {"train": [1, 2], "val": [3], "test": [4, 5]}.items():
+        images = open_split(folder, split)
+        assert images.shape == (len(numbers), 3, 64, 64)
+        for image, number in zip(images, numbers, strict=True):
+            assert np.abs(image[:, 2:-2, 2:-2].astype(int) - 40 * (number - 1)).max() <= 2  # the frame lies outside
+    made_so = {"crop": 128, "partition": "official", "filter": "bilinear"}
+    assert read_info(folder)["source"] == made_so | {"archive_sha256": celeba.ARCHIVE.digest}
+
+
+@pytest.mark.parametrize("crop", celeba.SCHEMA["crop"]["enum"])
+def test_the_crop_is_the_centre_and_shrinking_antialiases(crop):
+    content = io.BytesIO()
+    Image.fromarray(DRAW.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(content, "JPEG", quality=100)
+    decoded = np.asarray(Image.open(content)).astype(np.float64)
+    top, left = (218 - crop) // 2, (178 - crop) // 2
+    centre = decoded[top : top + crop, left : left + crop].transpose(2, 0, 1)
+    scale = crop / 64  # weights [64, crop] of a bilinear filter as wide as the shrinking asks
+    distances = np.arange(crop) + 0.5 - (np.arange(64)[:, None] + 0.5) * scale
+    weights = np.clip(1 - np.abs(distances) / scale, 0, None)
+    weights /= weights.sum(1, keepdims=True)
+    found = celeba.square(content.getvalue(), crop, 64)
+    assert np.abs(found - weights @ centre @ weights.T).max() <= 1.01  # Pillow rounds after each axis
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_the_real_fashion_mnist(tmp_path):
+    settings = shipped_config()["datasets"]["fashion_mnist"]
+    assert str(DEBIAN) in settings["sources"]  # before its URLs
+    prepare("fashion_mnist", {key: value for key, value in settings.items() if key != "models"}, tmp_path)
+    info = read_info(tmp_path)
+    assert info["counts"] == {"train": 60_000, "val": 0, "test": 10_000}
+    assert info["sha256"] == {  # a change here is another order or other images
+        "train": "3bd5c65eb3aca25b3fa80a81711a7094b05958e5b05941f810bb9a6e9275734d",
+        "val": "98f33de426a9b1548788023a79870336050d519911f5da488a7eaa6f9b2d9175",
+        "test": "34a6b66f97ebb0518a41ca92ef8a1a0a73f7ea61d7703ea6457e85d6a88531e0",
+    }
+    mean, std = (255 * 0.2860 + 0.5) / 256, 255 * 0.3530 / 256  # of x / 255, as published
+    assert info["mean"] == pytest.approx([mean], abs=1e-4) and info["std"] == pytest.approx([std], abs=1e-4)
