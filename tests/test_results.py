@@ -13,9 +13,8 @@ import pytest
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import NAMES, probe
 from vaeglow.files import sha256_file
-from vaeglow.paths import RESULTS, names_in, result_path
+from vaeglow.paths import RESULTS, Run, names_in, result_path
 from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, read_sealed, write_result
-from vaeglow.run import Run
 
 RUN = Run("demo", "photos32", "vae", 0)
 MADE = {"commit": "c", "dirty": True, "started": "2000-01-01T00:00:00+00:00"}

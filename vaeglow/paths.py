@@ -1,15 +1,17 @@
-"""Where each kind of result lies: the one list that planning (inputs of a rule) and reporting (what to open) share.
-
-A rule of the workflow spells its paths out; tables, figures and claims gather files of many runs, and ask here.
-"""
+"""Runs, and where each kind of result lies: the one list that planning (inputs of rules) and reporting share. No torch."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vaeglow.evaluation.probes import NAMES, probe
+
+IDENTITY = ("preset", "dataset", "model", "seed")
 RUN = "{preset}/{dataset}/{model}/seed{seed}"
 # Relative to the results folder.
 RESULTS = {
@@ -24,14 +26,8 @@ RESULTS = {
     "likelihood_images": f"{RUN}/likelihood.npz",
     "metrics": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.json",
     "features": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
-    "nearest_training": f"{RUN}/nearest_training/T{{temperature}}.npz",
     "snapshots": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
-    "latents": f"{RUN}/latents.json",
-    "layer_draws": f"{RUN}/layer_draws.npz",
-    "layer_action": f"{RUN}/layer_action.json",
-    "interpolation": f"{RUN}/interpolation/{{space}}.npz",
-    "noise_maps": f"{RUN}/noise_maps.npz",
-    "linear_reference": f"{RUN}/linear_reference.json",
+    **{name: f"{RUN}/{probe(name).RESULT}" for name in NAMES},
     "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",
@@ -39,6 +35,30 @@ RESULTS = {
 }
 # Relative to the folder of prepared data.
 DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One model of a preset, trained on a dataset under one seed: the four names that every result of it carries."""
+
+    preset: str
+    dataset: str
+    model: str
+    seed: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Run:
+        """The run that a resolved config, or a result, is of."""
+        return cls(**{key: content[key] for key in IDENTITY})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The names by key."""
+        return dataclasses.asdict(self)
+
+    def path(self, what: str, root: str | Path = "results", **others: Any) -> Path:
+        """See `result_path`; `others` is what else the path names: protocol, temperature, space."""
+        return result_path(root, what, **self.identity, **others)
 
 
 def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:

@@ -22,8 +22,8 @@ from safetensors import safe_open
 from vaeglow.data.arrays import array_sha256
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file, sha256_json
+from vaeglow.paths import IDENTITY
 from vaeglow.provenance import ended
-from vaeglow.run import IDENTITY
 
 SEAL = "content_sha256"
 REMEDY = "run snakemake again, or delete the file that is out of date"

@@ -9,34 +9,25 @@ numbers, so its hash is the run's identity, and a change of anything else reruns
 from __future__ import annotations
 
 import difflib
-import functools
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vaeglow.errors import UnfitImages, UserError
 
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
-# What a model has beside its `training` and `base`, by its kind.
-PARTS: dict[str, tuple[str, ...]] = {
-    "vae": ("network", "prior"),
-    "vae_glow": ("mode", "layer"),
-    "vae_two_stage": ("second_stage",),
-    "glow": ("network",),
-}
+PARTS = ("network", "prior", "mode", "layer", "second_stage")  # the order in config.json; other parts of a kind follow
+COMMON = ("kind", "training", "base")  # what any kind of model may have
 # Kinds that `training.kl_weight` cannot change, and why.
 KL_FREE = {"glow": "has no KL", "vae_two_stage": "trains the KL alone"}
 
 
-def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of `base` with `change` on top: mappings merge key by key, all else is replaced."""
-    merged = {}
-    for key in dict.fromkeys([*base, *change]):
-        old, new = base.get(key), change.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            merged[key] = merge(old, new)
-        else:
-            merged[key] = copied(new if key in change else old)
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of the first with the others on top, in order: mappings merge key by key, all else is replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+            merged[key] = merge(merged[key], value) if both else copied(value)
     return merged
 
 
@@ -82,7 +73,7 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
     """
     difference = lookup(config["presets"], preset, "preset")
     top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
-    return merge(merge({**top, "preset": preset}, difference), config.get("overrides") or {})
+    return merge({**top, "preset": preset}, difference, config.get("overrides") or {})
 
 
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
@@ -122,11 +113,9 @@ def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: 
     for name in reversed(ancestry(config["models"], model)):
         lines = [layer.get("models", {}).get(name, {}) for layer in layers]
         own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
-        said = functools.reduce(merge, filter(None, lines), said)
-    merged: dict[str, Any] = {}
-    for layer, mine in zip(layers, own, strict=True):
-        for part in ({"training": layer["training"]} if "training" in layer else {}, mine):
-            merged = merge(merged, part) if part else merged
+        said = merge(said, *lines)
+    shared = [{"training": layer["training"]} if "training" in layer else {} for layer in layers]
+    merged = merge(*(part for parts in zip(shared, own, strict=True) for part in parts))
     return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
 
 
@@ -135,15 +124,15 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
 
     Args:
         config: the checked content of config.yaml (and overlays).
-        preset: a name in `presets`.
-        dataset: a name in `datasets`.
-        model: a name in `models`.
+        preset: its name there, like those of dataset and model.
+        dataset: likewise.
+        model: likewise.
         seed: the run's seed; a base model is resolved under the same seed.
 
     Returns:
-        `{"preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "mode", "layer", "second_stage",
-        "training", "base"}`, without the parts the kind does not have; `base` is the resolved config of
-        the model this one stands on (mode joint: of the VAE whose architecture it takes, without `training`), or None.
+        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the parts of the model's kind
+        (`PARTS`); `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose
+        architecture it takes, without `training`), or None.
 
     Raises:
         UserError: an unknown name, or what `check_base` and `check_training` raise.
@@ -156,8 +145,9 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
     check_training(model, described)
-    data: dict[str, Any] = functools.reduce(merge, layers_of(config, preset, dataset)[1::2], {})
+    data = merge(*layers_of(config, preset, dataset)[1::2])
     check_images(model, described, data, dataset)
+    parts = [part for part in dict.fromkeys((*PARTS, *described)) if part in described and part not in COMMON]
     return {
         "preset": preset,
         "dataset": dataset,
@@ -170,7 +160,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             "levels": data.get("levels", 256),
             "train_subset": data.get("train_subset"),
         },
-        **{part: described[part] for part in PARTS[described["kind"]]},
+        **{part: described[part] for part in parts},
         "training": described["training"],
         "base": base,
     }
@@ -186,45 +176,36 @@ def check_training(model: str, described: Mapping[str, Any]) -> None:
         UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
     """
     kind, training = described["kind"], described["training"]
+    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
     wrong = None
     if kind in KL_FREE and training["kl_weight"] != 1:
         wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
-    elif any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
-        wrong = f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
-    elif training["batch_size"] % training["devices"]:
-        wrong = (
-            f"devices is {training['devices']}, which does not divide training.batch_size, {training['batch_size']}: "
-            f"each device takes as many images of a batch"
-        )
+    elif snapshots != sorted(set(snapshots)):
+        wrong = f"snapshots {snapshots} must rise: list each fraction once, in order"
+    elif batch % devices:
+        wrong = f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
     if wrong is not None:
         raise UserError(f"models.{model}: training.{wrong}")
 
 
 def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Refuse a base that a model cannot stand on.
-
-    Args:
-        model: its name, for the message.
-        described: its values, all layers merged.
-        base: those of the model it names as `base`.
+    """Refuse a base that a model cannot stand on; both with all layers merged.
 
     Raises:
         UserError: a base of another kind; for a `vae_two_stage` also one with a flow prior; for a `finetune` also a
             base that was not trained in two phases, or one with another layer than the model's own.
     """
-    name, mode, kind, wrong = described["base"], described.get("mode"), base["kind"], None
+    name, mode, wrong = described["base"], described.get("mode"), None
     wanted = "vae_glow" if mode == "finetune" else "vae"
-    if kind != wanted:
-        wrong = f"is a {kind}, not a {wanted}"
+    if base["kind"] != wanted:
+        wrong = f"is a {base['kind']}, not a {wanted}"
     elif described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
         wrong = f"has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
     elif mode == "finetune" and base["mode"] != "frozen":
         wrong = f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
     elif mode == "finetune" and described["layer"] != base["layer"]:
-        wrong = (
-            f"has another layer, {base['layer']}, than the model's {described['layer']}; a finetune goes on training "
-            f"its base's: write `like: {name}`, change no layer key"
-        )
+        differ = f"{base['layer']}, than the model's {described['layer']}"
+        wrong = f"has another layer, {differ}; a finetune goes on with its base's: write `like: {name}`"
     if wrong is not None:
         raise UserError(f"models.{model}: base '{name}' {wrong}")
 
@@ -237,8 +218,7 @@ def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, An
             split (unsqueezed layer), a side the squeezes do not divide.
     """
     side, channels, kind = data["size"], data.get("channels", 3), described["kind"]
-    network, squeeze = described.get("network", {}), described.get("layer", {}).get("squeeze")
-    wrong = None
+    network, squeeze, wrong = described.get("network", {}), described.get("layer", {}).get("squeeze"), None
     if kind == "vae" and network["architecture"] == "infogan":
         if side % 4:
             wrong = f"the Infogan nets of model {model} need a side that is a multiple of 4"

@@ -19,9 +19,9 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
 from vaeglow.models.two_stage import TwoStageVAE
 from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.paths import Run
 from vaeglow.provenance import collect, ended, now
 from vaeglow.results import write_result
-from vaeglow.run import Run
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import set_memory
 from vaeglow.training.trainer import Diverged, Trainer

@@ -13,8 +13,8 @@ from vaeglow.config.check import check_config, outside
 from vaeglow.config.plan import one_of
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import probe
-from vaeglow.paths import RESULTS
+from vaeglow.evaluation.probes import NAMES as PROBES, probe
+from vaeglow.paths import RESULTS, RUN, result_path
 
 
 def or_exit(function, *arguments):
@@ -52,10 +52,20 @@ PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
-def models_of(kind, *modes):
-    """The alternation of all models of one kind (a vae_glow: trained in one of these modes): what a rule trains."""
-    names = [name for name in config["models"] if inherited(config, name, "kind") == kind]
-    return one_of(name for name in names if not modes or inherited(config, name, "mode") in modes)
+def models_of(*kinds):
+    """The alternation of all models of some kinds; of all without one."""
+    return one_of(name for name in config["models"] if not kinds or inherited(config, name, "kind") in kinds)
+
+
+def trained_by(rule):
+    """The alternation of all models that a rule trains; a kind without one of its own is trained as a VAE is."""
+    own = {"glow": "train_glow", "vae_two_stage": "train_two_stage", "vae_glow": "train_glow_layer"}
+
+    def rule_for(model):
+        joint = inherited(config, model, "mode") == "joint"
+        return "train_joint" if joint else own.get(inherited(config, model, "kind"), "train_vae")
+
+    return one_of(model for model in config["models"] if rule_for(model) == rule)
 
 
 wildcard_constraints:

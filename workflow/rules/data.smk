@@ -43,12 +43,11 @@ rule prepare_data:
 
 rule inspect_data:
     input:
-        info="resources/data/{dataset}/dataset.json",
-        arrays=ancient(expand("resources/data/{{dataset}}/{split}.npy", split=["train", "val", "test"])),
+        **reads("train", "val", "test"),
     output:
-        json="results/data/{dataset}.json",
+        json=result("inspection"),
         png=report(
-            "results/data/{dataset}.png",
+            result("data_page"),
             caption="../report/data.rst",
             category="Data",
             labels={"dataset": "{dataset}"},

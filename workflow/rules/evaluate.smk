@@ -19,7 +19,7 @@ localrules:
 
 rule inception_weights:
     output:
-        weights="resources/weights/inception-2015-12-05.safetensors",
+        weights=INCEPTION,
     log:
         "logs/inception_weights/inception-2015-12-05.log",
     priority: 100
@@ -81,14 +81,8 @@ use rule sample as likelihood with:
 
 use rule sample as fid_reference with:
     input:
-        **reads("weights"),
-        info="resources/data/{dataset}/dataset.json",
-        test=lambda wildcards: ancient(
-            "resources/data/{dataset}/{split}.npy".format(
-                dataset=wildcards.dataset,
-                split=EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol]["split"],
-            )
-        ),
+        **reads("weights", "info"),
+        test=lambda wildcards: ancient(f"resources/data/{wildcards.dataset}/{protocol_of(wildcards)['split']}.npy"),
     output:
         main=result("reference"),
     log:
@@ -98,8 +92,7 @@ use rule sample as fid_reference with:
     params:
         step="fid_reference",
         flags=lambda wildcards: flags(
-            protocol=wildcards.protocol,
-            **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
+            **protocol_of(wildcards),
             **evaluation(wildcards, "batch_size"),
             threads=evaluation_threads(wildcards),
         ),
@@ -139,11 +132,9 @@ use rule sample as evaluate_snapshots with:
 # is one, the GPU: nothing else runs beside it.
 rule time_epoch:
     input:
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
+        **reads("train", "val"),
     output:
-        timing="results/{preset}/{dataset}/timing.json",
+        timing=result("timing"),
     log:
         "logs/time_epoch/{preset}/{dataset}.log",
     conda:

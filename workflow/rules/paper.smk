@@ -41,6 +41,7 @@ use rule write_config as write_spec with:
         ),
 
 
+# The body of what reads a spec and results; each says what it is told beside these and what it makes.
 rule table:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
@@ -55,21 +56,19 @@ rule table:
         "logs/table/{preset}/{table}.log",
     conda:
         "../../environment.yml"
+    params:
+        step="table",
+        told=lambda wildcards, input: flags(published=input.published, results_root="results"),
+        makes=lambda wildcards, output: output_flags(output),
     shell:
         """
-        python -m vaeglow.steps.table \
-            --spec {input.spec} \
-            --published {input.published:q} \
-            --results-root results \
-            --output {output.csv} \
-            --markdown {output.markdown} \
-            --html {output.html} \
-            --latex {output.latex} \
+        python -m vaeglow.steps.{params.step} \
+            --spec {input.spec} {params.told:q} {params.makes:q} \
             >{log} 2>&1
         """
 
 
-rule figure:
+use rule table as figure with:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
@@ -81,20 +80,13 @@ rule figure:
         pdf="results/{preset}/figures/{figure}.pdf",
     log:
         "logs/figure/{preset}/{figure}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.figure \
-            --spec {input.spec} \
-            --results-root results \
-            --data-root resources/data \
-            --output {output.png} {output.pdf} \
-            >{log} 2>&1
-        """
+    params:
+        step="figure",
+        told=flags(results_root="results", data_root="resources/data"),
+        makes=lambda wildcards, output: flags(output=list(output)),
 
 
-rule claims:
+use rule table as claims with:
     input:
         spec="results/{preset}/specs/claims/claims.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
@@ -104,28 +96,18 @@ rule claims:
         html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.claims \
-            --spec {input.spec} \
-            --results-root results \
-            --output {output.csv} \
-            --markdown {output.markdown} \
-            --html {output.html} \
-            >{log} 2>&1
-        """
+    params:
+        step="claims",
+        told=flags(results_root="results"),
 
 
 rule training_curves:
     input:
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        **reads("history", "training"),
         style=STYLE,
     output:
         png=report(
-            "results/{preset}/{dataset}/{model}/seed{seed}/curves.png",
+            result("curves"),
             caption="../report/curves.rst",
             category="Training curves",
             subcategory="{dataset}",
@@ -150,18 +132,8 @@ rule publish:
     input:
         multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
     output:
-        report(
-            "results/{table}.csv",
-            caption="../report/table.rst",
-            category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "spreadsheet (CSV)"},
-        ),
-        report(
-            "results/{table}.html",
-            caption="../report/table.rst",
-            category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "page"},
-        ),
+        reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
+        reported("results/{table}.html", "tables", "page"),
         multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
@@ -175,12 +147,7 @@ use rule publish as publish_figure with:
     input:
         multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        report(
-            "results/{figure}.png",
-            caption="../report/figure.rst",
-            category=lambda wildcards: plan.category_of("figures", wildcards.figure),
-            labels=lambda wildcards: {"result": config["figures"][wildcards.figure]["title"], "as": "figure"},
-        ),
+        reported("results/{figure}.png", "figures", "figure"),
         "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
@@ -190,18 +157,8 @@ use rule publish as publish_claims with:
     input:
         multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
     output:
-        report(
-            "results/claims.csv",
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"result": "The paper's claims, and what we measured", "as": "spreadsheet (CSV)"},
-        ),
-        report(
-            "results/claims.html",
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"result": "The paper's claims, and what we measured", "as": "page"},
-        ),
+        reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
+        reported("results/claims.html", "claims", "page"),
         "results/claims.md",
     log:
         "logs/publish/claims.log",

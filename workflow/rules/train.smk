@@ -16,7 +16,7 @@ localrules:
 
 rule write_config:
     output:
-        "results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        result("config"),
     log:
         "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
     conda:
@@ -29,19 +29,16 @@ rule write_config:
 
 rule train_vae:
     input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
+        **reads("config", "train", "val"),
     output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+        model=result("model"),
+        history=result("history"),
+        training=result("training"),
+        snapshots=result("kept_weights"),
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae"),
+        model=trained_by("train_vae"),
     conda:
         "../../environment.yml"
     threads: training_processes(run_threads)
@@ -80,34 +77,27 @@ use rule train_vae as train_joint with:
     log:
         "logs/train_joint/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_glow", "joint"),
+        model=trained_by("train_joint"),
 
 
 use rule train_vae as train_glow with:
     log:
         "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("glow"),
+        model=trained_by("train_glow"),
 
 
 # Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
 # The model it stands on (`base` in config) is an input.
 use rule train_vae as train_glow_layer with:
     input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
-        base=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/model.safetensors".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
-        base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
+        **reads("config", "train", "val"),
+        base=lambda wildcards: result_path("results", "model", **run_config(wildcards)["base"]),
+        base_training=lambda wildcards: result_path("results", "training", **run_config(wildcards)["base"]),
     log:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_glow", "frozen", "finetune"),
+        model=trained_by("train_glow_layer"),
 
 
 # A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
@@ -115,4 +105,4 @@ use rule train_glow_layer as train_two_stage with:
     log:
         "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("vae_two_stage"),
+        model=trained_by("train_two_stage"),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "test")
+RESULT = "latents.json"
+MODELS = ("vae", "vae_glow")
 SCHEMA = {
     "images": {
         "type": "integer",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "layer_draws", "test", "weights")
+RESULT = "layer_action.json"
+MODELS = ("vae_glow",)
 SCHEMA = {
     "features": {
         "enum": [64, 192, 768, 2048],

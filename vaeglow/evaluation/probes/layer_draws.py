@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vaeglow.models.vae_glow import VAEGlow
 
 READS = ("model",)
+RESULT = "layer_draws.npz"
+MODELS = ("vae_glow",)
 SCHEMA = {
     "images": {
         "type": "integer",

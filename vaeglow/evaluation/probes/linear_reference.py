@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "train", "test")
+RESULT = "linear_reference.json"
+MODELS = ("vae",)
 SCHEMA = {
     "images": {
         "type": "integer",

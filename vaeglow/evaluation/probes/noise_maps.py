@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vaeglow.models.vae import VAE
 
 READS = ("model", "test")
+RESULT = "noise_maps.npz"
+MODELS = ("vae", "vae_glow")
 SCHEMA = {
     "shown": {
         "type": "integer",
