@@ -25,7 +25,7 @@ def section(schema: Mapping[str, Any], name: str) -> str:
     properties = schema["properties"]
     if name == "top":
         return table(schema, {key: properties[key] for key in ("preset", "seeds", "runtime", "presets", "overrides")})
-    if name not in ("models", *DECLARED):
+    if name not in DECLARED:
         entry = properties[name]
         return table(schema, entry.get("properties") or entry["additionalProperties"]["properties"])
     common, kinds = declared(schema, name)

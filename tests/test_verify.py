@@ -114,8 +114,8 @@ FIGURE, COPY, TEXT = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv
 TENSOR = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
 # What is done: to which file, how, and words of the one line that names it.
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
-    "a byte of the weights": (MODEL, flip, NOT_WRITTEN),
-    "a byte of kept weights": (VAE / "snapshots.safetensors", flip, NOT_WRITTEN),
+    "a byte of the weights": (MODEL, flip, "is corrupt"),
+    "a byte of kept weights": (VAE / "snapshots.safetensors", flip, "is corrupt"),
     "a number": (METRICS, lambda path: edit(path, fid=1.0), NOT_WRITTEN),
     "no seal": (METRICS, lambda path: edit(path, provenance={}), "lacks 'content_sha256'"),
     "the name of a hash": (

@@ -1,4 +1,4 @@
-"""Runs, and where each kind of result lies: the one list that planning (inputs of rules) and reporting share. No torch."""
+"""Runs, and where each kind of result lies: the one list that planning and reporting share. No torch."""
 
 from __future__ import annotations
 

@@ -73,14 +73,10 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
         try:
             save_file(tensors, temporary, metadata={key: text, SEAL: text_sha256(text)})
         except SafetensorError as error:
-            raise system_error(error) or error from error
+            if (number := re.search(r"os error (\d+)", str(error))) is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error  # a full disk, say
     return digest
-
-
-def system_error(error: Exception) -> OSError | None:
-    """The system's own error inside one of safetensors': a full disk, say, is told by a number in its text."""
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def text_sha256(text: str) -> str:

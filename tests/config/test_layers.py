@@ -179,11 +179,16 @@ def test_a_model_that_stands_on_itself(config):
     [
         ("vae", {"size": 24}, {}, "needs a side that is a power of two"),
         ("vae", {"size": 2}, {}, "power of two, 4 or more"),
-        ("vae", {"size": 8}, {"network": {"num_scale": 5}}, "side too small for num_scale 5"),
+        ("vae", {"size": 8}, {"network": {"num_scale": 5}}, "needs a larger side for num_scale 5"),
         ("vaeglow", {"size": 24}, {}, "model vae needs a side that is a power of two"),
-        ("vaeglow", {"size": 8}, {"layer": {"squeeze": 3}}, "squeeze 3 of model vaeglow does not divide the side"),
+        (
+            "vaeglow",
+            {"size": 8},
+            {"layer": {"squeeze": 3}},
+            "model vaeglow has squeeze 3, which does not divide the side",
+        ),
         ("vaeglow", {"channels": 1}, {"layer": {"squeeze": 1}}, "cannot split one channel in two"),
-        ("glow", {"size": 6}, {}, "the 2 levels of model glow do not divide the side"),
+        ("glow", {"size": 6}, {}, "model glow has 2 levels, which do not divide the side"),
     ],
 )
 def test_images_a_model_cannot_take(model, data, change, message, config):

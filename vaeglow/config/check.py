@@ -15,7 +15,6 @@ from vaeglow.config import plan
 from vaeglow.config.layers import check_training, describe_model, effective, inherited, lookup, resolve
 from vaeglow.config.schema import complete, kinds, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
-from vaeglow.evaluation.probes import NAMES, probe
 
 FILE_ADDRESS = "file://"
 Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
@@ -147,10 +146,10 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
     lookup(views, need["preset"], "preset")
     for section in ("protocol", "dataset", "model"):
         lookup(view[f"{section}s"], need[section], section)
-    kind, what = inherited(view, need["model"], "kind"), need["what"]
-    legal = getattr(probe(what), "MODELS", (kind,)) if what in NAMES else (kind,)
-    if kind not in legal:
-        what = what.replace("_", " ")
+    kind = inherited(view, need["model"], "kind")
+    legal = [name for name, declared in kinds("models").items() if need["what"] in declared.PROBES]  # empty: all
+    if legal and kind not in legal:
+        what = need["what"].replace("_", " ")
         raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
 
 

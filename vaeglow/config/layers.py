@@ -13,12 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vaeglow.errors import UnfitImages, UserError
+from vaeglow.models.kinds import KINDS
 
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
-PARTS = ("network", "prior", "mode", "layer", "second_stage")  # the order in config.json; other parts of a kind follow
-COMMON = ("kind", "training", "base")  # what any kind of model may have
-# Kinds that `training.kl_weight` cannot change, and why.
-KL_FREE = {"glow": "has no KL", "vae_two_stage": "trains the KL alone"}
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,8 +127,8 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         seed: the run's seed; a base model is resolved under the same seed.
 
     Returns:
-        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the parts of the model's kind
-        (`PARTS`); `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose
+        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the keys of the model's kind
+        (its `SCHEMA`); `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose
         architecture it takes, without `training`), or None.
 
     Raises:
@@ -147,7 +144,6 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     check_training(model, described)
     data = merge(*layers_of(config, preset, dataset)[1::2])
     check_images(model, described, data, dataset)
-    parts = [part for part in dict.fromkeys((*PARTS, *described)) if part in described and part not in COMMON]
     return {
         "preset": preset,
         "dataset": dataset,
@@ -160,7 +156,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
             "levels": data.get("levels", 256),
             "train_subset": data.get("train_subset"),
         },
-        **{part: described[part] for part in parts},
+        **{key: described[key] for key in KINDS[described["kind"]].SCHEMA if key != "base"},
         "training": described["training"],
         "base": base,
     }
@@ -178,8 +174,8 @@ def check_training(model: str, described: Mapping[str, Any]) -> None:
     kind, training = described["kind"], described["training"]
     batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
     wrong = None
-    if kind in KL_FREE and training["kl_weight"] != 1:
-        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KL_FREE[kind]}: leave it at 1 there"
+    if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
+        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
     elif snapshots != sorted(set(snapshots)):
         wrong = f"snapshots {snapshots} must rise: list each fraction once, in order"
     elif batch % devices:
@@ -192,45 +188,20 @@ def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]
     """Refuse a base that a model cannot stand on; both with all layers merged.
 
     Raises:
-        UserError: a base of another kind; for a `vae_two_stage` also one with a flow prior; for a `finetune` also a
-            base that was not trained in two phases, or one with another layer than the model's own.
+        UserError: see the kind's `wrong_base`.
     """
-    name, mode, wrong = described["base"], described.get("mode"), None
-    wanted = "vae_glow" if mode == "finetune" else "vae"
-    if base["kind"] != wanted:
-        wrong = f"is a {base['kind']}, not a {wanted}"
-    elif described["kind"] == "vae_two_stage" and (prior := base["prior"]["kind"]) != "standard":
-        wrong = f"has prior.kind {prior}; a second stage replaces a standard prior: name a VAE with that"
-    elif mode == "finetune" and base["mode"] != "frozen":
-        wrong = f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
-    elif mode == "finetune" and described["layer"] != base["layer"]:
-        differ = f"{base['layer']}, than the model's {described['layer']}"
-        wrong = f"has another layer, {differ}; a finetune goes on with its base's: write `like: {name}`"
+    wrong = KINDS[described["kind"]].wrong_base(described, base)
     if wrong is not None:
-        raise UserError(f"models.{model}: base '{name}' {wrong}")
+        raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
 
 
 def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
     """Refuse images a model cannot take, before anything is trained.
 
     Raises:
-        UnfitImages: a side that is no power of two (ResNet) or no multiple of 4 (Infogan), one channel that cannot be
-            split (unsqueezed layer), a side the squeezes do not divide.
+        UnfitImages: see the kind's `wrong_images`.
     """
-    side, channels, kind = data["size"], data.get("channels", 3), described["kind"]
-    network, squeeze, wrong = described.get("network", {}), described.get("layer", {}).get("squeeze"), None
-    if kind == "vae" and network["architecture"] == "infogan":
-        if side % 4:
-            wrong = f"the Infogan nets of model {model} need a side that is a multiple of 4"
-    elif kind == "vae" and (side < 4 or side & (side - 1)):
-        wrong = f"the ResNet of model {model} needs a side that is a power of two, 4 or more"
-    elif kind == "vae" and side % 2 ** (network["num_scale"] - 1):
-        wrong = f"side too small for num_scale {network['num_scale']} of model {model}"
-    elif kind == "vae_glow" and side % squeeze:
-        wrong = f"squeeze {squeeze} of model {model} does not divide the side"
-    elif kind == "vae_glow" and channels * squeeze**2 < 2:
-        wrong = f"model {model} cannot split one channel in two: use a model with layer.squeeze 2 or 4"
-    elif kind == "glow" and side % 2 ** network["levels"]:
-        wrong = f"the {network['levels']} levels of model {model} do not divide the side"
+    channels, side = data.get("channels", 3), data["size"]
+    wrong = KINDS[described["kind"]].wrong_images(described, channels, side)
     if wrong is not None:
-        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): {wrong}")
+        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")

@@ -2,8 +2,9 @@
 
 A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
-filled in once, for planning, checking and reporting. A `need` is one result that an entry reads: `{"what": a key of
-vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol"}`, with a `temperature` or `space` where its path has one.
+filled in once, for planning, checking and reporting. A `need` is one result that an entry reads:
+`{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol"}`, with a `temperature` or `space`
+where its path has one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from vaeglow.reporting.claims.needs import needed
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
 PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
-BASES = {"overview": ("training",)}  # until the figure declares its READS_OF_BASE
 # The look of a model that has none in config, by its name (Okabe & Ito 2008, but for yellow).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")
@@ -37,8 +37,7 @@ def one_of(names: Iterable[Any]) -> str:
 
 
 def protocol(view: View, name: str | None) -> dict[str, Any]:
-    """How FIDs are measured: `protocol` (its name; None: the preset's own), `split`, `images`, `features`, `sets`,
-    `stretch`.
+    """How FIDs are measured: a protocol's name (None: the preset's own) and values, under the keys of config.
 
     Raises:
         UserError: no such protocol.
@@ -106,8 +105,10 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
     kind = kinds(section)[entry["kind"]]
     sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side is not None and "model" in side]
     wanted = [(what, side) for side in sides for what in kind.READS]
-    of_base = getattr(kind, "READS_OF_BASE", BASES.get(entry["kind"], ()))
-    wanted += [(what, {**row, "model": row["base"]}) for row in sides if "base" in row for what in of_base]
+    if hasattr(kind, "needs"):
+        wanted += [(need["what"], need) for need in kind.needs(entry)]
+    elif entry["kind"] == "overview":  # until it declares its needs
+        wanted += [("training", {**row, "model": row["base"]}) for row in sides if "base" in row]
     if "reference_model" in entry:
         wanted.append(("linear_reference", {**entry, "model": entry["reference_model"]}))
     found = []

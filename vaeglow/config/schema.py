@@ -13,9 +13,10 @@ from typing import Any
 from vaeglow.config.layers import STYLE, nearest
 from vaeglow.errors import UserError
 
-# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and `SCHEMA`, {key: its schema}}.
+# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}.
 DECLARED = {
     "datasets": "vaeglow.data.kinds",
+    "models": "vaeglow.models.kinds",
     "tables": "vaeglow.reporting.tables",
     "figures": "vaeglow.reporting.figures",
     "claims": "vaeglow.reporting.claims",
@@ -27,7 +28,7 @@ Schema = dict[str, Any]
 
 @functools.cache
 def kinds(section: str) -> dict[str, Any]:
-    """{kind: the module that declares it} of the entries of `datasets`, `tables`, `figures` or `claims`."""
+    """{kind: what declares it, a module or a class} of the entries of a section in `DECLARED`."""
     with suppress(ImportError, AttributeError):
         former = vars(getattr(importlib.import_module(FORMER), section))
         return {name: value for name, value in former.items() if hasattr(value, "SCHEMA")}
@@ -39,11 +40,9 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
 
     Args:
         schema: the content of the schema file.
-        section: `models`, or a key of `DECLARED`.
+        section: a key of `DECLARED`.
     """
     entry = schema["properties"][section]["additionalProperties"]
-    if section not in DECLARED:
-        return entry["properties"], entry["kinds"]
     return entry["properties"], {
         kind: {"description": (module.__doc__ or "").split("\n")[0], "properties": module.SCHEMA}
         for kind, module in kinds(section).items()
@@ -66,7 +65,7 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
     for section, change in {**defs["changes"]["properties"], "models": defs["model_changes"]}.items():
         if section in NAMED and isinstance(config.get(section), Mapping):
             change["propertyNames"] = {"enum": list(config[section])}
-    for section in ("models", *DECLARED):
+    for section in DECLARED:
         common, own = declared(schema, section)
         entry = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": list(own)}}}
         entry["allOf"] = [

@@ -12,17 +12,13 @@
 # said within seconds and not after the training. A job takes one GPU; Snakemake runs jobs side by side.
 
 
-# On a cluster this runs where Snakemake runs: nodes often have no network.
-localrules:
-    inception_weights,
-
-
 rule inception_weights:
     output:
         weights=INCEPTION,
     log:
         "logs/inception_weights/inception-2015-12-05.log",
     priority: 100
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -82,7 +78,11 @@ use rule sample as likelihood with:
 use rule sample as fid_reference with:
     input:
         **reads("weights", "info"),
-        test=lambda wildcards: ancient(f"resources/data/{wildcards.dataset}/{protocol_of(wildcards)['split']}.npy"),
+        test=lambda wildcards: ancient(
+            "resources/data/{}/{split}.npy".format(
+                wildcards.dataset, **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)
+            )
+        ),
     output:
         main=result("reference"),
     log:
@@ -92,7 +92,7 @@ use rule sample as fid_reference with:
     params:
         step="fid_reference",
         flags=lambda wildcards: flags(
-            **protocol_of(wildcards),
+            **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
             **evaluation(wildcards, "batch_size"),
             threads=evaluation_threads(wildcards),
         ),
@@ -145,7 +145,10 @@ rule time_epoch:
         device=DEVICE,
         memory=MEMORY,
     params:
-        configs=lambda wildcards: [json.dumps(one) for one in timed_configs(wildcards)],
+        configs=lambda w: [
+            json.dumps(or_exit(resolve, config, w.preset, w.dataset, model, EFFECTIVE[w.preset]["seeds"][0]))
+            for model in plan.timed_models(EFFECTIVE, w.preset, w.dataset)
+        ],
         timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
     shell:
         """

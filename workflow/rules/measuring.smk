@@ -1,5 +1,4 @@
-# What the rules in evaluate.smk and probe.smk say of themselves: paths, inputs and a step's flags, as functions.
-
+# What rules say of themselves: paths, inputs and a step's flags, as functions.
 
 INCEPTION = "resources/weights/inception-2015-12-05.safetensors"
 
@@ -27,9 +26,9 @@ def flags(**values):
     return words
 
 
-def output_flags(output):
-    """A flag for each output of a rule; `--output` for its CSV."""
-    return flags(**{"output" if name == "csv" else name: path for name, path in output.items()})
+def output_flags(wildcards, output):
+    """A flag for each output of a rule."""
+    return flags(**dict(output.items()))
 
 
 def reported(path, section, form):
@@ -47,13 +46,8 @@ def reported(path, section, form):
 
 def input_flags(wildcards, input):
     """A flag for each input of a rule, and one for the folder of its data."""
-    named = {name: path for name, path in input.items() if name not in ("info", "train", "test")}
+    named = {name: path for name, path in input.items() if name not in ("info", "train", "val", "test")}
     return flags(**named, **({"data_dir": os.path.dirname(input.info)} if "info" in input.keys() else {}))
-
-
-def protocol_of(wildcards):
-    """How a protocol measures, by key."""
-    return plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)
 
 
 def evaluation(wildcards, *keys):
@@ -61,26 +55,11 @@ def evaluation(wildcards, *keys):
     return {key: EFFECTIVE[wildcards.preset]["evaluation"][key] for key in keys}
 
 
-def rule_of(kind):
-    """The name of the rule that makes a kind of probe."""
-    return "interpolate" if kind == "interpolation" else kind
-
-
-def probe_log(kind):
-    """The log of a kind of probe, named like its result."""
-    return f"logs/{rule_of(kind)}/{RUN}{os.path.splitext(probe(kind).RESULT)[0].removeprefix(kind)}.log"
-
-
 def probed(kind):
-    """The flag with a probe's settings: its entry in the preset's `probes`, the batch size, and the space if it has one."""
+    """The flag with a probe's settings: its entry in the preset's `probes`, the batch size, and its space if any."""
 
-    def told(wildcards):
+    def settings(wildcards):
         entry = {**EFFECTIVE[wildcards.preset]["probes"][kind], **evaluation(wildcards, "batch_size")}
-        return flags(settings=json.dumps(entry | {key: wildcards[key] for key in ["space"] if key in wildcards.keys()}))
+        return flags(settings=json.dumps(entry | ({"space": wildcards.space} if kind == "interpolation" else {})))
 
-    return told
-
-
-def read_flags(wildcards, input):
-    """What a probe reads, by name."""
-    return flags(reads=[f"{name}={path}" for name, path in input.items() if name != "info"])
+    return settings

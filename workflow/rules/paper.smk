@@ -15,18 +15,6 @@
 # JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
 
 
-# Seconds each: on a cluster they run where Snakemake runs.
-localrules:
-    write_spec,
-    table,
-    figure,
-    claims,
-    training_curves,
-    publish,
-    publish_figure,
-    publish_claims,
-
-
 use rule write_config as write_spec with:
     output:
         "results/{preset}/specs/{section}/{name}.json",
@@ -41,34 +29,24 @@ use rule write_config as write_spec with:
         ),
 
 
-# The body of what reads a spec and results; each says what it is told beside these and what it makes.
-rule table:
+use rule inspect_data as table with:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
         published=PUBLISHED,
     output:
-        csv="results/{preset}/tables/{table}.csv",
+        output="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
         html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
-    conda:
-        "../../environment.yml"
     params:
         step="table",
-        told=lambda wildcards, input: flags(published=input.published, results_root="results"),
-        makes=lambda wildcards, output: output_flags(output),
-    shell:
-        """
-        python -m vaeglow.steps.{params.step} \
-            --spec {input.spec} {params.told:q} {params.makes:q} \
-            >{log} 2>&1
-        """
+        told=lambda wildcards, input: flags(spec=input.spec, published=input.published, results_root="results"),
 
 
-use rule table as figure with:
+use rule inspect_data as figure with:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
@@ -76,37 +54,36 @@ use rule table as figure with:
         images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "images")),
         style=STYLE,
     output:
-        png="results/{preset}/figures/{figure}.png",
-        pdf="results/{preset}/figures/{figure}.pdf",
+        multiext("results/{preset}/figures/{figure}", ".png", ".pdf"),
     log:
         "logs/figure/{preset}/{figure}.log",
     params:
         step="figure",
-        told=flags(results_root="results", data_root="resources/data"),
+        told=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
         makes=lambda wildcards, output: flags(output=list(output)),
 
 
-use rule table as claims with:
+use rule inspect_data as claims with:
     input:
         spec="results/{preset}/specs/claims/claims.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
     output:
-        csv="results/{preset}/claims.csv",
+        output="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
         html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
     params:
         step="claims",
-        told=flags(results_root="results"),
+        told=lambda wildcards, input: flags(spec=input.spec, results_root="results"),
 
 
-rule training_curves:
+use rule inspect_data as training_curves with:
     input:
         **reads("history", "training"),
         style=STYLE,
     output:
-        png=report(
+        output=report(
             result("curves"),
             caption="../report/curves.rst",
             category="Training curves",
@@ -115,16 +92,9 @@ rule training_curves:
         ),
     log:
         "logs/training_curves/{preset}/{dataset}/{model}/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.training_curves \
-            --history {input.history} \
-            --training {input.training} \
-            --output {output.png} \
-            >{log} 2>&1
-        """
+    params:
+        step="training_curves",
+        told=lambda wildcards, input: flags(history=input.history, training=input.training),
 
 
 # The preset is in the input's path: after `preset` changes the copy is made anew, and again on the way back.
@@ -137,6 +107,7 @@ rule publish:
         multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     shell:

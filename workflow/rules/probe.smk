@@ -1,31 +1,20 @@
 # Looking into trained models, for figures and claims; a kind of probe is a module of vaeglow/evaluation/probes, which
-# says what it reads (`READS`), where its result lies (`RESULT`) and of which kinds of model there is one (`MODELS`).
-#
-#   model.safetensors, test.npy  ->  latents.json                  what z holds              (latents)
-#   model.safetensors            ->  layer_draws.npz               latents, with f and without (layer_draws)
-#   layer_draws.npz, test.npy    ->  layer_action.json             what f does to an image   (layer_action)
-#   model.safetensors            ->  interpolation/{space}.npz     between random latents    (interpolate)
-#   model.safetensors, test.npy  ->  noise_maps.npz                the decoder's s(z)        (noise_maps)
-#   model.safetensors of a VAE, {train,test}.npy  ->  linear_reference.json   what a linear layer could do for it,
-#       and for as many principal components (linear_reference; docs/squeeze.md)
-#   samples, train.npy, test.npy ->  nearest_training/T{temperature}.npz  are samples copies (nearest_training)
-#
+# says what it reads (`READS`) and where its result lies (`RESULT`).
 # Counts and temperature are the preset's `probes` (config).
 
 
 for kind in PROBES:
+    name = "interpolate" if kind == "interpolation" else kind
 
     rule:
         name:
-            rule_of(kind)
+            name
         input:
             **reads(*probe(kind).READS),
         output:
             main=result(kind),
         log:
-            probe_log(kind),
-        wildcard_constraints:
-            model=models_of(*getattr(probe(kind), "MODELS", ())),
+            f"logs/{name}/{RUN}{os.path.splitext(probe(kind).RESULT)[0].removeprefix(kind)}.log",
         conda:
             "../../environment.yml"
         threads: run_threads
@@ -34,7 +23,7 @@ for kind in PROBES:
             device=DEVICE,
         params:
             step=["probe", kind],
-            inputs=read_flags,
+            inputs=lambda wildcards, input: flags(reads=[f"{k}={path}" for k, path in input.items() if k != "info"]),
             flags=probed(kind),
         shell:
             """

@@ -10,15 +10,12 @@
 # Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
 
 
-localrules:
-    write_config,
-
-
 rule write_config:
     output:
         result("config"),
     log:
         "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -38,7 +35,7 @@ rule train_vae:
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=trained_by("train_vae"),
+        model=models_of("train_vae"),
     conda:
         "../../environment.yml"
     threads: training_processes(run_threads)
@@ -77,14 +74,14 @@ use rule train_vae as train_joint with:
     log:
         "logs/train_joint/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=trained_by("train_joint"),
+        model=models_of("train_joint"),
 
 
 use rule train_vae as train_glow with:
     log:
         "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=trained_by("train_glow"),
+        model=models_of("train_glow"),
 
 
 # Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
@@ -97,7 +94,7 @@ use rule train_vae as train_glow_layer with:
     log:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=trained_by("train_glow_layer"),
+        model=models_of("train_glow_layer"),
 
 
 # A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
@@ -105,4 +102,4 @@ use rule train_glow_layer as train_two_stage with:
     log:
         "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=trained_by("train_two_stage"),
+        model=models_of("train_two_stage"),

@@ -3,7 +3,6 @@
 A module declares
 - `READS`: what it is given: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
 - `RESULT`: the path of its result in the run's folder;
-- `MODELS`, where not every kind of model has such a result: those that have;
 - `SCHEMA`: of its entry in the config's `probes`;
 - `measure(run, reads, settings)`: the values and the arrays of its result.
 Nothing heavy is imported before `measure` is called.

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 READS = ("model",)
 RESULT = "interpolation/{space}.npz"
-MODELS = ("vae", "vae_glow")
 SCHEMA = {
     "pairs": {"type": "integer", "minimum": 1, "description": "pairs of random latents"},
     "steps": {"type": "integer", "minimum": 2, "description": "images from one end to the other, both included"},

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 READS = ("model", "test")
 RESULT = "latents.json"
-MODELS = ("vae", "vae_glow")
 SCHEMA = {
     "images": {
         "type": "integer",

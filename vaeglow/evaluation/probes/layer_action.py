@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 READS = ("model", "layer_draws", "test", "weights")
 RESULT = "layer_action.json"
-MODELS = ("vae_glow",)
 SCHEMA = {
     "features": {
         "enum": [64, 192, 768, 2048],

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 READS = ("model",)
 RESULT = "layer_draws.npz"
-MODELS = ("vae_glow",)
 SCHEMA = {
     "images": {
         "type": "integer",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 READS = ("model", "train", "test")
 RESULT = "linear_reference.json"
-MODELS = ("vae",)
 SCHEMA = {
     "images": {
         "type": "integer",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 READS = ("model", "test")
 RESULT = "noise_maps.npz"
-MODELS = ("vae", "vae_glow")
 SCHEMA = {
     "shown": {
         "type": "integer",
