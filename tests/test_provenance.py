@@ -21,15 +21,6 @@ from vaeglow.weights import load_model
 KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
 HASHES = {"config_sha256", "data_sha256", "weights_sha256"}
 IDENTITY = {"preset", "dataset", "model", "seed"}
-# What a file counts, by its name or folder.
-COUNTS = {
-    "likelihood.json": {"images", "split"},
-    "metrics": {"fid_samples", "fid_reference_images", "fid_features", "fid_sets", "split", "protocol"},
-    "training.json": {"train_images", "epochs_by_phase"},
-    "timing.json": {"epoch_images", "rounds", "threads"},
-    "latents.json": {"images", "split"},
-    "fid_reference": {"images", "features", "split", "protocol"},
-}
 OF_NO_WEIGHTS = {"timing.json", "fid_reference", "blobs.json"}
 
 
@@ -63,12 +54,6 @@ def test_every_file_says_where_it_comes_from(results_tree):
         assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
         whole = not where & OF_NO_WEIGHTS
         assert about.keys() >= (HASHES | IDENTITY if whole else {"data_sha256", "dataset"}), path
-        for name, counts in COUNTS.items():
-            assert (
-                name not in where
-                or path.suffix != (".npz" if name == "fid_reference" else ".json")
-                or (about.keys() >= counts)
-            ), path
         assert path.suffix == ".safetensors" or SEAL in made, path
 
 
@@ -113,24 +98,6 @@ def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
         assert evidence
         assert all(sha256_file(results_tree / path) == digest for path, digest in evidence.items())
     assert any(path.endswith("samples/T1.0.npz") for path in figure)
-
-
-def test_the_same_work_done_twice_differs_in_times_alone():
-    first, second = (provenance.collect("cpu") for _ in range(2))
-    times = {"started": None}
-    assert first | times == second | times
-
-
-def test_times_of_a_row_span_all_that_it_was_read_from(tmp_path):
-    paths = [tmp_path / name for name in "ab"]
-    for path in paths:
-        path.write_text("{}")
-    spans = [("2000-01-02", "2000-01-03"), ("2000-01-01", "2000-01-05")]
-    made = [{"provenance": {"started": start, "finished": end}} for start, end in spans]
-    cells = traced.trace_cells(dict(zip(paths, made, strict=True)))
-    assert (cells["started"], cells["finished"]) == ("2000-01-01", "2000-01-05")
-    unfinished = [made[0], {"provenance": {"started": "2000-01-01"}}]
-    assert traced.trace_cells(dict(zip(paths, unfinished, strict=True)))["finished"] == ""
 
 
 def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):

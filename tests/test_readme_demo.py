@@ -78,11 +78,8 @@ def test_runs_of_two_codes_are_refused_before_anything_is_written(tmp_path, read
 @pytest.mark.parametrize(
     ("values", "errors", "says"),
     [
-        ({"b": [2, 3], "a": [1, 2]}, None, "a < b"),
         ({"a": [1, 3], "b": [2, 2.5]}, None, "a, b"),
-        ({"a": [1, 1], "b": [2, 4], "c": [3, 3]}, None, "a < b, c"),
         ({"a": [1, 1], "b": [2, 0], "c": [3, 3], "d": [2.5, 5]}, None, "a, b < c, d"),
-        ({"a": [1, 2.5], "b": [2, 4], "c": [1.5, 5]}, None, "a < b, c"),
         ({"a": [1, 5], "b": [2, 6], "c": [3, 4]}, None, "a, c, b; a < b"),
         ({"a": [1], "b": [1.9]}, {"a": [0.3], "b": [0.4]}, "a, b"),
         ({"a": [1], "b": [2.1]}, {"a": [0.3], "b": [0.4]}, "a < b"),

@@ -9,8 +9,7 @@ import yaml
 from run_tools import checked, shipped_config
 
 from vaeglow.config import effective, merge, plan
-from vaeglow.config.schema import kinds
-from vaeglow.paths import RESULTS, result_path
+from vaeglow.paths import result_path
 
 SHIPPED = shipped_config()
 PRESETS = list(SHIPPED["presets"])
@@ -153,8 +152,3 @@ def test_a_spec_has_the_look_of_each_model_it_shows_and_none_is_inherited():
     assert set(styles) == {"mine", "vae"} and styles["mine"]["label"] == "mine"  # vae: its base
     looks = [(look["color"], look["marker"]) for look in plan.spec(view, "claims")["styles"].values()]
     assert len(looks) == len(set(looks)) > 5
-
-
-def test_every_kind_reads_results_that_have_a_path():
-    for section in plan.SECTIONS:
-        assert {what for kind in kinds(section).values() for what in kind.READS} <= set(RESULTS)
