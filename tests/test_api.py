@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -20,28 +21,19 @@ SHAPE = (CHANNELS, SIZE, SIZE)
 
 
 @pytest.fixture(scope="session")
-def vae(vae_run):
-    return vaeglow.load(vae_run.model, device="cpu")
+def loaded(vae_run, vaeglow_run, glow_run) -> dict[str, Any]:
+    runs = {"vae": vae_run, "vaeglow": vaeglow_run, "glow": glow_run}
+    return {name: vaeglow.load(str(run.model), device="cpu") for name, run in runs.items()}
 
 
-@pytest.fixture(scope="session")
-def vaeglow_model(vaeglow_run):
-    return vaeglow.load(str(vaeglow_run.model), device="cpu")
+@pytest.fixture(params=["vae", "vaeglow", "glow"])
+def model(request, loaded):
+    return loaded[request.param]
 
 
-@pytest.fixture(scope="session")
-def glow(glow_run):
-    return vaeglow.load(glow_run.model, device="cpu")
-
-
-@pytest.fixture(scope="session", params=["vae", "vaeglow_model", "glow"])
-def model(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="session", params=["vae", "vaeglow_model"])
-def latent_model(request):
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=["vae", "vaeglow"])
+def latent_model(request, loaded):
+    return loaded[request.param]
 
 
 @pytest.fixture
@@ -115,7 +107,8 @@ def test_wrong_images_are_refused_in_one_line(method, model, images):
             getattr(model, method)(wrong)
 
 
-def test_pixel_values_beyond_the_levels(vae, images, monkeypatch):
+def test_pixel_values_beyond_the_levels(loaded, images, monkeypatch):
+    vae = loaded["vae"]
     monkeypatch.setattr(vae.network, "levels", 4)
     with pytest.raises(UserError, match="out of range: the model knows 4 levels"):
         vae.bits_per_dim(images)
@@ -125,8 +118,8 @@ def test_pixel_values_beyond_the_levels(vae, images, monkeypatch):
 # ----------------------------------------------------------------------------------------- reconstruct
 
 
-def test_glow_gives_the_images_back(glow, images):
-    assert torch.equal(glow.reconstruct(images), images)
+def test_glow_gives_the_images_back(loaded, images):
+    assert torch.equal(loaded["glow"].reconstruct(images), images)
 
 
 def test_reconstructions_are_of_the_posterior_mean(latent_model, images):
@@ -141,8 +134,8 @@ def test_reconstructions_are_of_the_posterior_mean(latent_model, images):
     assert torch.equal(found, quantise(expected, 256))
 
 
-def test_a_vaeglow_reconstruction_maps_forward_to_the_decoder_mean(vaeglow_model, images):
-    network = vaeglow_model.network
+def test_a_vaeglow_reconstruction_maps_forward_to_the_decoder_mean(loaded, images):
+    network = loaded["vaeglow"].network
     y = (images.float() + 0.5) / 256
     with torch.no_grad():
         x_bar = network.layer(network.reconstruct(y))[0]
@@ -170,9 +163,19 @@ def test_interpolation_joins_the_renders_of_two_latents(latent_model):
     assert not torch.equal(images, latent_model.interpolate(pairs=4, steps=5, seed=1))
 
 
-def test_glow_cannot_interpolate(glow):
-    with pytest.raises(UserError, match="glow is a glow: interpolate needs a model with one VAE latent"):
-        glow.interpolate(pairs=1, steps=2, seed=0)
+def test_what_cannot_be_sampled_or_interpolated(loaded, images):
+    glow, vae = loaded["glow"], loaded["vae"]
+    for says, call in {
+        "glow is a glow: interpolate needs a model with one VAE latent": lambda: glow.interpolate(1, 2),
+        "not 0 and 5": lambda: vae.interpolate(0, 5),
+        "not 2 and 1": lambda: vae.interpolate(2, 1),
+        "no space 'pixels' to interpolate in: take prior or latent": lambda: vae.interpolate(1, 2, space="pixels"),
+        "0 samples": lambda: glow.sample(0),
+        "temperature": lambda: vae.sample(1, temperature=float("nan")),
+        "not 15": lambda: vae.bits_per_dim(images, importance_samples=15),
+    }.items():
+        with pytest.raises(UserError, match=says):
+            call()
 
 
 # ------------------------------------------------------------------------------------- device, imports
@@ -187,10 +190,13 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
     assert vaeglow.load(vae_run.model, device="auto").device.type == "cpu"
 
 
-def test_light_modules_load_no_torch():
-    own = ["config.check", "config.plan", "files", "provenance", "results", "steps.cli", "verify"]
-    own += [f"reporting.{name}" for name in ("drawn", "figures", "forms", "tables")]
-    modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
-    code = f"import sys, {modules}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+def test_modules_load_only_what_they_need():
+    light = ["config.check", "config.plan", "files", "provenance", "results", "steps.cli", "verify"]
+    light += [f"reporting.{name}" for name in ("drawn", "figures", "forms", "tables")]
+    working = ["training.run", "training.timing", "evaluation.sampling", "weights"]
+    heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
+    for own, unneeded in ((light, {"torch"}), (working, heavy)):
+        modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
+        code = f"import sys, {modules}; print({unneeded!r} & {{*sys.modules}})"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout == "set()\n"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,24 +70,14 @@ def edit(path: Path, **values: object) -> None:
     write_json(path, read_json(path) | values)
 
 
-def edit_cell(path: Path, column: str, row: int = -1) -> None:
+def edit_cell(path: Path, column: str) -> None:
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    rows[row][column] = "1.00"
+    rows[-1][column] = "1.00"
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-
-
-def drop_row(path: Path) -> None:
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-
-
-def craft(path: Path, header: dict, length: int | None = None) -> None:
-    """A safetensors file of a header alone, its length perhaps a lie."""
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", length or len(text)) + text)
 
 
 def swap(one: Path, other: Path) -> None:
@@ -98,29 +86,26 @@ def swap(one: Path, other: Path) -> None:
     other.write_bytes(content)
 
 
-def rename(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
-
-
 def replace_by_link(path: Path) -> None:
     path.unlink()
     path.symlink_to("nowhere")
 
 
-NOT_WRITTEN = "is not what was written: its hash is"
-FIGURE, COPY, TEXT = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv", RESULTS / "table2.md"
-TENSOR = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
+FIGURE, COPY = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv"
 # What is done: to which file, how, and words of the one line that names it.
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
-    "a byte of the weights": (MODEL, flip, "is corrupt"),
-    "a number": (METRICS, lambda path: edit(path, fid=1.0), NOT_WRITTEN),
+    "a byte of the weights": (MODEL, lambda path: flip(path, 0.999), "is corrupt"),
+    "a byte of kept weights": (VAE / "snapshots.safetensors", lambda path: flip(path, 0.999), "is corrupt"),
+    "no weights": (MODEL, truncate, "truncated"),
+    "a number": (METRICS, lambda path: edit(path, fid=1.0), "is not what was written: its hash is"),
     "no seal": (METRICS, lambda path: edit(path, provenance={}), "lacks 'content_sha256'"),
-    "the column of a table's hashes": (TABLE, lambda path: rename(path, "row_sha256", "row_rha256"), "no hash"),
     "what a figure was drawn from": (FIGURE, lambda path: Image.open(path).save(path), "no hash"),
-    "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
-    "a row taken away": (TABLE, drop_row, "row 1 ("),
-    "an old copy": (COPY, lambda path: edit_cell(path, "fid"), "not a copy of results/other/tables/table2.csv or"),
     "a figure": (FIGURE, lambda path: flip(path, 0.5), "damaged"),
+    "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
+    "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "row 1 ("),
+    "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "rows of different length"),
+    "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
+    "an old copy": (COPY, lambda path: edit_cell(path, "fid"), "not a copy of results/other/tables/table2.csv or"),
     "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"is not what it was (says {VAE}/training.json"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
     "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"it was (says {VAE}/training.json"),
@@ -128,7 +113,6 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "truncated JSON": (METRICS, truncate, "not valid JSON"),
     "JSON too deep": (METRICS, lambda path: path.write_text("[" * 100_000), "recursion depth"),
     "a dead link": (METRICS, replace_by_link, "does not exist"),
-    "a header longer than its file": (MODEL, lambda path: craft(path, {}, 2**40), "damaged"),
     "a byte of the data": (DATA / "test.npy", flip, f"it was (says {DATA}/dataset.json"),
     "truncated data": (DATA / "train.npy", truncate, "found ValueError"),
 }

@@ -72,11 +72,15 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
     return error
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
