@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vaeglow.errors import UserError
-from vaeglow.files import explain_os_error, read_json, write_json
+from vaeglow.files import read_json, write_json
 
 
 def test_json_comes_back(tmp_path):
@@ -44,8 +44,3 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", read_text)
     assert "(Permission denied): check" in says(tmp_path / "a.json")
-
-
-def test_errors_that_are_no_users_pass_through():
-    error = OSError(errno.EBADF, "bad file descriptor")
-    assert explain_os_error(error, "x") is error

@@ -4,7 +4,6 @@ import ast
 import os
 import re
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -95,18 +94,6 @@ def test_imports_go_one_way(package):
                 names += [f"{node.module}.{name.name}" for name in node.names]
         found = {name.split(".")[1] for name in names if name.startswith("vaeglow.")}
         assert not found & ({*LAYERS, "steps", "api"} - LAYERS[package] - {package}), path
-
-
-def test_made_files_are_ignored_by_git(tmp_path):
-    shutil.copy(ROOT / ".gitignore", tmp_path)
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    made = ["results/table2.csv", "results/demo/x", "logs/train_vae/x.log", "resources/data/a/train.npy"]
-    made += ["resources/weights/a", ".venv/bin/python", ".snakemake/x", "report.html", "vaeglow.egg-info/PKG-INFO"]
-    kept = ["results/.gitkeep", "resources/published.csv", "profiles/default/config.yaml"]
-    done = subprocess.run(
-        ["git", "-C", str(tmp_path), "check-ignore", *made, *kept], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.split() == made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, flags, prepare, refused, resolved, same_tensors, step
+from run_tools import Run, prepare, resolved, same_tensors, step
 from waiting import LIMIT
 
 from vaeglow.errors import Interrupted, UserError
@@ -108,35 +108,6 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         assert not run.model.exists() and not run.state.exists()
 
 
-FIVE = {"batch_size": 5, "importance_samples": 10, "importance_images": 5, "device": "cpu"}
-
-
-def test_likelihood_on_other_data_is_refused(tmp_path, vae_run, monkeypatch, capfd):
-    data = prepare(tmp_path / "other", seed=70)
-    files = {"data_dir": data, "output": tmp_path / "l.json"}
-    assert call("likelihood", flags(model=vae_run.model, **files, **FIVE), monkeypatch) == 2
-    assert "was trained on other data" in one_line(capfd)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
-
-
-def test_broken_weights_give_no_likelihood(tmp_path, vae_run, monkeypatch, capfd):
-    model, about = load_model(vae_run.model, "cpu")
-    with torch.no_grad():
-        next(model.parameters()).fill_(float("nan"))
-    save_model(tmp_path / "nan.safetensors", model, about["config"], {"data": about["data"]})
-    files = {"data_dir": vae_run.data, "output": tmp_path / "l.json"}
-    assert call("likelihood", flags(model=tmp_path / "nan.safetensors", **files, **FIVE), monkeypatch) == 2
-    assert "is not finite for 12 of 12 images" in one_line(capfd)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["nan.safetensors"]
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_one_line(vae_run, tmp_path):
-    about = {"temperature": 1.0, "count": 2, "device": "cuda", "output": tmp_path / "T1.0.npz"}
-    assert "torch sees no GPU: use auto or cpu" in refused(step("sample", *flags(model=vae_run.model, **about)))
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(("content", "message"), [("{", "is not valid JSON"), ("[1]", "is not a JSON object")])
 def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatch, capfd):
     run = Run(tmp_path, resolved("vae"), blobs_dir)
@@ -223,15 +194,6 @@ def test_training_onto_a_full_disk(what, full_disk, tmp_path, blobs_dir, vae_run
         run.model = run.folder / "model.safetensors"  # room again: goes on from the state, to the same weights
         assert train(run, monkeypatch) == 0
         assert same_tensors(run.weights(), vae_run.weights())
-
-
-@pytest.mark.faults
-def test_samples_onto_a_full_disk(full_disk, vae_run, monkeypatch, capfd):
-    output = full_disk / "T1.0.npz"
-    flags = ["--model", str(vae_run.model), "--temperature", "1.0", "--count", "500", "--device", "cpu"]
-    assert call("sample", [*flags, "--output", str(output)], monkeypatch) == 2
-    assert f"cannot write {output}: the disk is full" in one_line(capfd)
-    assert not list(full_disk.iterdir())
 
 
 @pytest.mark.faults

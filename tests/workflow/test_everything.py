@@ -12,54 +12,40 @@ import pytest
 import yaml
 from PIL import Image
 from run_tools import shipped_config
-from test_demo import random_inception, verified
+from test_demo import SMALL, random_inception, verified
 from test_workflow import jobs
 from waiting import call
 
+from vaeglow.config import merge
+
 pytestmark = pytest.mark.slow
 
-PHOTOS = {"train_images": 64, "val_images": 8, "test_images": 200, "expected_sha256": None}
 SHORT = {"training": {"epochs": 1}}
-LAYER = {"layer": {"depth": 1, "width": 4}, **SHORT}
-TINY = {
-    "datasets": {"photos32": PHOTOS, "photos64": PHOTOS},
-    "protocols": {"test-16-64": {"split": "test", "images": 16, "features": 64}},
-    "timing": {
-        "cpu": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01},
-        "cuda": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01},
-    },
+WINDOWS = {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01}
+CHANGES = {
+    "datasets": {name: {**SMALL["datasets"]["photos32"], "test_images": 200} for name in ("photos32", "photos64")},
+    "timing": {"cpu": WINDOWS, "cuda": WINDOWS},
     "overrides": {
-        "training": {"epochs": 1, "batch_size": 16, "threads": 1, "warmup_epochs": 0},
+        "training": {"warmup_epochs": 0},
         "datasets": {"digits32": {"train_subset": 64, "models": {"vae_isotropic": SHORT}}},
         "models": {
-            "vae": {
-                "network": {"base_dim": 4, "fc_dim": 8, "latent_dim": 4},
-                "prior": {"layers": 2, "width": 8},
-                "training": {"epochs": 1, "snapshots": [0.5]},
-            },
+            "vae": {"training": {"snapshots": [0.5]}},
             "vae_two_stage": {"second_stage": {"width": 8, "depth": 1}, **SHORT},
-            "vaeglow": LAYER,
-            "glow": {"network": {"depth": 1, "width": 4}, "training": {"epochs": 1, "warmup_epochs": 0}},
             **{name: SHORT for name in ("vae_isotropic_standard", "vaeglow_joint", "vaeglow_joint_finetune")},
         },
-        "evaluation": {
-            **{"protocol": "test-16-64", "batch_size": 16, "snapshot_images": 16},
-            **{"importance_samples": [2], "importance_images": 4},
-        },
+        "evaluation": {"snapshot_images": 16},
         "probes": {
             **{"latents": {"images": 16}, "layer_draws": {"images": 16, "draws": 2}},
             **{"layer_action": {"features": 64}, "linear_reference": {"images": 200}},
             "nearest_training": {"samples": 16, "test_images": 32, "training_images": 48, "features": 64},
         },
-        "figures": {
-            **{name: {"columns": 2, "lines": 2} for name in ("figure2", "figure3")},
-            "samples": {"columns": 4, "lines_per_row": 1},
-        },
+        "figures": {name: {"columns": 2, "lines": 2} for name in ("figure2", "figure3")},
         # the paper's networks take minutes to time; here those of the demo stand for them
         "tables": {"table4": {"presets": ["demo"]}},
         "claims": {name: {"networks": "demo"} for name in ("training_speed", "training_speed_as_written")},
     },
 }
+TINY = merge({key: SMALL[key] for key in ("protocols", "overrides")}, CHANGES)
 VERDICTS = {"holds", "does not hold", "undecided", "not run at this preset"}
 
 

@@ -263,13 +263,3 @@ def test_switching_the_preset_and_back_republishes(checkout):
     found = jobs(snakemake("--cores", "2", "results/table2.csv", cwd=checkout))
     assert [rule for rule, _ in found] == ["publish"]
     assert published.read_text() == demo
-
-
-def test_a_failing_step_shows_its_line_and_leaves_no_table(checkout):
-    step = checkout / "vaeglow/steps/table.py"
-    step.write_text("import sys\nsys.exit('error: these rows do not belong together')\n")
-    shutil.rmtree(checkout / "results/demo/tables")
-    (checkout / "results/table2.csv").unlink()
-    output = snakemake("--cores", "1", "results/table2.csv", cwd=checkout, ok=False)
-    assert "error: these rows do not belong together" in output
-    assert not (checkout / "results/table2.csv").exists()
