@@ -95,7 +95,7 @@ FIGURE, COPY = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv"
 # What is done: to which file, how, and words of the one line that names it.
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a byte of the weights": (MODEL, lambda path: flip(path, 0.999), "is corrupt"),
-    "a byte of kept weights": (VAE / "snapshots.safetensors", lambda path: flip(path, 0.999), "is corrupt"),
+    "a byte of kept weights": (VAE / "snapshots.safetensors", flip, "damaged"),
     "no weights": (MODEL, truncate, "truncated"),
     "a number": (METRICS, lambda path: edit(path, fid=1.0), "is not what was written: its hash is"),
     "no seal": (METRICS, lambda path: edit(path, provenance={}), "lacks 'content_sha256'"),
@@ -158,8 +158,8 @@ def test_whatever_is_flipped_is_found(tree, capsys):
 
 
 def test_swapped_files_and_replaced_data(tree, capsys):
-    references = [RESULTS / f"{preset}/blobs/fid_reference/test-12-64.npz" for preset in ("tiny", "other")]
-    for one, other in [(CONFIG, TINY / "vae/seed1/config.json"), (SAMPLES, LAYERED / "samples/T1.0.npz"), references]:
+    likelihoods = LIKELIHOOD, TINY / "vae/seed1/likelihood.json"
+    for one, other in [(CONFIG, TINY / "vae/seed1/config.json"), (SAMPLES, LAYERED / "samples/T1.0.npz"), likelihoods]:
         swap(one, other)
         assert len(mismatches(check(capsys)[1])) == 2
         swap(one, other)

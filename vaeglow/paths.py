@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vaeglow.evaluation.probes import NAMES, probe
 
@@ -37,8 +36,7 @@ RESULTS = {
 DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One model of a preset, trained on a dataset under one seed: the four names that every result of it carries."""
 
     preset: str
@@ -54,7 +52,7 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """The names by key."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
     def path(self, what: str, root: str | Path = "results", **others: Any) -> Path:
         """See `result_path`; `others` is what else the path names: protocol, temperature, space."""
@@ -74,12 +72,10 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     return Path(root) / RESULTS[what].format(**wildcards)
 
 
-def names_in(path: str) -> tuple[str, dict[str, str]] | None:
-    """The kind of result that a path below the results folder is of, and what its pattern names; None: of none."""
-    for what, pattern in expressions().items():
-        if found := pattern.fullmatch(path):
-            return what, found.groupdict()
-    return None
+def names_in(path: str) -> tuple[str, dict[str, str]]:
+    """The kind of result that a path below the results folder is of, and what its pattern names; of none: nothing."""
+    found = ((what, pattern.fullmatch(path)) for what, pattern in expressions().items())
+    return next(((what, match.groupdict()) for what, match in found if match), ("", {}))
 
 
 @functools.cache

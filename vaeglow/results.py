@@ -66,32 +66,20 @@ class Result:
         return self.value("provenance", "commit") + ("+dirty" if self.value("provenance").get("dirty") else "")
 
 
-def read_result(path: str | Path, arrays: Sequence[str] = (), **expected: Any) -> Result:
+def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected: Any) -> Result:
     """Read a result file.
 
     Args:
         path: of the file, .json or .npz.
-        arrays: names of the arrays to read.
+        arrays: names of the arrays to read; None: all.
         **expected: values it must hold.
 
     Raises:
         UserError: missing, damaged, or of something else than expected.
     """
-    result = load(Path(path), arrays)
-    for key, wanted in expected.items():
-        if (found := result.value(key)) != wanted:
-            raise UserError(f"{path}: {key} is {shorten(found)}, wanted is {shorten(wanted)}: {REMEDY}")
-    return result
-
-
-def load(path: Path, arrays: Sequence[str] | None = None) -> Result:
-    """A result file as it is, with the arrays named, or all.
-
-    Raises:
-        UserError: missing, damaged or something else.
-    """
+    path, found = Path(path), {}
     if path.suffix != ".npz":
-        content, found = read_json(path), {}
+        content = read_json(path)
     else:
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -106,20 +94,11 @@ def load(path: Path, arrays: Sequence[str] | None = None) -> Result:
             raise UserError(f"{path} is damaged or no result ({error}): delete it and run snakemake again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object: delete it and run snakemake again")
-    return Result(path, content, found)
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """What a result says, checked against the hash in it.
-
-    Raises:
-        UserError: damaged, or not what was written.
-    """
-    result = load(path)
-    written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
-    if found != written:
-        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
-    return result.content
+    result = Result(path, content, found)
+    for key, wanted in expected.items():
+        if (value := result.value(key)) != wanted:
+            raise UserError(f"{path}: {key} is {shorten(value)}, wanted is {shorten(wanted)}: {REMEDY}")
+    return result
 
 
 def write_result(

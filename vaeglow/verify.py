@@ -20,7 +20,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file, sha256_json
 from vaeglow.paths import names_in
 from vaeglow.reporting import traced
-from vaeglow.results import read_sealed, shorten
+from vaeglow.results import SEAL, content_sha256, read_result, shorten
 from vaeglow.steps import cli
 
 REDO = "put back the file that was there, or delete it and run snakemake again"
@@ -81,7 +81,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
         inputs = {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}
     else:
         parts = path.relative_to(root).parts
-        what, names = names_in("/".join(parts)) or ("", {})
+        what, names = names_in("/".join(parts))
         if path.suffix in (".png", ".csv") and what != "history":
             named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
             if named is None and (what or path.parent.name in ("tables", "figures") or path.stem == "claims"):
@@ -89,10 +89,8 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
             about = None if named is None else {"inputs": named}
         elif what in ("config", "history"):  # no hash of their own: training.json names them
             about = read_json(path) if what == "config" else {}
-        elif not what or {path.suffix, *parts} & {*UNSEALED}:
-            about = None
         else:
-            about = read_weights(path) if path.suffix == ".safetensors" else read_sealed(path)
+            about = read_checked(path) if what and not {path.suffix, *parts} & {*UNSEALED} else None
         if about is None:
             return None
         named = {Path(name): digest for name, digest in about.get("inputs", {}).items()}
@@ -106,12 +104,22 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     return inputs
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """What a file of weights, finished or kept on the way, says of itself, checked against the hashes in it."""
-    from vaeglow.weights import KEY, read_tensors  # here: it imports torch
+def read_checked(path: Path) -> dict[str, Any]:
+    """What a result, or a file of weights, says of itself, checked against the hashes in it.
 
-    _, about = read_tensors(path, KEY if path.stem == "model" else f"{KEY}_{path.stem}")
-    return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
+    Raises:
+        UserError: damaged, or not what was written.
+    """
+    if path.suffix == ".safetensors":
+        from vaeglow.weights import KEY, read_tensors  # here: it imports torch
+
+        _, about = read_tensors(path, KEY if path.stem == "model" else f"{KEY}_{path.stem}")
+        return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
+    result = read_result(path, None)
+    written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
+    if found != written:
+        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
+    return result.content
 
 
 def hash_now(path: Path) -> str:
