@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -77,19 +75,6 @@ def test_images_that_a_model_cannot_take_are_refused_where_it_is_asked_for(tmp_p
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert "vaeglow_as_written cannot split one channel in two: use a model with" in line
     assert "train_vae" in snakemake("results/table3.csv", *options, cwd=tmp_path)  # other data, no trouble
-
-
-def test_lint_and_formatting():
-    assert "good condition" in snakemake("--lint", cwd=ROOT)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # snakefmt calls shfmt, which lies there
-    formatted = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": path},
-    )
-    assert formatted.returncode == 0, formatted.stderr
 
 
 @pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])

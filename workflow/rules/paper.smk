@@ -1,18 +1,12 @@
 # The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
 #
-#   the results of each row and seed (by the entry's `kind`), resources/published.csv
-#       ->  results/{preset}/tables/{table}.csv, .md, .html, .tex   (table: any preset)
-#   the results of each row under the first seed, prepared images
-#       ->  results/{preset}/figures/{figure}.png, .pdf         (figure: any preset)
-#   what the enabled claims need, every seed
-#       ->  results/{preset}/claims.csv, .md, .html             (claims: any preset)
-#   the entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json   (write_spec: what they are told)
-#   history.csv of a run
-#       ->  results/{preset}/{dataset}/{model}/seed{seed}/curves.png   (training_curves)
-#   all of these  ->  results/{table}.csv ..., results/{figure}.png ..., results/claims.csv ...   (publish*: by copy)
+#   an entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json      (write_spec)
+#   what its kind's `READS` names, of each row and seed (a figure: the first), and the spec
+#       ->  results/{preset}/tables/{table}.csv ..., figures/{figure}.png ..., claims.csv ...  (any preset)
+#       ->  results/{table}.csv ..., {figure}.png ..., claims.csv ...                        (publish*: by copy)
+#   history.csv of a run  ->  curves.png beside it                                           (training_curves)
 #
-# A table, figure or claim is an entry in config; its kind's module says what it reads (`READS`). Figures read arrays and
-# JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
+# Figures read arrays and JSON, never a model: they are drawn again when the style module changes.
 
 
 use rule write_config as write_spec with:
