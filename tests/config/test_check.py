@@ -43,7 +43,7 @@ SLIPS = [
     ("{tables: {t: {kind: quality, title: x, caption: y, rows: []}}}", "lacks the key 'published'"),
     (
         "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
-        r"'tables\.table2\.rows' holds the same twice",
+        r"'tables\.table2\.rows': model: vae, temperature: 0.* stands in it twice",
     ),
     ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
     ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"'overrides\.figures\.samples' cannot hold 'kind'"),

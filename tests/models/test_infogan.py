@@ -191,8 +191,8 @@ def test_a_bad_step_leaves_norms_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("architecture", "size", "message"),
     [
-        ("infogan", 30, r"dataset blobs .*the Infogan nets of model vae need a side that is a multiple of 4"),
-        ("resnet", 28, r"dataset blobs .*the ResNet of model vae needs a side that is a power of two"),
+        ("infogan", 30, r"dataset blobs .*model vae needs a side that is a multiple of 4"),
+        ("resnet", 28, r"dataset blobs .*model vae needs a side that is a power of two"),
         ("infogan", 28, None),
         ("infogan", 4, None),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config import plan
-from vaeglow.config.layers import check_training, describe_model, effective, inherited, lookup, resolve
+from vaeglow.config.layers import describe_model, effective, inherited, lookup, resolve
 from vaeglow.config.schema import complete, kinds, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 
@@ -68,11 +68,11 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
     A model's own entry cannot be judged alone: `like`, the dataset, the preset and the user add to it.
 
     Returns:
-        The models that cannot take a dataset's images. Such a run is refused when it is planned: someone with grey
-        images need not strike the models for colour from every entry.
+        The models that cannot take a dataset's images. Such a run is refused when it is planned, so that entries may
+        name models for colour where the images are grey.
 
     Raises:
-        UserError: an unknown or missing key, or whatever `resolve` and `check_training` raise.
+        UserError: an unknown or missing key, or whatever `resolve` raises.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
     passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
@@ -87,7 +87,6 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
                     what = f"a {described.get('kind')}, all layers merged, on dataset {dataset}"
                     raise UserError(f"{error} ({what})") from error
                 passed.append(described)
-            check_training(name, described)
         for name in config["models"]:
             run = (view["preset"], dataset, name)
             try:
@@ -159,8 +158,7 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:
     """A line for each place outside `home` that is read; links are followed before that is decided.
 
-    All that is written lies below `home`: names in the config hold no separators. Data often lie elsewhere, so to read
-    there is legal, but it is said.
+    All that is written lies below `home`: names in the config hold no separators. To read elsewhere is legal.
 
     Args:
         config: with `datasets`, and perhaps `evaluation.inception`.

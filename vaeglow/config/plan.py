@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vaeglow.config.layers import copied, inherited, lookup, resolve
@@ -208,9 +208,8 @@ def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
     return list(found)
 
 
-def paths(wanted: Iterable[Mapping[str, Any]], seeds: Iterable[int]) -> list[str]:
+def paths(wanted: Iterable[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
     """The paths of results, for every seed, each once."""
-    seeds = list(seeds)
     return list(dict.fromkeys(str(result_path("results", **{**need, "seed": s})) for need in wanted for s in seeds))
 
 

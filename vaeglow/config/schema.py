@@ -163,7 +163,9 @@ def explain(error: Any, place: str = "") -> str:
         legal = [str(value) for value in error.validator_value]
         return f"'{where}': {error.instance!r} is not one of {', '.join(legal)}{nearest(str(error.instance), legal)}"
     if error.validator == "uniqueItems":
-        return f"'{where}' holds the same twice"
+        twice = next(one for index, one in enumerate(error.instance) if one in error.instance[:index])
+        said = ", ".join(f"{key}: {value}" for key, value in twice.items()) if isinstance(twice, dict) else twice
+        return f"'{where}': {said} stands in it twice"
     if error.validator == "type":
         hint = ""
         if isinstance(error.instance, str) and error.validator_value in ("number", "integer"):
