@@ -36,14 +36,19 @@ def one_of(names: Iterable[Any]) -> str:
 # ---------------------------------------------------------------------------------- entries, all filled in
 
 
-def protocol(view: View, name: str | None) -> dict[str, Any]:
-    """How FIDs are measured: a protocol's name (None: the preset's own) and values, under the keys of config.
+def protocol(view: View, name: str) -> dict[str, Any]:
+    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol.
 
     Raises:
         UserError: no such protocol.
     """
-    name = name or view["evaluation"]["protocol"]
-    return {"protocol": name, **PROTOCOL, **lookup(view["protocols"], name, "protocol")}
+    return {**PROTOCOL, **lookup(view["protocols"], name, "protocol")}
+
+
+def measured_by(view: View, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The `protocol` of an entry, the preset's own where it names none, with that protocol's values."""
+    name = entry.get("protocol") or view["evaluation"]["protocol"]
+    return {"protocol": name, **protocol(view, name)}
 
 
 def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         "seeds": view["seeds"],
         "seed": view["seeds"][0],
         "dataset": roles.get(dataset, dataset),
-        **protocol(view, entry.get("protocol")),
+        **measured_by(view, entry),
         "published": entry.get("published"),
         "rows": rows,
     }
@@ -91,7 +96,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
     found = {}
     for name, entry in view["claims"].items():
-        entry = {"enabled": True, **copied(entry), **protocol(view, entry.get("protocol"))}
+        entry = {"enabled": True, **copied(entry), **measured_by(view, entry)}
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
         found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry}
     return found
@@ -174,10 +179,10 @@ def sample_counts(view: View) -> dict[str, int]:
     images, more where a figure or a probe takes more.
     """
 
-    def drawn(name: str | None) -> int:
+    def drawn(name: str) -> int:
         return protocol(view, name)["sets"] * protocol(view, name)["images"]
 
-    counts = {dataset: [drawn(None)] for dataset in view["datasets"]}
+    counts = {dataset: [drawn(view["evaluation"]["protocol"])] for dataset in view["datasets"]}
     for need in all_needs(view):
         if need["what"] in ("metrics", "features"):
             counts[need["dataset"]].append(drawn(need["protocol"]))

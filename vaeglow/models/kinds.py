@@ -51,7 +51,6 @@ class Kind:
     Attributes:
         SCHEMA: key -> JSON schema of the kind's own keys in config. A kind with the key `base` stands on that model;
             the other keys are part of the resolved config.
-        WIDTH: the key to lower when memory runs out.
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
         EXACT: whether its bits/dim are exact instead of an upper bound.
         PROBES: the probes that only some kinds can give (`vaeglow.evaluation.probes`), of those that this one gives.
@@ -60,7 +59,6 @@ class Kind:
     """
 
     SCHEMA: ClassVar[Schema] = {}
-    WIDTH: ClassVar[str] = "network.width"
     KL_FREE: ClassVar[str] = ""
     EXACT: ClassVar[bool] = False
     PROBES: ClassVar[tuple[str, ...]] = ()
@@ -126,7 +124,6 @@ class vae(Kind):
             "then": {"required": ["layers", "width"]},
         },
     }
-    WIDTH = "network.base_dim"
     PROBES = ("latents", "interpolation", "noise_maps", "linear_reference")
 
     @staticmethod
@@ -161,7 +158,6 @@ class vae_glow(Kind):
             width=count("channels of their coupling networks"),
         ),
     }
-    WIDTH = "layer.width"
     PROBES = ("latents", "layer_draws", "layer_action", "interpolation", "noise_maps")
     RULES: ClassVar = {"frozen": "train_glow_layer", "joint": "train_joint", "finetune": "train_glow_layer"}
 
@@ -202,7 +198,6 @@ class vae_two_stage(Kind):
             depth=count("number of those layers"),
         ),
     }
-    WIDTH = "second_stage.width"
     KL_FREE = "trains the KL alone"
     RULES: ClassVar = {None: "train_two_stage"}
 

@@ -92,6 +92,7 @@ use rule sample as fid_reference with:
     params:
         step="fid_reference",
         flags=lambda wildcards: flags(
+            protocol=wildcards.protocol,
             **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
             **evaluation(wildcards, "batch_size"),
             threads=evaluation_threads(wildcards),
