@@ -6,16 +6,15 @@ import csv
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 
 from vaeglow import provenance
 from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.files import read_json, sha256_file, sha256_json
 from vaeglow.reporting import traced
 from vaeglow.results import SEAL
+from vaeglow.verify import read_checked
 from vaeglow.weights import load_model
 
 KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
@@ -24,37 +23,20 @@ IDENTITY = {"preset", "dataset", "model", "seed"}
 OF_NO_WEIGHTS = {"timing.json", "fid_reference", "blobs.json"}
 
 
-def described(path: Path) -> dict[str, Any]:
-    """What a file of numbers says of itself."""
-    if path.suffix == ".safetensors":
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata()
-        about = json.loads(next(text for key, text in metadata.items() if key.startswith("vaeglow")))
-        return {**about, "config_sha256": "in it", "data_sha256": "in it", **about["config"]}
-    if path.suffix == ".npz":
-        with np.load(path) as archive:
-            return json.loads(str(archive["metadata"]))
-    return read_json(path)
-
-
-def files_of(tree: Path) -> list[Path]:
-    kinds = ("*.json", "*.npz", "*.safetensors")
-    files = [path for kind in kinds for path in sorted((tree / "results").rglob(kind))]
-    return [path for path in files if path.name != "config.json" and not {"state", "specs"} & {*path.parts}]
-
-
 def test_every_file_says_where_it_comes_from(results_tree):
-    files = files_of(results_tree)
+    kinds = ("*.json", "*.npz", "*.safetensors")
+    files = [path for kind in kinds for path in sorted((results_tree / "results").rglob(kind))]
+    files = [path for path in files if path.name != "config.json" and not {"state", "specs"} & {*path.parts}]
     assert len(files) > 30
     for path in files:
-        about = described(path)
-        where = {path.name, *path.parts}
-        assert about["provenance"].keys() >= KEYS, path
-        made = about["provenance"]
+        about, weights = read_checked(path), path.suffix == ".safetensors"
+        assert (made := about["provenance"]).keys() >= KEYS, path
         assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
-        whole = not where & OF_NO_WEIGHTS
-        assert about.keys() >= (HASHES | IDENTITY if whole else {"data_sha256", "dataset"}), path
-        assert path.suffix == ".safetensors" or SEAL in made, path
+        of_run = IDENTITY | (HASHES - {"config_sha256"} if weights else HASHES)
+        assert about.keys() >= ({"data_sha256", "dataset"} if {path.name, *path.parts} & OF_NO_WEIGHTS else of_run), (
+            path
+        )
+        assert weights or SEAL in made, path
 
 
 def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tree):
