@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all report verify test test-slurm slurm-demo faults lint clean clean-state
+.PHONY: help table2 all report verify test test-slurm faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -37,10 +37,7 @@ test: .venv/.installed-test  ## the tests (default selection)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
 
 test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian: slurmctld slurmd slurm-client munge)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/test_slurm.py $(PYTEST_FLAGS)
-
-slurm-demo: .venv/.installed-slurm  ## Table 2 at demo scale through a Slurm started here, beside the local one
-	PYTHONPATH=tests $(PY) tests/slurm/demo.py
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/workflow/test_slurm.py $(PYTEST_FLAGS)
 
 faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files), and a table of it
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "faults and not slurm and not gpu" \

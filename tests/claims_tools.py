@@ -14,7 +14,7 @@ from vaeglow.files import sha256_file
 from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
-from vaeglow.results import load
+from vaeglow.results import read_result
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
@@ -127,5 +127,5 @@ def write_file(path: Path, content: Mapping[str, Any], values: Mapping[str, Any]
 
 def change(path: Path, **values: Any) -> None:
     """Change keys of a JSON file, or of an npz file's metadata."""
-    result = load(path)
+    result = read_result(path, None)
     write_file(path, result.content, result.arrays | values)

@@ -19,16 +19,8 @@ from vaeglow.reporting import traced
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
 # Columns that no two runs need to share. The hashes of config, data, weights and code stay: they have to be the same.
-OWN = (
-    "train_seconds",
-    "train_cpu_seconds",
-    "train_seconds_by_phase",
-    "device",
-    "commit",
-    *traced.TIMES,
-    traced.HASHES,
-    traced.SEAL,
-)
+OWN = ("train_seconds", "train_cpu_seconds", "train_seconds_by_phase", "device", "commit")
+OWN = (*OWN, *traced.TIMES, traced.HASHES, traced.SEAL)
 FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
 FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
 
@@ -122,16 +114,3 @@ def rows(table: Path) -> list[dict[str, str]]:
     """A table's rows without the columns that are the run's own."""
     lines = table.read_text(encoding="utf-8").splitlines()
     return [{name: value for name, value in row.items() if name not in OWN} for row in csv.DictReader(lines)]
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """Where two tables differ, as `row 3: fid 1.0, 2.0`."""
-    ours, theirs = rows(one), rows(other)
-    if len(ours) != len(theirs):
-        return [f"{len(ours)} and {len(theirs)} rows"]
-    return [
-        f"row {number}: {name} {row[name]}, {twin.get(name)}"
-        for number, (row, twin) in enumerate(zip(ours, theirs, strict=True), 1)
-        for name in row
-        if row[name] != twin.get(name)
-    ]

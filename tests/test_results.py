@@ -13,9 +13,9 @@ import pytest
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import NAMES, probe
 from vaeglow.files import sha256_file
-from vaeglow.paths import RESULTS, names_in, result_path
-from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, read_sealed, write_result
-from vaeglow.run import Run
+from vaeglow.paths import RESULTS, Run, names_in, result_path
+from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, write_result
+from vaeglow.verify import read_checked
 
 RUN = Run("demo", "photos32", "vae", 0)
 MADE = {"commit": "c", "dirty": True, "started": "2000-01-01T00:00:00+00:00"}
@@ -35,7 +35,7 @@ def test_a_result_is_read_as_it_was_written(name, folder):
     arrays = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3), "more": np.ones(2)} if name == "a.npz" else None
     write_result(name, CONTENT, [folder / "results/model"], MADE, arrays)
     result = read_result(name, ("images",) if arrays else (), preset="demo", fid=1.5)
-    assert result.content == read_sealed(Path(name)) and result.content.items() >= CONTENT.items()
+    assert result.content == read_checked(Path(name)) and result.content.items() >= CONTENT.items()
     assert result.value("inputs") == {"results/model": sha256_file("results/model")}
     assert result.commit == "c+dirty" and result.number("counts", "1") == 2
     assert result.value("provenance", "finished") > MADE["started"] and "finished" not in MADE
@@ -120,7 +120,7 @@ def test_a_path_says_what_it_is_of():
     for what in RESULTS:
         found, said = names_in(result_path("", what, **names).as_posix())
         assert found == what and said == {key: str(names[key]) for key in said}
-    assert names_in("demo/photos32/vae/seedx/latents.json") is None and names_in("notes.json") is None
+    assert names_in("demo/photos32/vae/seedx/latents.json") == names_in("notes.json") == ("", {})
     assert RUN.path("samples", temperature=0) == Path("results/demo/photos32/vae/seed0/samples/T0.0.npz")
 
 

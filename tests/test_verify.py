@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +17,6 @@ from verify_tools import DATA
 from vaeglow import verify
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file, write_json
-from vaeglow.results import read_result, write_result
 
 RESULTS, TINY = Path("results"), Path("results/tiny/blobs")
 VAE, LAYERED = TINY / "vae/seed0", TINY / "vaeglow/seed0"
@@ -74,24 +70,14 @@ def edit(path: Path, **values: object) -> None:
     write_json(path, read_json(path) | values)
 
 
-def edit_cell(path: Path, column: str, row: int = -1) -> None:
+def edit_cell(path: Path, column: str) -> None:
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    rows[row][column] = "1.00"
+    rows[-1][column] = "1.00"
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-
-
-def drop_row(path: Path) -> None:
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-
-
-def craft(path: Path, header: dict, length: int | None = None) -> None:
-    """A safetensors file of a header alone, its length perhaps a lie."""
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", length or len(text)) + text)
 
 
 def swap(one: Path, other: Path) -> None:
@@ -100,61 +86,35 @@ def swap(one: Path, other: Path) -> None:
     other.write_bytes(content)
 
 
-def rename(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
-
-
 def replace_by_link(path: Path) -> None:
     path.unlink()
     path.symlink_to("nowhere")
 
 
-NOT_WRITTEN = "is not what was written: its hash is"
-FIGURE, COPY, TEXT = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv", RESULTS / "table2.md"
-TENSOR = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
+FIGURE, COPY = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv"
 # What is done: to which file, how, and words of the one line that names it.
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
-    "a byte of the weights": (MODEL, flip, NOT_WRITTEN),
-    "a byte of kept weights": (VAE / "snapshots.safetensors", flip, NOT_WRITTEN),
-    "a number": (METRICS, lambda path: edit(path, fid=1.0), NOT_WRITTEN),
+    "a byte of the weights": (MODEL, lambda path: flip(path, 0.999), "is corrupt"),
+    "a byte of kept weights": (VAE / "snapshots.safetensors", flip, "damaged"),
+    "no weights": (MODEL, truncate, "truncated"),
+    "a number": (METRICS, lambda path: edit(path, fid=1.0), "is not what was written: its hash is"),
     "no seal": (METRICS, lambda path: edit(path, provenance={}), "lacks 'content_sha256'"),
-    "the name of a hash": (
-        METRICS,
-        lambda path: rename(path, "content_sha256", "kontent_sha256"),
-        "lacks 'content_sha256'",
-    ),
-    "the name of all that holds it": (
-        METRICS,
-        lambda path: rename(path, '"provenance"', '"prowenance"'),
-        "lacks 'provenance'",
-    ),
-    "the column of a table's hashes": (TABLE, lambda path: rename(path, "row_sha256", "row_rha256"), "no hash"),
     "what a figure was drawn from": (FIGURE, lambda path: Image.open(path).save(path), "no hash"),
+    "a figure": (FIGURE, lambda path: flip(path, 0.5), "damaged"),
     "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
-    "a published number": (TABLE, lambda path: edit_cell(path, "fid", 0), "row 1 (PixelCNN"),
-    "a row taken away": (TABLE, drop_row, "row 1 ("),
+    "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "row 1 ("),
     "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "rows of different length"),
     "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
     "an old copy": (COPY, lambda path: edit_cell(path, "fid"), "not a copy of results/other/tables/table2.csv or"),
-    "an old text": (TEXT, lambda path: path.write_text("old"), "not a copy of"),
-    "a figure": (FIGURE, lambda path: flip(path, 0.5), "damaged"),
     "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"is not what it was (says {VAE}/training.json"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
-    "another seed's": (LIKELIHOOD, lambda path: shutil.copy(TINY / "vae/seed1/likelihood.json", path), "seed in the"),
     "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"it was (says {VAE}/training.json"),
     "a byte of the samples": (SAMPLES, lambda path: flip(path, 0.3), "damaged"),
-    "truncated samples": (SAMPLES, truncate, "damaged"),
     "truncated JSON": (METRICS, truncate, "not valid JSON"),
-    "JSON of another form": (METRICS, lambda path: path.write_text("[1]"), "not a JSON object"),
     "JSON too deep": (METRICS, lambda path: path.write_text("[" * 100_000), "recursion depth"),
     "a dead link": (METRICS, replace_by_link, "does not exist"),
-    "a truncated model": (MODEL, truncate, "damaged"),
-    "a header longer than its file": (MODEL, lambda path: craft(path, {}, 2**40), "damaged"),
-    "a tensor beyond its file": (MODEL, lambda path: craft(path, {"w": TENSOR}), "damaged"),
-    "someone else's tensors": (MODEL, lambda path: craft(path, {}), "damaged"),
     "a byte of the data": (DATA / "test.npy", flip, f"it was (says {DATA}/dataset.json"),
     "truncated data": (DATA / "train.npy", truncate, "found ValueError"),
-    "a truncated dataset.json": (DATA / "dataset.json", truncate, "not valid JSON"),
 }
 
 
@@ -198,8 +158,8 @@ def test_whatever_is_flipped_is_found(tree, capsys):
 
 
 def test_swapped_files_and_replaced_data(tree, capsys):
-    references = [RESULTS / f"{preset}/blobs/fid_reference/test-12-64.npz" for preset in ("tiny", "other")]
-    for one, other in [(CONFIG, TINY / "vae/seed1/config.json"), (SAMPLES, LAYERED / "samples/T1.0.npz"), references]:
+    likelihoods = LIKELIHOOD, TINY / "vae/seed1/likelihood.json"
+    for one, other in [(CONFIG, TINY / "vae/seed1/config.json"), (SAMPLES, LAYERED / "samples/T1.0.npz"), likelihoods]:
         swap(one, other)
         assert len(mismatches(check(capsys)[1])) == 2
         swap(one, other)
@@ -209,16 +169,6 @@ def test_swapped_files_and_replaced_data(tree, capsys):
     (line,) = mismatches(lines)
     assert status == 1 and line.startswith(f"mismatch: {DATA}/dataset.json: its content is not what it was (says ")
     assert "more)" in line
-
-
-def test_results_made_anew_under_old_tables_and_claims(tree, capsys):
-    old = read_result(LIKELIHOOD).content
-    write_result(LIKELIHOOD, old | {"bits_per_dim": 1.0}, [], old["provenance"])
-    (line,) = mismatches(check(capsys)[1])
-    assert line.startswith(f"mismatch: {LIKELIHOOD}: its content is not what it was (says {CLAIMS} and 1 more): exp")
-    CLAIMS.unlink()
-    (RESULTS / "claims.csv").unlink()
-    assert f"(says {TABLE})" in mismatches(check(capsys)[1])[0]
 
 
 def test_a_run_trained_again_under_its_old_results(tree, capsys):
@@ -231,11 +181,6 @@ def test_a_run_trained_again_under_its_old_results(tree, capsys):
     SAMPLES.unlink()
     (line,) = [line for line in mismatches(check(capsys, "--all")[1]) if line.startswith(f"mismatch: {MODEL}: its con")]
     assert all(str(path) in line for path in (LIKELIHOOD, METRICS, LAYERED / "training.json"))
-
-
-def test_a_copy_may_be_of_either_preset(tree, capsys):
-    shutil.copy(RESULTS / "other/tables/table2.csv", COPY)
-    assert check(capsys)[0] == 0
 
 
 def test_what_is_not_there_is_no_mismatch(tree, capsys):
@@ -274,16 +219,3 @@ def test_no_results_are_said_in_one_line_with_status_2(tmp_path):
     for folder in ("empty", "nowhere"):
         with pytest.raises(UserError, match="holds no results"):
             verify.main([str(tmp_path / folder)])
-
-
-def test_a_folder_without_data(tree):
-    with pytest.raises(UserError, match="holds no prepared data"):
-        verify.main(["results", "--data", "results"])
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
-def test_a_file_without_permission(tree, capsys):
-    METRICS.chmod(0)
-    (line,) = mismatches(check(capsys)[1])
-    assert f"mismatch: {METRICS}: " in line
-    METRICS.chmod(0o600)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
 import pytest
 import torch
 from run_tools import initialised, resolved, same_tensors
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from vaeglow.errors import UserError
@@ -45,16 +43,6 @@ def test_what_is_saved_is_loaded(model, tmp_path):
     assert digest == tensors_sha256(network.state_dict())
 
 
-def test_a_trained_file_describes_itself(any_run):
-    with safe_open(any_run.model, framework="pt") as file:
-        about = json.loads(file.metadata()["vaeglow"])
-    assert about["config"] == any_run.config
-    info = json.loads((any_run.data / "dataset.json").read_text())
-    assert about["data"] == info and len(info["mean"]) == len(info["std"]) == 3
-    assert {"commit", "source_sha256", "versions", "device", "started"} <= set(about["provenance"])
-    assert about["weights_sha256"] == any_run.summary()["weights_sha256"]
-
-
 def test_the_hash_knows_names_types_shapes_and_values():
     base = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}
     others = [
@@ -69,18 +57,7 @@ def test_the_hash_knows_names_types_shapes_and_values():
     assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
 
 
-def test_saving_over_a_file_replaces_it_whole(saved):
-    save_model(saved, initialised("vae"), resolved("vae"), ABOUT)
-    assert load_model(saved, "cpu")[1]["config"]["model"] == "vae"
-    assert list(saved.parent.iterdir()) == [saved]
-
-
 # ------------------------------------------------------------------------------------------- bad files
-
-
-def test_a_missing_file_and_a_folder(tmp_path):
-    assert "train the model first" in refused(tmp_path / "nothing.safetensors")
-    assert "no file" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])

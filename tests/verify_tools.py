@@ -40,10 +40,6 @@ TIMING = {"epoch_images": 100, "cpu": {"batch_size": 4, "warmup_steps": 1, "wind
 DATA = Path("resources/data") / DATASET
 
 
-def config_of(preset: str, model: str, seed: int) -> dict[str, Any]:
-    return resolve({**CONFIG, "presets": {"tiny": {}, "other": {}}}, preset, DATASET, model, seed)
-
-
 def make_tree(root: Path, inception: Path) -> None:
     """results/ and resources/data/ below `root`: two presets, two seeds, tables, a figure, claims, copies of them."""
     load = functools.cache(inception_module.load_inception)  # built once for all steps
@@ -54,10 +50,11 @@ def make_tree(root: Path, inception: Path) -> None:
         made: dict[tuple, Run] = {}
         for preset in ("tiny", "other"):
             make_reference(preset, inception)
+        config = {**CONFIG, "presets": {"tiny": {}, "other": {}}}
         for preset, model, seed in RUNS:
             folder = Path(f"results/{preset}/{DATASET}/{model}/seed{seed}")
             base = made[preset, "vae", seed] if model == "vaeglow" else None
-            made[preset, model, seed] = Run(folder, config_of(preset, model, seed), DATA, base).train()
+            made[preset, model, seed] = Run(folder, resolve(config, preset, DATASET, model, seed), DATA, base).train()
             measure(folder, preset, TEMPERATURES[model], inception)
         look_into(made["tiny", "vaeglow", 0])
         for preset, seeds in (("tiny", [0, 1]), ("other", [0])):
@@ -112,14 +109,8 @@ def report(preset: str, seeds: list[int]) -> None:
     spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")
     output = Path(f"results/{preset}/tables/table2.csv")
     forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("html", ".html"), ("latex", ".tex"))}
-    run(
-        table,
-        spec=spec_file(Path("results") / preset, spec),
-        published=PUBLISHED,
-        results_root="results",
-        output=output,
-        **forms,
-    )
+    files = {"spec": spec_file(Path("results") / preset, spec), "results_root": "results", "output": output}
+    run(table, published=PUBLISHED, **files, **forms)
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
     output = Path(f"results/{preset}/figures/samples.png")
     roots = {"results_root": "results", "data_root": DATA.parent}
@@ -135,12 +126,7 @@ def report(preset: str, seeds: list[int]) -> None:
 def publish_tiny() -> None:
     """What `publish` copies of preset tiny, and a folder of copies."""
     root = Path("results/tiny")
-    sources = [
-        *sorted((root / "tables").iterdir()),
-        *sorted((root / "figures").iterdir()),
-        *sorted(root.glob("claims.*")),
-    ]
-    for source in sources:
+    for source in [*root.glob("tables/*"), *root.glob("figures/*"), *root.glob("claims.*")]:
         shutil.copyfile(source, Path("results") / source.name)
     Path("results/tables").mkdir()
     shutil.copyfile(root / "tables/table2.csv", "results/tables/table2.csv")

@@ -17,7 +17,15 @@ __all__ = ["UserError", "load"]
 
 
 def load(path: str | Path, device: str = "auto") -> Model:
-    """Load a trained model; see `vaeglow.api.load`. Importing `vaeglow` alone loads no torch."""
-    from vaeglow import api
+    """Load a trained model from its one self-describing file.
 
-    return api.load(path, device)
+    Args:
+        path: a `model.safetensors` that a training step wrote.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        UserError: the file is missing, truncated or foreign, or there is no such device.
+    """
+    from vaeglow.api import Model  # here: `import vaeglow` alone loads no torch
+
+    return Model(path, device)

@@ -37,7 +37,7 @@ class Model:
     """
 
     def __init__(self, path: str | Path, device: str) -> None:
-        """See `load`."""
+        """See `vaeglow.load`."""
         self.device = pick_device(device)
         self.network, self.about = load_model(path, self.device)
         self.config: dict[str, Any] = self.about["config"]
@@ -138,16 +138,3 @@ class Model:
         if int(x.max()) >= self.network.levels:
             raise UserError(f"pixel value {int(x.max())} is out of range: the model knows {self.network.levels} levels")
         return x
-
-
-def load(path: str | Path, device: str = "auto") -> Model:
-    """Load a trained model from its one self-describing file.
-
-    Args:
-        path: a `model.safetensors` that a training step wrote.
-        device: `auto`, `cpu` or `cuda`.
-
-    Raises:
-        UserError: the file is missing, truncated or foreign, or there is no such device.
-    """
-    return Model(path, device)

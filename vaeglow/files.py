@@ -40,7 +40,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 if time.time() - old.stat().st_mtime > LEFT:
                     old.unlink()
         yield temporary
-        os.chmod(temporary, ordinary_mode())  # some libraries create files that only their owner can read
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # some libraries create files that only their owner can read
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -48,13 +50,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise explain_os_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def ordinary_mode() -> int:
-    """The mode of a plain new file under the user's umask."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
 
 
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
@@ -65,8 +60,9 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
         errno.EROFS: "the file system is read-only: choose another folder",
         errno.EFBIG: "the file would be larger than is allowed here: raise the limit (ulimit -f)",
     }
-    short_write = error.errno is None and "written" in str(error)  # what numpy says, without a number
-    number = errno.ENOSPC if short_write else error.errno
+    number = error.errno
+    if number is None and "written" in str(error):  # what numpy says of a full disk, without a number
+        number = errno.ENOSPC
     if number in (errno.EACCES, errno.EPERM):  # reading or writing: the error does not say which
         return UserError(f"no permission to use {path}: check the owner and mode of the file and of its folder")
     if number in (errno.EMFILE, errno.ENFILE):

@@ -1,15 +1,16 @@
-"""Where each kind of result lies: the one list that planning (inputs of a rule) and reporting (what to open) share.
-
-A rule of the workflow spells its paths out; tables, figures and claims gather files of many runs, and ask here.
-"""
+"""Runs, and where each kind of result lies: the one list that planning and reporting share. No torch."""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from vaeglow.evaluation.probes import NAMES, probe
+
+IDENTITY = ("preset", "dataset", "model", "seed")
 RUN = "{preset}/{dataset}/{model}/seed{seed}"
 # Relative to the results folder.
 RESULTS = {
@@ -24,14 +25,8 @@ RESULTS = {
     "likelihood_images": f"{RUN}/likelihood.npz",
     "metrics": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.json",
     "features": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
-    "nearest_training": f"{RUN}/nearest_training/T{{temperature}}.npz",
     "snapshots": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
-    "latents": f"{RUN}/latents.json",
-    "layer_draws": f"{RUN}/layer_draws.npz",
-    "layer_action": f"{RUN}/layer_action.json",
-    "interpolation": f"{RUN}/interpolation/{{space}}.npz",
-    "noise_maps": f"{RUN}/noise_maps.npz",
-    "linear_reference": f"{RUN}/linear_reference.json",
+    **{name: f"{RUN}/{probe(name).RESULT}" for name in NAMES},
     "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",
@@ -39,6 +34,29 @@ RESULTS = {
 }
 # Relative to the folder of prepared data.
 DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
+
+
+class Run(NamedTuple):
+    """One model of a preset, trained on a dataset under one seed: the four names that every result of it carries."""
+
+    preset: str
+    dataset: str
+    model: str
+    seed: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Run:
+        """The run that a resolved config, or a result, is of."""
+        return cls(**{key: content[key] for key in IDENTITY})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The names by key."""
+        return self._asdict()
+
+    def path(self, what: str, root: str | Path = "results", **others: Any) -> Path:
+        """See `result_path`; `others` is what else the path names: protocol, temperature, space."""
+        return result_path(root, what, **self.identity, **others)
 
 
 def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
@@ -54,12 +72,10 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     return Path(root) / RESULTS[what].format(**wildcards)
 
 
-def names_in(path: str) -> tuple[str, dict[str, str]] | None:
-    """The kind of result that a path below the results folder is of, and what its pattern names; None: of none."""
-    for what, pattern in expressions().items():
-        if found := pattern.fullmatch(path):
-            return what, found.groupdict()
-    return None
+def names_in(path: str) -> tuple[str, dict[str, str]]:
+    """The kind of result that a path below the results folder is of, and what its pattern names; of none: nothing."""
+    found = ((what, pattern.fullmatch(path)) for what, pattern in expressions().items())
+    return next(((what, match.groupdict()) for what, match in found if match), ("", {}))
 
 
 @functools.cache

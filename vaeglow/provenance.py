@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,10 @@ from vaeglow.device import DETERMINISTIC
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
+# Versions of these are noted: they could change a number.
 PACKAGES = (
-    "vaeglow",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pytorch-fid",
-    "safetensors",
-    "scikit-image",
-    "scikit-learn",
-    "pillow",
-    "snakemake",
+    *("vaeglow", "torch", "torchvision", "numpy", "scipy", "pytorch-fid", "safetensors"),
+    *("scikit-image", "scikit-learn", "pillow", "snakemake"),
 )
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 UNKNOWN = "unknown"
@@ -48,12 +41,16 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         Outside a git checkout (or without git) `commit` is "unknown" and `dirty` None; nothing is raised.
     """
     commit, dirty = git_state()
+    versions = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "commit": commit,
         "dirty": dirty,
         "source_sha256": source_sha256(),
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": versions,
         "platform": platform.platform(),
         "device": device_name(device),
         "deterministic": os.environ.get(DETERMINISTIC) == "1",
@@ -79,16 +76,14 @@ def git_state(root: Path = ROOT) -> tuple[str, bool | None]:
     """
     # GIT_DIR and its kin, set inside a git hook, would point at another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    found = []
-    for arguments in (["rev-parse", "--show-toplevel", "HEAD"], ["status", "--porcelain", "--", *SOURCES]):
-        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-        try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return UNKNOWN, None
-        found.append(done.stdout)
-    top, commit = found[0].splitlines()
-    return (commit, bool(found[1])) if Path(top).resolve() == root.resolve() else (UNKNOWN, None)
+    git = functools.partial(subprocess.check_output, env=environment, stderr=subprocess.DEVNULL, text=True, timeout=30)
+    command = ["git", "--no-optional-locks", "-C", str(root)]
+    try:
+        top, commit = git([*command, "rev-parse", "--show-toplevel", "HEAD"]).splitlines()
+        dirty = bool(git([*command, "status", "--porcelain", "--", *SOURCES]))
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN, None
+    return (commit, dirty) if Path(top).resolve() == root.resolve() else (UNKNOWN, None)
 
 
 @functools.cache
@@ -100,17 +95,6 @@ def source_sha256() -> str:
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that could change a number; those not installed are left out."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def device_name(device: str) -> str:

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 
 from vaeglow.data.arrays import array_sha256
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file, sha256_json
+from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
+from vaeglow.paths import IDENTITY
 from vaeglow.provenance import ended
-from vaeglow.run import IDENTITY
 
 SEAL = "content_sha256"
 REMEDY = "run snakemake again, or delete the file that is out of date"
@@ -31,13 +30,7 @@ REMEDY = "run snakemake again, or delete the file that is out of date"
 
 @dataclass(frozen=True)
 class Result:
-    """A result file.
-
-    Attributes:
-        path: of the file.
-        content: all its keys.
-        arrays: of an npz file, those that were asked for.
-    """
+    """A result file: its path, all its keys and, of an npz file, the arrays that were asked for."""
 
     path: Path
     content: dict[str, Any]
@@ -73,32 +66,20 @@ class Result:
         return self.value("provenance", "commit") + ("+dirty" if self.value("provenance").get("dirty") else "")
 
 
-def read_result(path: str | Path, arrays: Sequence[str] = (), **expected: Any) -> Result:
+def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected: Any) -> Result:
     """Read a result file.
 
     Args:
         path: of the file, .json or .npz.
-        arrays: names of the arrays to read.
+        arrays: names of the arrays to read; None: all.
         **expected: values it must hold.
 
     Raises:
         UserError: missing, damaged, or of something else than expected.
     """
-    result = load(Path(path), arrays)
-    for key, wanted in expected.items():
-        if (found := result.value(key)) != wanted:
-            raise UserError(f"{path}: {key} is {shorten(found)}, wanted is {shorten(wanted)}: {REMEDY}")
-    return result
-
-
-def load(path: Path, arrays: Sequence[str] | None = None) -> Result:
-    """A result file as it is, with the arrays named, or all.
-
-    Raises:
-        UserError: missing, damaged or something else.
-    """
+    path, found = Path(path), {}
     if path.suffix != ".npz":
-        content, found = read_json(path), {}
+        content = read_json(path)
     else:
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -113,41 +94,11 @@ def load(path: Path, arrays: Sequence[str] | None = None) -> Result:
             raise UserError(f"{path} is damaged or no result ({error}): delete it and run snakemake again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object: delete it and run snakemake again")
-    return Result(path, content, found)
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """What a result or a weights file says, checked against the hashes in it; of weights their config, too.
-
-    Raises:
-        UserError: damaged, or not what was written.
-    """
-    if path.suffix == ".safetensors":
-        return read_description(path)
-    result = load(path)
-    same_hash(path, result.value("provenance", SEAL), content_sha256(result.content, result.arrays))
-    return result.content
-
-
-def read_description(path: Path) -> dict[str, Any]:
-    """See `read_sealed`: of a file that `vaeglow.weights.write_tensors` wrote, one tensor at a time."""
-    digest = hashlib.sha256()
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-        for name in sorted(file.keys()):
-            array = file.get_tensor(name)
-            digest.update(f"{name} torch.{array.dtype} {array.shape}\n".encode() + array.tobytes())
-    text = next(text for key, text in metadata.items() if key.startswith("vaeglow"))
-    same_hash(path, metadata["sha256"], hashlib.sha256(text.encode()).hexdigest())
-    about = json.loads(text)
-    same_hash(path, about["weights_sha256"], digest.hexdigest())
-    return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
-
-
-def same_hash(path: Path, written: str, found: str) -> None:
-    """Raise UserError where a file's content has not the hash written in it."""
-    if found != written:
-        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
+    result = Result(path, content, found)
+    for key, wanted in expected.items():
+        if (value := result.value(key)) != wanted:
+            raise UserError(f"{path}: {key} is {shorten(value)}, wanted is {shorten(wanted)}: {REMEDY}")
+    return result
 
 
 def write_result(

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file, sha256_json
 from vaeglow.paths import names_in
 from vaeglow.reporting import traced
-from vaeglow.results import read_sealed, shorten
+from vaeglow.results import SEAL, content_sha256, read_result, shorten
 from vaeglow.steps import cli
 
 REDO = "put back the file that was there, or delete it and run snakemake again"
@@ -35,23 +36,24 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
     infos = sorted(data.glob(f"*/{INFO_FILE}")) if data else []
     if data and not infos:
         raise UserError(f"{data} holds no prepared data: give the folder of the datasets' folders (resources/data)")
-    if not (files := list(files_of(root)) if root.is_dir() else []):
+    if not (files := files_of(root)):
         raise UserError(f"{root} holds no results: give the folder that holds the presets' folders, such as results")
-    published = (root, root / "tables", root / "figures")
-    copies = {path: sources_of(path, root) for path in files if path.parent in published}
-    said: dict[Path, dict[Path, str] | None] = {path: {} if found else None for path, found in copies.items()}
+    said: dict[Path, dict[Path, str] | None] = {}  # file -> of which file it says which hash; None: not checked
     wrong: dict[tuple[Path, str, str, str], list[Path]] = {}  # file, what, expected, found -> who says so
     absent: dict[Path, list[Path]] = {}
-    for path in [path for path in infos + files if path not in copies]:
+    copies = [path for path in files if path.parent in (root, root / "tables", root / "figures")]
+    for path in [*infos, *(path for path in files if path not in copies)]:
         try:
-            said[path] = read(path, root, data)  # of which file, which hash; None: not checked
+            said[path] = read(path, root, data)
         except Exception as error:  # anything can stand in a damaged file, and its reader is a library
             why = str(error) if isinstance(error, UserError) else repr(error)
             wrong[path, "damaged, changed or misplaced", "what was written there", why] = []
     bad, hash_of = {path for path, *_ in wrong}, functools.cache(hash_now)
-    for path, found in copies.items():
-        if found and not bad & {*found} and hash_of(path) not in map(hash_of, found):
-            wrong[path, f"not a copy of {' or '.join(map(str, found))}", hash_of(found[0]), hash_of(path)] = []
+    for path in copies:
+        of = [found for found in files if found.name == path.name and found not in copies]
+        said[path] = {} if of else None
+        if of and not bad & {*of} and hash_of(path) not in map(hash_of, of):
+            wrong[path, f"not a copy of {' or '.join(map(str, of))}", hash_of(of[0]), hash_of(path)] = []
     for path, says in said.items():
         for target, expected in (says or {}).items():
             if not target.is_file():
@@ -79,7 +81,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
         inputs = {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}
     else:
         parts = path.relative_to(root).parts
-        what, names = names_in("/".join(parts)) or ("", {})
+        what, names = names_in("/".join(parts))
         if path.suffix in (".png", ".csv") and what != "history":
             named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
             if named is None and (what or path.parent.name in ("tables", "figures") or path.stem == "claims"):
@@ -88,7 +90,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
         elif what in ("config", "history"):  # no hash of their own: training.json names them
             about = read_json(path) if what == "config" else {}
         else:
-            about = None if not what or {path.suffix, *parts} & {*UNSEALED} else read_sealed(path)
+            about = read_checked(path) if what and not {path.suffix, *parts} & {*UNSEALED} else None
         if about is None:
             return None
         named = {Path(name): digest for name, digest in about.get("inputs", {}).items()}
@@ -102,10 +104,22 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     return inputs
 
 
-def sources_of(path: Path, root: Path) -> list[Path]:
-    """What a published copy can be of: any preset's table, figure or claims of its name."""
-    places = [*root.glob(f"*/tables/{path.name}"), *root.glob(f"*/figures/{path.name}")]
-    return sorted([*places, *root.glob(f"*/{path.name}")] if path.stem == "claims" else places)
+def read_checked(path: Path) -> dict[str, Any]:
+    """What a result, or a file of weights, says of itself, checked against the hashes in it.
+
+    Raises:
+        UserError: damaged, or not what was written.
+    """
+    if path.suffix == ".safetensors":
+        from vaeglow.weights import KEY, read_tensors  # here: it imports torch
+
+        _, about = read_tensors(path, KEY if path.stem == "model" else f"{KEY}_{path.stem}")
+        return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
+    result = read_result(path, None)
+    written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
+    if found != written:
+        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
+    return result.content
 
 
 def hash_now(path: Path) -> str:
@@ -118,14 +132,10 @@ def hash_now(path: Path) -> str:
         return repr(error)
 
 
-def files_of(folder: Path, above: Collection[str] = ()) -> Iterator[Path]:
-    """All files below a folder in order, hidden ones left out; links to folders are followed, but not in a circle."""
-    here = [*above, os.path.realpath(folder)]
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and os.path.realpath(path) not in here:
-            yield from files_of(path, here)
-        elif not path.is_dir() and not path.name.startswith("."):
-            yield path
+def files_of(folder: Path) -> list[Path]:
+    """All files below a folder in order, hidden ones left out; links to folders are followed."""
+    found = [Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def counted(paths: Collection[Path], every: bool) -> str:

@@ -9,8 +9,6 @@ numbers, so its hash is the run's identity, and a change of anything else reruns
 from __future__ import annotations
 
 import difflib
-import functools
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,15 +18,13 @@ from vaeglow.models.kinds import KINDS
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
 
 
-def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of `base` with `change` on top: mappings merge key by key, all else is replaced."""
-    merged = {}
-    for key in dict.fromkeys([*base, *change]):
-        old, new = base.get(key), change.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            merged[key] = merge(old, new)
-        else:
-            merged[key] = copied(new if key in change else old)
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of the first with the others on top, in order: mappings merge key by key, all else is replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+            merged[key] = merge(merged[key], value) if both else copied(value)
     return merged
 
 
@@ -74,7 +70,7 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
     """
     difference = lookup(config["presets"], preset, "preset")
     top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
-    return merge(merge({**top, "preset": preset}, difference), config.get("overrides") or {})
+    return merge({**top, "preset": preset}, difference, config.get("overrides") or {})
 
 
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
@@ -114,11 +110,9 @@ def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: 
     for name in reversed(ancestry(config["models"], model)):
         lines = [layer.get("models", {}).get(name, {}) for layer in layers]
         own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
-        said = functools.reduce(merge, filter(None, lines), said)
-    merged: dict[str, Any] = {}
-    for layer, mine in zip(layers, own, strict=True):
-        for part in ({"training": layer["training"]} if "training" in layer else {}, mine):
-            merged = merge(merged, part) if part else merged
+        said = merge(said, *lines)
+    shared = [{"training": layer["training"]} if "training" in layer else {} for layer in layers]
+    merged = merge(*(part for parts in zip(shared, own, strict=True) for part in parts))
     return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
 
 
@@ -127,15 +121,15 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
 
     Args:
         config: the checked content of config.yaml (and overlays).
-        preset: a name in `presets`.
-        dataset: a name in `datasets`.
-        model: a name in `models`.
+        preset: its name there, like those of dataset and model.
+        dataset: likewise.
+        model: likewise.
         seed: the run's seed; a base model is resolved under the same seed.
 
     Returns:
-        `{"preset", "dataset", "model", "seed", "kind", "data", "network", "prior", "mode", "layer", "second_stage",
-        "training", "base"}`, without the parts the kind does not have; `base` is the resolved config of
-        the model this one stands on (mode joint: of the VAE whose architecture it takes, without `training`), or None.
+        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the keys of the model's kind
+        (its `SCHEMA`); `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose
+        architecture it takes, without `training`), or None.
 
     Raises:
         UserError: an unknown name, or what `check_base` and `check_training` raise.
@@ -148,7 +142,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
     check_training(model, described)
-    data: dict[str, Any] = functools.reduce(merge, layers_of(config, preset, dataset)[1::2], {})
+    data = merge(*layers_of(config, preset, dataset)[1::2])
     check_images(model, described, data, dataset)
     return {
         "preset": preset,
@@ -178,27 +172,20 @@ def check_training(model: str, described: Mapping[str, Any]) -> None:
         UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
     """
     kind, training = described["kind"], described["training"]
+    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
     wrong = None
     if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
         wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
-    elif any(later <= earlier for earlier, later in itertools.pairwise(training["snapshots"])):
-        wrong = f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
-    elif training["batch_size"] % training["devices"]:
-        wrong = (
-            f"devices is {training['devices']}, which does not divide training.batch_size, {training['batch_size']}: "
-            f"each device takes as many images of a batch"
-        )
+    elif snapshots != sorted(set(snapshots)):
+        wrong = f"snapshots {snapshots} must rise: list each fraction once, in order"
+    elif batch % devices:
+        wrong = f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
     if wrong is not None:
         raise UserError(f"models.{model}: training.{wrong}")
 
 
 def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Refuse a base that a model cannot stand on.
-
-    Args:
-        model: its name, for the message.
-        described: its values, all layers merged.
-        base: those of the model it names as `base`.
+    """Refuse a base that a model cannot stand on; both with all layers merged.
 
     Raises:
         UserError: see the kind's `wrong_base`.

@@ -2,14 +2,16 @@
 
 A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
-filled in once, for planning, checking and reporting.
+filled in once, for planning, checking and reporting. A `need` is one result that an entry reads:
+`{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol"}`, with a `temperature` or `space`
+where its path has one.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vaeglow.config.layers import copied, inherited, lookup, resolve
@@ -21,7 +23,6 @@ from vaeglow.reporting.claims import needed
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
 PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
-WIDE = ("information",)  # kinds whose rows keep several temperatures; elsewhere such a row becomes several rows
 # The look of a model that has none in config, by its name (Okabe & Ito 2008, but for yellow).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")
@@ -44,6 +45,12 @@ def protocol(view: View, name: str) -> dict[str, Any]:
     return {**PROTOCOL, **lookup(view["protocols"], name, "protocol")}
 
 
+def measured_by(view: View, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The `protocol` of an entry, the preset's own where it names none, with that protocol's values."""
+    name = entry.get("protocol") or view["evaluation"]["protocol"]
+    return {"protocol": name, **protocol(view, name)}
+
+
 def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     """An entry of `tables` or `figures` with everything filled in.
 
@@ -54,34 +61,32 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     Raises:
         UserError: no such protocol or model.
     """
-    entry, preset, roles = copied(view[section][name]), view["preset"], view["roles"]
+    entry, roles = copied(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
-    measured_by = entry.get("protocol") or view["evaluation"]["protocol"]
+    wide = kinds(section)[entry["kind"]].SCHEMA["rows"]["$ref"].endswith("several_temperatures_rows")
     rows: list[dict[str, Any]] = []
     for row in entry["rows"]:
-        for scale in entry.get("presets") or [preset]:
+        for preset in entry.get("presets") or [view["preset"]]:
             of = row.get("dataset", dataset)
-            full = {**row, "dataset": roles.get(of, of), "preset": scale}
+            full = {**row, "dataset": roles.get(of, of), "preset": preset}
             if "model" in full and (base := inherited(view, full["model"], "base")) is not None:
                 full["base"] = base
             if "temperature" in full:
                 full["temperature"] = float(full["temperature"])
             if "minus" in full:  # a pair: the other side is of the same dataset
-                other = {**full["minus"], "dataset": full["dataset"], "preset": scale}
+                other = {**full["minus"], "dataset": full["dataset"], "preset": preset}
                 full["minus"] = {**other, "temperature": float(other["temperature"])}
-            temperatures = full.pop("temperatures", None) if entry["kind"] not in WIDE else None
+            temperatures = None if wide else full.pop("temperatures", None)  # such a row becomes several
             rows += [full] if temperatures is None else [{**full, "temperature": float(t)} for t in temperatures]
-    if not any(entry["rows"].count(row) > 1 for row in entry["rows"]):  # two roles may be one dataset
-        rows = [row for index, row in enumerate(rows) if row not in rows[:index]]
+    rows = [row for index, row in enumerate(rows) if row not in rows[:index]]  # two roles may be one dataset
     return {
         **entry,
         "name": name,
-        "preset": preset,
+        "preset": view["preset"],
         "seeds": view["seeds"],
         "seed": view["seeds"][0],
         "dataset": roles.get(dataset, dataset),
-        "protocol": measured_by,
-        **protocol(view, measured_by),
+        **measured_by(view, entry),
         "published": entry.get("published"),
         "rows": rows,
     }
@@ -91,35 +96,23 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
     found = {}
     for name, entry in view["claims"].items():
-        entry, measured_by = copied(entry), entry.get("protocol") or view["evaluation"]["protocol"]
-        found[name] = {
-            **entry,
-            "dataset": view["roles"].get(entry["dataset"], entry["dataset"]),
-            "run": entry.get("enabled", True) and "unfit" not in entry,
-            "protocol": measured_by,
-            **protocol(view, measured_by),
-        }
+        entry = {"enabled": True, **copied(entry), **measured_by(view, entry)}
+        entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
+        found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry}
     return found
 
 
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
-    """The results that a table, a figure or (without a name) all claims that are measured read, each once.
-
-    Returns:
-        `{"what", "preset", "dataset", "protocol", "model"}`, with a `temperature` or `space` where its path has one.
-    """
-    found: list[dict[str, Any]] = []
+    """What a table, a figure or (without a name) all claims that are measured read, each need once."""
     if section == "claims":
         return each_once(need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim))
     entry = filled_in(view, section, str(name))
-    reads = kinds(section)[entry["kind"]].READS
+    kind = kinds(section)[entry["kind"]]
     sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side is not None and "model" in side]
-    wanted = [(what, side) for side in sides for what in reads]
-    if entry["kind"] == "overview":
-        wanted += [("training", {**row, "model": row["base"]}) for row in sides if "base" in row]
-    if "reference_model" in entry:
-        row = {"dataset": entry["dataset"], "preset": view["preset"], "model": entry["reference_model"]}
-        wanted.append(("linear_reference", row))
+    wanted = [(what, side) for side in sides for what in kind.READS]
+    if hasattr(kind, "needs"):
+        wanted += [(need["what"], need) for need in kind.needs(entry)]
+    found = []
     for what, row in wanted:
         need = {key: row[key] for key in ("preset", "dataset", "model")} | {"protocol": entry["protocol"], "what": what}
         if "{space}" in RESULTS[what]:
@@ -133,12 +126,12 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
 
 
 def claim_needs(view: View, claim: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The results that one of `claims` reads; see `needs`."""
+    """What one of `claims` reads."""
     return [{"preset": view["preset"], "protocol": claim["protocol"], **need} for need in needed(claim)]
 
 
 def all_needs(view: View) -> list[dict[str, Any]]:
-    """The results that any table, figure or claim of a preset reads."""
+    """What any table, figure or claim of a preset reads."""
     of_entries = [need for section in SECTIONS for name in view[section] for need in needs(view, section, name)]
     return of_entries + needs(view, "claims")
 
@@ -146,9 +139,6 @@ def all_needs(view: View) -> list[dict[str, Any]]:
 def each_once(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The dicts without those that were there before."""
     return list({tuple(sorted(need.items())): need for need in found}.values())
-
-
-# ------------------------------------------------------------------------------------- what steps are told
 
 
 def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
@@ -175,6 +165,9 @@ def style(view: View, model: str) -> dict[str, str]:
     return {key: view["models"][model].get(key, value) for key, value in chosen.items()}
 
 
+# ----------------------------------------------------------------------------------------- runs and files
+
+
 def sample_counts(view: View) -> dict[str, int]:
     """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
 
@@ -182,25 +175,20 @@ def sample_counts(view: View) -> dict[str, int]:
     images, more where a figure or a probe takes more.
     """
 
-    def measured(name: str) -> int:
+    def drawn(name: str) -> int:
         return protocol(view, name)["sets"] * protocol(view, name)["images"]
 
-    counts = dict.fromkeys(view["datasets"], measured(view["evaluation"]["protocol"]))
+    counts = {dataset: [drawn(view["evaluation"]["protocol"])] for dataset in view["datasets"]}
     for need in all_needs(view):
         if need["what"] in ("metrics", "features"):
-            counts[need["dataset"]] = max(counts[need["dataset"]], measured(need["protocol"]))
+            counts[need["dataset"]].append(drawn(need["protocol"]))
         if need["what"] == "nearest_training":
-            samples = view["probes"]["nearest_training"]["samples"]
-            counts[need["dataset"]] = max(counts[need["dataset"]], samples)
+            counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
-        if figure["kind"] in ("sample_sheet", "side_by_side"):
-            shown = figure["columns"] * figure.get("lines_per_row", figure.get("lines", 1))
-            for row in filled_in(view, "figures", name)["rows"]:
-                counts[row["dataset"]] = max(counts[row["dataset"]], shown)
-    return counts
-
-
-# ----------------------------------------------------------------------------------------- runs and files
+        shown = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
+        for row in filled_in(view, "figures", name)["rows"]:
+            counts[row["dataset"]].append(shown)
+    return {dataset: max(found) for dataset, found in counts.items()}
 
 
 def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
@@ -209,11 +197,10 @@ def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
     Models that cannot take the images are left out.
     """
     found: dict[tuple[str, str], None] = {}
-    preset = view["preset"]
-    trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == preset]
+    trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == view["preset"]]
     for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):  # timed: untrained
         try:
-            resolved: Any = resolve(config, preset, dataset, model, view["seeds"][0])
+            resolved: Any = resolve(config, view["preset"], dataset, model, view["seeds"][0])
         except UnfitImages:
             continue
         while resolved is not None:
@@ -222,11 +209,9 @@ def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
     return list(found)
 
 
-def paths(wanted: Iterable[Mapping[str, Any]], seeds: Iterable[int]) -> list[str]:
-    """The paths of results, for every seed, each once. Files that belong to no seed are named once."""
-    seeds = list(seeds)
-    found = [str(result_path("results", **{**need, "seed": seed})) for need in wanted for seed in seeds]
-    return list(dict.fromkeys(found))
+def paths(wanted: Iterable[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+    """The paths of results, for every seed, each once."""
+    return list(dict.fromkeys(str(result_path("results", **{**need, "seed": s})) for need in wanted for s in seeds))
 
 
 def files(view: View, section: str, name: str | None = None) -> list[str]:
@@ -262,4 +247,6 @@ def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[s
 
 def category_of(section: str, name: str) -> str:
     """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
-    return section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+", name) else "Ablations and in-text claims"
+    return (
+        section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+|claims", name) else "Ablations and in-text claims"
+    )

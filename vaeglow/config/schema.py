@@ -5,37 +5,29 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config.layers import nearest
+from vaeglow.config.layers import STYLE, nearest
 from vaeglow.errors import UserError
 
-# Where the kinds of a section's entries are declared: members with a `SCHEMA`, {key: its schema}, and a docstring.
+# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}.
 DECLARED = {
-    "datasets": "vaeglow.data.kinds:KINDS",
-    "models": "vaeglow.models.kinds:KINDS",
-    "tables": "vaeglow.reporting.tables:KINDS",
-    "figures": "vaeglow.reporting.figures:KINDS",
-    "claims": "vaeglow.reporting.claims:KINDS",
+    "datasets": "vaeglow.data.kinds",
+    "models": "vaeglow.models.kinds",
+    "tables": "vaeglow.reporting.tables",
+    "figures": "vaeglow.reporting.figures",
+    "claims": "vaeglow.reporting.claims",
 }
+NAMED = ("datasets", "models", "protocols", "roles", "tables", "figures", "claims")
 Schema = dict[str, Any]
-CHANGED = ("seeds", "training", "evaluation", "probes", "timing", "roles", "protocols")  # by presets, any part of them
-CHANGED_OF_DATASETS = ("train_subset", "models")
 
 
 @functools.cache
 def kinds(section: str) -> dict[str, Any]:
-    """{kind: the module that declares it} of the entries of a section in `DECLARED`."""
-    module, _, member = DECLARED[section].partition(":")
-    place = importlib.import_module(module)
-    for found in pkgutil.iter_modules(getattr(place, "__path__", ())):
-        importlib.import_module(f"{module}.{found.name}")
-    members = getattr(place, member) if member else place
-    members = members if isinstance(members, Mapping) else vars(members)
-    return {name: value for name, value in members.items() if hasattr(value, "SCHEMA")}
+    """{kind: what declares it, a module or a class} of the entries of a section in `DECLARED`."""
+    return importlib.import_module(DECLARED[section]).KINDS
 
 
 def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
@@ -43,7 +35,7 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
 
     Args:
         schema: the content of the schema file.
-        section: one of `DECLARED`.
+        section: a key of `DECLARED`.
     """
     entry = schema["properties"][section]["additionalProperties"]
     return entry["properties"], {
@@ -52,15 +44,22 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
     }
 
 
-def complete(schema: Schema) -> Schema:
-    """The schema of the whole config.
+def complete(schema: Schema, config: Mapping[str, Any], published: Collection[str]) -> Schema:
+    """The schema of a config, with the keys of an entry by its kind and the names that a change may mention.
+
+    The entry of a model is judged with all layers merged (`vaeglow.config.check.check_models`), by `$defs/model`.
 
     Args:
         schema: the content of the schema file; its head says what is added here.
+        config: for the names in its sections.
+        published: the tables that resources/published.csv has.
     """
-    strict, partial = closed(schema), closed(schema, needed=False)["properties"]
-    defs, top = strict["$defs"], strict["properties"]
-    changes = {section: partial[section] for section in CHANGED}
+    whole = closed(schema)
+    defs = whole["$defs"]
+    defs["training"], defs["published_name"]["enum"] = whole["properties"]["training"], [*published, None]
+    for section, change in {**defs["changes"]["properties"], "models": defs["model_changes"]}.items():
+        if section in NAMED and isinstance(config.get(section), Mapping):
+            change["propertyNames"] = {"enum": list(config[section])}
     for section in DECLARED:
         common, own = declared(schema, section)
         entry = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": list(own)}}}
@@ -71,44 +70,28 @@ def complete(schema: Schema) -> Schema:
             }
             for kind, value in own.items()
         ]
-        top[section]["additionalProperties"] = entry
-        keys = {key: {} for keys in (common, *(value["properties"] for value in own.values())) for key in keys}
-        changes[section] = {"type": "object", "additionalProperties": admit(keys)}
-    # Of a model that is `like` another only the merged values can be judged (`vaeglow.config.check.check_models`).
-    like = admit({"like": {"type": "string"}, **changes["models"]["additionalProperties"]["properties"]})
-    defs["model"] = top["models"]["additionalProperties"]
-    top["models"]["additionalProperties"] = {
-        "if": {"required": ["like"]},
-        "then": like,
-        "else": {"$ref": "#/$defs/model"},
-    }
-    changes["models"] = defs["model_changes"]
-    common, _ = declared(schema, "datasets")
-    changes["datasets"]["additionalProperties"] = admit({key: common[key] for key in CHANGED_OF_DATASETS})
-    defs["training_changes"], defs["changes"] = partial["training"], admit(changes)
-    return strict
+        whole["properties"][section]["additionalProperties"] = entry
+    model = defs["model"] = whole["properties"]["models"].pop("additionalProperties")
+    keys = {key: model["allOf"][0]["then"]["properties"][key] for key in STYLE}
+    keys |= {"like": {"type": "string"}, "base": {"type": "string"}}
+    whole["properties"]["models"]["additionalProperties"] = {"type": "object", "properties": keys}
+    return whole
 
 
-def admit(properties: Schema) -> Schema:
-    """The schema of an object that may have these keys and no other."""
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def closed(schema: Any, needed: bool = True) -> Any:
+def closed(schema: Any) -> Any:
     """A copy in which every object takes the keys of its `properties` only and needs those without a `default`.
 
     Args:
         schema: with `type: object` where that is meant, and not in a condition.
-        needed: False for a part of such an object: no key is needed.
     """
     if isinstance(schema, list):
-        return [closed(inner, needed) for inner in schema]
+        return [closed(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    found = {key: closed(value, needed) for key, value in schema.items()}
+    found = {key: closed(value) for key, value in schema.items()}
     if found.get("type") == "object" and "properties" in found:
         required = [key for key, value in schema["properties"].items() if "default" not in value and value]
-        found = {"additionalProperties": False, **({"required": required} if needed else {}), **found}
+        found = {"additionalProperties": False, "required": required, **found}
     return found
 
 
@@ -136,8 +119,8 @@ def validator_class() -> Any:
     types = plain.TYPE_CHECKER.redefine_many(
         {
             "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-            "number": lambda checker, value: (
-                checker.is_type(value, "integer") or (isinstance(value, float) and math.isfinite(value))
+            "number": lambda _, value: (
+                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             ),
         }
     )
@@ -169,10 +152,19 @@ def explain(error: Any, place: str = "") -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"'{where or 'the top level'}' lacks the key '{missing[0]}'"
+    if error.validator == "not":
+        return f"'{where}' cannot hold '{error.instance}': {error.schema['description']}"
+    if error.validator == "enum":
+        legal = [str(value) for value in error.validator_value]
+        return f"'{where}': {error.instance!r} is not one of {', '.join(legal)}{nearest(str(error.instance), legal)}"
+    if error.validator == "uniqueItems":
+        twice = next(one for index, one in enumerate(error.instance) if one in error.instance[:index])
+        said = ", ".join(f"{key}: {value}" for key, value in twice.items()) if isinstance(twice, dict) else twice
+        return f"'{where}': {said} stands in it twice"
     if error.validator == "type":
-        found = f"{error.instance!r} ({type(error.instance).__name__})"
         hint = ""
         if isinstance(error.instance, str) and error.validator_value in ("number", "integer"):
             hint = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
+        found = f"{error.instance!r} ({type(error.instance).__name__})"
         return f"'{where}' is {found}, not of type {error.validator_value}{hint}"
     return f"'{where}': {error.message}"

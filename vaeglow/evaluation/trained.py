@@ -17,8 +17,8 @@ from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
+from vaeglow.paths import Run
 from vaeglow.provenance import collect
-from vaeglow.run import Run
 from vaeglow.weights import load_model
 
 

@@ -17,9 +17,9 @@ from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
+from vaeglow.paths import Run
 from vaeglow.provenance import collect, ended, now
 from vaeglow.results import write_result
-from vaeglow.run import Run
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.speed import set_memory
 from vaeglow.training.trainer import Diverged, Trainer

@@ -1,4 +1,5 @@
-# What all rules share, light (no torch, no pandas). Logic that can be tested is in vaeglow/config.
+# What all rules share, light (no torch, no pandas). Logic that can be tested is in vaeglow/config. A rule with `localrule`
+# runs where Snakemake runs, on a cluster too: it takes seconds, or the network, which nodes often lack.
 
 import json
 import os
@@ -13,8 +14,8 @@ from vaeglow.config.check import check_config, outside
 from vaeglow.config.plan import one_of
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import probe
-from vaeglow.paths import RESULTS
+from vaeglow.evaluation.probes import NAMES as PROBES, probe
+from vaeglow.paths import RESULTS, RUN, result_path
 
 
 def or_exit(function, *arguments):
@@ -53,10 +54,9 @@ STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(what):
-    """The alternation of all models that have `what` among the `RULES` or `PROBES` of their kind."""
+    """The alternation of all models that are trained by a rule: `RULES` of their kinds."""
     found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
-    declared = {name: (kinds("models")[kind], mode) for name, (kind, mode) in found.items()}
-    return one_of(name for name, (kind, mode) in declared.items() if what in (kind.RULES[mode], *kind.PROBES))
+    return one_of(name for name, (kind, mode) in found.items() if kinds("models")[kind].RULES[mode] == what)
 
 
 wildcard_constraints:
@@ -82,27 +82,9 @@ def run_threads(wildcards):
     return run_config(wildcards)["training"]["threads"]
 
 
-def training_processes(needs):
-    """A function of a job's wildcards that says what one process of it needs, for all that train one run."""
-    return lambda wildcards: needs(wildcards) * run_config(wildcards)["training"]["devices"]
-
-
-def timed_configs(wildcards):
-    """The resolved configs, under the first seed, of all models that are timed together."""
-    w, seed = wildcards, EFFECTIVE[wildcards.preset]["seeds"][0]
-    models = plan.timed_models(EFFECTIVE, w.preset, w.dataset)
-    return [or_exit(resolve, config, w.preset, w.dataset, model, seed) for model in models]
-
-
-def on_cluster():
-    """Whether jobs run on other machines, asked by the Snakemake that submits them or by the one inside such a job.
-
-    To be called in functions only: Snakemake does not know while it reads this file. A dry run never gets to know, and
-    goes by `jobs`, which every cluster's profile sets.
-    """
-    if workflow.dryrun:
-        return bool(workflow.resource_settings.nodes)
-    return workflow.remote_exec or not workflow.local_exec
+def evaluation_threads(wildcards):
+    """The same for a job that belongs to a preset and to no single run."""
+    return EFFECTIVE[wildcards.preset]["training"]["threads"]
 
 
 def timing_threads(wildcards):
@@ -110,21 +92,28 @@ def timing_threads(wildcards):
     return evaluation_threads(wildcards) if on_cluster() else workflow.cores
 
 
-def evaluation_threads(wildcards):
-    """The same for a job that belongs to a preset and to no single run."""
-    return EFFECTIVE[wildcards.preset]["training"]["threads"]
+def on_cluster():
+    """Whether jobs run on other machines: for functions only, since Snakemake does not know while it reads this file.
 
-
-DEVICE = config["runtime"]["device"]
+    A dry run never gets to know, and goes by `jobs`, which every cluster's profile sets.
+    """
+    if workflow.dryrun:
+        return bool(workflow.resource_settings.nodes)
+    return workflow.remote_exec or not workflow.local_exec
 
 
 def gpus(wildcards):
-    """How many GPUs a process takes: one when it may use one, so that two jobs never share it (which one: vaeglow.gpus);
-    none on a machine without (there `--cores 2` trains two models side by side)."""
+    """How many GPUs a process takes: one where it may use one, so that two jobs never share it; none without a GPU."""
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
 
+def training_processes(needs):
+    """What the processes that train one run need together; `needs`: what one needs, a function of the wildcards."""
+    return lambda wildcards: needs(wildcards) * run_config(wildcards)["training"]["devices"]
+
+
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
+DEVICE = config["runtime"]["device"]
 MEMORY = config["runtime"]["memory"]
 SAVE_MINUTES = str(config["runtime"]["save_minutes"])
 TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""

@@ -8,12 +8,6 @@
 # stands for them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
 
-# On a cluster this runs where Snakemake runs: nodes often have no network.
-localrules:
-    prepare_data,
-    inspect_data,
-
-
 rule prepare_data:
     output:
         train="resources/data/{dataset}/train.npy",
@@ -22,6 +16,7 @@ rule prepare_data:
         info="resources/data/{dataset}/dataset.json",
     log:
         "logs/prepare_data/{dataset}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     threads: lambda wildcards: getattr(kinds("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
@@ -41,27 +36,29 @@ rule prepare_data:
         """
 
 
+# The body of all rules that report, here and in paper.smk; each says what it reads, makes and is told.
 rule inspect_data:
     input:
-        info="resources/data/{dataset}/dataset.json",
-        arrays=ancient(expand("resources/data/{{dataset}}/{split}.npy", split=["train", "val", "test"])),
+        **reads("train", "val", "test"),
     output:
-        json="results/data/{dataset}.json",
-        png=report(
-            "results/data/{dataset}.png",
+        json=result("inspection"),
+        output=report(
+            result("data_page"),
             caption="../report/data.rst",
             category="Data",
             labels={"dataset": "{dataset}"},
         ),
     log:
         "logs/inspect_data/{dataset}.log",
+    localrule: True
     conda:
         "../../environment.yml"
+    params:
+        step="inspect_data",
+        told=input_flags,
+        makes=output_flags,
     shell:
         """
-        python -m vaeglow.steps.inspect_data \
-            --data-dir resources/data/{wildcards.dataset} \
-            --json {output.json} \
-            --output {output.png} \
+        python -m vaeglow.steps.{params.step:q} {params.told:q} {params.makes:q} \
             >{log} 2>&1
         """

@@ -12,17 +12,13 @@
 # said within seconds and not after the training. A job takes one GPU; Snakemake runs jobs side by side.
 
 
-# On a cluster this runs where Snakemake runs: nodes often have no network.
-localrules:
-    inception_weights,
-
-
 rule inception_weights:
     output:
-        weights="resources/weights/inception-2015-12-05.safetensors",
+        weights=INCEPTION,
     log:
         "logs/inception_weights/inception-2015-12-05.log",
     priority: 100
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -81,12 +77,10 @@ use rule sample as likelihood with:
 
 use rule sample as fid_reference with:
     input:
-        **reads("weights"),
-        info="resources/data/{dataset}/dataset.json",
+        **reads("weights", "info"),
         test=lambda wildcards: ancient(
-            "resources/data/{dataset}/{split}.npy".format(
-                dataset=wildcards.dataset,
-                split=EFFECTIVE[wildcards.preset]["protocols"][wildcards.protocol]["split"],
+            "resources/data/{}/{split}.npy".format(
+                wildcards.dataset, **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)
             )
         ),
     output:
@@ -139,11 +133,9 @@ use rule sample as evaluate_snapshots with:
 # is one, the GPU: nothing else runs beside it.
 rule time_epoch:
     input:
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
+        **reads("train", "val"),
     output:
-        timing="results/{preset}/{dataset}/timing.json",
+        timing=result("timing"),
     log:
         "logs/time_epoch/{preset}/{dataset}.log",
     conda:
@@ -154,7 +146,10 @@ rule time_epoch:
         device=DEVICE,
         memory=MEMORY,
     params:
-        configs=lambda wildcards: [json.dumps(one) for one in timed_configs(wildcards)],
+        configs=lambda w: [
+            json.dumps(or_exit(resolve, config, w.preset, w.dataset, model, EFFECTIVE[w.preset]["seeds"][0]))
+            for model in plan.timed_models(EFFECTIVE, w.preset, w.dataset)
+        ],
         timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
     shell:
         """

@@ -1,4 +1,6 @@
-# What the rules in evaluate.smk and probe.smk say of themselves: paths, inputs and a step's flags, as functions.
+# What rules say of themselves: paths, inputs and a step's flags, as functions.
+
+INCEPTION = "resources/weights/inception-2015-12-05.safetensors"
 
 
 def result(what):
@@ -7,12 +9,12 @@ def result(what):
 
 
 def reads(*names):
-    """Inputs by name: kinds of results, splits of the data, `weights` for Inception's."""
+    """Inputs by name: kinds of results, `info` of the data and its splits, `weights` for Inception's."""
+    others = {"weights": INCEPTION, "info": "resources/data/{dataset}/dataset.json"}
     found = {name: result(name) for name in names if name in RESULTS}
-    for split in [name for name in names if name in ("train", "test")]:
-        found |= {"info": "resources/data/{dataset}/dataset.json"}
-        found |= {split: ancient(f"resources/data/{{dataset}}/{split}.npy")}
-    return found | ({"weights": "resources/weights/inception-2015-12-05.safetensors"} if "weights" in names else {})
+    for split in [name for name in names if name in ("train", "val", "test")]:
+        found |= {"info": others["info"], split: ancient(f"resources/data/{{dataset}}/{split}.npy")}
+    return found | {name: path for name, path in others.items() if name in names}
 
 
 def flags(**values):
@@ -24,9 +26,27 @@ def flags(**values):
     return words
 
 
+def output_flags(wildcards, output):
+    """A flag for each output of a rule."""
+    return flags(**dict(output.items()))
+
+
+def reported(path, section, form):
+    """A file of the report: in its category, under its title."""
+    kind = section.removesuffix("s")
+    titles = {"claims": "The paper's claims, and what we measured"}
+    titles |= {name: entry["title"] for name, entry in config[section].items() if "title" in entry}
+    return report(
+        path,
+        caption=f"../report/{kind}.rst",
+        category=lambda wildcards: plan.category_of(section, wildcards.get(kind, "claims")),
+        labels=lambda wildcards: {"result": titles[wildcards.get(kind, "claims")], "as": form},
+    )
+
+
 def input_flags(wildcards, input):
     """A flag for each input of a rule, and one for the folder of its data."""
-    named = {name: path for name, path in input.items() if name not in ("info", "train", "test")}
+    named = {name: path for name, path in input.items() if name not in ("info", "train", "val", "test")}
     return flags(**named, **({"data_dir": os.path.dirname(input.info)} if "info" in input.keys() else {}))
 
 
@@ -35,16 +55,11 @@ def evaluation(wildcards, *keys):
     return {key: EFFECTIVE[wildcards.preset]["evaluation"][key] for key in keys}
 
 
-def probed(name, *names):
-    """The flag with a probe's settings: its entry in the preset's `probes`, the batch size, and wildcards by name."""
+def probed(kind):
+    """The flag with a probe's settings: its entry in the preset's `probes`, the batch size, and its space if any."""
 
-    def told(wildcards):
-        entry = {**EFFECTIVE[wildcards.preset]["probes"][name], **evaluation(wildcards, "batch_size")}
-        return flags(settings=json.dumps(entry | {key: wildcards[key] for key in names}))
+    def settings(wildcards):
+        entry = {**EFFECTIVE[wildcards.preset]["probes"][kind], **evaluation(wildcards, "batch_size")}
+        return flags(settings=json.dumps(entry | ({"space": wildcards.space} if kind == "interpolation" else {})))
 
-    return told
-
-
-def read_flags(wildcards, input):
-    """What a probe reads, by name."""
-    return flags(reads=[f"{name}={path}" for name, path in input.items() if name != "info"])
+    return settings

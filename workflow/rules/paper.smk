@@ -1,30 +1,12 @@
 # The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
 #
-#   the results of each row and seed (by the entry's `kind`), resources/published.csv
-#       ->  results/{preset}/tables/{table}.csv, .md, .html, .tex   (table: any preset)
-#   the results of each row under the first seed, prepared images
-#       ->  results/{preset}/figures/{figure}.png, .pdf         (figure: any preset)
-#   what the enabled claims need, every seed
-#       ->  results/{preset}/claims.csv, .md, .html             (claims: any preset)
-#   the entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json   (write_spec: what they are told)
-#   history.csv of a run
-#       ->  results/{preset}/{dataset}/{model}/seed{seed}/curves.png   (training_curves)
-#   all of these  ->  results/{table}.csv ..., results/{figure}.png ..., results/claims.csv ...   (publish*: by copy)
+#   an entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json      (write_spec)
+#   what its kind's `READS` names, of each row and seed (a figure: the first), and the spec
+#       ->  results/{preset}/tables/{table}.csv ..., figures/{figure}.png ..., claims.csv ...  (any preset)
+#       ->  results/{table}.csv ..., {figure}.png ..., claims.csv ...                        (publish*: by copy)
+#   history.csv of a run  ->  curves.png beside it                                           (training_curves)
 #
-# A table, figure or claim is an entry in config; its kind's module says what it reads (`READS`). Figures read arrays and
-# JSON, never a model: they are drawn again when the style module changes, and nothing is trained.
-
-
-# Seconds each: on a cluster they run where Snakemake runs.
-localrules:
-    write_spec,
-    table,
-    figure,
-    claims,
-    training_curves,
-    publish,
-    publish_figure,
-    publish_claims,
+# Figures read arrays and JSON, never a model: they are drawn again when the style module changes.
 
 
 use rule write_config as write_spec with:
@@ -41,35 +23,24 @@ use rule write_config as write_spec with:
         ),
 
 
-rule table:
+use rule inspect_data as table with:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
         published=PUBLISHED,
     output:
-        csv="results/{preset}/tables/{table}.csv",
+        output="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
         html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.table \
-            --spec {input.spec} \
-            --published {input.published:q} \
-            --results-root results \
-            --output {output.csv} \
-            --markdown {output.markdown} \
-            --html {output.html} \
-            --latex {output.latex} \
-            >{log} 2>&1
-        """
+    params:
+        step="table",
+        told=lambda wildcards, input: flags(spec=input.spec, published=input.published, results_root="results"),
 
 
-rule figure:
+use rule inspect_data as figure with:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
@@ -77,55 +48,37 @@ rule figure:
         images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "images")),
         style=STYLE,
     output:
-        png="results/{preset}/figures/{figure}.png",
-        pdf="results/{preset}/figures/{figure}.pdf",
+        multiext("results/{preset}/figures/{figure}", ".png", ".pdf"),
     log:
         "logs/figure/{preset}/{figure}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.figure \
-            --spec {input.spec} \
-            --results-root results \
-            --data-root resources/data \
-            --output {output.png} {output.pdf} \
-            >{log} 2>&1
-        """
+    params:
+        step="figure",
+        told=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
+        makes=lambda wildcards, output: flags(output=list(output)),
 
 
-rule claims:
+use rule inspect_data as claims with:
     input:
         spec="results/{preset}/specs/claims/claims.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
     output:
-        csv="results/{preset}/claims.csv",
+        output="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
         html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.claims \
-            --spec {input.spec} \
-            --results-root results \
-            --output {output.csv} \
-            --markdown {output.markdown} \
-            --html {output.html} \
-            >{log} 2>&1
-        """
+    params:
+        step="claims",
+        told=lambda wildcards, input: flags(spec=input.spec, results_root="results"),
 
 
-rule training_curves:
+use rule inspect_data as training_curves with:
     input:
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
+        **reads("history", "training"),
         style=STYLE,
     output:
-        png=report(
-            "results/{preset}/{dataset}/{model}/seed{seed}/curves.png",
+        output=report(
+            result("curves"),
             caption="../report/curves.rst",
             category="Training curves",
             subcategory="{dataset}",
@@ -133,16 +86,9 @@ rule training_curves:
         ),
     log:
         "logs/training_curves/{preset}/{dataset}/{model}/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        """
-        python -m vaeglow.steps.training_curves \
-            --history {input.history} \
-            --training {input.training} \
-            --output {output.png} \
-            >{log} 2>&1
-        """
+    params:
+        step="training_curves",
+        told=lambda wildcards, input: flags(history=input.history, training=input.training),
 
 
 # The preset is in the input's path: after `preset` changes the copy is made anew, and again on the way back.
@@ -150,21 +96,12 @@ rule publish:
     input:
         multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
     output:
-        report(
-            "results/{table}.csv",
-            caption="../report/table.rst",
-            category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "spreadsheet (CSV)"},
-        ),
-        report(
-            "results/{table}.html",
-            caption="../report/table.rst",
-            category=lambda wildcards: plan.category_of("tables", wildcards.table),
-            labels=lambda wildcards: {"result": config["tables"][wildcards.table]["title"], "as": "page"},
-        ),
+        reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
+        reported("results/{table}.html", "tables", "page"),
         multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     shell:
@@ -175,12 +112,7 @@ use rule publish as publish_figure with:
     input:
         multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        report(
-            "results/{figure}.png",
-            caption="../report/figure.rst",
-            category=lambda wildcards: plan.category_of("figures", wildcards.figure),
-            labels=lambda wildcards: {"result": config["figures"][wildcards.figure]["title"], "as": "figure"},
-        ),
+        reported("results/{figure}.png", "figures", "figure"),
         "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
@@ -190,18 +122,8 @@ use rule publish as publish_claims with:
     input:
         multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
     output:
-        report(
-            "results/claims.csv",
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"result": "The paper's claims, and what we measured", "as": "spreadsheet (CSV)"},
-        ),
-        report(
-            "results/claims.html",
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"result": "The paper's claims, and what we measured", "as": "page"},
-        ),
+        reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
+        reported("results/claims.html", "claims", "page"),
         "results/claims.md",
     log:
         "logs/publish/claims.log",

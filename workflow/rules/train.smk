@@ -10,15 +10,12 @@
 # Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
 
 
-localrules:
-    write_config,
-
-
 rule write_config:
     output:
-        "results/{preset}/{dataset}/{model}/seed{seed}/config.json",
+        result("config"),
     log:
         "logs/write_config/{preset}/{dataset}/{model}/seed{seed}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -29,15 +26,12 @@ rule write_config:
 
 rule train_vae:
     input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
+        **reads("config", "train", "val"),
     output:
-        model="results/{preset}/{dataset}/{model}/seed{seed}/model.safetensors",
-        history="results/{preset}/{dataset}/{model}/seed{seed}/history.csv",
-        training="results/{preset}/{dataset}/{model}/seed{seed}/training.json",
-        snapshots="results/{preset}/{dataset}/{model}/seed{seed}/snapshots.safetensors",
+        model=result("model"),
+        history=result("history"),
+        training=result("training"),
+        snapshots=result("kept_weights"),
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
@@ -94,16 +88,9 @@ use rule train_vae as train_glow with:
 # The model it stands on (`base` in config) is an input.
 use rule train_vae as train_glow_layer with:
     input:
-        config="results/{preset}/{dataset}/{model}/seed{seed}/config.json",
-        info="resources/data/{dataset}/dataset.json",
-        train=ancient("resources/data/{dataset}/train.npy"),
-        val=ancient("resources/data/{dataset}/val.npy"),
-        base=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/model.safetensors".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
-        base_training=lambda wildcards: "results/{preset}/{dataset}/{base}/seed{seed}/training.json".format(
-            base=run_config(wildcards)["base"]["model"], **wildcards
-        ),
+        **reads("config", "train", "val"),
+        base=lambda wildcards: result_path("results", "model", **run_config(wildcards)["base"]),
+        base_training=lambda wildcards: result_path("results", "training", **run_config(wildcards)["base"]),
     log:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:

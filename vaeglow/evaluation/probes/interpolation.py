@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model",)
+RESULT = "interpolation/{space}.npz"
 SCHEMA = {
     "pairs": {"type": "integer", "minimum": 1, "description": "pairs of random latents"},
     "steps": {"type": "integer", "minimum": 2, "description": "images from one end to the other, both included"},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "test")
+RESULT = "latents.json"
 SCHEMA = {
     "images": {
         "type": "integer",

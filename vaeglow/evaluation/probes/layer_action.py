@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "layer_draws", "test", "weights")
+RESULT = "layer_action.json"
 SCHEMA = {
     "features": {
         "enum": [64, 192, 768, 2048],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vaeglow.models.vae_glow import VAEGlow
 
 READS = ("model",)
+RESULT = "layer_draws.npz"
 SCHEMA = {
     "images": {
         "type": "integer",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "train", "test")
+RESULT = "linear_reference.json"
 SCHEMA = {
     "images": {
         "type": "integer",

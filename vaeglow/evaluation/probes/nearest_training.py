@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "samples", "train", "test", "weights")
+RESULT = "nearest_training/T{temperature}.npz"
 SCHEMA = {
     "samples": {
         "type": "integer",

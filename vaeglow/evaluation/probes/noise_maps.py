@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vaeglow.models.vae import VAE
 
 READS = ("model", "test")
+RESULT = "noise_maps.npz"
 SCHEMA = {
     "shown": {
         "type": "integer",

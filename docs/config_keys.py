@@ -1,4 +1,4 @@
-"""The tables of config/README.md, made of the schema's descriptions: `python -m vaeglow.config.readme`."""
+"""Write the tables of keys in config/README.md, from the schema's descriptions: `python -m docs.config_keys`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config.schema import DECLARED, declared, read_schema
-from vaeglow.files import write_text
 
+ROOT = Path(__file__).parents[1]
+README, SCHEMA = ROOT / "config/README.md", ROOT / "workflow/schemas/config.schema.yaml"
 BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTALL)
 
 
@@ -47,15 +48,11 @@ def described(schema: Mapping[str, Any], properties: Mapping[str, Any], place: s
         full = {**schema["$defs"].get(value.get("$ref", "").removeprefix("#/$defs/"), {}), **value}
         if "description" not in full:
             yield from described(schema, full["properties"], f"{place}{key}.")
-        elif full.get("default", ...) in (None, [], {}):
-            yield place + key, f"{full['description']} (optional)"
-        elif "default" in full:
-            yield place + key, f"{full['description']} (default: `{json.dumps(full['default']).strip(chr(34))}`)"
-        else:
-            yield place + key, full["description"]
+            continue
+        default = json.dumps(full.get("default")).strip('"')
+        said = "optional" if default in ("null", "[]", "{}") else f"default: `{default}`"
+        yield place + key, full["description"] + (f" ({said})" if "default" in full else "")
 
 
 if __name__ == "__main__":
-    root = Path(__file__).parents[2]
-    readme = root / "config/README.md"
-    write_text(readme, written(readme.read_text("utf-8"), read_schema(root / "workflow/schemas/config.schema.yaml")))
+    README.write_text(written(README.read_text("utf-8"), read_schema(SCHEMA)), "utf-8")

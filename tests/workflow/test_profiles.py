@@ -37,10 +37,9 @@ def test_retries_and_time_limits_know_every_training_rule():
     assert len(TRAINING) >= 5
     assert sorted(slurm["preemptible-rules"]) == sorted(slurm["set-resources"]) == sorted(TRAINING)
     assert slurm["preemptible-retries"] > slurm["retries"]
-
-
-def test_no_rule_has_retries_of_its_own():
     assert "retries" not in RULES  # the Snakemake inside a cluster's job would multiply them
+    for entry in slurm["groups"]:
+        assert body(entry.partition("=")[0])
 
 
 def test_training_takes_its_shells_place():
@@ -49,22 +48,11 @@ def test_training_takes_its_shells_place():
 
 
 def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
-    local = {
-        name
-        for names in re.findall(r"^localrules:\n((?: +\w+,\n)+)", RULES, re.MULTILINE)
-        for name in names.split(",\n")
-    }
-    local = {name.strip() for name in local} - {""}
     for rule in re.findall(r"^(?:use rule \w+ as |rule )(\w+)", RULES, re.MULTILINE):
         asks = re.findall(r"gpu=(.+),\n", body(rule))
-        assert (asks == []) == (rule in local) and len(asks) < 2, rule
+        assert (asks == []) == ("localrule: True" in body(rule)) and len(asks) < 2, rule
         assert ("--device " in body(rule)) == bool(asks), rule
         assert (asks == ["training_processes(gpus)"]) == (rule in TRAINING), rule
-
-
-def test_grouped_rules_exist():
-    for entry in profile("slurm")["groups"]:
-        assert body(entry.partition("=")[0])
 
 
 @pytest.mark.parametrize(("device", "each"), [("cuda", 1), ("cpu", 0)])

@@ -7,7 +7,6 @@ import hashlib
 import math
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -144,20 +143,5 @@ def test_the_whole_workflow(tmp_path):
     assert published == {name: (tmp_path / "results" / name).read_bytes() for name in published}
 
     # Every hash is what it was.
-    results = tmp_path / "results"
     status, lines = verified(tmp_path)
     assert status == 0 and " 0 mismatches, 0 not there, " in lines[-1], lines
-
-    # A run of the other preset where one of this preset belongs.
-    shutil.copytree(results / "other/photos32/glow", results / "demo/photos32/glow", dirs_exist_ok=True)
-    output = snakemake(tmp_path, wider, "--keep-going", "--forcerun", "table", "figure", ok=False)
-    assert not {rule for rule, _ in jobs(output)} & {"train_glow", "train_vae", "train_glow_layer"}
-    errors = [line.strip() for line in output.splitlines() if line.strip().startswith("error: ")]
-    assert any("preset is 'other', wanted is 'demo'" in line for line in errors), output
-    assert any("preset is 'other', figure samples needs 'demo'" in line for line in errors), output
-    assert not (results / "demo/tables/table2.csv").exists() and not (results / "demo/figures/samples.png").exists()
-    status, lines = verified(tmp_path)
-    (line,) = [
-        line for line in lines if line.startswith("mismatch: results/demo/photos32/glow/seed0/likelihood.json: ")
-    ]
-    assert status == 1 and "preset in the file and in its path differ: other and demo" in line
