@@ -50,7 +50,7 @@ def make_trainer(config: Mapping[str, Any], images: np.ndarray, setting: Setting
     """The package's own trainer of a new model, initialised from a batch, as step `time_epoch` makes it."""
     from vaeglow.device import pick_device
     from vaeglow.models.build import build
-    from vaeglow.training.speed import set_memory
+    from vaeglow.training.optimise import set_memory
     from vaeglow.training.trainer import Trainer
 
     model = build(config)

@@ -28,7 +28,7 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.training.checkpoint import Checkpoints, read_snapshots
+from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import load_model
@@ -270,6 +270,20 @@ def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Ten
     return left.keys() == right.keys() and all(
         left[name].shape == right[name].shape and torch.equal(raw(left[name]), raw(right[name])) for name in left
     )
+
+
+def assert_equal_runs(left: Run, right: Run) -> None:
+    """The same weights, optimiser, history, snapshots and rollbacks, and no more files left."""
+    assert same_tensors(left.weights(), right.weights()) and same_tensors(newest(left), newest(right))
+    assert left.rows() == right.rows()
+    kept, others = left.kept(), right.kept()
+    assert kept.keys() == others.keys() and all(same_tensors(state, others[step]) for step, state in kept.items())
+    ends = [run.summary() for run in (left, right)]
+    events = [[{k: v for k, v in event.items() if "seconds" not in k} for event in end["rollbacks"]] for end in ends]
+    assert events[0] == events[1] and ends[0]["weights_sha256"] == ends[1]["weights_sha256"]
+    files = {"config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"}
+    assert {path.name for path in left.folder.iterdir()} == files
+    assert len(list(left.state.glob("*-*.safetensors"))) <= NEWEST and not list(left.state.rglob(".*tmp*"))
 
 
 def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from vaeglow.models.build import build
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import KEPT_EVERY
 from vaeglow.models.network import networks
-from vaeglow.training.speed import set_memory
+from vaeglow.training.optimise import set_memory
 
 DEPTH = 2 * KEPT_EVERY + 3  # whole parts and a rest
 MODELS: dict[str, dict[str, Any]] = {

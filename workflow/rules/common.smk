@@ -118,7 +118,7 @@ DEVICE = config["runtime"]["device"]
 
 
 def gpus(wildcards):
-    """How many GPUs a process takes: one when it may use one, so that two jobs never share it (which one: vaeglow.gpus);
+    """How many GPUs a process takes: one when it may use one, so that two jobs never share it (which one: vaeglow.locks);
     none on a machine without (there `--cores 2` trains two models side by side)."""
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
