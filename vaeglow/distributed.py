@@ -129,6 +129,7 @@ def end_when(holds: Callable[[], bool], seconds: float = 0) -> None:
         while not holds():
             time.sleep(0.5)
         time.sleep(seconds)
+        print("error: another process that this one works with has ended", file=sys.stderr, flush=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import table_tools
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
@@ -78,21 +77,6 @@ def test_the_disk_is_full_when_the_results_are_written(whole, small_disk, tmp_pa
         again = fork(run)
         assert again.wait() == 0 and "resuming at epoch 11, step 0" in again.text()
         assert same_tensors(run.weights(), whole.weights())
-
-
-def test_a_table_onto_a_full_disk(small_disk, fault):
-    disk = small_disk("200k")
-    table_tools.write_run(disk, "vae", [0.0])
-    spec = table_tools.spec_of("quality", [table_tools.row("vae", 0.0)], show=["model", "fid"])
-    table_tools.run_table(disk, spec)
-    before = {path: path.read_bytes() for path in (disk / "demo/tables").iterdir()}
-    with fault("disk full while a table is written"):
-        filler = fill(disk)
-        with pytest.raises(UserError, match="the disk is full: free some room"):
-            table_tools.run_table(disk, spec)
-        assert {path: path.read_bytes() for path in (disk / "demo/tables").iterdir()} == before
-        filler.unlink()
-        assert table_tools.run_table(disk, spec)
 
 
 def test_data_onto_a_full_disk(small_disk, fault):

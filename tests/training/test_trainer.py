@@ -89,13 +89,11 @@ def test_a_batch_larger_than_the_data_is_all_of_the_data(tmp_path, blobs_dir):
     assert large.rows() == whole.rows()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_come_from_the_config(threads, tmp_path, blobs_dir):
+def test_threads_come_from_the_config(tmp_path, blobs_dir):
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(3 - threads)
-        Run(tmp_path, resolved("glow", threads=threads, epochs=1), blobs_dir).train()
-        assert torch.get_num_threads() == threads
+        Run(tmp_path, resolved("glow", threads=before + 1, epochs=1), blobs_dir).train()
+        assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 
