@@ -126,11 +126,13 @@ def check_unchanged(config: dict[str, Any], info: dict[str, Any], base: dict[str
     Raises:
         UserError: config, data or base were changed while it trained.
     """
-    same = {"config": read_json(options.config) == config, "data": read_info(options.data_dir) == info}
-    same["base"] = not base or read_json(options.base_training).get("weights_sha256") == base["weights_sha256"]
-    for what in (what for what, holds in same.items() if not holds):
-        problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
-        raise UserError(f"{problem}; run the same command again to train it on what is there now")
+    changed = {"config": read_json(options.config) != config, "data": read_info(options.data_dir) != info}
+    if base:
+        changed["base"] = read_json(options.base_training).get("weights_sha256") != base["weights_sha256"]
+    for what, differs in changed.items():
+        if differs:
+            problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
+            raise UserError(f"{problem}; run the same command again to train it on what is there now")
 
 
 def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
