@@ -35,67 +35,30 @@ from vaeglow.weights import load_model
 
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
-CONFIG: dict[str, Any] = {  # config/config.yaml in small
-    "datasets": {"blobs": {"kind": "folder", "channels": CHANNELS, "size": SIZE, "levels": 256}},
-    "training": {
-        "epochs": 2,
-        "optimizer": "adam",
-        "learning_rate": 0.002,
-        "betas": [0.9, 0.999],
-        "schedule": "constant",
-        "warmup_epochs": 0,
-        "batch_size": 16,
-        "gradient_clip": 100.0,
-        "max_bad_steps": 3,
-        "max_rise": 100.0,
-        "rollbacks": 2,
-        "rollback_factor": 0.5,
-        "validate_every": 0,
-        "kl_weight": 1.0,
-        "snapshots": [],
-        "threads": 1,
-        "precision": "float32",
-        "compile": False,
-        "devices": 1,
-    },
-    "models": {
-        "vae": {
-            "kind": "vae",
-            "network": {
-                "architecture": "resnet",
-                "num_scale": 2,
-                "base_dim": 4,
-                "fc_dim": 16,
-                "latent_dim": 4,
-                "decoder_noise": "diagonal",
-                "initial_noise": 1.0,
-                "batch_norm_momentum": 0.1,
-            },
-            "prior": {"kind": "flow", "layers": 2, "width": 8},
-        },
-        "vaeglow": {
-            "kind": "vae_glow",
-            "base": "vae",
-            "mode": "frozen",
-            "layer": {"squeeze": 2, "depth": 2, "width": 8},
-        },
-        "glow": {
-            "kind": "glow",
-            "network": {"levels": 2, "depth": 2, "width": 8, "coupling": "affine"},
-            "training": {"optimizer": "adamax", "warmup_epochs": 1},
-        },
-        "vae_standard": {"like": "vae", "prior": {"kind": "standard"}},
-        "vae_two_stage": {
-            "kind": "vae_two_stage",
-            "base": "vae_standard",
-            "second_stage": {"width": 16, "depth": 3},
-        },
-        "vaeglow_joint": {"like": "vaeglow", "mode": "joint"},
-        "vaeglow_finetune": {"like": "vaeglow", "base": "vaeglow", "mode": "finetune"},
-    },
-    "presets": {"tiny": {}},
-    "overrides": {},
-}
+CONFIG: dict[str, Any] = yaml.safe_load("""  # config/config.yaml in small
+datasets: {blobs: {kind: folder, channels: 3, size: 8, levels: 256}}
+training:
+  {epochs: 2, optimizer: adam, learning_rate: 0.002, betas: [0.9, 0.999], schedule: constant, warmup_epochs: 0,
+   batch_size: 16, gradient_clip: 100.0, max_bad_steps: 3, max_rise: 100.0, rollbacks: 2, rollback_factor: 0.5,
+   validate_every: 0, kl_weight: 1.0, snapshots: [], threads: 1, precision: float32, compile: false, devices: 1}
+models:
+  vae:
+    kind: vae
+    network: {architecture: resnet, num_scale: 2, base_dim: 4, fc_dim: 16, latent_dim: 4, decoder_noise: diagonal,
+              initial_noise: 1.0, batch_norm_momentum: 0.1}
+    prior: {kind: flow, layers: 2, width: 8}
+  vaeglow: {kind: vae_glow, base: vae, mode: frozen, layer: {squeeze: 2, depth: 2, width: 8}}
+  glow:
+    kind: glow
+    network: {levels: 2, depth: 2, width: 8, coupling: affine}
+    training: {optimizer: adamax, warmup_epochs: 1}
+  vae_standard: {like: vae, prior: {kind: standard}}
+  vae_two_stage: {kind: vae_two_stage, base: vae_standard, second_stage: {width: 16, depth: 3}}
+  vaeglow_joint: {like: vaeglow, mode: joint}
+  vaeglow_finetune: {like: vaeglow, base: vaeglow, mode: finetune}
+presets: {tiny: {}}
+overrides: {}
+""")
 
 
 def shipped_config() -> dict[str, Any]:

@@ -153,28 +153,19 @@ def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("model", "models", "message"),
+    ("name", "models", "message"),
     [
-        ("finetune", {"vaeglow_finetune": {"base": "vae"}}, "base 'vae' is a vae, not a vae_glow"),
-        ("finetune", {"vaeglow_finetune": {"base": "glow"}}, "base 'glow' is a glow, not a vae_glow"),
-        (
-            "finetune",
-            {"vaeglow_finetune": {"base": "vaeglow_joint"}},
-            "has mode joint; a finetune",
-        ),
-        ("finetune", {"vaeglow": {"mode": "joint"}}, "base 'vaeglow' has mode joint"),
-        (
-            "finetune",
-            {"vaeglow_finetune": {"layer": {"depth": 3}}},
-            r"has another layer, .*'depth': 3",
-        ),
-        ("finetune", {"vaeglow_finetune": {"training": {"snapshots": [0.5, 0.5]}}}, r"snapshots \[.*\] must rise"),
-        ("joint", {"vaeglow_joint": {"base": "vaeglow"}}, "base 'vaeglow' is a vae_glow, not a vae"),
+        ("vaeglow_finetune", {"vaeglow_finetune": {"base": "vae"}}, "base 'vae' is a vae, not a vae_glow"),
+        ("vaeglow_finetune", {"vaeglow_finetune": {"base": "glow"}}, "base 'glow' is a glow, not a vae_glow"),
+        ("vaeglow_finetune", {"vaeglow_finetune": {"base": "vaeglow_joint"}}, "has mode joint; a finetune"),
+        ("vaeglow_finetune", {"vaeglow": {"mode": "joint"}}, "base 'vaeglow' has mode joint"),
+        ("vaeglow_finetune", {"vaeglow_finetune": {"layer": {"depth": 3}}}, r"has another layer, .*'depth': 3"),
+        ("vaeglow_finetune", {"vaeglow_finetune": {"training": {"snapshots": [0.5, 0.5]}}}, "must rise"),
+        ("vaeglow_joint", {"vaeglow_joint": {"base": "vaeglow"}}, "base 'vaeglow' is a vae_glow, not a vae"),
         ("glow", {"glow": {"training": {"kl_weight": 0.5}}}, "kl_weight is 0.5, but a glow has no KL"),
     ],
 )
-def test_modes_and_weights_where_they_do_not_belong(model: str, models: dict, message: str) -> None:
-    name = "glow" if model == "glow" else f"vaeglow_{model}"
+def test_modes_and_weights_where_they_do_not_belong(name: str, models: dict, message: str) -> None:
     with pytest.raises(UserError, match=rf"^models.{name}: .*{message}"):
         resolve(merge(CONFIG, {"models": models}), "tiny", "blobs", name, 0)
 
