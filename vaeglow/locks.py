@@ -101,8 +101,8 @@ class FolderLock:
         """
         owner = self.lease.owner
         if self.lease.is_locked and (self.lease.compromise or owner is None or owner.token != self.lease.token):
-            holder = self.holder() or "nobody"
-            raise UserError(f"{self.folder} is no longer ours but of {holder}: nothing more is written; run it again")
+            what = f"taken over by {self.holder()}" if owner else "deleted"
+            raise UserError(f"{self.folder} was {what} under this trainer: nothing more is written; run it again")
 
     def in_use(self) -> UserError:
         """What to say when another holds the lock."""

@@ -114,13 +114,15 @@ def test_who_lost_the_folder_writes_nothing_more(tmp_path, fault):
         with mine.held():
             mine.require()
             lease = leave_lease(tmp_path)
-            with pytest.raises(UserError, match=r"is no longer ours but of .*node17.*nothing more is written"):
+            with pytest.raises(
+                UserError, match=r"was taken over by .*node17 under this trainer: nothing more is written"
+            ):
                 mine.require()
         assert lease.read_text().startswith("filelock/2\npid=4242")  # left to its owner
         lease.unlink()
         with mine.held():
             lease.unlink()
-            with pytest.raises(UserError, match="no longer ours but of nobody"):
+            with pytest.raises(UserError, match="was deleted under this trainer"):
                 mine.require()
 
 

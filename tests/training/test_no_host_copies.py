@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,27 +35,6 @@ class HostTraffic(TorchFunctionMode):
         if name in READS + MAKES:
             self.found.append(name)
         return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize(
-    ("work", "name"),
-    [
-        (lambda x: x.item(), "item"),
-        (lambda x: bool(x > 0), "__bool__"),
-        (lambda x: float(x), "__float__"),
-        (lambda x: x.cpu(), "cpu"),
-        (lambda x: x.tolist(), "tolist"),
-        (lambda x: x.numpy(), "numpy"),
-        (lambda x: x.nonzero(), "nonzero"),
-        (lambda _: torch.tensor([1.0]), "tensor"),
-        (lambda _: torch.as_tensor([1.0]), "as_tensor"),
-    ],
-)
-def test_what_would_wait_or_copy_is_seen(work: Callable[[torch.Tensor], object], name: str):
-    x = torch.ones(())
-    with HostTraffic() as traffic:
-        work(x)
-    assert traffic.found == [name]
 
 
 def trainer_of(model: str, device: str = "cpu", **training: Any) -> Trainer:
