@@ -17,8 +17,6 @@ from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.build import build
-from vaeglow.models.two_stage import TwoStageVAE
-from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.provenance import collect, ended, now
 from vaeglow.results import write_result
 from vaeglow.run import Run
@@ -162,7 +160,7 @@ def load_base(
     Raises:
         UserError: the files are not those of the base that the config names, trained on these data.
     """
-    if not isinstance(model, VAEGlow | TwoStageVAE) or config.get("mode") == "joint":
+    if "training" not in (config.get("base") or {}):  # no base, or one of which only the architecture is taken
         return {}
     if options.base is None or options.base_training is None:
         raise UserError(f"{config['model']} stands on {config['base']['model']}: give its --base and --base-training")
