@@ -227,6 +227,7 @@ def facts(content: Mapping[str, Any]) -> Iterator[tuple[tuple, Any]]:
         "config_sha256": [content.get(key) for key in IDENTITY],
         "weights_sha256": [content.get(key) for key in IDENTITY],
         "data_sha256": [content.get("dataset")],
+        "training_device": [],  # seconds of training compare on one device only
     }
     yield from (((key, *names), content[key]) for key, names in whose.items() if key in content)
     yield from (((path,), digest) for path, digest in content.get("inputs", {}).items())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.errors import UserError
-from vaeglow.paths import result_path
+from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.labels import row_label
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def results_frame(
     """
     import pandas as pd
 
-    from vaeglow.results import check_together, read_result
+    from vaeglow.results import check_together
 
     lines: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
@@ -47,12 +48,10 @@ def results_frame(
         for temperature in row.get("temperatures") or [row.get("temperature")]:
             for seed in spec["seeds"]:
                 line = about | {"temperature": temperature, "seed": seed}
-                for kind in kinds:
-                    wanted = {**run, "seed": seed, **conditions(spec, temperature, kind)}
-                    path = result_path(results_root, kind, **{**line, "temperature": temperature or 0.0})
-                    line[kind] = read_result(path, **wanted)
-                made = line[kinds[0]]
-                lines.append({**line, "device": made.value("provenance", "device"), "commit": made.commit})
+                results = {kind: read(results_root, kind, line, spec) for kind in kinds}
+                made = results[kinds[0]]
+                device = made.value("provenance", "device")
+                lines.append({**line, **results, "device": device, "commit": made.commit})
     check_together(line[kind] for line in lines for kind in kinds)
     contents = [{kind: line[kind].content for kind in kinds} for line in lines]
     frame = pd.concat([pd.DataFrame(lines), pd.json_normalize(contents, sep=".")], axis=1)
@@ -62,15 +61,43 @@ def results_frame(
     return frame
 
 
-def conditions(spec: Mapping[str, Any], temperature: float | None, kind: str) -> dict[str, Any]:
+def read(
+    results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Mapping[str, Any], arrays: Sequence[str] = ()
+) -> Result:
+    """One result, checked to be of what its path says, and measured as the spec asks.
+
+    Tables, figures and claims read by this; `vaeglow.results.check_together` then judges all that one of them read.
+
+    Args:
+        results_root: the folder that holds the presets' folders.
+        kind: a key of `vaeglow.paths.RESULTS`.
+        row: what its path names: `preset`, `dataset`, `model`, `seed`, and `temperature` or `space` of some kinds.
+        spec: of the table, figure or claim: the name of its protocol, and the protocol's values.
+        arrays: of an npz file, those to read.
+
+    Raises:
+        UserError: missing, damaged, or of something else.
+    """
+    from vaeglow.results import read_result
+
+    named = [name for _, name, _, _ in string.Formatter().parse(RESULTS[kind]) if name]
+    whose = {name: spec["protocol"] if name == "protocol" else row[name] for name in named}
+    path = result_path(results_root, kind, **whose)
+    if kind == "reference":
+        del whose["preset"]  # the real images are the same at every preset
+    return read_result(path, arrays, **whose, **conditions(spec, kind))
+
+
+def conditions(spec: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What else one kind of result must say of itself."""
     if kind == "likelihood":
         return {"split": "test"}
-    if kind != "metrics":
+    if kind not in ("metrics", "snapshots"):
         return {}
-    same = {key: spec[key] for key in ("protocol", "split", "stretch")}
-    counts = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features", "fid_sets": "sets"}
-    return {**same, **{key: spec[value] for key, value in counts.items()}, "temperature": temperature}
+    counts = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
+    if kind == "metrics":
+        counts["fid_sets"] = "sets"  # a snapshot has one set
+    return {key: spec[key] for key in ("split", "stretch")} | {key: spec[value] for key, value in counts.items()}
 
 
 def alike(frame: pd.DataFrame, column: str, problem: str) -> None:
