@@ -57,11 +57,11 @@ def make_trainer(
 ) -> Any:
     """The package's own `Trainer` of a new model, initialised from a batch, as step `time_epoch` makes it.
 
-    Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.speed.set_memory`.
+    Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.optimise.set_memory`.
     """
     from vaeglow.device import pick_device
     from vaeglow.models.kinds import build
-    from vaeglow.training.speed import set_memory
+    from vaeglow.training.optimise import set_memory
     from vaeglow.training.trainer import Trainer
 
     images, model = photographs() if images is None else images, build(config)

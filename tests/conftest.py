@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -112,9 +113,9 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 @pytest.fixture
 def fault(record_property: Callable[[str, Any], None]) -> Any:
     """`with fault("name of a fault") as tried:` makes a row of the table that `make faults` prints."""
-    from faults_tools import Tries
+    from faults_tools import tried
 
-    return Tries(record_property)
+    return functools.partial(tried, record_property)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import importlib
 import multiprocessing
 import os
@@ -14,16 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from run_tools import Run
 from waiting import LIMIT, state_of, until
 
-PRELOADED = [
-    "torch._dynamo",
-    "pandas",
-    "vaeglow.training.run",
-    "run_tools",
-    "faults_tools",
-]  # dynamo: an optimiser imports it
+from vaeglow import weights
+from vaeglow.training.trainer import Trainer
+
+PRELOADED = ["torch._dynamo", "vaeglow.training.run", "run_tools", "faults_tools"]  # dynamo: an optimiser imports it
 SERVER = multiprocessing.get_context("forkserver")
 
 
@@ -105,8 +104,6 @@ def fork(run: Run, save_minutes: float = 10, hook: Callable[..., None] | None = 
 
 def hold(step: int) -> None:
     """Stop before a step of the run, counted from 0, until SIGCONT: what is done to it meanwhile is never too late."""
-    from vaeglow.training.trainer import Trainer
-
     plain = Trainer.train_step
 
     def train_step(self: Trainer, index: Any, number: int, sums: Any) -> None:
@@ -119,8 +116,6 @@ def hold(step: int) -> None:
 
 def count_steps(file: str, held: int = -1) -> None:
     """Append a byte to a file for every training step taken, over all attempts; `hold` before one of them."""
-    from vaeglow.training.trainer import Trainer
-
     plain, number = Trainer.train_step, os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
 
     def train_step(self: Trainer, *arguments: Any) -> None:
@@ -149,8 +144,6 @@ def die_saving(where: str, call: int) -> None:
             yet removed).
         call: counted from 1.
     """
-    from vaeglow import weights
-
     count, plain = 0, {"writing": weights.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
 
     def save_file(tensors: Any, path: Path, metadata: Any) -> None:
@@ -178,56 +171,41 @@ def die_saving(where: str, call: int) -> None:
 PROPERTY = "fault"  # a test's user property, which pytest-xdist carries from a worker
 
 
-class Tries:
-    """Tries of one fault in one test."""
-
-    def __init__(self, record: Callable[[str, Any], None]) -> None:
-        self.record = record
-
-    @contextlib.contextmanager
-    def __call__(self, fault: str) -> Iterator[Try]:
-        """A try: it has survived when the block, assertions and all, ends."""
-        one = Try()
-        survived = False
-        try:
-            yield one
-            survived = True
-        finally:
-            self.record(PROPERTY, [fault, survived, one.what, one.amount])
-
-
+@dataclasses.dataclass
 class Try:
-    """One try: what it cost."""
+    """One try of a fault: what it cost, in words, or as an amount of something."""
 
-    what, amount = "nothing", None
+    what: str = "nothing"
+    amount: float | None = None
 
     def lost(self, what: str, amount: float | None = None) -> None:
-        """Say what was lost: words, or an amount and its unit."""
+        """Say what was lost."""
         self.what, self.amount = what, amount
+
+
+@contextlib.contextmanager
+def tried(record: Callable[[str, Any], None], fault: str) -> Iterator[Try]:
+    """A try: it has survived when the block, assertions and all, ends."""
+    one, survived = Try(), False
+    try:
+        yield one
+        survived = True
+    finally:
+        record(PROPERTY, [fault, survived, one.what, one.amount])
 
 
 def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
     """The records as a Markdown table, a row a fault in order of name."""
-    rows: dict[str, list[tuple[bool, str, float | None]]] = {}
-    for fault, survived, what, amount in records:
-        rows.setdefault(fault, []).append((survived, what, amount))
     lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
-    for fault, tries in sorted(rows.items()):
-        amounts: dict[str, list[float]] = {}
-        survived = sum(one for one, _, _ in tries)
-        for ended, what, amount in tries:
-            if ended:
-                amounts.setdefault(what, []).extend([] if amount is None else [amount])
-        costs = [f"{span(found)} {what}".strip() for what, found in amounts.items() if found or what != "nothing"]
-        if survived < len(tries):
-            costs.append(f"not known of {len(tries) - survived}: see the failed tests")
-        lines.append(f"| {fault} | {len(tries)} | {survived} | {'; '.join(costs) or 'nothing'} |")
+    frame = pd.DataFrame(list(records), columns=["fault", "survived", "what", "amount"])
+    for fault, tries in frame.groupby("fault"):
+        costs, failed = [], int((~tries.survived).sum())
+        for what, amounts in tries[tries.survived].groupby("what", sort=False).amount:
+            low, high = (f"{amount:.2g}" for amount in (amounts.min(), amounts.max()))
+            span = "" if amounts.isna().all() else low if low == high else f"{low} to {high}"
+            costs.append(f"{span} {what}".strip())
+        if failed:
+            costs.append(f"not known of {failed}: see the failed tests")
+        named = [cost for cost in costs if cost != "nothing"]
+        lines.append(f"| {fault} | {len(tries)} | {len(tries) - failed} | {'; '.join(named) or 'nothing'} |")
     return "\n".join(lines)
-
-
-def span(amounts: list[float]) -> str:
-    """`2 to 5`, `3`, or nothing."""
-    if not amounts:
-        return ""
-    low, high = (f"{value:.2g}" for value in (min(amounts), max(amounts)))
-    return low if low == high else f"{low} to {high}"

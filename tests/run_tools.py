@@ -28,74 +28,37 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
-from vaeglow.training.checkpoint import Checkpoints, read_snapshots
+from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import load_model
 
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
-CONFIG: dict[str, Any] = {  # config/config.yaml in small
-    "datasets": {"blobs": {"kind": "folder", "channels": CHANNELS, "size": SIZE, "levels": 256}},
-    "training": {
-        "epochs": 2,
-        "optimizer": "adam",
-        "learning_rate": 0.002,
-        "betas": [0.9, 0.999],
-        "schedule": "constant",
-        "warmup_epochs": 0,
-        "batch_size": 16,
-        "gradient_clip": 100.0,
-        "max_bad_steps": 3,
-        "max_rise": 100.0,
-        "rollbacks": 2,
-        "rollback_factor": 0.5,
-        "validate_every": 0,
-        "kl_weight": 1.0,
-        "snapshots": [],
-        "threads": 1,
-        "precision": "float32",
-        "compile": False,
-        "devices": 1,
-    },
-    "models": {
-        "vae": {
-            "kind": "vae",
-            "network": {
-                "architecture": "resnet",
-                "num_scale": 2,
-                "base_dim": 4,
-                "fc_dim": 16,
-                "latent_dim": 4,
-                "decoder_noise": "diagonal",
-                "initial_noise": 1.0,
-                "batch_norm_momentum": 0.1,
-            },
-            "prior": {"kind": "flow", "layers": 2, "width": 8},
-        },
-        "vaeglow": {
-            "kind": "vae_glow",
-            "base": "vae",
-            "mode": "frozen",
-            "layer": {"squeeze": 2, "depth": 2, "width": 8},
-        },
-        "glow": {
-            "kind": "glow",
-            "network": {"levels": 2, "depth": 2, "width": 8, "coupling": "affine"},
-            "training": {"optimizer": "adamax", "warmup_epochs": 1},
-        },
-        "vae_standard": {"like": "vae", "prior": {"kind": "standard"}},
-        "vae_two_stage": {
-            "kind": "vae_two_stage",
-            "base": "vae_standard",
-            "second_stage": {"width": 16, "depth": 3},
-        },
-        "vaeglow_joint": {"like": "vaeglow", "mode": "joint"},
-        "vaeglow_finetune": {"like": "vaeglow", "base": "vaeglow", "mode": "finetune"},
-    },
-    "presets": {"tiny": {}},
-    "overrides": {},
-}
+CONFIG: dict[str, Any] = yaml.safe_load("""  # config/config.yaml in small
+datasets: {blobs: {kind: folder, channels: 3, size: 8, levels: 256}}
+training:
+  {epochs: 2, optimizer: adam, learning_rate: 0.002, betas: [0.9, 0.999], schedule: constant, warmup_epochs: 0,
+   batch_size: 16, gradient_clip: 100.0, max_bad_steps: 3, max_rise: 100.0, rollbacks: 2, rollback_factor: 0.5,
+   validate_every: 0, kl_weight: 1.0, snapshots: [], threads: 1, precision: float32, compile: false, devices: 1}
+models:
+  vae:
+    kind: vae
+    network: {architecture: resnet, num_scale: 2, base_dim: 4, fc_dim: 16, latent_dim: 4, decoder_noise: diagonal,
+              initial_noise: 1.0, batch_norm_momentum: 0.1}
+    prior: {kind: flow, layers: 2, width: 8}
+  vaeglow: {kind: vae_glow, base: vae, mode: frozen, layer: {squeeze: 2, depth: 2, width: 8}}
+  glow:
+    kind: glow
+    network: {levels: 2, depth: 2, width: 8, coupling: affine}
+    training: {optimizer: adamax, warmup_epochs: 1}
+  vae_standard: {like: vae, prior: {kind: standard}}
+  vae_two_stage: {kind: vae_two_stage, base: vae_standard, second_stage: {width: 16, depth: 3}}
+  vaeglow_joint: {like: vaeglow, mode: joint}
+  vaeglow_finetune: {like: vaeglow, base: vaeglow, mode: finetune}
+presets: {tiny: {}}
+overrides: {}
+""")
 
 
 def shipped_config() -> dict[str, Any]:
@@ -270,6 +233,20 @@ def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Ten
     return left.keys() == right.keys() and all(
         left[name].shape == right[name].shape and torch.equal(raw(left[name]), raw(right[name])) for name in left
     )
+
+
+def assert_equal_runs(left: Run, right: Run) -> None:
+    """The same weights, optimiser, history, snapshots and rollbacks, and no more files left."""
+    assert same_tensors(left.weights(), right.weights()) and same_tensors(newest(left), newest(right))
+    assert left.rows() == right.rows()
+    kept, others = left.kept(), right.kept()
+    assert kept.keys() == others.keys() and all(same_tensors(state, others[step]) for step, state in kept.items())
+    ends = [run.summary() for run in (left, right)]
+    events = [[{k: v for k, v in event.items() if "seconds" not in k} for event in end["rollbacks"]] for end in ends]
+    assert events[0] == events[1] and ends[0]["weights_sha256"] == ends[1]["weights_sha256"]
+    files = {"config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"}
+    assert {path.name for path in left.folder.iterdir()} == files
+    assert len(list(left.state.glob("*-*.safetensors"))) <= NEWEST and not list(left.state.rglob(".*tmp*"))
 
 
 def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

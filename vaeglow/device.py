@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from vaeglow import gpus
 from vaeglow.errors import UserError
+from vaeglow.locks import CLAIM, claim_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,8 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
-        if os.environ.get(gpus.CLAIM) == "1" and (count := torch.cuda.device_count()) > 1:
-            torch.cuda.set_device(gpus.claim(int(os.environ.get("LOCAL_RANK", 0)), count))
+        if os.environ.get(CLAIM) == "1" and (count := torch.cuda.device_count()) > 1:
+            torch.cuda.set_device(claim_gpu(int(os.environ.get("LOCAL_RANK", 0)), count))
     return torch.device(name)
 
 

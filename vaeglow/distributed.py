@@ -1,40 +1,39 @@
-"""Several processes that train one run, one on each device (`training.devices`), started as torchrun starts them.
+"""Several processes that train one run, one on each device (`training.devices`).
 
-On one machine a training step starts them itself (`launch`), by torchrun's own machinery; over several nodes torchrun
-does (docs/cluster.md). The first process writes and speaks for all. One process alone exchanges nothing.
+On one machine the process that is started is the first and starts the others; over several nodes torchrun starts all
+(docs/cluster.md). The first writes and prints for all. One process alone exchanges nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, distributed
 
-from vaeglow import gpus
-from vaeglow.errors import Interrupted, UserError
-from vaeglow.signals import STOP, handled
-from vaeglow.training.progress import TERMINAL
+from vaeglow.device import pick_device
+from vaeglow.errors import UserError
+from vaeglow.locks import CLAIM
 
-LAUNCHER = "VAEGLOW_LAUNCHER"  # environment of the processes that `launch` starts: its own process's number
+FIRST = "VAEGLOW_FIRST_PROCESS"  # environment of the others that the first process starts: its number
 LOST = ("gloo", "nccl", "connection", "broken pipe")  # words of an exchange that failed because another process ended
+EXIT_LOST = 76  # status of a process that ends because of that
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train a run, as one of them sees them."""
+    """The processes that train a run, as the one of number `rank` sees them."""
 
-    rank: int = 0  # of this process
+    rank: int = 0
     size: int = 1
 
     @property
@@ -42,119 +41,95 @@ class Group:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def mean(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars on the device by name, averaged over the processes."""
-        if self.size == 1:
-            return dict(values)
-        together = torch.stack([value.double() for value in values.values()])
-        distributed.all_reduce(together)
-        means = (together / self.size).unbind()
-        return {name: mean.to(value.dtype) for (name, value), mean in zip(values.items(), means, strict=True)}
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Set each tensor to its mean over the processes, all in one exchange."""
+        if self.size > 1:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            distributed.all_reduce(flat)
+            means = flat.div_(self.size).split([tensor.numel() for tensor in tensors])
+            for tensor, mean in zip(tensors, means, strict=True):
+                tensor.copy_(mean.view(tensor.shape))
 
     def gather(self, value: Any = None) -> list[Any]:
         """The value of each process, in the order of ranks, known to all; it waits for all of them."""
-        if self.size == 1:
-            return [value]
-        values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value)
+        values = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(values, value)
         return values
 
 
 ALONE = Group()
 
 
-def launch(devices: int) -> bool:
-    """Run this step's own command line in `devices` processes, and pass signals on to them.
-
-    Returns:
-        Whether that was needed and is done; False in a process that trains.
-
-    Raises:
-        UserError: what the first that failed says, or that it was killed.
-        Interrupted: they were told to stop.
-    """
-    if devices == 1 or "RANK" in os.environ:
-        return False
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, start_processes
-
-    logging.disable(logging.ERROR)  # what torch says of each process that ends
-    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"  # not those that are passed on
-    if TERMINAL in os.environ:  # of open files only the standard streams reach the processes
-        with suppress(OSError):
-            os.environ[TERMINAL] = str(os.dup2(int(os.environ[TERMINAL]), 0))
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    common |= {"WORLD_SIZE": str(devices), LAUNCHER: str(os.getpid())}
-    environments = {rank: common | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(devices)}
-    command = dict.fromkeys(range(devices), tuple(sys.orig_argv[1:]))
-    stopped = []
-
-    def pass_on(number: int, frame: object) -> None:
-        stopped.append(number)
-        for process in processes.pids().values():
-            with suppress(ProcessLookupError):
-                os.kill(process, number)
-
-    with tempfile.TemporaryDirectory() as folder:
-        specs = DefaultLogsSpecs(log_dir=folder)
-        processes = start_processes("vaeglow", sys.executable, command, environments, specs)
-        with handled(pass_on, (*STOP, signal.SIGINT)):
-            failures = processes.wait(period=0.1).failures.values()  # ends the others when one fails
-
-    def order(failure: Any) -> tuple[bool, ...]:
-        """Errors that a process tells (`vaeglow.steps.cli.leave`), processes that were killed, the rest."""
-        told, status = "status" in failure.error_file_data, failure.exitcode
-        return not (told and status == 2), bool(stopped) or status >= 0 or status == -signal.SIGTERM, not told
-
-    for failure in sorted(failures, key=order):
-        if "status" in failure.error_file_data:
-            raise (UserError if failure.exitcode == 2 else Interrupted)(failure.message)
-        if stopped:
-            raise Interrupted(f"{signal.Signals(stopped[0]).name}: run the same command again")
-        raise UserError(f"process {failure.local_rank} of this run ended with status {failure.exitcode}: run it again")
-    return True
-
-
 @contextmanager
-def joined(devices: int, device: torch.device) -> Iterator[tuple[Group, torch.device]]:
-    """The processes of this run for the length of a block, and this one's device: its own GPU, or the CPU of all.
+def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
+    """The processes of a run for the length of a block, and this one's device: its own GPU, or the CPU of all.
+
+    Args:
+        devices: how many processes.
+        name: of the device, see `pick_device`.
 
     Raises:
-        UserError: there are fewer GPUs, or torchrun started another number of processes.
-        SystemExit: an exchange failed, because another process did.
+        UserError: torchrun started another number, there are too few GPUs, or another process was killed.
+        SystemExit: another process failed.
     """
+    others: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+    if devices > 1 and "RANK" not in os.environ:
+        store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # lives as long as this
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(devices)}
+        os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": "0", "LOCAL_RANK": "0"}
+        for rank in range(1, devices):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), FIRST: str(os.getpid())}
+            command, log = [sys.executable, *sys.orig_argv[1:]], tempfile.TemporaryFile()  # noqa: SIM115
+            process = subprocess.Popen(command, env=os.environ | own, stderr=log, start_new_session=True)
+            others.append((process, log))
+        end_when(lambda: any(process.poll() for process, _ in others), 30)  # where no exchange fails before that
     rank, size, local = (int(os.environ.get(*each)) for each in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
-    if size != devices:
-        raise UserError(f"{devices} devices are asked for, but {size} processes were started: start as many")
-    if size == 1:
-        yield ALONE, device
-        return
-    if LAUNCHER in os.environ:
-        end_with_parent(int(os.environ[LAUNCHER]))
-    if rank > 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if device.type == "cuda":
-        if local >= (count := torch.cuda.device_count()):
-            raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
-        if os.environ.get(gpus.CLAIM) != "1":  # else `pick_device` has chosen
-            torch.cuda.set_device(local)
-        device = torch.device("cuda", torch.cuda.current_device())
     try:
+        if size != devices:
+            raise UserError(f"{devices} devices are asked for, but {size} processes were started: start as many")
+        device = pick_device(name)
+        if size == 1:
+            yield ALONE, device
+            return
+        if FIRST in os.environ:
+            end_when(lambda: os.getppid() != int(os.environ[FIRST]))
+        if rank > 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if device.type == "cuda":
+            if local >= (count := torch.cuda.device_count()):
+                raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
+            if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
+                torch.cuda.set_device(local)
+            device = torch.device("cuda", torch.cuda.current_device())
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         yield Group(rank, size), device
+        distributed.destroy_process_group()
     except RuntimeError as error:
-        if any(words in str(error).lower() for words in LOST):
-            raise SystemExit(1) from None  # that one says why
-        raise
-    distributed.destroy_process_group()
+        if not any(words in str(error).lower() for words in LOST):
+            raise
+        for rank, (process, log) in enumerate(others, 1):
+            if (status := process.wait()) < 0:
+                raise UserError(f"process {rank} of this run ended with status {status}: run it again") from None
+            if status not in (0, EXIT_LOST):
+                log.seek(0)
+                sys.stderr.write(log.read().decode())
+                raise SystemExit(status) from None
+        raise SystemExit(EXIT_LOST) from None
+    finally:
+        for process, _ in others:
+            process.kill()
+            process.wait()
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process when its parent, the process of that number, is gone."""
+def end_when(holds: Callable[[], bool], seconds: float = 0) -> None:
+    """End this process so many seconds after a condition holds, whatever it does then."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while not holds():
             time.sleep(0.5)
+        time.sleep(seconds)
+        print("error: another process that this one works with has ended", file=sys.stderr, flush=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,17 @@
-"""The exceptions a user is meant to read."""
+"""What ends a step early: errors for the user to read, memory that is used up, signals to stop. No torch."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# SIGUSR1 is what Slurm sends ahead of a time limit when asked to; SIGHUP comes from a terminal that is closed.
+STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+# torch's words, in RuntimeErrors that share no class: CUDA, its CPU allocator on Linux and elsewhere, mmap
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
 class UserError(Exception):
@@ -22,3 +35,25 @@ class Interrupted(BaseException):
 
     No `Exception`: it may rise anywhere, and a library's `except Exception` must not swallow it.
     """
+
+
+def memory_used_up(error: BaseException) -> str | None:
+    """Which memory an exception says is used up: `memory` or `GPU memory`; None: it says something else."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        return "GPU memory" if "cuda" in str(error).lower() else "memory"
+    return None
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Handle signals in a block of the main thread. Signals that the process was started to ignore stay ignored."""
+    before = {
+        number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -16,7 +16,6 @@ from typing import Any
 
 from vaeglow.errors import UserError
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
 LEFT = 24 * 3600  # seconds after which a temporary is a killed writer's
 
 

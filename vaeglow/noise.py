@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class SharedGenerator(torch.Generator):
-    """A generator of which each process of a team uses its own images' part.
+    """A generator of which each process of a group uses its own images' part.
 
     Attributes:
         rank: of this process, from 0.

@@ -15,6 +15,7 @@ from waiting import call
 
 TARGET = "results/demo/mine/vae/seed0/model.safetensors"
 LAYER = "results/demo/mine/vaeglow/seed0/model.safetensors"
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml"]
 
 
 def project(folder: Path, epochs: int = 40, save_minutes: float = 0.0001, **training: Any) -> Path:
@@ -41,35 +42,16 @@ def project(folder: Path, epochs: int = 40, save_minutes: float = 0.0001, **trai
     return folder
 
 
-def command(*arguments: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        str(ROOT / "Snakefile"),
-        "--configfile",
-        "overlay.yaml",
-        *arguments,
-    ]
-
-
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Snakemake in a process group of its own, which takes Ctrl-C also where the tests run in a script's background."""
-    return subprocess.Popen(
-        command(*arguments),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "process_group": 0}
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen([*SNAKEMAKE, *arguments], cwd=folder, preexec_fn=listen, **options)
 
 
 def run(folder: Path, *arguments: str, ok: bool = True) -> str:
     """Snakemake to its end; what it said."""
-    done = call(command(*arguments), folder)
+    done = call([*SNAKEMAKE, *arguments], folder)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == ok, output
     return output

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from faults_tools import die, fork
-from run_tools import Run, identity, interrupt, newest, resolved, same_tensors
+from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, same_tensors
 
 from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, Position
-from vaeglow.training.optimise import Guard
 from vaeglow.training.trainer import Diverged, Trainer
 
 pytestmark = pytest.mark.faults
@@ -77,8 +76,7 @@ def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, fault, tmp_path, blobs_
         plain = Run(tmp_path, config(), blobs_dir).train()
         assert plain.rows()[:4] == whole.rows()[:4] and plain.rows()[4:] != whole.rows()[4:]
         assert plain.summary()["rollbacks"] == []
-        trained = [float(run.summary()["train_seconds_by_phase"][0]) for run in (whole, plain)]
-        assert trained[0] > event["seconds"] > 0
+        assert whole.summary()["train_seconds_by_phase"][0] > event["seconds"] > 0
         tried.lost("epochs trained again", event["at_epoch"] - event["to_epoch"])
 
 
@@ -87,9 +85,8 @@ def test_other_ways_of_losing_it(how, whole, tmp_path, blobs_dir, blowing, fault
     blowing(AT, how)
     with fault(f"loss {how} for max_bad_steps in a row: rolled back") as tried:
         run = Run(tmp_path, config(), blobs_dir).train()
-        assert same_tensors(run.weights(), whole.weights()) and run.rows() == whole.rows()
-        (event,) = run.summary()["rollbacks"]
-        tried.lost("epochs trained again", event["at_epoch"] - event["to_epoch"])
+        assert_equal_runs(run, whole)
+        tried.lost("epochs trained again", 2)
 
 
 def test_a_few_bad_steps_are_skipped_and_counted(tmp_path, blobs_dir, blowing, fault):
@@ -115,23 +112,12 @@ def test_the_limit_does_not_touch_a_healthy_run(tmp_path, vae_run):
 # ------------------------------------------------------------------------------------- with interruptions
 
 
-def assert_same(run: Run, whole: Run) -> None:
-    assert same_tensors(run.weights(), whole.weights()) and same_tensors(newest(run), newest(whole))
-    assert run.rows() == whole.rows()
-    assert all(same_tensors(state, whole.kept()[step]) for step, state in run.kept().items())
-    events = [
-        [{key: value for key, value in event.items() if "seconds" not in key} for event in r]
-        for r in (run.summary()["rollbacks"], whole.summary()["rollbacks"])
-    ]
-    assert events[0] == events[1]
-
-
 @pytest.mark.parametrize("steps", [6, 21, 22, 24, 25, 26, 30, 37])
 def test_stopped_before_and_after_a_rollback(steps, whole, tmp_path, blobs_dir, blowing):
     """Of its 40 steps: 25 to the rollback, then from step 17 on again."""
     blowing(AT)
     run = interrupt(Run(tmp_path, config(), blobs_dir), steps)
-    assert_same(run.train(), whole)
+    assert_equal_runs(run.train(), whole)
 
 
 def die_rolling_back(where: str) -> None:
@@ -160,7 +146,7 @@ def test_killed_inside_a_rollback(where, whole, tmp_path, blobs_dir, blowing, fa
         child = fork(run, 0, die_rolling_back, where)
         assert child.wait() == -9, child.text("stderr")
         blowing(AT)
-        assert_same(run.train(), whole)
+        assert_equal_runs(run.train(), whole)
 
 
 def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir, blowing):
@@ -171,7 +157,7 @@ def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir,
     newest_of.write_bytes(newest_of.read_bytes()[:1000])
     assert Checkpoints(run.state, identity(run)).load()[1].step == 0
     before.write_bytes(before.read_bytes()[:1000])  # what is left is the state gone back to: it comes by there again
-    assert_same(run.train(), whole)
+    assert_equal_runs(run.train(), whole)
 
 
 def states(run: Run) -> list[Path]:
@@ -208,17 +194,16 @@ def test_without_rollbacks_it_stops_at_once(tmp_path, blobs_dir, blowing):
 
 @pytest.fixture
 def kept(monkeypatch) -> list[list[list[int]]]:
-    """The names of the good states at each save between epochs."""
-    found, plain = [], Trainer.keep_good_state
+    """The names of the good states, each time they change."""
+    found, plain = [], Checkpoints.save
 
-    def keep(self):
-        before = list(self.position.good)
-        plain(self)
-        if self.position.good != before:
-            found.append(self.position.good)
-            assert {path.name for path in self.store.states()} >= {self.store.path(*name).name for name in found[-1]}
+    def save(self, steps, here, *others):
+        plain(self, steps, here, *others)
+        if here.good and here.good not in found[-1:]:
+            found.append(here.good)
+            assert all(self.path(*name).exists() for name in here.good)
 
-    monkeypatch.setattr(Trainer, "keep_good_state", keep)
+    monkeypatch.setattr(Checkpoints, "save", save)
     return found
 
 
@@ -243,18 +228,3 @@ def test_no_bad_streak_becomes_a_good_state(kept, tmp_path, blobs_dir, blowing):
     blowing(((1, 3), (2, 3), (3, 0)))
     Run(tmp_path, config(), blobs_dir).train()
     assert [names[-1][1] for names in kept] == [0, 4, 16, 20, 24, 28]
-
-
-@pytest.mark.parametrize("fused", [True, False])
-def test_a_step_that_is_too_high_changes_nothing(fused):
-    model = torch.nn.Linear(2, 1)
-    kinds = {True: lambda p: torch.optim.Adam(p, fused=True), False: torch.optim.Adamax}
-    guard = Guard(model, kinds[fused](model.parameters()), 100.0, torch.device("cpu"))
-    before = model.weight.detach().clone()
-    for sane, changes in ((False, False), (True, True)):
-        loss = model(torch.ones(1, 2)).sum()
-        loss.backward()
-        good, _ = guard.step(loss, torch.tensor(sane))
-        assert bool(good) is sane
-        assert torch.equal(model.weight, before) is not changes
-    assert guard.most.item() == 1 and guard.in_a_row.item() == 0

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 ONE = ("--cores", "1", TARGET)
 
 
-def weights(folder: Path, target: str = TARGET) -> dict:
-    return read_tensors(folder / target, "vaeglow")[0]
+def weights(folder: Path) -> dict:
+    return read_tensors(folder / TARGET, "vaeglow")[0]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def whole(tmp_path_factory) -> Path:
 @pytest.fixture
 def folder(whole, tmp_path) -> Path:
     """The same before anything was run."""
-    for name in ("images", "overlay.yaml"):
-        (shutil.copytree if name == "images" else shutil.copy)(whole / name, tmp_path / name)
+    shutil.copytree(whole / "images", tmp_path / "images")
+    shutil.copy(whole / "overlay.yaml", tmp_path)
     return tmp_path
 
 
@@ -47,15 +47,29 @@ def saved(folder: Path) -> int:
     return max((int(path.stem[-10:]) for path in state(folder).glob("*-*.safetensors")), default=0)
 
 
+def begun(folder: Path, step: int = 8) -> tuple[subprocess.Popen[str], int]:
+    """Snakemake, and its trainer, once that has saved so many steps."""
+    snakemake = start(folder, *ONE)
+    until(lambda: saved(folder) >= step)
+    return snakemake, holder(state(folder))
+
+
+def finish(folder: Path, whole: Path) -> None:
+    """Run the same command again, to the results of a workflow that was not disturbed."""
+    run(folder, *ONE)
+    assert same_tensors(weights(folder), weights(whole))
+
+
+def log(folder: Path) -> str:
+    return (folder / "logs/train_vae/demo/mine/vae/seed0.log").read_text()
+
+
 def test_snakemake_is_killed_and_its_trainer_lives_on(whole, folder, fault):
-    with fault("SIGKILL of Snakemake, trainer left alive, unlock, run again") as tried:
-        snakemake = start(folder, *ONE)
-        until(lambda: saved(folder) >= 8)
-        trainer = holder(state(folder))
+    with fault("SIGKILL of Snakemake, trainer left alive, unlock, run again"):
+        snakemake, trainer = begun(folder)
         snakemake.kill()
         snakemake.wait()
         os.kill(trainer, signal.SIGSTOP)  # lives on; stopped before, its orphaned group would be sent SIGHUP
-        assert state_of(trainer)
         assert "cannot be locked" in run(folder, *ONE, ok=False)
         run(folder, "--unlock")
         before = saved(folder)
@@ -64,57 +78,47 @@ def test_snakemake_is_killed_and_its_trainer_lives_on(whole, folder, fault):
         assert saved(folder) == before and state_of(trainer)
         os.kill(trainer, signal.SIGCONT)
         until(lambda: not state_of(trainer))
-        run(folder, *ONE)
+        finish(folder, whole)
         assert "epoch 40/40" in (state(folder) / "attempts/1.log").read_text()  # its log outlived its name
-        assert same_tensors(weights(folder), weights(whole))
-        tried.lost("nothing")
 
 
 def test_snakemake_and_its_trainer_are_killed(whole, folder, fault):
     with fault("SIGKILL of Snakemake and its trainer"):
-        snakemake = start(folder, *ONE)
-        until(lambda: saved(folder) >= 8)
-        trainer = holder(state(folder))
+        snakemake, trainer = begun(folder)
         os.killpg(snakemake.pid, signal.SIGKILL)
         snakemake.wait()
         until(lambda: not state_of(trainer))
         run(folder, "--unlock")
-        run(folder, *ONE)
-        assert "resuming at epoch" in (folder / "logs/train_vae/demo/mine/vae/seed0.log").read_text()
+        finish(folder, whole)
+        assert "resuming at epoch" in log(folder)
         assert "epoch 1/40" in (state(folder) / "attempts/1.log").read_text()
-        assert same_tensors(weights(folder), weights(whole))
 
 
 def test_the_trainer_alone_is_killed(whole, folder, fault):
     with fault("SIGKILL of a trainer under Snakemake, run again"):
-        snakemake = start(folder, *ONE)
-        until(lambda: saved(folder) >= 8)
-        os.kill(holder(state(folder)), signal.SIGKILL)
+        snakemake, trainer = begun(folder)
+        os.kill(trainer, signal.SIGKILL)
         output, _ = snakemake.communicate(timeout=LIMIT)
         assert snakemake.returncode != 0 and "train_vae" in output
-        run(folder, *ONE)
-        assert same_tensors(weights(folder), weights(whole))
+        finish(folder, whole)
 
 
 def test_ctrl_c(whole, folder, fault):
     with fault("Ctrl-C of a workflow, run again"):
-        snakemake = start(folder, *ONE)
-        until(lambda: saved(folder) >= 8)
+        snakemake, _ = begun(folder)
         os.killpg(snakemake.pid, signal.SIGINT)
         snakemake.communicate(timeout=LIMIT)
-        assert "stopped: SIGINT: state saved" in (folder / "logs/train_vae/demo/mine/vae/seed0.log").read_text()
-        run(folder, *ONE)  # nothing to unlock
-        assert same_tensors(weights(folder), weights(whole))
+        assert "stopped: SIGINT: state saved" in log(folder)
+        finish(folder, whole)  # nothing to unlock
 
 
 def test_two_workflows_in_one_folder(whole, folder, fault):
     with fault("the workflow twice at once in one folder"):
-        first = start(folder, *ONE)
-        until(lambda: saved(folder) >= 1)
-        os.kill(holder(state(folder)), signal.SIGSTOP)
+        first, trainer = begun(folder, 1)
+        os.kill(trainer, signal.SIGSTOP)
         refused = run(folder, *ONE, ok=False)
         assert "cannot be locked" in refused and "no other Snakemake process" in refused
-        os.kill(holder(state(folder)), signal.SIGCONT)
+        os.kill(trainer, signal.SIGCONT)
         output, _ = first.communicate(timeout=LIMIT)
         assert first.returncode == 0, output
         assert same_tensors(weights(folder), weights(whole))
@@ -122,8 +126,7 @@ def test_two_workflows_in_one_folder(whole, folder, fault):
 
 def test_clean_state_leaves_a_living_trainers_state(folder, fault):
     with fault("make clean-state while a model trains"):
-        first = start(folder, *ONE)
-        until(lambda: saved(folder) >= 1)
+        first, _ = begun(folder, 1)
         other = folder / "results/demo/mine/glow/seed0/state"
         other.mkdir(parents=True)
         shutil.copy(ROOT / "Makefile", folder)

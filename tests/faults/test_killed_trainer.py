@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from faults_tools import count_steps, die_saving, fork, steps_taken
-from run_tools import Run, newest, resolved, same_tensors
+from faults_tools import count_steps, die, die_saving, fork, steps_taken
+from run_tools import Run, assert_equal_runs, prepare, resolved, same_tensors
 
-from vaeglow.training.checkpoint import KEPT
+from vaeglow.models.vae import VAE
+from vaeglow.training import run as training_run
+from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
 STEPS, EPOCHS = 4, 10
 ALL = STEPS * EPOCHS
 SNAPSHOTS = [0.06, 0.3]  # after 3 and 12 steps
-OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 
 
 def config() -> dict:
@@ -30,24 +34,11 @@ def whole(tmp_path_factory, blobs_dir) -> Run:
     return Run(tmp_path_factory.mktemp("whole"), config(), blobs_dir).train()
 
 
-def assert_same(run: Run, whole: Run) -> None:
-    """The same weights, optimiser, history and snapshots, and nothing left behind."""
-    assert same_tensors(run.weights(), whole.weights()) and same_tensors(newest(run), newest(whole))
-    assert run.rows() == whole.rows()
-    assert run.kept().keys() == whole.kept().keys()
-    assert all(same_tensors(state, whole.kept()[step]) for step, state in run.kept().items())
-    assert run.summary()["weights_sha256"] == whole.summary()["weights_sha256"]
-    assert sorted(path.name for path in run.folder.iterdir()) == OUTPUTS
-    left = sorted(path.relative_to(run.state).as_posix() for path in run.state.rglob("*") if path.is_file())
-    assert len([name for name in left if name.endswith(".safetensors")]) <= KEPT
-    assert not [name for name in left if ".tmp" in name]
-
-
 def resume(run: Run, whole: Run, counter: Path) -> int:
     """Go on to the end in another process; how many steps were taken twice or more."""
     child = fork(run, 10, count_steps, str(counter))
     assert child.wait() == 0, child.text("stderr")
-    assert_same(run, whole)
+    assert_equal_runs(run, whole)
     return steps_taken(counter) - ALL
 
 
@@ -94,9 +85,12 @@ def both(counter: str, where: str, call: int) -> None:
     die_saving(where, call)
 
 
-def test_sigkill_again_and_again(whole, tmp_path, blobs_dir, fault):
+@pytest.mark.parametrize("model", ["vae", "vaeglow", "glow", "vaeglow_joint"])
+def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
     """Five kills of one run, each some steps after the one before."""
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    config, base = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS), vae_run if model == "vaeglow" else None
+    whole = Run(tmp_path / "whole", config, vae_run.data, base).train()
+    run, counter = Run(tmp_path / "run", config, vae_run.data, base), tmp_path / "steps"
     with fault("SIGKILL of the trainer five times in one run") as tried:
         for step in (2, 9, 14, 23, 31):
             child = fork(run, 0, count_steps, str(counter), ALL - 1)
@@ -116,10 +110,8 @@ def test_sigkill_while_the_results_are_written(whole, tmp_path, blobs_dir, fault
 
 def die_writing_results(counter: str) -> None:
     """In the child: die once the weights are written and the history is not."""
-    from vaeglow.training import run
-
     count_steps(counter)
-    run.write_history = lambda *_: __import__("faults_tools").die()
+    training_run.write_history = lambda *_: die()
 
 
 # --------------------------------------------------------------------------------------------- told to stop
@@ -149,8 +141,6 @@ def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
 
 def ignore_hangup(counter: str) -> None:
     """In the child: what `nohup` does, for the loop's own handlers."""
-    from vaeglow.training.trainer import Trainer
-
     count_steps(counter, 3)
     plain = Trainer.run
     Trainer.run = lambda self: (signal.signal(signal.SIGHUP, signal.SIG_IGN), plain(self))[1]
@@ -159,8 +149,6 @@ def ignore_hangup(counter: str) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 @pytest.mark.parametrize("where", ["before the first step", "while validating", "while the results are written"])
 def test_a_signal_outside_a_step(where, name, tmp_path, fault):
-    from run_tools import prepare
-
     data = prepare(tmp_path / "data", val=64)
     settings = resolved("vae", epochs=2, validate_every=1)
     whole = Run(tmp_path / "whole", settings, data).train()
@@ -170,25 +158,18 @@ def test_a_signal_outside_a_step(where, name, tmp_path, fault):
         assert child.wait() == 75, child.text("stderr")
         assert child.text("stderr").startswith(f"stopped: {name}: ") and child.text("stderr").count("\n") == 1
         assert run.saved_step() == {"before the first step": -1, "while validating": 4}.get(where, 8)
-        assert same_tensors(run.train().weights(), whole.weights()) and run.rows() == whole.rows()
+        assert_equal_runs(run.train(), whole)
         tried.lost("steps trained again", 0)
 
 
 def signal_oneself(where: str, number: int) -> None:
     """In the child: get the signal once there."""
-    import os
 
-    from vaeglow.models.vae import VAE
-    from vaeglow.training import run
-    from vaeglow.training.trainer import Trainer
-
-    def once(owner: type, name: str, after: int = 0) -> None:
-        plain, calls = getattr(owner, name), 0
+    def once(owner: Any, name: str, call: int = 1) -> None:
+        plain, calls = getattr(owner, name), itertools.count(1)
 
         def wrapped(*arguments, **flags):
-            nonlocal calls
-            calls += 1
-            if calls == after + 1:
+            if next(calls) == call:
                 os.kill(os.getpid(), number)
             return plain(*arguments, **flags)
 
@@ -197,6 +178,6 @@ def signal_oneself(where: str, number: int) -> None:
     if where == "before the first step":
         once(Trainer, "initialise")
     elif where == "while validating":
-        once(VAE, "loss", after=5)  # the second batch of the first validation, after four steps
+        once(VAE, "loss", 6)  # the second batch of the first validation, after four steps
     else:
-        once(run, "write_history")
+        once(training_run, "write_history")

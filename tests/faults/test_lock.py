@@ -14,18 +14,12 @@ from faults_tools import fork, hold
 from filelock import SoftFileLease
 from run_tools import Run, holder, resolved, same_tensors
 
+from vaeglow import locks
 from vaeglow.errors import UserError
-from vaeglow.training import lock
-from vaeglow.training.lock import FolderLock
+from vaeglow.locks import FolderLock
 
 pytestmark = pytest.mark.faults
 ELSEWHERE = "filelock/2\npid=4242\nhost=node17\nmode=lease\ntoken=0123\nduration={}\n"
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """A lease of a second, not of a minute."""
-    monkeypatch.setattr(lock, "LEASE", 1.0)
 
 
 def leave_lease(folder: Path) -> Path:
@@ -33,7 +27,7 @@ def leave_lease(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     lease = folder / "lease"
     lease.unlink(missing_ok=True)
-    lease.write_text(ELSEWHERE.format(lock.LEASE))
+    lease.write_text(ELSEWHERE.format(locks.LEASE))
     return lease
 
 
@@ -79,8 +73,9 @@ def test_the_lock_of_a_killed_process_is_free_at_once(vae_run, tmp_path, fault):
 
 @pytest.mark.parametrize("exchange", [True, False])  # NFS has no atomic exchange of two names
 def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(
-    exchange, tmp_path, quick, capsys, monkeypatch, fault
+    exchange, tmp_path, capsys, monkeypatch, fault
 ):
+    monkeypatch.setattr(locks, "LEASE", 1.0)
     leave_lease(tmp_path)
     if not exchange:
         monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)
@@ -89,14 +84,14 @@ def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(
             assert holder(tmp_path) == os.getpid()
         said = capsys.readouterr().out
         assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in said
-        assert "the last trainer (process 4242 of node17) ended without a word" in said
+        assert "the last trainer (process 4242 of node17) was killed" in said
         assert not (tmp_path / "lease").exists()
         tried.lost("nothing")
 
 
 @pytest.mark.parametrize("number", [0, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, monkeypatch, fault):
-    monkeypatch.setattr(lock, "LEASE", 30.0)
+    monkeypatch.setattr(locks, "LEASE", 30.0)
     with fault("a second trainer on another host, locks not shared"):
         without_locks(monkeypatch, number)
         first, second = FolderLock(tmp_path), FolderLock(tmp_path)
@@ -119,13 +114,15 @@ def test_who_lost_the_folder_writes_nothing_more(tmp_path, fault):
         with mine.held():
             mine.require()
             lease = leave_lease(tmp_path)
-            with pytest.raises(UserError, match=r"is no longer ours but of .*node17.*nothing more is written"):
+            with pytest.raises(
+                UserError, match=r"was taken over by .*node17 under this trainer: nothing more is written"
+            ):
                 mine.require()
         assert lease.read_text().startswith("filelock/2\npid=4242")  # left to its owner
         lease.unlink()
         with mine.held():
             lease.unlink()
-            with pytest.raises(UserError, match="no longer ours but of nobody"):
+            with pytest.raises(UserError, match="was deleted under this trainer"):
                 mine.require()
 
 

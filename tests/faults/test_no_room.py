@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-import table_tools
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
@@ -78,23 +75,8 @@ def test_the_disk_is_full_when_the_results_are_written(whole, small_disk, tmp_pa
         filler.unlink()
         run.model = tmp_path / "model.safetensors"
         again = fork(run)
-        assert again.wait() == 0 and "all 10 epochs are done: only writing the results" in again.text()
+        assert again.wait() == 0 and "resuming at epoch 11, step 0" in again.text()
         assert same_tensors(run.weights(), whole.weights())
-
-
-def test_a_table_onto_a_full_disk(small_disk, fault):
-    disk = small_disk("200k")
-    table_tools.write_run(disk, "vae", [0.0])
-    spec = table_tools.spec_of("quality", [table_tools.row("vae", 0.0)], show=["model", "fid"])
-    table_tools.run_table(disk, spec)
-    before = {path: path.read_bytes() for path in (disk / "demo/tables").iterdir()}
-    with fault("disk full while a table is written"):
-        filler = fill(disk)
-        with pytest.raises(UserError, match="the disk is full: free some room"):
-            table_tools.run_table(disk, spec)
-        assert {path: path.read_bytes() for path in (disk / "demo/tables").iterdir()} == before
-        filler.unlink()
-        assert table_tools.run_table(disk, spec)
 
 
 def test_data_onto_a_full_disk(small_disk, fault):
@@ -124,13 +106,7 @@ def test_a_read_only_folder(what, whole, small_disk, tmp_path, fault):
         assert not run.training.exists()
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         assert fork(run).wait() == 0
-        assert same_tensors(run.weights() if what == "state" else loaded(run.model), whole.weights())
-
-
-def loaded(path: Path) -> dict:
-    from vaeglow.weights import read_tensors
-
-    return read_tensors(path, "vaeglow")[0]
+        assert same_tensors(run.weights(), whole.weights())
 
 
 def become_nobody() -> None:
@@ -207,20 +183,17 @@ def test_a_limit_is_reached(what, more, says, blobs_dir, tmp_path, fault):
 # ------------------------------------------------------------------------------------------------ disk use
 
 
-def test_the_space_of_a_run_is_bounded(whole, tmp_path, blobs_dir):
+def test_the_space_of_a_run_is_bounded(whole, tmp_path, monkeypatch):
     """While it trains: two checkpoints, two good states and one file in writing; snapshots besides."""
-    run, most = Run(tmp_path, whole.config, blobs_dir), 0
-    child, alive = fork(run, 0), True
-    while alive:
-        alive, sizes = child.process.is_alive(), []
-        for path in run.state.rglob("*safetensors*"):
-            try:
-                sizes.append(path.stat().st_size)
-            except FileNotFoundError:
-                continue
-        most = max(most, sum(sizes))
-    assert child.wait() == 0
+    run, most, plain = Run(tmp_path, whole.config, whole.data), [], os.replace
+
+    def replace(*names) -> None:
+        most.append(sum(path.stat().st_size for path in run.state.glob("*safetensors*")))
+        plain(*names)
+        most.append(sum(path.stat().st_size for path in run.state.rglob("*safetensors*")))
+
+    monkeypatch.setattr(os, "replace", replace)
+    run.train(save_minutes=0)
     one = max(path.stat().st_size for path in run.state.glob("*-*.safetensors"))
-    assert 0 < most <= 6 * one  # a walk over a folder that changes may see a file come before it sees one go
+    assert 0 < max(most) <= 5 * one
     assert sum(path.stat().st_size for path in run.state.rglob("*") if path.is_file()) <= 2 * one + 1000
-    assert json.loads((run.folder / "config.json").read_text()) == whole.config and shutil.disk_usage(tmp_path).free

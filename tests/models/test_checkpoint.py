@@ -15,7 +15,7 @@ from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
 from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
-from vaeglow.training.speed import set_memory
+from vaeglow.training.optimise import set_memory
 
 DEPTH = 2 * CHECKPOINT_EVERY + 3  # whole parts and a rest
 DEEP = {"depth": DEPTH, "width": 8}

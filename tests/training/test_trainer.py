@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 from run_tools import Run, blobs, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_file
 from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, pack
-from vaeglow.training.optimise import Guard, build_optimizer, learning_rate
+from vaeglow.training.optimise import Guard, learning_rate
 from vaeglow.training.trainer import Trainer
 
 STEPS = 4  # in an epoch: 64 images, batch 16
@@ -91,13 +89,11 @@ def test_a_batch_larger_than_the_data_is_all_of_the_data(tmp_path, blobs_dir):
     assert large.rows() == whole.rows()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_come_from_the_config(threads, tmp_path, blobs_dir):
+def test_threads_come_from_the_config(tmp_path, blobs_dir):
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(3 - threads)
-        Run(tmp_path, resolved("glow", threads=threads, epochs=1), blobs_dir).train()
-        assert torch.get_num_threads() == threads
+        Run(tmp_path, resolved("glow", threads=before + 1, epochs=1), blobs_dir).train()
+        assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 
@@ -111,7 +107,8 @@ def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
     assert ("kl_bits_per_dim" in header) == (any_run.config["kind"] != "glow")  # a cost: the KL, not its negative
     assert {"learning_rate", "gradient_norm", "skipped_steps", "images_per_second", "seconds"} < set(header)
     assert header[-1] == "val_bits_per_dim"
-    rows = any_run.rows()
+    rows, summary = any_run.rows(), any_run.summary()
+    assert summary["train_images"] == 64 and summary["skipped_steps"] == 0
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for row in rows:
         terms = [float(value) for name, value in row.items() if name.endswith("_bits_per_dim") and value]
@@ -119,17 +116,6 @@ def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
         assert float(row["bits_per_dim"]) == pytest.approx(8 + sum(terms), abs=1e-4)
         assert row["skipped_steps"] == "0" and row["val_bits_per_dim"] == ""
         assert 0 < float(row["gradient_norm"]) < math.inf
-
-
-def test_summary_counts_phases_parameters_and_images(vae_run, vaeglow_run):
-    phase_one, phase_two = vae_run.summary(), vaeglow_run.summary()
-    assert phase_one["epochs_by_phase"] == [2] and phase_two["epochs_by_phase"] == [2, 2]
-    assert phase_two["train_seconds_by_phase"][0] == phase_one["train_seconds_by_phase"][0]
-    parameters = dict(build(vaeglow_run.config).named_parameters())
-    assert phase_two["parameters"] == sum(tensor.numel() for tensor in parameters.values()) > phase_one["parameters"]
-    assert phase_two["inputs"][str(vae_run.model)] == sha256_file(vae_run.model)
-    assert phase_one["train_images"] == 64 and phase_one["skipped_steps"] == 0
-    assert phase_one["data_sha256"] == phase_two["data_sha256"]
 
 
 def test_validation_comes_when_asked_and_does_not_disturb_training(tmp_path, blobs_dir):
@@ -156,41 +142,30 @@ def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, tmp_path, 
     assert run.end_bits_per_dim == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
 
 
-def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    run = trainer(tmp_path, resolved("vae"))
-    run.tensorboard = tmp_path / "tensorboard"
-    with pytest.raises(UserError, match=r"pip install -e '\.\[tensorboard\]'"):
-        run.run()
-
-
 # -------------------------------------------------------------------------------- learning rate, clipping
 
 
-def test_learning_rate_halves_every_so_many_epochs():
-    training = {"learning_rate": 1e-4, "schedule": {"halve_every": 250}, "warmup_epochs": 0}
-    rates = [learning_rate(training, epoch, 3, 7) for epoch in (0, 249, 250, 499, 500, 999)]
-    assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 1.25e-5]
-
-
-def test_learning_rate_warms_up_linearly_by_step():
-    training = {"learning_rate": 1e-3, "schedule": "constant", "warmup_epochs": 10}
-    rates = [learning_rate(training, k // 5, k % 5, 5) for k in range(60)]
-    assert rates[:50] == pytest.approx([1e-3 * (k + 1) / 50 for k in range(50)], rel=1e-12)
-    assert rates[49:] == [1e-3] * 11
-
-
-def test_learning_rate_falls_linearly_to_zero_at_the_end():
-    training = {"learning_rate": 1e-3, "schedule": "linear", "warmup_epochs": 2, "epochs": 10}
-    rates = [learning_rate(training, k // 5, k % 5, 5) for k in range(50)]
-    assert rates[10:] == pytest.approx([1e-3 * (50 - k) / 50 for k in range(10, 50)], rel=1e-12)
-    assert rates[:10] == pytest.approx([1e-3 * (50 - k) / 50 * (k + 1) / 10 for k in range(10)], rel=1e-12)
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0, [1.0] * 20),
+        ("constant", 2, [k / 10 for k in range(1, 11)] + [1.0] * 10),
+        ("linear", 0, [1 - k / 20 for k in range(20)]),  # to zero at the end
+        ("linear", 2, [(1 - k / 20) * min(1, (k + 1) / 10) for k in range(20)]),
+        ({"halve_every": 2}, 0, [1.0] * 10 + [0.5] * 10),  # paper, section 4.2: 250 epochs
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(schedule, warmup, expected):
+    training = {"learning_rate": 1e-3, "schedule": schedule, "warmup_epochs": warmup, "epochs": 4}
+    rates = [learning_rate(training, epoch, step, 5) for epoch in range(4) for step in range(5)]
+    assert rates == pytest.approx([1e-3 * rate for rate in expected], rel=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
 def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
     config = resolved("vae", epochs=5, optimizer=optimizer, schedule={"halve_every": 2}, warmup_epochs=1)
     run, used = trainer(tmp_path, config), []
+    assert type(run.optimizer).__name__.lower() == optimizer and run.optimizer.defaults["betas"] == (0.9, 0.999)
     plain = run.guard.step
 
     def step(*arguments):
@@ -263,12 +238,3 @@ def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss(tmp_path):
     first, second = run.run().history
     assert first["skipped_steps"] == STEPS and math.isnan(first["bits_per_dim"])
     assert second["skipped_steps"] == 0 and math.isfinite(second["bits_per_dim"])
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "adamax"])
-def test_the_optimiser_is_the_configured_one(optimizer):
-    parameter = torch.nn.Parameter(torch.ones(3))
-    training = {"optimizer": optimizer, "learning_rate": 0.1, "betas": [0.5, 0.75]}
-    made = build_optimizer([parameter], training)
-    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[optimizer]
-    assert type(made) is kind and made.param_groups[0]["betas"] == (0.5, 0.75)

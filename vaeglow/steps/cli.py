@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vaeglow.errors import Interrupted, UserError
+from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
 from vaeglow.files import explain_os_error
-from vaeglow.out_of_memory import memory_used_up
-from vaeglow.signals import EXIT_INTERRUPTED, STOP, handled
 
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal; the same command goes on
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
 
 
@@ -47,7 +46,7 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let the signals that tell a step to stop (vaeglow/signals.py) end it without half-written files.
+    """Let the signals that tell a step to stop (`vaeglow.errors.STOP`) end it without half-written files.
 
     A trainer's loop handles them itself, to save first.
 
@@ -71,7 +70,7 @@ def fail(message: str) -> NoReturn:
 
 
 def leave(what: str, message: str, status: int) -> NoReturn:
-    """Print `what: message` and exit. A process that torchrun or `vaeglow.distributed` started leaves it to that."""
+    """Print `what: message` and exit. A process that torchrun started leaves it to that."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(file).write_text(json.dumps({"message": message, "status": status}), encoding="utf-8")
     else:

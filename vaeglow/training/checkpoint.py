@@ -11,7 +11,7 @@ moments at which it was saved or stopped, so an interrupted run takes the same t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from vaeglow.errors import DamagedFile, UserError
+from vaeglow.locks import FolderLock
 from vaeglow.provenance import source_sha256
-from vaeglow.training.lock import FolderLock
 from vaeglow.weights import read_tensors, write_tensors
 
 STATE_KEY, SNAPSHOT_KEY, SNAPSHOTS_KEY = "vaeglow_state", "vaeglow_snapshot", "vaeglow_snapshots"  # of files' metadata
 STATE, SNAPSHOT = ".safetensors", ".snapshot"  # how names end
-KEPT = 2  # newest states: should the last be damaged, the one before it still serves
+NEWEST = 2  # states kept: should the last be damaged, the one before it still serves
 POINTS, GOOD = 100, 2  # good states in a run; of them kept, for the newer may hold the seed of what went wrong
 
 
@@ -94,7 +94,7 @@ class Checkpoints:
     def prune(self, steps: int, here: Position) -> None:
         """Keep the newest states, the good ones and the snapshots up to here; of other runs nothing after a step."""
         states = [path for path in self.states() if path <= self.path(len(here.rollbacks), steps)]
-        kept = {*states[:KEPT], *(self.path(*name) for name in here.good)}
+        kept = {*states[:NEWEST], *(self.path(*name) for name in here.good)}
         for path in [*self.folder.glob(f"*-*{STATE}"), *self.folder.glob(f"*-*{SNAPSHOT}")]:
             ours = path.name.startswith(self.identity[:16])
             early = path.suffix == SNAPSHOT and int(path.stem[-10:]) <= steps
@@ -102,83 +102,51 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, Tensor], Position] | None:
-        """The newest whole state of this run, or None when it has none.
+        """The newest whole state of this run, None when it has no state; raises what `first_whole` raises."""
+        paths = self.states()
+        return self.first_whole(paths) if paths else None
+
+    def first_whole(self, paths: Iterable[Path]) -> tuple[dict[str, Tensor], Position]:
+        """The first of some states that is whole and this run's.
 
         Raises:
-            UserError: there are some and none of them is whole: never a silent restart from zero. Or one cannot be read
-                just now, or is another version's.
+            UserError: none is: never a silent restart from zero. Or one cannot be read just now.
         """
-        damaged = []
-        for path in self.states():
+        for path in paths:
             try:
-                found = self.read(path)
+                tensors, about = read_tensors(path, STATE_KEY)
+                if about["identity"] != self.identity:
+                    raise DamagedFile(f"{path} belongs to another run")
             except DamagedFile as error:
-                damaged.append(str(error))
+                print(f"{error}; looking for an older state", flush=True)
                 continue
-            if damaged:
-                print(f"resume: {damaged[0]}; using {path.name} instead", flush=True)
-            return found
-        if damaged:
-            raise UserError(f"no state in {self.folder} is whole ({damaged[0]}): delete that folder to start anew")
-        return None
-
-    def read(self, path: Path) -> tuple[dict[str, Tensor], Position]:
-        """One state of this run.
-
-        Raises:
-            DamagedFile: it is not whole, or of another run.
-            UserError: it cannot be read just now, or another version wrote it.
-        """
-        tensors, about = read_tensors(path, STATE_KEY)
-        if about["identity"] != self.identity:
-            raise DamagedFile(f"{path} belongs to another run")
-        try:
-            position = Position(**about["position"])
-        except TypeError:
-            raise UserError(f"{path} is of another version of vaeglow: delete {self.folder} to start anew") from None
-        if about["source_sha256"] != source_sha256():
-            print(f"resume: other code wrote {path.name} ({about['source_sha256']}); going on with this", flush=True)
-        return tensors, position
+            if about["source_sha256"] != source_sha256():
+                print(f"other code wrote {path.name} ({about['source_sha256']}); going on with this", flush=True)
+            return tensors, Position(**about["position"])
+        raise UserError(f"no state in {self.folder} is whole: delete that folder to start anew")
 
     def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
-        """The oldest whole good state of a position, and where it stands, with one more of `rollbacks`.
-
-        Raises:
-            UserError: none is whole.
-        """
-        for name in here.good:
-            try:
-                tensors, back = self.read(self.path(*name))
-            except DamagedFile as error:
-                print(f"rollback: {error}", flush=True)
-                continue
-            lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
-            lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
-            back.good, back.rollbacks = [name], [*here.rollbacks, lost]
-            return tensors, back
-        raise UserError(f"the loss was lost and no good state is left in {self.folder}: delete that folder")
+        """The oldest whole good state of a position, and where it stands, with one more of `rollbacks`."""
+        tensors, back = self.first_whole(self.path(*name) for name in here.good)
+        lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
+        lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
+        back.good, back.rollbacks = back.good[-1:], [*here.rollbacks, lost]
+        return tensors, back
 
     def take_snapshot(self, steps: int, model: nn.Module, seconds: float) -> None:
-        """Keep the model's weights after so many steps, trained for `seconds`.
-
-        Raises:
-            UserError: see `save`.
-        """
+        """Keep the model's weights after so many steps, trained for `seconds`; raises what `save` raises."""
         self.lock.require()
         about = {"identity": self.identity, "seconds": seconds}
         write_tensors(self.path(0, steps, SNAPSHOT), model.state_dict(), SNAPSHOT_KEY, about)
 
-    def pack_snapshots(self, path: str | Path, at: Mapping[float, int], steps: int, about: Mapping[str, Any]) -> str:
+    def pack_snapshots(self, path: str | Path, at: Mapping[float, int], steps: int, about: Mapping[str, Any]) -> None:
         """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
 
         Args:
             path: of the .safetensors file.
-            at: fraction of the run -> step, see `snapshot_steps`.
+            at: see `snapshot_steps`.
             steps: in an epoch.
             about: what else the metadata hold: config, data, provenance.
-
-        Returns:
-            The sha256 of all their tensors.
 
         Raises:
             UserError: one of them is missing or damaged, though the run has passed its step.
@@ -195,7 +163,7 @@ class Checkpoints:
                 raise UserError(f"{source} is missing or damaged: delete {self.folder} to train anew") from None
             packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}
             infos.append({"fraction": fraction, "epoch": step / steps, "step": step, "seconds": info["seconds"]})
-        return write_tensors(path, packed, SNAPSHOTS_KEY, {**about, "snapshots": infos})
+        write_tensors(path, packed, SNAPSHOTS_KEY, {**about, "snapshots": infos})
 
 
 def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
@@ -209,8 +177,7 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
 
     Returns:
         (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data),
-        `step` (of the run) and `seconds` (spent in training steps, this phase only). The file's `config_sha256` and
-        `data_sha256` are in each info, too, to tell whose weights they are.
+        `step` (of the run), `seconds` (of training, this phase only), `config_sha256` and `data_sha256`.
 
     Raises:
         UserError: the file is missing, damaged or of another kind (`read_tensors`).

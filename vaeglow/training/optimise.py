@@ -1,34 +1,36 @@
-"""Optimiser, learning-rate schedule and the guard against bad steps (paper, section 4.2)."""
+"""What a training step is made of: optimiser, learning rate and guard (paper, section 4.2), precision, compilation.
+
+Memory (`runtime.memory`) changes no bit of a run; `training.precision` and `compile` do, so they are part of its
+identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.exact`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+from vaeglow.errors import UserError, memory_used_up
+from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.network import networks
+
 
 def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Adam (the paper's) or Adamax (Glow's source) from a run's `training` values."""
-    kinds = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}
-    extra = {"fused": True} if training["optimizer"] == "adam" else {"foreach": True}
-    return kinds[training["optimizer"]](
-        list(parameters), lr=training["learning_rate"], betas=tuple(training["betas"]), **extra
-    )
+    values = {"lr": training["learning_rate"], "betas": tuple(training["betas"])}
+    if training["optimizer"] == "adam":
+        return torch.optim.Adam(parameters, **values, fused=True)
+    return torch.optim.Adamax(parameters, **values, foreach=True)
 
 
 def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int) -> float:
     """The learning rate at a step: as `schedule` says, after a linear warm-up by step.
 
     The schedule is `constant`, `linear` (to zero at the run's end) or `{halve_every: epochs}` (paper, section 4.2).
-
-    Args:
-        training: a run's `training` values.
-        epoch: from 0.
-        step: within the epoch, from 0.
-        steps: in an epoch.
+    `epoch` and `step`, of the `steps` in an epoch, count from 0.
     """
     rate, schedule, done = training["learning_rate"], training["schedule"], epoch * steps + step
     if schedule == "linear":
@@ -41,9 +43,7 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
 
 
 class Guard:
-    """Applies an update only if its loss and gradient will do; counts those in a row that do not.
-
-    A step is bad when its loss or its gradient's norm is not finite, or the loss is above a limit.
+    """Applies an update only if its loss and gradient are finite and the loss is below a limit; counts the others.
 
     The verdict stays on the device: with fused Adam nothing is copied to the host. Adamax has no such switch,
     so there the verdict is read, one small copy a step.
@@ -54,6 +54,10 @@ class Guard:
         optimizer: of the trainable parameters.
         clip: largest global norm of the gradient.
         device: of the parameters.
+
+    Attributes:
+        in_a_row: bad steps up to now.
+        most: the largest `in_a_row` since `reset`.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: torch.device) -> None:
@@ -64,12 +68,12 @@ class Guard:
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        self.most = self.in_a_row.clone()  # in a row, since `reset`
-        self.kept: list[Tensor] = []
+        self.most = self.in_a_row.clone()
+        self.before: list[Tensor] = []
 
     def before_forward(self) -> None:
         """Remember the buffers that a forward pass in training mode changes."""
-        self.kept = [buffer.clone() for buffer in self.buffers]
+        self.before = [buffer.clone() for buffer in self.buffers]
 
     def reset(self, in_a_row: int) -> None:
         """Set the count of bad steps in a row."""
@@ -77,17 +81,13 @@ class Guard:
         self.most.fill_(in_a_row)
 
     def forget(self) -> None:
-        """Undo a forward and backward pass that nothing shall follow from."""
-        for buffer, before in zip(self.buffers, self.kept, strict=True):
+        """Undo a forward and backward pass."""
+        for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(before)
         self.optimizer.zero_grad(set_to_none=True)
 
     def step(self, loss: Tensor, sane: Tensor | bool = True) -> tuple[Tensor, Tensor]:
-        """Clip, judge and apply the gradients of `loss`.
-
-        Args:
-            loss: of the step, its gradients computed.
-            sane: whether the loss is below its limit, a scalar on the device.
+        """Clip, judge and apply the gradients of `loss`; `sane`: whether the loss is below its limit.
 
         Returns:
             (whether the step was good, the gradient's norm before clipping): scalars on the device.
@@ -100,9 +100,60 @@ class Guard:
             self.optimizer.step()
         elif bool(good):
             self.optimizer.step()
-        for buffer, before in zip(self.buffers, self.kept, strict=True):
+        for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(torch.where(good, buffer, before))
         self.optimizer.zero_grad(set_to_none=True)
         self.in_a_row = torch.where(good, 0, self.in_a_row + 1)
         self.most = torch.maximum(self.most, self.in_a_row)
         return good, norm
+
+
+def set_memory(model: nn.Module, memory: str) -> None:
+    """Keep a flow's activations for the backward pass (`stored`), or recompute them in it (`checkpoint`)."""
+    for part in model.modules():
+        if isinstance(part, GlowSteps):
+            part.checkpoint = memory == "checkpoint"
+
+
+def set_precision(model: nn.Module, training: Mapping[str, Any]) -> None:
+    """Compute a model's networks in the `precision` of a run's `training` values."""
+    for network in networks(model):
+        network.bf16 = training["precision"] == "bf16"
+
+
+def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
+    """The mode of torch.compile that a run asks for, or None: not to compile.
+
+    On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
+    """
+    option = training["compile"]
+    if option is False or (option == "auto" and device.type == "cpu"):
+        return None
+    return "reduce-overhead" if option == "graphs" else "default"
+
+
+def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], alone: bool) -> None:
+    """Compile a model's networks; where that fails, warn in one line and go on without.
+
+    Args:
+        model: its networks of one class and shape share one compilation.
+        mode: see `torch.compile`.
+        rehearse: a forward and backward pass that leaves no trace, in which compilation happens.
+        alone: whether one process trains. Several cannot go on without one by one: their exchanges would not match.
+
+    Raises:
+        UserError: it failed in one of several processes.
+    """
+    try:
+        for network in networks(model):
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+        rehearse()
+    except Exception as error:  # whatever a compiler, a missing one included, may raise
+        if memory_used_up(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not alone:
+            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+        for network in networks(model):
+            network.compiled = None
+        print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)

@@ -26,34 +26,35 @@ class Progress:
         images_per_epoch: how many are seen in one.
         done: images already seen, when resuming.
         tensorboard: folder for event files, or None.
-        first: whether this process speaks for all of the run.
+        first: whether this process prints for all that train the run.
+
+    Raises:
+        UserError: TensorBoard is asked for and not installed.
     """
 
     def __init__(
-        self,
-        label: str,
-        epochs: int,
-        images_per_epoch: int,
-        done: int,
-        tensorboard: str | Path | None,
-        first: bool,
+        self, label: str, epochs: int, images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
         self.label, self.epochs, self.total = label, epochs, epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
         by_hand = 2 if sys.stderr.isatty() else -1
         self.terminal = int(os.environ.get(TERMINAL, by_hand)) if first else -1
-        self.writer = open_tensorboard(tensorboard) if tensorboard else None
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                advice = "pip install -e '.[tensorboard]'"
+                raise UserError(f"runtime.tensorboard is true but TensorBoard is missing: {advice}") from None
+            self.writer = SummaryWriter(str(tensorboard))
 
-    def advance(self, images: int, epoch: int, bits_per_dim: float) -> None:
-        """Count `images`, and say so on the terminal when it is time."""
-        self.done, self.seen = self.done + images, self.seen + images
+    def advance(self, done: int, epoch: int, bits_per_dim: float) -> None:
+        """Note how many images of the run are done (fewer than before after a rollback); now and then say so."""
+        self.seen += max(done - self.done, 0)
+        self.done = done
         if time.monotonic() >= self.due:
             self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {self.left()} left")
-
-    def back_to(self, images: int) -> None:
-        """Count from so many images on, after a rollback."""
-        self.done = images
 
     def left(self) -> str:
         """The time left, at this process's own speed so far, all that happens between steps included."""
@@ -67,7 +68,7 @@ class Progress:
                 os.write(self.terminal, f"{self.label}: {text}\n".encode())
 
     def epoch_done(self, row: Mapping[str, Any]) -> None:
-        """Print an epoch's line and pass its numbers on to TensorBoard."""
+        """Print an epoch's line, and write its numbers for TensorBoard."""
         line = f"epoch {row['epoch']}/{self.epochs}  {row['bits_per_dim']:.4f} bits/dim"
         if row["val_bits_per_dim"] is not None:
             line += f"  val {row['val_bits_per_dim']:.4f}"
@@ -84,11 +85,6 @@ class Progress:
                     self.writer.add_scalar(name, value, row["epoch"])
             self.writer.flush()
 
-    def close(self) -> None:
-        """End the event file."""
-        if self.writer is not None:
-            self.writer.close()
-
 
 def duration(seconds: float) -> str:
     """A time in its two largest units: `40 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
@@ -97,18 +93,3 @@ def duration(seconds: float) -> str:
     parts = [*zip(divmod(hours, 24), ("d", "h"), strict=True), (minutes, "min"), (rest, "s")]
     largest = next((i for i, (count, _) in enumerate(parts) if count), 3)
     return " ".join(f"{count} {unit}" for count, unit in parts[largest : largest + 2])
-
-
-def open_tensorboard(folder: str | Path) -> Any:
-    """A TensorBoard writer.
-
-    Raises:
-        UserError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "runtime.tensorboard is true but TensorBoard is missing: pip install -e '.[tensorboard]'"
-        ) from None
-    return SummaryWriter(str(folder))

@@ -16,23 +16,24 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vaeglow import gpus
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
 from vaeglow.device import pick_device, set_threads
-from vaeglow.distributed import end_with_parent
+from vaeglow.distributed import end_when
 from vaeglow.errors import UserError
+from vaeglow.locks import CLAIM
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
 from vaeglow.models.network import exact
-from vaeglow.training.speed import set_memory
+from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Trainer
 
 KINDS = ("training", "sampling")  # of work
@@ -45,17 +46,7 @@ def wait(device: torch.device) -> None:
 
 
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
-    """Warm up, and say how many steps a window takes.
-
-    Args:
-        work: one step.
-        warmup: steps taken, at least 1; the last is timed.
-        seconds: a window's least length, by that estimate.
-        device: waited for before and after each step.
-
-    Returns:
-        At least 1.
-    """
+    """Take `warmup` steps (`work` is one), and say how many more take so many seconds, by the last: at least 1."""
     for _ in range(warmup):
         wait(device)
         one, _ = time_window(work, 1, device)
@@ -94,7 +85,7 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
 
 
 class Timed:
-    """An untrained model and the steps that are timed of it.
+    """An untrained model and the steps that are timed of it; a timing process holds one, `Timed.own`.
 
     Args:
         config: its resolved config, with the batch size that is timed.
@@ -103,12 +94,12 @@ class Timed:
         memory: see `set_memory`.
     """
 
+    own: Timed
+
     def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, memory: str) -> None:
-        self.device = device
-        train, val = (open_split(data_dir, split) for split in ("train", "val"))
         model = build(config)
         set_memory(model, memory)
-        self.trainer = Trainer(model, config, train, val, device)
+        self.trainer = Trainer(model, config, open_split(data_dir, "train"), open_split(data_dir, "val"), device)
         self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
         self.trainer.compile()
         self.upcoming, self.sums = all_batches(self.trainer), {}
@@ -126,15 +117,15 @@ class Timed:
     def warm_up(self, what: str, warmup: int, seconds: float) -> int:
         """`steps_to_fill` of one of `KINDS`; training comes first."""
         self.trainer.model.train(what == "training")
-        return steps_to_fill(getattr(self, what), warmup, seconds, self.device)
+        return steps_to_fill(getattr(self, what), warmup, seconds, self.trainer.device)
 
     def window(self, what: str, steps: int) -> tuple[float, float]:
         """`time_window` of one of `KINDS`."""
-        return time_window(getattr(self, what), steps, self.device)
+        return time_window(getattr(self, what), steps, self.trainer.device)
 
     def facts(self) -> dict[str, Any]:
         """What else timing.json says of the model."""
-        memory, memory_of = peak_memory(self.device)
+        memory, memory_of = peak_memory(self.trainer.device)
         return {
             "batch_size": self.trainer.batch,
             "compile_seconds": self.trainer.position.compile_seconds,  # not in the windows
@@ -144,63 +135,23 @@ class Timed:
         }
 
 
-class Process:
-    """A `Timed` in a process of its own, which works only while it is asked to; its arguments, and CPU threads."""
-
-    def __init__(
-        self, config: Mapping[str, Any], data_dir: str, device: torch.device, threads: int, memory: str
-    ) -> None:
-        self.name = config["model"]
-        spawn = multiprocessing.get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
-        gpu = torch.cuda.current_device() if device.type == "cuda" else None
-        arguments = (theirs, config, data_dir, device.type, gpu, threads, memory)
-        self.process = spawn.Process(target=serve, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()  # else nobody would notice its end
-
-    def ask(self, name: str, *arguments: Any) -> Any:
-        """Call a method of its `Timed`, which the first call makes.
-
-        Raises:
-            UserError: the process was killed.
-            Exception: whatever the method raised.
-        """
-        try:
-            self.pipe.send((name, arguments))
-            found = self.pipe.recv()
-        except (EOFError, OSError):
-            raise UserError(
-                f"the process that timed {self.name} was killed, perhaps for want of memory: lower timing.*.batch_size"
-            ) from None
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def end(self) -> None:
-        """End it, whatever it is doing."""
-        self.process.kill()
-        self.process.join()
-
-
-def serve(
-    pipe: Connection, config: Mapping[str, Any], data_dir: str, device: str, gpu: int | None, threads: int, memory: str
-) -> None:
-    """Answer a `Process`; `gpu` is the one that the parent has claimed."""
+def start_process(parent: int, device: str, gpu: int | None, threads: int) -> None:
+    """In a timing process: set it up; `gpu` is the one that the parent has claimed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
-    end_with_parent(os.getppid())
-    os.environ.pop(gpus.CLAIM, None)
+    end_when(lambda: os.getppid() != parent)
+    os.environ.pop(CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
+    pick_device(device)
     set_threads(threads)
-    timed = None
-    while True:
-        name, arguments = pipe.recv()
-        try:
-            timed = timed or Timed(config, data_dir, pick_device(device), memory)
-            pipe.send(getattr(timed, name)(*arguments))
-        except Exception as error:  # the parent's to handle
-            pipe.send(error)
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """In a timing process: make its `Timed`, or call a method of it."""
+    if name == "make":
+        Timed.own = Timed(*arguments)
+        return None
+    return getattr(Timed.own, name)(*arguments)
 
 
 def time_in_turns(
@@ -227,22 +178,35 @@ def time_in_turns(
     Raises:
         UserError: a process was killed.
     """
+    spawn = multiprocessing.get_context("spawn")
+    gpu = torch.cuda.current_device() if device.type == "cuda" else None
+    about = (os.getpid(), device.type, gpu, threads)
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        processes = []
+        pools = {}
+        for config in configs:
+            pools[config["model"]] = stack.enter_context(ProcessPoolExecutor(1, spawn, start_process, about))
+        stack.callback(lambda: [process.kill() for process in multiprocessing.active_children()])
+
+        def ask(model: str, *arguments: Any) -> Any:
+            try:
+                return pools[model].submit(call, *arguments).result()
+            except BrokenProcessPool:
+                reason = "was killed, perhaps for want of memory: lower timing.*.batch_size"
+                raise UserError(f"the process that timed {model} {reason}") from None
+
         for config in configs:
             batch = windows["batch_size"] or config["training"]["batch_size"]
-            config = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-            processes.append(Process(config, data_dir, device, threads, memory))
-            stack.callback(processes[-1].end)
+            changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
+            ask(config["model"], "make", changed, data_dir, device, memory)
         for what in KINDS:
             steps = {}
-            for one in processes:
-                steps[one] = one.ask("warm_up", what, windows["warmup_steps"], windows["window_seconds"])
+            for model in pools:
+                steps[model] = ask(model, "warm_up", what, windows["warmup_steps"], windows["window_seconds"])
                 if what == "training":
-                    found[one.name] = one.ask("facts")
-            rounds = [[one.ask("window", what, steps[one]) for one in processes] for _ in range(windows["windows"])]
-            for one, timed in zip(processes, zip(*rounds, strict=True), strict=True):
+                    found[model] = ask(model, "facts")
+            rounds = [[ask(model, "window", what, steps[model]) for model in pools] for _ in range(windows["windows"])]
+            for model, timed in zip(pools, zip(*rounds, strict=True), strict=True):
                 seconds, cpu_seconds = zip(*timed, strict=True)
-                found[one.name][what] = {"steps": steps[one], "seconds": seconds, "cpu_seconds": cpu_seconds}
+                found[model][what] = {"steps": steps[model], "seconds": seconds, "cpu_seconds": cpu_seconds}
     return found

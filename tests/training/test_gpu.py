@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import signal
-
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, resolved
+from run_tools import Run, interrupt, resolved
+from test_timing import timed
 
 import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
-from vaeglow.errors import Interrupted
-from vaeglow.steps import time_epoch
 from vaeglow.training.optimise import Guard, build_optimizer
-from vaeglow.training.trainer import Trainer
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, blobs_dir) -> dict[str, Run]:
     made: dict[str, Run] = {}
-    for model in ("vae", "vaeglow", "glow"):
+    for model in ("vae", "vaeglow", "glow", "vaeglow_joint"):
         base = made["vae"] if model == "vaeglow" else None
-        folder = tmp_path_factory.mktemp(model)
-        made[model] = Run(folder, resolved(model), blobs_dir, base, device="cuda").train()
+        made[model] = Run(tmp_path_factory.mktemp(model), resolved(model), blobs_dir, base, device="cuda").train()
     return made
 
 
 @pytest.mark.parametrize("model", ["vae", "vaeglow", "glow"])
 def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
-    on_gpu = vaeglow.load(runs[model].model, device="cuda")
-    on_cpu = vaeglow.load(runs[model].model, device="cpu")
+    on_gpu, on_cpu = (vaeglow.load(runs[model].model, device=device) for device in ("cuda", "cpu"))
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *on_cpu.network.shape), np.uint8))
     y = dequantise(images, 256, step_generator(0, 0, 0))
     with torch.no_grad():
@@ -53,18 +43,15 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
     assert torch.isfinite(on_gpu.bits_per_dim(images, importance_samples=10, seed=0)).all()
 
 
-def test_joint_training_on_a_gpu(tmp_path, blobs_dir):
-    rows = Run(tmp_path, resolved("vaeglow_joint"), blobs_dir, device="cuda").train().rows()
-    assert float(rows[-1]["bits_per_dim"]) < float(rows[0]["bits_per_dim"])
+def test_history_falls_and_no_step_is_skipped(runs):
+    for run in runs.values():
+        rows = run.rows()
+        assert float(rows[-1]["bits_per_dim"]) < float(rows[0]["bits_per_dim"])
+        assert all(row["skipped_steps"] == "0" for row in rows)
 
 
 def test_steps_are_timed_on_a_gpu_with_the_memory_of_their_tensors(tmp_path, blobs_dir):
-    windows = {"batch_size": None, "warmup_steps": 2, "windows": 3, "window_seconds": 0.05}
-    timing = {"epoch_images": 50000, "cpu": windows, "cuda": windows}
-    configs = [json.dumps(resolved(model)) for model in ("vae", "vaeglow", "glow")]
-    arguments = ["--config", *configs, "--data-dir", str(blobs_dir), "--timing", json.dumps(timing)]
-    time_epoch.main([*arguments, "--device", "cuda", "--threads", "1", "--output", str(tmp_path / "timing.json")])
-    found = json.loads((tmp_path / "timing.json").read_text())
+    found = timed(tmp_path, blobs_dir, ["vae", "vaeglow", "glow"], device="cuda")
     assert found["device_kind"] == "cuda" and found["device"] == torch.cuda.get_device_name()
     for one in found["models"].values():
         assert one["peak_memory_of"] == "tensors on the GPU" and one["peak_memory_bytes"] > 0
@@ -84,35 +71,16 @@ def test_a_bad_step_changes_nothing(optimizer):
 
     assert step(1.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert not step(float("nan"))
+    assert not step(float("nan")) and int(guard.in_a_row) == 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert int(guard.in_a_row) == 1
     assert step(1.0) and int(guard.in_a_row) == 0
 
 
-def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs, monkeypatch):
-    run = Run(tmp_path, resolved("glow"), blobs_dir, device="cuda")
-    train_step = Trainer.train_step
-
-    def stop_at_the_third(trainer: Trainer, index: torch.Tensor, step: int, sums: dict[str, torch.Tensor]) -> None:
-        train_step(trainer, index, step, sums)
-        if step == 2 and trainer.position.epoch == 0:
-            trainer.note_signal(signal.SIGTERM, None)
-
-    monkeypatch.setattr(Trainer, "train_step", stop_at_the_third)
-    with pytest.raises(Interrupted):
-        run.train()
+def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs):
+    run = interrupt(Run(tmp_path, resolved("glow"), blobs_dir, device="cuda"), 3)
     assert run.saved_step() == 3
-    monkeypatch.undo()
     resumed, undisturbed = run.train().weights(), runs["glow"].weights()
     assert all(torch.allclose(resumed[name], undisturbed[name], atol=1e-4) for name in undisturbed)
-
-
-def test_history_falls_and_no_step_is_skipped(runs):
-    for run in runs.values():
-        rows = run.rows()
-        assert float(rows[-1]["bits_per_dim"]) < float(rows[0]["bits_per_dim"])
-        assert all(row["skipped_steps"] == "0" for row in rows)
 
 
 def test_tf32_is_off():
