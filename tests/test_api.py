@@ -13,8 +13,8 @@ from run_tools import CHANNELS, ROOT, SIZE, blobs
 import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.interpolation import INTERPOLATION
 from vaeglow.evaluation.likelihood import EVALUATION
+from vaeglow.evaluation.probes.interpolation import INTERPOLATION
 from vaeglow.models.bounds import normal_like, quantise
 
 SHAPE = (CHANNELS, SIZE, SIZE)

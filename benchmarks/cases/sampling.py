@@ -13,7 +13,7 @@ from benchmarks.data import make_trainer, photographs
 def ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
     from benchmarks.counts import count, matrix_rate
-    from vaeglow.evaluation.sampling import BATCH_SIZE, draw
+    from vaeglow.evaluation.trained import BATCH_SIZE, sample
     from vaeglow.weights import load_model, save_model
 
     config, path = glow.config(setting.quick), setting.folder / "model.safetensors"
@@ -22,7 +22,7 @@ def ours(setting: Setting) -> Work:
     model, _ = load_model(path, trainer.device)
 
     def step() -> Any:
-        return draw(model, BATCH_SIZE, 1.0, 0, trainer.device).images
+        return sample(model, BATCH_SIZE, 1.0, 0, trainer.device)[0]
 
     asked = {**count(step), "matrix_rate": matrix_rate(trainer.device)}
     return Work(step, BATCH_SIZE, {**facts(step(), model.shape), **asked})
@@ -34,7 +34,7 @@ def theirs(setting: Setting) -> Work:
 
     from benchmarks.peers import normflows_glow
     from vaeglow.device import pick_device
-    from vaeglow.evaluation.sampling import BATCH_SIZE
+    from vaeglow.evaluation.trained import BATCH_SIZE
 
     quick, shape = setting.quick, (3, 32, 32)
     torch.manual_seed(0)

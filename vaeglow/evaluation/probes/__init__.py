@@ -8,19 +8,19 @@ the values and the arrays of its result. Nothing heavy is imported before `measu
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
+from typing import Any
 
-NAMES = (
-    "latents",
-    "layer_draws",
-    "layer_action",
-    "interpolation",
-    "noise_maps",
-    "linear_reference",
-    "nearest_training",
-)
+NAMES = tuple(module.name for module in pkgutil.iter_modules(__path__))
+FEATURES = {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"}
 
 
 def probe(name: str) -> ModuleType:
     """The module of a kind, one of `NAMES`."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def count(description: str, minimum: int = 1) -> dict[str, Any]:
+    """The schema of a whole number."""
+    return {"type": "integer", "minimum": minimum, "description": description}

@@ -14,18 +14,13 @@ from run_tools import probe_words
 import vaeglow
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
+from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
-
-
-@pytest.fixture(params=["vae", "vaeglow"])
-def latent_run(request):
-    return request.getfixturevalue(f"{request.param}_run")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 from run_tools import Run, flags, resolved
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.sampling import draw, sample
 from vaeglow.files import write_json
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
@@ -101,13 +100,6 @@ def test_a_run_without_snapshots_is_one_point(vae_run, reference, inception_file
     (point,) = result["points"]
     assert point["fraction"] == 1 and result["base_seconds"] == 0 and result["likelihood_images"] == 12
     assert point["total_seconds"] == point["seconds"] == vae_run.summary()["train_seconds_by_phase"][0]
-
-
-def test_samples_are_those_of_the_step_sample(any_run):
-    model, _ = load_model(any_run.model, CPU)
-    for count in (7, 103):
-        ours, theirs = draw(model, count, TEMPERATURE, 3, CPU), sample(model, count, TEMPERATURE, 3, CPU)
-        assert torch.equal(ours.images, theirs.images) and ours.exploded == theirs.exploded == 0
 
 
 def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):
