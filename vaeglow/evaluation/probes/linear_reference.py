@@ -105,11 +105,7 @@ def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
 
 
 def log_means(moments: np.ndarray) -> np.ndarray:
-    """The mean log eigenvalue of each matrix [..., p, p], i.e. log det / p: [...].
-
-    Raises:
-        UserError: a matrix is singular.
-    """
+    """The mean log eigenvalue of each matrix [..., p, p], i.e. log det / p: [...]; UserError where one is singular."""
     sign, log_det = np.linalg.slogdet(moments)
     if not (np.isfinite(log_det).all() and (sign.real > 0).all()):
         raise UserError(
