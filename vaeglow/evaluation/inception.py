@@ -206,10 +206,7 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     """Convert the wheel's TorchScript network to pytorch-fid's state dict.
 
     It holds `weight`, `beta`, `mean` and `var` of each convolution in network order. TensorFlow's graph has no batch
-    norm scale, so `bn.weight` is 1. The features of both networks on one noise image must agree to 1e-4.
-
-    Raises:
-        UserError: other tensors than expected, or different features.
+    norm scale, so `bn.weight` is 1. UserError unless the features of both networks on one noise image agree to 1e-4.
     """
     try:
         with warnings.catch_warnings():

@@ -156,16 +156,8 @@ def evaluate_likelihood(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """All that `likelihood.json` says of a model, and the bits/dim of each image behind it.
 
-    The headline is K = 1 of all images; under `importance` all K, 1 among them, are of the same images.
-
-    Args:
-        model: in evaluation mode, on `device`.
-        images: the test split, uint8 [N, C, H, W].
-        batch_size: images at a time; the noise depends on it.
-        importance_samples: the K of the importance-weighted bounds beside K = 1; may be empty.
-        importance_images: the first so many images (at most N) those bounds use.
-        seed: of the noise.
-        device: of the model.
+    The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`
+    (at most all); `importance_samples` are the K beside 1, perhaps none.
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}

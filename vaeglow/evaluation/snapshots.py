@@ -24,13 +24,9 @@ Snapshot = tuple[Mapping[str, Any], Mapping[str, Tensor]]  # fraction, epoch, se
 def timeline(
     run: TrainedRun, training: Mapping[str, Any], snapshots: list[Snapshot], snapshots_path: Path
 ) -> list[Snapshot]:
-    """A run's snapshots in order of time with its finished weights as the last; each says its `total_seconds`, too.
+    """A run's snapshots in order of time, its finished weights as the last, each with its `total_seconds`.
 
-    Args:
-        run: the finished run.
-        training: content of its training.json.
-        snapshots: see `vaeglow.training.checkpoint.read_snapshots`.
-        snapshots_path: their file, for the message.
+    From the content of its training.json and what `vaeglow.training.checkpoint.read_snapshots` read.
 
     Raises:
         UserError: the snapshots are another run's.

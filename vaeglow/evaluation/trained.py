@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,17 +27,27 @@ SAMPLING = -3  # the "epoch" of all sampling noise
 BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is no option
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """A run and its model."""
+    """A run's model, loaded from its `model.safetensors`; torch's threads are set to the run's.
 
-    path: Path  # of its weights
-    network: GenerativeModel  # in evaluation mode
-    about: dict[str, Any]  # the file's metadata
-    config: dict[str, Any]  # the resolved config it was trained under
-    seed: int  # of training, and of all noise in its evaluation
-    device: torch.device
-    provenance: dict[str, Any]  # of this process
+    Attributes:
+        network: the model, in evaluation mode.
+        about: the file's metadata.
+        config: the resolved config it was trained under.
+        seed: of training, and of all noise in its evaluation.
+        provenance: of this process.
+
+    Raises:
+        UserError: no such file or device (`auto`, `cpu` or `cuda`).
+    """
+
+    def __init__(self, path: str | Path, device: str) -> None:
+        self.path, self.device = Path(path), pick_device(device)
+        self.provenance = collect(str(self.device))
+        self.network, self.about = load_model(path, self.device)
+        self.config: dict[str, Any] = self.about["config"]
+        self.seed: int = self.config["seed"]
+        set_threads(self.config["training"]["threads"])
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,20 +68,6 @@ class TrainedRun:
         if read_info(path.parent)["sha256"] != self.about["data"]["sha256"]:
             raise UserError(f"{self.path} was trained on other data than {path.parent} holds: train it again")
         return open_split(path.parent, path.stem)
-
-
-def open_run(path: str | Path, device: str) -> TrainedRun:
-    """Load a run's model from its `model.safetensors`, and set torch's threads to the run's.
-
-    Raises:
-        UserError: no such file or device.
-    """
-    chosen = pick_device(device)
-    provenance = collect(str(chosen))
-    network, about = load_model(path, chosen)
-    config = about["config"]
-    set_threads(config["training"]["threads"])
-    return TrainedRun(Path(path), network, about, config, config["seed"], chosen, provenance)
 
 
 def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: str) -> tuple[VAE, GlowLayer | None]:

@@ -6,13 +6,12 @@ Models trained in one and in two phases share an axis, `total_seconds`.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, type=Path, help="the finished run's weights, .safetensors")
@@ -29,17 +28,17 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure with the run's own seed."""
     options = parse(argv)
     from vaeglow.evaluation.fid import check_comparable, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.snapshots import measure_point, timeline
-    from vaeglow.evaluation.trained import open_run
+    from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import Result, read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
-    run, reference = open_run(options.model, options.device), read_reference(options.reference)
+    run, reference = TrainedRun(options.model, options.device), read_reference(options.reference)
     images = run.images(options.data_dir / "test.npy")[: options.likelihood_images]
     training = read_result(options.training, weights_sha256=run.identity["weights_sha256"])
     kept, seconds = read_snapshots(options.kept_weights), training.value("train_seconds_by_phase")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
@@ -27,7 +26,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure real images spread over the split."""
     options = parse(argv)
     import numpy as np
@@ -44,11 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = pick_device(options.device)
     provenance = collect(str(device))
     info, split = read_info(options.data_dir), open_split(options.data_dir, options.split)
-    what, remedy = (
-        f"the {options.split} split of {info['name']}",
-        "choose a protocol with fewer (protocols in the config)",
-    )
-    require_images(len(split), options.images, what, f"protocol {options.protocol}", remedy)
+    where, user = f"the {options.split} split of {info['name']}", f"protocol {options.protocol}"
+    require_images(len(split), options.images, where, user, "choose a protocol with fewer (protocols in the config)")
     net, levels = load_inception(options.weights, options.features, device), info["levels"]
     indices = evenly_spaced(np.arange(len(split)), options.images)
     features, mean, covariance = image_features(split, net, options.batch_size, device, levels=levels, indices=indices)

@@ -64,16 +64,10 @@ def interpolate(
 
 
 def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device) -> Tensor:
-    """Latents from one random draw of p(z) to another: z [pairs, steps, d].
+    """Latents from one random draw of p(z) to another, both included: z [pairs, steps, d].
 
-    Args:
-        vae: whose prior.
-        pairs: how many pairs of ends; the ends are the same in both spaces.
-        steps: latents from one end to the other, both included; at least 2.
-        space: `prior`: straight lines in the space of eps = h(z) (section 3.2), where p is a standard normal; `latent`:
-            great circles between the z themselves (`slerp`).
-        seed: of the ends.
-        device: of the model.
+    In the space `prior` straight lines in that of eps = h(z) (section 3.2), where p is a standard normal; in `latent`
+    great circles between the z themselves (`slerp`). The ends are the same in both.
 
     Raises:
         UserError: pairs < 1, steps < 2, or no such space.

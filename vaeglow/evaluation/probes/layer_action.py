@@ -66,6 +66,10 @@ def probe_action(
     """
     from scipy.spatial.distance import cdist, pdist
 
+    def nearest_is_own(distances: np.ndarray) -> np.ndarray:
+        """1 where the nearest image is the one that an image was made of, else 0 [n]; of equals the first is taken."""
+        return (distances.argmin(1) == np.arange(len(distances))).astype(int)
+
     layer, vae = draws["layer"][:, 0], draws["vae"]
     count, side = len(vae), vae.shape[-1]
     moved = rms(layer.astype(float) - vae)
@@ -105,14 +109,6 @@ def probe_action(
 def rms(difference: np.ndarray) -> np.ndarray:
     """Root mean square over each image [..., C, H, W], float64."""
     return np.sqrt((difference**2).mean((-3, -2, -1)))
-
-
-def nearest_is_own(distances: np.ndarray) -> np.ndarray:
-    """From distances [n, n] of images to what they were made of: 1 where the nearest is their own, else 0, int [n].
-
-    Of equals the first is taken, so that images that are all one get 1/n.
-    """
-    return (distances.argmin(1) == np.arange(len(distances))).astype(int)
 
 
 def draw_distance(layer: np.ndarray) -> float | None:
