@@ -1,8 +1,11 @@
 """Kinds of probes, a module each: what is looked into of a trained run, for tables, figures and claims.
 
-A module declares `READS` (what it is given: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the
-Inception weights), `SCHEMA` (of its entry in the config's `probes`) and `measure(run, reads, settings)`, which returns
-the values and the arrays of its result. Nothing heavy is imported before `measure` is called.
+A module declares
+- `READS`: what it is given: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
+- `RESULT`: the path of its result in the run's folder;
+- `SCHEMA`: of its entry in the config's `probes`;
+- `measure(run, reads, settings)`: the values and the arrays of its result.
+Nothing heavy is imported before `measure` is called.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vaeglow.models.vae_glow import VAEGlow
 
 READS = ("model",)
+RESULT = "interpolation/{space}.npz"
 SCHEMA = {
     "pairs": count("pairs of random latents"),
     "steps": count("images from one end to the other, both included", 2),

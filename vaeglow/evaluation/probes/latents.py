@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vaeglow.models.vae import VAE
 
 READS = ("model", "test")
+RESULT = "latents.json"
 SCHEMA = {
     "images": count(
         "the first so many test images (at most all): how much the latent holds. The estimate of the information in it "
@@ -93,7 +94,8 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     decided = max(0.0, float((squares - total**2 / size).sum() / (size - 1)))
     scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
     entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
-    content = {
+    return {
+        "split": "test",
         "images": size,
         "latent_dim": vae.prior.dims,
         "active_units": active_units(whole["z_means"]),
@@ -108,8 +110,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         "entropy_x_bar_bits_per_dim": entropy,
         "entropy_image_bits_per_dim": entropy - log_det,
         "layer_log_det_bits_per_dim": log_det,
-    }
-    return {"split": "test", **content}, None
+    }, None
 
 
 def active_units(means: Tensor) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "layer_draws", "test", "weights")
+RESULT = "layer_action.json"
 SCHEMA = {"features": FEATURES}
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
 BLANK = 1e-9  # squared grey levels: below it there is nothing but the rounding of floats

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model",)
+RESULT = "layer_draws.npz"
 SCHEMA = {
     "images": count(
         "how many latents are drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "train", "test")
+RESULT = "linear_reference.json"
 SCHEMA = {
     "images": count(
         "so many test images (at most all), spread over the split: what a linear layer could make of a VAE's residual "

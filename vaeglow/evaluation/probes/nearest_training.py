@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "samples", "train", "test", "weights")
+RESULT = "nearest_training/T{temperature}.npz"
 SCHEMA = {
     "samples": count("the first so many samples of a run: how near are they to training images"),
     "test_images": count("so many test images (at most all), spread over the split: how near are those"),

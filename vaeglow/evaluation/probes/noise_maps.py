@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "test")
+RESULT = "noise_maps.npz"
 SCHEMA = {
     "shown": count("of how many test images the maps of the decoder's noise are kept"),
     "images": count("the first so many test images (at most all): is the noise large where the error is"),
