@@ -1,9 +1,11 @@
-"""What the FID tests share: random Inception weights, pytorch-fid's network, real images."""
+"""What the tests of evaluation share: random Inception weights, pytorch-fid's own way, real images, stand-ins."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +17,23 @@ from pytorch_fid import inception as pytorch_fid_inception
 from skimage import data as pictures
 
 from vaeglow.evaluation.fid import frechet_distance, image_features
-from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.inception import architecture, load_inception
 
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
 
-def empty_network() -> torch.nn.Module:
-    """pytorch-fid's network before weights are loaded, all at their initial values."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pytorch_fid_inception, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr("torchvision.models.Inception3.load_state_dict", lambda *_: None)
-        return pytorch_fid_inception.fid_inception_v3()
+class Pixels(torch.nn.Module):
+    """Stands for Inception: the features of an image are its pixels."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [images.flatten(1)[:, :, None, None]]
+
+
+def opened(network: torch.nn.Module, images: np.ndarray | None, kind: str = "vae", seed: int = 0) -> Any:
+    """What a probe asks of a `TrainedRun`, of any network and images."""
+    config = {"kind": kind, "model": kind}
+    device = torch.device("cpu")
+    return SimpleNamespace(network=network, config=config, seed=seed, device=device, images=lambda _: images)
 
 
 @functools.cache
@@ -33,8 +41,8 @@ def random_weights() -> dict[str, torch.Tensor]:
     """Random weights that keep activations of order one, with batch norms that do something."""
     generator = torch.Generator().manual_seed(0)
     made = {}
-    for name, tensor in empty_network().state_dict().items():
-        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
+    for name, tensor in architecture().state_dict().items():
+        if name.endswith("num_batches_tracked"):
             continue
         noise = torch.randn(tensor.shape, generator=generator)
         if name.endswith("conv.weight"):
@@ -44,12 +52,12 @@ def random_weights() -> dict[str, torch.Tensor]:
     return made
 
 
-def pytorch_fid_network(state: dict[str, torch.Tensor], features: int, **options: bool) -> torch.nn.Module:
+def pytorch_fid_network(state: dict[str, torch.Tensor], features: int) -> torch.nn.Module:
     """The network as pytorch-fid builds it, unfolded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pytorch_fid_inception, "load_state_dict_from_url", lambda *_, **__: {**state, **CLASSIFIER})
         block = pytorch_fid_inception.InceptionV3.BLOCK_INDEX_BY_DIM[features]
-        return pytorch_fid_inception.InceptionV3([block], **options).eval()
+        return pytorch_fid_inception.InceptionV3([block]).eval()
 
 
 def photographs(count: int, side: int = 32, seed: int = 0) -> np.ndarray:
@@ -59,20 +67,20 @@ def photographs(count: int, side: int = 32, seed: int = 0) -> np.ndarray:
     return np.stack([picture[y : y + side, x : x + side].transpose(2, 0, 1) for y, x in corners])
 
 
+def write_pngs(folder: Path, images: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number:05}.png")
+    return folder
+
+
 def fid_the_pytorch_fid_way(
-    one: np.ndarray,
-    two: np.ndarray,
-    state: dict[str, torch.Tensor],
-    features: int,
-    folder: Path,
+    one: np.ndarray, two: np.ndarray, state: dict[str, torch.Tensor], features: int, folder: Path
 ) -> float:
     """pytorch-fid on PNG files, its loop and its statistics; the root written out, as scipy's call has changed."""
     net, statistics = pytorch_fid_network(state, features), []
     for name, images in (("one", one), ("two", two)):
-        (folder / name).mkdir(parents=True)
-        for i, image in enumerate(images):
-            Image.fromarray(image.transpose(1, 2, 0)).save(folder / name / f"{i:03}.png")
-        args = (str(folder / name), net, 5, features, "cpu", 0)
+        args = (str(write_pngs(folder / name, images)), net, 5, features, "cpu", 0)
         statistics.append(fid_score.compute_statistics_of_path(*args))
     (mean1, covariance1), (mean2, covariance2) = statistics
     trace = np.trace(scipy.linalg.sqrtm(covariance1 @ covariance2).real)
@@ -81,5 +89,5 @@ def fid_the_pytorch_fid_way(
 
 def our_fid(one: np.ndarray, two: np.ndarray, path: Path, features: int) -> float:
     net = load_inception(path, features, "cpu")
-    first, second = (image_features(images, net, features, 10, "cpu")[1] for images in (one, two))
-    return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
+    first, second = (image_features(images, net, 10, "cpu")[1:] for images in (one, two))
+    return frechet_distance(*first, *second)

@@ -25,7 +25,7 @@ from vaeglow.config import merge
 from vaeglow.config.check import check_config, outside
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.errors import UserError
-from vaeglow.evaluation.images import read_reference
+from vaeglow.evaluation.fid import read_reference
 from vaeglow.evaluation.inception import load_weights, obtain_weights
 from vaeglow.results import read_result
 from vaeglow.training.checkpoint import read_snapshots

@@ -18,8 +18,8 @@ from torch import Tensor
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
-from vaeglow.evaluation import interpolation, likelihood, sampling
-from vaeglow.evaluation.trained import vae_and_layer
+from vaeglow.evaluation import likelihood, trained
+from vaeglow.evaluation.probes.interpolation import interpolate
 from vaeglow.models.bounds import quantise
 from vaeglow.weights import load_model
 
@@ -52,15 +52,15 @@ class Model:
             seed: of all noise.
 
         Returns:
-            uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.sampling.Samples`) give a warning.
+            uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.trained.sample`) give a warning.
 
         Raises:
             UserError: count below 1, or a temperature that is no number from 0 up.
         """
-        samples = sampling.sample(self.network, count, temperature, seed, self.device)
-        if samples.exploded:
-            warnings.warn(f"{samples.exploded} of {count} samples overflowed and were clipped", stacklevel=2)
-        return samples.images
+        images, exploded = trained.sample(self.network, count, temperature, seed, self.device)
+        if exploded:
+            warnings.warn(f"{exploded} of {count} samples overflowed and were clipped", stacklevel=2)
+        return images
 
     def bits_per_dim(self, images: Tensor | np.ndarray, importance_samples: int = 1, seed: int = 0) -> Tensor:
         """An estimate, from random draws, of an upper bound on -log2 P(image) / D for each image.
@@ -119,9 +119,8 @@ class Model:
         Raises:
             UserError: the model has no VAE latent (Glow), pairs < 1, steps < 2, or no such space.
         """
-        vae, _ = vae_and_layer(self.network, self.config, "interpolate")
-        z = interpolation.latent_paths(vae, pairs, steps, space, seed, self.device)
-        return interpolation.render(self.network, z)
+        vae, _ = trained.vae_and_layer(self.network, self.config, "interpolate")
+        return interpolate(self.network, vae, pairs, steps, space, seed, self.device)
 
     def check(self, images: Tensor | np.ndarray) -> Tensor:
         """The images as a uint8 tensor.

@@ -70,7 +70,7 @@ def theirs(setting: Setting) -> Work:
     from vaeglow.evaluation.inception import load_weights, pytorch_fid_network
 
     device = pick_device(setting.device)
-    network = pytorch_fid_network(load_weights(inception_file(setting.folder))[0], FEATURES).to(device)
+    network = pytorch_fid_network(load_weights(inception_file(setting.folder)), FEATURES).to(device)
     paths = []
     for number, image in enumerate(photographs(IMAGES[setting.quick])):
         paths.append(setting.folder / f"{number}.png")

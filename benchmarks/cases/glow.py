@@ -92,7 +92,7 @@ def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
 def draw_ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
     from benchmarks.cost import count, matrix_rate
-    from vaeglow.evaluation.sampling import BATCH_SIZE, draw
+    from vaeglow.evaluation.trained import BATCH_SIZE, sample
     from vaeglow.weights import load_model, save_model
 
     chosen, path = config(setting.quick), setting.folder / "model.safetensors"
@@ -101,7 +101,7 @@ def draw_ours(setting: Setting) -> Work:
     model, _ = load_model(path, trainer.device)
 
     def step() -> Any:
-        return draw(model, BATCH_SIZE, 1.0, 0, trainer.device).images
+        return sample(model, BATCH_SIZE, 1.0, 0, trainer.device)[0]
 
     require_sane(step())
     return step, BATCH_SIZE, {**count(step), "matrix_rate": matrix_rate(trainer.device)}
@@ -112,7 +112,7 @@ def draw_theirs(setting: Setting) -> Work:
     import torch
 
     from vaeglow.device import pick_device
-    from vaeglow.evaluation.sampling import BATCH_SIZE
+    from vaeglow.evaluation.trained import BATCH_SIZE
 
     device = pick_device(setting.device)
     model = normflows_glow(setting.quick).to(device).eval()

@@ -1,13 +1,14 @@
 """Frechet Inception Distance (Heusel et al. 2017, eq. 6) of uint8 arrays, streamed: no PNG round trip.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
-Network and preprocessing are pytorch-fid's; mean and covariance are gathered batch by batch, in float64.
+Network and preprocessing are pytorch-fid's; mean and covariance are gathered batch by batch, in float64. Here are also
+the reference that samples are compared with, and all that a protocol measures of them from one pass of Inception.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from vaeglow.data.arrays import evenly_spaced, kept_of
+from vaeglow.data import arrays
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
-from vaeglow.evaluation.images import Spread
+from vaeglow.evaluation.kid import kernel_inception_distance
+from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.files import sha256_file
+from vaeglow.results import Result, read_result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
 
 def extract_features(
-    images: np.ndarray | Spread,
+    images: np.ndarray,
     net: nn.Module,
     batch_size: int,
     device: torch.device | str,
     levels: int = 256,
     stretch: bool = False,
+    indices: np.ndarray | None = None,
 ) -> Iterator[Tensor]:
     """Yield the features of images, batch by batch, in order.
 
@@ -41,137 +46,80 @@ def extract_features(
         device: where `net` is.
         levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
         stretch: first stretch each image to the whole range, see `stretched`.
+        indices: of the images to take; None: all.
 
     Yields:
-        float32 [B, F] on the CPU, averaged over positions where the layer has any.
-
-    Raises:
-        UserError: images of another type or shape, or features that are not finite.
+        float32 [B, F] on the CPU, averaged over positions where the layer has any; UserError if not finite.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise UserError(f"FID needs uint8 images [N, 1 or 3, H, W], not {images.dtype} {list(images.shape)}")
+    indices = np.arange(len(images)) if indices is None else indices
     batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
 
-    def features_of(index: int) -> Tensor:
-        start = index * batch_size
-        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device).float() / (levels - 1)
+    def features_of(which: np.ndarray) -> Tensor:
+        batch = torch.from_numpy(np.array(images[which])).to(device).float() / (levels - 1)
         batch = stretched(batch) if stretch else batch
-        batch = batch.expand(-1, 3, -1, -1)
-        batch = batch.contiguous(memory_format=image_layout(device))
-        with torch.inference_mode(), _full_precision():
-            features = net(batch)[0]
-            features = adaptive_avg_pool2d(features, 1).flatten(1).cpu()
-        bad = (~features.isfinite().all(1)).nonzero().flatten()
-        if len(bad):
+        batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
+        # without TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            features = adaptive_avg_pool2d(net(batch)[0], 1).flatten(1).cpu()
+        if not features.isfinite().all():
             raise UserError(
-                f"Inception features of image {start + int(bad[0])} are not finite ({len(bad)} such images in its "
-                "batch): the Inception weights file is damaged; delete it and run inception_weights again"
+                "Inception features are not finite: the Inception weights file is damaged; delete it and run "
+                "inception_weights again"
             )
         return features
 
-    yield from map(features_of, range(-(-len(images) // batch_size)))
+    yield from (features_of(indices[start : start + batch_size]) for start in range(0, len(indices), batch_size))
 
 
 def stretched(images: Tensor) -> Tensor:
-    """Each image's values moved linearly so that its smallest, over all channels, is 0 and its largest 1.
+    """Each image's [C, H, W] values moved linearly so that its smallest is 0 and its largest 1.
 
     Dai & Wipf's code (2019, fid_score.py, `norm=True`) does so with generated images and not with real ones. An image
     of one value, which it divides by 0, becomes black.
-
-    Args:
-        images: float [B, C, H, W].
     """
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return (images - low) / torch.where(high > low, high - low, 1.0)
 
 
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """Switch off TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [F] and covariance [F, F] (divisor N - 1, as np.cov) of rows that arrive in batches [B, F], in float64.
 
-
-class GaussianStatistics:
-    """Mean and covariance of rows that arrive in batches (Chan, Golub & LeVeque 1983), in float64.
-
-    Each batch is centred on its own mean, so a large common offset costs no precision.
+    Each batch is centred on its own mean, so a large common offset costs no precision (Chan, Golub & LeVeque 1983).
     """
-
-    def __init__(self, features: int) -> None:
-        """Start with no rows.
-
-        Args:
-            features: number of columns, F.
-        """
-        self.count = 0
-        self._mean = torch.zeros(features, dtype=torch.float64)
-        self._scatter = torch.zeros(features, features, dtype=torch.float64)
-
-    def update(self, rows: Tensor | np.ndarray) -> None:
-        """Take in rows [B, F]; ValueError for another shape or values that are not finite."""
-        rows = torch.as_tensor(rows).to("cpu", torch.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self._mean):
-            raise ValueError(f"rows are {list(rows.shape)}, not [B, {len(self._mean)}]")
-        if not rows.isfinite().all():
-            raise ValueError("features are not finite")
-        if not len(rows):
-            return
-        total = self.count + len(rows)
-        batch_mean = rows.mean(0)
-        centred, shift = rows - batch_mean, batch_mean - self._mean
-        self._scatter += centred.T @ centred + torch.outer(shift, shift) * (self.count * len(rows) / total)
-        self._mean += shift * (len(rows) / total)
-        self.count = total
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of all rows so far, float64 [F]."""
-        return self._mean.numpy().copy()
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance with divisor N - 1 as in np.cov, float64 [F, F]; ValueError below two rows."""
-        if self.count < 2:
-            raise ValueError(f"a covariance needs at least 2 images, not {self.count}")
-        scatter = self._scatter.numpy()
-        return (scatter + scatter.T) / (2 * (self.count - 1))
+    count, mean, scatter = 0, 0.0, 0.0
+    for rows in batches:
+        rows = rows.double()
+        total, batch_mean = count + len(rows), rows.mean(0)
+        centred, shift = rows - batch_mean, batch_mean - mean
+        scatter += centred.T @ centred + torch.outer(shift, shift) * (count * len(rows) / total)
+        mean += shift * (len(rows) / total)
+        count = total
+    scatter = scatter.numpy()
+    return mean.numpy(), (scatter + scatter.T) / (2 * (count - 1))
 
 
 def image_features(
-    images: np.ndarray | Spread,
-    net: nn.Module,
-    features: int,
-    batch_size: int,
-    device: torch.device | str,
-    **options: Any,
-) -> tuple[np.ndarray, GaussianStatistics]:
-    """One pass of images through the network: the Gaussian statistics of their features, and features to keep.
+    images: np.ndarray, net: nn.Module, batch_size: int, device: torch.device | str, **options: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One pass of images through the network: features to keep, and mean and covariance of all. Arguments as above.
 
     Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
-    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all.
-
-    Args:
-        images: see `extract_features`, as the other arguments not named here.
-        net: the network.
-        features: F, how many the network's layer has.
-        batch_size: images at a time.
-        device: where `net` is.
-        **options: `levels`, `stretch`.
-
-    Returns:
-        float32 [min(N, MOST_FEATURES), F] in the images' order (10,000 of 2,048 features: 82 MB), and the statistics of
-        all N.
+    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in
+    the images' order (10,000 of 2,048 features: 82 MB).
     """
-    keep = evenly_spaced(np.arange(len(images)), kept_of(len(images)))
-    kept, statistics, filled = np.empty((len(keep), features), np.float32), GaussianStatistics(features), 0
-    for batch in extract_features(images, net, batch_size, device, **options):
-        start = statistics.count
-        statistics.update(batch)
-        here = keep[(keep >= start) & (keep < statistics.count)] - start
-        kept[filled : filled + len(here)] = batch.numpy()[here]
-        filled += len(here)
-    return kept, statistics
+    count = len(options.get("indices", images))
+    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.kept_of(count)), []
+
+    def batches() -> Iterator[Tensor]:
+        start = 0
+        for batch in extract_features(images, net, batch_size, device, **options):
+            kept.append(batch.numpy()[keep[(keep >= start) & (keep < start + len(batch))] - start])
+            start += len(batch)
+            yield batch
+
+    mean, covariance = gaussian_statistics(batches())
+    return np.concatenate(kept), mean, covariance
 
 
 def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
@@ -183,22 +131,11 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     if that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
     Args:
-        mean1: float64 [F].
+        mean1: of the first, float64 [F].
         covariance1: float64 [F, F].
-        mean2: float64 [F].
+        mean2: of the second, as its covariance.
         covariance2: float64 [F, F].
-
-    Returns:
-        The distance, at least 0.
-
-    Raises:
-        ValueError: shapes that differ, or values that are not finite.
     """
-    arrays = mean1, covariance1, mean2, covariance2
-    if mean1.shape != mean2.shape or not covariance1.shape == covariance2.shape == mean1.shape * 2:
-        raise ValueError(f"statistics of different shapes: {[array.shape for array in arrays]}")
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("statistics are not finite")
     trace = scipy.linalg.svdvals(_factor(covariance1).T @ _factor(covariance2)).sum()
     shift = mean1 - mean2
     return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
@@ -209,3 +146,85 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     values, vectors = scipy.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
+
+
+# ----------------------------------------------------------------------------------- samples against a reference
+
+
+def read_reference(path: str | Path) -> Result:
+    """A file of step `fid_reference`: real images as samples are compared with them, and by which protocol.
+
+    Raises:
+        UserError: missing, damaged or something else.
+    """
+    reference = read_result(path, ("mean", "covariance", "features"))
+    reference.value("protocol")
+    return reference
+
+
+def protocol_of(reference: Result) -> dict[str, Any]:
+    """What every result that is measured against a reference says of the protocol."""
+    about = {key: reference.value(key) for key in ("protocol", "split", "stretch")}
+    counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
+    return about | counts | {"fid_features": reference.value("features")}
+
+
+def check_comparable(image_shape: Sequence[int], sampled: Result, reference: Result, weights: Path) -> None:
+    """Refuse samples [N, *image_shape] and a reference that do not belong together.
+
+    Raises:
+        UserError: another dataset or state of its data, other image shapes, other Inception weights.
+    """
+    pairs = {
+        "dataset": (sampled.value("dataset"), reference.value("dataset")),
+        "data hash": (sampled.value("data_sha256"), reference.value("data_sha256")),
+        "image shape": (list(image_shape), reference.value("image_shape")),
+        "Inception weights": (sha256_file(weights), next(iter(reference.value("inputs").values()), "none")),
+    }
+    for name, (mine, theirs) in pairs.items():
+        if mine != theirs:
+            raise UserError(
+                f"samples and FID reference differ in {name} ({mine} and {theirs}): make the one that "
+                "is out of date again (steps sample, fid_reference)"
+            )
+
+
+def measure_set(
+    samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
+) -> tuple[np.ndarray, float]:
+    """The features kept of one set of samples, and its FID; see `measure_sets`."""
+    options, real = {key: reference.value(key) for key in ("levels", "stretch")}, reference.arrays
+    features, mean, covariance = image_features(samples, net, batch_size, device, **options)
+    return features, frechet_distance(mean, covariance, real["mean"], real["covariance"])
+
+
+def measure_sets(
+    samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """All numbers of a protocol, each image once through Inception, and the features kept of the first set.
+
+    A protocol may ask for several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
+    images. The FID is the mean over the sets, each against the same real images, and their spread says how much another
+    draw of samples from the same model would change it; it says nothing of another training. All else is of the first
+    set: KID has a standard error of its own, and precision and its like depend on the count.
+
+    Args:
+        samples: uint8 [N, C, H, W], N at least the protocol's sets times its images.
+        net: Inception with the reference's layer, on `device`.
+        reference: of `read_reference`.
+        batch_size: images at a time.
+        device: where to compute.
+    """
+    count, sets = reference.value("images"), reference.value("sets")
+    features, fid = measure_set(samples[:count], net, reference, batch_size, device)
+    others = (samples[number * count :][:count] for number in range(1, sets))
+    distances = [fid, *(measure_set(one, net, reference, batch_size, device)[1] for one in others)]
+    return features, {
+        "fid": float(np.mean(distances)),
+        "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,
+        "fid_by_set": distances,
+        "fid_sets": sets,
+        "feature_images": len(features),
+        **kernel_inception_distance(features, reference.arrays["features"], device),
+        **compare_neighbours(features, reference.arrays["features"], device),
+    }

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 BLOCK = 1024  # rows and columns of a kernel matrix in memory at a time; 64 MB with the features in float64
-MINIMUM = 3  # images on either side: two are left when the jackknife takes one away
 
 
 def kernel_inception_distance(
-    samples: np.ndarray, reference: np.ndarray, device: torch.device | str, block: int = BLOCK
+    samples: np.ndarray, reference: np.ndarray, device: torch.device | str
 ) -> dict[str, float]:
     """KID and its standard error.
 
@@ -31,23 +30,17 @@ def kernel_inception_distance(
     Beside the features as they are given, memory is constant in N and M; time grows as (N + M)^2 F / 2.
 
     Args:
-        samples: features [N, F].
-        reference: features [M, F].
+        samples: features [N, F], N at least 3: two are left when the jackknife takes one away.
+        reference: features [M, F], M likewise.
         device: where to compute; always in float64.
-        block: rows and columns at a time; the result does not depend on it.
 
     Returns:
         `kid` and `kid_standard_error`.
-
-    Raises:
-        ValueError: fewer than 3 images on a side, or numbers of features that differ.
     """
     x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
     n, m = len(x), len(y)
-    if min(n, m) < MINIMUM or x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"KID needs [N, F] and [M, F] with N and M at least {MINIMUM}, not {x.shape} and {y.shape}")
-    x_own, y_own = _own_sums(x, block), _own_sums(y, block)
-    x_cross, y_cross = _cross_sums(x, y, block)
+    x_own, y_own = _own_sums(x), _own_sums(y)
+    x_cross, y_cross = _cross_sums(x, y)
     own_x, own_y, cross = x_own.sum(), y_own.sum(), x_cross.sum()
     mean_x, mean_y = own_x / (n * (n - 1)), own_y / (m * (m - 1))
     # the same without the i-th sample, and without the j-th reference image
@@ -58,34 +51,29 @@ def kernel_inception_distance(
     return {"kid": kid.item(), "kid_standard_error": math.sqrt(variance)}
 
 
-def _own_sums(x: Tensor, block: int) -> Tensor:
+def _own_sums(x: Tensor) -> Tensor:
     """Sums of k(x_i, x_j) over j other than i [N]. The matrix is symmetric: half of its blocks say all."""
     sums = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), block):
-        rows = x[start : start + block].double()
-        for other in range(start, len(x), block):
-            columns = rows if other == start else x[other : other + block].double()
-            part = _kernel(rows @ columns.T, x.shape[1])
+    for start in range(0, len(x), BLOCK):
+        rows = x[start : start + BLOCK].double()
+        for other in range(start, len(x), BLOCK):
+            columns = rows if other == start else x[other : other + BLOCK].double()
+            part = (rows @ columns.T).div_(x.shape[1]).add_(1).pow_(3)
             if other == start:
                 part.fill_diagonal_(0)
             else:
-                sums[other : other + block] += part.sum(0)
-            sums[start : start + block] += part.sum(1)
+                sums[other : other + BLOCK] += part.sum(0)
+            sums[start : start + BLOCK] += part.sum(1)
     return sums
 
 
-def _cross_sums(x: Tensor, y: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def _cross_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of k(x_i, y_j) over j [N] and over i [M]."""
     over_y, over_x = (torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y))
-    for start in range(0, len(x), block):
-        rows = x[start : start + block].double()
-        for other in range(0, len(y), block):
-            part = _kernel(rows @ y[other : other + block].double().T, x.shape[1])
-            over_y[start : start + block] += part.sum(1)
-            over_x[other : other + block] += part.sum(0)
+    for start in range(0, len(x), BLOCK):
+        rows = x[start : start + BLOCK].double()
+        for other in range(0, len(y), BLOCK):
+            part = (rows @ y[other : other + BLOCK].double().T).div_(x.shape[1]).add_(1).pow_(3)
+            over_y[start : start + BLOCK] += part.sum(1)
+            over_x[other : other + BLOCK] += part.sum(0)
     return over_y, over_x
-
-
-def _kernel(products: Tensor, features: int) -> Tensor:
-    """k from the inner products x.y, which it overwrites."""
-    return products.div_(features).add_(1).pow_(3)

@@ -35,11 +35,7 @@ def image_batches(images: np.ndarray | Tensor, batch_size: int, device: torch.de
 
 
 def finite(values: Tensor, what: str) -> Tensor:
-    """The values, if all are finite.
-
-    Raises:
-        UserError: NaN or infinity in an evaluation is an error, never dropped.
-    """
+    """The values; UserError where one is NaN or infinite, which in an evaluation is an error and never dropped."""
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise UserError(
@@ -52,17 +48,13 @@ def finite(values: Tensor, what: str) -> Tensor:
 def one_sample_terms(
     model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
 ) -> dict[str, Tensor]:
-    """The terms of the K = 1 bound, one fresh u and z an image.
-
-    Args:
-        model: in evaluation mode, on `device`.
-        images: uint8 [N, C, H, W].
-        batch_size: images at a time; the noise depends on it.
-        seed: of the noise.
-        device: of the model.
+    """The terms of the K = 1 bound, one fresh u and z an image; see `importance_bits_per_dim` for the arguments.
 
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
+
+    Raises:
+        UserError: a value that is not finite.
     """
     parts: dict[str, list[Tensor]] = {}
     for index, x in image_batches(images, batch_size, device):
@@ -77,23 +69,11 @@ def one_sample_terms(
 def undequantised_bits_per_dim(
     model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
 ) -> Tensor:
-    """NOT a bound: the one-sample bound of `one_sample_terms` at y = (x + 1/2) / levels, in the middle of each level.
+    """NOT a bound: the one-sample bound at y = (x + 1/2) / levels, in the middle of each level: float64 [N].
 
     A density at a point says nothing of the probability of the cube around it, so no -log2 P(x) / D is behind this
-    number. It shows how much lower bits/dim come out where dequantisation is left away.
-
-    Args:
-        model: in evaluation mode, on `device`.
-        images: uint8 [N, C, H, W].
-        batch_size: images at a time; the noise depends on it.
-        seed: of the noise; the latents' is that of `one_sample_terms`, so the two differ by u alone.
-        device: of the model.
-
-    Returns:
-        Float64 [N] on the CPU.
-
-    Raises:
-        UserError: a value that is not finite.
+    number. It shows how much lower bits/dim come out where dequantisation is left away. Arguments, errors and the
+    latents' noise are those of `one_sample_terms`: the two differ by u alone.
     """
     values = []
     for index, x in image_batches(images, batch_size, device):
@@ -135,9 +115,16 @@ def importance_bits_per_dim(
     """
     shares = {count: shares_of(count) for count in draws}
     noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
+
+    def weights_of(x: Tensor, noise: int, index: int) -> Tensor:
+        """Of one noise u of a batch and the draws of z for it: float64 [B, latents]."""
+        # noise 0 is the headline's; the others have epochs that nothing else uses (-12, -22, ...)
+        generator = step_generator(seed, EVALUATION - 10 * noise, index, device)
+        return model.log_weights(dequantise(x, model.levels, generator), latents, generator).double()
+
     found: dict[int, list[Tensor]] = {count: [] for count in shares}
     for index, x in image_batches(images, batch_size, device):
-        log_weights = torch.stack([weights_of(model, x, m, latents, seed, index) for m in range(noises)], 1)
+        log_weights = torch.stack([weights_of(x, noise, index) for noise in range(noises)], 1)
         for count, (m, n) in shares.items():
             bound = torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count)
             found[count].append(bits_per_dim(bound, model.dims, model.levels).cpu())
@@ -145,25 +132,11 @@ def importance_bits_per_dim(
 
 
 def shares_of(draws: int) -> tuple[int, int]:
-    """(M, N): how many noises u, and latents of each, make `draws` joint draws.
-
-    Raises:
-        UserError: a number that M = min(K, 10) does not divide.
-    """
+    """(M, N): how many noises u, and latents of each, make K joint draws; UserError where M does not divide K."""
     noises = min(draws, MAX_NOISES)
     if draws < 1 or draws % noises:
         raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {draws}")
     return noises, draws // noises
-
-
-def weights_of(model: GenerativeModel, x: Tensor, noise: int, latents: int, seed: int, index: int) -> Tensor:
-    """Log weights of one noise u of a batch x and `latents` draws of z for it: float64 [B, latents].
-
-    Each u and its latents have a generator of their own: noise 0 is the headline's, the others have epochs that
-    nothing else uses (-12, -22, ...).
-    """
-    generator = step_generator(seed, EVALUATION - 10 * noise, index, x.device)
-    return model.log_weights(dequantise(x, model.levels, generator), latents, generator).double()
 
 
 def summary(values: Tensor) -> dict[str, Any]:
@@ -181,20 +154,10 @@ def evaluate_likelihood(
     seed: int,
     device: torch.device,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """All that `likelihood.json` says of a model, and the per-image values behind it.
+    """All that `likelihood.json` says of a model, and the bits/dim of each image behind it.
 
-    Args:
-        model: in evaluation mode, on `device`.
-        images: the test split, uint8 [N, C, H, W].
-        batch_size: images at a time.
-        importance_samples: the K of the importance-weighted bounds beside K = 1; may be empty.
-        importance_images: the first so many images (at most N) those bounds use.
-        seed: of the noise.
-        device: of the model.
-
-    Returns:
-        (summary, arrays of bits/dim by name). Under `importance` all K, 1 among them, are of the same images; the
-        headline is K = 1 of all.
+    The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`
+    (at most all); `importance_samples` are the K beside 1, perhaps none.
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}

@@ -13,9 +13,8 @@ the union of a set's balls is its manifold.
 
 All depend on the number of images; compare only what was measured under one protocol.
 
-torch-fidelity 0.4 has precision and recall of features too, in a function outside its public interface, and the
-`prdc` package of Naeem et al. all four, from whole distance matrices; the numbers are the same (prdc's balls are
-without their surface, which matters where images are copies of each other).
+The `prdc` package of Naeem et al. has the first four from whole distance matrices, with the same numbers; its balls are
+without their surface, which matters where images are copies of each other.
 """
 
 from __future__ import annotations
@@ -30,9 +29,7 @@ COLUMNS = 4096  # features in float64 at a time: 67 MB of 2,048
 ROUNDING = 1e-12  # squared distances below so much of the squared lengths are 0: equal features, and rounding
 
 
-def compare_neighbours(
-    samples: np.ndarray, reference: np.ndarray, device: torch.device | str, block: int = BLOCK
-) -> dict[str, float]:
+def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: torch.device | str) -> dict[str, float]:
     """Precision, recall, density, coverage and diversity of samples, from one pass over the distances.
 
     Beside the features as they are given, memory is that of a few blocks of rows; time grows as (N^2 + M^2 + N M) F.
@@ -41,27 +38,20 @@ def compare_neighbours(
         samples: features [N, F], N > 5.
         reference: features of real images [M, F], M > 5.
         device: where to compute; always in float64.
-        block: rows at a time; the result does not depend on it.
 
     Returns:
         `precision`, `recall`, `density`, `coverage`, and `diversity` and `reference_diversity`: mean Euclidean
         distance of the features of two different samples, and of two different real images.
-
-    Raises:
-        ValueError: too few images, or numbers of features that differ.
     """
     x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
-    most = max(NEIGHBOURS, DENSITY_NEIGHBOURS)
-    if min(len(x), len(y)) <= most or x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"[N, F] and [M, F] with N and M above {most} are needed, not {x.shape} and {y.shape}")
-    (x_radii, diversity), (y_radii, reference_diversity) = (_neighbourhoods(z, block) for z in (x, y))
+    (x_radii, diversity), (y_radii, reference_diversity) = (_neighbourhoods(z) for z in (x, y))
     in_reference = 0
     in_samples = torch.zeros(len(y), dtype=torch.bool, device=y.device)
     held = torch.zeros(len(y), dtype=torch.int64, device=y.device)  # samples in each real image's ball
-    for start in range(0, len(x), block):
-        part = distances(x[start : start + block], y)
+    for start in range(0, len(x), BLOCK):
+        part = distances(x[start : start + BLOCK], y)
         in_reference += int((part <= y_radii[NEIGHBOURS]).any(1).sum())
-        in_samples |= (part <= x_radii[NEIGHBOURS][start : start + block, None]).any(0)
+        in_samples |= (part <= x_radii[NEIGHBOURS][start : start + BLOCK, None]).any(0)
         held += (part <= y_radii[DENSITY_NEIGHBOURS]).sum(0)
     return {
         "precision": in_reference / len(x),
@@ -73,16 +63,15 @@ def compare_neighbours(
     }
 
 
-def _neighbourhoods(x: Tensor, block: int) -> tuple[dict[int, Tensor], float]:
+def _neighbourhoods(x: Tensor) -> tuple[dict[int, Tensor], float]:
     """{k: distance from each row to its k-th nearest other row [N]}, and the mean distance of two different rows."""
-    wanted = (NEIGHBOURS, DENSITY_NEIGHBOURS)
     nearest, total = [], 0.0
-    for start in range(0, len(x), block):
-        part = distances(x[start : start + block], x)
-        nearest.append(part.topk(max(wanted) + 1, largest=False).values)  # the nearest of all is the row itself
+    for start in range(0, len(x), BLOCK):
+        part = distances(x[start : start + BLOCK], x)
+        nearest.append(part.topk(DENSITY_NEIGHBOURS + 1, largest=False).values)  # the nearest of all is the row itself
         total += part.sum().item()
     radii = torch.cat(nearest)
-    return {k: radii[:, k] for k in wanted}, total / (len(x) * (len(x) - 1))
+    return {k: radii[:, k] for k in (NEIGHBOURS, DENSITY_NEIGHBOURS)}, total / (len(x) * (len(x) - 1))
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:

@@ -1,54 +1,53 @@
-"""A trained run, opened to be measured: its network, and what every result of it says of itself."""
+"""A trained run, opened to be measured: its network, what its results say of it, and its samples (section 3.5)."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vaeglow.data.arrays import open_split, read_info
+from vaeglow.data.loader import step_generator
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
 from vaeglow.paths import Run
 from vaeglow.provenance import collect
 from vaeglow.weights import load_model
 
+SAMPLING = -3  # the "epoch" of all sampling noise
+BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is no option
 
-@dataclasses.dataclass(frozen=True)
+
 class TrainedRun:
-    """A run and its model.
+    """A run's model, loaded from its `model.safetensors`; torch's threads are set to the run's.
 
     Attributes:
-        path: of its weights.
         network: the model, in evaluation mode.
         about: the file's metadata.
-        device: where it computes.
+        config: the resolved config it was trained under.
+        seed: of training, and of all noise in its evaluation.
         provenance: of this process.
+
+    Raises:
+        UserError: no such file or device (`auto`, `cpu` or `cuda`).
     """
 
-    path: Path
-    network: GenerativeModel
-    about: dict[str, Any]
-    device: torch.device
-    provenance: dict[str, Any]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved config it was trained under."""
-        return self.about["config"]
-
-    @property
-    def seed(self) -> int:
-        """Of training, and of all noise in its evaluation."""
-        return self.config["seed"]
+    def __init__(self, path: str | Path, device: str) -> None:
+        self.path, self.device = Path(path), pick_device(device)
+        self.provenance = collect(str(self.device))
+        self.network, self.about = load_model(path, self.device)
+        self.config: dict[str, Any] = self.about["config"]
+        self.seed: int = self.config["seed"]
+        set_threads(self.config["training"]["threads"])
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -60,42 +59,19 @@ class TrainedRun:
             "weights_sha256": self.about["weights_sha256"],
         }
 
-    def images(self, path: str | Path) -> np.ndarray:
+    def images(self, path: Path) -> np.ndarray:
         """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W], memory-mapped.
 
         Raises:
             UserError: the run was trained on other data, or the split is damaged.
         """
-        folder = Path(path).parent
-        if read_info(folder)["sha256"] != self.about["data"]["sha256"]:
-            raise UserError(f"{self.path} was trained on other data than {folder} holds: train it again")
-        return open_split(folder, Path(path).stem)
-
-
-def open_run(path: str | Path, device: str) -> TrainedRun:
-    """Load a run's model, and set torch's threads to the run's.
-
-    Args:
-        path: its `model.safetensors`.
-        device: `auto`, `cpu` or `cuda`.
-
-    Raises:
-        UserError: no such file or device.
-    """
-    chosen = pick_device(device)
-    provenance = collect(str(chosen))
-    network, about = load_model(path, chosen)
-    set_threads(about["config"]["training"]["threads"])
-    return TrainedRun(Path(path), network, about, chosen, provenance)
+        if read_info(path.parent)["sha256"] != self.about["data"]["sha256"]:
+            raise UserError(f"{self.path} was trained on other data than {path.parent} holds: train it again")
+        return open_split(path.parent, path.stem)
 
 
 def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: str) -> tuple[VAE, GlowLayer | None]:
-    """The VAE in a model, and the Glow layer above it where there is one.
-
-    Args:
-        network: the model.
-        config: its resolved config.
-        purpose: what asks, for the message.
+    """The VAE in a model, and the Glow layer above it where there is one; `purpose` is for the message.
 
     Raises:
         UserError: a model of another kind: Glow has no VAE, a second-stage VAE has two latents.
@@ -107,3 +83,37 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
     raise UserError(
         f"{config['model']} is a {config['kind']}: {purpose} needs a model with one VAE latent, a vae or a vae_glow"
     )
+
+
+@torch.no_grad()
+def sample(
+    model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device
+) -> tuple[Tensor, int]:
+    """Images from a model. The first n do not depend on how many are asked for.
+
+    Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et al. 2021). An
+    image with a value that is not finite is garbage, and it is the model's: it is clipped, kept, counted and reported.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        count: how many.
+        temperature: scales the pixel noise; a latent prior stays at 1.
+        seed: of all noise.
+        device: of the model.
+
+    Returns:
+        uint8 [count, C, H, W] on the CPU, and how many of them overflowed.
+
+    Raises:
+        UserError: a count below 1, or a temperature that is no number from 0 up.
+    """
+    if count < 1:
+        raise UserError(f"{count} samples are asked for: ask for 1 or more")
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature {temperature} is not a number from 0 up")
+    parts, overflowed = [], []
+    for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
+        images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
+        parts.append(quantise(images, model.levels).cpu())
+        overflowed.append(~torch.isfinite(images).flatten(1).all(1).cpu())
+    return torch.cat(parts)[:count], int(torch.cat(overflowed)[:count].sum())

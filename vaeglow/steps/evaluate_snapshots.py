@@ -1,20 +1,17 @@
 """Quality against training time: FID, KID and bits/dim of the weights a run had at several moments, and has now.
 
-`total_seconds` counts the phases before this run's own, so that models trained in one and in two phases share an axis.
-Early weights may sample garbage: where more than half of the images overflow, a point's `fid`, `kid` and
-`kid_standard_error` are null beside its `exploded_samples`; likewise `bits_per_dim` where it is not finite.
+Models trained in one and in two phases share an axis, `total_seconds`.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, type=Path, help="the finished run's weights, .safetensors")
@@ -31,32 +28,31 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the step with the run's own seed."""
+def main(argv: list[str] | None = None) -> None:
+    """Measure with the run's own seed."""
     options = parse(argv)
-    from vaeglow.evaluation.images import check_comparable, read_reference
+    from vaeglow.evaluation.fid import check_comparable, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
-    from vaeglow.evaluation.snapshots import Yardstick, measure_moments, timeline
-    from vaeglow.evaluation.trained import open_run
-    from vaeglow.results import Result, write_result
+    from vaeglow.evaluation.snapshots import measure_point, timeline
+    from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.results import Result, read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
-    run, reference = open_run(options.model, options.device), read_reference(options.reference)
+    run, reference = TrainedRun(options.model, options.device), read_reference(options.reference)
     images = run.images(options.data_dir / "test.npy")[: options.likelihood_images]
-    snapshots = read_snapshots(options.kept_weights)
-    moments, base_seconds, trained_on = timeline(run, options.training, snapshots, options.kept_weights)
-    check_comparable(run.network.shape, Result(run.path, run.identity), reference.metadata, options.weights)
-    net = load_inception(options.weights, reference.metadata["features"], run.device)
-    yardstick = Yardstick(net, reference, images, options.temperature, options.batch_size, run.seed, run.device)
-    content = {
-        **run.identity,
-        **reference.protocol,
-        "temperature": options.temperature,
-        "likelihood_images": len(images),
-        "base_seconds": base_seconds,
-        "training_device": trained_on,
-        "points": measure_moments(run.network, moments, base_seconds, yardstick),
-    }
+    training = read_result(options.training, weights_sha256=run.identity["weights_sha256"])
+    kept, seconds = read_snapshots(options.kept_weights), training.value("train_seconds_by_phase")
+    snapshots = timeline(run, training.content, kept, options.kept_weights)
+    check_comparable(run.network.shape, Result(run.path, run.identity), reference, options.weights)
+    net = load_inception(options.weights, reference.value("features"), run.device)
+    points = []
+    for snapshot in snapshots:
+        found = measure_point(run, snapshot, images, net, reference, options.temperature, options.batch_size)
+        points.append(found)
+        print(", ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+    content = {**run.identity, **protocol_of(reference), "temperature": options.temperature}
+    content |= {"likelihood_images": len(images), "base_seconds": sum(seconds[:-1])}
+    content |= {"training_device": training.value("provenance", "device"), "points": points}
     inputs = [run.path, options.kept_weights, options.training, options.reference, options.weights]
     write_result(options.output, content, inputs, run.provenance)
 

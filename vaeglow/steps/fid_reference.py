@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
@@ -27,37 +26,36 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the step."""
+def main(argv: list[str] | None = None) -> None:
+    """Measure real images spread over the split."""
     options = parse(argv)
-    from vaeglow.data.arrays import open_split, read_info
+    import numpy as np
+
+    from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
     from vaeglow.device import pick_device, set_threads
-    from vaeglow.errors import UserError
     from vaeglow.evaluation.fid import image_features
-    from vaeglow.evaluation.images import Spread, require
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
     from vaeglow.results import write_result
 
-    if options.sets < 1:
-        raise UserError(f"protocol {options.protocol} asks for {options.sets} sets of samples: take 1 or more")
     set_threads(options.threads)
     device = pick_device(options.device)
     provenance = collect(str(device))
     info, split = read_info(options.data_dir), open_split(options.data_dir, options.split)
-    require(len(split), options.images, f"the {options.split} split of {info['name']}", options.protocol)
-    images = Spread(split, options.images)
-    net, batch_size = load_inception(options.weights, options.features, device), options.batch_size
-    features, found = image_features(images, net, options.features, batch_size, device, levels=info["levels"])
+    where, user = f"the {options.split} split of {info['name']}", f"protocol {options.protocol}"
+    require_images(len(split), options.images, where, user, "choose a protocol with fewer (protocols in the config)")
+    net, levels = load_inception(options.weights, options.features, device), info["levels"]
+    indices = evenly_spaced(np.arange(len(split)), options.images)
+    features, mean, covariance = image_features(split, net, options.batch_size, device, levels=levels, indices=indices)
     content = {
         "dataset": info["name"],
         **{key: getattr(options, key) for key in ("protocol", "split", "images", "features", "sets", "stretch")},
-        "levels": info["levels"],
-        "image_shape": list(images.shape[1:]),
+        "levels": levels,
+        "image_shape": list(split.shape[1:]),
         "data_sha256": sha256_json(info["sha256"]),
     }
-    arrays = {"mean": found.mean, "covariance": found.covariance, "features": features}
+    arrays = {"mean": mean, "covariance": covariance, "features": features}
     write_result(options.output, content, [options.weights], provenance, arrays)
 
 

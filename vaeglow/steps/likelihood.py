@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, help="weights, .safetensors")
@@ -22,14 +21,14 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Evaluate with the run's own seed."""
     options = parse(argv)
     from vaeglow.evaluation.likelihood import evaluate_likelihood
-    from vaeglow.evaluation.trained import open_run
+    from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run = open_run(options.model, options.device)
+    run = TrainedRun(options.model, options.device)
     images, batch_size = run.images(options.data_dir / "test.npy"), options.batch_size
     bounds = options.importance_samples, options.importance_images
     summary, per_image = evaluate_likelihood(run.network, images, batch_size, *bounds, run.seed, run.device)

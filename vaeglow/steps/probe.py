@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from vaeglow.errors import UserError
@@ -11,7 +10,7 @@ from vaeglow.evaluation.probes import NAMES, probe
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("name", choices=NAMES, help="kind of probe (vaeglow/evaluation/probes)")
@@ -22,7 +21,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Probe with the run's own seed.
 
     Raises:
@@ -33,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind, reads = probe(options.name), {name: Path(path) for name, _, path in (r.partition("=") for r in options.reads)}
     if missing := [name for name in kind.READS if name not in reads]:
         raise UserError(f"probe {options.name} reads {', '.join(missing)}, too: add {missing[0]}=PATH to --reads")
-    from vaeglow.evaluation.trained import open_run
+    from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run = open_run(reads["model"], options.device)
+    run = TrainedRun(reads["model"], options.device)
     content, arrays = kind.measure(run, reads, settings)
     inputs = [path for path in reads.values() if path.suffix != ".npy"]  # the data have a hash of their own
     write_result(options.output, {**run.identity, **content}, inputs, run.provenance, arrays)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
+def parse(argv: list[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = cli.step_parser(__doc__)
     parser.add_argument("--model", required=True, help="weights, .safetensors")
@@ -19,17 +18,19 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Sample with the run's own seed."""
     options = parse(argv)
-    from vaeglow.evaluation.sampling import sample
-    from vaeglow.evaluation.trained import open_run
+    from vaeglow.errors import UserError
+    from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.results import write_result
 
-    run = open_run(options.model, options.device)
-    samples = sample(run.network, options.count, options.temperature, run.seed, run.device)
-    content = {**run.identity, "temperature": options.temperature, "exploded_samples": samples.exploded}
-    write_result(options.output, content, [run.path], run.provenance, {"images": samples.images.numpy()})
+    run = TrainedRun(options.model, options.device)
+    images, exploded = sample(run.network, options.count, options.temperature, run.seed, run.device)
+    if 2 * exploded > options.count:
+        raise UserError(f"{exploded} of {options.count} samples are not finite: train the model with a lower rate")
+    content = {**run.identity, "temperature": options.temperature, "exploded_samples": exploded}
+    write_result(options.output, content, [run.path], run.provenance, {"images": images.numpy()})
 
 
 if __name__ == "__main__":

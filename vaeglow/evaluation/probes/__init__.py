@@ -13,10 +13,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 NAMES = tuple(module.name for module in pkgutil.iter_modules(__path__))
+FEATURES = {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"}
 
 
 def probe(name: str) -> ModuleType:
     """The module of a kind, one of `NAMES`."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def count(description: str, minimum: int = 1) -> dict[str, Any]:
+    """The schema of a whole number."""
+    return {"type": "integer", "minimum": minimum, "description": description}

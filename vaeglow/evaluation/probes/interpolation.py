@@ -1,4 +1,4 @@
-"""Images between random latents (paper, figure 5)."""
+"""Images between random latents (paper, figure 5), and how even the steps between them are."""
 
 from __future__ import annotations
 
@@ -6,28 +6,101 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import count
+
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.models.vae import VAE
+    from vaeglow.models.vae_glow import VAEGlow
 
 READS = ("model",)
 RESULT = "interpolation/{space}.npz"
 SCHEMA = {
-    "pairs": {"type": "integer", "minimum": 1, "description": "pairs of random latents"},
-    "steps": {"type": "integer", "minimum": 2, "description": "images from one end to the other, both included"},
+    "pairs": count("pairs of random latents"),
+    "steps": count("images from one end to the other, both included", 2),
 }
+INTERPOLATION = -6  # the "epoch" of all noise here
+BATCH_SIZE = 100  # images at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See `vaeglow.evaluation.interpolation`; `space` is prior (lines in its base space) or latent (great circles).
+    """See `interpolate` and `distances`; the rule adds the `space` to the settings.
 
     Raises:
-        UserError: no model with one latent, or counts or a space that cannot be.
+        UserError: no model with one latent.
     """
-    from vaeglow.evaluation.interpolation import distances, latent_paths, render
     from vaeglow.evaluation.trained import vae_and_layer
 
     vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
     space = settings["space"]
-    z = latent_paths(vae, settings["pairs"], settings["steps"], space, run.seed, run.device)
-    images = render(run.network, z).numpy()
+    images = interpolate(run.network, vae, settings["pairs"], settings["steps"], space, run.seed, run.device).numpy()
     return {"space": space, **distances(images)}, {"images": images}
+
+
+def distances(images: np.ndarray) -> dict[str, list]:
+    """How far neighbours and ends of images [pairs, steps, C, H, W] are apart: RMS over an image, grey levels."""
+    values = images.astype(float)
+    found = {"step_distances": np.diff(values, axis=1), "end_distances": values[:, -1] - values[:, 0]}
+    return {name: np.sqrt((one**2).mean((-3, -2, -1))).tolist() for name, one in found.items()}
+
+
+def interpolate(
+    network: VAE | VAEGlow, vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device
+) -> Tensor:
+    """Images of a network, of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
+    import torch
+
+    from vaeglow.models.bounds import quantise
+
+    with torch.no_grad():
+        z = latent_paths(vae, pairs, steps, space, seed, device).flatten(0, 1)
+        parts = [quantise(network.render(part), network.levels).cpu() for part in z.split(BATCH_SIZE)]
+    return torch.cat(parts).unflatten(0, (pairs, steps))
+
+
+def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device) -> Tensor:
+    """Latents from one random draw of p(z) to another, both included: z [pairs, steps, d].
+
+    In the space `prior` straight lines in that of eps = h(z) (section 3.2), where p is a standard normal; in `latent`
+    great circles between the z themselves (`slerp`). The ends are the same in both.
+
+    Raises:
+        UserError: pairs < 1, steps < 2, or no such space.
+    """
+    import torch
+
+    from vaeglow.data.loader import step_generator
+    from vaeglow.models.bounds import normal_like
+
+    if pairs < 1 or steps < 2:
+        raise UserError(f"interpolate needs pairs >= 1 and steps >= 2, not {pairs} and {steps}")
+    if space not in ("prior", "latent"):
+        raise UserError(f"no space '{space}' to interpolate in: take prior or latent")
+    generator = step_generator(seed, INTERPOLATION, 0, device)
+    ends = normal_like(torch.empty(2, pairs, 1, vae.prior.dims, device=device), generator)
+    weight = torch.linspace(0, 1, steps, device=device)[:, None]
+    with torch.no_grad():
+        if space == "prior":
+            eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
+            return vae.prior.inverse(eps.flatten(0, 1))[0].unflatten(0, (pairs, steps))
+        one, other = vae.prior.inverse(ends.flatten(0, 2))[0].double().unflatten(0, (2, pairs, 1))
+        return slerp(one, other, weight.double()).float()
+
+
+def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Along the great circle from one vector [..., d] to another, its length going evenly from one's to the other's.
+
+    Nearly parallel vectors, and opposite ones, between which no circle is singled out: the straight line.
+    """
+    lengths = one.norm(dim=-1, keepdim=True), other.norm(dim=-1, keepdim=True)
+    units = one / lengths[0], other / lengths[1]
+    angle = (units[0] * units[1]).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    sine, length = angle.sin(), lengths[0].lerp(lengths[1], weight)
+    circle = length * (((1 - weight) * angle).sin() * units[0] + (weight * angle).sin() * units[1]) / sine
+    return circle.where(sine > 1e-6, one * (1 - weight) + other * weight)

@@ -1,35 +1,222 @@
-"""What a trained VAE's latent holds, alone or under its Glow layer (paper, sections 3.1 and 3.4)."""
+"""What z holds: active units, information, and how much of the image it decides (paper, sections 3.1 and 3.4).
+
+Section 3.4 says of joint training that "little information was encoded in the decoder distribution, i.e. there was
+little divergence between p(x_bar|z) and p(x_bar)", and of joint fine-tuning that "the entropy of the conditional Glow
+distribution increased", without a number for either. These are our numbers for both.
+
+The mean of KL(p(x_bar|z) || p(x_bar)) over z ~ p(z) is the mutual information I(x_bar; z) under the model. x_bar = f(x)
+with f invertible, so it is I(x; z) as well: unlike a variance, it does not depend on the scale that f gives x_bar.
+p(x_bar) has no closed form; estimates from both sides bound the information in expectation.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vaeglow.evaluation.probes import count
+
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.models.glow_layer import GlowLayer
+    from vaeglow.models.vae import VAE
 
 READS = ("model", "test")
 RESULT = "latents.json"
 SCHEMA = {
-    "images": {
-        "type": "integer",
-        "minimum": 2,
-        "description": "the first so many test images (at most all): how much the latent holds. The estimate of the "
-        "information in it cannot exceed the logarithm of this number",
-    }
+    "images": count(
+        "the first so many test images (at most all): how much the latent holds. The estimate of the information in it "
+        "cannot exceed the logarithm of this number",
+        2,
+    )
 }
+LATENTS = -4  # the "epoch" of all noise here
+ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
+POSTERIOR_ROWS, DECODER_ROWS = 500, 100  # draws compared with all posteriors, all decoder distributions at a time
+DRAWS = 8  # around the latent that an image was drawn from, for each width
+WIDTHS = (0.25, 0.5, 1.0, 2.0)  # times the posterior's standard deviation
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """See `vaeglow.evaluation.latents.probe_latents`.
+    """All that `latents.json` says of a model.
+
+    For N test images y, one z ~ q(z|y) each: `active_units`; `kl_nats`, the mean of log q(z|y) - log p(z), which is
+    also `information_upper_nats`, for its expectation is at least I(x; z); `information_lower_nats` (see
+    `information_lower`) and its cap log N. For as many z ~ p(z): `decoder_information_lower_nats` and `_upper_nats`
+    (see `decoder_information`); `variance_explained`, Var_z[g_mu(z)] / (Var_z[g_mu(z)] + E_z[s(z)^2]), both summed over
+    the D values of x_bar, the share of its variance that z decides (between models with a layer it depends on the scale
+    that f gives x_bar); and the entropies: H(x_bar|z) = E_z[sum log s(z)] + D/2 log(2 pi e), and H(x_hat|z) =
+    H(x_bar|z) - E[log|det df/dy|] with f the layer (eq. 4); of a VAE alone x_hat is x_bar. Entropies are those of
+    continuous values in [0, 1), plus log2 of the levels: so they compare with bits/dim.
 
     Raises:
-        UserError: no model with one latent, other data, too few images, or a value that is not finite.
+        UserError: no model with one latent, other data, or a value that is not finite.
     """
-    from vaeglow.evaluation.latents import probe_latents
+    import torch
+
+    from vaeglow.data.loader import dequantise, step_generator
+    from vaeglow.evaluation.likelihood import finite, image_batches
     from vaeglow.evaluation.trained import vae_and_layer
+    from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
 
     vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
-    images = run.images(reads["test"])[: max(0, settings["images"])]
-    return {"split": "test", **probe_latents(vae, layer, images, settings["batch_size"], run.seed, run.device)}, None
+    images = run.images(reads["test"])[: settings["images"]]
+    parts, log_dets = defaultdict(list), []
+    total = squares = noise = torch.zeros(())  # of the decoder's mean, its square, s(z)^2
+    with torch.no_grad():
+        for index, x in image_batches(images, settings["batch_size"], run.device):
+            generator = step_generator(run.seed, LATENTS, index, run.device)
+            y = dequantise(x, vae.levels, generator)
+            mean, log_scale = vae.encode(y)
+            z = mean + log_scale.exp() * normal_like(mean, generator)
+            kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
+            prior_z = vae.prior_sample(len(x), generator)
+            found = draw_x_bar(vae, layer, prior_z, log_scale.mean(0), generator)
+            found |= {"kl": kl.double().cpu(), "z": z.cpu(), "z_means": mean.cpu(), "z_log_scales": log_scale.cpu()}
+            for name, values in found.items():
+                parts[name].append(values)
+            decoder_mean, decoder_log_scale = found["means"], found["log_scales"]
+            total, squares = total + decoder_mean.sum(0), squares + (decoder_mean**2).sum(0)
+            noise = noise + (2 * decoder_log_scale).exp().sum()
+            log_dets.append((layer(y)[1] if layer is not None else y.new_zeros(())).double().mean().cpu())
+    whole = {name: torch.cat(values) for name, values in parts.items()}
+    size, nats = len(images), vae.dims * math.log(2)  # nats in a bit/dim
+    lower = information_lower(whole["z"], whole["z_means"], whole["z_log_scales"])
+    kl_nats = float(finite(whole["kl"], "the KL divergence").mean())
+    log_det = float(finite(torch.stack(log_dets), "the layer's log-determinant").mean()) / nats
+    decoder_lower, decoder_upper = decoder_information(whole)
+    decided = max(0.0, float((squares - total**2 / size).sum() / (size - 1)))
+    scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
+    entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
+    return {
+        "split": "test",
+        "images": size,
+        "latent_dim": vae.prior.dims,
+        "active_units": active_units(whole["z_means"]),
+        "kl_nats": kl_nats,
+        "kl_bits_per_dim": kl_nats / nats,
+        "information_lower_nats": float(finite(lower, "the information in z").mean()),
+        "information_upper_nats": kl_nats,
+        "information_cap_nats": math.log(size),
+        "decoder_information_lower_nats": decoder_lower,
+        "decoder_information_upper_nats": decoder_upper,
+        "variance_explained": decided / (decided + float(noise) / size),
+        "entropy_x_bar_bits_per_dim": entropy,
+        "entropy_image_bits_per_dim": entropy - log_det,
+        "layer_log_det_bits_per_dim": log_det,
+    }, None
+
+
+def active_units(means: Tensor) -> int:
+    """How many entries of z tell images apart: those whose posterior mean [N, d] has a variance above 0.01 over N.
+
+    The threshold (Burda et al. 2016) is made for p(z) = N(0, I); under a flow prior z has no fixed scale, so read the
+    count beside the information.
+    """
+    return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+
+
+def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
+    """log q(z_i|y_i) - log (1/N) sum_j q(z_i|y_j): in expectation at most I(x; z), and never above log N.
+
+    The mixture over the N images, z_i's own among them, stands for the aggregate posterior q(z). So a latent that tells
+    all N images apart gives log N, however much more it holds: near the cap, the upper estimate says more.
+
+    From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
+    """
+    import torch
+
+    from vaeglow.models.bounds import LOG_2PI, gaussian_log_density
+
+    z, means, log_scales = z.double(), means.double(), log_scales.double()
+    precision = torch.exp(-2 * log_scales)
+    constant = (means**2 * precision + 2 * log_scales + LOG_2PI).sum(1)  # [N], of image j
+    own, parts = gaussian_log_density(z, means, log_scales), []
+    for rows in z.split(POSTERIOR_ROWS):  # (z - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
+        log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ (means * precision).T + constant)
+        parts.append(torch.logsumexp(log_density, 1))
+    return own - torch.cat(parts) + math.log(len(z))
+
+
+def draw_x_bar(
+    vae: VAE, layer: GlowLayer | None, z: Tensor, width: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Draw x_bar ~ p(x_bar|z) for a batch of z ~ p(z), and bound log p(x_bar) by importance weights.
+
+    log p(x_bar) >= E log mean_k p(x_bar|z_k) p(z_k) / r(z_k) for z_k ~ r, whatever r is. It is taken in turn as q(z|y)
+    at y = f^-1(x_bar) (eq. 1), and, as z is known here, as N(z, (c width)^2) for each c of `WIDTHS`: tight to about
+    half a nat a latent, even where the encoder does not know such images. `width` [d] is log standard deviations to
+    expect of p(z|x_bar).
+
+    Returns:
+        float64 on the CPU: `x_bar`, the decoder's `means` and `log_scales` at z, all [B, D]; `own`, log p(x_bar|z) [B];
+        `bounds` on log p(x_bar), [B, 1 + len(WIDTHS)].
+    """
+    import torch
+
+    from vaeglow.models.bounds import gaussian_log_density, normal_like
+
+    mean, log_scale = vae.decode(z)
+    x_bar = mean + log_scale.exp() * normal_like(mean, generator)
+    y = x_bar if layer is None else layer.inverse(x_bar)[0]
+    bounds = [vae.conditional_log_weights(y, x_bar, 1, generator)[:, 0]]
+    for factor in WIDTHS:
+        scale = (width + math.log(factor)).expand_as(z)
+        weights = []
+        for _ in range(DRAWS):
+            near = z + scale.exp() * normal_like(z, generator)
+            log_ratio = vae.prior.log_prob(near) - gaussian_log_density(near, z, scale)
+            weights.append(gaussian_log_density(x_bar, *vae.decode(near)) + log_ratio)
+        bounds.append(torch.logsumexp(torch.stack(weights), 0) - math.log(DRAWS))
+    flat = {"x_bar": x_bar.flatten(1), "means": mean.flatten(1), "log_scales": log_scale.flatten(1)}
+    flat |= {"own": gaussian_log_density(x_bar, mean, log_scale), "bounds": torch.stack(bounds, 1)}
+    return {name: values.double().cpu() for name, values in flat.items()}
+
+
+def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
+    """Estimates of I(x_bar; z) in nats, from below and from above.
+
+    From below: p(x_bar) replaced by the mixture over the N decoder distributions, its own among them; never above
+    log N. From above, the least of several: log p(x_bar) replaced by one of the bounds of `draw_x_bar`; or by the log
+    of the mixture over the N - 1 others, tight where z decides little. A bound that overflows at an image, as f^-1 can,
+    has the mixture's value there.
+
+    Args:
+        draws: what `draw_x_bar` returned, of N draws together.
+
+    Raises:
+        UserError: a density that is not finite.
+    """
+    import torch
+
+    from vaeglow.evaluation.likelihood import finite
+
+    own = finite(draws["own"], "the decoder's density")
+    others, mixture = mixtures(draws["x_bar"], draws["means"], draws["log_scales"])
+    bounds = draws["bounds"].where(draws["bounds"].isfinite(), others[:, None])
+    lower = finite(own - mixture, "the decoder's information").mean()
+    upper = own.mean() - torch.cat([bounds, others[:, None]], 1).mean(0).max()
+    return float(lower), float(finite(upper[None], "the decoder's information"))
+
+
+def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
+    """log of the mean of N(values_i; means_j, scales_j^2) over j other than i, and over all j: [N] each."""
+    import torch
+
+    precision = torch.exp(-2 * log_scales)
+    weighted = means * precision
+    constant = (means * weighted + 2 * log_scales + math.log(2 * math.pi)).sum(1)  # [N], of distribution j
+    others, everyone = [], []
+    for start in range(0, len(values), DECODER_ROWS):
+        rows = values[start : start + DECODER_ROWS]
+        log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ weighted.T + constant)
+        everyone.append(torch.logsumexp(log_density, 1) - math.log(len(values)))
+        log_density[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = -math.inf
+        others.append(torch.logsumexp(log_density, 1) - math.log(len(values) - 1))
+    return torch.cat(others), torch.cat(everyone)

@@ -13,28 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaeglow.errors import UserError
-from vaeglow.evaluation import spectrum
+from vaeglow.evaluation.probes import FEATURES
 
 if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
 
 READS = ("model", "layer_draws", "test", "weights")
 RESULT = "layer_action.json"
-SCHEMA = {
-    "features": {
-        "enum": [64, 192, 768, 2048],
-        "description": "the Inception layer in which distances are measured: 64, 192, 768 or 2048",
-    }
-}
+SCHEMA = {"features": FEATURES}
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
+BLANK = 1e-9  # squared grey levels: below it there is nothing but the rounding of floats
+ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """See `probe_action`.
-
-    Raises:
-        UserError: draws of other weights, other data, or fewer than two latents.
-    """
+    """See `probe_action`. UserError: draws of other weights, or other data."""
     import torch
 
     from vaeglow.data.arrays import evenly_spaced
@@ -42,16 +35,15 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.results import read_result
 
-    names = ("vae", "vae_noisy", "layer_mean", "layer")
-    drawn = read_result(reads["layer_draws"], names, **run.identity)
-    draws, test, levels = drawn.arrays, run.images(reads["test"]), run.network.levels
+    result = read_result(reads["layer_draws"], ("vae", "vae_noisy", "layer_mean", "layer"), **run.identity)
+    draws, test, levels = result.arrays, run.images(reads["test"]), run.network.levels
     net = load_inception(reads["weights"], settings["features"], run.device)
     features = [
         torch.cat(list(extract_features(images, net, settings["batch_size"], run.device, levels))).numpy()
         for images in (draws["vae"], draws["layer"][:, 0])
     ]
     data = evenly_spaced(test, min(len(test), len(draws["vae"])))  # as many real images as latents
-    about = {"temperature": drawn.value("temperature"), "split": "test", "features": settings["features"]}
+    about = {"temperature": result.value("temperature"), "split": "test", "features": settings["features"]}
     return {**about, **probe_action(draws, *features, data)}, None
 
 
@@ -64,33 +56,35 @@ def probe_action(
     Euclidean. `content_kept` is the share of the layer's images whose nearest VAE image in feature space is their own
     (chance 1/n), `content_kept_pixels` the same in pixels. The first asks much: texture moves Inception's features of
     all images one way, which can bring them all nearest to a few. `feature_distance_between`, the mean distance of the
-    layer's images of different latents, gives the scale. `spectrum_error` compares with the data's mean spectrum
-    (`vaeglow.evaluation.spectrum.log_error`): of the mean spectra, and under `per_image` of each image's own.
+    layer's images of different latents, gives the scale. `spectrum_error` compares with the data's mean spectrum (see
+    `log_error`): of the mean spectra, and under `per_image` of each image's own.
 
     Args:
         draws: `vae`, `vae_noisy`, `layer_mean` uint8 [n, C, H, W], `layer` uint8 [n, k, C, H, W], n at least 2.
         vae_features: of `vae`, [n, F].
         layer_features: of `layer[:, 0]`, [n, F].
         data: real images, uint8 [m, C, H, W].
-
-    Raises:
-        UserError: fewer than two latents.
     """
     from scipy.spatial.distance import cdist, pdist
 
-    count = len(draws["vae"])
-    if count < 2:
-        raise UserError(f"{count} latents: 2 or more are needed (probes.layer_draws.images in the config)")
-    layer = draws["layer"][:, 0]
-    moved = spectrum.rms(layer.astype(float) - draws["vae"], 3)
+    def nearest_is_own(distances: np.ndarray) -> np.ndarray:
+        """1 where the nearest image is the one that an image was made of, else 0 [n]; of equals the first is taken."""
+        return (distances.argmin(1) == np.arange(len(distances))).astype(int)
+
+    layer, vae = draws["layer"][:, 0], draws["vae"]
+    count, side = len(vae), vae.shape[-1]
+    moved = rms(layer.astype(float) - vae)
     distances = cdist(layer_features.astype(float), vae_features.astype(float))
     own = np.diagonal(distances)
     kept = nearest_is_own(distances)
-    kept_pixels = nearest_is_own(cdist(*(images.reshape(count, -1).astype(float) for images in (layer, draws["vae"]))))
-    shown = {"vae": draws["vae"], "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
-    spectra = {name: spectrum.measure(images) for name, images in (*shown.items(), ("data", data))}
-    means = {name: measured.power.mean(0) for name, measured in spectra.items()}
-    errors = {name: spectrum.log_error(spectra[name].power, means["data"]) for name in ("vae", "vae_noisy", "layer")}
+    kept_pixels = nearest_is_own(cdist(*(images.reshape(count, -1).astype(float) for images in (layer, vae))))
+    shown = {"vae": vae, "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
+    spectra, sharpness = {}, {}
+    for name, images in {**shown, "data": data}.items():
+        spectra[name], sharpness[name] = spectrum(images)
+    means = {name: power.mean(0) for name, power in spectra.items()}
+    errors = {name: log_error(spectra[name], means["data"]) for name in ("vae", "vae_noisy", "layer")}
+    frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
@@ -100,12 +94,9 @@ def probe_action(
         "draw_pixel_distance": draw_distance(draws["layer"]),
         "content_kept": float(kept.mean()),
         "content_kept_pixels": float(kept_pixels.mean()),
-        "sharpness": {name: measured.sharpness for name, measured in spectra.items()},
-        "spectrum": {
-            "frequency": spectra["data"].frequency.tolist(),
-            **{name: power.tolist() for name, power in means.items()},
-        },
-        "spectrum_error": {name: float(spectrum.log_error(means[name], means["data"])) for name in shown},
+        "sharpness": sharpness,
+        "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
+        "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
         "per_image": {
             "pixel_distance": moved.tolist(),
             "feature_distance": own.tolist(),
@@ -116,20 +107,52 @@ def probe_action(
     }
 
 
-def nearest_is_own(distances: np.ndarray) -> np.ndarray:
-    """From distances [n, n] of images to what they were made of: 1 where the nearest is their own, else 0, int [n].
-
-    Of equals the first is taken, so that images that are all one get 1/n.
-    """
-    return (distances.argmin(1) == np.arange(len(distances))).astype(int)
+def rms(difference: np.ndarray) -> np.ndarray:
+    """Root mean square over each image [..., C, H, W], float64."""
+    return np.sqrt((difference**2).mean((-3, -2, -1)))
 
 
 def draw_distance(layer: np.ndarray) -> float | None:
-    """Mean RMS difference in grey levels between draws of the same latent; None where there is one draw of each.
+    """Mean RMS difference in grey levels between draws [n, k, C, H, W] of the same latents; None for one of each."""
+    pairs = itertools.combinations(range(layer.shape[1]), 2)
+    found = [rms(layer[:, one].astype(float) - layer[:, other]).mean() for one, other in pairs]
+    return float(np.mean(found)) if found else None
+
+
+def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
+    """The radially averaged power spectrum of images' luminance, and how much of it lies in fine detail.
+
+    It is the periodogram |FFT(w (g - m))|^2 / sum(w^2), w a Hann window and m the mean under it. The window keeps the
+    jump between opposite borders from looking like detail; it spreads a frequency over its neighbours at 1/L, and
+    taking out the mean lowers the lowest frequency.
 
     Args:
-        layer: uint8 [n, k, C, H, W].
+        images: [N, C, L, L], C 1 or 3, grey levels; N at least 1, L at least 2.
+
+    Returns:
+        Power at 1/L, 2/L, ... up to 1/2 cycle a pixel, float64 [N, L // 2], squared grey levels: white noise of
+        variance v has the power v at every frequency. And the share of all images' power that lies above 1/4 cycle a
+        pixel, corners of the frequency square included; white noise has about 0.8, a blank image 0.
     """
-    pairs = list(itertools.combinations(range(layer.shape[1]), 2))
-    found = [spectrum.rms(layer[:, one].astype(float) - layer[:, other], 3).mean() for one, other in pairs]
-    return float(np.mean(found)) if found else None
+    images, side = np.asarray(images, np.float64), images.shape[-1]
+    grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(side) / side)
+    window = np.outer(hann, hann)
+    mean = (grey * window).sum((1, 2), keepdims=True) / window.sum()
+    power = np.abs(np.fft.fft2((grey - mean) * window)) ** 2 / (window**2).sum()
+    axis = np.fft.fftfreq(side)
+    radius = np.hypot(axis[:, None], axis)  # of every frequency, cycles a pixel
+    rings = np.rint(radius * side).astype(int).ravel() == np.arange(1, side // 2 + 1)[:, None]  # [L // 2, L L]
+    radial = power.reshape(len(power), -1) @ (rings / rings.sum(1, keepdims=True)).T
+    pooled = power.mean(0)
+    return radial, float(pooled[radius > 0.25].sum() / pooled.sum()) if pooled.sum() > BLANK else 0.0
+
+
+def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """How far spectra [..., F] are from a reference [F]: the RMS over frequencies of log10(power / reference).
+
+    0 where equal, 1 where ten times too much (or too little) everywhere. Both get the power of rounding errors added,
+    so that blank images, which have no power, differ by a finite amount.
+    """
+    ratio = np.log10((power + ROUNDING) / (reference + ROUNDING))
+    return np.sqrt((ratio**2).mean(-1))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import count
 
 if TYPE_CHECKING:
     from vaeglow.evaluation.trained import TrainedRun
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
 READS = ("model", "train", "test")
 RESULT = "linear_reference.json"
 SCHEMA = {
-    "images": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "so many test images (at most all), spread over the split: what a linear layer could make of a "
-        "VAE's residual ([docs/squeeze.md](../docs/squeeze.md))",
-    }
+    "images": count(
+        "so many test images (at most all), spread over the split: what a linear layer could make of a VAE's residual "
+        "([docs/squeeze.md](../docs/squeeze.md))"
+    )
 }
 SQUEEZES = (1, 2, 4)
 IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
@@ -37,7 +36,7 @@ PCA_IMAGES = 20_000  # most training images the components are fitted to: more c
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """Both residuals of the same dequantised test images (docs/squeeze.md).
+    """The references of two residuals of the same dequantised test images (docs/squeeze.md).
 
     Raises:
         UserError: no VAE, other data, too few images, or a value that is not finite.
@@ -54,81 +53,60 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
     train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
     test = evenly_spaced(test, min(settings["images"], len(test)))
+    height, need = test.shape[2], IMAGES_PER_CHANNEL * model.channels * max(SQUEEZES) ** 2
+    if height % max(SQUEEZES):
+        raise UserError(
+            f"images of {height}x{height} cannot be squeezed by {max(SQUEEZES)}: set a size that it divides in the "
+            "dataset's config"
+        )
+    if len(test) < need:
+        raise UserError(
+            f"a linear reference of {len(test)} images of {model.channels} channels would say more of the sample than "
+            f"of the data: use at least {need} (probes.linear_reference.images, and the test split)"
+        )
     mean, components = principal_components(train, model.prior.dims, model.levels, run.seed)
-    sums, own_noise = {source: FoldedMoments(test.shape[1:]) for source in ("vae", "pca")}, []
+    moments: dict[str, dict[int, Any]] = {source: dict.fromkeys(SQUEEZES, 0.0) for source in ("vae", "pca")}
+    own_noise = []
     with torch.no_grad():
         for index, x in image_batches(test, settings["batch_size"], run.device):
             generator = step_generator(run.seed, EVALUATION, index, run.device)  # likelihood's own
             y = dequantise(x, model.levels, generator)
             g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
-            sums["vae"].add((y - g_mean).cpu().numpy())
-            sums["pca"].add(component_residual(y.cpu().numpy(), mean, components))
+            pca = component_residual(y.cpu().numpy(), mean, components)
+            for source, residual in (("vae", (y - g_mean).cpu().numpy()), ("pca", pca)):
+                for q, sums in moments[source].items():
+                    moments[source][q] = sums + folded_moments(residual, q)
     return {
         "images": len(test),
         "latents": model.prior.dims,
         "pca_images": len(train),
-        "sources": {name: linear_references(s.mean(), model.levels) for name, s in sums.items()},
+        "sources": {
+            source: linear_references({q: total / len(test) for q, total in sums.items()}, model.levels)
+            for source, sums in moments.items()
+        },
         "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
         "estimation_bias": estimation_bias(model.channels, len(test)),
     }, None
 
 
-class FoldedMoments:
-    """P(w) for every squeeze: second moments of the residual's Fourier transform, averaged over images.
+def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
+    """The sum over images of second moments of the residual's Fourier transform; over N it is P(w).
 
     No window, and no mean taken out: these are the statistics of the images laid on a torus, so the mean over w of
-    trace P(w) / (C q^2) is the mean square of the residual.
-
-    Args:
-        shape: (C, H, W) of the images.
-
-    Raises:
-        UserError: the largest squeeze does not divide the sides.
+    trace P(w) / (C q^2) is the mean square of the residual. White noise of variance v has P(w) = v I everywhere.
+    From [N, C, H, W], in the units of y, to Hermitian [H/q, W/q, C q^2, C q^2].
     """
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.channels, self.height, self.width = shape
-        if self.height % max(SQUEEZES) or self.width % max(SQUEEZES):
-            raise UserError(
-                f"images of {self.height}x{self.width} cannot be squeezed by {max(SQUEEZES)}: set a size that it "
-                "divides in the dataset's config"
-            )
-        self.images = 0
-        self.sums: dict[int, np.ndarray | float] = dict.fromkeys(SQUEEZES, 0.0)
-
-    def add(self, residual: np.ndarray) -> None:
-        """Take in a batch of images [N, C, H, W], in the units of y."""
-        self.images += len(residual)
-        waves = np.fft.fft2(np.asarray(residual, np.float64), norm="ortho")
-        for q in SQUEEZES:
-            # a frequency's index is alias * (side / q) + coarse index
-            coarse = (self.height // q, self.width // q)
-            folded = waves.reshape(-1, self.channels, q, coarse[0], q, coarse[1]).transpose(3, 5, 1, 2, 4, 0)
-            folded = folded.reshape(*coarse, self.channels * q**2, -1)
-            self.sums[q] = self.sums[q] + folded @ folded.conj().swapaxes(-1, -2)
-
-    def mean(self) -> dict[int, np.ndarray]:
-        """q -> P(w), complex [H/q, W/q, C q^2, C q^2], Hermitian; white noise of variance v gives v I everywhere.
-
-        Raises:
-            UserError: too few images for the references to say much.
-        """
-        need = IMAGES_PER_CHANNEL * self.channels * max(SQUEEZES) ** 2
-        if self.images < need:
-            raise UserError(
-                f"a linear reference of {self.images} images of {self.channels} channels would say more of the sample "
-                f"than of the data: use at least {need} (probes.linear_reference.images, and the test split)"
-            )
-        return {q: total / self.images for q, total in self.sums.items()}
+    channels, height, width = residual.shape[1:]
+    waves = np.fft.fft2(np.asarray(residual, np.float64), norm="ortho")
+    # a frequency's index is alias * (side / q) + coarse index
+    folded = waves.reshape(-1, channels, q, height // q, q, width // q).transpose(3, 5, 1, 2, 4, 0)
+    folded = folded.reshape(height // q, width // q, channels * q**2, -1)
+    return folded @ folded.conj().swapaxes(-1, -2)
 
 
 def log_means(moments: np.ndarray) -> np.ndarray:
-    """The mean log eigenvalue of each matrix [..., p, p], i.e. log det / p: [...].
-
-    Raises:
-        UserError: a matrix is singular.
-    """
+    """The mean log eigenvalue of each matrix [..., p, p], i.e. log det / p: [...]; UserError where one is singular."""
     sign, log_det = np.linalg.slogdet(moments)
     if not (np.isfinite(log_det).all() and (sign.real > 0).all()):
         raise UserError(
@@ -138,69 +116,44 @@ def log_means(moments: np.ndarray) -> np.ndarray:
     return log_det / moments.shape[-1]
 
 
-def least_variance(moments: np.ndarray) -> float:
-    """The output variance of the best layer: the mean over coarse frequencies of det P(w)^(1/p).
-
-    Args:
-        moments: P(w), [H/q, W/q, p, p].
-
-    Raises:
-        UserError: see `log_means`.
-    """
-    return float(np.exp(log_means(moments)).mean())
-
-
 def bits(variance: float, levels: int) -> float:
     """Bits/dim of discrete images whose residual is a Gaussian: log2(levels) + 1/2 log2(2 pi e variance)."""
     return math.log2(levels) + 0.5 * math.log2(2 * math.pi * math.e * variance)
 
 
 def linear_references(moments: Mapping[int, np.ndarray], levels: int) -> dict[str, float]:
-    """The references of docs/squeeze.md, each at most the one before it; what z itself costs (the KL) is in none.
+    """The references of docs/squeeze.md, each at most the one before it, bits/dim, from q -> P(w).
 
-    Args:
-        moments: of `FoldedMoments`.
-        levels: the number of values a pixel can take.
-
-    Returns:
-        bits/dim: `no_layer`, one variance for all pixels and channels; `squeeze1`, `squeeze2`, `squeeze4`, with the
-        best layer of that squeeze; `whitening`, with a layer as the last that may also move volume from one
-        frequency to another.
+    `no_layer`, one variance for all pixels and channels; `squeeze1`, `squeeze2`, `squeeze4`, with the best layer of
+    that squeeze; `whitening`, with a layer as the last that may also move volume from one frequency to another. What z
+    itself costs (the KL) is in none.
 
     Raises:
         UserError: see `log_means`.
     """
     variances = {"no_layer": float(np.trace(moments[1], axis1=-2, axis2=-1).real.mean()) / moments[1].shape[-1]}
-    variances |= {f"squeeze{q}": least_variance(moments[q]) for q in SQUEEZES}
-    variances["whitening"] = float(np.exp(log_means(moments[max(SQUEEZES)]).mean()))
+    means = {q: log_means(moments[q]) for q in SQUEEZES}
+    variances |= {f"squeeze{q}": float(np.exp(means[q]).mean()) for q in SQUEEZES}
+    variances["whitening"] = float(np.exp(means[max(SQUEEZES)].mean()))
     return {name: bits(variance, levels) for name, variance in variances.items()}
 
 
 def estimation_bias(channels: int, images: int) -> dict[str, float]:
-    """How far the references lie too low because the layer is fitted to the images it is measured on.
+    """How far the references lie too low because the layer is fitted to the images it is measured on, bits/dim.
 
     The log-determinant of N complex Gaussian vectors' second moments [p, p] is too low by p^2 / (2 N) to first order
     (Wishart), which is p / (4 N ln 2) bits/dim. Images that differ in contrast make it larger.
-
-    Returns:
-        bits/dim, at most 0, by the names of `linear_references`.
     """
     sizes = {"no_layer": 0, **{f"squeeze{q}": channels * q**2 for q in SQUEEZES}}
     sizes["whitening"] = channels * max(SQUEEZES) ** 2
     return {name: -size / (4 * images * math.log(2)) for name, size in sizes.items()}
 
 
-def principal_components(images: np.ndarray, count: int, levels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The linear autoencoder with as many numbers as a VAE has latents.
-
-    Args:
-        images: of the training split, uint8 [N, C, H, W].
-        count: how many components.
-        levels: the number of values a pixel can take.
-        seed: of the randomised decomposition.
+def principal_components(images: np.ndarray, number: int, levels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The linear autoencoder with so many latents, fitted to training images [N, C, H, W].
 
     Returns:
-        mean [D] and components [count, D] (orthonormal rows), of y at the middle of each level.
+        mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
 
     Raises:
         UserError: more components than images or pixel values.
@@ -208,12 +161,12 @@ def principal_components(images: np.ndarray, count: int, levels: int, seed: int)
     from sklearn.decomposition import PCA
 
     flat = (images.reshape(len(images), -1).astype(np.float32) + 0.5) / levels
-    if count >= min(flat.shape):
+    if number >= min(flat.shape):
         raise UserError(
-            f"{count} principal components need more training images and pixel values than that, there are {len(flat)} "
-            f"and {flat.shape[1]}: lower the VAE's network.latent_dim or get more images"
+            f"{number} principal components need more training images and pixel values, there are {len(flat)} and "
+            f"{flat.shape[1]}: lower the VAE's network.latent_dim or get more images"
         )
-    fitted = PCA(count, svd_solver="randomized", random_state=seed).fit(flat)
+    fitted = PCA(number, svd_solver="randomized", random_state=seed).fit(flat)
     return fitted.mean_, fitted.components_
 
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from fid_tools import opened
 from models_tools import GREY, data, plain_vae, seeded
 from run_tools import prepare, probe_words
 from scipy.stats import spearmanr
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, map_noise, rank_correlations
+from vaeglow.evaluation.probes import noise_maps
+from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, rank_correlations
 from vaeglow.models.bounds import quantise
+from vaeglow.results import read_result
 from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
-CPU = torch.device("cpu")
+
+def words(run, output, shown: int = 3, images: int = 7, **reads) -> list[str]:
+    return probe_words("noise_maps", run, output, {"shown": shown, "images": images, "batch_size": 7}, **reads)
 
 
-@pytest.fixture(params=["vae", "vaeglow"])
-def latent_run(request):
-    return request.getfixturevalue(f"{request.param}_run")
-
-
-def words(run, output, shown: int = 3, images: int = 7, batch: int = 5, **reads) -> list[str]:
-    return probe_words("noise_maps", run, output, {"shown": shown, "images": images, "batch_size": batch}, **reads)
+def look(vae, images: np.ndarray, batch_size: int, seed: int = 0) -> tuple[dict, dict]:
+    settings = {"shown": len(images), "images": len(images), "batch_size": batch_size}
+    return noise_maps.measure(opened(vae, images, seed=seed), {"test": None}, settings)
 
 
 def test_correlations_are_of_ranks_image_by_image():
@@ -40,11 +39,10 @@ def test_correlations_are_of_ranks_image_by_image():
 
 
 def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path):
-    output = tmp_path / "noise_maps.npz"
-    probe.main(words(latent_run, output, batch=7))
-    with np.load(output, allow_pickle=False) as archive:
-        arrays, metadata = {name: archive[name] for name in archive}, json.loads(str(archive["metadata"]))
-    network, _ = load_model(latent_run.model, CPU)
+    probe.main(words(latent_run, tmp_path / "noise_maps.npz"))
+    result = read_result(tmp_path / "noise_maps.npz", ("images", "mean", "scale"))
+    arrays, content = result.arrays, result.content
+    network, _ = load_model(latent_run.model, "cpu")
     vae, x = getattr(network, "vae", network), torch.from_numpy(np.load(latent_run.data / "test.npy")[:7])
     y = dequantise(x, 256, step_generator(latent_run.config["seed"], NOISE_MAPS, 0))
     with torch.no_grad():
@@ -57,10 +55,10 @@ def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path):
     assert arrays["scale"].dtype == np.float32 and arrays["scale"].shape == (3, 8, 8)
     np.testing.assert_allclose(arrays["scale"], scale[:3], rtol=1e-5)
     expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
-    assert metadata["error_correlations"] == pytest.approx(expected)
-    assert metadata["error_correlation"] == pytest.approx(np.mean(expected)) and metadata["images"] == 7
-    assert all(metadata[key] == latent_run.config[key] for key in ("preset", "dataset", "model", "seed"))
-    assert all(metadata[key] == latent_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
+    assert content["error_correlations"] == pytest.approx(expected)
+    assert content["error_correlation"] == pytest.approx(np.mean(expected)) and content["images"] == 7
+    assert all(content[key] == latent_run.config[key] for key in ("preset", "dataset", "model", "seed"))
+    assert all(content[key] == latent_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
 
 
 def test_noise_that_knows_where_the_error_is():
@@ -71,16 +69,15 @@ def test_noise_that_knows_where_the_error_is():
     for sign in (1, -1):
         mean = torch.full_like(y, 0.5)
         vae.decode = lambda _, mean=mean, sign=sign: (mean, sign * (y - mean).abs().log())
-        found = map_noise(vae, None, images, 60, 0, CPU).correlations
-        assert np.mean(found) == pytest.approx(sign, abs=1e-6)
+        assert look(vae, images, 60)[0]["error_correlation"] == pytest.approx(sign, abs=1e-6)
 
 
 def test_isotropic_noise_has_one_scale_and_no_correlation():
     vae = plain_vae(GREY, "isotropic", True).eval()
-    maps = map_noise(vae, None, data(GREY)[:6].numpy(), 4, 0, CPU)
-    assert maps.correlations is None
-    assert np.ptp(maps.scale) < 1e-6
-    assert maps.scale[0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0
+    content, arrays = look(vae, data(GREY)[:6].numpy(), 4)
+    assert content["error_correlations"] is None
+    assert np.ptp(arrays["scale"]) < 1e-6
+    assert arrays["scale"][0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0
 
 
 def test_maps_are_a_function_of_the_seed_and_the_noise_is_fresh():
@@ -88,11 +85,11 @@ def test_maps_are_a_function_of_the_seed_and_the_noise_is_fresh():
     with torch.no_grad():
         for parameter in vae.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=seeded()))
-    first, again, other = (map_noise(vae, None, images, 3, seed, CPU) for seed in (0, 0, 1))
-    assert np.array_equal(first.scale, again.scale) and first.correlations == again.correlations
-    assert not np.array_equal(first.scale, other.scale)
-    twice = map_noise(vae, None, np.concatenate([images[:3]] * 2), 3, 0, CPU)
-    assert not np.array_equal(twice.scale[:3], twice.scale[3:])  # each batch has noise of its own
+    (first, maps), (again, same), (_, other) = (look(vae, images, 3, seed) for seed in (0, 0, 1))
+    assert np.array_equal(maps["scale"], same["scale"]) and first == again
+    assert not np.array_equal(maps["scale"], other["scale"])
+    twice = look(vae, np.concatenate([images[:3]] * 2), 3)[1]["scale"]
+    assert not np.array_equal(twice[:3], twice[3:])  # each batch has noise of its own
 
 
 def test_what_cannot_be_mapped(glow_run, vae_run, tmp_path):

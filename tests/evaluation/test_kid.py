@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
+from vaeglow.evaluation import kid as kid_module
 from vaeglow.evaluation.kid import kernel_inception_distance
 
 FEATURES = 6
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def rows(count: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -22,8 +17,8 @@ def rows(count: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.nd
     return (scale * values + shift).astype(np.float32)
 
 
-def kid(one: np.ndarray, two: np.ndarray, **options: int) -> float:
-    return kernel_inception_distance(one, two, "cpu", **options)["kid"]
+def kid(one: np.ndarray, two: np.ndarray) -> float:
+    return kernel_inception_distance(one, two, "cpu")["kid"]
 
 
 def written_out(one: np.ndarray, two: np.ndarray) -> float:
@@ -53,11 +48,12 @@ def test_the_standard_error_is_the_jackknife() -> None:
     assert found["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
 
 
-def test_the_block_size_is_irrelevant() -> None:
+def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = rows(23, 0), rows(31, 1)
-    wanted = kernel_inception_distance(one, two, "cpu", block=1000)
+    wanted = kernel_inception_distance(one, two, "cpu")
     for block in (1, 7, 23, 31):
-        assert kernel_inception_distance(one, two, "cpu", block=block) == pytest.approx(wanted, rel=1e-9)
+        monkeypatch.setattr(kid_module, "BLOCK", block)
+        assert kernel_inception_distance(one, two, "cpu") == pytest.approx(wanted, rel=1e-9)
 
 
 def test_no_bias_and_no_distance_between_equal_distributions() -> None:
@@ -75,14 +71,6 @@ def test_no_bias_between_different_distributions() -> None:
     assert abs(small.mean() - large["kid"]) < 4 * error < 0.2 * large["kid"]
 
 
-@pytest.mark.parametrize(("shift", "scale"), [(0.3, 1.0), (0.0, 1.4)])
-def test_a_difference_is_detected_and_grows(shift: float, scale: float) -> None:
-    found = kernel_inception_distance(rows(400, 0), rows(400, 1, shift, scale), "cpu")
-    assert found["kid"] > 5 * found["kid_standard_error"]
-    further = kid(rows(400, 0), rows(400, 1, 2 * shift, 1 + 2 * (scale - 1)))
-    assert further > 1.5 * found["kid"]
-
-
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.3, 0.9, 1.1), (0.0, 1.1, 1.6)])
 def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, high: float) -> None:
     """Of independent samples and references; up to sqrt(2) too large where there is no distance to find."""
@@ -90,10 +78,3 @@ def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, h
     spread = np.std([one["kid"] for one in found], ddof=1)
     predicted = np.mean([one["kid_standard_error"] ** 2 for one in found]) ** 0.5
     assert low < predicted / spread < high
-
-
-def test_two_images_are_too_few() -> None:
-    kid(rows(3, 0), rows(3, 1))
-    for one, two in [(rows(2, 0), rows(9, 1)), (rows(9, 0), rows(2, 1)), (rows(9, 0), rows(9, 1)[:, :5])]:
-        with pytest.raises(ValueError, match="at least 3"):
-            kid(one, two)

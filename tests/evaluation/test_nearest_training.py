@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fid_tools import Pixels
 from run_tools import COUNTS, Run, blobs, prepare, probe_words, resolved
 from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid, neighbours
-from vaeglow.evaluation.images import Spread
 from vaeglow.evaluation.probes import nearest_training as nearest
 from vaeglow.results import read_result
 from vaeglow.steps import probe
@@ -23,18 +23,6 @@ from vaeglow.steps import sample as sample_step
 
 ARRAYS = ("images", "neighbours", "distances", "indices", "test_distances")
 OPTIONS = {"batch_size": 4, "device": "cpu", "levels": 256}
-
-
-class Pixels(torch.nn.Module):
-    """Stands for Inception: the features of an image are its pixels."""
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [images.flatten(1)[:, :, None, None]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -49,36 +37,38 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
     for training_block, block in ((1000, 512), (9, 4), (1, 1)):
         monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
         monkeypatch.setattr(neighbours, "BLOCK", block)
-        found = nearest.find_nearest(groups, Spread(train, looked), Pixels(), k, **OPTIONS)
-        for group, near in zip(groups, found, strict=True):
+        found = nearest.find_nearest(groups, train, chosen, Pixels(), k, **OPTIONS)
+        for group, (distances, indices) in zip(groups, found, strict=True):
             every = cdist(flat(group), flat(train[chosen]))
-            np.testing.assert_allclose(near.distances, np.sort(every, 1)[:, :k], rtol=1e-5)
-            np.testing.assert_array_equal(near.indices, chosen[np.argsort(every, 1)[:, :k]])
+            np.testing.assert_allclose(distances, np.sort(every, 1)[:, :k], rtol=1e-5)
+            np.testing.assert_array_equal(indices, chosen[np.argsort(every, 1)[:, :k]])
 
 
 def test_a_copy_is_its_own_nearest_at_no_distance() -> None:
     train = blobs(40, 1)
-    (near,) = nearest.find_nearest([train[[31, 4]]], Spread(train, 40), Pixels(), 2, **OPTIONS)
-    assert near.indices[:, 0].tolist() == [31, 4] and near.distances[:, 0].tolist() == [0, 0]
-    assert (near.distances[:, 1] > 0).all()
+    ((distances, indices),) = nearest.find_nearest([train[[31, 4]]], train, np.arange(40), Pixels(), 2, **OPTIONS)
+    assert indices[:, 0].tolist() == [31, 4] and distances[:, 0].tolist() == [0, 0]
+    assert (distances[:, 1] > 0).all()
 
 
 def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, only a block of them is in memory, with one batch more on the way."""
+    """However many there are, only a block of them is in memory, with the next one on the way."""
     alive: list[weakref.ref] = []
 
-    def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
-        for start in range(0, len(images), 5):
-            assert sum(one() is not None for one in alive) <= 20 / 5 + 1
-            features = torch.from_numpy(flat(images[start : start + 5]))
-            if isinstance(images, Spread):
+    def batches(images: np.ndarray, *_: object, indices: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+        for start in range(0, len(images if indices is None else indices), 5):
+            assert sum(one() is not None for one in alive) <= 20 / 5
+            features = torch.from_numpy(
+                flat(images[(np.arange(len(images)) if indices is None else indices)[start:][:5]])
+            )
+            if indices is not None:
                 alive.append(weakref.ref(features))
             yield features
             del features
 
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
     monkeypatch.setattr(fid, "extract_features", batches)
-    nearest.find_nearest([blobs(6, 2)], Spread(blobs(200, 1), 200), Pixels(), 2)
+    nearest.find_nearest([blobs(6, 2)], blobs(200, 1), np.arange(200), Pixels(), 2)
     assert len(alive) == 40
 
 
@@ -87,8 +77,8 @@ def test_pixel_copies_are_counted_among_all_training_images() -> None:
     images[[0, 3]] = train[[49, 0]]
     changed = train[7].copy()
     changed[0, 0, 0] ^= 1
-    images[1] = changed  # one grey level of one pixel
-    assert nearest.copies(images, train).tolist() == [True, False, False, True, False]
+    images[1], images[4] = changed, train[49]  # one grey level of one pixel; the same copy twice
+    assert nearest.copies(images, train).tolist() == [True, False, False, True, True]
 
 
 def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:

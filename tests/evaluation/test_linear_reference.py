@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models_tools import one_thread  # noqa: F401
-from run_tools import Run, prepare, probe_words, resolved
+from fid_tools import opened
+from run_tools import Run, initialised, prepare, probe_words, resolved
 from scipy.special import hyp2f1
 from torch import nn
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import linear_reference
 from vaeglow.evaluation.probes.linear_reference import (
-    FoldedMoments,
+    SQUEEZES,
     bits,
     component_residual,
     estimation_bias,
+    folded_moments,
     linear_references,
     principal_components,
 )
@@ -31,15 +33,8 @@ NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]
 VARIANCE = 0.003
 
 
-def moments_of(images: np.ndarray) -> dict[int, np.ndarray]:
-    moments = FoldedMoments(images.shape[1:])
-    for part in np.array_split(images, 3):
-        moments.add(part)
-    return moments.mean()
-
-
 def references_of(images: np.ndarray) -> dict[str, float]:
-    return linear_references(moments_of(images), 256)
+    return linear_references({q: folded_moments(images, q) / len(images) for q in SQUEEZES}, 256)
 
 
 def exactly(spectrum: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -252,12 +247,6 @@ def test_components_leave_what_is_orthogonal_to_them():
 
 
 def test_bad_input_is_one_line():
-    with pytest.raises(UserError, match="images of 6x8 cannot be squeezed by 4"):
-        FoldedMoments((3, 6, 8))
-    few = FoldedMoments((3, 8, 8))
-    few.add(np.ones((191, 3, 8, 8)))
-    with pytest.raises(UserError, match=r"of 191 images.*use at least 192"):
-        few.mean()
     flat = np.random.default_rng(0).normal(size=(300, 3, 8, 8))
     flat[:, 2] = flat[:, 0]
     with pytest.raises(UserError, match="no power in some direction"):
@@ -300,8 +289,10 @@ def test_the_step_measures_both_residuals(run, tmp_path):
 
 def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch):
     seen = []
-    plain = FoldedMoments.add
-    monkeypatch.setattr(FoldedMoments, "add", lambda self, batch: seen.append(batch) or plain(self, batch))
+    plain = folded_moments
+    monkeypatch.setattr(
+        linear_reference, "folded_moments", lambda batch, q: (seen.append(batch) if q == 1 else None) or plain(batch, q)
+    )
     found = look(run, tmp_path / "a.json")["sources"]
     for source, batches in (("vae", seen[0::2]), ("pca", seen[1::2])):
         square = np.square(np.concatenate(batches).astype(np.float64)).mean()
@@ -316,4 +307,8 @@ def test_refusals(run, glow_run, vae_run, tmp_path):
         look(glow_run, output)
     with pytest.raises(UserError, match="was trained on other data"):
         look(run, output, test=vae_run.data / "test.npy")
+    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
+    odd.path = "model"
+    with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
+        linear_reference.measure(odd, {"train": None, "test": None}, {"images": 300, "batch_size": 64})
     assert not output.exists()

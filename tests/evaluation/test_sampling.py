@@ -11,7 +11,7 @@ from run_tools import flags, initialised
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.sampling import BATCH_SIZE, SAMPLING, sample
+from vaeglow.evaluation.trained import BATCH_SIZE, SAMPLING, sample
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.steps import sample as sample_step
@@ -37,27 +37,22 @@ class Stub(GenerativeModel):
 
 def test_batches_are_full_and_the_last_is_cut():
     model = Stub(0)
-    samples = sample(model, 2 * BATCH_SIZE + 3, 1.0, 0, CPU)
-    assert samples.images.shape == (2 * BATCH_SIZE + 3, 1, 2, 2) and samples.images.dtype == torch.uint8
-    assert samples.exploded == 0 and model.counts == [BATCH_SIZE] * 3
-    assert len(samples.images.flatten(1).unique(dim=0)) == len(samples.images)  # every batch has noise of its own
-    assert torch.equal(sample(Stub(0), 7, 1.0, 0, CPU).images, samples.images[:7])
+    images, exploded = sample(model, 2 * BATCH_SIZE + 3, 1.0, 0, CPU)
+    assert images.shape == (2 * BATCH_SIZE + 3, 1, 2, 2) and images.dtype == torch.uint8
+    assert exploded == 0 and model.counts == [BATCH_SIZE] * 3
+    assert len(images.flatten(1).unique(dim=0)) == len(images)  # every batch has noise of its own
+    assert torch.equal(sample(Stub(0), 7, 1.0, 0, CPU)[0], images[:7])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_images_that_overflowed_are_kept_and_counted(value):
-    clean, spoilt = sample(Stub(0), 150, 1.0, 0, CPU), sample(Stub(10, value), 150, 1.0, 0, CPU)
-    assert spoilt.exploded == 20
-    same = (clean.images == spoilt.images).flatten(1).all(1)
+    (clean, _), (spoilt, exploded) = (sample(stub, 150, 1.0, 0, CPU) for stub in (Stub(0), Stub(10, value)))
+    assert exploded == 20
+    same = (clean == spoilt).flatten(1).all(1)
     assert same[10:100].all() and same[110:].all()
-    pixels = spoilt.images[[*range(10), *range(100, 110)], 0, 0, 1]
+    assert sample(Stub(10), 5, 1.0, 0, CPU)[1] == 5  # of the images asked for
+    pixels = spoilt[[*range(10), *range(100, 110)], 0, 0, 1]
     assert pixels.tolist() == [255 if value == float("inf") else 0] * 20
-
-
-def test_only_the_images_asked_for_are_counted():
-    assert sample(Stub(10), 20, 1.0, 0, CPU).exploded == 10
-    with pytest.raises(UserError, match="10 of 19 samples are not finite"):
-        sample(Stub(10), 19, 1.0, 0, CPU)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +66,7 @@ def test_illegal_requests(count, temperature):
 @pytest.mark.parametrize("model", ["vae", "vaeglow"])
 def test_temperature_scales_the_pixel_noise_around_the_decoder_mean(model):
     network = initialised(model)
-    mean, half, full = (sample(network, 50, t, 0, CPU).images.float() for t in (0.0, 0.05, 0.1))
+    mean, half, full = (sample(network, 50, t, 0, CPU)[0].float() for t in (0.0, 0.05, 0.1))
     with torch.no_grad():
         z = getattr(network, "vae", network).prior_sample(BATCH_SIZE, step_generator(0, SAMPLING, 0))
         assert torch.equal(mean, quantise(network.render(z), 256)[:50].float())
@@ -80,7 +75,7 @@ def test_temperature_scales_the_pixel_noise_around_the_decoder_mean(model):
 
 
 def test_glow_at_temperature_zero_is_one_image():
-    images = sample(initialised("glow"), 5, 0.0, 0, CPU).images
+    images, _ = sample(initialised("glow"), 5, 0.0, 0, CPU)
     assert len(images.flatten(1).unique(dim=0)) == 1
 
 
@@ -90,8 +85,17 @@ def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
     with np.load(output, allow_pickle=False) as archive:
         images, metadata = archive["images"], json.loads(str(archive["metadata"]))
     network, _ = load_model(any_run.model, CPU)
-    assert np.array_equal(images, sample(network, 9, 0.5, any_run.config["seed"], CPU).images.numpy())
+    assert np.array_equal(images, sample(network, 9, 0.5, any_run.config["seed"], CPU)[0].numpy())
     assert set(metadata) >= KEYS | {"exploded_samples", "provenance"}
     assert metadata["temperature"] == 0.5 and metadata["exploded_samples"] == 0
     assert all(metadata[key] == any_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
     assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run, tmp_path):
+    monkeypatch.setattr(
+        "vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), load_model(vae_run.model, CPU)[1])
+    )
+    with pytest.raises(UserError, match="10 of 19 samples are not finite"):
+        sample_step.main(flags(model=vae_run.model, temperature=0.5, count=19, device="cpu", output=tmp_path / "x.npz"))
+    sample_step.main(flags(model=vae_run.model, temperature=0.5, count=20, device="cpu", output=tmp_path / "x.npz"))

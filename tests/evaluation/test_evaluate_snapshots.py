@@ -11,7 +11,6 @@ import torch
 from run_tools import Run, flags, resolved
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.sampling import draw, sample
 from vaeglow.files import write_json
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
@@ -53,7 +52,7 @@ def result(run, reference, inception_file, tmp_path_factory) -> dict:
     return measured(run, tmp_path_factory.mktemp("points") / "T0.5.json", reference, inception_file)
 
 
-def test_points_lie_on_the_runs_clock(result, run, vae_run):
+def test_points_lie_on_the_runs_clock_and_the_file_says_what_it_is_of(result, run, vae_run):
     base, summary, points = vae_run.summary(), run.summary(), result["points"]
     assert [point["fraction"] for point in points] == [0.25, 0.5, 1.0]
     assert [point["epoch"] for point in points] == [0.5, 1.0, 2.0]
@@ -63,14 +62,11 @@ def test_points_lie_on_the_runs_clock(result, run, vae_run):
     assert sorted(seconds) == seconds and points[-1]["seconds"] > seconds[-1]
     for point in points:
         assert point["total_seconds"] == point["seconds"] + result["base_seconds"]
-
-
-def test_the_file_says_what_it_is_of(result, run):
     for key in ("preset", "dataset", "model", "seed", "config_sha256", "data_sha256", "weights_sha256"):
         assert result[key] == run.summary()[key]
     wanted = {"protocol": "test-8-64", "temperature": 0.5, "split": "test", "likelihood_images": 8}
     wanted |= {"fid_samples": 8, "fid_reference_images": 8, "fid_features": 64}
-    assert wanted.items() <= result.items() and "versions" in result["provenance"]
+    assert wanted.items() <= result.items()
 
 
 @pytest.mark.parametrize("which", [0, 2])
@@ -101,13 +97,6 @@ def test_a_run_without_snapshots_is_one_point(vae_run, reference, inception_file
     (point,) = result["points"]
     assert point["fraction"] == 1 and result["base_seconds"] == 0 and result["likelihood_images"] == 12
     assert point["total_seconds"] == point["seconds"] == vae_run.summary()["train_seconds_by_phase"][0]
-
-
-def test_samples_are_those_of_the_step_sample(any_run):
-    model, _ = load_model(any_run.model, CPU)
-    for count in (7, 103):
-        ours, theirs = draw(model, count, TEMPERATURE, 3, CPU), sample(model, count, TEMPERATURE, 3, CPU)
-        assert torch.equal(ours.images, theirs.images) and ours.exploded == theirs.exploded == 0
 
 
 def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):

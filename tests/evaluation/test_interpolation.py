@@ -14,18 +14,13 @@ from run_tools import probe_words
 import vaeglow
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.interpolation import INTERPOLATION, distances, latent_paths, slerp
+from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.steps import probe
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
-
-
-@pytest.fixture(params=["vae", "vaeglow"])
-def latent_run(request):
-    return request.getfixturevalue(f"{request.param}_run")
 
 
 @pytest.fixture
@@ -111,12 +106,6 @@ def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path):
     assert np.shape(metadata["step_distances"]) == (3, 4) and np.shape(metadata["end_distances"]) == (3,)
     assert {**metadata, **distances(images)} == metadata
     assert all(metadata[key] == latent_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
-
-
-def test_smooth_ways_have_small_steps(latent_run):
-    model = vaeglow.load(latent_run.model, "cpu")
-    coarse, fine = (distances(model.interpolate(4, steps, 0).numpy())["step_distances"] for steps in (3, 33))
-    assert np.max(fine) < np.min(np.max(coarse, axis=1))
 
 
 def test_glow_has_no_latent_to_go_through(glow_run, tmp_path):

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.distance import cdist, pdist
 
 from vaeglow.evaluation import neighbours
 from vaeglow.evaluation.neighbours import compare_neighbours
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0, features: int = 5) -> np.ndarray:
     return (centre + scale * np.random.default_rng(seed).normal(size=(count, features))).astype(np.float32)
 
 
-def compare(samples: np.ndarray, reference: np.ndarray, **options: int) -> dict[str, float]:
-    return compare_neighbours(samples, reference, "cpu", **options)
+def compare(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    return compare_neighbours(samples, reference, "cpu")
 
 
 def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
@@ -64,11 +58,12 @@ def test_six_numbers_on_a_line() -> None:
 
 def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, reference = cloud(23, 0, 0.5), cloud(31, 1)
-    wanted = compare(samples, reference, block=1000)
+    wanted = compare(samples, reference)
     assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
     for block, columns in ((1, 4096), (7, 31), (23, 5), (31, 1)):
         monkeypatch.setattr(neighbours, "COLUMNS", columns)
-        assert compare(samples, reference, block=block) == pytest.approx(wanted, rel=1e-12)
+        monkeypatch.setattr(neighbours, "BLOCK", block)
+        assert compare(samples, reference) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
@@ -80,11 +75,6 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
         found = compare(one[::-1].copy(), one)
         assert found["precision"] == found["recall"] == found["coverage"] == 1
         assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
-
-
-def test_sets_apart_have_none() -> None:
-    found = compare(cloud(40, 0), cloud(40, 1, 50.0))
-    assert found["precision"] == found["recall"] == found["density"] == found["coverage"] == 0
 
 
 def test_density_of_equal_sets_counts_each_image_and_its_neighbours() -> None:
@@ -125,23 +115,3 @@ def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
     single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
     assert single["coverage"] < 0.05 < whole["coverage"]
     assert single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0
-
-
-def test_too_wide_a_set_loses_precision_but_not_recall() -> None:
-    found = compare(cloud(300, 0, scale=4.0), cloud(300, 1))
-    assert found["precision"] < 0.2 and found["recall"] > 0.8
-
-
-def test_diversity_scales_and_ignores_where_the_set_is() -> None:
-    samples, reference = cloud(50, 0), cloud(60, 1)
-    first = compare(samples, reference)
-    other = compare(3 * samples + 7, reference)
-    assert other["diversity"] == pytest.approx(3 * first["diversity"], rel=1e-5)
-    assert other["reference_diversity"] == first["reference_diversity"]
-
-
-def test_five_images_are_too_few() -> None:
-    compare(cloud(6, 0), cloud(6, 1))
-    for one, two in [(cloud(5, 0), cloud(9, 1)), (cloud(9, 0), cloud(5, 1)), (cloud(9, 0), cloud(9, 1)[:, :4])]:
-        with pytest.raises(ValueError, match="above 5"):
-            compare(one, two)

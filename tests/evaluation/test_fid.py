@@ -1,0 +1,310 @@
+"""FID: streaming statistics, closed forms, features, pytorch-fid's own result and its command, sets of samples."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from fid_tools import (
+    CLASSIFIER,
+    Pixels,
+    fid_the_pytorch_fid_way,
+    our_fid,
+    photographs,
+    pytorch_fid_network,
+    random_weights,
+    write_pngs,
+)
+from pytorch_fid import fid_score
+
+from vaeglow.data import arrays
+from vaeglow.errors import UserError
+from vaeglow.evaluation import fid
+from vaeglow.evaluation.fid import (
+    extract_features,
+    frechet_distance,
+    gaussian_statistics,
+    image_features,
+    measure_sets,
+    stretched,
+)
+from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.kid import kernel_inception_distance
+from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.results import Result
+
+
+# ---------------------------------------------------------------------------------- statistics and distance
+@pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([1, 2, 3, 0.1, 1, 0]) + offset
+    mean, covariance = gaussian_statistics(torch.from_numpy(rows).split(sizes))
+    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
+
+
+def random_covariance(seed: int, features: int = 8, rank: int = 8) -> np.ndarray:
+    root = np.random.default_rng(seed).normal(size=(features, rank))
+    return root @ root.T / rank
+
+
+def test_distance_of_known_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    zero, shift = np.zeros(8), rng.normal(size=8)
+    one, two = rng.uniform(0.1, 2, (2, 8))
+    rotation = scipy.linalg.qr(rng.normal(size=(8, 8)))[0]
+    closed_form = ((one**0.5 - two**0.5) ** 2).sum()
+    assert frechet_distance(zero, np.diag(one), zero, np.diag(two)) == pytest.approx(closed_form, rel=1e-9)
+    commuting = (rotation * one) @ rotation.T, (rotation * two) @ rotation.T
+    wanted = closed_form + shift @ shift
+    assert frechet_distance(zero, commuting[0], shift, commuting[1]) == pytest.approx(wanted, rel=1e-9)
+    same = random_covariance(1)
+    assert frechet_distance(zero, same, shift, same) == pytest.approx(shift @ shift, rel=1e-9)
+
+
+def test_distance_is_pytorch_fids_formula_and_a_distance() -> None:
+    zero, one, two = np.zeros(8), random_covariance(1), random_covariance(2)
+    wanted = np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
+    assert frechet_distance(zero, one, zero, two) == pytest.approx(wanted, rel=1e-9)
+    assert frechet_distance(zero, two, zero, one) == pytest.approx(wanted, rel=1e-9)
+    assert 0 <= frechet_distance(zero, one, zero, one) < 1e-9
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        frechet_distance(zero, one * np.nan, zero, two)
+
+
+def test_distance_of_singular_gaussians() -> None:
+    """Fewer images than features, constant images: the matrix has no inverse, the distance still exists."""
+    zero = np.zeros(40)
+    flat, wide = np.zeros((40, 40)), random_covariance(3, 40, 40)
+    line, other_line = np.diag([4.0, *[0] * 39]), np.diag([0, 9.0, *[0] * 38])
+    assert frechet_distance(zero, flat, zero, flat) == 0
+    assert frechet_distance(zero, flat, zero, wide) == pytest.approx(np.trace(wide), rel=1e-9)
+    assert frechet_distance(zero, line, zero, 4 * line) == pytest.approx(4.0, rel=1e-6)
+    assert frechet_distance(zero, line, zero, other_line) == pytest.approx(13.0, rel=1e-6)
+    thin = random_covariance(4, 40, 5)
+    assert 0 <= frechet_distance(zero, thin, zero, thin) < 1e-5
+    wanted = np.trace(thin) + np.trace(wide) - 2 * np.sqrt(np.linalg.eigvals(thin @ wide).real.clip(0)).sum()
+    assert frechet_distance(zero, thin, zero, wide) == pytest.approx(wanted, rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------- features
+class Colours(torch.nn.Module):
+    """Stands for Inception: returns its input's colours at every position."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [images]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) -> None:
+    images, indices = photographs(23), np.array([3, 0, 22, 7])
+    features, mean, covariance = image_features(images, Colours(), batch_size, "cpu")
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(mean, features.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
+    parts = list(extract_features(images // 64, Colours(), batch_size, "cpu", levels=4, indices=indices))
+    assert max(len(part) for part in parts) <= batch_size
+    np.testing.assert_allclose(torch.cat(parts), (images[indices] // 64 / 3).mean((2, 3)), atol=1e-6)
+
+
+def test_grey_images_are_repeated_to_three_channels(inception_file: Path) -> None:
+    grey = photographs(3)[:, :1]
+    net = load_inception(inception_file, 64, "cpu")
+    found, wanted = (torch.cat(list(extract_features(x, net, 3, "cpu"))) for x in (grey, grey.repeat(3, axis=1)))
+    assert found.shape == (3, 64) and torch.equal(found, wanted)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> list[torch.Tensor]:
+            return [torch.where(batch == batch.max(), torch.nan, batch)]
+
+    with pytest.raises(UserError, match="features are not finite"):
+        list(extract_features(photographs(4), Broken(), 4, "cpu"))
+
+
+def test_stretching_is_image_by_image_and_survives_a_flat_one() -> None:
+    images = torch.tensor([[[0.2, 0.3], [0.4, 0.3]], [[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [0.25, 0.5]]])[:, None]
+    images = torch.cat([images, images[:, :, [1, 0]] - 0.0], 1)
+    images[0, 1] += 0.2  # the range is over all channels
+    found = stretched(images)
+    torch.testing.assert_close(found[0, 0], (images[0, 0] - 0.2) / 0.4)
+    assert found[0].min() == 0 and found[0].max() == 1
+    assert torch.equal(found[1], torch.zeros(2, 2, 2)) and torch.equal(found[2], images[2])
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is constant in the number of images: a batch, the one on the way, and what is kept."""
+    monkeypatch.setattr(arrays, "MOST_FEATURES", 20)
+    alive: list[weakref.ref] = []
+
+    def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
+        for start in range(0, len(images), 10):
+            assert sum(one() is not None for one in alive) <= 1
+            features = torch.from_numpy(images[start : start + 10].reshape(-1, 12) / np.float32(255))
+            alive.append(weakref.ref(features))
+            yield features
+            del features
+
+    monkeypatch.setattr(fid, "extract_features", batches)
+    images = images_of(count, 0)
+    features, mean, _ = image_features(images, Pixels(), 10, "cpu")
+    assert features.shape == (20, 12) and len(alive) == count / 10
+    np.testing.assert_allclose(mean, images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------- pytorch-fid's own way
+def test_our_fid_is_pytorch_fids(inception_file: Path, tmp_path: Path) -> None:
+    one, two = photographs(8, seed=1), photographs(8, seed=2) // 2
+    theirs = fid_the_pytorch_fid_way(one, two, random_weights(), 64, tmp_path)
+    assert theirs > 0.1
+    assert our_fid(one, two, inception_file, 64) == pytest.approx(theirs, abs=1e-3)
+    assert 0 <= our_fid(one, one, inception_file, 64) < 1e-4
+
+
+@pytest.mark.parametrize("features", [64, 192, 768, 2048])
+def test_our_features_are_the_original_modules(features: int, inception_file: Path, tmp_path: Path) -> None:
+    """From PNG files by pytorch-fid's own loop and unfolded network, and from arrays by ours."""
+    images = photographs(4, seed=3)
+    files = sorted(write_pngs(tmp_path / "images", images).iterdir())
+    theirs = fid_score.get_activations(files, pytorch_fid_network(random_weights(), features), 2, features, "cpu", 0)
+    ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")[0]
+    assert theirs.shape == ours.shape == (4, features) and theirs.std(0).max() > 0.01
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+needs_scipy = pytest.mark.skipif(
+    "disp" not in inspect.signature(scipy.linalg.sqrtm).parameters,
+    reason="scipy 1.18 dropped an argument that the pytorch-fid command passes",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for TORCH_HOME with the weights in place, where the command would have put its download."""
+    folder = tmp_path_factory.mktemp("torch")
+    (folder / "hub/checkpoints").mkdir(parents=True)
+    weights = folder / "hub/checkpoints/pt_inception-2015-12-05-6726825d.pth"
+    torch.save({**random_weights(), **CLASSIFIER}, weights)
+    return folder
+
+
+def command_fid(one: Path, two: Path, features: int, cache: Path) -> float:
+    """What `pytorch-fid` prints, in a process of its own without the network's help."""
+    command = [sys.executable, "-m", "pytorch_fid", "--device", "cpu", "--num-workers", "0", "--batch-size", "10"]
+    home = {"TORCH_HOME": str(cache), "OMP_NUM_THREADS": "1", "http_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [*command, "--dims", str(features), str(one), str(two)],
+        env={**os.environ, **home, "https_proxy": home["http_proxy"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return float(re.search(r"^FID: +(\S+)$", done.stdout, re.MULTILINE)[1])
+
+
+@needs_scipy
+@pytest.mark.parametrize(
+    ("features", "count"),
+    [
+        (64, 68),  # more images than features: full rank
+        (192, 12),  # the rest singular, as in the demo: the command's matrix root is then good to about 1e-5
+        (768, 12),
+        pytest.param(2048, 12, marks=pytest.mark.slow),  # the command takes the root of a matrix of 2048 x 2048
+        pytest.param(192, 220, marks=pytest.mark.slow),  # singular too: five features of this network are dead
+    ],
+)
+def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path, cache: Path, tmp_path: Path) -> None:
+    images = photographs(count, seed=1), photographs(count, seed=2) // 2
+    folders = [write_pngs(tmp_path / name, part) for name, part in zip(("one", "two"), images, strict=True)]
+    theirs = command_fid(*folders, features, cache)
+    net = load_inception(inception_file, features, "cpu")
+    one, two = (image_features(part, net, 10, "cpu")[1:] for part in images)
+    assert (np.linalg.matrix_rank(one[1]) == features) == (features == 64)
+    assert theirs > 1 and frechet_distance(*one, *two) == pytest.approx(theirs, abs=1e-3)
+
+
+@needs_scipy
+@pytest.mark.slow
+def test_our_distance_of_2048_features_at_full_rank_is_the_commands(cache: Path, tmp_path: Path) -> None:
+    """The command takes statistics as well, so this needs no 4,000 images through Inception."""
+    rng, found = np.random.default_rng(0), []
+    for name, scale in (("one", 1.0), ("two", 1.3)):
+        mixing = rng.normal(size=(2048, 2048)) * np.geomspace(1, 0.03, 2048) / 2048**0.5
+        rows = (torch.from_numpy(0.4 + scale * rng.normal(size=(500, 2048)) @ mixing) for _ in range(6))
+        mean, covariance = gaussian_statistics(rows)
+        np.savez(tmp_path / f"{name}.npz", mu=mean, sigma=covariance)
+        assert np.linalg.matrix_rank(covariance) == 2048
+        found += [mean, covariance]
+    theirs = command_fid(tmp_path / "one.npz", tmp_path / "two.npz", 2048, cache)
+    assert theirs > 1 and frechet_distance(*found) == pytest.approx(theirs, abs=1e-3)
+
+
+# ------------------------------------------------------------------------------------------ sets of samples
+def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)
+
+
+def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Result:
+    found = dict(zip(("features", "mean", "covariance"), image_features(images, Pixels(), 7, "cpu"), strict=True))
+    return Result(Path("r.npz"), {"images": count, "sets": sets, "levels": 256, "stretch": False}, found)
+
+
+def measured(samples: np.ndarray, reference: Result) -> tuple[np.ndarray, dict[str, Any]]:
+    return measure_sets(samples, Pixels(), reference, 7, "cpu")
+
+
+def test_each_set_is_measured_as_if_it_were_alone() -> None:
+    samples, real = images_of(100, 0, 200), images_of(30, 1)
+    features, found = measured(samples, reference_of(real, 30, sets=3))
+    alone = [measured(samples[start : start + 30], reference_of(real, 30)) for start in (0, 30, 60)]
+    distances = [one["fid"] for _, one in alone]
+    assert found["fid_by_set"] == pytest.approx(distances, rel=1e-12) and len(set(distances)) == 3
+    assert (found["fid"], found["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
+    assert found["fid_sets"] == 3
+    np.testing.assert_array_equal(features, alone[0][0])
+    first = alone[0][1]
+    assert first["fid_sd"] is None and first["fid_by_set"] == [first["fid"]]
+    for name in ("kid", "kid_standard_error", "precision", "recall", "density", "coverage", "diversity"):
+        assert found[name] == first[name]
+    rows = [images.reshape(30, 12).astype(np.float64) / 255 for images in (samples[:30], real)]
+    (m1, c1), (m2, c2) = ((each.mean(0), np.cov(each, rowvar=False)) for each in rows)
+    assert first["fid"] == pytest.approx(frechet_distance(m1, c1, m2, c2), rel=1e-6)
+
+
+def test_the_spread_is_that_of_fresh_samples() -> None:
+    """Over 40 sets: about the standard deviation that 40 other draws show."""
+    reference = reference_of(images_of(50, 1), 50, sets=40)
+    one, other = (measured(images_of(2000, seed, 200), reference)[1]["fid_sd"] for seed in (2, 3))
+    assert 0 < one == pytest.approx(other, rel=0.5)
+
+
+def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, real = images_of(50, 0, 200), images_of(50, 1)
+    features, whole = measured(samples, reference_of(real, 50))
+    assert whole["feature_images"] == len(features) == 50
+    monkeypatch.setattr(arrays, "MOST_FEATURES", 12)
+    reference = reference_of(real, 50)
+    kept, found = measured(samples, reference)
+    chosen = np.arange(12) * 50 // 12  # evenly spaced
+    np.testing.assert_array_equal(kept, features[chosen])
+    kept_real = reference.arrays["features"]
+    np.testing.assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
+    assert found["fid"] == whole["fid"] and found["feature_images"] == 12
+    wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
+    assert {name: found[name] for name in wanted} == wanted and found["kid"] != whole["kid"]

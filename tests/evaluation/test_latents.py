@@ -1,0 +1,259 @@
+"""What z holds: closed forms where they are known, bounds on the decoder's information, and the step's file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from fid_tools import opened
+from models_tools import GREY, data, fitted_model, plain_vae, seeded
+from run_tools import prepare, probe_words
+
+from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import latents
+from vaeglow.evaluation.probes.latents import active_units, decoder_information, information_lower, mixtures
+from vaeglow.evaluation.trained import vae_and_layer
+from vaeglow.models.bounds import gaussian_log_density, log_scale_floor
+from vaeglow.steps import probe
+from vaeglow.weights import load_model
+
+CPU = torch.device("cpu")
+COUNT = 400
+
+
+def look(network, images: np.ndarray, batch_size: int = 100, kind: str = "vae") -> dict:
+    return latents.measure(
+        opened(network, images, kind), {"test": None}, {"images": len(images), "batch_size": batch_size}
+    )[0]
+
+
+def run_step(run, output, images: int = 12, **reads) -> dict:
+    probe.main(probe_words("latents", run, output, {"images": images, "batch_size": 5}, **reads))
+    return json.loads(output.read_text())
+
+
+# -------------------------------------------------------------------------------------- under the posterior
+def test_units_are_active_where_the_posterior_mean_moves():
+    means = torch.tensor([0.0, 0.09, 0.11, 5.0]) * torch.randn(20_000, 4, generator=seeded())
+    assert active_units(means + 7) == 2  # the standard deviation counts, from 0.1 up; the mean does not
+
+
+def test_information_of_a_gaussian_channel():
+    """z = m + noise, m ~ N(0, r^2 I), noise of variance 1: I = d/2 log(1 + r^2), estimated from below."""
+    means = 2 * torch.randn(4000, 2, generator=seeded(1))
+    z = means + torch.randn(4000, 2, generator=seeded(2))
+    lower = information_lower(z, means, torch.zeros(4000, 2))
+    exact = math.log(1 + 4)
+    assert exact - 0.1 < lower.mean() < exact + 4 * lower.std() / math.sqrt(len(lower))
+
+
+def test_information_is_zero_where_all_posteriors_are_one_and_log_n_where_they_never_meet():
+    z = torch.randn(300, 3, generator=seeded())
+    none = information_lower(z, torch.zeros(300, 3), torch.zeros(300, 3))
+    assert none.abs().max() < 1e-9
+    apart = 10 * torch.arange(300.0)[:, None].expand(300, 3)
+    all_of_it = information_lower(apart + 0.1 * z, apart, torch.full((300, 3), -2.0))
+    torch.testing.assert_close(all_of_it, torch.full((300,), math.log(300), dtype=torch.float64))
+
+
+def test_the_matrix_products_are_the_sums_they_stand_for():
+    z, means, log_scales = (torch.randn(700, 3, generator=seeded(i)).double() for i in range(3))  # several blocks
+    every = torch.stack([gaussian_log_density(row.expand(700, 3), means, log_scales) for row in z])
+    plain = every.diagonal() - torch.logsumexp(every, 1) + math.log(700)
+    torch.testing.assert_close(information_lower(z, means, log_scales), plain)
+    others, everyone = mixtures(z, means, log_scales)
+    torch.testing.assert_close(everyone, torch.logsumexp(every, 1) - math.log(700))
+    without = every.fill_diagonal_(-math.inf)
+    torch.testing.assert_close(others, torch.logsumexp(without, 1) - math.log(699))
+    scale = torch.tensor([0.1, 3.0, 20.0]).double()
+    for one, other in zip(
+        (others, everyone), mixtures(z * scale, means * scale, log_scales + scale.log()), strict=True
+    ):
+        torch.testing.assert_close(one - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
+
+
+# ------------------------------------------------------------------------------------------ under the model
+def test_a_decoder_that_ignores_z_explains_nothing():
+    vae = plain_vae(GREY, "isotropic", False).eval()
+    images = data(GREY)[:40].numpy()
+    before = look(vae, images)
+    with torch.no_grad():
+        floor = log_scale_floor(GREY["levels"])
+        vae.raw_log_scale.fill_(floor + math.log(math.expm1(math.log(0.1) - floor)))  # s is 0.1
+        vae.decoder.dense.weight.zero_()
+        deaf = look(vae, images)
+    assert deaf["variance_explained"] < 1e-9 < before["variance_explained"]
+    by_hand = math.log2(0.1 * math.sqrt(2 * math.pi * math.e)) + math.log2(GREY["levels"])
+    assert deaf["entropy_x_bar_bits_per_dim"] == pytest.approx(by_hand)
+    assert deaf["layer_log_det_bits_per_dim"] == 0
+
+
+@pytest.mark.parametrize("batch_size", [100, 77])
+def test_the_decoder_is_asked_at_draws_of_the_prior(batch_size, monkeypatch):
+    """A decoder whose mean is z itself and whose s is 1: under N(0, I), though not under q, z decides half of x_bar."""
+    vae = plain_vae(GREY, "diagonal", False).eval()
+
+    def decode(z):
+        mean = z[:, :1, None, None].expand(-1, *vae.shape)
+        return mean, torch.zeros_like(mean)
+
+    monkeypatch.setattr(vae, "decode", decode)
+    found = look(vae, data(GREY).numpy(), batch_size)
+    assert found["variance_explained"] == pytest.approx(0.5, abs=0.05)
+    gaussian = 0.5 * math.log2(2 * math.pi * math.e) + math.log2(GREY["levels"])
+    assert found["entropy_x_bar_bits_per_dim"] == pytest.approx(gaussian)
+
+
+def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
+    """E[-log p(x_hat|z)] over x_hat ~ p(x_hat|z), z ~ p(z): sampled, where the probe adds up logarithms."""
+    model = copy.deepcopy(fitted_model("vae_glow", False))
+    with torch.no_grad():
+        model.layer.closing_weight.mul_(3.0)
+    found = look(model, data(GREY).numpy(), kind="vae_glow")
+    with torch.no_grad():
+        z = model.vae.prior_sample(4000, seeded(5))
+        mean, log_scale = model.vae.decode(z)
+        x_hat = model.layer.inverse(mean + log_scale.exp() * torch.randn(mean.shape, generator=seeded(6)))[0]
+        x_bar, log_det = model.layer(x_hat)
+        costs = -(gaussian_log_density(x_bar, mean, log_scale) + log_det) / (model.dims * math.log(2))
+    sampled = costs.mean() + math.log2(GREY["levels"])
+    assert found["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
+    assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
+
+
+def gathered(vae, decode, encode, width: float = 0.0, batches: int = 4) -> dict[str, torch.Tensor]:
+    """Draws of a VAE whose two halves are made up."""
+    vae.decode, vae.encode = decode, encode
+    widths, generator, found = torch.full((vae.prior.dims,), width), seeded(5), []
+    for _ in range(batches):
+        with torch.no_grad():
+            z = vae.prior_sample(COUNT // batches, generator)
+            found.append(latents.draw_x_bar(vae, None, z, widths, generator))
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+
+
+@pytest.fixture
+def vae():
+    return plain_vae(GREY, "diagonal", False).eval()
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_a_linear_decoder_shares_what_its_closed_form_says(vae, scale):
+    """x_bar = z_1 on one pixel + N(0, scale^2) noise, z ~ N(0, 1): I = 1/2 log(1 + 1/scale^2), a Gaussian posterior."""
+
+    def decode(z):
+        mean = torch.zeros(len(z), *vae.shape)
+        mean[:, 0, 0, 0] = z[:, 0]
+        return mean, torch.full_like(mean, math.log(scale))
+
+    def encode(y):
+        shrink = 1 / (1 + scale**2)
+        mean, log_scale = torch.zeros(len(y), vae.prior.dims), torch.zeros(len(y), vae.prior.dims)
+        mean[:, 0], log_scale[:, 0] = shrink * y[:, 0, 0, 0], 0.5 * math.log(shrink * scale**2)
+        return mean, log_scale
+
+    lower, upper = decoder_information(gathered(vae, decode, encode))
+    exact = 0.5 * math.log(1 + 1 / scale**2)
+    assert lower == pytest.approx(exact, abs=0.12) and upper == pytest.approx(exact, abs=0.12)
+
+
+def test_a_deaf_decoder_shares_nothing_whatever_the_kl_costs(vae):
+    def decode(z):
+        return torch.zeros(len(z), *vae.shape), torch.zeros(len(z), *vae.shape)
+
+    def encode(y):  # a posterior far from the prior: the ELBO alone would say 50 nats
+        return torch.full((len(y), vae.prior.dims), 3.0), torch.full((len(y), vae.prior.dims), -2.0)
+
+    lower, upper = decoder_information(gathered(vae, decode, encode))
+    assert abs(lower) < 1e-6 and abs(upper) < 1e-6
+
+
+def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(vae):
+    """Every latent on pixels of its own, sd .1: I = d/2 log(1 + 100); the encoder is far off, the known z is not."""
+    dims = vae.prior.dims
+
+    def decode(z):
+        mean = torch.zeros(len(z), vae.dims)
+        mean[:, :dims] = z
+        mean = mean.reshape(-1, *vae.shape)
+        return mean, torch.full_like(mean, math.log(0.1))
+
+    def encode(y):
+        return torch.full((len(y), dims), 3.0), torch.zeros(len(y), dims)
+
+    lower, upper = decoder_information(gathered(vae, decode, encode, width=math.log(0.1)))
+    exact = dims / 2 * math.log(101)
+    assert lower <= exact < upper < exact + 0.7 * dims
+
+
+def test_decoders_that_never_meet_are_told_apart_up_to_the_cap(vae):
+    def decode(z):
+        mean = 100 * z[:, :1, None, None].expand(-1, *vae.shape)
+        return mean, torch.full_like(mean, -3.0)
+
+    lower, upper = decoder_information(gathered(vae, decode, vae.encode))
+    assert lower == pytest.approx(math.log(COUNT), abs=0.2) and upper > lower
+
+
+def test_an_overflow_of_the_layer_leaves_the_mixture(vae):
+    draws = gathered(vae, vae.decode, vae.encode)
+    draws["bounds"][3] = math.nan
+    assert all(math.isfinite(value) for value in decoder_information(draws))
+
+
+# ------------------------------------------------------------------------------------------------- the step
+def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
+    found = run_step(latent_run, tmp_path / "latents.json")
+    network, _ = load_model(latent_run.model, CPU)
+    images, kind = np.load(latent_run.data / "test.npy"), latent_run.config["kind"]
+    settings = {"images": 12, "batch_size": 5}
+    wanted = latents.measure(opened(network, images, kind, latent_run.config["seed"]), {"test": None}, settings)[0]
+    assert found == {**found, **wanted}
+    assert found["images"] == 12 and found["latent_dim"] == 4 and 0 <= found["active_units"] <= 4
+    assert found["information_lower_nats"] <= found["information_cap_nats"] == math.log(12)
+    assert found["information_upper_nats"] == found["kl_nats"]
+    assert found["kl_bits_per_dim"] == pytest.approx(found["kl_nats"] / (192 * math.log(2)))
+    assert 0 <= found["variance_explained"] <= 1
+    difference = found["entropy_x_bar_bits_per_dim"] - found["entropy_image_bits_per_dim"]
+    assert difference == pytest.approx(found["layer_log_det_bits_per_dim"])
+    assert (found["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
+    assert all(found[key] == latent_run.summary()[key] for key in ("config_sha256", "data_sha256", "weights_sha256"))
+    assert all(found[key] == latent_run.config[key] for key in ("preset", "dataset", "model"))
+
+
+def test_the_layer_leaves_what_z_holds_alone_and_each_batch_has_noise_of_its_own(vae_run, vaeglow_run, tmp_path):
+    alone, under = (run_step(run, tmp_path / "latents.json", 7) for run in (vae_run, vaeglow_run))
+    for key in (
+        "active_units",
+        "kl_nats",
+        "information_lower_nats",
+        "variance_explained",
+        "entropy_x_bar_bits_per_dim",
+    ):
+        assert alone[key] == under[key]
+    vae, _ = load_model(vae_run.model, CPU)
+    images = np.load(vae_run.data / "test.npy")[:6]
+    once, again, twice = (look(vae, x, 6) for x in (images, images, np.concatenate([images, images])))
+    assert once == again
+    for key in ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim"):
+        assert abs(twice[key] - once[key]) > 1e-6
+
+
+def test_what_cannot_be_probed(glow_run, vae_run, tmp_path):
+    other = prepare(tmp_path / "other", seed=70)
+    with pytest.raises(UserError, match="glow is a glow: the probe latents needs a model with one VAE latent"):
+        run_step(glow_run, tmp_path / "latents.json")
+    with pytest.raises(UserError, match="was trained on other data"):
+        run_step(vae_run, tmp_path / "latents.json", test=other / "test.npy")
+    assert not (tmp_path / "latents.json").exists()
+    vae, about = load_model(vae_run.model, CPU)
+    with pytest.raises(UserError, match="vae_two_stage is a vae_two_stage: interpolate needs a model with one VAE"):
+        vae_and_layer(vae, {**about["config"], "model": "vae_two_stage", "kind": "vae_two_stage"}, "interpolate")
+    with torch.no_grad():
+        next(vae.encoder.parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match="not finite for 12 of 12 images"):
+        look(vae, np.load(vae_run.data / "test.npy"))

@@ -1,0 +1,253 @@
+"""Draws with and without the Glow layer: f carries each image onto its other one; where it acts; power spectra."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fid_tools import opened, photographs
+from run_tools import blobs, initialised, prepare, probe_words
+from scipy.ndimage import gaussian_filter
+
+from vaeglow.data.loader import step_generator
+from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import layer_draws
+from vaeglow.evaluation.probes.layer_action import ROUNDING, draw_distance, log_error, probe_action, spectrum
+from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.results import read_result
+from vaeglow.steps import probe
+from vaeglow.weights import load_model
+
+CPU = torch.device("cpu")
+NAMES = ("vae", "vae_noisy", "layer_mean", "layer")
+SETTINGS = {"images": 9, "draws": 2, "temperature": 0.5}
+FEATURES = np.random.default_rng(5).normal(size=(12, 4))
+
+
+# --------------------------------------------------------------------------------------------------- draws
+@pytest.fixture
+def model(vaeglow_run):
+    return load_model(vaeglow_run.model, CPU)[0]
+
+
+def draw(model, count: int, draws: int, temperature: float, seed: int = 0) -> dict[str, np.ndarray]:
+    settings = {"images": count, "draws": draws, "temperature": temperature}
+    return layer_draws.measure(opened(model, None, "vae_glow", seed), {}, settings)[1]
+
+
+def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
+    arrays = draw(model, 6, 3, 0.5)
+    shapes = {name: (6, 3, 8, 8) for name in NAMES} | {"layer": (6, 3, 3, 8, 8)}
+    assert {name: images.shape for name, images in arrays.items()} == shapes
+    assert {images.dtype for images in arrays.values()} == {np.dtype(np.uint8)}
+    generator = step_generator(0, layer_draws.LAYER_DRAWS, 0)
+    with torch.no_grad():
+        mean, log_scale = model.vae.decode(model.vae.prior_sample(100, generator))
+        first = mean + 0.5 * log_scale.exp() * normal_like(mean, generator)
+        layer, layer_mean = model.layer.inverse(first)[0], model.layer.inverse(mean)[0]
+        torch.testing.assert_close(model.layer(layer)[0], first, rtol=0, atol=1e-4)
+        assert (layer - first).abs().max() > 1e-3  # f is not the identity
+    for name, images in {"vae": mean, "vae_noisy": first, "layer_mean": layer_mean, "layer": layer}.items():
+        shown = arrays[name] if name != "layer" else arrays[name][:, 0]
+        assert np.array_equal(shown, quantise(images, 256)[:6].numpy()), name
+
+
+def test_the_first_images_depend_on_neither_count(model):
+    many, few = draw(model, 103, 4, 0.7), draw(model, 5, 2, 0.7)
+    assert len(many["vae"]) == 103 and len(np.unique(many["vae"].reshape(103, -1), axis=0)) == 103
+    for name, images in few.items():
+        assert np.array_equal(images, many[name][:5, :2] if name == "layer" else many[name][:5])
+    assert not np.array_equal(few["vae"], draw(model, 5, 2, 0.7, seed=1)["vae"])
+
+
+def test_temperature_is_of_the_noise_alone(model):
+    cold, warm = (draw(model, 30, 2, t) for t in (0.0, 1.0))
+    for name in ("vae", "layer_mean"):
+        assert np.array_equal(cold[name], warm[name])
+    assert np.array_equal(cold["vae"], cold["vae_noisy"]) and np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
+    assert not np.array_equal(warm["layer"][:, 0], warm["layer"][:, 1])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_overflow_is_counted_and_too_much_of_it_refused(share, monkeypatch):
+    model = initialised("vaeglow")
+    plain = model.layer.inverse
+
+    def inverse(y):
+        x, log_det = plain(y)
+        x = x.clone()
+        x[: int(share * len(x)), 0, 0, 0] = float("inf")
+        return x, log_det
+
+    monkeypatch.setattr(model.layer, "inverse", inverse)
+    run, settings = opened(model, None, "vae_glow"), {"images": 100, "draws": 1, "temperature": 0.5}
+    if share < 0.5:
+        assert layer_draws.measure(run, {}, settings)[0]["exploded_samples"] == 10
+    else:
+        with pytest.raises(UserError, match="60 of 100 latents give images that are not finite"):
+            layer_draws.measure(run, {}, settings)
+
+
+# -------------------------------------------------------------------------------------------------- action
+def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 1) -> dict[str, np.ndarray]:
+    """Draws of a layer that makes `layer` of `vae`, whatever the noise."""
+    layers = np.repeat(layer[:, None], draws, 1)
+    return {"vae": vae, "vae_noisy": vae, "layer_mean": layer, "layer": layers}
+
+
+def blurred(images: np.ndarray, deviation: float = 1.5, mode: str = "reflect") -> np.ndarray:
+    return gaussian_filter(images, (0, 0, deviation, deviation), mode=mode)
+
+
+def test_a_layer_that_does_nothing():
+    images = photographs(12)
+    found = probe_action(drawn(images, images, 3), FEATURES, FEATURES, images)
+    assert found["pixel_distance"] == found["feature_distance"] == found["draw_pixel_distance"] == 0
+    assert found["content_kept"] == 1 and found["feature_distance_between"] > 1
+    assert max(found["spectrum_error"].values()) < 1e-9
+    assert list(found["sharpness"].values()) == pytest.approx([found["sharpness"]["data"]] * 5)
+    assert found["images"] == found["data_images"] == 12
+
+
+def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
+    real = photographs(12, seed=1)
+    found = probe_action(drawn(real, blurred(real)), FEATURES, FEATURES, photographs(40))
+    assert found["sharpness"]["vae"] < 0.3 * found["sharpness"]["layer"]
+    assert found["spectrum_error"]["layer"] < 0.5 < found["spectrum_error"]["vae"]
+    per_image = found["per_image"]
+    assert np.mean(per_image["spectrum_error_layer"]) < np.mean(per_image["spectrum_error_vae"])
+    high = {name: found["spectrum"][name][-1] for name in ("vae", "layer", "data")}
+    assert high["vae"] < high["layer"] and high["vae"] < high["data"]
+    assert found["spectrum"]["frequency"] == pytest.approx([k / 32 for k in range(1, 17)])
+
+
+def test_distances_are_in_grey_levels_and_euclidean():
+    vae = photographs(12) // 2
+    found = probe_action(drawn(vae + 10, vae), FEATURES, FEATURES + np.array([3, 4, 0, 0]), vae)
+    assert found["per_image"]["pixel_distance"] == pytest.approx([10] * 12)
+    assert found["per_image"]["feature_distance"] == pytest.approx([5] * 12)
+    pairs = [np.linalg.norm(FEATURES[i] - FEATURES[j]) for i in range(12) for j in range(i)]
+    assert found["feature_distance_between"] == pytest.approx(np.mean(pairs))
+    layer = np.zeros((2, 3, 1, 2, 2), np.uint8)
+    layer[:, 1], layer[:, 2] = 6, 255
+    assert draw_distance(layer) == pytest.approx((6 + 255 + 249) / 3)  # no wrap-around of bytes
+    assert draw_distance(layer[:, :1]) is None
+
+
+def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
+    images = photographs(12)
+    shifted = FEATURES.copy()
+    shifted[[0, 1]] = FEATURES[[1, 0]]  # two latents change places
+    found = probe_action(drawn(images, images), FEATURES, shifted, images)
+    assert found["per_image"]["content_kept"] == [0, 0] + [1] * 10 and found["content_kept"] == pytest.approx(10 / 12)
+    assert found["content_kept_pixels"] == 1
+    found = probe_action(drawn(images[::-1], images), 0 * FEATURES, 0 * FEATURES, images)
+    assert found["content_kept_pixels"] == 0 and found["content_kept"] == pytest.approx(1 / 12)  # all one: by chance
+
+
+# ------------------------------------------------------------------------------------------------ spectrum
+def noise(count: int, side: int, channels: int = 1, deviation: float = 20) -> np.ndarray:
+    return 128 + deviation * np.random.default_rng(0).normal(size=(count, channels, side, side))
+
+
+@pytest.mark.parametrize("side", [8, 32, 33])
+def test_white_noise_has_its_variance_at_every_frequency(side):
+    power, sharpness = spectrum(noise(400, side))
+    assert power.shape == (400, side // 2)
+    np.testing.assert_allclose(power.mean(0)[1:], 400, rtol=0.1)  # beside the mean that was taken out
+    share = 1 - np.pi / 16  # of the frequency square outside a circle of half its radius
+    assert sharpness == pytest.approx(share, abs=0.06 if side == 8 else 0.03)
+
+
+@pytest.mark.parametrize("cycles", [3, 10, 13])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_wave_peaks_at_its_frequency(cycles, axis):
+    side = 32
+    wave = 100 + 50 * np.sin(2 * np.pi * cycles * np.arange(side) / side)
+    images = np.tile(wave, (side, 1)) if axis else np.tile(wave[:, None], (1, side))
+    power, sharpness = spectrum(images[None, None])
+    peak = int(power[0].argmax())
+    assert peak + 1 == cycles
+    assert power[0, peak - 1 : peak + 2].sum() > 0.999 * power[0].sum()
+    assert sharpness == pytest.approx(float(cycles > 8), abs=0.001)
+
+
+def test_blur_takes_fine_detail_away():
+    shares = [spectrum(blurred(noise(20, 32, 3), s, "wrap"))[1] for s in (0.01, 0.5, 1, 2)]
+    assert shares[0] > shares[1] > shares[2] > shares[3]
+    power, sharpness = spectrum(np.full((2, 3, 8, 8), 77, np.uint8))
+    assert power.max() < 1e-20 and sharpness == 0
+
+
+def test_brightness_and_a_jump_between_opposite_borders_are_no_detail():
+    images = blobs(5, 0, 16).astype(float)
+    np.testing.assert_allclose(spectrum(images + 40)[0], spectrum(images)[0], atol=1e-6)
+    slope = np.tile(np.linspace(0, 255, 32), (32, 1))
+    assert spectrum(slope[None, None])[1] < 1e-3
+
+
+def test_the_spectrum_is_of_luminance():
+    grey, green = blobs(3, 0)[:, :1], np.zeros((1, 3, 8, 8))
+    np.testing.assert_allclose(spectrum(np.repeat(grey, 3, 1))[0], spectrum(grey)[0])
+    green[:, 1] = noise(1, 8)[:, 0]
+    np.testing.assert_allclose(spectrum(green)[0], 0.587**2 * spectrum(green[:, 1:2])[0])
+
+
+def test_an_error_of_one_is_ten_times_the_power():
+    reference = np.array([1e6, 1e5, 1e4])
+    errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
+    np.testing.assert_allclose(errors, [0, 1, 1], atol=1e-4)
+    assert np.isfinite(log_error(np.zeros(3), reference)) and log_error(np.zeros(3), np.zeros(3)) == 0
+    assert log_error(np.zeros(1), np.array([9 * ROUNDING])) == pytest.approx(1)
+
+
+# ----------------------------------------------------------------------------------------------- the steps
+@pytest.fixture(scope="module")
+def draws(tmp_path_factory, vaeglow_run) -> Path:
+    path = tmp_path_factory.mktemp("draws") / "layer_draws.npz"
+    probe.main(probe_words("layer_draws", vaeglow_run, path, SETTINGS))
+    return path
+
+
+def look(run, output: Path, **reads: Path) -> dict:
+    probe.main(probe_words("layer_action", run, output, {"features": 64, "batch_size": 10}, **reads))
+    return json.loads(output.read_text())
+
+
+def test_the_steps_write_the_draws_of_the_runs_own_seed_and_measure_them(draws, inception_file, vaeglow_run, tmp_path):
+    made, run = read_result(draws, NAMES), vaeglow_run
+    for name, images in draw(load_model(run.model, CPU)[0], 9, 2, 0.5, run.config["seed"]).items():
+        assert np.array_equal(made.arrays[name], images)
+    assert made.value("exploded_samples") == 0
+    found = look(run, tmp_path / "layer_action.json", layer_draws=draws, weights=inception_file)
+    assert found["images"] == found["data_images"] == 9 and found["features"] == 64
+    for content in (made.content, found):
+        assert content["temperature"] == 0.5
+        assert all(content[key] == run.config[key] for key in ("preset", "dataset", "model", "seed"))
+        assert all(content[key] == run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
+    assert found["inputs"].keys() == {str(path) for path in (draws, inception_file, run.model)}
+    assert set(found["sharpness"]) == {*NAMES, "data"} and set(found["spectrum"]) == {*NAMES, "data", "frequency"}
+    assert set(found["spectrum_error"]) == set(NAMES)
+    for name, values in found["per_image"].items():
+        assert len(values) == 9
+        if name in found:
+            assert np.mean(values) == pytest.approx(found[name])
+    assert found["feature_distance"] > 0 and found["draw_pixel_distance"] > 0
+    again = look(run, tmp_path / "again.json", layer_draws=draws, weights=inception_file)
+    assert {**again, "provenance": None} == {**found, "provenance": None}
+
+
+def test_what_does_not_belong_together_is_refused(draws, inception_file, vae_run, vaeglow_run, finetune_run, tmp_path):
+    other = prepare(tmp_path / "other", seed=70) / "test.npy"
+    for run, reads, message in [
+        (vaeglow_run, {"test": other}, "was trained on other data than"),
+        (finetune_run, {}, "layer_draws.npz: model is 'vaeglow', wanted is 'vaeglow_finetune'"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            look(run, tmp_path / "x.json", layer_draws=draws, weights=inception_file, **reads)
+    with pytest.raises(UserError, match="vae is a vae: it has no Glow layer"):
+        probe.main(probe_words("layer_draws", vae_run, tmp_path / "x.json", SETTINGS))
+    assert not (tmp_path / "x.json").exists()
