@@ -79,7 +79,7 @@ def test_undequantised_is_the_bound_with_the_noise_at_its_middle(model, monkeypa
 
 def test_one_importance_sample_is_the_headline_bound_with_noise_of_the_seed_and_batch(any_run):
     model, _ = load_model(any_run.model, CPU)
-    images = np.read_result(any_run.data / "test.npy", None)
+    images = np.load(any_run.data / "test.npy")
     terms = one_sample_terms(model, images, 12, 3, CPU)
     headline = bits_per_dim(total(terms), model.dims, model.levels)
     one = importance_bits_per_dim(model, images, [1], 12, 3, CPU)[1]
@@ -88,7 +88,7 @@ def test_one_importance_sample_is_the_headline_bound_with_noise_of_the_seed_and_
     with torch.no_grad():
         direct = model.log_likelihood(dequantise(torch.from_numpy(images), 256, generator), generator)
     torch.testing.assert_close(headline, bits_per_dim(total(direct).double(), model.dims, 256), rtol=1e-6, atol=1e-6)
-    api = vaeglow.read_result(any_run.model, "cpu", None).bits_per_dim(images, seed=3)
+    api = vaeglow.load(any_run.model, "cpu").bits_per_dim(images, seed=3)
     torch.testing.assert_close(api, importance_bits_per_dim(model, images, [1], 100, 3, CPU)[1], rtol=0, atol=0)
 
 
