@@ -5,14 +5,12 @@ Section 3.3 of the paper: the reference for each squeeze, and each row's measure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import numbers
 from vaeglow.reporting.page import Page
+from vaeglow.reporting.tables.linear_reference import needs as needs
 
 READS = ("likelihood", "config")
 SCHEMA = {
@@ -29,12 +27,6 @@ NOTE = (
     "kind could make of the residual that a VAE, or a PCA with as many components, leaves. A trained nonlinear layer "
     "may beat it. Large markers: measured on test images (upper bound, K=1, \u00b1 one standard error)."
 )
-
-
-def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The reference."""
-    where = {"preset": entry["preset"], "dataset": entry["dataset"], "model": entry["reference_model"]}
-    return [{"what": "linear_reference", **where}]
 
 
 def draw(sources: Sources, page: Page) -> None:

@@ -27,6 +27,12 @@ REFERENCES = {
 }
 
 
+def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The reference."""
+    where = {"preset": entry["preset"], "dataset": entry["dataset"], "model": entry["reference_model"]}
+    return [{"what": "linear_reference", **where}]
+
+
 def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
     """A row for each reference, or for each trained model that answers to it; other trained models at the end.
 
@@ -39,8 +45,7 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
 
     from vaeglow.results import check_together
 
-    about = {"preset": spec["preset"], "dataset": spec["dataset"], "model": spec["reference_model"]}
-    reference = results_frame([about], results_root, ("linear_reference",), spec)
+    reference = results_frame(needs(spec), results_root, ("linear_reference",), spec)
     frame = results_frame(spec["rows"], results_root, READS, spec)
     check_together([*results_of(reference), *results_of(frame)])
     trained: dict[str, list[pd.DataFrame]] = {name: [] for name in REFERENCES}
