@@ -19,14 +19,14 @@ class PlainGlowLayer(GlowLayer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images x_hat [N, C, H, W] -> (x_bar, log-determinant [N])."""
-        x = F.pixel_unshuffle(x, self.squeeze.factor)
+        x = F.pixel_unshuffle(x, self.squeeze)
         log_det = torch.zeros(len(x), device=x.device)
         for one in self.steps:
             for part, held in ((actnorm, one.actnorm), (conv1x1, one.conv.weight), (coupling, one.coupling)):
                 x, change = part(x, held)
                 log_det = log_det + change
         x, change = conv1x1(x, self.closing_weight)
-        return F.pixel_shuffle(x + self.closing_bias.view(1, -1, 1, 1), self.squeeze.factor), log_det + change
+        return F.pixel_shuffle(x + self.closing_bias.view(1, -1, 1, 1), self.squeeze), log_det + change
 
 
 def scaled(x: Tensor, one: nn.Module) -> Tensor:

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import gaussian_log_density, normal_like
-from vaeglow.models.flows import LOG_SCALE_FACTOR, Squeeze, zero_conv
-from vaeglow.models.glow_steps import GlowStep, GlowSteps, channel_log_det
+from vaeglow.models.flows import LOG_SCALE_FACTOR, ScaledConv
+from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
 class Glow(GenerativeModel):
@@ -36,7 +37,6 @@ class Glow(GenerativeModel):
         self, channels: int, size: int, levels: int, scales: int, depth: int, width: int, coupling: str
     ) -> None:
         super().__init__(channels, size, levels)
-        self.squeeze = Squeeze(2)
         self.steps = nn.ModuleList()
         self.split_priors = nn.ModuleList()
         self.noise_shapes: list[tuple[int, int, int]] = []  # of one image, each split's, then the top's
@@ -46,7 +46,7 @@ class Glow(GenerativeModel):
             self.steps.append(GlowSteps(GlowStep(channels, width, coupling) for _ in range(depth)))
             if scale < scales:
                 channels //= 2
-                self.split_priors.append(zero_conv(channels, 2 * channels))
+                self.split_priors.append(ScaledConv(torch.zeros(2 * channels, channels, 3, 3)))
             self.noise_shapes.append((channels, side, side))
         self.top_mean = nn.Parameter(torch.zeros(channels))
         self.top_logs = nn.Parameter(torch.zeros(channels))
@@ -64,8 +64,8 @@ class Glow(GenerativeModel):
         """
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
-            x, _ = self.squeeze(x)
-            channels = channel_log_det(steps, x)
+            x = F.pixel_unshuffle(x, 2)
+            channels = steps.channel_log_det(x)
             x, log_dets = steps(x)
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
@@ -93,7 +93,7 @@ class Glow(GenerativeModel):
             if scale < len(self.split_priors):
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
                 x = torch.cat([x, mean + log_scale.exp() * noises[scale]], 1)
-            x, _ = self.squeeze.inverse(self.steps[scale].inverse(x))
+            x = F.pixel_shuffle(self.steps[scale].inverse(x), 2)
         return x + 0.5
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
@@ -110,9 +110,7 @@ class Glow(GenerativeModel):
         """Set all actnorms from data y [N, C, H, W], level by level."""
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
-            x, _ = self.squeeze(x)
-            for step in steps:
-                x = step.initialise(x)
+            x = steps.initialise(F.pixel_unshuffle(x, 2))
             if scale < len(self.split_priors):
                 x = x.chunk(2, 1)[0]
 
