@@ -123,27 +123,6 @@ def optimise(model: GenerativeModel, images: Tensor, steps: int, rate: float = 0
     model.eval()
 
 
-def idle_parameters(model: GenerativeModel, y: Tensor) -> set[str]:
-    """Names of trainable parameters without a gradient at the third of three optimiser steps.
-
-    Biases of convolutions straight before a batch norm are left out: the norm subtracts them again.
-    """
-    model.train()
-    optimizer = torch.optim.Adam(list(model.trainable()), lr=0.01)
-    for step in range(3):
-        optimizer.zero_grad(set_to_none=True)
-        model.loss(model.inputs(y, seeded(step)), seeded(step))[0].backward()
-        if step < 2:
-            optimizer.step()
-    return {
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-        and not name.endswith("body.2.bias")
-        and (parameter.grad is None or not parameter.grad.abs().max() > 1e-9)
-    }
-
-
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -167,9 +146,9 @@ BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotr
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
     """An untrained VAE as it comes: the decoder's noise starts at 1."""
-    network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    prior = FlowPrior(2, 4 if flow_prior else 0, 16)
-    return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
+    widths = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
+    network = {"architecture": "resnet", "decoder_noise": noise, "initial_noise": 1.0, **widths}
+    return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
 
 
 def build_vae(name: str) -> VAE:

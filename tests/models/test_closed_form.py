@@ -1,7 +1,6 @@
 """Bits/dim against closed forms: Gaussians whose likelihood and entropy are known, through the evaluation's own code.
 
-A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is an affine map, Glow on Gaussian data, and
-the uniform density.
+A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is an affine map, and Glow on Gaussian data.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from vaeglow.data.loader import dequantise
-from vaeglow.evaluation.likelihood import evaluate_likelihood, importance_bits_per_dim, one_sample_terms
+from vaeglow.evaluation.likelihood import importance_bits_per_dim, one_sample_terms
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, costs, quantise, total
 from vaeglow.models.glow import Glow
@@ -173,28 +172,3 @@ def test_glow_trained_on_a_gaussian_comes_down_to_its_entropy() -> None:
     bits, error = glow_bits(model, density, 10_000)
     print(f"\nGaussian, 4x4: entropy {entropy_bits(density):.4f}, trained Glow {bits:.4f} ± {error:.4f} bits/dim")
     assert -4 * error < bits - entropy_bits(density) < 0.05
-
-
-class Uniform(GenerativeModel):
-    """p(y) = 1, in two terms."""
-
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        return {"one": y.new_ones(len(y)), "two": -y.new_ones(len(y))}
-
-
-@pytest.mark.parametrize("levels", [2, 32, 256])
-def test_uniform_density_costs_all_bits(levels: int) -> None:
-    """p(y) = 1 is log2(levels) bits for each dimension, by every way there is."""
-    uniform = Uniform(channels=3, size=4, levels=levels)
-    images = torch.randint(0, levels, (5, 3, 4, 4), generator=seeded()).to(torch.uint8)
-    bits = math.log2(levels)
-    assert math.isclose(bits_per_dim(torch.zeros(()), 48, levels).item(), bits, rel_tol=1e-6)
-    result, per_image = evaluate_likelihood(uniform, images.numpy(), 2, [10], 3, 0, CPU)
-    assert math.isclose(result["bits_per_dim"], bits, rel_tol=1e-6)
-    assert math.isclose(result["importance"]["10"]["bits_per_dim"], bits, rel_tol=1e-6)
-    assert math.isclose(sum(result["terms"].values()), bits, rel_tol=1e-6)
-    assert (result["images"], result["importance"]["10"]["images"]) == (5, 3)
-    assert per_image["bits_per_dim_1"].shape == (5,)
-    loss, _ = uniform.loss(dequantise(images, levels, seeded()))
-    assert math.isclose(loss.item(), bits, rel_tol=1e-6)
-    assert math.isclose(bits_per_dim(torch.tensor(48 * math.log(2)), 48, levels).item(), bits - 1, abs_tol=1e-6)

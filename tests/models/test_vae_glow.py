@@ -18,7 +18,7 @@ from models_tools import (
 )
 
 from vaeglow.data.loader import dequantise
-from vaeglow.models.bounds import bits_per_dim, gaussian_log_density, quantise, total
+from vaeglow.models.bounds import bits_per_dim, quantise, total
 from vaeglow.models.kinds import build
 from vaeglow.models.vae_glow import VAEGlow
 
@@ -93,18 +93,3 @@ def test_sampling_is_the_inverse_layer_on_the_vae(name: str) -> None:
     y, z = photo_like(3, 3, 8, seed=2), torch.randn(3, 5, generator=seeded())
     torch.testing.assert_close(model.layer(model.reconstruct(y))[0], model.vae.reconstruct(y), atol=1e-4, rtol=0)
     torch.testing.assert_close(model.layer(model.render(z))[0], model.vae.render(z), atol=1e-4, rtol=0)
-
-
-def test_sample_has_the_density_it_claims(name: str) -> None:
-    """At temperature 1, log p(x|z) by eq. 4 at a drawn x is the density of the noise that made it."""
-    model = moved_model(name).double()
-    z = torch.randn(1, 5, dtype=torch.float64, generator=seeded())
-    mean, log_scale = model.vae.decode(z)
-    noise = torch.randn(mean.shape, dtype=torch.float64, generator=seeded(1))
-
-    def make_image(e: torch.Tensor) -> torch.Tensor:
-        return model.layer.inverse(mean + log_scale.exp() * e)[0]
-
-    x_bar, log_det = model.layer(make_image(noise))
-    claimed = gaussian_log_density(x_bar, mean, log_scale) + log_det
-    torch.testing.assert_close(claimed, normal(noise, 0.0, 1.0) - log_abs_det(make_image, noise))
