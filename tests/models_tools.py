@@ -145,18 +145,10 @@ BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotr
 
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
-    """An untrained VAE as it comes: the decoder's noise starts at 1."""
+    """An untrained VAE; the decoder's noise starts at 1."""
     widths = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
     network = {"architecture": "resnet", "decoder_noise": noise, "initial_noise": 1.0, **widths}
     return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
-
-
-def build_vae(name: str) -> VAE:
-    """An untrained VAE: diagonal noise and a flow prior, where its name does not say `isotropic` or `standard`."""
-    vae = plain_vae(shape_of(name), "isotropic" if "isotropic" in name else "diagonal", "standard" not in name)
-    with torch.no_grad():  # noise near the data's, not 1: shortens the training, keeps random models within the cube
-        (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
-    return vae
 
 
 @torch.no_grad()
@@ -191,13 +183,18 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         trained: on phase 1 where it has one (`BASES`).
     """
     words, shape, base = name.split(), shape_of(name), BASES.get(name)
-    phase_one = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
+    vae = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
     torch.manual_seed(1)
     made: GenerativeModel
     if words[0] == "glow":
         made = Glow(**shape, scales=1, depth=3, width=16, coupling=words[1])
     else:
-        made = vae = phase_one or build_vae(base or name)
+        if vae is None:
+            kind = base or name
+            vae = plain_vae(shape, "isotropic" if "isotropic" in kind else "diagonal", "standard" not in kind)
+            with torch.no_grad():  # noise near the data's: shortens training, keeps random models within the cube
+                (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
+        made = vae
         if words[0] == "vae_glow":
             made = VAEGlow(vae, GlowLayer(shape["channels"], 3, 16, 1 if "pair" in words else 2), "joint" not in words)
         elif words[0] == "two_stage":
