@@ -19,7 +19,7 @@ from vaeglow.training.optimise import set_memory
 
 DEPTH = 2 * CHECKPOINT_EVERY + 3  # whole parts and a rest
 DEEP = {"depth": DEPTH, "width": 8}
-CHANGES = {"glow": {"network": DEEP}, **dict.fromkeys(("vaeglow", "vaeglow_as_written"), {"layer": DEEP})}
+CHANGES = {"glow": {"network": DEEP}, **{name: {"layer": DEEP} for name in ("vaeglow", "vaeglow_as_written")}}
 
 
 def gradients(model: GenerativeModel, y: Tensor, memory: str) -> dict[str, Tensor]:

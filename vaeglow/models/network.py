@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor, distributed, nn
 
 
 class Network(nn.Module):
@@ -57,6 +56,22 @@ def exact(model: nn.Module) -> Iterator[None]:
             network.bf16, network.compiled = bf16, compiled
 
 
+class Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, with its gradient: the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same on every process."""
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Each process's value is in everyone's sum."""
+        return Sum.apply(grad.contiguous())
+
+
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm [N, F, ...] with the mean and variance of the whole batch, of which each process holds a part.
 
@@ -78,9 +93,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         over, each = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
         whole = x.float()  # under bf16 x is the convolution's bfloat16; statistics are float32, as in torch's own
-        mean = all_reduce(whole.mean(over)) / self.ranks
+        mean = Sum.apply(whole.mean(over)) / self.ranks
         centred = whole - mean.view(each)
-        variance = all_reduce(centred.square().mean(over)) / self.ranks
+        variance = Sum.apply(centred.square().mean(over)) / self.ranks
         with torch.no_grad():
             count = self.ranks * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean, self.momentum)
