@@ -1,6 +1,6 @@
 """The parts of a Glow step (Kingma & Dhariwal 2018, table 1), as section 3.3 of the paper uses them.
 
-ActNorm x -> (x + b) * s and the 1x1 convolution x -> W x hold their parameters here; `glow_steps` applies both as one
+ActNorm x -> (x + b) * s and the 1x1 convolution x -> W x are only their parameters; `glow_steps` applies both as one
 matrix. A coupling has
     forward(x) -> (y, log_det)      log_det = log|det dy/dx| in nats: [N], or a scalar if it is constant
     inverse(y) -> x
@@ -20,7 +20,7 @@ LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which trip
 
 
 class ActNorm(nn.Module):
-    """The b and s = exp(3 logs) of each channel, set so that the first batch leaves with mean 0 and sd 1.
+    """The b and s = exp(3 logs) of each channel, set so that the outputs of the first batch have mean 0 and sd 1.
 
     `initialised` is a buffer, so that a saved and loaded model is not initialised again.
 
@@ -41,7 +41,7 @@ class ActNorm(nn.Module):
 
 @torch.no_grad()
 def standardise(actnorm: ActNorm | ActNormConv, values: Tensor) -> None:
-    """Set bias and scale so that values [N, C, H, W] come out with mean 0 and sd 1 a channel, unless they are set."""
+    """Set bias and scale so that values [N, C, H, W] get mean 0 and sd 1 in each channel, unless they are set."""
     if not actnorm.initialised:
         actnorm.bias.copy_(-values.mean((0, 2, 3)))
         actnorm.logs.copy_(-(values.std((0, 2, 3), correction=0) + 1e-6).log() / LOG_SCALE_FACTOR)

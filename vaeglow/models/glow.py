@@ -18,13 +18,13 @@ from vaeglow.models.glow_steps import GlowStep, GlowSteps
 class Glow(GenerativeModel):
     """L levels of squeeze, K steps and split; log p(y) is exact.
 
-    At each split the half that leaves is Gaussian given the half that stays (a 3x3 convolution that starts at
-    zero gives its mean and log sd); what is left at the top has a learned Gaussian, one mean and sd a channel.
+    At each split half of the channels are Gaussian given the other half (mean and log sd by a 3x3 convolution, zero
+    at the start) and leave; those at the top have a learned Gaussian, one mean and sd a channel.
 
     Args:
         channels: C.
         size: image side, divisible by 2^levels.
-        levels: number of values a pixel can take (named so for images; see `scales` for L).
+        levels: number of values a pixel can take.
         scales: L, the number of levels of the multi-scale architecture.
         depth: K, steps at each.
         width: hidden channels of each coupling net.
@@ -39,7 +39,7 @@ class Glow(GenerativeModel):
         super().__init__(channels, size, levels)
         self.steps = nn.ModuleList()
         self.split_priors = nn.ModuleList()
-        self.noise_shapes: list[tuple[int, int, int]] = []  # of one image, each split's, then the top's
+        self.noise_shapes: list[tuple[int, int, int]] = []  # for one image: each split's, then the top's
         for scale in range(1, scales + 1):
             channels *= 4
             side = size // 2**scale
@@ -57,10 +57,10 @@ class Glow(GenerativeModel):
         return self.top_mean[:, None, None].expand_as(value), log_scale[:, None, None].expand_as(value)
 
     def levels_of(self, y: Tensor) -> Iterator[tuple[Tensor, tuple[Tensor, ...], list[Tensor]]]:
-        """Images y [N, C, H, W] level by level.
+        """Pass images y [N, C, H, W] through the levels.
 
         Yields:
-            What leaves at the level, [N, C', H', W']; its mean and log sd; the log-determinants on the way there.
+            The values that leave at the level, [N, C', H', W']; their mean and log sd; the level's log-determinants.
         """
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
@@ -97,12 +97,12 @@ class Glow(GenerativeModel):
         return x + 0.5
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; the temperature multiplies every noise, the split levels' too."""
+        """See `GenerativeModel`; the temperature multiplies all noise, that of the splits too."""
         empty = [self.top_mean.new_empty(count, *shape) for shape in self.noise_shapes]
         return self.decode([temperature * normal_like(noise, generator) for noise in empty])
 
     def reconstruct(self, y: Tensor) -> Tensor:
-        """f^-1(f(y)): the images themselves, up to rounding; Glow loses nothing."""
+        """f^-1(f(y)): the images themselves, up to rounding."""
         return self.decode(self.encode(y))
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vaeglow.models.flows import ActNorm, Coupling, InvertibleConv1x1, standardise
 
-CHECKPOINT_EVERY = 4  # steps: recomputing a few at a time takes little memory
+CHECKPOINT_EVERY = 4  # steps that are recomputed together
 
 
 class GlowStep(nn.Module):
@@ -55,20 +55,20 @@ class GlowStep(nn.Module):
         return F.conv2d(self.coupling.inverse(y) - offset[:, None, None], inverse[..., None, None])
 
     def initialise(self, x: Tensor) -> Tensor:
-        """Set actnorm from x, then the coupling's from what reaches it; returns y."""
+        """Set actnorm from x, then those of the coupling from its inputs; returns y."""
         standardise(self.actnorm, x)
         return self.coupling.initialise(self.mix(x))
 
 
 class Checkpointed(torch.autograd.Function):
-    """Steps that keep their input alone and recompute the rest in the backward pass: the same gradients.
+    """Steps that keep only their input and recompute the rest in the backward pass; the gradients are the same.
 
     Under torch.utils.checkpoint the process still grows 1.4 to 1.5 times from 32 to 128 steps (docs/performance.md).
     """
 
     @staticmethod
     def forward(ctx: Any, steps: GlowSteps, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-        """The images, then the log-determinants. The steps' parameters are inputs so that autograd knows of them."""
+        """The images, then the log-determinants. The steps' parameters are inputs so that autograd tracks them."""
         ctx.steps = steps
         ctx.save_for_backward(x)
         y, log_dets = steps(x)
@@ -77,7 +77,7 @@ class Checkpointed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x and of the parameters that learn."""
+        """Gradients of x and of the trainable parameters."""
         needed = ctx.needs_input_grad[1:]
         x = ctx.saved_tensors[0].detach().requires_grad_(needed[0])
         with torch.enable_grad():
@@ -89,11 +89,11 @@ class Checkpointed(torch.autograd.Function):
 
 
 class GlowSteps(nn.ModuleList):
-    """Glow steps of equally many channels, one after the other; made from a list of them.
+    """A sequence of Glow steps with the same number of channels.
 
     Attributes:
-        checkpoint: keep the activations of one in `CHECKPOINT_EVERY` steps and recompute the rest in the backward pass,
-            so that memory hardly grows with depth (`runtime.memory`). Off in a new model.
+        checkpoint: store the activations of one in `CHECKPOINT_EVERY` steps and recompute the rest in the backward
+            pass, so that memory hardly grows with depth (`runtime.memory`). Off by default.
     """
 
     checkpoint: bool = False

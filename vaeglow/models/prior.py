@@ -70,8 +70,8 @@ class VectorCoupling(nn.Module):
 class FlowPrior(nn.Module):
     """p(z) = N(h(z); 0, I) |det dh/dz| with h a stack of affine couplings (section 3.2).
 
-    Couplings come in pairs, the second changing the half that the first leaves, and only a pair begins with a
-    permutation: one before every coupling would undo the alternation and leave some entries never changed.
+    Couplings come in pairs: the second changes the half that the first leaves alone. Only the first of a pair permutes;
+    a permutation before every coupling would undo the alternation, and some entries would never change.
 
     Args:
         dims: d, the size of z.

@@ -64,7 +64,7 @@ class VAE(GenerativeModel):
         return mean, log_scale.expand_as(mean)
 
     def posterior_sample(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) at that draw [N]: minus a one-sample KL divergence."""
+        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence."""
         mean, log_scale = self.encode(y)
         z = mean + log_scale.exp() * normal_like(mean, generator)
         return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
@@ -76,7 +76,7 @@ class VAE(GenerativeModel):
         return {"reconstruction": gaussian_log_density(y, mean, log_scale), "negative_kl": negative_kl}
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; y is encoded once, each draw of z is decoded anew."""
+        """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
         return self.conditional_log_weights(y, y, latents, generator)
 
     def conditional_log_weights(
@@ -113,7 +113,7 @@ class VAE(GenerativeModel):
         return self.decode(self.encode(y)[0])[0]
 
     def render(self, z: Tensor) -> Tensor:
-        """The image a latent stands for, without noise: the decoder mean [N, C, H, W]."""
+        """The image of a latent, without noise: the decoder mean [N, C, H, W]."""
         return self.decode(z)[0]
 
 

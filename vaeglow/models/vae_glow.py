@@ -18,11 +18,11 @@ from vaeglow.models.vae import build as build_vae
 class VAEGlow(GenerativeModel):
     """log p(y|z) = log N(f(y); g_mu(z), g_Sigma(z)) + log|det df/dy| (paper, eq. 4), z as in the VAE.
 
-    Phase 2 (`frozen`) moves only the layer: the VAE stays in evaluation mode without gradients, its weights and
-    batch norm statistics bit for bit as phase 1 left them. Joint training moves all of VAE, prior and layer.
+    Phase 2 (`frozen`) trains only the layer: the VAE stays in evaluation mode without gradients, its weights and
+    batch norm statistics bit for bit those of phase 1. Joint training trains VAE, prior and layer.
 
     Args:
-        vae: the VAE; where it is frozen, that of phase 1.
+        vae: the VAE; if frozen, that of phase 1.
         layer: the Glow layer f.
         frozen: keep the VAE as it is.
     """
@@ -41,7 +41,7 @@ class VAEGlow(GenerativeModel):
         return self
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one fresh z ~ q(z|y)."""
+        """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             z, negative_kl = self.vae.posterior_sample(y, generator)
             mean, log_scale = self.vae.decode(z)
@@ -53,12 +53,12 @@ class VAEGlow(GenerativeModel):
         }
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; f does not depend on z, so one pass of it serves all draws."""
+        """See `GenerativeModel`; f does not depend on z, so it is computed once for all draws."""
         x_bar, log_det = self.layer(y)
         return self.vae.conditional_log_weights(y, x_bar, latents, generator) + log_det
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; x = f^-1(x_bar), x_bar drawn from the VAE at `temperature` (section 3.5)."""
+        """See `GenerativeModel`; x = f^-1(x_bar), x_bar sampled from the VAE at `temperature` (section 3.5)."""
         return self.layer.inverse(self.vae.sample(count, temperature, generator))[0]
 
     def reconstruct(self, y: Tensor) -> Tensor:
@@ -66,11 +66,11 @@ class VAEGlow(GenerativeModel):
         return self.layer.inverse(self.vae.reconstruct(y))[0]
 
     def render(self, z: Tensor) -> Tensor:
-        """The image a latent stands for, without noise: f^-1(g_mu(z)), [N, C, H, W]."""
+        """The image of a latent, without noise: f^-1(g_mu(z)), [N, C, H, W]."""
         return self.layer.inverse(self.vae.render(z))[0]
 
     def initialise(self, y: Tensor) -> None:
-        """Start the layer as the identity on data y [N, C, H, W], unless it was started before."""
+        """Initialise the layer as the identity on data y [N, C, H, W], unless its actnorms are already set."""
         self.layer.initialise(y)
 
 
