@@ -1,1 +1,1 @@
-"""Speed and memory of vaeglow beside its peers: `python -m benchmarks` (docs/benchmark.md). Not part of the package."""
+"""Speed and memory of vaeglow and its peers: `python -m benchmarks` (docs/benchmark.md). Not part of the package."""

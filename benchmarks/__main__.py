@@ -1,4 +1,4 @@
-"""Measure vaeglow beside its peers and print the ratios: see docs/benchmark.md."""
+"""Compare vaeglow with its peers and print the ratios: see docs/benchmark.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vaeglow.files import write_json
 from vaeglow.steps import cli
 
 CASES = (glow.TRAINING, layer.LAYER, features.CASE, glow.SAMPLING, glow.DATA, layer.TABLE4)  # as in the table
-NAMED = {case.name: case for case in (*CASES, *EXTRA)}  # these, too, when asked for (docs/performance.md)
+NAMED = {case.name: case for case in (*CASES, *EXTRA)}  # EXTRA on request (docs/performance.md)
 ROUNDS = {False: 7, True: 2}  # turns of each peer, by `quick`
 VERDICT = {True: "met", False: "missed", None: ""}
 
@@ -33,7 +33,9 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("--only", nargs="+", choices=NAMED, metavar="NAME", help=f"of {', '.join(NAMED)}")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all? Its ratios mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to check that everything runs; the ratios mean nothing"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads inside torch (all cores)")
     parser.add_argument("--output", type=Path, help="write every number to this JSON file")

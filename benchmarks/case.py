@@ -1,4 +1,4 @@
-"""What a benchmark case is: peers that do the same work, run in turns, and the ratios of their times. No torch here."""
+"""A benchmark case: peers that do the same work in turns, and the ratios of their times. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from vaeglow.errors import UserError
 
-WARMUP = 1  # step before the first round, beside those that a work's facts take
-ROUND_SECONDS = {False: 2.0, True: 0.05}  # a round's least length by `quick`; each has a step or more
+WARMUP = 1  # step before the first round, after those for a work's facts
+ROUND_SECONDS = {False: 2.0, True: 0.05}  # shortest round by `quick`, of at least one step
 TURN: list[Callable[[], tuple[float, int]]] = []  # of the peer whose process this is
 # One peer's work, built and ready: the step that is timed; how many images it handles; facts, JSON values that
 # `Case.check` compares and `Case.rows` may show.
@@ -30,7 +30,7 @@ class Setting:
 
     device: str  # cpu or cuda
     threads: int  # CPU threads inside torch
-    quick: bool  # tiny sizes, to see whether everything runs; the ratios mean nothing
+    quick: bool  # tiny sizes, to check that everything runs; the ratios mean nothing
     folder: Path  # for files that the peers of a case share; it lasts as long as the case runs
 
 
@@ -42,12 +42,12 @@ class Peer:
     title: str
     build: Callable[[Setting], Work]
     package: bool = True  # vaeglow itself: its process is set up as a step's; others get the same number of threads
-    module: str | None = None  # what it needs beyond the package's own dependencies: the extra `bench` installs it
+    module: str | None = None  # needed beyond the package's own dependencies; the extra `bench` installs it
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one peer."""
+    """The measurements of one peer."""
 
     images: int  # of a step
     seconds: Sequence[float]  # an image, one value a round; the rounds of a case's peers take turns
@@ -143,7 +143,7 @@ def measure(case: Case, setting: Setting, rounds: int) -> dict[str, Measured]:
 
     with contextlib.ExitStack() as stack:
         for peer in case.peers:  # one after the other: none is built while another one warms up
-            # what a library prints must not end up in our tables
+            # a library's output must not end up in our tables
             pools[peer.name] = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=os.dup2, initargs=(2, 1)))
             ready[peer.name] = ask(peer.name, start, peer, setting)
         try:

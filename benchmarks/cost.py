@@ -1,9 +1,9 @@
-"""Count what a training step of each model at paper size asks of the hardware, and state the floors that follow.
+"""Count the FLOPs and the memory traffic of a training step of each model at paper size.
 
     python -m benchmarks.cost     FLOPs and bytes an image; nothing is computed, only counted
 
-Bytes of two kinds: what eager operations read and write; what convolutions and matrix products alone do, every other
-operation fused into a neighbour.
+Bytes in two ways: all that eager operations read and write; those of convolutions and matrix products alone, as if all
+other operations were fused into them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SIDE, TRIES = 2048, 5  # of the matrix whose product is timed, and how often
 class ByteCounter(TorchDispatchMode):
     """Counts the bytes of all tensors that operations read or write, views left out.
 
-    It is what would cross the memory bus if no operation found its inputs in a cache: an upper bound for a CPU's
-    large caches, and close to what a GPU's eager kernels move.
+    It is the traffic on the memory bus if no operation finds its inputs in a cache: an upper bound for a CPU with large
+    caches, and close to that of a GPU's eager kernels.
 
     Attributes:
         by_name: bytes of each operation so far.
@@ -48,7 +48,7 @@ class ByteCounter(TorchDispatchMode):
         self.by_name: Counter[str] = Counter()
 
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
-        """Run the operation and add up what it touches."""
+        """Run the operation and count its bytes."""
         result = operation(*arguments, **(keywords or {}))
         if not operation.is_view and not str(operation).startswith(ALLOCATIONS):
             for leaf in tree_leaves((arguments, keywords or {}, result)):

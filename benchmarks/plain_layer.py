@@ -1,7 +1,7 @@
 """The Glow layer computed as plainly as the paper reads: the eager reference of the benchmark.
 
 Every part is a computation of its own: actnorm, 1x1 convolution and coupling, each with its log-determinant at each
-step; the networks' actnorms after their convolutions. Outputs equal `vaeglow.models.glow_layer.GlowLayer`'s up to
+step; the networks' actnorms after their convolutions. Outputs equal `vaeglow.models.vae_glow.GlowLayer`'s up to
 rounding.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.vae_glow import GlowLayer
 
 
 class PlainGlowLayer(GlowLayer):
@@ -19,14 +19,14 @@ class PlainGlowLayer(GlowLayer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images x_hat [N, C, H, W] -> (x_bar, log-determinant [N])."""
-        x = F.pixel_unshuffle(x, self.squeeze.factor)
+        x = F.pixel_unshuffle(x, self.squeeze)
         log_det = torch.zeros(len(x), device=x.device)
         for one in self.steps:
             for part, held in ((actnorm, one.actnorm), (conv1x1, one.conv.weight), (coupling, one.coupling)):
                 x, change = part(x, held)
                 log_det = log_det + change
         x, change = conv1x1(x, self.closing_weight)
-        return F.pixel_shuffle(x + self.closing_bias.view(1, -1, 1, 1), self.squeeze.factor), log_det + change
+        return F.pixel_shuffle(x + self.closing_bias.view(1, -1, 1, 1), self.squeeze), log_det + change
 
 
 def scaled(x: Tensor, one: nn.Module) -> Tensor:

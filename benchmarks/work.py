@@ -44,7 +44,7 @@ def run_config(model: str, change: Mapping[str, Any], preset: str = "paper", **t
     Args:
         model: a name in `models` of config/config.yaml.
         change: on top of that file's `models`.
-        preset: whose values.
+        preset: in config.
         **training: on top of the run's own training values.
     """
     config = merge(shipped_config(), {"overrides": {"models": change}})

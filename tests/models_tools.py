@@ -20,10 +20,9 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow import Glow
-from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.models.vae_glow import GlowLayer, VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
@@ -123,27 +122,6 @@ def optimise(model: GenerativeModel, images: Tensor, steps: int, rate: float = 0
     model.eval()
 
 
-def idle_parameters(model: GenerativeModel, y: Tensor) -> set[str]:
-    """Names of trainable parameters without a gradient at the third of three optimiser steps.
-
-    Biases of convolutions straight before a batch norm are left out: the norm subtracts them again.
-    """
-    model.train()
-    optimizer = torch.optim.Adam(list(model.trainable()), lr=0.01)
-    for step in range(3):
-        optimizer.zero_grad(set_to_none=True)
-        model.loss(model.inputs(y, seeded(step)), seeded(step))[0].backward()
-        if step < 2:
-            optimizer.step()
-    return {
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-        and not name.endswith("body.2.bias")
-        and (parameter.grad is None or not parameter.grad.abs().max() > 1e-9)
-    }
-
-
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -166,18 +144,10 @@ BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotr
 
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
-    """An untrained VAE as it comes: the decoder's noise starts at 1."""
-    network = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    prior = FlowPrior(2, 4 if flow_prior else 0, 16)
-    return VAE(**shape, prior=prior, architecture="resnet", initial_noise=1.0, decoder_noise=noise, **network)
-
-
-def build_vae(name: str) -> VAE:
-    """An untrained VAE: diagonal noise and a flow prior, where its name does not say `isotropic` or `standard`."""
-    vae = plain_vae(shape_of(name), "isotropic" if "isotropic" in name else "diagonal", "standard" not in name)
-    with torch.no_grad():  # noise near the data's, not 1: shortens the training, keeps random models within the cube
-        (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
-    return vae
+    """An untrained VAE; the decoder's noise starts at 1."""
+    widths = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
+    network = {"architecture": "resnet", "decoder_noise": noise, "initial_noise": 1.0, **widths}
+    return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
 
 
 @torch.no_grad()
@@ -212,13 +182,18 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         trained: on phase 1 where it has one (`BASES`).
     """
     words, shape, base = name.split(), shape_of(name), BASES.get(name)
-    phase_one = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
+    vae = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
     torch.manual_seed(1)
     made: GenerativeModel
     if words[0] == "glow":
         made = Glow(**shape, scales=1, depth=3, width=16, coupling=words[1])
     else:
-        made = vae = phase_one or build_vae(base or name)
+        if vae is None:
+            kind = base or name
+            vae = plain_vae(shape, "isotropic" if "isotropic" in kind else "diagonal", "standard" not in kind)
+            with torch.no_grad():  # noise near the data's: shortens training, keeps random models within the cube
+                (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
+        made = vae
         if words[0] == "vae_glow":
             made = VAEGlow(vae, GlowLayer(shape["channels"], 3, 16, 1 if "pair" in words else 2), "joint" not in words)
         elif words[0] == "two_stage":

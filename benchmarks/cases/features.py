@@ -1,4 +1,4 @@
-"""Inception features for FID: the package's loop over an array beside pytorch-fid's own loop over PNG files."""
+"""Inception features for FID: the package's loop over an array and pytorch-fid's own loop over PNG files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Affine Glow, 3 levels of 8 steps, width 128, beside normflows: a training step, sampling; and its data alone."""
+"""Affine Glow, 3 levels of 8 steps, width 128, against normflows: a training step, sampling; and its data alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVELS, CHANNELS, SIZE = 3, 3, 32
 BATCH = {False: 32, True: 4}  # by `quick`, as the next three
 DEPTH = {False: 8, True: 2}
 WIDTH = {False: 128, True: 64}
-# Of case `data`: as many as CIFAR-10 has, the same few over and over; an epoch's order is made anew for all of them.
+# Of case `data`: as many as CIFAR-10 has, copies of a few; each epoch has its own order of all of them.
 SHAPE = {False: (50_000, CHANNELS, SIZE, SIZE), True: (256, CHANNELS, SIZE, SIZE)}
 PARAMETERS = 0.05  # largest relative difference in their number: normflows has no learned split priors
 
@@ -89,7 +89,7 @@ def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(f"{peer} does not learn: losses {', '.join(f'{loss:.4g}' for loss in losses)}")
 
 
-def draw_ours(setting: Setting) -> Work:
+def sample_ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
     from benchmarks.cost import count, matrix_rate
     from vaeglow.evaluation.trained import BATCH_SIZE, sample
@@ -107,7 +107,7 @@ def draw_ours(setting: Setting) -> Work:
     return step, BATCH_SIZE, {**count(step), "matrix_rate": matrix_rate(trainer.device)}
 
 
-def draw_theirs(setting: Setting) -> Work:
+def sample_theirs(setting: Setting) -> Work:
     """`MultiscaleFlow.sample` of as many images."""
     import torch
 
@@ -128,9 +128,9 @@ def draw_theirs(setting: Setting) -> Work:
 
 
 def require_sane(images: Any) -> None:
-    """Drawn images must have the right shape, without overflow."""
+    """Sampled images must have the right shape, without overflow."""
     if list(images.shape[1:]) != [CHANNELS, SIZE, SIZE] or not images.float().isfinite().all():
-        raise UserError(f"images of shape {list(images.shape)}, or not finite, were drawn")
+        raise UserError(f"images of shape {list(images.shape)}, or not finite, were sampled")
 
 
 def whole_step(setting: Setting) -> Work:
@@ -161,7 +161,7 @@ TRAINING = Case(
 SAMPLING = Case(
     "sampling",
     "Sampling of affine Glow, L3 K8 width 128, 100 images of 32x32",
-    (Peer("vaeglow", "vaeglow", draw_ours), Peer("normflows", "normflows", draw_theirs, False, "normflows")),
+    (Peer("vaeglow", "vaeglow", sample_ours), Peer("normflows", "normflows", sample_theirs, False, "normflows")),
     lambda measured: ratios(measured, "normflows", "normflows", target=2.0),
 )
 DATA = Case(

@@ -1,4 +1,4 @@
-"""Steps at the paper's sizes: the Glow layer (`vaeglow`, K32 width 256) beside plain eager code; Table 4."""
+"""Steps at the paper's sizes: the Glow layer (`vaeglow`, K32 width 256) against plain eager code; Table 4."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def table4_work(setting: Setting, model: str) -> Work:
 
 
 def table4_rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """For each Glow layer the ratio of times, and those of FLOPs and of bytes: what the hardware is asked for."""
+    """For each Glow layer the ratio of times, and those of FLOPs and of bytes: the load on the hardware."""
     glow, vae = measured["glow"], measured["vae"]
     found = []
     for name in LAYERS:

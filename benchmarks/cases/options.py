@@ -1,4 +1,4 @@
-"""A training step of our models, beside the defaults: under each option that says how it is computed; deeper flows."""
+"""A training step of our models under each option for how it is computed, against the defaults; deeper flows."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def case(model: str, preset: str, *names: str) -> Case:
 
 
 def deep_rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """Memory from depth to depth, and time a step of flow beside the stored version's."""
+    """Memory by depth, and time a step of flow, each against stored activations."""
     found = []
     for memory, target in (("stored", None), ("checkpoint", 1.25)):
         ratio = measured[f"{memory}_deep"].memory / measured[f"{memory}_shallow"].memory

@@ -11,18 +11,15 @@ from torch import Tensor
 from vaeglow.data.loader import dequantise
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
-from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
 from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
+from vaeglow.models.vae_glow import GlowLayer
 from vaeglow.training.optimise import set_memory
 
 DEPTH = 2 * CHECKPOINT_EVERY + 3  # whole parts and a rest
 DEEP = {"depth": DEPTH, "width": 8}
-CHANGES = {
-    "glow": {"network": {"levels": 2, **DEEP}},
-    **{name: {"layer": DEEP} for name in ("vaeglow", "vaeglow_as_written")},
-}
+CHANGES = {"glow": {"network": DEEP}, **{name: {"layer": DEEP} for name in ("vaeglow", "vaeglow_as_written")}}
 
 
 def gradients(model: GenerativeModel, y: Tensor, memory: str) -> dict[str, Tensor]:
@@ -50,8 +47,10 @@ def test_gradients_are_those_of_stored_activations_to_the_last_bit(name: str, bf
     assert same_tensors(stored, gradients(model, y[:8], "checkpoint"))
 
 
-def saved_bytes(layer: GlowLayer, y: Tensor) -> int:
-    """Of all tensors that wait for the backward pass, parameters left out."""
+def saved_bytes(depth: int, memory: str) -> int:
+    """Of all tensors that wait for a Glow layer's backward pass, parameters left out."""
+    layer, y = GlowLayer(3, depth, 32, 2), photo_like(4, 3, 16)
+    set_memory(layer, memory)
     seen = {tensor.untyped_storage().data_ptr() for tensor in [y, *layer.parameters()]}
     sizes: dict[int, int] = {}
 
@@ -68,27 +67,18 @@ def saved_bytes(layer: GlowLayer, y: Tensor) -> int:
 
 
 def test_what_waits_for_the_backward_pass_hardly_grows_with_depth() -> None:
-    y = photo_like(4, 3, 16)
-    sizes = {}
+    assert saved_bytes(128, "stored") > 3.5 * saved_bytes(32, "stored")
+    image, small = 4 * 4 * 3 * 16 * 16, 4000  # `small`: what the log-det of a step's channel matrix needs
     for depth in (32, 128):
-        for memory in ("stored", "checkpoint"):
-            layer = GlowLayer(3, depth, 32, 2)
-            set_memory(layer, memory)
-            sizes[depth, memory] = saved_bytes(layer, y)
-    assert sizes[128, "stored"] > 3.5 * sizes[32, "stored"]
-    image, small = 4 * y.numel(), 4000  # `small`: what the log-det of a step's channel matrix needs
-    for depth in (32, 128):
-        assert sizes[depth, "checkpoint"] < (depth / CHECKPOINT_EVERY + 3) * image + depth * small
+        assert saved_bytes(depth, "checkpoint") < (depth / CHECKPOINT_EVERY + 3) * image + depth * small
 
 
-def test_gradients_reach_the_input_and_leave_out_what_is_frozen() -> None:
-    layer = randomise(GlowLayer(3, 5, 8, 2)).double()
-    layer.steps[1].requires_grad_(False)
+def test_gradients_reach_the_input() -> None:
+    layer = randomise(GlowLayer(3, 5, 8, 2))
     found = []
     for memory in ("stored", "checkpoint"):
         set_memory(layer, memory)
-        y = photo_like(4, 3, 8).double().requires_grad_()
+        y = photo_like(4, 3, 8).requires_grad_()
         layer(y)[0].square().sum().backward()
         found.append(y.grad)
     assert torch.equal(*found)
-    assert [step.conv.weight.grad is not None for step in layer.steps] == [True, False, True, True, True]

@@ -1,4 +1,4 @@
-"""What holds for every kind of model: where its weights come from, that all of them learn, that a file holds them."""
+"""What holds for every kind of model: weights follow from the seed, all learn, a file holds them; the paper's size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from models_tools import changed, idle_parameters, phase_one, photo_like, randomise, run_config, seeded, snapshot
+from models_tools import changed, phase_one, photo_like, randomise, run_config, seeded, snapshot
 from run_tools import same_tensors
 
 from vaeglow.device import image_layout
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import total
 from vaeglow.models.kinds import KINDS, build
+from vaeglow.training.optimise import build_optimizer
 from vaeglow.weights import load_model, save_model
 
 # name -> (model, its changes)
@@ -27,8 +28,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("vaeglow_joint", "vaeglow_joint_finetune")},
 }
 TRAINED = {"vae_two_stage": "second", "vaeglow": "layer", "vaeglow_as_written": "layer", "vaeglow_squeeze4": "layer"}
-# Biases straight before a batch norm, which subtracts them again.
+# Infogan's biases straight before a batch norm, which subtracts them again.
 IDLE = {"encoder.trunk.2.bias", "encoder.trunk.6.bias", *(f"decoder.trunk.{i}.bias" for i in (0, 3, 7))}
+# Parameters at the paper's size; those that train in phase 2 last.
+PAPER = {
+    "vae": (37_616_326,),
+    "vaeglow": (40_636_898, 3_020_572),
+    "vaeglow_as_written": (38_007_090, 390_764),
+    "glow": (44_052_816,),  # known as the 44-million-parameter Glow
+}
 
 
 def config_of(name: str) -> dict[str, Any]:
@@ -67,17 +75,23 @@ def test_weights_are_a_function_of_the_seed(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_that_trains_learns_and_no_other_does(name: str) -> None:
     """Each has a gradient once the zero-initialised layers have moved; what is frozen stays in evaluation mode."""
-    model = started(name)
-    assert idle_parameters(model, photo_like(16, 3, 8, noise=0.05)) <= (IDLE if "infogan" in name else set())
-    parts = {key.split(".")[0] for key, p in model.named_parameters() if p.requires_grad}
+    model, y = started(name).train(), photo_like(16, 3, 8, noise=0.05)
+    optimizer = torch.optim.Adam(list(model.trainable()), lr=0.01)
+    for step in range(3):
+        optimizer.zero_grad(set_to_none=True)
+        model.loss(model.inputs(y, seeded(step)), seeded(step))[0].backward()
+        if step < 2:
+            optimizer.step()
+    moving = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+    assert set(moving) == {key for key, p in model.named_parameters() if p.requires_grad}
+    idle = {key for key, grad in moving.items() if not (key.endswith("body.2.bias") or grad.abs().max() > 1e-9)}
+    assert idle <= (IDLE if "infogan" in name else set())  # `body.2` is before a batch norm, too
+    assert {id(p) for p in model.trainable()} == {id(p) for p in model.parameters() if p.requires_grad}
     if name in TRAINED:
-        assert (
-            parts == {TRAINED[name]} == {key.split(".")[0] for key, p in model.named_parameters() if p.grad is not None}
-        )
+        assert {key.split(".")[0] for key in moving} == {TRAINED[name]}
         assert model.training and not any(module.training for module in model.vae.modules())
     else:
-        assert {id(p) for p in model.trainable()} == {id(p) for p in model.parameters()}
-        assert all(module.training for module in model.modules())
+        assert len(moving) == len(list(model.parameters())) and all(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -98,3 +112,24 @@ def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
         assert torch.equal(*(total(m.log_likelihood(y, seeded())) for m in (loaded, model)))
         assert torch.equal(*(m.sample(3, 1.0, seeded()) for m in (loaded, model)))
     assert changed(loaded, before) == set()  # evaluation leaves batch and spectral norms alone
+
+
+@pytest.mark.parametrize("model", PAPER)
+def test_paper_size(model: str) -> None:
+    """Its parameters are counted, then the configured optimiser takes one step on two images."""
+    config = run_config(model, preset="paper", dataset="cifar10")
+    made, y = build(config), photo_like(2, 3, 32)
+    trainable = list(made.trainable())
+    counts = [sum(parameter.numel() for parameter in some) for some in (made.parameters(), trainable)]
+    assert tuple(dict.fromkeys(counts)) == PAPER[model]
+    made.initialise(y)
+    optimizer = build_optimizer(trainable, config["training"])
+    before, held = snapshot(made.train()), {key for key, p in made.named_parameters() if not p.requires_grad}
+    loss, _ = made.loss(y, seeded(2))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in trainable)
+    optimizer.step()
+    moved = changed(made, before)
+    assert len(moved) > len(trainable) / 4  # zero-initialised layers hold back what is behind them for one step
+    assert not moved & held and not (held and any(key.startswith("vae.") for key in moved))

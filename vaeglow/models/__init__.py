@@ -1,1 +1,1 @@
-"""The models, one file an idea; `build` makes them from a resolved config."""
+"""The models; `kinds.build` makes one from a resolved config."""

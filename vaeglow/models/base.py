@@ -1,4 +1,4 @@
-"""What every model can do: the density of an image, samples, the loss that trains it."""
+"""The interface of every model: the density of an image, samples, the training loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GenerativeModel(nn.Module):
     """
 
     bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact
-    inputs_last = False  # True: training computes the `inputs` of an image once, False: at each step
+    inputs_last = False  # True: training computes the `inputs` of an image once; False: at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ class GenerativeModel(nn.Module):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """Log importance weights of `latents` draws for each image: [N, latents] nats.
 
-        Their log-mean-exp is a lower bound on log p(y) that rises with the number of draws. This is of a model without
-        a latent: its exact log p(y), the same in each column.
+        Their log-mean-exp is a lower bound on log p(y) that gets tighter with more draws. By default, for a model
+        without a latent, each column is its exact log p(y).
         """
         return bounds.total(self.log_likelihood(y))[:, None].expand(-1, latents)
 
@@ -63,14 +63,14 @@ class GenerativeModel(nn.Module):
         raise NotImplementedError
 
     def initialise(self, y: Tensor) -> None:
-        """Set data-dependent values from the first images; nothing by default."""
+        """Set data-dependent parameters from the first images; does nothing by default."""
 
     def trainable(self) -> Iterable[nn.Parameter]:
-        """The parameters that this phase of training updates."""
+        """The parameters that training updates."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What `loss` takes: by default the dequantised images y [N, C, H, W] themselves."""
+        """The input of `loss`: by default the dequantised images y [N, C, H, W] themselves."""
         return y
 
     def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ class GenerativeModel(nn.Module):
     def loss(
         self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What training minimises, and the terms of the bound.
+        """The training objective, and the terms of the bound.
 
         Args:
             inputs: of the batch, see `GenerativeModel.inputs`.
@@ -98,5 +98,5 @@ class GenerativeModel(nn.Module):
 
 
 def image_shape(config: Mapping[str, Any]) -> dict[str, int]:
-    """Channels, size and levels of the images of a resolved config: what every model is made with."""
+    """Channels, size and levels of the images of a resolved config: arguments of every model."""
     return {key: config["data"][key] for key in ("channels", "size", "levels")}

@@ -37,7 +37,7 @@ def total(terms: Mapping[str, Tensor]) -> Tensor:
 
 
 def costs(means: Mapping[str, float], dims: int) -> dict[str, float]:
-    """A bound's terms as what they cost in bits/dim: the sign turns, so that `negative_kl` becomes `kl`.
+    """A bound's terms in bits/dim, with the opposite sign: `negative_kl` becomes `kl`.
 
     Args:
         means: name -> mean of the term, nats per image.
@@ -49,8 +49,8 @@ def costs(means: Mapping[str, float], dims: int) -> dict[str, float]:
 def log_scale_floor(levels: int) -> float:
     """Log of the standard deviation of dequantisation noise in [0, 1): log(1 / (levels * sqrt(12))).
 
-    No Gaussian sharper than that is better on dequantised data, so the decoder's log s is kept above it;
-    without dequantisation or floor a perfectly predicted pixel drives s to 0 and the likelihood to infinity.
+    A sharper Gaussian is no better on dequantised data, so the decoder's log s stays above it; without dequantisation
+    or floor a perfectly predicted pixel drives s to 0 and the likelihood to infinity.
     """
     return -math.log(levels * math.sqrt(12))
 
@@ -72,7 +72,7 @@ def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def quantise(y: Tensor, levels: int) -> Tensor:
-    """Continuous images to discrete ones: clip to [0, 1), floor(levels * y); what overflowed to NaN becomes 0.
+    """Continuous images to discrete ones: clip to [0, 1), floor(levels * y); NaN becomes 0.
 
     Returns:
         uint8, same shape.

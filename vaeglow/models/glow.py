@@ -7,23 +7,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import gaussian_log_density, normal_like
-from vaeglow.models.flows import LOG_SCALE_FACTOR, Squeeze, zero_conv
-from vaeglow.models.glow_steps import GlowStep, GlowSteps, channel_log_det
+from vaeglow.models.flows import LOG_SCALE_FACTOR, ScaledConv
+from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
 class Glow(GenerativeModel):
     """L levels of squeeze, K steps and split; log p(y) is exact.
 
-    At each split the half that leaves is Gaussian given the half that stays (a 3x3 convolution that starts at
-    zero gives its mean and log sd); what is left at the top has a learned Gaussian, one mean and sd a channel.
+    At each split half of the channels are Gaussian given the other half (mean and log sd by a 3x3 convolution, zero
+    at the start) and leave; those at the top have a learned Gaussian, one mean and sd a channel.
 
     Args:
         channels: C.
         size: image side, divisible by 2^levels.
-        levels: number of values a pixel can take (named so for images; see `scales` for L).
+        levels: number of values a pixel can take.
         scales: L, the number of levels of the multi-scale architecture.
         depth: K, steps at each.
         width: hidden channels of each coupling net.
@@ -36,17 +37,16 @@ class Glow(GenerativeModel):
         self, channels: int, size: int, levels: int, scales: int, depth: int, width: int, coupling: str
     ) -> None:
         super().__init__(channels, size, levels)
-        self.squeeze = Squeeze(2)
         self.steps = nn.ModuleList()
         self.split_priors = nn.ModuleList()
-        self.noise_shapes: list[tuple[int, int, int]] = []  # of one image, each split's, then the top's
+        self.noise_shapes: list[tuple[int, int, int]] = []  # for one image: each split's, then the top's
         for scale in range(1, scales + 1):
             channels *= 4
             side = size // 2**scale
             self.steps.append(GlowSteps(GlowStep(channels, width, coupling) for _ in range(depth)))
             if scale < scales:
                 channels //= 2
-                self.split_priors.append(zero_conv(channels, 2 * channels))
+                self.split_priors.append(ScaledConv(torch.zeros(2 * channels, channels, 3, 3)))
             self.noise_shapes.append((channels, side, side))
         self.top_mean = nn.Parameter(torch.zeros(channels))
         self.top_logs = nn.Parameter(torch.zeros(channels))
@@ -57,15 +57,15 @@ class Glow(GenerativeModel):
         return self.top_mean[:, None, None].expand_as(value), log_scale[:, None, None].expand_as(value)
 
     def levels_of(self, y: Tensor) -> Iterator[tuple[Tensor, tuple[Tensor, ...], list[Tensor]]]:
-        """Images y [N, C, H, W] level by level.
+        """Pass images y [N, C, H, W] through the levels.
 
         Yields:
-            What leaves at the level, [N, C', H', W']; its mean and log sd; the log-determinants on the way there.
+            The values that leave at the level, [N, C', H', W']; their mean and log sd; the level's log-determinants.
         """
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
-            x, _ = self.squeeze(x)
-            channels = channel_log_det(steps, x)
+            x = F.pixel_unshuffle(x, 2)
+            channels = steps.channel_log_det(x)
             x, log_dets = steps(x)
             if scale < len(self.split_priors):
                 x, leaving = x.chunk(2, 1)
@@ -93,16 +93,16 @@ class Glow(GenerativeModel):
             if scale < len(self.split_priors):
                 mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
                 x = torch.cat([x, mean + log_scale.exp() * noises[scale]], 1)
-            x, _ = self.squeeze.inverse(self.steps[scale].inverse(x))
+            x = F.pixel_shuffle(self.steps[scale].inverse(x), 2)
         return x + 0.5
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; the temperature multiplies every noise, the split levels' too."""
+        """See `GenerativeModel`; the temperature multiplies all noise, that of the splits too."""
         empty = [self.top_mean.new_empty(count, *shape) for shape in self.noise_shapes]
         return self.decode([temperature * normal_like(noise, generator) for noise in empty])
 
     def reconstruct(self, y: Tensor) -> Tensor:
-        """f^-1(f(y)): the images themselves, up to rounding; Glow loses nothing."""
+        """f^-1(f(y)): the images themselves, up to rounding."""
         return self.decode(self.encode(y))
 
     @torch.no_grad()
@@ -110,9 +110,7 @@ class Glow(GenerativeModel):
         """Set all actnorms from data y [N, C, H, W], level by level."""
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
-            x, _ = self.squeeze(x)
-            for step in steps:
-                x = step.initialise(x)
+            x = steps.initialise(F.pixel_unshuffle(x, 2))
             if scale < len(self.split_priors):
                 x = x.chunk(2, 1)[0]
 

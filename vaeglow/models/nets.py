@@ -6,12 +6,19 @@ As in their code: zero biases, and
 - Infogan: weights from N(0, 0.02^2), spectral normalisation (Miyato et al. 2018, one power iteration a step) of all the
   encoder's layers, its heads included; for sides that are a multiple of 4. TensorFlow's `same` padding of a 4x4 kernel
   at stride 2 is 1 on every side.
+
+All four take
+    channels    of the images, C; of a decoder's output, C or 2C (with the log sd of each pixel)
+    size        the image side
+    network     the values of a VAE's `network` in config (config/README.md)
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +28,19 @@ from torch.nn.utils.parametrizations import spectral_norm
 from vaeglow.models.network import Network
 
 MAX_WIDTH = 1024  # of the ResNet decoder's narrowest scale
-BATCH_NORM_EPS = 1e-5
-LEAK = 0.2  # slope of the Infogan encoder's leaky ReLUs below 0
-INFOGAN_SD = 0.02  # of Infogan's weights at the start
 SMALLEST_SCALE = 1e-6  # added to the Infogan posterior's standard deviation, as in the source
+
+
+def initialise(module: nn.Module, weights: Callable[[Tensor], object]) -> None:
+    """Set the weights of all linear and convolution layers by `weights`, and their biases to zero."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            weights(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+glorot_uniform = nn.init.xavier_uniform_
+infogan_normal = partial(nn.init.normal_, std=0.02)
 
 
 class DownConv(nn.Conv2d):
@@ -59,14 +75,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(width, BATCH_NORM_EPS, momentum),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.BatchNorm2d(width, BATCH_NORM_EPS, momentum),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            layers += [nn.BatchNorm2d(width, momentum=momentum), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
+        self.body = nn.Sequential(*layers)
         self.shortcut = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,29 +107,22 @@ class DenseBlock(nn.Module):
 class ResNetEncoder(Network):
     """q(z|y)'s network: `num_scale` scales of one residual block, global mean, dense block, two heads.
 
-    Args:
-        channels: image channels.
-        num_scale: the paper's "depth": 3 for CIFAR-10, 4 for CelebA; the side is halved num_scale - 1 times.
-        base_dim: width of the first scale, doubled at each further one.
-        fc_dim: width of the dense block.
-        latent_dim: size of z.
-        momentum: of the batch norms.
+    `num_scale` is the paper's "depth": 3 for CIFAR-10, 4 for CelebA. The width starts at `base_dim`; each further scale
+    halves the side and doubles it.
     """
 
-    def __init__(
-        self, channels: int, num_scale: int, base_dim: int, fc_dim: int, latent_dim: int, momentum: float
-    ) -> None:
+    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
         super().__init__()
-        width = base_dim
+        width, momentum = network["base_dim"], network["batch_norm_momentum"]
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), ResidualBlock(width, momentum)]
-        for _ in range(num_scale - 1):
+        for _ in range(network["num_scale"] - 1):
             layers += [DownConv(width, 2 * width), ResidualBlock(2 * width, momentum)]
             width *= 2
         self.trunk = nn.Sequential(*layers)
-        self.dense = DenseBlock(width, fc_dim)
-        self.mean = nn.Linear(fc_dim, latent_dim)
-        self.raw_log_scale = nn.Linear(fc_dim, latent_dim)
-        initialise(self, nn.init.xavier_uniform_)
+        self.dense = DenseBlock(width, network["fc_dim"])
+        self.mean = nn.Linear(network["fc_dim"], network["latent_dim"])
+        self.raw_log_scale = nn.Linear(network["fc_dim"], network["latent_dim"])
+        initialise(self, glorot_uniform)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Images y [N, C, H, W] in [0, 1) -> (mean, unbounded log sd) of q(z|y), each [N, latent_dim]."""
@@ -128,67 +133,50 @@ class ResNetEncoder(Network):
 class ResNetDecoder(Network):
     """The decoder's trunk: linear to 2x2, then a transposed convolution and residual block for each scale.
 
-    Args:
-        outputs: output channels (C, or 2C with the per-pixel log sd).
-        size: image side, a power of two.
-        base_dim: width at the full side, doubled at each smaller scale up to 1024.
-        latent_dim: size of z.
-        momentum: of the batch norms.
+    The width is `base_dim` at the full side, doubled at each smaller scale up to 1024.
     """
 
-    def __init__(self, outputs: int, size: int, base_dim: int, latent_dim: int, momentum: float) -> None:
+    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
         super().__init__()
         scales = size.bit_length() - 1  # sides 2, 4, ..., size
-        widths = [min(base_dim * 2**k, MAX_WIDTH) for k in range(scales)][::-1]
-        self.dense = nn.Linear(latent_dim, 4 * widths[0])
+        widths = [min(network["base_dim"] * 2**k, MAX_WIDTH) for k in range(scales)][::-1]
+        self.dense = nn.Linear(network["latent_dim"], 4 * widths[0])
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
-            layers += [UpConv(before, after), ResidualBlock(after, momentum)]
+            layers += [UpConv(before, after), ResidualBlock(after, network["batch_norm_momentum"])]
         self.trunk = nn.Sequential(*layers)
-        self.last = nn.Conv2d(widths[-1], outputs, 3, padding=1)
-        initialise(self, nn.init.xavier_uniform_)
+        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        initialise(self, glorot_uniform)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z [N, latent_dim] -> [N, outputs, size, size], without a final activation."""
+        """z [N, latent_dim] -> [N, channels, size, size], without a final activation."""
         hidden = self.dense(z).unflatten(1, (-1, 2, 2))  # [N, widths[0], 2, 2]
         return self.last(self.trunk(hidden))
 
 
 class InfoganEncoder(Network):
-    """q(z|y)'s network: two convolutions of stride 2, one dense layer, two heads.
+    """q(z|y)'s network: two convolutions of stride 2 (`base_dim` channels, then twice), a dense layer, two heads.
 
     The source's sd = 1e-6 + softplus(raw) is kept; `VAE.encode` then bounds its logarithm softly to [-7, 2], as for
-    every encoder here. In evaluation mode the spectral norms rest on their stored vectors: nothing is random.
-
-    Args:
-        channels: image channels.
-        size: image side, a multiple of 4.
-        base_dim: width of the first convolution, doubled in the second (64 in the source).
-        fc_dim: width of the dense layer (1024 in the source).
-        latent_dim: size of z.
-        momentum: of the batch norms, in PyTorch's sense (1 - decay).
+    every encoder here. In evaluation mode the spectral norms use their stored vectors: nothing is random.
     """
 
-    def __init__(self, channels: int, size: int, base_dim: int, fc_dim: int, latent_dim: int, momentum: float) -> None:
+    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
         super().__init__()
+        width, fc_dim, momentum = network["base_dim"], network["fc_dim"], network["batch_norm_momentum"]
         layers = [
-            nn.Conv2d(channels, base_dim, 4, stride=2, padding=1),
-            nn.Conv2d(base_dim, 2 * base_dim, 4, stride=2, padding=1),
-            nn.Linear(2 * base_dim * (size // 4) ** 2, fc_dim),
-            nn.Linear(fc_dim, 2 * latent_dim),
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.Linear(2 * width * (size // 4) ** 2, fc_dim),
+            nn.Linear(fc_dim, 2 * network["latent_dim"]),
         ]
         initialise(nn.ModuleList(layers), infogan_normal)  # before the parametrisation: then `weight` is computed
         first, second, dense, heads = (spectral_norm(layer) for layer in layers)
         self.trunk = nn.Sequential(
-            first,
-            nn.LeakyReLU(LEAK),
-            second,
-            nn.BatchNorm2d(2 * base_dim, BATCH_NORM_EPS, momentum),
-            nn.LeakyReLU(LEAK),
+            *(first, nn.LeakyReLU(0.2)),
+            *(second, nn.BatchNorm2d(2 * width, momentum=momentum), nn.LeakyReLU(0.2)),
             nn.Flatten(),
-            dense,
-            nn.BatchNorm1d(fc_dim, BATCH_NORM_EPS, momentum),
-            nn.LeakyReLU(LEAK),
+            *(dense, nn.BatchNorm1d(fc_dim, momentum=momentum), nn.LeakyReLU(0.2)),
         )
         self.heads = heads
 
@@ -199,49 +187,28 @@ class InfoganEncoder(Network):
 
 
 class InfoganDecoder(Network):
-    """The decoder's trunk: two dense layers, two transposed convolutions of stride 2.
+    """The decoder's trunk: two dense layers, the first of `fc_dim`, and two transposed convolutions of stride 2.
 
-    Args:
-        outputs: output channels (C, or 2C with the per-pixel log sd).
-        size: image side, a multiple of 4.
-        base_dim: width at half the side, doubled at a quarter of it.
-        fc_dim: width of the first dense layer.
-        latent_dim: size of z.
-        momentum: of the batch norms.
+    The width is `base_dim` at half the side, twice that at a quarter of it.
     """
 
-    def __init__(self, outputs: int, size: int, base_dim: int, fc_dim: int, latent_dim: int, momentum: float) -> None:
+    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
         super().__init__()
-        side = size // 4
-        features = 2 * base_dim * side**2
+        width, fc_dim, momentum = network["base_dim"], network["fc_dim"], network["batch_norm_momentum"]
+        features = 2 * width * (size // 4) ** 2
         self.trunk = nn.Sequential(
-            nn.Linear(latent_dim, fc_dim),
-            nn.BatchNorm1d(fc_dim, BATCH_NORM_EPS, momentum),
-            nn.ReLU(),
-            nn.Linear(fc_dim, features),
-            nn.BatchNorm1d(features, BATCH_NORM_EPS, momentum),
-            nn.ReLU(),
-            nn.Unflatten(1, (2 * base_dim, side, side)),
-            nn.ConvTranspose2d(2 * base_dim, base_dim, 4, stride=2, padding=1),
-            nn.BatchNorm2d(base_dim, BATCH_NORM_EPS, momentum),
-            nn.ReLU(),
+            *(nn.Linear(network["latent_dim"], fc_dim), nn.BatchNorm1d(fc_dim, momentum=momentum), nn.ReLU()),
+            *(nn.Linear(fc_dim, features), nn.BatchNorm1d(features, momentum=momentum), nn.ReLU()),
+            nn.Unflatten(1, (2 * width, size // 4, size // 4)),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            *(nn.BatchNorm2d(width, momentum=momentum), nn.ReLU()),
         )
-        self.last = nn.ConvTranspose2d(base_dim, outputs, 4, stride=2, padding=1)
+        self.last = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)
         initialise(self, infogan_normal)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z [N, latent_dim] -> [N, outputs, size, size], without a final activation."""
+        """z [N, latent_dim] -> [N, channels, size, size], without a final activation."""
         return self.last(self.trunk(z))
 
 
-def infogan_normal(weight: Tensor) -> None:
-    """Infogan's start of a layer's weights."""
-    nn.init.normal_(weight, std=INFOGAN_SD)
-
-
-def initialise(module: nn.Module, weights: Callable[[Tensor], object]) -> None:
-    """Set the weights of all linear and convolution layers by `weights`, and their biases to zero."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            weights(layer.weight)
-            nn.init.zeros_(layer.bias)
+ARCHITECTURES = {"resnet": (ResNetEncoder, ResNetDecoder), "infogan": (InfoganEncoder, InfoganDecoder)}

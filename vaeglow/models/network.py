@@ -11,21 +11,21 @@ from torch import Tensor, distributed, nn
 
 
 class Network(nn.Module):
-    """A network that a density or a bijection is made of.
+    """A neural network inside a density or a bijection.
 
-    Its inputs and outputs are float32 whatever precision it computes in, so that flows, log-determinants and losses
-    around it keep their full precision.
+    Its inputs and outputs are float32 in any compute precision, so that flows, log-determinants and losses around it
+    stay in full precision.
 
     Attributes:
-        bf16: compute under autocast in bfloat16. Off in a new model.
-        compiled: stands in for `forward` (torch.compile). None in a new model.
+        bf16: compute under autocast in bfloat16. Off by default.
+        compiled: replaces `forward` (torch.compile). None by default.
     """
 
     bf16: bool = False
     compiled: Callable[..., Any] | None = None
 
     def __call__(self, x: Tensor) -> Any:
-        """`forward`, as the two attributes say."""
+        """`forward` under the two attributes."""
         run = self.compiled or super().__call__
         if not self.bf16:
             return run(x)
@@ -34,7 +34,7 @@ class Network(nn.Module):
         return outputs.float() if isinstance(outputs, Tensor) else tuple(output.float() for output in outputs)
 
     def exactly(self, x: Tensor) -> Any:
-        """`forward` in full precision, whatever the attributes say: what an inverse needs."""
+        """`forward` in full precision and uncompiled, for inverses."""
         return super().__call__(x)
 
 
@@ -45,7 +45,7 @@ def networks(model: nn.Module) -> Iterator[Network]:
 
 @contextmanager
 def exact(model: nn.Module) -> Iterator[None]:
-    """Within the block all networks of `model` compute in full precision and uncompiled: for evaluation."""
+    """Within the block all networks of `model` compute in full precision and uncompiled, for evaluation."""
     before = [(network, network.bf16, network.compiled) for network in networks(model)]
     for network, _, _ in before:
         network.bf16, network.compiled = False, None
@@ -68,24 +68,23 @@ class Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """Each process's value is in everyone's sum."""
+        """Each value is part of every process's sum."""
         return Sum.apply(grad.contiguous())
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm [N, F, ...] with the mean and variance of the whole batch, of which each process holds a part.
+    """Batch norm [N, F, ...] with the mean and variance of the whole batch, split equally over the processes.
 
-    All parts are equally large. In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same,
-    but on GPUs alone.
+    In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same, but only on GPUs.
 
     Attributes:
-        ranks: how many processes there are.
+        ranks: number of processes.
     """
 
     ranks: int = 1
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of dimensions is legal."""
+        """Any number of dimensions is allowed."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) / sqrt(var + eps) * weight + bias, and the running statistics updated."""
@@ -110,7 +109,7 @@ def share_batch_norms(module: nn.Module, ranks: int) -> None:
 
     Args:
         module: changed in place.
-        ranks: processes of the default group that hold equally large parts of each batch.
+        ranks: number of processes in the default group; each has an equal part of each batch.
     """
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):

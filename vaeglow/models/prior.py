@@ -13,7 +13,7 @@ from vaeglow.models.bounds import standard_normal_log_density
 
 
 class VectorCoupling(nn.Module):
-    """One affine coupling of a vector (Dinh et al. 2016) after a fixed permutation of its entries.
+    """One affine coupling of a vector (Dinh et al. 2016); an even layer first permutes the entries, a fixed order.
 
     "Each layer comprised of two fully connected layers of width 1024, each followed by a ReLU" (section 4.2),
     then a linear layer that starts at zero. The log-scale is bounded to (-2, 2) by 2 tanh(raw / 2).
@@ -21,20 +21,18 @@ class VectorCoupling(nn.Module):
     Args:
         dims: d >= 2, the size of z.
         width: hidden units.
-        flip: which half conditions; alternate it from layer to layer.
-        seed: of the permutation, which is stored with the weights; None for the identity.
+        index: of the layer: the first half conditions in even ones, the second in odd ones; seed of the permutation,
+            which is stored with the weights.
     """
 
-    def __init__(self, dims: int, width: int, flip: bool, seed: int | None) -> None:
+    def __init__(self, dims: int, width: int, index: int) -> None:
         super().__init__()
-        order = torch.arange(dims)
-        if seed is not None:
-            order = torch.randperm(dims, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("permutation", order)
-        self.flip = flip
+        self.flip = index % 2 == 1
+        random = torch.Generator().manual_seed(index)
+        self.register_buffer("permutation", torch.arange(dims) if self.flip else torch.randperm(dims, generator=random))
         self.split = (dims // 2, dims - dims // 2)
-        conditions, changed = self.split[::-1] if flip else self.split
-        self.first = nn.Linear(conditions, width)
+        kept, changed = reversed(self.split) if self.flip else self.split
+        self.first = nn.Linear(kept, width)
         self.second = nn.Linear(width, width)
         self.last = nn.Linear(width, 2 * changed)
         nn.init.zeros_(self.last.weight)
@@ -72,8 +70,8 @@ class VectorCoupling(nn.Module):
 class FlowPrior(nn.Module):
     """p(z) = N(h(z); 0, I) |det dh/dz| with h a stack of affine couplings (section 3.2).
 
-    Couplings come in pairs, the second changing the half that the first leaves, and only a pair begins with a
-    permutation: one before every coupling would undo the alternation and leave some entries never changed.
+    Couplings come in pairs: the second changes the half that the first leaves alone. Only the first of a pair permutes;
+    a permutation before every coupling would undo the alternation, and some entries would never change.
 
     Args:
         dims: d, the size of z.
@@ -84,9 +82,7 @@ class FlowPrior(nn.Module):
     def __init__(self, dims: int, layers: int, width: int) -> None:
         super().__init__()
         self.dims = dims
-        self.layers = nn.ModuleList(
-            VectorCoupling(dims, width, flip=bool(i % 2), seed=None if i % 2 else i) for i in range(layers)
-        )
+        self.layers = nn.ModuleList(VectorCoupling(dims, width, index) for index in range(layers))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """h: z [N, d] -> (eps [N, d], log|det dh/dz| [N])."""

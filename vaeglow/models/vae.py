@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like
-from vaeglow.models.nets import InfoganDecoder, InfoganEncoder, ResNetDecoder, ResNetEncoder
+from vaeglow.models.nets import ARCHITECTURES
 from vaeglow.models.prior import FlowPrior
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
@@ -28,49 +28,26 @@ def posterior_log_scale(raw: Tensor) -> Tensor:
 class VAE(GenerativeModel):
     """log p(y) >= E_q(z|y)[ log N(y; g_mu(z), g_Sigma(z)) - (log q(z|y) - log p(z)) ] (paper, eq. 1).
 
+    The decoder's noise is `isotropic`, one learned standard deviation that starts at `initial_noise` (Dai & Wipf 2019),
+    or `diagonal`, one for each pixel and channel, that starts near 1 (section 3.1).
+
     Args:
         channels: C.
-        size: image side: a power of two for the ResNet, a multiple of 4 for Infogan.
+        size: image side.
         levels: number of values a pixel can take; sets the floor of the decoder's noise.
         prior: p(z).
-        architecture: `resnet` or `infogan`, both of Dai & Wipf (2019).
-        num_scale: scales of the encoder; the ResNet's only.
-        base_dim: width at the full side (ResNet) or at half of it (Infogan).
-        fc_dim: width of the encoder's dense block (ResNet) or of both nets' first dense layer (Infogan).
-        latent_dim: size of z.
-        decoder_noise: `isotropic`, one learned standard deviation (Dai & Wipf 2019), or `diagonal`, one for
-            each pixel and channel (section 3.1).
-        initial_noise: where the isotropic standard deviation starts (1 in the source); the diagonal's starts near 1.
-        batch_norm_momentum: in PyTorch's sense.
+        network: the values of `network` in config (config/README.md).
     """
 
-    def __init__(
-        self,
-        channels: int,
-        size: int,
-        levels: int,
-        prior: FlowPrior,
-        architecture: str,
-        num_scale: int,
-        base_dim: int,
-        fc_dim: int,
-        latent_dim: int,
-        decoder_noise: str,
-        initial_noise: float,
-        batch_norm_momentum: float,
-    ) -> None:
+    def __init__(self, channels: int, size: int, levels: int, prior: FlowPrior, network: Mapping[str, Any]) -> None:
         super().__init__(channels, size, levels)
         self.prior = prior
-        self.diagonal = decoder_noise == "diagonal"
-        outputs = 2 * channels if self.diagonal else channels
-        widths = (base_dim, fc_dim, latent_dim, batch_norm_momentum)
-        if architecture == "infogan":
-            self.encoder, self.decoder = InfoganEncoder(channels, size, *widths), InfoganDecoder(outputs, size, *widths)
-        else:
-            self.encoder = ResNetEncoder(channels, num_scale, *widths)
-            self.decoder = ResNetDecoder(outputs, size, base_dim, latent_dim, batch_norm_momentum)
+        self.diagonal = network["decoder_noise"] == "diagonal"
+        encoder, decoder = ARCHITECTURES[network["architecture"]]
+        self.encoder = encoder(channels, size, network)
+        self.decoder = decoder(2 * channels if self.diagonal else channels, size, network)
         if not self.diagonal:
-            self.raw_log_scale = nn.Parameter(torch.tensor(math.log(initial_noise)))
+            self.raw_log_scale = nn.Parameter(torch.tensor(math.log(network["initial_noise"])))
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""
@@ -87,7 +64,7 @@ class VAE(GenerativeModel):
         return mean, log_scale.expand_as(mean)
 
     def posterior_sample(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) at that draw [N]: minus a one-sample KL divergence."""
+        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence."""
         mean, log_scale = self.encode(y)
         z = mean + log_scale.exp() * normal_like(mean, generator)
         return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
@@ -99,7 +76,7 @@ class VAE(GenerativeModel):
         return {"reconstruction": gaussian_log_density(y, mean, log_scale), "negative_kl": negative_kl}
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; y is encoded once, each draw of z is decoded anew."""
+        """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
         return self.conditional_log_weights(y, y, latents, generator)
 
     def conditional_log_weights(
@@ -136,7 +113,7 @@ class VAE(GenerativeModel):
         return self.decode(self.encode(y)[0])[0]
 
     def render(self, z: Tensor) -> Tensor:
-        """The image a latent stands for, without noise: the decoder mean [N, C, H, W]."""
+        """The image of a latent, without noise: the decoder mean [N, C, H, W]."""
         return self.decode(z)[0]
 
 
@@ -144,4 +121,4 @@ def build(config: Mapping[str, Any]) -> VAE:
     """The untrained VAE of a resolved config (sections 3.1 and 3.2)."""
     network, prior = config["network"], config["prior"]
     shape = (prior["layers"], prior["width"]) if prior["kind"] == "flow" else (0, 0)
-    return VAE(**image_shape(config), prior=FlowPrior(network["latent_dim"], *shape), **network)
+    return VAE(**image_shape(config), prior=FlowPrior(network["latent_dim"], *shape), network=network)

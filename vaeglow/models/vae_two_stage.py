@@ -1,4 +1,4 @@
-"""The two-stage VAE of Dai & Wipf 2019, what the flow prior is measured against (paper, section 4.1 and table 1).
+"""The two-stage VAE of Dai & Wipf 2019, compared with the flow prior (paper, section 4.1 and table 1).
 
 A first VAE is trained under p(z) = N(0, I) and frozen; a second, small VAE then learns the distribution of its
 latents. Of the full model p(y, z, t) = N(t; 0, I) N(z; g2(t), gamma_z^2 I) p(y|z) with q(z, t|y) = q(z|y) q(t|z),
@@ -76,14 +76,14 @@ class SecondStage(nn.Module):
         return mean, self.log_gamma.expand_as(mean)
 
     def elbo(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """ELBO2(z) <= log p(z) in expectation, [N] nats: one draw of t, its KL divergence in closed form."""
+        """ELBO2(z) <= log p(z) in expectation, [N] nats: one sample of t, its KL divergence in closed form."""
         mean, log_scale = self.encode(z)
         t = mean + log_scale.exp() * normal_like(mean, generator)
         divergence = (0.5 * (mean**2 + (2 * log_scale).exp() - 1) - log_scale).sum(1)
         return gaussian_log_density(z, *self.decode(t)) - divergence
 
     def log_weight(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """log p(z, t) - log q(t|z) at one draw t ~ q(t|z), [N] nats: its exponential has mean p(z)."""
+        """log p(z, t) - log q(t|z) at one t ~ q(t|z), [N] nats; the mean of its exponential is p(z)."""
         mean, log_scale = self.encode(z)
         t = mean + log_scale.exp() * normal_like(mean, generator)
         log_joint = gaussian_log_density(z, *self.decode(t)) + standard_normal_log_density(t)
@@ -99,8 +99,8 @@ class SecondStage(nn.Module):
 class TwoStageVAE(GenerativeModel):
     """A frozen VAE whose prior a second stage replaces; only the second stage is trained.
 
-    Training encodes each image once: `inputs` has mean and log sd of q(z|y), so an epoch costs no pass of the first
-    stage. Its dequantisation noise is therefore drawn once an image; z and t are drawn afresh at each step.
+    Training encodes each image once: `inputs` has mean and log sd of q(z|y), so an epoch needs no pass of the first
+    stage. Dequantisation noise is therefore sampled once for each image, z and t at each step.
 
     Args:
         vae: the trained first stage, its prior N(0, I).
@@ -125,15 +125,15 @@ class TwoStageVAE(GenerativeModel):
     def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(mean, log sd) of q(z|y) of images y [N, C, H, W], and log p(y|z): [N, 2d + 1].
 
-        The last column is the first stage's reconstruction at one draw of z, in nats. It is a constant of this
-        phase, and makes the loss a bound on log p(y), in the same unit as every other model's.
+        The last column is the first stage's reconstruction at one draw of z, in nats. It is constant in this
+        phase, and makes the loss a bound on log p(y), in the same unit as for every other model.
         """
         mean, log_scale = self.vae.encode(y)
         z = mean + log_scale.exp() * normal_like(mean, generator)
         return torch.cat([mean, log_scale, gaussian_log_density(y, *self.vae.decode(z))[:, None]], 1)
 
     def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: z is drawn afresh, nothing else of stage one."""
+        """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: of stage one only z is sampled again."""
         mean, log_scale, reconstruction = inputs.split([self.second.dims, self.second.dims, 1], 1)
         z = mean + log_scale.exp() * normal_like(mean, generator)
         negative_kl = self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale)
@@ -149,7 +149,7 @@ class TwoStageVAE(GenerativeModel):
         }
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; joint draws (z, t) ~ q(z|y) q(t|z), weighed by p(y, z, t) / q(z, t|y)."""
+        """See `GenerativeModel`; joint samples (z, t) ~ q(z|y) q(t|z), weighted by p(y, z, t) / q(z, t|y)."""
         mean, log_scale = self.vae.encode(y)
         columns = []
         for _ in range(latents):
