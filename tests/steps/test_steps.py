@@ -1,7 +1,5 @@
 """The step scripts as commands: end to end, refusals in one line, full disks."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import json
@@ -9,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.weights import load_model, save_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
-SWITCHES = {"--tensorboard", "--stretch"}  # flags that are there or not
 
 
 def call(name: str, arguments: list[str], patch: pytest.MonkeyPatch) -> int:
@@ -116,23 +114,37 @@ def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatc
     assert f"config.json {message}" in one_line(capfd)
 
 
-STEP_NAMES = sorted(
-    path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem not in ("__init__", "cli")
-)
+def test_a_step_has_the_command_line_of_its_signature(capsys):
+    found = {}
 
+    @cli.step
+    def main(
+        kind: Literal["a", "b"], *, data_dir: Path, counts: list[int], some: list[float] = (), more: dict, stretch: bool
+    ) -> None:
+        """Do.
 
-@pytest.mark.parametrize("name", STEP_NAMES)
-def test_every_step_takes_whole_flags_from_its_argument(name, capsys):
-    module, first = importlib.import_module(f"vaeglow.steps.{name}"), ["latents"] if name == "probe" else []
-    with pytest.raises(SystemExit, match="0"):
-        module.parse(["--help"])
-    found = sorted(set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"} - SWITCHES)
-    words = {flag: [flag, "stored" if flag == "--memory" else "1"] for flag in found}
-    for flag in found:
-        others = [word for other in found if other != flag for word in words[other]]
-        with pytest.raises(SystemExit):
-            module.main([*first, *others, flag[:-1], words[flag][1]])
-        assert f"required: {flag}" in (says := capsys.readouterr().err) or f"arguments: {flag[:-1]}" in says
+        Args:
+            counts: how many
+        """
+        found.update(locals())
+
+    words = ["b", "--data-dir", "x y", "--counts", "1", "2", "--more", '{"a": 1}']
+    main(words)
+    expected = {"kind": "b", "data_dir": Path("x y"), "counts": [1, 2], "some": (), "more": {"a": 1}, "stretch": False}
+    assert {key: found[key] for key in expected} == expected
+    main([*words, "--some", "--stretch"])
+    assert (found["some"], found["stretch"]) == ([], True)
+    assert re.search(r"--counts .*how many\n.*--some", main.parser.format_help(), re.DOTALL)
+    for wrong, message in [
+        (words[:3], "the following arguments are required: --counts, --more"),
+        ([*words, "--stretc"], "unrecognized arguments: --stretc"),  # an abbreviation
+        (["c", *words[1:]], "argument kind: invalid choice: 'c'"),
+        ([*words[:-1], "[1]"], "argument --more: invalid json_object value: '[1]'"),
+        ([*words, "--counts"], "argument --counts: expected at least one argument"),
+    ]:
+        with pytest.raises(SystemExit, match="2"):
+            main(wrong)
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
-        importlib.import_module(f"vaeglow.steps.{name}").parse(shlex.split(flags))
+        importlib.import_module(f"vaeglow.steps.{name}").main.parser.parse_args(shlex.split(flags))
         assert name == shared.get(rule := log.split("/")[1], rule)
 
 
