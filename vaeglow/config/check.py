@@ -47,9 +47,10 @@ def check_config(
         with named(f"preset {preset}"):
             validate({**view, "presets": {}, "overrides": {}}, schema)
             unfit |= check_models(config, view, schema)
-    for preset in views:
+    for preset, view in views.items():
         with named(f"preset {preset}"):
-            check_entries(views, preset, unfit)
+            check_entries(views, view)
+            check_claims(views, view, unfit)
     return views
 
 
@@ -70,9 +71,6 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
     Returns:
         The models that cannot take a dataset's images. Such a run is refused when it is planned, so that entries may
         name models for colour where the images are grey.
-
-    Raises:
-        UserError: an unknown or missing key, or whatever `resolve` raises.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
     passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
@@ -88,29 +86,18 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
                     raise UserError(f"{error} ({what})") from error
                 passed.append(described)
         for name in config["models"]:
-            run = (view["preset"], dataset, name)
             try:
-                resolve(config, *run, view["seeds"][0])
+                resolve(config, view["preset"], dataset, name, view["seeds"][0])
             except UnfitImages as error:
-                unfit[run] = str(error)
+                unfit[view["preset"], dataset, name] = str(error)
     return unfit
 
 
 # ------------------------------------------------------------------------------- tables, figures and claims
 
 
-def check_entries(views: Mapping[str, Any], preset: str, unfit: Unfit) -> None:
-    """Every table, figure and claim names presets, datasets, protocols and models that exist and fit together.
-
-    Args:
-        views: of all presets; a claim on a model that cannot take the images gets the reason under `unfit`.
-        preset: the one looked at.
-        unfit: see `check_models`, of all presets.
-
-    Raises:
-        UserError: an unknown name, something compared with itself, or a model that cannot give what is shown of it.
-    """
-    view = views[preset]
+def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+    """Every role, table and figure of a preset names what exists and fits together; `views` are all presets'."""
     for role, dataset in view["roles"].items():
         if role in view["datasets"]:
             raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
@@ -124,24 +111,22 @@ def check_entries(views: Mapping[str, Any], preset: str, unfit: Unfit) -> None:
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
+
+
+def check_claims(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
+    """The same for claims; one on a model that cannot take the images gets the reason under `unfit`."""
     for name, claim in plan.claims(view).items():
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
                 raise UserError(f"others holds the temperature {claim['temperature']} itself: take it out")
-            needs = plan.claim_needs(view, claim) if claim["run"] else []
-            for need in needs:
+            for need in plan.claim_needs(view, claim) if claim["run"] else ():
                 check_need(views, view, need)
-        runs = [(need["preset"], need["dataset"], need["model"]) for need in needs]
-        if reasons := [unfit[run] for run in runs if run in unfit]:
-            view["claims"][name]["unfit"] = reasons[0]
+                if reason := unfit.get((need["preset"], need["dataset"], need["model"])):
+                    view["claims"][name].setdefault("unfit", reason)
 
 
 def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[str, Any]) -> None:
-    """The preset, dataset, protocol and model of a result exist, and such a model can give it.
-
-    Raises:
-        UserError: the first thing wrong.
-    """
+    """The preset, dataset, protocol and model of a result exist, and such a model can give it."""
     lookup(views, need["preset"], "preset")
     for section in ("protocol", "dataset", "model"):
         lookup(view[f"{section}s"], need[section], section)
@@ -166,18 +151,18 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
     """
     schemas = [item for kind in kinds("datasets").values() for item in kind.SCHEMA.items()]
     places = {key for key, schema in schemas if schema.get("format") == "path"}
-    named: list[tuple[str, str]] = []
+    read: list[tuple[str, str]] = []
     for name, dataset in config.get("datasets", {}).items():
-        named += [(f"datasets.{name}.{key}", dataset[key]) for key in dataset if key in places and dataset[key]]
+        read += [(f"datasets.{name}.{key}", dataset[key]) for key in dataset if key in places and dataset[key]]
         if not dataset.get("local"):  # else nothing but that is looked at
             sources = [source.removeprefix(FILE_ADDRESS) for source in dataset.get("sources") or ()]
             found = [source for source in sources if "://" not in source and Path(source).expanduser().exists()]
-            named += [(f"datasets.{name}.sources", source) for source in found]
+            read += [(f"datasets.{name}.sources", source) for source in found]
     inception = config.get("evaluation", {}).get("inception", {})
     address = (inception.get("url") or {}).get("address", "")
-    named += [("evaluation.inception.local", path) for path in [inception.get("local")] if path]
+    read += [("evaluation.inception.local", path) for path in [inception.get("local")] if path]
     if address.startswith(FILE_ADDRESS):
-        named.append(("evaluation.inception.url.address", address.removeprefix(FILE_ADDRESS)))
-    real = [(key, (home / Path(value).expanduser()).resolve()) for key, value in named]
+        read.append(("evaluation.inception.url.address", address.removeprefix(FILE_ADDRESS)))
+    real = [(key, (home / Path(value).expanduser()).resolve()) for key, value in read]
     away = [(key, path) for key, path in real if not path.is_relative_to(home.resolve())]
     return [f"note: {key} is outside of this folder: {str(path)!r} is read" for key, path in away]

@@ -27,6 +27,12 @@ REFERENCES = {
 }
 
 
+def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The reference."""
+    where = {"preset": entry["preset"], "dataset": entry["dataset"], "model": entry["reference_model"]}
+    return [{"what": "linear_reference", **where}]
+
+
 def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
     """A row for each reference, or for each trained model that answers to it; other trained models at the end.
 
