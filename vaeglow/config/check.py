@@ -6,6 +6,7 @@ Keys, types and ranges by the schema, every name it mentions, every model as a p
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,6 @@ from vaeglow.config.layers import describe_model, effective, inherited, lookup, 
 from vaeglow.config.schema import complete, kinds, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 
-FILE_ADDRESS = "file://"
 Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
 
 
@@ -141,7 +141,7 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
 
 
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:
-    """A line for each place outside `home` that is read; links are followed before that is decided.
+    """A line for each file or folder outside `home` that is read; links are followed before that is decided.
 
     All that is written lies below `home`: names in the config hold no separators. To read elsewhere is legal.
 
@@ -149,20 +149,16 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
         config: with `datasets`, and perhaps `evaluation.inception`.
         home: the folder Snakemake runs in.
     """
-    schemas = [item for kind in kinds("datasets").values() for item in kind.SCHEMA.items()]
-    places = {key for key, schema in schemas if schema.get("format") == "path"}
-    read: list[tuple[str, str]] = []
-    for name, dataset in config.get("datasets", {}).items():
-        read += [(f"datasets.{name}.{key}", dataset[key]) for key in dataset if key in places and dataset[key]]
-        if not dataset.get("local"):  # else nothing but that is looked at
-            sources = [source.removeprefix(FILE_ADDRESS) for source in dataset.get("sources") or ()]
-            found = [source for source in sources if "://" not in source and Path(source).expanduser().exists()]
-            read += [(f"datasets.{name}.sources", source) for source in found]
     inception = config.get("evaluation", {}).get("inception", {})
-    address = (inception.get("url") or {}).get("address", "")
-    read += [("evaluation.inception.local", path) for path in [inception.get("local")] if path]
-    if address.startswith(FILE_ADDRESS):
-        read.append(("evaluation.inception.url.address", address.removeprefix(FILE_ADDRESS)))
-    real = [(key, (home / Path(value).expanduser()).resolve()) for key, value in read]
-    away = [(key, path) for key, path in real if not path.is_relative_to(home.resolve())]
-    return [f"note: {key} is outside of this folder: {str(path)!r} is read" for key, path in away]
+    entries = {"evaluation.inception": inception, "evaluation.inception.url": inception.get("url") or {}}
+    for name, dataset in config.get("datasets", {}).items():  # `local` stands in for `sources`
+        ignored = "sources" if dataset.get("local") else None
+        entries[f"datasets.{name}"] = {key: value for key, value in dataset.items() if key != ignored}
+    lines = []
+    for place, entry in entries.items():
+        for key, value in entry.items():
+            for text in value if isinstance(value, list) else [value]:
+                path = Path(os.path.realpath(home / os.path.expanduser(str(text).removeprefix("file://"))))
+                if os.path.exists(path) and not path.is_relative_to(home.resolve()):
+                    lines.append(f"note: {place}.{key} is outside of this folder: {str(path)!r} is read")
+    return lines
