@@ -79,11 +79,8 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
         for name in config["models"]:
             described = describe_model(config, view["preset"], dataset, name)
             if described not in passed:
-                try:
+                with named(f"a {described.get('kind')} on dataset {dataset}"):
                     validate(described, model_schema, f"models.{name}")
-                except UserError as error:
-                    what = f"a {described.get('kind')}, all layers merged, on dataset {dataset}"
-                    raise UserError(f"{error} ({what})") from error
                 passed.append(described)
         for name in config["models"]:
             try:
