@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.vae_glow import GlowLayer
+from vaeglow.models.glow_layer import GlowLayer
 
 
 class PlainGlowLayer(GlowLayer):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config.schema import DECLARED, declared, read_schema
+from vaeglow.config.schema import DECLARED, declared, kinds, read_schema
 
 ROOT = Path(__file__).parents[1]
 README, SCHEMA = ROOT / "config/README.md", ROOT / "workflow/schemas/config.schema.yaml"
@@ -28,11 +28,11 @@ def section(schema: Mapping[str, Any], name: str) -> str:
     if name not in DECLARED:
         entry = properties[name]
         return table(schema, entry.get("properties") or entry["additionalProperties"]["properties"])
-    common, kinds = declared(schema, name)
-    parts = [table(schema, {"kind": {"description": ", ".join(f"`{kind}`" for kind in kinds)}, **common})]
-    for kind, value in kinds.items():
-        own = {key: inner for key, inner in value["properties"].items() if key not in common}
-        parts.append(f"`{kind}`: {value['description'].rstrip('.')}.\n\n{table(schema, own)}")
+    common, own = declared(schema, name)
+    parts = [table(schema, {"kind": {"description": ", ".join(f"`{kind}`" for kind in own)}, **common})]
+    for kind, declaring in kinds(name).items():
+        keys = {key: value for key, value in own[kind].items() if key not in common}
+        parts.append(f"`{kind}`: {declaring.__doc__.splitlines()[0].rstrip('.')}.\n\n{table(schema, keys)}")
     return "\n\n".join(parts)
 
 

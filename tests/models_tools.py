@@ -20,9 +20,10 @@ from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow import Glow
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import GlowLayer, VAEGlow
+from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"

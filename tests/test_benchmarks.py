@@ -18,7 +18,7 @@ from benchmarks.cost import ByteCounter, count
 from benchmarks.plain_layer import PlainGlowLayer
 from benchmarks.work import OPTIONS
 from vaeglow.errors import UserError
-from vaeglow.models.vae_glow import GlowLayer
+from vaeglow.models.glow_layer import GlowLayer
 
 
 @pytest.mark.parametrize("squeeze", [1, 2])

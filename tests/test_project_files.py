@@ -57,12 +57,12 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 
 
-def test_the_workflow_file_is_short_and_each_file_of_rules_opens_with_its_contract():
-    assert len((ROOT / "workflow/Snakefile").read_text(encoding="utf-8").splitlines()) < 40
-    assert all(path.read_text(encoding="utf-8").startswith("# ") for path in (ROOT / "workflow/rules").glob("*.smk"))
-
-
-DOCUMENTS = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "config/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -140,9 +140,8 @@ def test_make_table2_installs_once_then_runs_snakemake_and_prints_the_table(chec
 
 
 def test_make_verify_checks_results_and_what_data_there_are(checkout):
-    assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results"
     (checkout / "resources/data").mkdir(parents=True)
-    assert make(checkout, "verify")[1] == ["python -m vaeglow.verify results --data resources/data"]
+    assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results --data resources/data"
 
 
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):

@@ -72,35 +72,28 @@ def test_what_all_models_share_comes_after_a_childs_own_earlier_entry(config):
     assert resolve(config, "tiny", "blobs", "glow", 0)["training"].items() >= lines.items()
 
 
-def test_a_models_look_is_no_part_of_a_run(config):
-    before = resolve(config, "tiny", "blobs", "vaeglow", 0)
-    config["models"]["vae"] |= {"label": "L", "color": "#000000", "marker": "o"}
-    assert resolve(config, "tiny", "blobs", "vaeglow", 0) == before
+def test_the_hash_depends_on_what_decides_numbers_only_and_resolving_leaves_the_config_alone(config):
+    def digest(config: dict, seed: int = 0) -> str:
+        return sha256_json(resolve(config, "tiny", "blobs", "vae", seed))
 
-
-def test_resolving_leaves_the_config_alone_and_shares_nothing_with_it(config):
-    first = resolve(config, "tiny", "blobs", "vaeglow", 0)
-    first["training"]["betas"].append(1)
-    first["base"]["network"]["fc_dim"] = -1
-    assert config == CONFIG
-    assert resolve(config, "tiny", "blobs", "vaeglow", 0)["training"]["betas"] == CONFIG["training"]["betas"]
-
-
-def test_the_hash_depends_on_what_decides_numbers_only(config):
-    digest = sha256_json(resolve(config, "tiny", "blobs", "vae", 0))
+    before = digest(config)
     reordered = {key: config[key] for key in reversed(config)}
     reordered["models"]["vae"]["network"] = dict(reversed(config["models"]["vae"]["network"].items()))
-    assert sha256_json(resolve(reordered, "tiny", "blobs", "vae", 0)) == digest
-    assert sha256_json(resolve(config | {"runtime": {"device": "cuda"}}, "tiny", "blobs", "vae", 0)) == digest
-    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 1)) != digest
+    assert digest(reordered) == digest(config | {"runtime": {"device": "cuda"}}) == before != digest(config, seed=1)
+    config["models"]["vae"] |= {"label": "L", "color": "#000000", "marker": "o"}
     config["models"]["glow"]["network"]["width"] = 99
     config["datasets"]["blobs"]["root"] = "elsewhere"
-    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 0)) == digest
+    assert digest(config) == before
     config["models"]["vae"]["network"]["base_dim"] = 5
-    assert sha256_json(resolve(config, "tiny", "blobs", "vae", 0)) != digest
+    assert digest(config) != before
+    unchanged = copy.deepcopy(config)
+    found = resolve(config, "tiny", "blobs", "vaeglow", 0)
+    found["training"]["betas"].append(1)
+    found["base"]["network"]["fc_dim"] = -1
+    assert config == unchanged
 
 
-def test_effective_is_base_then_preset_then_overrides():
+def test_effective_is_base_then_preset_then_overrides_and_lists_are_replaced():
     config = {
         "seeds": [0],
         "tables": {"t": {"dataset": "a", "rows": [1, 2]}},
@@ -117,34 +110,7 @@ def test_effective_is_base_then_preset_then_overrides():
     assert effective(config | {"overrides": None}, "q")["evaluation"]["batch_size"] == 100
 
 
-def test_merging_replaces_lists_and_copies():
-    base, change = {"a": {"b": [1, 2], "c": 3}}, {"a": {"b": [4]}, "d": {"e": 5}}
-    merged = merge(base, change)
-    assert merged == {"a": {"b": [4], "c": 3}, "d": {"e": 5}}
-    merged["d"]["e"] = merged["a"]["b"][0] = 6
-    assert change == {"a": {"b": [4]}, "d": {"e": 5}} and base == {"a": {"b": [1, 2], "c": 3}}
-
-
 # ---------------------------------------------------------------------------------------------- errors
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("tiny", "blobs", "vaeglo"), r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)"),
-        (("tinny", "blobs", "vae"), r"unknown preset 'tinny' \(did you mean 'tiny'\?\)"),
-    ],
-)
-def test_unknown_names_give_the_nearest(names, message, config):
-    with pytest.raises(UserError, match=message):
-        resolve(config, *names, 0)
-
-
-@pytest.mark.parametrize("circle", [["a"], ["a", "b"], ["a", "b", "c"]])
-def test_a_circle_of_like(circle, config):
-    config["models"] |= {name: {"like": parent} for name, parent in zip(circle, circle[1:] + circle[:1], strict=True)}
-    with pytest.raises(UserError, match=r"models.a: 'like' goes round in a circle"):
-        resolve(config, "tiny", "blobs", "a", 0)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +118,7 @@ def test_a_circle_of_like(circle, config):
     [
         ("vae", {"size": 24}, {}, "needs a side that is a power of two"),
         ("vaeglow", {"size": 24}, {}, "model vae needs a side that is a power of two"),
-        (
-            "vaeglow",
-            {"size": 8},
-            {"layer": {"squeeze": 3}},
-            "model vaeglow has squeeze 3, which does not divide the side",
-        ),
+        ("vaeglow", {"size": 8}, {"layer": {"squeeze": 3}}, "has squeeze 3, which does not divide the side"),
         ("vaeglow", {"channels": 1}, {"layer": {"squeeze": 1}}, "cannot split one channel in two"),
         ("glow", {"size": 6}, {}, "model glow has 2 levels, which do not divide the side"),
     ],
@@ -174,12 +135,12 @@ def test_images_a_model_cannot_take(model, data, change, message, config):
 
 
 @pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
-@pytest.mark.parametrize("dataset", [name for name, data in SHIPPED["datasets"].items() if data["channels"] == 3])
-def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset, dataset):
-    vae, glow, ours = (
-        resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in ("vae", "glow", "glow_paper_schedule")
-    )
-    assert ours["optimizer"] == "adam" and ours["warmup_epochs"] == 0
-    schedule = ("optimizer", "learning_rate", "schedule", "warmup_epochs")
-    assert {key: ours[key] for key in schedule} == {key: vae[key] for key in schedule}
-    assert ours["epochs"] == glow["epochs"] and glow["optimizer"] == "adamax"
+def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset):
+    for dataset in (name for name, data in SHIPPED["datasets"].items() if data["channels"] == 3):
+        vae, glow, ours = (
+            resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in ("vae", "glow", "glow_paper_schedule")
+        )
+        assert ours["optimizer"] == "adam" and ours["warmup_epochs"] == 0
+        schedule = ("optimizer", "learning_rate", "schedule", "warmup_epochs")
+        assert {key: ours[key] for key in schedule} == {key: vae[key] for key in schedule}
+        assert ours["epochs"] == glow["epochs"] and glow["optimizer"] == "adamax"

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from run_tools import ROOT, shipped_config
 
 from docs import config_keys
-from vaeglow.config.schema import DECLARED, complete, declared, read_schema
+from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
 
 SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
 README = (ROOT / "config/README.md").read_text(encoding="utf-8")
@@ -37,10 +37,11 @@ def test_it_is_a_schema_and_every_object_of_it_is_closed():
 
 @pytest.mark.parametrize("section", DECLARED)
 def test_every_key_of_every_kind_says_what_it_means(section):
-    common, kinds = declared(SCHEMA, section)
-    for kind, value in kinds.items():
-        assert value["description"], kind
-        own = {key: inner for key, inner in value["properties"].items() if key not in common}
+    common, kinds_keys = declared(SCHEMA, section)
+    assert kinds_keys.keys() == kinds(section).keys()
+    for kind, keys in kinds_keys.items():
+        assert kinds(section)[kind].__doc__, kind
+        own = {key: inner for key, inner in keys.items() if key not in common}
         assert {key.split(".")[0] for key, text in config_keys.described(SCHEMA, own) if text} == set(own)
 
 

@@ -26,7 +26,7 @@ from vaeglow.evaluation.probes.linear_reference import (
     linear_references,
     principal_components,
 )
-from vaeglow.models.vae_glow import GlowLayer
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.steps import probe
 
 NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]

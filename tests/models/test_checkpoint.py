@@ -11,10 +11,10 @@ from torch import Tensor
 from vaeglow.data.loader import dequantise
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
 from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
-from vaeglow.models.vae_glow import GlowLayer
 from vaeglow.training.optimise import set_memory
 
 DEPTH = 2 * CHECKPOINT_EVERY + 3  # whole parts and a rest

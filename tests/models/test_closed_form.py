@@ -18,9 +18,10 @@ from torch.distributions import MultivariateNormal
 from vaeglow.evaluation.likelihood import importance_bits_per_dim, one_sample_terms
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import costs, quantise
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import GlowLayer, VAEGlow
+from vaeglow.models.vae_glow import VAEGlow
 
 CPU = torch.device("cpu")
 SHAPE = {"channels": 1, "size": 2, "levels": 64}  # D = 4: a squeeze by 2 makes one pixel of them

@@ -14,9 +14,9 @@ from models_tools import changed, log_abs_det, normal, photo_like, randomise, se
 from torch import Tensor, nn
 
 from vaeglow.models.flows import CouplingNet
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import GlowStep
 from vaeglow.models.prior import FlowPrior, VectorCoupling
-from vaeglow.models.vae_glow import GlowLayer
 
 # name -> (how to make it, shape of one input)
 FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

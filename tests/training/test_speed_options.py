@@ -13,9 +13,9 @@ from run_tools import Run, blobs, interrupt, resolved, same_tensors
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.kinds import build
 from vaeglow.models.network import exact, networks
-from vaeglow.models.vae_glow import GlowLayer
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import compile_mode, compile_networks, set_precision
 from vaeglow.training.timing import draw

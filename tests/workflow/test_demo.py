@@ -15,7 +15,7 @@ import torch
 import yaml
 from fid_tools import random_weights
 from PIL import Image
-from test_workflow import jobs
+from test_workflow import jobs, snakemake
 from waiting import ROOT, call
 
 from vaeglow.reporting import traced
@@ -67,19 +67,16 @@ def random_inception(path: Path) -> dict:
     return {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
 
 
-def snakemake(folder: Path, config: dict, *options: str, ok: bool = True) -> str:
-    """Run the repository's workflow in `folder`."""
+def made(folder: Path, config: dict, *options: str) -> str:
+    """Run the repository's workflow in `folder`; its output."""
     overlay = folder / "overlay.yaml"
     overlay.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, "--directory", str(folder)]
-    command += ["--configfile", str(overlay), *options]
-    done = call(command)
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    place = ("--directory", str(folder), "--configfile", str(overlay))
+    return snakemake("--cores", "2", *TARGETS, *place, *options, cwd=ROOT)
 
 
 def measured(folder: Path) -> list[dict[str, str]]:
-    rows = list(csv.DictReader((folder / "results/table2.csv").read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader((folder / "results/table2.csv").open(encoding="utf-8")))
     assert tuple(rows[0]) == (*(column.name for column in COLUMNS), *traced.COLUMNS)
     assert [row["source"] for row in rows[:5]] == ["published"] * 5
     return rows[5:]
@@ -88,8 +85,7 @@ def measured(folder: Path) -> list[dict[str, str]]:
 def verified(folder: Path) -> tuple[int, list[str]]:
     """Exit status and lines of `python -m vaeglow.verify`."""
     command = [sys.executable, "-m", "vaeglow.verify", "results", "--data", "resources/data"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = call(command, folder, env=environment)
+    done = call(command, folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.splitlines()
 
@@ -99,7 +95,7 @@ def test_the_whole_workflow(tmp_path):
     config["overrides"]["evaluation"]["inception"] = random_inception(tmp_path / "weights.pth")
 
     # From nothing to a table and a sheet.
-    said = snakemake(tmp_path, config)
+    said = made(tmp_path, config)
     ended = re.findall(r"^(\w+) on photos32, seed 0: all epochs done, \d+\.\d\d bits/dim, \d+ s$", said, re.MULTILINE)
     assert sorted(ended) == sorted(row["model"] for row in ROWS)
     table = measured(tmp_path)
@@ -120,13 +116,13 @@ def test_the_whole_workflow(tmp_path):
     assert set(published) == {"table2.csv", "table2.md", "table2.html", "table2.tex", "samples.png", "samples.pdf"}
 
     # Again: nothing.
-    assert "Nothing to be done" in snakemake(tmp_path, config)
+    assert "Nothing to be done" in made(tmp_path, config)
 
     # One key of one model: that model and what shows it.
     models = config["overrides"]["models"]
     glow = models["glow"] | {"network": {"depth": 1, "width": 6}}
     wider = config | {"overrides": config["overrides"] | {"models": models | {"glow": glow}}}
-    found = jobs(snakemake(tmp_path, wider))
+    found = jobs(made(tmp_path, wider))
     assert {w["model"] for _, w in found if "model" in w} == {"glow"}
     run = ["write_config", "train_glow", "likelihood", "sample", "evaluate"]
     assert sorted(rule for rule, _ in found) == sorted([*run, "table", "publish", "figure", "publish_figure"])
@@ -136,10 +132,10 @@ def test_the_whole_workflow(tmp_path):
 
     # Another preset, and back: published anew, nothing trained.
     published = {name: (tmp_path / "results" / name).read_bytes() for name in published}
-    found = jobs(snakemake(tmp_path, wider, "--config", "preset=other"))
+    found = jobs(made(tmp_path, wider, "--config", "preset=other"))
     assert [rule for rule, _ in found if rule.startswith("train_")] == ["train_glow"]
     assert [(row["run"], row["preset"]) for row in measured(tmp_path)] == [("glow", "other")]
-    assert sorted(rule for rule, _ in jobs(snakemake(tmp_path, wider))) == ["publish", "publish_figure"]
+    assert sorted(rule for rule, _ in jobs(made(tmp_path, wider))) == ["publish", "publish_figure"]
     assert published == {name: (tmp_path / "results" / name).read_bytes() for name in published}
 
     # Every hash is what it was.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ import yaml
 from PIL import Image
 from run_tools import shipped_config
 from test_demo import SMALL, random_inception, verified
-from test_workflow import jobs
-from waiting import call
+from test_workflow import jobs, snakemake
+from waiting import ROOT
 
 from vaeglow.config import merge
 
@@ -55,15 +54,13 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("everything")
     TINY["overrides"]["evaluation"]["inception"] = random_inception(folder / "weights.pth")
     (folder / "overlay.yaml").write_text(yaml.safe_dump(TINY))
-    snakemake(folder, "all")
+    made(folder, "all")
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--directory", str(folder)]
-    done = call([*command, "--configfile", str(folder / "overlay.yaml")])
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return done.stdout + done.stderr
+def made(folder: Path, *arguments: str) -> str:
+    place = ("--directory", str(folder), "--configfile", str(folder / "overlay.yaml"))
+    return snakemake("--cores", "2", *arguments, *place, cwd=ROOT)
 
 
 def test_every_table_and_figure_is_there_and_shows_something(folder):
@@ -101,11 +98,11 @@ def test_every_run_has_its_curves_every_hash_is_what_it_was_and_nothing_is_left_
     assert histories and histories == {path.parent for path in (folder / "results/demo").rglob("curves.png")}
     status, lines = verified(folder)
     assert status == 0, lines
-    assert {rule for rule, _ in jobs(snakemake(folder, "-n", "all"))} <= {"all"}
+    assert {rule for rule, _ in jobs(made(folder, "-n", "all"))} <= {"all"}
 
 
 def test_the_report_works_offline_and_shows_every_category(folder):
-    snakemake(folder, "all", "--report", str(folder / "report.html"))
+    made(folder, "all", "--report", str(folder / "report.html"))
     text = (folder / "report.html").read_text(encoding="utf-8")
     for category in ("Tables", "Figures", "Ablations and in-text claims", "Training curves", "Claims", "Data"):
         assert category in text

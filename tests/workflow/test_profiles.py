@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 import yaml
 from run_tools import ROOT
-from waiting import call
+from test_workflow import snakemake
 
 RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TRAINING = re.findall(r"^(?:use )?rule (?:\w+ as )?(train_\w+)(?: with)?:", RULES, re.MULTILINE)
@@ -59,11 +58,10 @@ def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
 def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
     overlay = {"runtime": {"device": device}, "overrides": {"training": {"devices": 2}}}
     (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "results/table2.csv", "--directory", tmp_path]
-    done = call([*command, "--resources", "gpu=8", "--configfile", tmp_path / "overlay.yaml"])
-    assert done.returncode == 0, done.stderr
+    place = ("--directory", str(tmp_path), "--configfile", str(tmp_path / "overlay.yaml"))
+    output = snakemake("-n", "--cores", "8", "results/table2.csv", "--resources", "gpu=8", *place, cwd=ROOT)
     asked = {}
-    for job in re.split(r"\n(?=(?:local)?rule \w+:)", done.stdout):
+    for job in re.split(r"\n(?=(?:local)?rule \w+:)", output):
         rule, threads = re.match(r"(?:local)?rule (\w+):", job), re.search(r"^    threads: (\d+)", job, re.MULTILINE)
         if rule and (gpu := re.search(r"\bgpu=(\d+)", job)):
             asked[rule[1]] = int(gpu[1]), int(threads[1]) if threads else 1

@@ -6,6 +6,7 @@ Keys, types and ranges by the schema, every name it mentions, every model as a p
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,6 @@ from vaeglow.config.layers import describe_model, effective, inherited, lookup, 
 from vaeglow.config.schema import complete, kinds, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 
-FILE_ADDRESS = "file://"
 Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
 
 
@@ -47,9 +47,10 @@ def check_config(
         with named(f"preset {preset}"):
             validate({**view, "presets": {}, "overrides": {}}, schema)
             unfit |= check_models(config, view, schema)
-    for preset in views:
+    for preset, view in views.items():
         with named(f"preset {preset}"):
-            check_entries(views, preset, unfit)
+            check_entries(views, view)
+            check_claims(views, view, unfit)
     return views
 
 
@@ -70,9 +71,6 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
     Returns:
         The models that cannot take a dataset's images. Such a run is refused when it is planned, so that entries may
         name models for colour where the images are grey.
-
-    Raises:
-        UserError: an unknown or missing key, or whatever `resolve` raises.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
     passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
@@ -81,36 +79,22 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
         for name in config["models"]:
             described = describe_model(config, view["preset"], dataset, name)
             if described not in passed:
-                try:
+                with named(f"a {described.get('kind')} on dataset {dataset}"):
                     validate(described, model_schema, f"models.{name}")
-                except UserError as error:
-                    what = f"a {described.get('kind')}, all layers merged, on dataset {dataset}"
-                    raise UserError(f"{error} ({what})") from error
                 passed.append(described)
         for name in config["models"]:
-            run = (view["preset"], dataset, name)
             try:
-                resolve(config, *run, view["seeds"][0])
+                resolve(config, view["preset"], dataset, name, view["seeds"][0])
             except UnfitImages as error:
-                unfit[run] = str(error)
+                unfit[view["preset"], dataset, name] = str(error)
     return unfit
 
 
 # ------------------------------------------------------------------------------- tables, figures and claims
 
 
-def check_entries(views: Mapping[str, Any], preset: str, unfit: Unfit) -> None:
-    """Every table, figure and claim names presets, datasets, protocols and models that exist and fit together.
-
-    Args:
-        views: of all presets; a claim on a model that cannot take the images gets the reason under `unfit`.
-        preset: the one looked at.
-        unfit: see `check_models`, of all presets.
-
-    Raises:
-        UserError: an unknown name, something compared with itself, or a model that cannot give what is shown of it.
-    """
-    view = views[preset]
+def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+    """Every role, table and figure of a preset names what exists and fits together; `views` are all presets'."""
     for role, dataset in view["roles"].items():
         if role in view["datasets"]:
             raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
@@ -124,24 +108,22 @@ def check_entries(views: Mapping[str, Any], preset: str, unfit: Unfit) -> None:
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
+
+
+def check_claims(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
+    """The same for claims; one on a model that cannot take the images gets the reason under `unfit`."""
     for name, claim in plan.claims(view).items():
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
                 raise UserError(f"others holds the temperature {claim['temperature']} itself: take it out")
-            needs = plan.claim_needs(view, claim) if claim["run"] else []
-            for need in needs:
+            for need in plan.claim_needs(view, claim) if claim["run"] else ():
                 check_need(views, view, need)
-        runs = [(need["preset"], need["dataset"], need["model"]) for need in needs]
-        if reasons := [unfit[run] for run in runs if run in unfit]:
-            view["claims"][name]["unfit"] = reasons[0]
+                if reason := unfit.get((need["preset"], need["dataset"], need["model"])):
+                    view["claims"][name].setdefault("unfit", reason)
 
 
 def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[str, Any]) -> None:
-    """The preset, dataset, protocol and model of a result exist, and such a model can give it.
-
-    Raises:
-        UserError: the first thing wrong.
-    """
+    """The preset, dataset, protocol and model of a result exist, and such a model can give it."""
     lookup(views, need["preset"], "preset")
     for section in ("protocol", "dataset", "model"):
         lookup(view[f"{section}s"], need[section], section)
@@ -156,7 +138,7 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
 
 
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:
-    """A line for each place outside `home` that is read; links are followed before that is decided.
+    """A line for each file or folder outside `home` that is read; links are followed before that is decided.
 
     All that is written lies below `home`: names in the config hold no separators. To read elsewhere is legal.
 
@@ -164,20 +146,16 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
         config: with `datasets`, and perhaps `evaluation.inception`.
         home: the folder Snakemake runs in.
     """
-    schemas = [item for kind in kinds("datasets").values() for item in kind.SCHEMA.items()]
-    places = {key for key, schema in schemas if schema.get("format") == "path"}
-    named: list[tuple[str, str]] = []
-    for name, dataset in config.get("datasets", {}).items():
-        named += [(f"datasets.{name}.{key}", dataset[key]) for key in dataset if key in places and dataset[key]]
-        if not dataset.get("local"):  # else nothing but that is looked at
-            sources = [source.removeprefix(FILE_ADDRESS) for source in dataset.get("sources") or ()]
-            found = [source for source in sources if "://" not in source and Path(source).expanduser().exists()]
-            named += [(f"datasets.{name}.sources", source) for source in found]
     inception = config.get("evaluation", {}).get("inception", {})
-    address = (inception.get("url") or {}).get("address", "")
-    named += [("evaluation.inception.local", path) for path in [inception.get("local")] if path]
-    if address.startswith(FILE_ADDRESS):
-        named.append(("evaluation.inception.url.address", address.removeprefix(FILE_ADDRESS)))
-    real = [(key, (home / Path(value).expanduser()).resolve()) for key, value in named]
-    away = [(key, path) for key, path in real if not path.is_relative_to(home.resolve())]
-    return [f"note: {key} is outside of this folder: {str(path)!r} is read" for key, path in away]
+    entries = {"evaluation.inception": inception, "evaluation.inception.url": inception.get("url") or {}}
+    for name, dataset in config.get("datasets", {}).items():  # `local` stands in for `sources`
+        ignored = "sources" if dataset.get("local") else None
+        entries[f"datasets.{name}"] = {key: value for key, value in dataset.items() if key != ignored}
+    lines = []
+    for place, entry in entries.items():
+        for key, value in entry.items():
+            for text in value if isinstance(value, list) else [value]:
+                path = Path(os.path.realpath(home / os.path.expanduser(str(text).removeprefix("file://"))))
+                if os.path.exists(path) and not path.is_relative_to(home.resolve()):
+                    lines.append(f"note: {place}.{key} is outside of this folder: {str(path)!r} is read")
+    return lines

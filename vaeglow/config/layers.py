@@ -15,6 +15,7 @@ from typing import Any
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
+DATA = {"channels": 3, "levels": 256, "train_subset": None}  # what a dataset leaves out
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
 
 
@@ -74,7 +75,7 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
 
 
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
-    """The names a model inherits from, oldest first, itself last.
+    """The names a model inherits from, itself first.
 
     Raises:
         UserError: an unknown name, or a circle of `like`.
@@ -86,13 +87,13 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
             raise UserError(f"models.{model}: 'like' goes round in a circle through {name}")
         chain.append(name)
         name = lookup(models, name, "model").get("like")
-    return chain[::-1]
+    return chain
 
 
 def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
     """A model's `kind`, `mode` or `base`: its own, or that of the nearest model it is `like`; None without one."""
-    found = [config["models"][name].get(key) for name in ancestry(config["models"], model)]
-    return next((value for value in reversed(found) if value is not None), None)
+    found = (config["models"][name].get(key) for name in ancestry(config["models"], model))
+    return next((value for value in found if value is not None), None)
 
 
 def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
@@ -107,7 +108,7 @@ def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: 
     layers = layers_of(config, preset, dataset)
     own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: what it says of the model and its ancestors
     said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
-    for name in reversed(ancestry(config["models"], model)):
+    for name in ancestry(config["models"], model):
         lines = [layer.get("models", {}).get(name, {}) for layer in layers]
         own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
         said = merge(said, *lines)
@@ -127,81 +128,41 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         seed: the run's seed; a base model is resolved under the same seed.
 
     Returns:
-        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the keys of the model's kind
-        (its `SCHEMA`); `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose
-        architecture it takes, without `training`), or None.
+        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
+        kind; `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose architecture
+        it takes, without `training`), or None.
 
     Raises:
-        UserError: an unknown name, or what `check_base` and `check_training` raise.
-        UnfitImages: the model cannot take the dataset's images.
+        UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
+        UnfitImages: see the kind's `wrong_images`.
     """
     described, base = describe_model(config, preset, dataset, model), None
+    kind = KINDS[described["kind"]]
     if "base" in described:  # checked before it is resolved: it could be the model itself
-        check_base(model, described, describe_model(config, preset, dataset, described["base"]))
+        if wrong := kind.wrong_base(described, describe_model(config, preset, dataset, described["base"])):
+            raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
         base = resolve(config, preset, dataset, described["base"], seed)
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
-    check_training(model, described)
-    data = merge(*layers_of(config, preset, dataset)[1::2])
-    check_images(model, described, data, dataset)
-    return {
-        "preset": preset,
-        "dataset": dataset,
-        "model": model,
-        "seed": int(seed),
-        "kind": described["kind"],
-        "data": {
-            "channels": data.get("channels", 3),
-            "size": data["size"],
-            "levels": data.get("levels", 256),
-            "train_subset": data.get("train_subset"),
-        },
-        **{key: described[key] for key in KINDS[described["kind"]].SCHEMA if key != "base"},
-        "training": described["training"],
-        "base": base,
-    }
+    if wrong := wrong_training(described):
+        raise UserError(f"models.{model}: training.{wrong}")
+    data = {**DATA, **merge(*layers_of(config, preset, dataset)[1::2])}
+    channels, side = data["channels"], data["size"]
+    if wrong := kind.wrong_images(described, channels, side):
+        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")
+    run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
+    shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
+    return {**run, **described, "data": shape, "base": base}
 
 
-# ------------------------------------------------------------- what a model must be beside its keys and their ranges
-
-
-def check_training(model: str, described: Mapping[str, Any]) -> None:
-    """Refuse training values that a kind would ignore, or that contradict each other.
-
-    Raises:
-        UserError: a KL weight on a model without KL, snapshots out of order, or a batch that its devices cannot share.
-    """
+def wrong_training(described: Mapping[str, Any]) -> str | None:
+    """What is wrong with a model's training values: one that its kind ignores, or a contradiction; None: nothing."""
     kind, training = described["kind"], described["training"]
     batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
-    wrong = None
     if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
-        wrong = f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
-    elif snapshots != sorted(set(snapshots)):
-        wrong = f"snapshots {snapshots} must rise: list each fraction once, in order"
-    elif batch % devices:
-        wrong = f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
-    if wrong is not None:
-        raise UserError(f"models.{model}: training.{wrong}")
-
-
-def check_base(model: str, described: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Refuse a base that a model cannot stand on; both with all layers merged.
-
-    Raises:
-        UserError: see the kind's `wrong_base`.
-    """
-    wrong = KINDS[described["kind"]].wrong_base(described, base)
-    if wrong is not None:
-        raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
-
-
-def check_images(model: str, described: Mapping[str, Any], data: Mapping[str, Any], dataset: str) -> None:
-    """Refuse images a model cannot take, before anything is trained.
-
-    Raises:
-        UnfitImages: see the kind's `wrong_images`.
-    """
-    channels, side = data.get("channels", 3), data["size"]
-    wrong = KINDS[described["kind"]].wrong_images(described, channels, side)
-    if wrong is not None:
-        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")
+        return f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
+    if snapshots != sorted(set(snapshots)):
+        return f"snapshots {snapshots} must rise: list each fraction once, in order"
+    if batch % devices:
+        return f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
+    return None

@@ -37,11 +37,7 @@ def one_of(names: Iterable[Any]) -> str:
 
 
 def protocol(view: View, name: str) -> dict[str, Any]:
-    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol.
-
-    Raises:
-        UserError: no such protocol.
-    """
+    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol."""
     return {**PROTOCOL, **lookup(view["protocols"], name, "protocol")}
 
 
@@ -57,9 +53,6 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     Returns:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
         protocol's values; each row has `dataset` and `preset`, a row on a VAE also `base`.
-
-    Raises:
-        UserError: no such protocol or model.
     """
     entry, roles = copied(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
@@ -68,17 +61,15 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     for row in entry["rows"]:
         for preset in entry.get("presets") or [view["preset"]]:
             of = row.get("dataset", dataset)
-            full = {**row, "dataset": roles.get(of, of), "preset": preset}
+            where = {"dataset": roles.get(of, of), "preset": preset}
+            full = {**row, **where}
             if "model" in full and (base := inherited(view, full["model"], "base")) is not None:
                 full["base"] = base
-            if "temperature" in full:
-                full["temperature"] = float(full["temperature"])
             if "minus" in full:  # a pair: the other side is of the same dataset
-                other = {**full["minus"], "dataset": full["dataset"], "preset": preset}
-                full["minus"] = {**other, "temperature": float(other["temperature"])}
-            temperatures = None if wide else full.pop("temperatures", None)  # such a row becomes several
-            rows += [full] if temperatures is None else [{**full, "temperature": float(t)} for t in temperatures]
-    rows = [row for index, row in enumerate(rows) if row not in rows[:index]]  # two roles may be one dataset
+                full["minus"] = {**full["minus"], "temperature": float(full["minus"]["temperature"]), **where}
+            several = [] if wide else full.pop("temperatures", [])  # such a row becomes several
+            drawn = several or ([full["temperature"]] if "temperature" in full else [])
+            rows += [{**full, "temperature": float(t)} for t in drawn] or [full]
     return {
         **entry,
         "name": name,
@@ -88,7 +79,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         "dataset": roles.get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
-        "rows": rows,
+        "rows": [row for index, row in enumerate(rows) if row not in rows[:index]],  # two roles may be one dataset
     }
 
 
@@ -105,24 +96,21 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
     if section == "claims":
-        return each_once(need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim))
-    entry = filled_in(view, section, str(name))
-    kind = kinds(section)[entry["kind"]]
-    sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side is not None and "model" in side]
-    wanted = [(what, side) for side in sides for what in kind.READS]
-    if hasattr(kind, "needs"):
-        wanted += [(need["what"], need) for need in kind.needs(entry)]
-    found = []
-    for what, row in wanted:
-        need = {key: row[key] for key in ("preset", "dataset", "model")} | {"protocol": entry["protocol"], "what": what}
-        if "{space}" in RESULTS[what]:
-            need["space"] = entry["space"]
-        if "{temperature}" in RESULTS[what]:
-            drawn = row.get("temperatures") or [row["temperature"]]
-            found += [{**need, "temperature": float(temperature)} for temperature in drawn]
-        else:
-            found.append(need)
-    return each_once(found)
+        found = [need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim)]
+    else:
+        entry, found = filled_in(view, section, str(name)), []
+        kind = kinds(section)[entry["kind"]]
+        sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side and "model" in side]
+        wanted = [(what, side) for side in sides for what in kind.READS]
+        wanted += [(need["what"], need) for need in (kind.needs(entry) if hasattr(kind, "needs") else ())]
+        for what, row in wanted:
+            need = {"what": what, "protocol": entry["protocol"]} | {k: row[k] for k in ("preset", "dataset", "model")}
+            if "{space}" in RESULTS[what]:
+                need["space"] = entry["space"]
+            drawn = row.get("temperatures") or [row.get("temperature")]
+            at = [{"temperature": float(one)} for one in drawn] if "{temperature}" in RESULTS[what] else [{}]
+            found += [need | one for one in at]
+    return list({tuple(sorted(need.items())): need for need in found}.values())  # each once
 
 
 def claim_needs(view: View, claim: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -134,11 +122,6 @@ def all_needs(view: View) -> list[dict[str, Any]]:
     """What any table, figure or claim of a preset reads."""
     of_entries = [need for section in SECTIONS for name in view[section] for need in needs(view, section, name)]
     return of_entries + needs(view, "claims")
-
-
-def each_once(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The dicts without those that were there before."""
-    return list({tuple(sorted(need.items())): need for need in found}.values())
 
 
 def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
@@ -162,7 +145,7 @@ def style(view: View, model: str) -> dict[str, str]:
     """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
     number = zlib.crc32(model.encode())
     chosen = {"label": model, "color": COLORS[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
-    return {key: view["models"][model].get(key, value) for key, value in chosen.items()}
+    return chosen | {key: value for key, value in view["models"][model].items() if key in chosen}
 
 
 # ----------------------------------------------------------------------------------------- runs and files
@@ -174,14 +157,11 @@ def sample_counts(view: View) -> dict[str, int]:
     That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
     images, more where a figure or a probe takes more.
     """
-
-    def drawn(name: str) -> int:
-        return protocol(view, name)["sets"] * protocol(view, name)["images"]
-
-    counts = {dataset: [drawn(view["evaluation"]["protocol"])] for dataset in view["datasets"]}
+    drawn = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
+    counts = {dataset: [drawn[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
     for need in all_needs(view):
         if need["what"] in ("metrics", "features"):
-            counts[need["dataset"]].append(drawn(need["protocol"]))
+            counts[need["dataset"]].append(drawn[need["protocol"]])
         if need["what"] == "nearest_training":
             counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
@@ -234,19 +214,19 @@ def pages(config: Mapping[str, Any], view: View) -> list[str]:
 
 def temperatures(views: Mapping[str, View]) -> list[float]:
     """All temperatures that anything at any preset asks for, in order, each once."""
-    asked = (need for view in views.values() for need in all_needs(view))
+    asked = [need for view in views.values() for need in all_needs(view)]
     return sorted({need["temperature"] for need in asked if "temperature" in need})
 
 
 def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[str]:
     """The models whose steps are timed in turns: all that anything at any preset asks for."""
-    asked = (need for view in views.values() for need in all_needs(view))
-    wanted = {"what": "timing", "preset": preset, "dataset": dataset}
-    return list(dict.fromkeys(need["model"] for need in asked if wanted.items() <= need.items()))
+    asked = [need for view in views.values() for need in all_needs(view) if need["what"] == "timing"]
+    return list(
+        dict.fromkeys(need["model"] for need in asked if (need["preset"], need["dataset"]) == (preset, dataset))
+    )
 
 
 def category_of(section: str, name: str) -> str:
     """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
-    return (
-        section.capitalize() if re.fullmatch(r"(table|figure)[0-9]+|claims", name) else "Ablations and in-text claims"
-    )
+    of_paper = re.fullmatch(r"(table|figure)[0-9]+|claims", name)
+    return section.capitalize() if of_paper else "Ablations and in-text claims"

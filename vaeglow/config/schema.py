@@ -12,7 +12,8 @@ from typing import Any
 from vaeglow.config.layers import STYLE, nearest
 from vaeglow.errors import UserError
 
-# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}.
+# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}
+# (of a model: a class; its keys are in the schema file).
 DECLARED = {
     "datasets": "vaeglow.data.kinds",
     "models": "vaeglow.models.kinds",
@@ -31,17 +32,11 @@ def kinds(section: str) -> dict[str, Any]:
 
 
 def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
-    """The keys that all entries of a section have, and `{kind: {"description", "properties"}}` of each kind's own.
-
-    Args:
-        schema: the content of the schema file.
-        section: a key of `DECLARED`.
-    """
-    entry = schema["properties"][section]["additionalProperties"]
-    return entry["properties"], {
-        kind: {"description": (module.__doc__ or "").split("\n")[0], "properties": module.SCHEMA}
-        for kind, module in kinds(section).items()
-    }
+    """The keys that all entries of a section in `DECLARED` have, and {kind: {key: schema}} of each kind's own."""
+    common = schema["properties"][section]["additionalProperties"]["properties"]
+    if section == "models":
+        return common, schema["model_kinds"]
+    return common, {kind: module.SCHEMA for kind, module in kinds(section).items()}
 
 
 def complete(schema: Schema, config: Mapping[str, Any], published: Collection[str]) -> Schema:
@@ -55,8 +50,8 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
         published: the tables that resources/published.csv has.
     """
     whole = closed(schema)
-    defs = whole["$defs"]
-    defs["training"], defs["published_name"]["enum"] = whole["properties"]["training"], [*published, None]
+    defs, sections = whole["$defs"], whole["properties"]
+    defs["training"], defs["published_name"]["enum"] = sections["training"], [*published, None]
     for section, change in {**defs["changes"]["properties"], "models": defs["model_changes"]}.items():
         if section in NAMED and isinstance(config.get(section), Mapping):
             change["propertyNames"] = {"enum": list(config[section])}
@@ -66,15 +61,16 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
         entry["allOf"] = [
             {
                 "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
-                "then": closed({"type": "object", "properties": {"kind": {}, **common, **value["properties"]}}),
+                "then": closed({"type": "object", "properties": {"kind": {}, **common, **keys}}),
             }
-            for kind, value in own.items()
+            for kind, keys in own.items()
         ]
-        whole["properties"][section]["additionalProperties"] = entry
-    model = defs["model"] = whole["properties"]["models"].pop("additionalProperties")
-    keys = {key: model["allOf"][0]["then"]["properties"][key] for key in STYLE}
-    keys |= {"like": {"type": "string"}, "base": {"type": "string"}}
-    whole["properties"]["models"]["additionalProperties"] = {"type": "object", "properties": keys}
+        sections[section]["additionalProperties"] = entry
+    defs["model"] = sections["models"]["additionalProperties"]
+    keys = {"like": {"type": "string"}, "base": {"type": "string"}} | {
+        key: value for key, value in declared(schema, "models")[0].items() if key in STYLE
+    }
+    sections["models"]["additionalProperties"] = {"type": "object", "properties": keys}
     return whole
 
 
@@ -116,15 +112,12 @@ def validator_class() -> Any:
     import jsonschema
 
     plain = jsonschema.Draft202012Validator
-    types = plain.TYPE_CHECKER.redefine_many(
-        {
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-            "number": lambda _, value: (
-                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            ),
-        }
-    )
-    return jsonschema.validators.extend(plain, type_checker=types)
+    integer, number = (functools.partial(plain.TYPE_CHECKER.is_type, type=name) for name in ("integer", "number"))
+    strict = {
+        "integer": lambda _, value: integer(value) and isinstance(value, int),
+        "number": lambda _, value: number(value) and math.isfinite(value),
+    }
+    return jsonschema.validators.extend(plain, type_checker=plain.TYPE_CHECKER.redefine_many(strict))
 
 
 def validate(config: Mapping[str, Any], schema: Schema, place: str = "") -> None:
@@ -133,9 +126,8 @@ def validate(config: Mapping[str, Any], schema: Schema, place: str = "") -> None
     Raises:
         UserError: names the key, and for an unknown key the nearest legal one.
     """
-    errors = list(validator_class()(schema).iter_errors(config))
-    if errors:
-        first = min(errors, key=lambda error: (len(error.absolute_path), str(error.absolute_path)))
+    errors = validator_class()(schema).iter_errors(config)
+    if first := min(errors, key=lambda error: (len(error.absolute_path), str(error.absolute_path)), default=None):
         raise UserError(f"config: {explain(first, place)}")
 
 

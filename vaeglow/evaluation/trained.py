@@ -17,8 +17,8 @@ from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import GlowLayer
 from vaeglow.paths import Run
 from vaeglow.provenance import collect
 from vaeglow.weights import load_model

@@ -1,7 +1,7 @@
 """The kinds of model, a class each: what the config, the planning and training know of them. No torch when imported.
 
-A kind is declared here and built by the module of `vaeglow.models` that is named like it: its `build(config)` makes the
-untrained `GenerativeModel` of a resolved config (CONTRIBUTING.md shows one).
+A kind is declared here, its keys in config in workflow/schemas/config.schema.yaml; it is built by the module of
+`vaeglow.models` that is named like it: `build(config)` makes the untrained `GenerativeModel` of a resolved config.
 """
 
 from __future__ import annotations
@@ -14,34 +14,6 @@ if TYPE_CHECKING:
     from vaeglow.models.base import GenerativeModel
 
 Config = Mapping[str, Any]
-Schema = dict[str, Any]
-
-
-def count(description: str, **other: Any) -> Schema:
-    """The schema of a whole number from 1 up."""
-    return {"$ref": "#/$defs/count", "description": description, **other}
-
-
-def number(description: str, **bounds: float) -> Schema:
-    """The schema of a number above 0."""
-    return {"type": "number", "exclusiveMinimum": 0, **bounds, "description": description}
-
-
-def choice(description: str, *values: Any) -> Schema:
-    """The schema of one of several values."""
-    return {"enum": list(values), "description": description}
-
-
-def base(description: str) -> Schema:
-    """The schema of the key `base`, the name of the model that this one stands on."""
-    return {"type": "string", "description": description}
-
-
-def part(**keys: Schema) -> Schema:
-    """The schema of a group of keys."""
-    return {"type": "object", "properties": keys}
-
-
 KINDS: dict[str, type[Kind]] = {}  # all that are declared below, by the name that config has for them
 
 
@@ -49,8 +21,6 @@ class Kind:
     """A kind of model; the first line of its docstring describes it in config/README.md.
 
     Attributes:
-        SCHEMA: key -> JSON schema of the kind's own keys in config. A kind with the key `base` stands on that model;
-            the other keys are part of the resolved config.
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
         EXACT: whether its bits/dim are exact instead of an upper bound.
         PROBES: the probes that only some kinds can give (`vaeglow.evaluation.probes`), of those that this one gives.
@@ -58,7 +28,6 @@ class Kind:
             `train_glow_layer` on a trained base, does for a new kind.
     """
 
-    SCHEMA: ClassVar[Schema] = {}
     KL_FREE: ClassVar[str] = ""
     EXACT: ClassVar[bool] = False
     PROBES: ClassVar[tuple[str, ...]] = ()
@@ -80,11 +49,7 @@ class Kind:
 
 
 def build(config: Config) -> GenerativeModel:
-    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it.
-
-    Raises:
-        KeyError: no such kind, or a part of the config is missing.
-    """
+    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
     import torch  # here: planning reads the kinds and starts faster without
 
     module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
@@ -96,34 +61,6 @@ def build(config: Config) -> GenerativeModel:
 class vae(Kind):
     """A variational autoencoder with its prior, networks of Dai & Wipf (2019)."""
 
-    SCHEMA: ClassVar = {
-        "network": part(
-            architecture=choice(
-                "`resnet` takes sides that are a power of two, `infogan` multiples of 4 (28x28 among them)",
-                *("resnet", "infogan"),
-            ),
-            num_scale=count("scales of the ResNet's encoder (the paper's \"depth\"); `infogan` ignores it"),
-            base_dim=count("channels at the first scale; doubled at each"),
-            fc_dim=count(
-                "width of the dense block (`resnet`; 512 in the source), of the first dense layer (`infogan`; 1024)"
-            ),
-            latent_dim=count("size of the latent vector", minimum=2),
-            decoder_noise=choice("a standard deviation a pixel and channel, or one for all", "diagonal", "isotropic"),
-            initial_noise=number(
-                "where the standard deviation of `isotropic` starts: 1 in the source, less where a run has few steps"
-            ),
-            batch_norm_momentum=number("PyTorch's convention: the share of the newest batch", maximum=1),
-        ),
-        "prior": {
-            **part(
-                kind=choice("`flow` (learned) or `standard` (standard normal)", "flow", "standard"),
-                layers=count("coupling layers of the flow; needed with `flow`", default=None),
-                width=count("width of their networks; needed with `flow`", default=None),
-            ),
-            "if": {"required": ["kind"], "properties": {"kind": {"const": "flow"}}},
-            "then": {"required": ["layers", "width"]},
-        },
-    }
     PROBES = ("latents", "interpolation", "noise_maps", "linear_reference")
 
     @staticmethod
@@ -141,23 +78,6 @@ class vae(Kind):
 class vae_glow(Kind):
     """A Glow layer on a VAE, the paper's model."""
 
-    SCHEMA: ClassVar = {
-        "base": base(
-            "the VAE that is trained first and then frozen; with mode `joint` only its architecture is taken; with "
-            "`finetune` a `vae_glow` of mode `frozen`"
-        ),
-        "mode": choice(
-            "`frozen`: the paper's two phases, this one trains the layer. `joint`: VAE, prior and layer are trained "
-            "together from the start. `finetune`: all of the trained `base` is trained further; its layer must be the "
-            "base's own, so write `like` the base",
-            *("frozen", "joint", "finetune"),
-        ),
-        "layer": part(
-            squeeze=choice("1 (none), 2 or 4: one space-to-depth around the layer", 1, 2, 4),
-            depth=count("steps of flow"),
-            width=count("channels of their coupling networks"),
-        ),
-    }
     PROBES = ("latents", "layer_draws", "layer_action", "interpolation", "noise_maps")
     RULES: ClassVar = {"frozen": "train_glow_layer", "joint": "train_joint", "finetune": "train_glow_layer"}
 
@@ -191,13 +111,6 @@ class vae_glow(Kind):
 class vae_two_stage(Kind):
     """A second VAE that learns the latents of a trained one (Dai & Wipf 2019)."""
 
-    SCHEMA: ClassVar = {
-        "base": base("that VAE, a `vae` with a `standard` prior"),
-        "second_stage": part(
-            width=count("units of the dense layers in the second stage's encoder, and in its decoder"),
-            depth=count("number of those layers"),
-        ),
-    }
     KL_FREE = "trains the KL alone"
     RULES: ClassVar = {None: "train_two_stage"}
 
@@ -212,14 +125,6 @@ class vae_two_stage(Kind):
 class glow(Kind):
     """Glow (Kingma & Dhariwal 2018), the baseline."""
 
-    SCHEMA: ClassVar = {
-        "network": part(
-            levels=count("levels, each with half the side"),
-            depth=count("steps a level"),
-            width=count("channels of the coupling networks"),
-            coupling=choice("of the coupling layers", "affine", "additive"),
-        )
-    }
     KL_FREE = "has no KL"
     EXACT = True
     RULES: ClassVar = {None: "train_glow"}

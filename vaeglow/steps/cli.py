@@ -1,17 +1,19 @@
-"""What every step script shares: one clear line for a user's error, a non-zero exit."""
+"""What every step shares: its command line; one clear line and an exit status for a user's error."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
+import re
 import signal
 import sys
-import threading
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
 from vaeglow.files import explain_os_error
@@ -19,15 +21,98 @@ from vaeglow.files import explain_os_error
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal; the same command goes on
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
+LOWER = "lower training.batch_size (while training) or evaluation.batch_size in the config"
+COMMON = {  # the help of flags that several steps have
+    "spec": "what to make, a JSON file (vaeglow.config.plan.spec)",
+    "model": "the run's weights, .safetensors",
+    "training": "the run's training.json",
+    "data_dir": "folder of the prepared dataset",
+    "reference": "npz file of the step fid_reference",
+    "weights": "file of the step inception_weights",
+    "results_root": "folder that holds the presets' folders",
+    "temperature": "scale of the pixel noise; 0 leaves it out",
+    "batch_size": "images at a time",
+    "device": "auto, cpu or cuda",
+    "memory": "what becomes of a flow's activations",
+    "threads": "CPU threads inside torch",
+    "output": "file to write",
+}
+
+
+def step(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a step the command line that its signature describes, and run it if its module is run by `python -m`.
+
+    A keyword `data_dir` becomes the flag `--data-dir`, with the annotated type: `list[...]` takes several values,
+    `Literal[...]` one of these, `dict` a JSON object; `bool` is a flag without a value. A parameter with a default may
+    be left out. The help is a line of the docstring's `Args:`, or of `COMMON`.
+
+    Returns:
+        `main(argv)`: the step by a list of words, or by the process's own; its `parser` is the `ArgumentParser`.
+    """
+    parser = step_parser(sys.modules[function.__module__].__doc__)
+    texts = COMMON | dict(re.findall(r"^ +(\w+): (.+)$", (function.__doc__ or "").partition("Args:")[2], re.MULTILINE))
+    for name, parameter in inspect.signature(function).parameters.items():
+        flag = f"--{name.replace('_', '-')}" if parameter.kind is parameter.KEYWORD_ONLY else name
+        parser.add_argument(flag, help=texts.get(name), **taken(parameter))
+
+    @functools.wraps(function)
+    def main(argv: Sequence[str] | None = None) -> None:
+        function(**vars(parser.parse_args(argv)))
+
+    main.parser = parser  # type: ignore[attr-defined]
+    if function.__module__ == "__main__":
+        run(main)
+    return main
+
+
+def taken(parameter: inspect.Parameter) -> dict[str, Any]:
+    """What `add_argument` is told of a parameter beside its name."""
+    wanted, needed, options = parameter.annotation, parameter.default is parameter.empty, {}
+    if isinstance(wanted, UnionType):  # with None
+        wanted = get_args(wanted)[0]
+    if get_origin(wanted) is list:
+        wanted, options["nargs"] = get_args(wanted)[0], "+" if needed else "*"
+    if wanted is bool:
+        return {"action": "store_true"}
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        options |= {"required": True} if needed else {"default": parameter.default}
+    if get_origin(wanted) is Literal:
+        return {**options, "choices": get_args(wanted)}
+    return {**options, "type": json_object if wanted is dict else wanted}
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The value of a flag that takes a JSON object.
+
+    Raises:
+        ValueError: it is no JSON, or no object; argparse says so.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def step_parser(description: str | None) -> ArgumentParser:
+    """A parser of whole flags: an abbreviation would change its meaning when a flag is added."""
+    return ArgumentParser(description=description, allow_abbrev=False)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a step; turn the errors a user can mend into one line on stderr and exit status 2."""
+    """Run a step; turn the errors a user can mend into one line on stderr and exit status 2.
+
+    The signals that tell it to stop (`vaeglow.errors.STOP`) end it without half-written files; a trainer's loop handles
+    them itself, to save first.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted(f"{signal.Signals(number).name}: run the same command again")
+
     try:
-        with stoppable():
+        with handled(stop, STOP):
             main()
     except UserError as error:
-        fail(str(error))
+        leave("error", str(error), EXIT_USER_ERROR)
     except Interrupted as error:
         leave("stopped", str(error), EXIT_INTERRUPTED)
     except KeyboardInterrupt:
@@ -36,37 +121,12 @@ def run(main: Callable[[], None]) -> None:
         memory = memory_used_up(error)
         if memory is None:
             raise
-        fail(lower_batch_size(memory))
+        leave("error", f"out of {memory}: {LOWER}", EXIT_USER_ERROR)
     except OSError as error:
         explained = explain_os_error(error, error.filename or "a file")
         if not isinstance(explained, UserError):
             raise
-        fail(str(explained))
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let the signals that tell a step to stop (`vaeglow.errors.STOP`) end it without half-written files.
-
-    A trainer's loop handles them itself, to save first.
-
-    Raises:
-        Interrupted: in the block, when one of them arrives.
-    """
-
-    def stop(number: int, frame: object) -> None:
-        raise Interrupted(f"{signal.Signals(number).name}: run the same command again")
-
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-    with handled(stop, STOP):
-        yield
-
-
-def fail(message: str) -> NoReturn:
-    """Print `error: message` and exit."""
-    leave("error", message, EXIT_USER_ERROR)
+        leave("error", str(explained), EXIT_USER_ERROR)
 
 
 def leave(what: str, message: str, status: int) -> NoReturn:
@@ -76,32 +136,3 @@ def leave(what: str, message: str, status: int) -> NoReturn:
     else:
         print(f"{what}: {message}", file=sys.stderr)
     raise SystemExit(status)
-
-
-def lower_batch_size(memory: str) -> str:
-    """What to say when `memory` is used up."""
-    return f"out of {memory}: lower training.batch_size (while training) or evaluation.batch_size in the config"
-
-
-def json_object(flag: str, text: str) -> dict[str, Any]:
-    """The value of a flag that takes a JSON object.
-
-    Args:
-        flag: its name, for the message.
-        text: what the command line gave.
-
-    Raises:
-        UserError: it is no JSON, or no object.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{flag} is not JSON ({error}): quote it as one argument") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{flag} is not a JSON object: write it as {{...}}")
-    return value
-
-
-def step_parser(description: str | None) -> ArgumentParser:
-    """A parser of whole flags: an abbreviation would change its meaning when a flag is added."""
-    return ArgumentParser(description=description, allow_abbrev=False)

@@ -3,34 +3,32 @@
 Models trained in one and in two phases share an axis, `total_seconds`.
 """
 
-from __future__ import annotations
-
-from argparse import Namespace
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """Read the command line."""
-    parser = cli.step_parser(__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="the finished run's weights, .safetensors")
-    parser.add_argument("--kept-weights", required=True, type=Path, help="its weights on the way, .safetensors")
-    parser.add_argument("--training", required=True, type=Path, help="its training.json")
-    parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
-    parser.add_argument("--reference", required=True, type=Path, help="npz file of the step fid_reference")
-    parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
-    parser.add_argument("--temperature", required=True, type=float, help="scale of the pixel noise")
-    parser.add_argument("--batch-size", required=True, type=int, help="images at a time")
-    parser.add_argument("--likelihood-images", required=True, type=int, help="first test images that bits/dim use")
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
-    return parser.parse_args(argv)
+@cli.step
+def main(
+    *,
+    model: Path,
+    kept_weights: Path,
+    training: Path,
+    data_dir: Path,
+    reference: Path,
+    weights: Path,
+    temperature: float,
+    batch_size: int,
+    likelihood_images: int,
+    device: str,
+    output: Path,
+) -> None:
+    """Measure with the run's own seed.
 
-
-def main(argv: list[str] | None = None) -> None:
-    """Measure with the run's own seed."""
-    options = parse(argv)
+    Args:
+        kept_weights: the run's weights on the way, .safetensors
+        likelihood_images: first test images that bits/dim use
+    """
     from vaeglow.evaluation.fid import check_comparable, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.snapshots import measure_point, timeline
@@ -38,24 +36,19 @@ def main(argv: list[str] | None = None) -> None:
     from vaeglow.results import Result, read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
-    run, reference = TrainedRun(options.model, options.device), read_reference(options.reference)
-    images = run.images(options.data_dir / "test.npy")[: options.likelihood_images]
-    training = read_result(options.training, weights_sha256=run.identity["weights_sha256"])
-    kept, seconds = read_snapshots(options.kept_weights), training.value("train_seconds_by_phase")
-    snapshots = timeline(run, training.content, kept, options.kept_weights)
-    check_comparable(run.network.shape, Result(run.path, run.identity), reference, options.weights)
-    net = load_inception(options.weights, reference.value("features"), run.device)
+    run, real = TrainedRun(model, device), read_reference(reference)
+    images = run.images(data_dir / "test.npy")[:likelihood_images]
+    trained = read_result(training, weights_sha256=run.identity["weights_sha256"])
+    seconds = trained.value("train_seconds_by_phase")
+    snapshots = timeline(run, trained.content, read_snapshots(kept_weights), kept_weights)
+    check_comparable(run.network.shape, Result(run.path, run.identity), real, weights)
+    net = load_inception(weights, real.value("features"), run.device)
     points = []
     for snapshot in snapshots:
-        found = measure_point(run, snapshot, images, net, reference, options.temperature, options.batch_size)
+        found = measure_point(run, snapshot, images, net, real, temperature, batch_size)
         points.append(found)
         print(", ".join(f"{key} {value}" for key, value in found.items()), flush=True)
-    content = {**run.identity, **protocol_of(reference), "temperature": options.temperature}
+    content = {**run.identity, **protocol_of(real), "temperature": temperature}
     content |= {"likelihood_images": len(images), "base_seconds": sum(seconds[:-1])}
-    content |= {"training_device": training.value("provenance", "device"), "points": points}
-    inputs = [run.path, options.kept_weights, options.training, options.reference, options.weights]
-    write_result(options.output, content, inputs, run.provenance)
-
-
-if __name__ == "__main__":
-    cli.run(main)
+    content |= {"training_device": trained.value("provenance", "device"), "points": points}
+    write_result(output, content, [run.path, kept_weights, training, reference, weights], run.provenance)

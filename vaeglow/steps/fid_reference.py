@@ -1,34 +1,36 @@
 """Inception features of a split's real images and their statistics: what samples are compared with, and how."""
 
-from __future__ import annotations
-
-from argparse import Namespace
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """Read the command line."""
-    parser = cli.step_parser(__doc__)
-    parser.add_argument("--data-dir", required=True, type=Path, help="prepared dataset")
-    parser.add_argument("--protocol", required=True, help="name of the protocol, for messages and the record")
-    parser.add_argument("--split", required=True, help="train, val or test")
-    parser.add_argument("--images", required=True, type=int, help="how many images, spread over the split")
-    parser.add_argument("--features", required=True, type=int, help="Inception layer: 64, 192, 768 or 2048")
-    parser.add_argument("--sets", required=True, type=int, help="sets of samples the FID is the mean of")
-    parser.add_argument("--stretch", action="store_true", help="samples are stretched to the whole range first")
-    parser.add_argument("--weights", required=True, type=Path, help="file of the step inception_weights")
-    parser.add_argument("--batch-size", required=True, type=int)
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
-    parser.add_argument("--output", required=True, type=Path, help="npz file to write")
-    return parser.parse_args(argv)
+@cli.step
+def main(
+    *,
+    data_dir: Path,
+    protocol: str,
+    split: str,
+    images: int,
+    features: int,
+    sets: int,
+    stretch: bool,
+    weights: Path,
+    batch_size: int,
+    device: str,
+    threads: int,
+    output: Path,
+) -> None:
+    """Measure real images spread over the split.
 
-
-def main(argv: list[str] | None = None) -> None:
-    """Measure real images spread over the split."""
-    options = parse(argv)
+    Args:
+        protocol: name of the protocol, for messages and the record
+        split: train, val or test
+        images: how many images, spread over the split
+        features: Inception layer: 64, 192, 768 or 2048
+        sets: sets of samples the FID is the mean of
+        stretch: samples are stretched to the whole range first
+    """
     import numpy as np
 
     from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
@@ -39,25 +41,15 @@ def main(argv: list[str] | None = None) -> None:
     from vaeglow.provenance import collect
     from vaeglow.results import write_result
 
-    set_threads(options.threads)
-    device = pick_device(options.device)
-    provenance = collect(str(device))
-    info, split = read_info(options.data_dir), open_split(options.data_dir, options.split)
-    where, user = f"the {options.split} split of {info['name']}", f"protocol {options.protocol}"
-    require_images(len(split), options.images, where, user, "choose a protocol with fewer (protocols in the config)")
-    net, levels = load_inception(options.weights, options.features, device), info["levels"]
-    indices = evenly_spaced(np.arange(len(split)), options.images)
-    features, mean, covariance = image_features(split, net, options.batch_size, device, levels=levels, indices=indices)
-    content = {
-        "dataset": info["name"],
-        **{key: getattr(options, key) for key in ("protocol", "split", "images", "features", "sets", "stretch")},
-        "levels": levels,
-        "image_shape": list(split.shape[1:]),
-        "data_sha256": sha256_json(info["sha256"]),
-    }
-    arrays = {"mean": mean, "covariance": covariance, "features": features}
-    write_result(options.output, content, [options.weights], provenance, arrays)
-
-
-if __name__ == "__main__":
-    cli.run(main)
+    set_threads(threads)
+    on = pick_device(device)
+    provenance = collect(str(on))
+    info, real = read_info(data_dir), open_split(data_dir, split)
+    where, remedy = f"the {split} split of {info['name']}", "choose a protocol with fewer (protocols in the config)"
+    require_images(len(real), images, where, f"protocol {protocol}", remedy)
+    net, indices = load_inception(weights, features, on), evenly_spaced(np.arange(len(real)), images)
+    found, mean, covariance = image_features(real, net, batch_size, on, levels=info["levels"], indices=indices)
+    about = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
+    about |= {"dataset": info["name"], "stretch": stretch, "levels": info["levels"]}
+    about |= {"image_shape": list(real.shape[1:]), "data_sha256": sha256_json(info["sha256"])}
+    write_result(output, about, [weights], provenance, {"mean": mean, "covariance": covariance, "features": found})

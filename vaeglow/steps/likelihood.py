@@ -1,41 +1,34 @@
 """Bits per dimension of the test split by the bounds of the paper's eq. 1 and 4, with fresh noise."""
 
-from __future__ import annotations
-
-from argparse import Namespace
 from pathlib import Path
 
 from vaeglow.steps import cli
 
 
-def parse(argv: list[str] | None = None) -> Namespace:
-    """Read the command line."""
-    parser = cli.step_parser(__doc__)
-    parser.add_argument("--model", required=True, help="weights, .safetensors")
-    parser.add_argument("--data-dir", required=True, type=Path, help="folder of the prepared dataset")
-    parser.add_argument("--batch-size", required=True, type=int, help="images at a time")
-    parser.add_argument("--importance-samples", required=True, type=int, nargs="*", help="K of the tighter bounds")
-    parser.add_argument("--importance-images", required=True, type=int, help="first test images those bounds use")
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--output", required=True, help="summary, .json; bits/dim of each image go to .npz beside it")
-    return parser.parse_args(argv)
+@cli.step
+def main(
+    *,
+    model: Path,
+    data_dir: Path,
+    batch_size: int,
+    importance_samples: list[int] = (),
+    importance_images: int,
+    device: str,
+    output: Path,
+) -> None:
+    """Evaluate with the run's own seed; bits/dim of each image go to .npz beside `output`.
 
-
-def main(argv: list[str] | None = None) -> None:
-    """Evaluate with the run's own seed."""
-    options = parse(argv)
+    Args:
+        importance_samples: K of the tighter bounds
+        importance_images: first test images those bounds use
+    """
     from vaeglow.evaluation.likelihood import evaluate_likelihood
     from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run = TrainedRun(options.model, options.device)
-    images, batch_size = run.images(options.data_dir / "test.npy"), options.batch_size
-    bounds = options.importance_samples, options.importance_images
+    run, bounds = TrainedRun(model, device), (importance_samples, importance_images)
+    images, arrays = run.images(data_dir / "test.npy"), output.with_suffix(".npz")
     summary, per_image = evaluate_likelihood(run.network, images, batch_size, *bounds, run.seed, run.device)
-    about, arrays = {"split": "test", **run.identity}, Path(options.output).with_suffix(".npz")
+    about = {"split": "test", **run.identity}
     write_result(arrays, about, [run.path], run.provenance, per_image)
-    write_result(options.output, about | summary, [run.path, arrays], run.provenance)
-
-
-if __name__ == "__main__":
-    cli.run(main)
+    write_result(output, about | summary, [run.path, arrays], run.provenance)

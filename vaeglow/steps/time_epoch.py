@@ -1,32 +1,29 @@
 """Time training steps and sampling of several models in turns (paper, section 4.3 and Table 4). Nothing is trained."""
 
-from __future__ import annotations
-
 import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 from vaeglow.steps import cli
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
-    """Read the command line."""
-    parser = cli.step_parser(__doc__)
-    parser.add_argument("--config", required=True, nargs="+", help="each model's resolved config, as JSON text")
-    parser.add_argument("--data-dir", required=True, help="folder of the prepared dataset")
-    parser.add_argument("--timing", required=True, help="the config's section `timing`, as JSON text")
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--memory", required=True, choices=("stored", "checkpoint"), help="as in training")
-    parser.add_argument("--threads", required=True, type=int, help="CPU threads inside torch")
-    parser.add_argument("--output", required=True, help="output: seconds and memory, .json")
-    return parser.parse_args(argv)
+@cli.step
+def main(
+    *,
+    config: list[dict],
+    data_dir: Path,
+    timing: dict,
+    device: str,
+    memory: Literal["stored", "checkpoint"],
+    threads: int,
+    output: Path,
+) -> None:
+    """Build, time, write seconds and memory.
 
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Build, time, write."""
-    options = parse(argv)
-    configs = [cli.json_object("--config", text) for text in options.config]
-    timing = cli.json_object("--timing", options.timing)
+    Args:
+        config: each model's resolved config, as JSON text
+        timing: the config's section `timing`, as JSON text
+    """
     from vaeglow.device import pick_device
     from vaeglow.files import sha256_json
     from vaeglow.provenance import collect
@@ -34,27 +31,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     from vaeglow.training.run import check_data
     from vaeglow.training.timing import time_in_turns
 
-    device = pick_device(options.device)
-    provenance = collect(str(device))
-    for config in configs:
-        info = check_data(config, options.data_dir)
-    found = time_in_turns(configs, options.data_dir, device, options.threads, options.memory, timing[device.type])
-    for config in configs:
-        found[config["model"]] |= {"kind": config["kind"], "config_sha256": sha256_json(config)}
+    on = pick_device(device)
+    provenance = collect(str(on))
+    infos = [check_data(one, data_dir) for one in config]
+    found = time_in_turns(config, data_dir, on, threads, memory, timing[on.type])
+    for one in config:
+        found[one["model"]] |= {"kind": one["kind"], "config_sha256": sha256_json(one)}
     result = {
-        **{key: configs[0][key] for key in ("preset", "dataset", "seed")},
+        **{key: config[0][key] for key in ("preset", "dataset", "seed")},
         "device": provenance["device"],
-        "device_kind": device.type,
-        "memory": options.memory,
-        "threads": options.threads,
+        "device_kind": on.type,
+        "memory": memory,
+        "threads": threads,
         "epoch_images": timing["epoch_images"],
-        "rounds": timing[device.type]["windows"],
+        "rounds": timing[on.type]["windows"],
         "models": found,
-        "data_sha256": sha256_json(info["sha256"]),
+        "data_sha256": sha256_json(infos[0]["sha256"]),
     }
-    write_result(options.output, result, [], provenance)
+    write_result(output, result, [], provenance)
     print(f"{', '.join(found)}: {result['rounds']} rounds", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.models.glow_layer import GlowLayer
     from vaeglow.models.vae import VAE
-    from vaeglow.models.vae_glow import GlowLayer
 
 READS = ("model", "test")
 RESULT = "latents.json"
