@@ -29,11 +29,10 @@ class Column:
     Attributes:
         name: in the CSV.
         value: of a cell, from the lines of the results frame that its row is made of. A series, one number a seed,
-            becomes its `summary`; nothing (None, NaN) is an empty cell.
+            becomes their mean; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is no text.
         beside: how a reader sees it with another column: a template, and that column's name.
-        summary: of a series over seeds, `mean`, `std` or `sum`.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Column:
     header: str = ""
     form: Callable[[Any], str] = str
     beside: Sequence[str] = ()
-    summary: str = "mean"
 
     def cell(self, row: Any) -> str:
         """The text of one cell."""
@@ -49,7 +47,7 @@ class Column:
 
         value = self.value(row)
         if isinstance(value, pd.Series):
-            value = getattr(value, self.summary)(skipna=False)
+            value = value.mean(skipna=False)
         if value is None or value != value:  # NaN is not itself
             return ""
         return value if isinstance(value, str) else self.form(value)
@@ -81,13 +79,8 @@ def mean(
 
 
 def only(column: Column, key: str, wanted: Any, **changes: Any) -> Column:
-    """The column of those of a row's lines whose `key` is `wanted`; empty where there are none."""
-
-    def value(lines: pd.DataFrame) -> Any:
-        chosen = lines[lines[key] == wanted]
-        return None if chosen.empty else column.value(chosen)
-
-    return dataclasses.replace(column, value=value, **changes)
+    """The column of those of a row's lines whose `key` is `wanted`."""
+    return dataclasses.replace(column, value=lambda lines: column.value(lines[lines[key] == wanted]), **changes)
 
 
 def phases(lines: pd.DataFrame, cpu: str = "") -> pd.Series:
@@ -123,7 +116,7 @@ SHARED = {
         same("likelihood.dequantisation"),
         *(same(f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images", "fid_features")),
         *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
-        Column("exploded_samples", partial(numbers, source="metrics.exploded_samples"), form=fixed(0), summary="sum"),
+        Column("exploded_samples", lambda lines: numbers(lines, "metrics.exploded_samples").sum(), form=fixed(0)),
         same("metrics.split", name="fid_split"),
         same("metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
     )
@@ -137,16 +130,19 @@ def named(names: str, *own: Column) -> list[Column]:
     def find(name: str) -> Column:
         if name in known:
             return known[name]
-        return dataclasses.replace(known[name.removesuffix("_sd")], name=name, header="", summary="std")
+        of = known[name.removesuffix("_sd")]
+        return dataclasses.replace(of, name=name, header="", value=lambda lines: of.value(lines).std(skipna=False))
 
     return [find(name) for name in names.split()]
 
 
-def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+def table_of(
+    rows: Iterable[pd.DataFrame], columns: Sequence[Column], published: Sequence[Mapping[str, str]]
+) -> pd.DataFrame:
     """The table as texts, published rows first, traced and sealed.
 
     Args:
-        rows: what the columns' `value` takes: lines of the results frame, or what has an `evidence()` of its own.
+        rows: of each row the lines of the results frame, which the columns' `value` takes.
         columns: in order.
         published: rows of texts; what such a row does not have is empty.
 
@@ -155,13 +151,11 @@ def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence
     """
     import pandas as pd
 
-    texts = [*published]
-    for row in rows:
-        read = row.evidence() if hasattr(row, "evidence") else results_of(row)
-        texts.append({column.name: column.cell(row) for column in columns} | traced.trace_cells(read))
-    names = [*(column.name for column in columns), *traced.COLUMNS]
-    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
-    table.attrs["columns"] = {column.name: column for column in columns}
+    named = {column.name: column for column in columns}
+    cells = ({name: column.cell(lines) for name, column in named.items()} for lines in rows)
+    texts = [*published, *(row | traced.trace_cells(results_of(lines)) for row, lines in zip(cells, rows, strict=True))]
+    table = traced.sealed(pd.DataFrame(texts, columns=[*named, *traced.COLUMNS], dtype=object).fillna(""))
+    table.attrs["columns"] = named
     return table
 
 
@@ -197,8 +191,7 @@ def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
         if beside:
             join(name, *beside)
         if name.startswith("bits_per_dim"):
-            bounds = zip(shown[name], table["bound"], strict=True)
-            shown[name] = [f"≤ {value}" if value and bound == "<=" else value for value, bound in bounds]
+            shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
         if name == "temperature":  # not in the label as well
             drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
             shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
