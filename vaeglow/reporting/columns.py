@@ -1,20 +1,15 @@
-"""Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch.
-
-`table_of` makes the table of texts that the CSV holds; `readable` makes the form of fewer columns that people read.
-"""
+"""Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vaeglow.config import nearest
-from vaeglow.errors import UserError
-from vaeglow.reporting import traced
-from vaeglow.reporting.frame import drawn_at, files, first, numbers, results_of
+from vaeglow.reporting.frame import files, first, numbers
+from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +95,8 @@ SHARED = {
         same("preset", "Preset"),
         Column("seeds", lambda lines: " ".join(map(str, dict.fromkeys(lines["seed"]))), "Seeds"),
         same("temperature", "T"),
-        Column("device", lambda lines: traced.distinct(lines["device"]), "Device"),
-        Column("commit", lambda lines: traced.distinct(lines["commit"])),
+        Column("device", lambda lines: distinct(lines["device"]), "Device"),
+        Column("commit", lambda lines: distinct(lines["commit"])),
         same("model", name="run"),
         Column("origin", lambda lines: "results/{preset}/{dataset}/{model}".format(**lines.iloc[0])),
         Column("epochs", lambda lines: "+".join(map(str, first(lines, "training.epochs_by_phase") or ())), "Epochs"),
@@ -134,65 +129,3 @@ def named(names: str, *own: Column) -> list[Column]:
         return dataclasses.replace(of, name=name, header="", value=lambda lines: of.value(lines).std(skipna=False))
 
     return [find(name) for name in names.split()]
-
-
-def table_of(
-    rows: Iterable[pd.DataFrame], columns: Sequence[Column], published: Sequence[Mapping[str, str]]
-) -> pd.DataFrame:
-    """The table as texts, published rows first, traced and sealed.
-
-    Args:
-        rows: of each row the lines of the results frame, which the columns' `value` takes.
-        columns: in order.
-        published: rows of texts; what such a row does not have is empty.
-
-    Returns:
-        The columns, and those it is traced by. `readable` needs its `attrs`.
-    """
-    import pandas as pd
-
-    named = {column.name: column for column in columns}
-    cells = ({name: column.cell(lines) for name, column in named.items()} for lines in rows)
-    texts = [*published, *(row | traced.trace_cells(results_of(lines)) for row, lines in zip(cells, rows, strict=True))]
-    table = traced.sealed(pd.DataFrame(texts, columns=[*named, *traced.COLUMNS], dtype=object).fillna(""))
-    table.attrs["columns"] = named
-    return table
-
-
-def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
-    """Some of a table's columns as a reader sees them, rows of one dataset together, "-" for nothing.
-
-    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) stand with their number, bounds are marked.
-
-    Args:
-        table: see `table_of`.
-        show: the columns meant, in order.
-
-    Raises:
-        UserError: one that cannot be shown.
-    """
-    columns, datasets = table.attrs["columns"], list(dict.fromkeys(table["dataset"]))
-    headers = {name: column.header for name, column in columns.items() if column.header}
-    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
-    shown = table.copy()
-
-    def join(name: str, template: str, *others: str) -> None:
-        cells = zip(shown[name], *(table[other] for other in others), strict=True)
-        shown[name] = [template.format(*texts) if all(texts) else texts[0] for texts in cells]
-
-    for name in show:
-        if name not in headers:
-            raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
-        beside = columns[name].beside
-        if f"{name}_sd" in table and RANGE not in beside:
-            join(name, "{} ± {}", f"{name}_sd")
-        elif f"{name}_low" in table:
-            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
-        if beside:
-            join(name, *beside)
-        if name.startswith("bits_per_dim"):
-            shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
-        if name == "temperature":  # not in the label as well
-            drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
-            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
-    return shown[list(show)].replace("", "-").rename(columns=headers)

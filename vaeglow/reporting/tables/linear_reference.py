@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
 from vaeglow.reporting.frame import files, first, numbers, results_frame, results_of
+from vaeglow.results import check_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,33 +32,27 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
     """A row for each reference, or for each trained model that answers to it; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
-
-    Raises:
-        UserError: see `vaeglow.reporting.frame.results_frame`; also a reference and models of different data.
     """
     import pandas as pd
-
-    from vaeglow.results import check_together
 
     about = {"preset": spec["preset"], "dataset": spec["dataset"], "model": spec["reference_model"]}
     reference = results_frame([about], results_root, ("linear_reference",), spec)
     frame = results_frame(spec["rows"], results_root, READS, spec)
     check_together([*results_of(reference), *results_of(frame)])
-    trained: dict[str, list[pd.DataFrame]] = {name: [] for name in REFERENCES}
-    for _, lines in frame.groupby("row"):
-        trained.setdefault(reference_of(lines), []).append(lines.drop(columns="config"))
-    for name, models in trained.items():
-        own = reference if name in REFERENCES else None
-        for lines in models or [None]:
-            yield pd.concat([lines, own]).assign(reference=name)
+    frame["reference"] = [reference_of(config.content) for config in frame.pop("config")]
+    for name in REFERENCES:
+        trained = [lines for _, lines in frame[frame["reference"] == name].groupby("row")]
+        yield from (pd.concat([lines, reference]).assign(reference=name) for lines in trained or [None])
+    yield from (lines for _, lines in frame[~frame["reference"].isin([*REFERENCES])].groupby("row"))
 
 
-def reference_of(lines: pd.DataFrame) -> str:
+def reference_of(config: Mapping[str, Any]) -> str:
     """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
-    kind = first(lines, "config.kind")
-    if kind == "vae_glow":
-        return f"squeeze{first(lines, 'config.layer')['squeeze']}"
-    return "no_layer" if kind == "vae" else ""
+    return (
+        f"squeeze{config['layer']['squeeze']}"
+        if config["kind"] == "vae_glow"
+        else {"vae": "no_layer"}.get(config["kind"], "")
+    )
 
 
 def residual(name: str, part: str, header: str = "") -> Column:
