@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vaeglow.reporting.frame import files, first, numbers
 from vaeglow.reporting.traced import distinct
 
@@ -23,8 +25,8 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the results frame that its row is made of. A series, one number a seed,
-            becomes their mean; nothing (None, NaN) is an empty cell.
+        value: of a cell, from the lines of the results frame that its row is made of. A series or an array, one number
+            a seed, becomes their mean; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is no text.
         beside: how a reader sees it with another column: a template, and that column's name.
@@ -41,8 +43,8 @@ class Column:
         import pandas as pd
 
         value = self.value(row)
-        if isinstance(value, pd.Series):
-            value = value.mean(skipna=False)
+        if np.ndim(value):
+            value = pd.Series(value).mean(skipna=False)
         if value is None or value != value:  # NaN is not itself
             return ""
         return value if isinstance(value, str) else self.form(value)
@@ -53,11 +55,9 @@ def fixed(decimals: int) -> Callable[[float], str]:
     return f"{{:.{decimals}f}}".format
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """The form with so many significant digits, never in powers of ten: 0.00123, 12.3, 12345."""
-    if value == 0:
-        return "0"
-    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+def significant(value: float) -> str:
+    """The form of a positive number with three significant digits, never in powers of ten: 0.00123, 12.3, 12345."""
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
 def same(source: str, header: str = "", form: Callable[[Any], str] = str, name: str = "") -> Column:
@@ -122,10 +122,15 @@ def named(names: str, *own: Column) -> list[Column]:
     """A table's columns in order, by their names: its own, those of `SHARED`, and `{name}_sd` of any mean."""
     known = SHARED | {column.name: column for column in own}
 
-    def find(name: str) -> Column:
-        if name in known:
-            return known[name]
-        of = known[name.removesuffix("_sd")]
-        return dataclasses.replace(of, name=name, header="", value=lambda lines: of.value(lines).std(skipna=False))
+    return [known[name] if name in known else spread(known[name.removesuffix("_sd")]) for name in names.split()]
 
-    return [find(name) for name in names.split()]
+
+def spread(column: Column) -> Column:
+    """The standard deviation over seeds of a mean's numbers; empty for one seed."""
+
+    def value(lines: pd.DataFrame) -> float:
+        import pandas as pd
+
+        return pd.Series(column.value(lines)).std(skipna=False)
+
+    return Column(f"{column.name}_sd", value, form=column.form)

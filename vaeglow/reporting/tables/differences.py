@@ -45,15 +45,8 @@ def differences(pair: pd.DataFrame, name: str) -> np.ndarray:
     return values[~pair["minus"]] - values[pair["minus"]]
 
 
-def over_seeds(pair: pd.DataFrame, name: str) -> pd.Series:
-    """The same, a number a seed."""
-    import pandas as pd
-
-    return pd.Series(differences(pair, name).mean(axis=1))
-
-
 def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
-    """From three seeds on an end of the ledger's 95% interval of the mean difference: 0 lower, 1 upper."""
+    """An end of the ledger's 95% interval of the mean difference over seeds, at least three: 0 lower, 1 upper."""
     from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 
     values = differences(pair, name).mean(axis=1)
@@ -76,7 +69,7 @@ def difference_columns(name: str, header: str, decimals: int, error: Callable | 
     """The columns of one number: the mean over seeds, with its error beside it, and both ends of its interval."""
     column, form = f"difference_{name}", fixed(decimals)
     beside = (ERROR, f"{column}_standard_error") if error else ()
-    yield Column(column, partial(over_seeds, name=name), header, form, beside)
+    yield Column(column, lambda pair: differences(pair, name).mean(axis=1), header, form, beside)
     yield Column(f"{column}_low", partial(end, name=name, which=0), form=form)
     yield Column(f"{column}_high", partial(end, name=name, which=1), form=form)
     if error:
