@@ -25,7 +25,7 @@ COLUMNS = named(
     *TIMED,
     Column(
         "milliseconds_per_image",
-        lambda lines: 1000 * np.median(of_row(lines, "seconds", "sampling")),
+        lambda lines: 1000 * np.median(of_row(lines, what="sampling")),
         "ms an image",
         significant,
     ),

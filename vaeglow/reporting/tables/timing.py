@@ -96,14 +96,14 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
                 yield pd.concat([one, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
-def of_row(lines: pd.DataFrame, *which: str) -> np.ndarray:
+def of_row(lines: pd.DataFrame, **which: str) -> np.ndarray:
     """Seconds an image of a row's model, or of the two it is the mean of: see `rounds`."""
-    return rounds(first(lines, "timing"), lines["model"][:2], *which)
+    return rounds(first(lines, "timing"), lines["model"][:2], **which)
 
 
 def epochs(lines: pd.DataFrame, clock: str = "seconds") -> np.ndarray:
     """Seconds of an epoch in each round: [rounds]."""
-    return of_row(lines, clock) * first(lines, "timing.epoch_images")
+    return of_row(lines, clock=clock) * first(lines, "timing.epoch_images")
 
 
 def cpu_seconds(lines: pd.DataFrame) -> float | None:
@@ -114,7 +114,7 @@ def cpu_seconds(lines: pd.DataFrame) -> float | None:
 def speed_up(lines: pd.DataFrame) -> np.ndarray | None:
     """Glow's time over that of a mean, in each round: [rounds]."""
     clock = clock_of(first(lines, "timing.device_kind"))
-    return rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock) if len(lines) == 3 else None
+    return rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock=clock) if len(lines) == 3 else None
 
 
 def origin(lines: pd.DataFrame) -> str:
@@ -143,9 +143,7 @@ TIMED = [
     *(same("timing.epoch_images"), same("timing.device_kind"), same("timing.threads", "Threads")),
     Column("origin", origin),
     *alone(
-        *ranged(
-            "sampling_images_per_second", "Sampled images/s", lambda lines: 1 / of_row(lines, "seconds", "sampling")
-        ),
+        *ranged("sampling_images_per_second", "Sampled images/s", lambda lines: 1 / of_row(lines, what="sampling")),
         same("timing.batch_size", "Batch", name="sampling_batch_size"),
         same("timing.parameters", "Parameters"),
     ),
