@@ -169,7 +169,7 @@ def notes_of(
         words: of the table's kind.
     """
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
-    count, features, sets, seeds = spec["images"], spec["features"], spec["sets"], spec["seeds"]
+    count, features, sets, seeds = (spec[key] for key in ("images", "features", "sets", "seeds"))
     away = ", ".join(sorted(set(published["dataset"]) - set(measured["dataset"])))
     here = distinct(measured["dataset"], ", ")
     burst = [row for row in measured.to_dict("records") if row.get("exploded_samples", "0") != "0"]

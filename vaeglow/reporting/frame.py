@@ -68,13 +68,7 @@ def read(
     """One result, checked to be of what its path says, and measured as the spec asks.
 
     Tables, figures and claims read by this; `vaeglow.results.check_together` then judges all that one of them read.
-
-    Args:
-        results_root: the folder that holds the presets' folders.
-        kind: a key of `vaeglow.paths.RESULTS`.
-        row: what its path names: `preset`, `dataset`, `model`, `seed`, and `temperature` or `space` of some kinds.
-        spec: of the table, figure or claim: the name of its protocol, and the protocol's values.
-        arrays: of an npz file, those to read.
+    `row` holds what the path names, `temperature` or `space` among it; the other arguments are as in `results_frame`.
 
     Raises:
         UserError: missing, damaged, or of something else.
@@ -125,10 +119,8 @@ def first(lines: pd.DataFrame, source: str) -> Any:
         UserError: the file lacks it.
     """
     kind, *keys = source.split(".")
-    if not keys:
-        return lines[kind].iloc[0]
-    found = files(lines, kind)
-    return found.iloc[0].value(*keys) if len(found) else None
+    found = files(lines, kind) if keys else lines[kind]
+    return next((one.value(*keys) if keys else one for one in found), None)
 
 
 def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
-from vaeglow.reporting.frame import files, first, numbers, results_frame, results_of
-from vaeglow.results import check_together
+from vaeglow.reporting.frame import first, numbers, results_frame, results_of
+from vaeglow.results import Result, check_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,23 +36,22 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
     import pandas as pd
 
     about = {"preset": spec["preset"], "dataset": spec["dataset"], "model": spec["reference_model"]}
-    reference = results_frame([about], results_root, ("linear_reference",), spec)
+    own = results_frame([about], results_root, ("linear_reference",), spec).assign(trained_model=None)
     frame = results_frame(spec["rows"], results_root, READS, spec)
-    check_together([*results_of(reference), *results_of(frame)])
-    frame["reference"] = [reference_of(config.content) for config in frame.pop("config")]
+    check_together([*results_of(own), *results_of(frame)])
+    frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=frame.pop("config").map(answers))
     for name in REFERENCES:
         trained = [lines for _, lines in frame[frame["reference"] == name].groupby("row")]
-        yield from (pd.concat([lines, reference]).assign(reference=name) for lines in trained or [None])
+        for lines in trained or [None]:
+            yield pd.concat([lines, own]).assign(reference=name, reference_model=own["label"].iloc[0])
     yield from (lines for _, lines in frame[~frame["reference"].isin([*REFERENCES])].groupby("row"))
 
 
-def reference_of(config: Mapping[str, Any]) -> str:
+def answers(config: Result) -> str:
     """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
-    return (
-        f"squeeze{config['layer']['squeeze']}"
-        if config["kind"] == "vae_glow"
-        else {"vae": "no_layer"}.get(config["kind"], "")
-    )
+    if config.value("kind") == "vae_glow":
+        return f"squeeze{config.value('layer', 'squeeze')}"
+    return "no_layer" if config.value("kind") == "vae" else ""
 
 
 def residual(name: str, part: str, header: str = "") -> Column:
@@ -72,14 +71,10 @@ COLUMNS = named(
     residual("vae_residual", "sources.vae", "on the VAE's residual (bits/dim)"),
     residual("pca_residual", "sources.pca", "on a PCA's residual (bits/dim)"),
     residual("estimation_bias", "estimation_bias"),
-    Column("reference_model", lambda lines: lines["label"].iloc[-1] if len(files(lines, "linear_reference")) else None),
+    same("reference_model"),
     same("linear_reference.images", name="reference_images"),
     same("linear_reference.latents"),
-    Column(
-        "trained_model",
-        lambda lines: first(lines, "label") if len(files(lines, "likelihood")) else None,
-        "Trained model",
-    ),
+    same("trained_model", "Trained model"),
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )

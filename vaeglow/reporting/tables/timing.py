@@ -114,7 +114,11 @@ def cpu_seconds(lines: pd.DataFrame) -> float | None:
 def speed_up(lines: pd.DataFrame) -> np.ndarray | None:
     """Glow's time over that of a mean, in each round: [rounds]."""
     clock = clock_of(first(lines, "timing.device_kind"))
-    return rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock=clock) if len(lines) == 3 else None
+    return (
+        rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock=clock)
+        if len(lines) == 3
+        else None
+    )
 
 
 def origin(lines: pd.DataFrame) -> str:
