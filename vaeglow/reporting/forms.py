@@ -159,7 +159,7 @@ NOTES = {
 def notes_of(
     notes: str, table: pd.DataFrame, spec: Mapping[str, Any], show: Collection[str], words: Mapping[str, Any]
 ) -> list[str]:
-    """A table's notes.
+    """A table's notes, and at the end how it is made.
 
     Args:
         notes: see `fill`; the words are those of `words`, the ones below, and the values of columns in measured rows.
@@ -185,7 +185,7 @@ def notes_of(
         "overflowed": "\n- ".join(f"{row['model']}: {row['exploded_samples']} {end}" for row in burst),
     }
     values = {name: distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in measured}
-    return fill(notes, dict.fromkeys(show, True) | known | words, values)
+    return fill(notes + "{MADE}", dict.fromkeys(show, True) | known | words, values)
 
 
 def fill(notes: str, words: Mapping[str, Any], values: Mapping[str, str] | None = None) -> list[str]:

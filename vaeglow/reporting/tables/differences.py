@@ -115,5 +115,4 @@ NOTES = """
 {FID}
 - [bounds] {bounds}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

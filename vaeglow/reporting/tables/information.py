@@ -75,5 +75,4 @@ NOTES = """
   by the layer's log-determinant (in the CSV). The more the layer draws by itself, the higher the second.
 {SEEDS}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

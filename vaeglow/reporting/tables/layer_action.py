@@ -52,5 +52,4 @@ NOTES = """
 - Spectrum error: root mean square over frequencies of the log10 ratio of power to the data's; 0 is the data's.
 {SEEDS}
 - Measured on: {device}; commit {commit}.
-{MADE}
 """

@@ -101,5 +101,4 @@ NOTES = """
 - Trained models differ in width and time: compare squeezes at equal compute (training by phase).
 {SEEDS}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

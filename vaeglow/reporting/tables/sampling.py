@@ -48,5 +48,4 @@ NOTES = """
   share all but their decoder's noise differ by the spread of the measurement.
 - Compare rows of one device and thread count only.
 - Timed on: {device}; commit {commit}.
-{MADE}
 """

@@ -212,5 +212,4 @@ NOTES = """
 - [batches] Batch sizes differ between rows: a larger batch is often faster per image.
 - Peak memory: {peak_memory_of}. Parameters: all, frozen ones included.
 - Timed on: {device}; commit {commit}.
-{MADE}
 """
