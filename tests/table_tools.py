@@ -46,20 +46,10 @@ def change(path: Path, **values) -> None:
 
 def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict:
     """What every file of a run says of it."""
-    made = {
-        "commit": "abc123",
-        "dirty": False,
-        "device": "A CPU",
-        "source_sha256": "s",
-        "started": "1",
-        "finished": "2",
-    }
-    hashes = {
-        "config_sha256": f"c-{model}-{seed}",
-        "data_sha256": dataset[0] * 64,
-        "weights_sha256": f"w-{model}-{seed}",
-    }
-    return {"preset": "demo", "dataset": dataset, "model": model, "seed": seed, **hashes, "provenance": made}
+    made = {"commit": "abc123", "dirty": False, "device": "A CPU", "source_sha256": "s", "started": "1"}
+    hashes = {f"{what}_sha256": f"{what}-{model}-{seed}" for what in ("config", "weights")}
+    hashes |= {"data_sha256": dataset[0] * 64, "provenance": made | {"finished": "2"}}
+    return {"preset": "demo", "dataset": dataset, "model": model, "seed": seed, **hashes}
 
 
 def write_run(

@@ -103,7 +103,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a figure": (FIGURE, lambda path: flip(path, 0.5), "damaged"),
     "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
     "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "row 1 ("),
-    "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "rows of different length"),
+    "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "is not what was written"),
     "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
     "an old copy": (COPY, lambda path: edit_cell(path, "fid"), "not a copy of results/other/tables/table2.csv or"),
     "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"is not what it was (says {VAE}/training.json"),

@@ -40,22 +40,14 @@ def test_information_has_one_row_a_model_and_every_temperature_in_columns_of_its
     (made,) = run_table(results, INFORMATION)
     assert (made["fid_t0.5"], made["fid_t1.0"], made["kid_t1.0"]) == ("10.00", "20.00", "0.01230")
     assert (made["active_units"], made["latent_dim"], made["information_cap_nats"]) == ("12", "32", "4.16")
-    assert made["model"] == LABELS["vaeglow"] and made["source"] == "measured"
     (seen,) = shown(results, INFORMATION)
     assert (seen["Active units"], seen["I(x;z) (nats)"], seen["FID, T=1.0"]) == ("12 of 32", "4.10 to 20.50", "20.00")
     assert seen["I(x_bar;z) (nats)"] == "5.50 to 20.25"
     text = form(results, INFORMATION)
-    for words in ("cannot exceed 4.16 nats", "2 of the samples drawn overflowed", "Demo scale", "One seed (0)"):
-        assert words in text
-
-
-def test_information_over_seeds_gives_means_and_spreads(results):
+    assert "cannot exceed 4.16 nats" in text and "2 of the samples drawn overflowed" in text
     (made,) = run_table(results, INFORMATION | {"seeds": [0, 1]})
     assert (made["active_units"], made["active_units_sd"]) == ("12.5", "0.7")
     assert (made["fid_t0.5"], made["fid_t0.5_sd"], made["seeds"]) == ("10.50", "0.71", "0 1")
-
-
-def test_a_latent_value_that_is_missing_is_refused(results):
     change(results / "demo/photos32/vaeglow/seed0/latents.json", kl_nats=None)
     with pytest.raises(UserError, match="kl_nats is None"):
         run_table(results, INFORMATION)
@@ -72,11 +64,9 @@ def test_likelihood_has_bounds_by_rising_k_terms_that_add_up_and_the_rest_apart(
     terms = [float(made[name]) for name in made if name.startswith("term_") and not name.endswith("_sd")]
     assert sum(terms) == pytest.approx(float(made["bits_per_dim"]))
     assert (made["undequantised_not_a_bound"], made["importance_images"]) == ("3.000", "64")
-    seen = shown(results, LIKELIHOOD)
-    assert seen[1]["undequantised (not a bound)"] == "3.000" and seen[1]["bits/dim, K=1 (all images)"] == "≤ 4.000"
-    assert (
-        seen[0]["bits/dim, K=1 (all images)"] == "3.000" and seen[0]["K=10"] == "2.900" and seen[1]["K=10"] == "≤ 3.900"
-    )
+    names = ("bits/dim, K=1 (all images)", "K=10", "undequantised (not a bound)")
+    seen = [tuple(cells[name] for name in names) for cells in shown(results, LIKELIHOOD)]
+    assert seen == [("3.000", "2.900", "2.000"), ("≤ 4.000", "≤ 3.900", "3.000")]
 
 
 LAYER = spec_of("layer_action", [row("vaeglow")], seeds=[0, 1])
@@ -96,8 +86,6 @@ def test_layer_action_has_distances_chance_sharpness_and_spectrum(results):
 
 
 REFERENCE = spec_of("linear_reference", [row("vae"), row("vaeglow"), row("glow")], name="linear", reference_model="vae")
-
-
 CONFIGS = {"vae": {"kind": "vae"}, "vaeglow": {"kind": "vae_glow", "layer": {"squeeze": 2}}, "glow": {"kind": "glow"}}
 NAMES = ("no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening")
 
@@ -150,9 +138,3 @@ def test_the_reference_refuses_another_config_and_other_data(referred):
     change(path, data_sha256="other")
     with pytest.raises(UserError, match="differ in data_sha256"):
         run_table(referred, REFERENCE)
-
-
-def test_a_trained_model_without_a_reference_is_not_lost(referred):
-    write_config(write_run(referred, "vaeglow_squeeze8", []), {"kind": "vae_glow", "layer": {"squeeze": 8}})
-    last = run_table(referred, REFERENCE | {"rows": [row("vae"), row("vaeglow_squeeze8")]})[-1]
-    assert (last["reference"], last["trained_model"], last["bits_per_dim"]) == ("", "vaeglow_squeeze8", "4.000")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 
 import pytest
@@ -60,17 +60,15 @@ def test_rows_stand_preset_by_preset_with_an_average_after_each_layer(results):
     rows = [r for r in run_table(results, SPEC) if r["source"] == "measured"]
     one = ["glow", "vae", "vaeglow", "vaeglow", "vaeglow_as_written", "vaeglow_as_written"]
     assert [(r["preset"], r["run"]) for r in rows] == [(preset, model) for preset in ("demo", "paper") for model in one]
-    glow = rows[6]
-    assert (glow["images_per_second"], glow["batch_size"], glow["peak_memory_mib"]) == ("97.7", "16", "3")
-    assert (glow["sampling_images_per_second"], glow["parameters"], glow["threads"]) == ("25.0", "1234", "2")
-    assert (glow["device"], glow["epoch_images"], glow["steps_per_window"]) == ("A CPU", "50000", "2")
+    glow = {"images_per_second": "97.7", "batch_size": "16", "peak_memory_mib": "3", "parameters": "1234"}
+    glow |= {"sampling_images_per_second": "25.0", "threads": "2", "device": "A CPU", "epoch_images": "50000"}
+    assert (glow | {"steps_per_window": "2", "windows": "3"}).items() <= rows[6].items()
     assert [bool(r["speed_up"]) for r in rows[:6]] == [False, False, False, True, False, True]
 
 
 def test_a_reader_sees_ranges_that_times_are_scaled_and_rounds_that_disagree(results):
     run_table(results, SPEC)
     seen = {(r["Model"], r["Networks of preset"]): r for r in shown(results, SPEC)}
-    assert seen["Ours (Avg.)", "-"]["Glow / this"] == "> 3.5"
     assert seen["VAE (phase 1)", "paper"]["s/epoch"] == "118 (106 to 130)"
     assert seen[f"{LABELS['vaeglow']}: average of both phases", "paper"]["Glow / this"] == "3.66 (3.66 to 3.66)"
     text = form(results, SPEC)
@@ -87,25 +85,14 @@ def test_a_reader_sees_ranges_that_times_are_scaled_and_rounds_that_disagree(res
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"training": {"steps": 1, "seconds": [1.0, None, 1.0]}}, "does not hold a finite"),
-        ({"training": {"steps": 1}}, "lacks 'seconds'"),
+        ({"models": {"glow": timed("glow", 1)}}, "lacks 'vae'"),
+        ({"preset": "demo"}, "preset is 'demo'"),
+        ({"models": dict.fromkeys(SECONDS, timed("vae", math.nan))}, "does not hold a finite"),
     ],
 )
-def test_times_that_make_no_ratio_are_one_line(results, values, says):
-    write_timing(results, 1, vae=timed("vae", 118, **values))
-    with pytest.raises(UserError, match=says) as caught:
-        run_table(results, SPEC)
-    assert "\n" not in str(caught.value)
-    assert not (results / "demo/tables").exists()
-
-
-def test_times_of_another_preset_or_without_a_model_are_refused(results):
-    path = results / "paper/photos32/timing.json"
-    change(path, models={"glow": json.loads(path.read_text())["models"]["glow"]})
-    with pytest.raises(UserError, match="lacks 'vae'"):
-        run_table(results, SPEC)
-    change(path, preset="demo")
-    with pytest.raises(UserError, match="preset is 'demo'"):
+def test_times_that_make_no_ratio_are_refused(results, values, says):
+    change(results / "paper/photos32/timing.json", **values)
+    with pytest.raises(UserError, match=says):
         run_table(results, SPEC)
 
 

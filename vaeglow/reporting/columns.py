@@ -1,20 +1,17 @@
-"""Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch.
-
-`table_of` makes the table of texts that the CSV holds; `readable` makes the form of fewer columns that people read.
-"""
+"""Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vaeglow.config import nearest
-from vaeglow.errors import UserError
-from vaeglow.reporting import traced
-from vaeglow.reporting.frame import drawn_at, files, first, numbers, results_of
+import numpy as np
+
+from vaeglow.reporting.frame import files, first, numbers
+from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +25,11 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the results frame that its row is made of. A series, one number a seed,
-            becomes its `summary`; nothing (None, NaN) is an empty cell.
+        value: of a cell, from the lines of the results frame that its row is made of. A series or an array, one number
+            a seed, becomes their mean; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is no text.
         beside: how a reader sees it with another column: a template, and that column's name.
-        summary: of a series over seeds, `mean`, `std` or `sum`.
     """
 
     name: str
@@ -41,15 +37,14 @@ class Column:
     header: str = ""
     form: Callable[[Any], str] = str
     beside: Sequence[str] = ()
-    summary: str = "mean"
 
     def cell(self, row: Any) -> str:
         """The text of one cell."""
         import pandas as pd
 
         value = self.value(row)
-        if isinstance(value, pd.Series):
-            value = getattr(value, self.summary)(skipna=False)
+        if np.ndim(value):
+            value = pd.Series(value).mean(skipna=False)
         if value is None or value != value:  # NaN is not itself
             return ""
         return value if isinstance(value, str) else self.form(value)
@@ -60,11 +55,9 @@ def fixed(decimals: int) -> Callable[[float], str]:
     return f"{{:.{decimals}f}}".format
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """The form with so many significant digits, never in powers of ten: 0.00123, 12.3, 12345."""
-    if value == 0:
-        return "0"
-    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+def significant(value: float) -> str:
+    """The form of a positive number with three significant digits, never in powers of ten: 0.00123, 12.3, 12345."""
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
 def same(source: str, header: str = "", form: Callable[[Any], str] = str, name: str = "") -> Column:
@@ -81,13 +74,8 @@ def mean(
 
 
 def only(column: Column, key: str, wanted: Any, **changes: Any) -> Column:
-    """The column of those of a row's lines whose `key` is `wanted`; empty where there are none."""
-
-    def value(lines: pd.DataFrame) -> Any:
-        chosen = lines[lines[key] == wanted]
-        return None if chosen.empty else column.value(chosen)
-
-    return dataclasses.replace(column, value=value, **changes)
+    """The column of those of a row's lines whose `key` is `wanted`."""
+    return dataclasses.replace(column, value=lambda lines: column.value(lines[lines[key] == wanted]), **changes)
 
 
 def phases(lines: pd.DataFrame, cpu: str = "") -> pd.Series:
@@ -107,8 +95,8 @@ SHARED = {
         same("preset", "Preset"),
         Column("seeds", lambda lines: " ".join(map(str, dict.fromkeys(lines["seed"]))), "Seeds"),
         same("temperature", "T"),
-        Column("device", lambda lines: traced.distinct(lines["device"]), "Device"),
-        Column("commit", lambda lines: traced.distinct(lines["commit"])),
+        Column("device", lambda lines: distinct(lines["device"]), "Device"),
+        Column("commit", lambda lines: distinct(lines["commit"])),
         same("model", name="run"),
         Column("origin", lambda lines: "results/{preset}/{dataset}/{model}".format(**lines.iloc[0])),
         Column("epochs", lambda lines: "+".join(map(str, first(lines, "training.epochs_by_phase") or ())), "Epochs"),
@@ -123,7 +111,7 @@ SHARED = {
         same("likelihood.dequantisation"),
         *(same(f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images", "fid_features")),
         *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
-        Column("exploded_samples", partial(numbers, source="metrics.exploded_samples"), form=fixed(0), summary="sum"),
+        Column("exploded_samples", lambda lines: numbers(lines, "metrics.exploded_samples").sum(), form=fixed(0)),
         same("metrics.split", name="fid_split"),
         same("metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
     )
@@ -134,72 +122,15 @@ def named(names: str, *own: Column) -> list[Column]:
     """A table's columns in order, by their names: its own, those of `SHARED`, and `{name}_sd` of any mean."""
     known = SHARED | {column.name: column for column in own}
 
-    def find(name: str) -> Column:
-        if name in known:
-            return known[name]
-        return dataclasses.replace(known[name.removesuffix("_sd")], name=name, header="", summary="std")
-
-    return [find(name) for name in names.split()]
+    return [known[name] if name in known else spread(known[name.removesuffix("_sd")]) for name in names.split()]
 
 
-def table_of(rows: Iterable[Any], columns: Sequence[Column], published: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """The table as texts, published rows first, traced and sealed.
+def spread(column: Column) -> Column:
+    """The standard deviation over seeds of a mean's numbers; empty for one seed."""
 
-    Args:
-        rows: what the columns' `value` takes: lines of the results frame, or what has an `evidence()` of its own.
-        columns: in order.
-        published: rows of texts; what such a row does not have is empty.
+    def value(lines: pd.DataFrame) -> float:
+        import pandas as pd
 
-    Returns:
-        The columns, and those it is traced by. `readable` needs its `attrs`.
-    """
-    import pandas as pd
+        return pd.Series(column.value(lines)).std(skipna=False)
 
-    texts = [*published]
-    for row in rows:
-        read = row.evidence() if hasattr(row, "evidence") else results_of(row)
-        texts.append({column.name: column.cell(row) for column in columns} | traced.trace_cells(read))
-    names = [*(column.name for column in columns), *traced.COLUMNS]
-    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
-    table.attrs["columns"] = {column.name: column for column in columns}
-    return table
-
-
-def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
-    """Some of a table's columns as a reader sees them, rows of one dataset together, "-" for nothing.
-
-    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) stand with their number, bounds are marked.
-
-    Args:
-        table: see `table_of`.
-        show: the columns meant, in order.
-
-    Raises:
-        UserError: one that cannot be shown.
-    """
-    columns, datasets = table.attrs["columns"], list(dict.fromkeys(table["dataset"]))
-    headers = {name: column.header for name, column in columns.items() if column.header}
-    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
-    shown = table.copy()
-
-    def join(name: str, template: str, *others: str) -> None:
-        cells = zip(shown[name], *(table[other] for other in others), strict=True)
-        shown[name] = [template.format(*texts) if all(texts) else texts[0] for texts in cells]
-
-    for name in show:
-        if name not in headers:
-            raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
-        beside = columns[name].beside
-        if f"{name}_sd" in table and RANGE not in beside:
-            join(name, "{} ± {}", f"{name}_sd")
-        elif f"{name}_low" in table:
-            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
-        if beside:
-            join(name, *beside)
-        if name.startswith("bits_per_dim"):
-            bounds = zip(shown[name], table["bound"], strict=True)
-            shown[name] = [f"≤ {value}" if value and bound == "<=" else value for value, bound in bounds]
-        if name == "temperature":  # not in the label as well
-            drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
-            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
-    return shown[list(show)].replace("", "-").rename(columns=headers)
+    return Column(f"{column.name}_sd", value, form=column.form)

@@ -1,4 +1,4 @@
-"""What people read of a table: HTML, LaTeX, and the notes that several kinds have. No torch."""
+"""What people read of a table: fewer columns, HTML, LaTeX, and the notes that several kinds have. No torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vaeglow.config import nearest
+from vaeglow.data.arrays import kept_of
+from vaeglow.errors import UserError
+from vaeglow.reporting.columns import RANGE
+from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
@@ -29,6 +34,45 @@ ESCAPES = str.maketrans(
     | {"≤": r"$\leq$", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
 )
 NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what stands flush right
+
+
+def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
+    """Some of a table's columns as a reader sees them, rows of one dataset together, "-" for nothing.
+
+    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) stand with their number, bounds are marked.
+
+    Args:
+        table: see `vaeglow.reporting.tables.build_table`.
+        show: the columns meant, in order.
+
+    Raises:
+        UserError: one that cannot be shown.
+    """
+    columns, datasets = table.attrs["columns"], list(dict.fromkeys(table["dataset"]))
+    headers = {name: column.header for name, column in columns.items() if column.header}
+    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
+    shown = table.copy()
+
+    def join(name: str, template: str, *others: str) -> None:
+        cells = zip(shown[name], *(table[other] for other in others), strict=True)
+        shown[name] = [template.format(*texts) if all(texts) else texts[0] for texts in cells]
+
+    for name in show:
+        if name not in headers:
+            raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
+        beside = columns[name].beside
+        if f"{name}_sd" in table and RANGE not in beside:
+            join(name, "{} ± {}", f"{name}_sd")
+        elif f"{name}_low" in table:
+            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
+        if beside:
+            join(name, *beside)
+        if name.startswith("bits_per_dim"):
+            shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
+        if name == "temperature":  # not in the label as well
+            drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
+            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
+    return shown[list(show)].replace("", "-").rename(columns=headers)
 
 
 def to_html(text: str) -> str:
@@ -115,7 +159,7 @@ NOTES = {
 def notes_of(
     notes: str, table: pd.DataFrame, spec: Mapping[str, Any], show: Collection[str], words: Mapping[str, Any]
 ) -> list[str]:
-    """A table's notes.
+    """A table's notes, and at the end how it is made.
 
     Args:
         notes: see `fill`; the words are those of `words`, the ones below, and the values of columns in measured rows.
@@ -124,10 +168,8 @@ def notes_of(
         show: the columns that a reader sees.
         words: of the table's kind.
     """
-    from vaeglow.data.arrays import kept_of
-
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
-    count, features, sets, seeds = spec["images"], spec["features"], spec["sets"], spec["seeds"]
+    count, features, sets, seeds = (spec[key] for key in ("images", "features", "sets", "seeds"))
     away = ", ".join(sorted(set(published["dataset"]) - set(measured["dataset"])))
     here = distinct(measured["dataset"], ", ")
     burst = [row for row in measured.to_dict("records") if row.get("exploded_samples", "0") != "0"]
@@ -143,12 +185,7 @@ def notes_of(
         "overflowed": "\n- ".join(f"{row['model']}: {row['exploded_samples']} {end}" for row in burst),
     }
     values = {name: distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in measured}
-    return fill(notes, dict.fromkeys(show, True) | known | words, values)
-
-
-def demo_note(spec: Mapping[str, Any]) -> list[str]:
-    """At preset `demo`: what the numbers are for."""
-    return fill("{DEMO}", {"demo": spec["preset"] == "demo"})
+    return fill(notes + "{MADE}", dict.fromkeys(show, True) | known | words, values)
 
 
 def fill(notes: str, words: Mapping[str, Any], values: Mapping[str, str] | None = None) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
+from vaeglow.results import REMEDY, Result, check_together, read_result
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from vaeglow.results import Result
 
 # What results must say of themselves beside their identity, and the key of the protocol that says it.
 COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
@@ -46,8 +49,6 @@ def results_frame(
     """
     import pandas as pd
 
-    from vaeglow.results import check_together
-
     lines = []
     for index, row in enumerate(rows):
         for temperature in row.get("temperatures") or [row.get("temperature")]:
@@ -67,19 +68,11 @@ def read(
     """One result, checked to be of what its path says, and measured as the spec asks.
 
     Tables, figures and claims read by this; `vaeglow.results.check_together` then judges all that one of them read.
-
-    Args:
-        results_root: the folder that holds the presets' folders.
-        kind: a key of `vaeglow.paths.RESULTS`.
-        row: what its path names: `preset`, `dataset`, `model`, `seed`, and `temperature` or `space` of some kinds.
-        spec: of the table, figure or claim: the name of its protocol, and the protocol's values.
-        arrays: of an npz file, those to read.
+    `row` holds what the path names, `temperature` or `space` among it; the other arguments are as in `results_frame`.
 
     Raises:
         UserError: missing, damaged, or of something else.
     """
-    from vaeglow.results import read_result
-
     values = {**row, "protocol": spec["protocol"]}
     whose = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
     path = result_path(results_root, kind, **whose)
@@ -89,10 +82,8 @@ def read(
 
 
 def results_of(lines: pd.DataFrame) -> list[Result]:
-    """The files behind lines."""
-    from vaeglow.results import Result
-
-    return [value for line in lines.to_dict("records") for value in line.values() if isinstance(value, Result)]
+    """The files behind lines, in the lines' order."""
+    return [value for value in lines.to_numpy().flat if isinstance(value, Result)]
 
 
 def files(lines: pd.DataFrame, kind: str) -> pd.Series:
@@ -112,18 +103,13 @@ def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
     Raises:
         UserError: a file lacks the number, or it is not finite.
     """
-    import pandas as pd
-
     kind, *keys = source.split(".")
-    read = files(lines, kind)
 
     def number(result: Result) -> float:
-        found: Any = result.content
-        for key in keys:
-            found = (found or {}).get(key)
+        found = functools.reduce(lambda part, key: (part or {}).get(key), keys, result.content)
         return math.nan if null and found is None else result.number(*keys)
 
-    return pd.Series([number(file) for file in read], index=read.index, dtype=float)
+    return files(lines, kind).map(number).astype(float)
 
 
 def first(lines: pd.DataFrame, source: str) -> Any:
@@ -133,10 +119,8 @@ def first(lines: pd.DataFrame, source: str) -> Any:
         UserError: the file lacks it.
     """
     kind, *keys = source.split(".")
-    if not keys:
-        return lines[kind].iloc[0]
-    found = files(lines, kind)
-    return found.iloc[0].value(*keys) if len(found) else None
+    found = files(lines, kind) if keys else lines[kind]
+    return next((one.value(*keys) if keys else one for one in found), None)
 
 
 def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:
@@ -153,3 +137,29 @@ def row_label(row: Mapping[str, Any], styles: Mapping[str, Any] | None = None) -
 def drawn_at(temperature: float | str) -> str:
     """How an image was drawn. Without noise a VAE draws its decoder's mean."""
     return f"T={float(temperature)}" if float(temperature) else "without noise"
+
+
+def finite_values(result: Result, *keys: str) -> np.ndarray:
+    """A list of numbers in a result, one an image or a round, as float64 [n]; or of such lists, [m, n].
+
+    Raises:
+        UserError: no numbers, or not all finite.
+    """
+    array = np.asarray(result.value(*keys), dtype=np.float64)
+    if not array.size or not np.isfinite(array).all():
+        raise UserError(f"{result.path} does not hold a finite number for each image: {REMEDY}")
+    return array
+
+
+def bound_note(one: str, other: str, name: str, other_name: str) -> str:
+    """What it means for a difference of bits/dim, `name` minus `other_name`, that one or both are upper bounds.
+
+    `one` and `other` are the `bound` of their likelihood.json, "<=" or "="; empty where both are exact.
+    """
+    if one == other:
+        return "both numbers are upper bounds, and compared as such" if one == "<=" else ""
+    bounded, exact, turn = (name, other_name, "smaller") if one == "<=" else (other_name, name, "larger")
+    return (
+        f"the number of {exact} is exact for dequantised data, that of {bounded} an upper bound: its own bits/dim can "
+        f"only be lower, and the difference {turn}"
+    )

@@ -12,7 +12,7 @@ from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, needed
 from vaeglow.reporting.claims.evidence import ROLES, Evidence
 from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, VERDICTS, judge
-from vaeglow.reporting.forms import demo_note
+from vaeglow.reporting.forms import fill
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,7 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     parts = [
         "# The paper's claims, and what we measured",
         f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
-        *(f"{note} {DEMO}" for note in demo_note(spec)),
+        *(f"{note} {DEMO}" for note in fill("{DEMO}", {"demo": spec["preset"] == "demo"})),
         table.to_markdown(index=False, disable_numparse=True),
         f"## The rule\n\n{RULE}\n\n## Claim by claim",
         *notes,

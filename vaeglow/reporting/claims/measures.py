@@ -8,8 +8,8 @@ import numpy as np
 
 from vaeglow.reporting.claims.evidence import DEFS, MODEL, MODEL_SHOWN, Claim, Evidence, Measured, kind
 from vaeglow.reporting.claims.statistics import DRAWS, generator, mean_draws
-from vaeglow.reporting.paired import bound_note, finite_values
-from vaeglow.reporting.rounds import CLOCKS, DISAGREE, Timing, ratios
+from vaeglow.reporting.frame import bound_note, finite_values
+from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
 
 LATENTS = {  # numbers of latents.json: words, unit
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
@@ -61,12 +61,10 @@ def speed(evidence: Evidence) -> Measured:
     `DISAGREE` times, or on a CPU the medians of both clocks' ratios do.
     """
     claim, result = evidence.claim, evidence.results("timing")[0]
-    slow, fast = (
-        [Timing({"model": model, "label": evidence.label(model)}, result) for model in claim[role]]
-        for role in ("slow", "fast")
+    clock, how, doubt = clock_of(result.value("device_kind")), "t over rounds of timed windows", ""
+    found, by_clock = (
+        rounds(result, claim["slow"], one) / rounds(result, claim["fast"], one) for one in (clock, "seconds")
     )
-    clock, how, doubt = slow[0].clock, "t over rounds of timed windows", ""
-    found, by_clock = ratios(slow, fast, clock), ratios(slow, fast, "seconds")
     logs, medians = np.log(found), [np.median(found), np.median(by_clock)]
     draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
     effects = np.exp(logs.mean() + np.concatenate([[0], draws]))[None]
@@ -81,9 +79,11 @@ def speed(evidence: Evidence) -> Measured:
     of += f"{result.value('threads')} threads, an epoch of {result.value('epoch_images')} images"
     words = CLOCKS[clock] + " an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
     readings = {
-        (one.name, f"{clock} an epoch"): float(np.median(one.epochs(key)))
-        for one in (*slow, *fast)
-        for key, clock in CLOCKS.items()
+        (evidence.label(model), f"{name} an epoch"): float(
+            np.median(rounds(result, [model], key) * result.value("epoch_images"))
+        )
+        for model in (*claim["slow"], *claim["fast"])
+        for key, name in CLOCKS.items()
     }
     return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
 
@@ -92,7 +92,7 @@ def speed(evidence: Evidence) -> Measured:
 def noise(evidence: Evidence) -> Measured:
     """Effect: mean over images of the rank correlation of s(z) and the error."""
     (result,) = evidence.results("noise_maps")
-    values = finite_values(result.path, result.value("error_correlations"))
+    values = finite_values(result, "error_correlations")
     words = "rank correlation over pixels of s(z) and |error| of {model}, mean over images"
     return mean(values, evidence.claim, "correlation", words, "test images")
 
@@ -126,7 +126,7 @@ def layer(evidence: Evidence) -> Measured:
     (result,) = evidence.results("layer_action")
 
     def values(key: str) -> np.ndarray:
-        return finite_values(result.path, result.value("per_image", key))
+        return finite_values(result, "per_image", key)
 
     if evidence.claim["value"] == "content":
         found, by_features, unit = values("content_kept_pixels"), values("content_kept").mean(), "share of images"
@@ -151,7 +151,7 @@ def layer(evidence: Evidence) -> Measured:
 def smooth(evidence: Evidence) -> Measured:
     """Effect: mean step / largest step of an interpolation, in pixels."""
     (result,) = evidence.results("interpolation")
-    steps = [finite_values(result.path, pair) for pair in result.value("step_distances")]
+    steps = finite_values(result, "step_distances")
     found = np.array([pair.mean() / pair.max() if pair.max() > 0 else np.nan for pair in steps])
     words = "mean step of an interpolation by its largest, in pixels, {model}: 1 for even steps"
     note = f"a path that is one jump has {1 / len(steps[0]):.2g}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from vaeglow.data.seeds import stable_hash
 from vaeglow.reporting.claims.evidence import Measured
-from vaeglow.reporting.rounds import DISAGREE
+from vaeglow.reporting.tables.timing import DISAGREE
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2

@@ -21,8 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from vaeglow.errors import UserError
-from vaeglow.reporting import columns, forms, frame
+from vaeglow.reporting import forms, frame, traced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
-PUBLISHED = ["table", "model", "dataset", "fid", "bits_per_dim", "bound"]
-PUBLISHED += ["seconds_per_epoch", "speed_up", "device", "origin", "note"]
 
 
 def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
@@ -43,19 +40,28 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
         results_root: the folder that holds the presets' folders.
 
     Returns:
-        The columns of its kind; published rows, then the spec's rows in its order.
+        The columns of its kind and those it is traced by; published rows, then the spec's rows in its order.
 
     Raises:
         UserError: files that are missing, damaged or do not belong in one table (see `frame.results_frame`).
     """
-    kind = KINDS[spec["kind"]]
+    import pandas as pd
+
+    kind, cited = KINDS[spec["kind"]], pd.read_csv(published, dtype=str, keep_default_na=False)
     if hasattr(kind, "rows"):
         rows = list(kind.rows(spec, results_root))
     else:
         read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
-        rows = [lines for _, lines in read.groupby("row", sort=False)]
-    found = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
-    return columns.table_of(rows, found, read_published(published, spec["published"]))
+        rows = [lines for _, lines in read.groupby("row")]
+    columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
+    texts = cited[cited["table"] == spec["published"]].assign(source="published").to_dict("records")
+    for lines in rows:
+        cells = {column.name: column.cell(lines) for column in columns}
+        texts.append(cells | traced.trace_cells(frame.results_of(lines)))
+    names = [*(column.name for column in columns), *traced.COLUMNS]
+    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
+    table.attrs["columns"] = {column.name: column for column in columns}  # for `forms_of`
+    return table
 
 
 def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
@@ -67,29 +73,10 @@ def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
     kind = KINDS[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
-    shown = columns.readable(table, show)
+    shown = forms.readable(table, show)
     words = kind.words(table, spec) if hasattr(kind, "words") else {}
     notes = forms.notes_of(kind.NOTES, table, spec, show, words)
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
     body, listed = shown.to_markdown(index=False, disable_numparse=True), "\n".join(f"- {note}" for note in notes)
     markdown = f"# {spec['title']}\n\n{body}\n\n{listed}\n"
     return {"markdown": markdown, "html": forms.to_html(markdown), "latex": forms.to_latex(shown, notes, spec)}
-
-
-def read_published(path: str | Path, table: str | None) -> list[dict[str, str]]:
-    """The published rows of one table, numbers as printed, `source` being `published`.
-
-    Args:
-        path: of resources/published.csv.
-        table: a name in its first column; None for no rows.
-
-    Raises:
-        UserError: no such file, or it lacks a column.
-    """
-    import pandas as pd
-
-    try:
-        content = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=PUBLISHED)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}): restore it from git") from None
-    return content[content["table"] == table].assign(source="published").to_dict("records")

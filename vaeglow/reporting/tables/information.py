@@ -18,11 +18,6 @@ SCHEMA = {
 SAMPLES = {"fid": (2, "FID"), "kid": (5, "KID"), "diversity": (3, "")}  # decimals, header
 
 
-def temperatures(spec: Mapping[str, Any]) -> list[float]:
-    """All temperatures that a row names, in order."""
-    return sorted({float(temperature) for row in spec["rows"] for temperature in row["temperatures"]})
-
-
 def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Column]:
     """The columns: FID, KID and diversity at every temperature that a row names."""
     upper = (RANGE, "decoder_information_upper_nats")
@@ -41,7 +36,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
         mean("latents.entropy_image_bits_per_dim", 3, "Entropy of x given z (bits/dim)"),
         mean("latents.layer_log_det_bits_per_dim", 3),
     ]
-    for t in temperatures(spec):
+    for t in sorted({float(temperature) for row in spec["rows"] for temperature in row["temperatures"]}):
         for name, (decimals, header) in SAMPLES.items():
             column = mean(f"metrics.{name}", decimals, f"{header}, T={t}" if header else "", null=name != "fid")
             found.append(only(column, "temperature", t, name=f"{name}_t{t}"))
@@ -56,10 +51,10 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
 
 def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
     """What z carries, then FID and KID side by side for the temperatures."""
-    samples = " ".join(f"{name}_t{temperature}" for name in ("fid", "kid") for temperature in temperatures(spec))
+    samples = (name for name in table if name.startswith(("fid_t", "kid_t")) and not name.endswith("_sd"))
     return f"""
     model bits_per_dim kl_bits_per_dim kl_nats active_units information_lower_nats decoder_information_lower_nats
-    variance_explained entropy_x_bar_bits_per_dim entropy_image_bits_per_dim {samples} dataset epochs
+    variance_explained entropy_x_bar_bits_per_dim entropy_image_bits_per_dim {" ".join(sorted(samples))} dataset epochs
     """.split()
 
 
@@ -80,5 +75,4 @@ NOTES = """
   by the layer's log-determinant (in the CSV). The more the layer draws by itself, the higher the second.
 {SEEDS}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

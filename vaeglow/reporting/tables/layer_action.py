@@ -7,13 +7,7 @@ from vaeglow.reporting.frame import first
 
 READS = ("layer_action",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
-STAGES = {
-    "vae": "VAE",
-    "vae_noisy": "VAE + noise",
-    "layer_mean": "layer of the mean",
-    "layer": "layer",
-    "data": "data",
-}
+STAGES = {"vae": "VAE", "vae_noisy": "VAE + noise", "layer_mean": "layer of the mean", "layer": "layer", "data": "data"}
 NUMBERS = [
     mean("layer_action.pixel_distance", 2, "Moved (grey levels)", null=True),
     mean("layer_action.feature_distance", 3, "Moved (features)", null=True),
@@ -58,5 +52,4 @@ NOTES = """
 - Spectrum error: root mean square over frequencies of the log10 ratio of power to the data's; 0 is the data's.
 {SEEDS}
 - Measured on: {device}; commit {commit}.
-{MADE}
 """

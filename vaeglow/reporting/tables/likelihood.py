@@ -70,5 +70,4 @@ NOTES = """
   probability and can be made as low as one likes; it is there to show how far it lies from the bounds.
 {SEEDS}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

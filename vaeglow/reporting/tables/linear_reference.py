@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
-from vaeglow.reporting.frame import files, first, numbers, results_frame, results_of
+from vaeglow.reporting.frame import first, numbers, results_frame, results_of
+from vaeglow.results import Result, check_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,32 +38,25 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
     """A row for each reference, or for each trained model that answers to it; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
-
-    Raises:
-        UserError: see `vaeglow.reporting.frame.results_frame`; also a reference and models of different data.
     """
     import pandas as pd
 
-    from vaeglow.results import check_together
-
-    reference = results_frame(needs(spec), results_root, ("linear_reference",), spec)
+    own = results_frame(needs(spec), results_root, ("linear_reference",), spec).assign(trained_model=None)
     frame = results_frame(spec["rows"], results_root, READS, spec)
-    check_together([*results_of(reference), *results_of(frame)])
-    trained: dict[str, list[pd.DataFrame]] = {name: [] for name in REFERENCES}
-    for _, lines in frame.groupby("row"):
-        trained.setdefault(reference_of(lines), []).append(lines.drop(columns="config"))
-    for name, models in trained.items():
-        own = reference if name in REFERENCES else None
-        for lines in models or [None]:
-            yield pd.concat([lines, own]).assign(reference=name)
+    check_together([*results_of(own), *results_of(frame)])
+    frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=frame.pop("config").map(answers))
+    for name in REFERENCES:
+        trained = [lines for _, lines in frame[frame["reference"] == name].groupby("row")]
+        for lines in trained or [None]:
+            yield pd.concat([lines, own]).assign(reference=name, reference_model=own["label"].iloc[0])
+    yield from (lines for _, lines in frame[~frame["reference"].isin([*REFERENCES])].groupby("row"))
 
 
-def reference_of(lines: pd.DataFrame) -> str:
+def answers(config: Result) -> str:
     """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
-    kind = first(lines, "config.kind")
-    if kind == "vae_glow":
-        return f"squeeze{first(lines, 'config.layer')['squeeze']}"
-    return "no_layer" if kind == "vae" else ""
+    if config.value("kind") == "vae_glow":
+        return f"squeeze{config.value('layer', 'squeeze')}"
+    return "no_layer" if config.value("kind") == "vae" else ""
 
 
 def residual(name: str, part: str, header: str = "") -> Column:
@@ -82,14 +76,10 @@ COLUMNS = named(
     residual("vae_residual", "sources.vae", "on the VAE's residual (bits/dim)"),
     residual("pca_residual", "sources.pca", "on a PCA's residual (bits/dim)"),
     residual("estimation_bias", "estimation_bias"),
-    Column("reference_model", lambda lines: lines["label"].iloc[-1] if len(files(lines, "linear_reference")) else None),
+    same("reference_model"),
     same("linear_reference.images", name="reference_images"),
     same("linear_reference.latents"),
-    Column(
-        "trained_model",
-        lambda lines: first(lines, "label") if len(files(lines, "likelihood")) else None,
-        "Trained model",
-    ),
+    same("trained_model", "Trained model"),
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
@@ -116,5 +106,4 @@ NOTES = """
 - Trained models differ in width and time: compare squeezes at equal compute (training by phase).
 {SEEDS}
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

@@ -75,5 +75,4 @@ NOTES = """
 - [epochs train_seconds] Epochs and training time: one number a phase, the VAE a model stands on included; time is their
   sum.
 - Trained on: {device}; commit {commit}.
-{MADE}
 """

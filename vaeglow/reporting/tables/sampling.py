@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vaeglow.reporting.columns import named, significant
-from vaeglow.reporting.rounds import TIMED, Timed, alone, read_timings
+import numpy as np
+
+from vaeglow.reporting.columns import Column, named, significant
+from vaeglow.reporting.tables.timing import TIMED, of_row, timings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 READS = ("timing",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -18,18 +22,22 @@ COLUMNS = named(
     milliseconds_per_image sampling_batch_size parameters source dataset preset device device_kind threads commit run
     origin
     """,
-    *TIMED.values(),
-    alone("milliseconds_per_image", lambda one: 1000 * median(one.rounds("sampling")), "ms an image", significant),
+    *TIMED,
+    Column(
+        "milliseconds_per_image",
+        lambda lines: 1000 * np.median(of_row(lines, what="sampling")),
+        "ms an image",
+        significant,
+    ),
 )
 SHOWN = """
     model sampling_images_per_second milliseconds_per_image sampling_batch_size parameters device threads dataset
 """
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Timed]:
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
     """Each model's times."""
-    for group in read_timings(spec, [spec["preset"]], results_root):
-        yield from (Timed(one.name, [one]) for one in group)
+    yield from (lines for _, lines in timings(spec, results_root).groupby("row"))
 
 
 NOTES = """
@@ -40,5 +48,4 @@ NOTES = """
   share all but their decoder's noise differ by the spread of the measurement.
 - Compare rows of one device and thread count only.
 - Timed on: {device}; commit {commit}.
-{MADE}
 """

@@ -1,24 +1,32 @@
-"""Seconds per epoch of Glow and of our two phases, and the speed-up: Table 4.
+"""Seconds per epoch of Glow and of our two phases, and the speed-up (Table 4), from what `time_epoch` measured.
 
 The paper's "Ours (Avg.)" is the mean of the VAE's and the Glow layer's time per epoch, as both train for equally many
-epochs (section 4.3); the speed-up is Glow's time over that. Only times of one machine make a speed-up.
+epochs (section 4.3); the speed-up is Glow's time over that.
+
+Models are timed in turns, a window each in a round. A load that comes and goes slows neighbours in time alike, so a
+ratio is of two windows of one round. It is a ratio of CPU seconds on a CPU, which leave out what other processes take,
+and of seconds on the clock on a GPU. Other processes also slow a CPU's caches, and threads that wait for each other use
+CPU time: rounds then disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vaeglow.errors import UserError
-from vaeglow.reporting.columns import Column, fixed, named, significant
-from vaeglow.reporting.rounds import CLOCKS, DISAGREE, TIMED, Timed, alone, clock_of, ranged, ratios, read_timings
+from vaeglow.reporting.columns import Column, named, same, significant
+from vaeglow.reporting.frame import finite_values, first, results_frame
 from vaeglow.reporting.traced import distinct
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
+
+    from vaeglow.results import Result
 
 READS = ("timing",)
 SCHEMA = {
@@ -29,49 +37,121 @@ SCHEMA = {
     },
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
+CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
+DISAGREE = 1.5  # by so many times the ratios of two rounds may differ, and the intervals of two clocks
 PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # what of ours a row times
-SHOWN = """
-    model preset seconds_per_epoch cpu_seconds_per_epoch speed_up images_per_second sampling_images_per_second
-    batch_size peak_memory_mib parameters device threads dataset source
-"""
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Timed]:
-    """Each model's times, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
+def clock_of(device_kind: str) -> str:
+    """Which of `CLOCKS` ratios are of."""
+    return "cpu_seconds" if device_kind == "cpu" else "seconds"
+
+
+def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: str = "training") -> np.ndarray:
+    """Seconds an image in each round, the mean over models: [rounds].
+
+    Args:
+        result: a timing.json.
+        models: their names.
+        clock: one of `CLOCKS`.
+        what: `training` or `sampling`.
+    """
+    each = []
+    for model in models:
+        one = result.value("models", model)
+        each.append(finite_values(result, "models", model, what, clock) / one[what]["steps"] / one["batch_size"])
+    return np.mean(each, axis=0)
+
+
+def timings(spec: Mapping[str, Any], results_root: str | Path) -> pd.DataFrame:
+    """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
+
+    Its column `base` names the VAE that a Glow layer stands on.
+    """
+    rows = sorted(spec["rows"], key=lambda row: spec.get("presets", [spec["preset"]]).index(row["preset"]))
+    frame = results_frame(rows, results_root, READS, {**spec, "seeds": [None]})
+    own = [result.value("models", model) for result, model in zip(frame["timing"], frame["model"], strict=True)]
+    results = [dataclasses.replace(one, content=one.content | of) for one, of in zip(frame["timing"], own, strict=True)]
+    return frame.assign(timing=results, kind=[of["kind"] for of in own], base=[row.get("base") for row in rows])
+
+
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+    """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
+
+    A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
 
     Raises:
         UserError: a file is missing or of something else; a Glow layer whose VAE has no row.
     """
-    for timings in read_timings(spec, spec["presets"], results_root):
-        by_model = {one.model: one for one in timings}
-        glow = next((one for one in timings if one.value("kind") == "glow"), None)
-        for one in timings:
-            kind, base = one.value("kind"), one.row.get("base")
-            yield Timed(one.name + PHASES.get(kind, ""), [one])
+    import pandas as pd
+
+    for _, lines in timings(spec, results_root).groupby(["preset", "dataset"], sort=False):
+        glow = lines[lines["kind"] == "glow"][:1]
+        for index, model, kind, name, base in lines[["model", "kind", "label", "base"]].itertuples():
+            one = lines.loc[[index]]
+            yield one.assign(label=name + PHASES.get(kind, ""))
             if kind == "vae_glow":
-                if base not in by_model:
-                    raise UserError(
-                        f"tables.{spec['name']}: model {one.model} stands on {base}: give {base} a row as well"
-                    )
-                yield Timed(f"{one.name}: average of both phases", [one, by_model[base]], glow)
+                if (vae := lines[lines["model"] == base]).empty:
+                    raise UserError(f"tables.{spec['name']}: model {model} stands on {base}: give {base} a row as well")
+                yield pd.concat([one, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
-def epochs(row: Timed, clock: str = "seconds") -> np.ndarray:
-    """Seconds of an epoch in each round, the mean over models: [rounds]."""
-    return sum(one.epochs(clock) for one in row.models) / len(row.models)
+def of_row(lines: pd.DataFrame, **which: str) -> np.ndarray:
+    """Seconds an image of a row's model, or of the two it is the mean of: see `rounds`."""
+    return rounds(first(lines, "timing"), lines["model"][:2], **which)
 
 
-def cpu_seconds(row: Timed) -> float | None:
+def epochs(lines: pd.DataFrame, clock: str = "seconds") -> np.ndarray:
+    """Seconds of an epoch in each round: [rounds]."""
+    return of_row(lines, clock=clock) * first(lines, "timing.epoch_images")
+
+
+def cpu_seconds(lines: pd.DataFrame) -> float | None:
     """CPU seconds of an epoch, the median of the rounds, where the CPU is what computes."""
-    return median(epochs(row, "cpu_seconds")) if row.models[0].clock == "cpu_seconds" else None
+    return np.median(epochs(lines, "cpu_seconds")) if first(lines, "timing.device_kind") == "cpu" else None
 
 
-def origin(row: Timed) -> str:
+def speed_up(lines: pd.DataFrame) -> np.ndarray | None:
+    """Glow's time over that of a mean, in each round: [rounds]."""
+    clock = clock_of(first(lines, "timing.device_kind"))
+    return (
+        rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock=clock)
+        if len(lines) == 3
+        else None
+    )
+
+
+def origin(lines: pd.DataFrame) -> str:
     """The file, or the models of a mean."""
-    names = [one.model for one in row.models[::-1]]
-    return TIMED["origin"].value(row) if len(names) == 1 else f"mean of {' and '.join(names)}"
+    path = "results/{preset}/{dataset}/timing.json".format(**lines.iloc[0])
+    return path if len(lines) == 1 else f"mean of {' and '.join(lines['model'][1::-1])}"
 
 
+def ranged(name: str, header: str, values: Callable[[pd.DataFrame], np.ndarray | None]) -> Iterator[Column]:
+    """Three columns: the median, lowest and highest of the rounds, where there are any."""
+    for end, summary in {"": np.median, "_low": np.min, "_high": np.max}.items():
+        value = lambda lines, of=summary: None if (found := values(lines)) is None else of(found)  # noqa: E731
+        yield Column(f"{name}{end}", value, "" if end else header, significant)
+
+
+def alone(*columns: Column) -> Iterator[Column]:
+    """The columns, empty for a mean of two models."""
+    for column in columns:
+        value = lambda lines, of=column.value: of(lines) if len(lines) == 1 else None  # noqa: E731
+        yield dataclasses.replace(column, value=value)
+
+
+# What every table of times has.
+TIMED = [
+    same("preset", "Networks of preset"),
+    *(same("timing.epoch_images"), same("timing.device_kind"), same("timing.threads", "Threads")),
+    Column("origin", origin),
+    *alone(
+        *ranged("sampling_images_per_second", "Sampled images/s", lambda lines: 1 / of_row(lines, what="sampling")),
+        same("timing.batch_size", "Batch", name="sampling_batch_size"),
+        same("timing.parameters", "Parameters"),
+    ),
+]
 COLUMNS = named(
     """
     model seconds_per_epoch seconds_per_epoch_low seconds_per_epoch_high cpu_seconds_per_epoch
@@ -81,21 +161,23 @@ COLUMNS = named(
     batch_size epoch_images windows steps_per_window peak_memory_mib peak_memory_of parameters device device_kind
     threads commit run origin
     """,
-    *(*TIMED.values(), Column("origin", origin)),
+    *TIMED,
     *ranged("seconds_per_epoch", "s/epoch", epochs),
     Column("cpu_seconds_per_epoch", cpu_seconds, "CPU s/epoch", significant),
-    *ranged(
-        "speed_up", "Glow / this", lambda row: ratios([row.glow], row.models, row.glow.clock) if row.glow else None
+    *ranged("speed_up", "Glow / this", speed_up),
+    *alone(
+        *ranged("images_per_second", "Images/s", lambda lines: 1 / of_row(lines)),
+        same("timing.batch_size", "Batch"),
+        same("timing.rounds", name="windows"),
+        same("timing.training.steps", name="steps_per_window"),
+        same("timing.peak_memory_bytes", "Peak memory (MiB)", lambda size: f"{size / 2**20:.0f}", "peak_memory_mib"),
+        same("timing.peak_memory_of"),
     ),
-    *ranged(
-        "images_per_second", "Images/s", lambda row: None if row.models[1:] else 1 / row.models[0].rounds("training")
-    ),
-    alone("batch_size", lambda one: one.value("batch_size"), "Batch"),
-    alone("windows", lambda one: one.result.value("rounds")),
-    alone("steps_per_window", lambda one: one.value("training", "steps")),
-    alone("peak_memory_mib", lambda one: one.value("peak_memory_bytes") / 2**20, "Peak memory (MiB)", fixed(0)),
-    alone("peak_memory_of", lambda one: one.value("peak_memory_of")),
 )
+SHOWN = """
+    model preset seconds_per_epoch cpu_seconds_per_epoch speed_up images_per_second sampling_images_per_second
+    batch_size peak_memory_mib parameters device threads dataset source
+"""
 
 
 def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,5 +212,4 @@ NOTES = """
 - [batches] Batch sizes differ between rows: a larger batch is often faster per image.
 - Peak memory: {peak_memory_of}. Parameters: all, frozen ones included.
 - Timed on: {device}; commit {commit}.
-{MADE}
 """
