@@ -13,7 +13,7 @@ from vaeglow.data.arrays import evenly_spaced, open_split
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
-from vaeglow.reporting.page import LABELS, MARGIN, Page
+from vaeglow.reporting.page import LABELS, Page
 from vaeglow.results import Result
 
 COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
@@ -65,7 +65,7 @@ def images_of(data_dir: str | Path, split: str, count: int, levels: int) -> np.n
     images = open_split(data_dir, split)
     if len(images) != count:
         raise UserError(f"{data_dir}: {split} has {len(images)} images, {count} were inspected: inspect again")
-    columns = max(1, min(COLUMNS, count, round((style.WIDTH - 2 * MARGIN - LABELS) * style.DPI) // images.shape[-1]))
+    columns = max(1, min(COLUMNS, count, round((style.WIDTH - LABELS) * style.DPI) // images.shape[-1]))
     lines = min(LINES, count // columns)
     shown = full_range(evenly_spaced(images, lines * columns), levels)
     return shown.reshape(lines, columns, *images.shape[1:])

@@ -11,8 +11,7 @@ import pytest
 from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
 
 from vaeglow.errors import UserError
-from vaeglow.reporting.claims import KINDS
-from vaeglow.reporting.claims.evidence import Evidence
+from vaeglow.reporting.claims import KINDS, Evidence
 from vaeglow.reporting.claims.quality import draws_of
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.results import read_result
