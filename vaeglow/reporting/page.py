@@ -48,10 +48,9 @@ class Page:
         self, x: float, y: float, text: str, size: float = style.DETAIL, inches: float = style.WIDTH, **look: Any
     ) -> float:
         """Write lines wrapped to `inches`, the first one's top at y; returns their height."""
-        lines = style.wrap(text, inches, size)
-        look = {"size": size, "va": "top", "linespacing": 1.25, **look}
-        self.figure.text(x / style.WIDTH, 1 - y / TALLEST, lines, **look)
-        return 1.25 * size / 72 * len(lines.splitlines())
+        place, lines = (x / style.WIDTH, 1 - y / TALLEST), style.wrap(text, inches, size)
+        self.figure.text(*place, lines, **{"size": size, "va": "top", "linespacing": 1.25, **look})
+        return style.height_of(text, inches, size)
 
     def place(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes of that size, their upper left corner at (x, y), to the dot."""

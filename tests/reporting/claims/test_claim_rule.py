@@ -17,7 +17,6 @@ from vaeglow.reporting.claims.statistics import DRAWS, FAILS, HOLDS, LEVEL, UNDE
 
 ENDS = (-math.inf, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, math.inf)
 INTERVALS = [(low, high) for low, high in itertools.combinations_with_replacement(ENDS, 2)]
-WORTH = {FAILS: 0, UNDECIDED: 1, HOLDS: 2}
 
 
 def measured(effects, draws=None, units: int | None = 1000) -> Measured:
@@ -41,15 +40,6 @@ def test_a_claim_holds_only_if_the_whole_interval_is_where_it_needs_it_and_fails
             assert (given == HOLDS) == (low > threshold) and (given == FAILS) == (high < threshold)
         same = rule(low, high, {"margin": 1.0})
         assert (same == HOLDS) == (high < 1) and (same == FAILS) == (low > 1)  # no gain: a loss is none, either
-
-
-def test_a_better_interval_never_gets_a_worse_verdict_and_a_wider_one_is_never_decided_otherwise():
-    for (low, high), (better_low, better_high) in itertools.product(INTERVALS, INTERVALS):
-        given, other = rule(low, high, {}), rule(better_low, better_high, {})
-        if better_low >= low and better_high >= high:
-            assert WORTH[other] >= WORTH[given]
-        if better_low <= low and better_high >= high:
-            assert other in (given, UNDECIDED)
 
 
 @pytest.mark.parametrize(("effect", "shown"), [(1.0, "holds"), (-1.0, "does not hold")])
@@ -152,10 +142,9 @@ def test_copies_of_one_image_are_no_pair():
 
 def test_weights_are_resamplings_the_first_row_the_sample_itself_and_shared_by_key():
     weights = statistics.resample(30, "a", 1)
-    assert weights.shape == (1 + DRAWS, 30) and (weights[0] == 1).all()
-    assert (weights.sum(1) == 30).all() and (weights == np.round(weights)).all() and (weights >= 0).all()
-    assert (weights == statistics.resample(30, "a", 1)).all()
-    assert (weights[1:] != statistics.resample(30, "a", 2)[1:]).any()
+    assert weights.shape == (1 + DRAWS, 30) and (weights[0] == 1).all() and (weights.sum(1) == 30).all()
+    assert (weights == np.round(weights)).all() and (weights >= 0).all()
+    assert (weights == statistics.resample(30, "a", 1)).all() and (weights != statistics.resample(30, "a", 2)).any()
 
 
 def test_the_estimates_are_those_of_the_step_evaluate():

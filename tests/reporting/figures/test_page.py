@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_tools import Results, noise, overlap, spec
+from figure_tools import Results, noise, spec
 from PIL import Image
 
 from vaeglow.errors import UserError
@@ -56,20 +56,6 @@ def test_every_pixel_is_printed_as_a_square_of_equal_dots(side, columns, lines, 
         zoom = (right - left) // image_grid(images).shape[1]
         expected = image_grid(images).repeat(zoom, axis=0).repeat(zoom, axis=1)
         np.testing.assert_array_equal(printed[len(printed) - head : len(printed) - foot, left:right], expected)
-
-
-@pytest.mark.parametrize(("columns", "side"), [(10, 32), (2, 8), (40, 8)])
-def test_no_text_covers_another_or_an_image(columns, side):
-    images = noise(1, columns, side=side)
-    with style.styled():
-        page = Page("A title of many words, " * 5)
-        page.sheet([(("Ours as written", "no squeeze, T=0.5"), images), (("A name of many words " * 3, ""), images)])
-        page.panels([(("A caption " * 6, "in detail " * 9), [("one", images), ("a longer heading", images)])] * 2)
-        page.notes += ["A note of many words " * 9, "Another."]
-        figure = page.finish("preset demo", [])
-        figure.draw_without_rendering()
-    shown = [text for text in figure.texts if text.get_text()]
-    assert overlap([artist.get_window_extent() for artist in [*shown, *figure.axes]]) < 5, "more than a letter's margin"
 
 
 def run(results: Results, output: Path) -> list[Path]:

@@ -23,29 +23,26 @@ HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not r
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 RULE = f"""\
 Each claim becomes one number, its effect, turned so that positive favours the paper, with a 95% interval [low, high].
-A claim needs its effect above a threshold, or (a claim that something brings no gain) below a margin; both are stated
-in the config with a reason. Four of them borrow a published difference of FIDs for KIDs, or of bits/dim, as no KID is
-published.
+A claim needs its effect above a threshold, or (a claim that something brings no gain) below a margin; the config states
+both with a reason. Four of them borrow a published difference of FIDs for KIDs, or of bits/dim: no KID is published.
 
 - **{HOLDS}**: the whole interval lies where the claim needs it.
 - **{FAILS}**: the whole interval lies outside.
-- **{UNDECIDED}**: anything else; also every claim about training with fewer than {SEEDS} seeds, whatever its interval,
-  because another training would give other numbers. The note then says what the seeds that ran show.
+- **{UNDECIDED}**: anything else; also every claim about training with fewer than {SEEDS} seeds, because another
+  training would give other numbers. The note then says what the seeds that ran show.
 - **{NOT_RUN}**: the claim is switched off in the config, or its model cannot take the dataset's images.
 
-With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap
-({DRAWS} draws with a fixed seed, expanded percentiles) over the images of the runs there are: it says how sure the
-measurement of these trained networks is, not how another training would turn out. An interval over seeds says nothing
-of other test images: all seeds are measured on the same. For the least of several effects
-the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS} seeds. Speed has
-Student's t over rounds in which all models were timed in turns, and no interval where the ratios of two rounds, or the
-medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at equal time has the
-standard errors of both KIDs.
+With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap ({DRAWS}
+draws with a fixed seed, expanded percentiles) over images: it says how sure the measurement of these trained networks
+is, not how another training would turn out. An interval over seeds says nothing of other test images. For the least of
+several effects the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS}
+seeds. Speed has Student's t over rounds in which all models were timed in turns, and no interval where the ratios of
+two rounds, or the medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at
+equal time has the standard errors of both KIDs.
 
-Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased), because a bootstrapped FID is biased upward. At most
-{LIMIT} images a set are used. Samples and real images are resampled by multinomial weights, the real ones alike for
-all models; pairs of copies of one image are left out. The paper's numbers are FIDs: the order is compared, never the
-size. FID, and KID as the tables have it, stand in the notes for reading."""
+Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased) on at most {LIMIT} images a set, because a bootstrapped
+FID is biased upward. Samples and real images are resampled by multinomial weights, the real ones alike for all models;
+pairs of copies of one image are left out. The paper's numbers are FIDs: the order is compared, never the size."""
 
 
 def generator(*key: int | str) -> np.random.Generator:
