@@ -114,7 +114,6 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
         ("kid", "T0.5.npz", "weights_sha256"),
         ("kept-recall", "T1.0.npz", "fid_reference"),
         ("quality_time", "T0.5.json", "resources/weights/i"),
-        ("bits", "likelihood.npz", "weights_sha256"),
         ("bits", "linear_reference.json", "data_sha256"),
     ],
 )

@@ -79,8 +79,7 @@ def draw(sources: Sources, page: Page) -> None:
     axes.plot([x[0] - 0.2] * 2, [x[1] - TALL / 2, x_hat[1] + TALL / 2], ":", color=style.GREY, lw=1.0)
     repeated = f"repeated {config.value('layer', 'depth')} times"
     axes.text(COLUMNS[3], head + 0.1, repeated, size=style.DETAIL, ha="center", va="center")
-    look = {"size": style.FOOTER, "rotation": 90, "ha": "right", "va": "center"}
-    axes.text(x[0] - 0.24, ROWS[1], "the same image while training", **look)
+    axes.text(x[0] - 0.24, ROWS[1], "the same in training", size=style.FOOTER, rotation=90, ha="right", va="center")
 
 
 def texts(config: Mapping[str, Any]) -> list[list[str]]:
