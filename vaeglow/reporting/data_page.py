@@ -10,10 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vaeglow.data.arrays import evenly_spaced, open_split
-from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
-from vaeglow.reporting.page import LABELS, MARGIN, Page
+from vaeglow.reporting.page import LABELS, Page
 from vaeglow.results import Result
 
 COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
@@ -28,9 +27,6 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
         found: what `vaeglow.steps.inspect_data.inspect` found, with a `provenance`.
         data_dir: folder of the prepared dataset.
         written: the file that `found` was written to: what the figure says it was made from.
-
-    Raises:
-        UserError: the data are not those that were inspected.
     """
     splits = {split: about for split, about in found["splits"].items() if about["count"]}
     shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
@@ -39,8 +35,7 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
         rows = []
         for split, about in splits.items():
             detail = f"{numbers(about)} \u00b7 {repetitions(about)}".replace(" \u00b7 ", "\n")
-            images = images_of(data_dir, split, about["count"], found["levels"])
-            rows.append(((f"{split}: {about['count']:,} images", detail), images))
+            rows.append(((f"{split}: {about['count']:,} images", detail), images_of(data_dir, split, found["levels"])))
         page.sheet(rows)
         channels = CHANNELS[found["channels"]]
         panels = page.charts(channels, len(channels), 2.1, sharey=True)
@@ -56,17 +51,12 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
         return page.finish(whose, [Result(Path(written), dict(found))])
 
 
-def images_of(data_dir: str | Path, split: str, count: int, levels: int) -> np.ndarray:
-    """Images spread over a split, their levels spread over 0..255: uint8 [lines, columns, C, H, W].
-
-    Raises:
-        UserError: the split has not the `count` images that were inspected.
-    """
+def images_of(data_dir: str | Path, split: str, levels: int) -> np.ndarray:
+    """Images spread over a split, their levels spread over 0..255: uint8 [lines, columns, C, H, W]."""
     images = open_split(data_dir, split)
-    if len(images) != count:
-        raise UserError(f"{data_dir}: {split} has {len(images)} images, {count} were inspected: inspect again")
-    columns = max(1, min(COLUMNS, count, round((style.WIDTH - 2 * MARGIN - LABELS) * style.DPI) // images.shape[-1]))
-    lines = min(LINES, count // columns)
+    most = round((style.WIDTH - LABELS) * style.DPI) // images.shape[-1]
+    columns = max(1, min(COLUMNS, len(images), most))
+    lines = min(LINES, len(images) // columns)
     shown = full_range(evenly_spaced(images, lines * columns), levels)
     return shown.reshape(lines, columns, *images.shape[1:])
 

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 from vaeglow.reporting import traced
@@ -19,43 +21,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 256  # a power of two: inches times DPI gives whole pixels back, exactly
-WIDTH = 7.2  # inches: a page's text, two columns wide
+WIDTH, MARGIN = 6.9, 0.15  # inches: a page's text, two columns wide; around it
 INK, GREY, PAPER = "#1a1a1a", "#737373", "#ffffff"
 # Okabe & Ito (2008), told apart with any colour vision.
 PALETTE = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 FIELDS = "cividis"  # colours of a map of numbers: even steps to the eye, the same with any colour vision
 TITLE, LABEL, DETAIL, FOOTER = 10.0, 8.0, 7.0, 6.0  # points; nothing in print is smaller than the footer
 RC: dict[str, Any] = {
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
-    "figure.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
+    **dict.fromkeys(("figure.dpi", "savefig.dpi"), DPI),
+    **dict.fromkeys(("figure.facecolor", "savefig.facecolor"), PAPER),
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
-    "font.size": LABEL,
-    "axes.titlesize": LABEL,
-    "axes.titlelocation": "left",
-    "axes.labelsize": DETAIL,
-    "xtick.labelsize": DETAIL,
-    "ytick.labelsize": DETAIL,
-    "legend.fontsize": DETAIL,
-    "legend.frameon": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.5,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4.5,
-    "errorbar.capsize": 2.0,
+    **dict.fromkeys(("font.size", "axes.titlesize"), LABEL),
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), DETAIL),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), GREY),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **{"axes.titlelocation": "left", "axes.linewidth": 0.6, "grid.color": "#e6e6e6", "grid.linewidth": 0.5},
+    **{"lines.linewidth": 1.2, "lines.markersize": 4.5, "errorbar.capsize": 2.0},
     "pdf.fonttype": 42,  # text stays text
 }
 # Without dates and versions the same figure is the same file. A PNG also says what it was drawn from (`traced`).
@@ -81,7 +64,7 @@ def height_of(text: str, inches: float, points: float) -> float:
 
 
 def save(figure: Figure, *paths: str | Path) -> None:
-    """Write the figure, each file whole or not at all, the format by its ending (.png or .pdf).
+    """Write what is drawn, with a margin, each file whole or not at all, the format by its ending (.png or .pdf).
 
     Raises:
         UserError: another ending, or no room or permission to write.
@@ -90,7 +73,10 @@ def save(figure: Figure, *paths: str | Path) -> None:
         if path.suffix not in METADATA:
             raise UserError(f"{path}: figures are written as {' or '.join(METADATA)}")
     with styled():
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox().padded(MARGIN)
+        box.set_points(np.round(box.get_points() * DPI) / DPI)  # a dot of the figure is a dot of the file
         for path in map(Path, paths):
             with atomic_path(path) as temporary:
                 metadata = METADATA[path.suffix] | (traced.png_metadata(figure) if path.suffix == ".png" else {})
-                figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+                figure.savefig(temporary, format=path.suffix[1:], metadata=metadata, bbox_inches=box)

@@ -15,15 +15,10 @@ from vaeglow.reporting import style
 from vaeglow.reporting.page import Page
 from vaeglow.results import Result, read_result
 
-TERM = "_bits_per_dim"  # how the column of a loss term ends
-VALIDATION = "val_bits_per_dim"
+TERM, VALIDATION = "_bits_per_dim", "val_bits_per_dim"  # how the column of a loss term ends; and what is none
 # Column: the heading. Bits/dim and their terms come first.
-PANELS = {
-    "learning_rate": "learning rate",
-    "gradient_norm": "gradient norm",
-    "images_per_second": "images a second",
-    "seconds": "training time, seconds",
-}
+PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
+PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}
 MANY = 30  # points of a curve; beyond, markers would hide it
 
 
@@ -37,7 +32,13 @@ def draw(history: str | Path, training: str | Path) -> Figure:
     Raises:
         UserError: a file is missing, damaged, or of another run.
     """
-    rows, result = read_history(Path(history)), read_result(training)
+    result = read_result(training)
+    try:
+        rows = pd.read_csv(history).astype(float)
+        rows[["epoch", "bits_per_dim", "skipped_steps", *PANELS]]
+    except (OSError, ValueError, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{history} is missing or damaged ({problem}): delete it and train again") from None
     model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
     if (epochs := result.value("epochs_by_phase")[-1]) != len(rows):
         raise UserError(f"{history} has {len(rows)} epochs, {training} says {epochs}: delete both and train again")
@@ -53,38 +54,19 @@ def draw(history: str | Path, training: str | Path) -> Figure:
             curve(panels[1], rows, name, label=label, color=color, marker=marker)
         for axes, name in zip(panels[2:], PANELS, strict=True):
             curve(axes, rows, name, color=style.INK)
-            values = rows[name].dropna()
-            if name == "gradient_norm" and 0 < 10 * values.min() < values.max():
+            if name == "gradient_norm" and 0 < 10 * rows[name].min() < rows[name].max():
                 axes.set_yscale("log")
-            elif values.max() > 0:
-                axes.set_ylim(0.0, 1.1 * values.max())
+            else:
+                axes.set_ylim(bottom=0.0)
         panels[2].yaxis.set_major_formatter("{x:g}")
-        for axes in panels:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            axes.set_xlim(0.5, len(rows) + 0.5)
+        panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        panels[0].set_xlim(0.5, len(rows) + 0.5)
         for axes in panels[3:]:
             axes.set_xlabel("epoch")
         if skipped := int(rows["skipped_steps"].sum()):
             page.notes.append(f"Steps left out because they were not finite: {skipped}.")
         about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
         return page.finish(about, [Result(Path(history), {}), result])
-
-
-def read_history(path: Path) -> pd.DataFrame:
-    """history.csv, all of it numbers.
-
-    Raises:
-        UserError: missing or damaged.
-    """
-    try:
-        rows = pd.read_csv(path).astype(float)
-        rows[["epoch", "bits_per_dim", "skipped_steps", *PANELS]]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: train the run first") from None
-    except (OSError, ValueError, KeyError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged ({problem}): delete it and train again") from None
-    return rows
 
 
 def curve(axes: Axes, rows: pd.DataFrame, name: str, marker: str = "o", **look: Any) -> None:

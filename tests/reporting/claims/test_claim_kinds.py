@@ -11,8 +11,7 @@ import pytest
 from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
 
 from vaeglow.errors import UserError
-from vaeglow.reporting.claims import KINDS
-from vaeglow.reporting.claims.evidence import Evidence
+from vaeglow.reporting.claims import KINDS, Evidence
 from vaeglow.reporting.claims.quality import draws_of
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.results import read_result
@@ -113,11 +112,8 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
     ("name", "file", "key"),
     [
         ("kid", "T0.5.npz", "weights_sha256"),
-        ("kid", "T0.5.npz", "data_sha256"),
-        ("kid", "T0.5.json", "resources/weights/i"),
         ("kept-recall", "T1.0.npz", "fid_reference"),
         ("quality_time", "T0.5.json", "resources/weights/i"),
-        ("bits", "likelihood.npz", "weights_sha256"),
         ("bits", "linear_reference.json", "data_sha256"),
     ],
 )
@@ -224,13 +220,6 @@ def test_beside_a_load_that_comes_and_goes_the_interval_holds_the_quiet_ratio_or
         found = race(tmp_path, QUIET * factor**loaded * np.exp(0.01 * random.normal(size=QUIET.shape)))
         missed += not float(found["low"]) <= 3.2 <= float(found["high"])
     assert missed <= 0.1 * tries  # a 95% interval misses some
-
-
-def test_a_load_of_whole_rounds_changes_no_ratio(tmp_path):
-    quiet = QUIET * np.exp(0.01 * np.random.default_rng(0).normal(size=QUIET.shape))
-    rows = [race(tmp_path, rounds) for rounds in (quiet, quiet * np.where(np.arange(8) % 3 == 1, 2, 1)[:, None])]
-    assert all(rows[0][key] == rows[1][key] for key in ("effect", "low", "high"))
-    assert float(rows[0]["high"]) < 1.05 * float(rows[0]["low"])
 
 
 def test_rounds_or_clocks_that_disagree_decide_nothing(tmp_path):

@@ -12,13 +12,11 @@ from claims_tools import claim
 
 from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.neighbours import compare_neighbours
-from vaeglow.reporting.claims import quality, statistics
-from vaeglow.reporting.claims.evidence import Measured
+from vaeglow.reporting.claims import Measured, quality, statistics
 from vaeglow.reporting.claims.statistics import DRAWS, FAILS, HOLDS, LEVEL, UNDECIDED, judge, rule
 
 ENDS = (-math.inf, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, math.inf)
 INTERVALS = [(low, high) for low, high in itertools.combinations_with_replacement(ENDS, 2)]
-WORTH = {FAILS: 0, UNDECIDED: 1, HOLDS: 2}
 
 
 def measured(effects, draws=None, units: int | None = 1000) -> Measured:
@@ -44,15 +42,6 @@ def test_a_claim_holds_only_if_the_whole_interval_is_where_it_needs_it_and_fails
         assert (same == HOLDS) == (high < 1) and (same == FAILS) == (low > 1)  # no gain: a loss is none, either
 
 
-def test_a_better_interval_never_gets_a_worse_verdict_and_a_wider_one_is_never_decided_otherwise():
-    for (low, high), (better_low, better_high) in itertools.product(INTERVALS, INTERVALS):
-        given, other = rule(low, high, {}), rule(better_low, better_high, {})
-        if better_low >= low and better_high >= high:
-            assert WORTH[other] >= WORTH[given]
-        if better_low <= low and better_high >= high:
-            assert other in (given, UNDECIDED)
-
-
 @pytest.mark.parametrize(("effect", "shown"), [(1.0, "holds"), (-1.0, "does not hold")])
 @pytest.mark.parametrize(("count", "name"), [(1, "one seed"), (2, "two seeds")])
 def test_one_or_two_seeds_cannot_decide_a_claim_about_training_and_the_note_says_what_they_show(
@@ -68,8 +57,8 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
     effects = [0.5, 0.7, 0.6]
     interval, given, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in effects])
     t = scipy.stats.ttest_1samp(effects, 0).confidence_interval(LEVEL)
-    assert (interval.low, interval.high) == pytest.approx((t.low, t.high))
-    assert interval.how == "t over 3 seeds" and given == HOLDS and notes == []
+    assert interval[1:3] == pytest.approx((t.low, t.high))
+    assert interval[3] == "t over 3 seeds" and given == HOLDS and notes == []
     scattered = [one_seed(effect, 1e-3) for effect in (0.1, 2.0, 0.4)]
     assert verdict(scattered, training=True) == UNDECIDED  # though every seed alone is decided
 
@@ -78,7 +67,7 @@ def test_nothing_to_resample_means_no_interval_under_three_seeds_and_one_from_th
     found = [measured(effect) for effect in (1.0, 1.1, 1.2)]
     for training, shown in ((True, "would give no interval, so nothing"), (False, "two seeds")):
         interval, given, notes = judge(claim("information", training=training), found[:2])
-        assert (interval.low, interval.high, given) == (-math.inf, math.inf, UNDECIDED) and shown in notes[0]
+        assert (*interval[1:3], given) == (-math.inf, math.inf, UNDECIDED) and shown in notes[0]
         assert verdict(found, training=training) == HOLDS
 
 
@@ -140,8 +129,8 @@ def test_the_least_of_tied_effects_is_covered_from_both_sides():
     for _ in range(300):
         effects = random.normal(size=3)
         draws = effects[:, None] + random.normal(size=(3, DRAWS))
-        found = statistics.interval([measured(effects, draws, None)])
-        hits += found.low <= 0 <= found.high
+        _, low, high, _ = statistics.interval([measured(effects, draws, None)])
+        hits += low <= 0 <= high
     assert hits / 300 >= 0.94
 
 
@@ -153,10 +142,9 @@ def test_copies_of_one_image_are_no_pair():
 
 def test_weights_are_resamplings_the_first_row_the_sample_itself_and_shared_by_key():
     weights = statistics.resample(30, "a", 1)
-    assert weights.shape == (1 + DRAWS, 30) and (weights[0] == 1).all()
-    assert (weights.sum(1) == 30).all() and (weights == np.round(weights)).all() and (weights >= 0).all()
-    assert (weights == statistics.resample(30, "a", 1)).all()
-    assert (weights[1:] != statistics.resample(30, "a", 2)[1:]).any()
+    assert weights.shape == (1 + DRAWS, 30) and (weights[0] == 1).all() and (weights.sum(1) == 30).all()
+    assert (weights == np.round(weights)).all() and (weights >= 0).all()
+    assert (weights == statistics.resample(30, "a", 1)).all() and (weights != statistics.resample(30, "a", 2)).any()
 
 
 def test_the_estimates_are_those_of_the_step_evaluate():

@@ -1,24 +1,66 @@
 """The ledger of claims: of each claim of the paper what was measured, how surely, and a verdict by a stated rule.
 
-A kind of claim is a function of `quality` (sample sets, by KID) or `measures` (all else): `evidence.kind` says what it
-reads and its entries' keys in config. `statistics` makes an interval and a verdict of what it measures, `ledger` the
-files. No torch; pandas and scipy are imported when a ledger is made.
+A kind of claim is a function of `quality` (sample sets, by KID) or `measures` (all else), declared by `kind`.
+`statistics` makes an interval and a verdict of what it measures, `ledger` the files. No torch; pandas and scipy are
+imported when a ledger is made. All that reads may raise UserError: a file is missing, damaged, or of something else.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vaeglow.reporting.claims import measures, quality
-from vaeglow.reporting.claims.evidence import rows_of
+from vaeglow.reporting.frame import read, row_label
 
-KINDS: dict[str, Callable] = {
-    name: value for module in (quality, measures) for name, value in vars(module).items() if hasattr(value, "READS")
-}
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vaeglow.results import Result
+
+KINDS: dict[str, Callable[[Evidence], Measured]] = {}
+Claim = Row = Mapping[str, Any]
+# Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
+ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
+ROLES += ("slow", "fast", "ours", "theirs")
+MODEL = {"type": "string", "description": "a model"}
+THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
 
-def needed(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
+    """Declare a kind of claim: a function from `Evidence` to `Measured`, named like the kind.
+
+    Args:
+        *reads: what it reads of each row of `rows_of` (keys of `vaeglow.paths.RESULTS`).
+        **schema: its keys in config, beside `threshold`, which all kinds without a `margin` have.
+    """
+
+    def declare(measure: Callable) -> Callable:
+        measure.READS, measure.SCHEMA = reads, schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
+        KINDS[measure.__name__] = measure
+        return measure
+
+    return declare
+
+
+def rows_of(claim: Claim) -> list[Row]:
+    """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
+    temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
+    shared = {"space": claim.get("space"), "preset": claim.get("networks")}
+    rows: list[Row] = []
+    for named in (one for role in ROLES for one in listed(claim.get(role, []))):
+        rows += [named] if isinstance(named, Mapping) else [{"model": named, "temperature": t} for t in temperatures]
+    return [{key: value for key, value in {**row, **shared}.items() if value is not None} for row in rows]
+
+
+def listed(value: Any) -> list:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def needed(claim: Claim) -> list[dict[str, Any]]:
     """The results that an entry of `claims`, its dataset a real one, reads under each seed.
 
     Returns:
@@ -28,6 +70,68 @@ def needed(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
     needs = [{"what": what, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
     if "reference_model" in claim:
         needs.append({"what": "linear_reference", "model": claim["reference_model"]})
-    return [
-        {"dataset": claim["dataset"], **need} for need in sorted(needs, key=lambda need: need["what"] == "reference")
-    ]
+    needs.sort(key=lambda need: need["what"] == "reference")
+    return [{"dataset": claim["dataset"], **need} for need in needs]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The results that a claim reads under one seed.
+
+    Attributes:
+        root: the results folder.
+        claim: its entry, with the preset, a real dataset and its protocol's values.
+        seed: of the runs.
+        styles: model -> its `label`.
+        cache: key -> what one claim computed and others need again.
+    """
+
+    root: str | Path
+    claim: Claim
+    seed: int
+    styles: Mapping[str, Any]
+    cache: dict[tuple, np.ndarray]
+
+    def read(self, what: str, row: Row, *arrays: str) -> Result:
+        """The result of kind `what` of a row, with the arrays named."""
+        return read(self.root, what, {**self.claim, "seed": self.seed, **row}, self.claim, arrays)
+
+    def results(self, what: str, *arrays: str) -> list[Result]:
+        """The same of each row of the claim."""
+        return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
+
+    def label(self, named: Any) -> str:
+        """What readers call a model or a sample set, or several."""
+        rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
+        return " and ".join(row_label(row, self.styles) for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What one seed says of a claim.
+
+    Attributes:
+        draws: the effect, positive in favour of the paper, then its bootstrap draws: [J, 1 + DRAWS], or [J, 1] where
+            nothing can be resampled; NaN where it has no value. The claim's effect is the LEAST of the J: more than one
+            is for a claim that must hold against several rivals at once.
+        unit: of the effect.
+        words: what the effect is; `{better}` stands for the label of what the entry names so.
+        scale: how much was measured.
+        how: what the draws are; without draws, why there are none.
+        units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
+        readings: (of what, which number) -> numbers behind the effect and beside it, for the note.
+        notes: what a reader must know.
+    """
+
+    draws: np.ndarray
+    unit: str
+    words: str
+    scale: str
+    how: str
+    units: int | None = None
+    readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+for module in ("quality", "measures"):
+    importlib.import_module(f"{__name__}.{module}")  # declares its kinds

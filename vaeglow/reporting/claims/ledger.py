@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaeglow.reporting import traced
-from vaeglow.reporting.claims import KINDS, needed
-from vaeglow.reporting.claims.evidence import ROLES, Evidence
-from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, VERDICTS, judge
+from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed
+from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, SEEDLESS, VERDICTS, judge
 from vaeglow.reporting.forms import fill
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
 )
-SEEDLESS = ("speed",)  # networks are timed once, untrained
+HEADER = ["Claim", "Claim as tested", "Where", "Its numbers", "Measured", "Needs", "Dataset", "Seeds", "Verdict"]
 DEMO = (
     "At this scale most claims about training are undecided: they need three seeds (`seeds` in the config), and "
     "networks as trained here say little about the paper's."
@@ -64,9 +63,9 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     """The measured part of a row, from the evidence under each seed."""
     claim, label = evidence[0].claim, evidence[0].label
-    seeded, found = claim["kind"] not in SEEDLESS, [KINDS[claim["kind"]](one) for one in evidence]
-    (effect, *ends, how), verdict, notes = judge(claim, found, seeded)
-    notes.append(found[0].words.format(**{role: label(claim[role]) for role in ROLES if role in claim}))
+    found = [KINDS[claim["kind"]](one) for one in evidence]
+    (effect, *ends, how), verdict, notes = judge(claim, found)
+    notes.append(found[0].words.format(**claim | {role: label(claim[role]) for role in ROLES if role in claim}))
     numbers: dict[str, list[str]] = {}  # of each subject; means over the seeds
     for subject, what in dict.fromkeys(key for one in found for key in one.readings):
         mean = np.mean([one.readings[subject, what] for one in found if (subject, what) in one.readings])
@@ -77,7 +76,7 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     return {
         "effect": "" if math.isnan(effect) else f"{effect:.4g}",
         **{"low": low, "high": high, "unit": found[0].unit, "interval": how, "scale": found[0].scale},
-        "seeds": " ".join(str(one.seed) for one in evidence) if seeded else "",
+        "seeds": "" if claim["kind"] in SEEDLESS else " ".join(str(one.seed) for one in evidence),
         "verdict": verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
     }
@@ -94,34 +93,22 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
 
     counts, lines, notes = ledger["verdict"].value_counts(), [], []
     for row in ledger.to_dict("records"):
-        claim, ends = (
-            spec["claims"][row["claim"]],
-            f"[{row['low']}, {row['high']}]".replace("[-inf, inf]", "no interval"),
-        )
+        name, verdict, unit, claim = row["claim"], row["verdict"], row["unit"], spec["claims"][row["claim"]]
         needs = f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
-        lines.append(
-            {
-                "Claim": row["claim"],
-                "Claim as tested": ("Ours, not the paper's: " if claim.get("own") else "") + row["statement"],
-                "Where": row["where"],
-                "Its numbers": row["published"],
-                "Measured": f"{row['effect'] or 'no value'} {ends} {row['unit']}" if row["unit"] else "",
-                "Needs": needs,
-                "Dataset": row["dataset"],
-                "Seeds": row["seeds"],
-                "Verdict": f"**{row['verdict']}**",
-            }
-        )
+        tested = ("Ours, not the paper's: " if claim.get("own") else "") + row["statement"]
+        ends = f"[{row['low']}, {row['high']}]".replace("[-inf, inf]", "no interval")
+        measured = f"{row['effect'] or 'no value'} {ends} {unit}" if unit else ""
+        cells = [name, tested, row["where"], row["published"], measured, needs, row["dataset"], row["seeds"]]
+        lines.append([*(cell.replace("|", "\\|") or "-" for cell in cells), f"**{verdict}**"])
         reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Stands on {row['scale']}."
-        parts = [row["note"], reason, how] if row["unit"] else [reason, row["note"]]
-        notes.append(f"**{row['claim']}** ({row['verdict']}). {' '.join(parts)}".rstrip())
-    table = pd.DataFrame(lines).replace("", "-").map(lambda text: text.replace("|", "\\|"))
+        parts = [row["note"], reason, how] if unit else [reason, row["note"]]
+        notes.append(f"**{name}** ({verdict}). {' '.join(parts)}".rstrip())
     summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
     parts = [
         "# The paper's claims, and what we measured",
         f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
         *(f"{note} {DEMO}" for note in fill("{DEMO}", {"demo": spec["preset"] == "demo"})),
-        table.to_markdown(index=False, disable_numparse=True),
+        pd.DataFrame(lines, columns=HEADER).to_markdown(index=False, disable_numparse=True),
         f"## The rule\n\n{RULE}\n\n## Claim by claim",
         *notes,
         f"Made by `snakemake --cores 1 results/{spec['preset']}/claims.csv`, with the --configfile it was run with, if "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.reporting.claims.evidence import DEFS, MODEL, MODEL_SHOWN, Claim, Evidence, Measured, kind
+from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind
 from vaeglow.reporting.claims.statistics import DRAWS, generator, mean_draws
 from vaeglow.reporting.frame import bound_note, finite_values
 from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
@@ -16,7 +16,12 @@ LATENTS = {  # numbers of latents.json: words, unit
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image behind the headline number (K = 1)
-MODELS = {"$ref": f"{DEFS}models"}
+REFERENCE = {"type": "string", "default": None}
+REFERENCE["description"] = "the VAE whose `linear_reference.json` is named as evidence"
+MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
+NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}
+VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
+ACTION = {"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"}
 
 
 def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
@@ -26,17 +31,7 @@ def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *note
     return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)
 
 
-@kind(
-    "likelihood",
-    "likelihood_images",
-    better=MODEL,
-    worse=MODEL,
-    reference_model={
-        "type": "string",
-        "default": None,
-        "description": "the VAE whose `linear_reference.json` is named as evidence",
-    },
-)
+@kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL, reference_model=REFERENCE)
 def bits(evidence: Evidence) -> Measured:
     """Effect: bits/dim of `worse` - bits/dim of `better`."""
     better, worse = [result.value("bound") for result in evidence.results("likelihood")]
@@ -48,12 +43,7 @@ def bits(evidence: Evidence) -> Measured:
     return mean(theirs - mine, evidence.claim, "bits/dim", words, of, *notes, readings=readings)
 
 
-@kind(
-    "timing",
-    slow={**MODELS, "description": "list of models; several phases count by their mean"},
-    fast={**MODELS, "description": "the same"},
-    networks={"type": "string", "description": "the preset whose networks are timed"},
-)
+@kind("timing", slow=MODELS, fast=MODELS, networks=NETWORKS)
 def speed(evidence: Evidence) -> Measured:
     """Effect: time of `slow` / time of `fast` (Table 4).
 
@@ -88,7 +78,7 @@ def speed(evidence: Evidence) -> Measured:
     return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
 
 
-@kind("noise_maps", model=MODEL_SHOWN)
+@kind("noise_maps", model=MODEL)
 def noise(evidence: Evidence) -> Measured:
     """Effect: mean over images of the rank correlation of s(z) and the error."""
     (result,) = evidence.results("noise_maps")
@@ -97,12 +87,7 @@ def noise(evidence: Evidence) -> Measured:
     return mean(values, evidence.claim, "correlation", words, "test images")
 
 
-@kind(
-    "latents",
-    higher=MODEL,
-    lower=MODEL,
-    value={"enum": list(LATENTS), "description": "which value of `latents.json`"},
-)
+@kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
 def information(evidence: Evidence) -> Measured:
     """Effect: `value` of `higher` - `value` of `lower`, of what the latent holds."""
     key, results = evidence.claim["value"], evidence.results("latents")
@@ -112,11 +97,7 @@ def information(evidence: Evidence) -> Measured:
     return Measured(np.array([[higher - lower]]), unit, words, scale, "none: one number a run", readings=readings)
 
 
-@kind(
-    "layer_action",
-    model=MODEL_SHOWN,
-    value={"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"},
-)
+@kind("layer_action", model=MODEL, value=ACTION)
 def layer(evidence: Evidence) -> Measured:
     """Effect: what f does to an image.
 
@@ -147,7 +128,7 @@ def layer(evidence: Evidence) -> Measured:
     return mean(found, evidence.claim, unit, words, "latents", note)
 
 
-@kind("interpolation", model=MODEL_SHOWN, space={"$ref": f"{DEFS}space"})
+@kind("interpolation", model=MODEL, space={"$ref": "#/$defs/space"})
 def smooth(evidence: Evidence) -> Measured:
     """Effect: mean step / largest step of an interpolation, in pixels."""
     (result,) = evidence.results("interpolation")

@@ -9,102 +9,65 @@ resamplings of it are one product. No torch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from vaeglow.data.arrays import evenly_spaced
-from vaeglow.reporting.claims.evidence import DEFS, MODEL_SHOWN, Claim, Evidence, Measured, Row, kind, rows_of
+from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, Row, kind, rows_of
 from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, resample
 
 NEIGHBOURS = 3  # k of the manifolds of recall
-SET, SETS = {"$ref": f"{DEFS}sample_set"}, {"$ref": f"{DEFS}sample_sets"}
-PROTOCOL = {"protocol": {"$ref": f"{DEFS}protocol_name", "default": None}}
-TWO_MODELS = {
-    "more": {"type": "string", "description": "the model that gains or keeps more by the claim"},
-    "less": {"type": "string", "description": "the other"},
-    "temperatures": {"$ref": f"{DEFS}temperatures", "minItems": 2, "maxItems": 2, "description": "from, to"},
-}
+SET, SETS = {"$ref": "#/$defs/sample_set"}, {"$ref": "#/$defs/sample_sets"}
+PROTOCOL = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}}
 ABOVE_0 = {"type": "number", "exclusiveMinimum": 0}
-Effects = tuple[Sequence[np.ndarray], str, str]  # [1 + DRAWS] each, their unit, and what they are
-
-
-def contrast(**schema: Any) -> Callable[[Callable[..., Effects]], Callable]:
-    """Declare a kind of claim that compares sample sets; `schema`: its keys in config.
-
-    Its function takes the claim and the draws of each sample set, [1 + DRAWS] each, and returns `Effects`.
-    """
-
-    def declare(effects_of: Callable[..., Effects]) -> Callable:
-        @kind("features", "metrics", "reference", **PROTOCOL, **schema)
-        @functools.wraps(effects_of)
-        def measure(evidence: Evidence) -> Measured:
-            claim, rows = evidence.claim, rows_of(evidence.claim)
-            quantity, count = claim.get("measure", "kid"), min(LIMIT, claim["images"])
-            effects, unit, words = effects_of(claim, *(draws_of(evidence, row, quantity) for row in rows))
-            shown = {"fid": "FID", quantity: "KID" if quantity == "kid" else quantity}
-            readings = {
-                (evidence.label(row), word): metrics.number(key)
-                for row, metrics in zip(rows, evidence.results("metrics"), strict=True)
-                for key, word in shown.items()
-            }
-            how = f"bootstrap over {'the real images' if quantity == 'recall' else 'images'}, {DRAWS} draws"
-            return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
-
-        return measure
-
-    return declare
-
-
-def scale(claim: Claim, count: int) -> str:
-    """How many images a claim on samples stands on."""
-    return f"{count} samples a model, {count} real images, {claim['features']} features"
+BELOW = "the claim holds if the whole interval lies below it, and does not if it lies above"
+ONE, SOME = {"$ref": "#/$defs/temperature"}, {"$ref": "#/$defs/temperatures"}
+BEST = {"temperature": {**ONE, "description": "claimed best"}, "others": {**SOME, "description": "compared with it"}}
+TWO = {"more": MODEL, "less": MODEL}
+TWO["temperatures"] = {**SOME, "minItems": 2, "maxItems": 2, "description": "from, to"}
+MEASURE = {"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}
+contrast = functools.partial(kind, "features", "metrics", "reference", **PROTOCOL)  # a kind that compares sample sets
 
 
 @contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
-def kid(claim: Claim, better: np.ndarray, worse: np.ndarray) -> Effects:
+def kid(evidence: Evidence) -> Measured:
     """Effect: factor x KID of `worse` - KID of `better`."""
-    factor = claim.get("factor", 1)
+    (better, worse), factor = resampled(evidence), evidence.claim.get("factor", 1)
     times = "" if factor == 1 else f"{factor} times the "
-    return [factor * worse - better], "KID", times + "KID of {worse}, minus KID of {better}"
-
-
-BELOW = "the claim holds if the whole interval lies below it, and does not if it lies above"
+    return measured(evidence, "KID", times + "KID of {worse}, minus KID of {better}", factor * worse - better)
 
 
 @contrast(one=SET, other=SET, margin={**ABOVE_0, "description": BELOW})
-def kid_same(claim: Claim, one: np.ndarray, other: np.ndarray) -> Effects:
+def kid_same(evidence: Evidence) -> Measured:
     """Effect: 1 - KID of `one` / KID of `other`."""
-    return [1 - ratio(one, other)], "share of KID", "by what share of its KID {other} is worse than {one}"
+    words = "by what share of its KID {other} is worse than {one}"
+    return measured(evidence, "share of KID", words, 1 - ratio(*resampled(evidence)))
 
 
-@contrast(
-    model=MODEL_SHOWN,
-    temperature={"$ref": f"{DEFS}temperature", "description": "the temperature claimed best"},
-    others={"$ref": f"{DEFS}temperatures", "description": "those it is compared with"},
-)
-def kid_best(claim: Claim, best: np.ndarray, *others: np.ndarray) -> Effects:
+@contrast(model=MODEL, **BEST)
+def kid_best(evidence: Evidence) -> Measured:
     """Effect: least KID at `others` - KID at `temperature`."""
-    listed = ", ".join(str(float(temperature)) for temperature in claim["others"])
-    words = f"least KID of {{model}} at T = {listed}, minus its KID at T = {claim['temperature']}"
-    return [other - best for other in others], "KID", words
+    best, *others = resampled(evidence)
+    temperatures = ", ".join(str(float(temperature)) for temperature in evidence.claim["others"])
+    words = f"least KID of {{model}} at T = {temperatures}, minus its KID at T = {{temperature}}"
+    return measured(evidence, "KID", words, *(other - best for other in others))
 
 
-@contrast(**TWO_MODELS)
-def kid_gain(claim: Claim, *kids: np.ndarray) -> Effects:
+@contrast(**TWO)
+def kid_gain(evidence: Evidence) -> Measured:
     """Effect: fall of KID of `more` - fall of KID of `less`."""
-    first, last = map(float, claim["temperatures"])
-    words = f"how much KID falls from T = {first} to {last}: fall of {{more}}, minus fall of {{less}}"
-    return [(kids[0] - kids[1]) - (kids[2] - kids[3])], "KID", words
+    more, more_last, less, less_last = resampled(evidence)
+    words = "how much KID falls from T = {temperatures[0]} to {temperatures[1]}: fall of {more}, minus fall of {less}"
+    return measured(evidence, "KID", words, (more - more_last) - (less - less_last))
 
 
-@contrast(measure={"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}, **TWO_MODELS)
-def kept(claim: Claim, before: np.ndarray, after: np.ndarray, *other: np.ndarray) -> Effects:
+@contrast(measure=MEASURE, **TWO)
+def kept(evidence: Evidence) -> Measured:
     """Effect: share kept by `more` - share kept by `less`."""
-    what, (first, last) = claim["measure"], map(float, claim["temperatures"])
-    words = f"{what} at T = {last} as a share of that at T = {first}: of {{more}}, minus of {{less}}"
-    return [ratio(after, before) - ratio(other[1], other[0])], f"share of {what}", words
+    more, more_last, less, less_last = resampled(evidence)
+    words = "{measure} at T = {temperatures[1]} as a share of that at T = {temperatures[0]}: of {more}, minus of {less}"
+    effect = ratio(more_last, more) - ratio(less_last, less)
+    return measured(evidence, f"share of {evidence.claim['measure']}", words, effect)
 
 
 @kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
@@ -133,32 +96,58 @@ def quality_time(evidence: Evidence) -> Measured:
     return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
 
 
+def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
+    """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs and the like for reading."""
+    claim, measure = evidence.claim, evidence.claim.get("measure", "kid")
+    readings = {
+        (evidence.label(row), word): metrics.number(key)
+        for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True)
+        for key, word in (("fid", "FID"), (measure, "KID" if measure == "kid" else measure))
+    }
+    how = f"bootstrap over {'the real images' if measure == 'recall' else 'images'}, {DRAWS} draws"
+    count = min(LIMIT, claim["images"])
+    return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
+
+
+def scale(claim: Claim, count: int) -> str:
+    """How many images a claim on samples stands on."""
+    return f"{count} samples a model, {count} real images, {claim['features']} features"
+
+
 # --------------------------------------------------------------------------- KID, diversity and recall, resampled
 
 
+def resampled(evidence: Evidence) -> list[np.ndarray]:
+    """The claim's quantity of each of its sample sets: see `draws_of`."""
+    return [draws_of(evidence, row, evidence.claim.get("measure", "kid")) for row in rows_of(evidence.claim)]
+
+
 def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
-    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS].
+    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS]. Each is computed once.
 
     The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
     its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
     balls around them to nothing.
     """
     place = evidence.claim["dataset"], evidence.claim["protocol"]
-    run = (*place, row["model"], evidence.seed)
-
-    def make() -> np.ndarray:
-        samples = evidence.read("features", row, "features").arrays["features"][:LIMIT].astype(np.float64)
-        real = evidence.read("reference", row, "features").arrays["features"].astype(np.float64)
-        real = evenly_spaced(real, min(LIMIT, len(real)))
-        own, theirs = resample(len(samples), *run), resample(len(real), *place, "reference")
-        if quantity == "diversity":
-            return pair_mean(distances(samples, samples), own)
-        if quantity == "recall":
-            return theirs @ recalled(samples, real) / len(real)
-        of_real = evidence.once(lambda: pair_mean(kernel(real, real), theirs), *place, "reference")
-        return pair_mean(kernel(samples, samples), own) + of_real - 2 * cross_mean(kernel(samples, real), own, theirs)
-
-    return evidence.once(make, *run, float(row["temperature"]), quantity)
+    run, cache = (*place, row["model"], evidence.seed), evidence.cache
+    key, shared = (*run, float(row["temperature"]), quantity), (*place, "reference")
+    if key in cache:
+        return cache[key]
+    samples = evidence.read("features", row, "features").arrays["features"][:LIMIT].astype(np.float64)
+    real = evidence.read("reference", row, "features").arrays["features"].astype(np.float64)
+    real = evenly_spaced(real, min(LIMIT, len(real)))
+    own, theirs = resample(len(samples), *run), resample(len(real), *shared)
+    if quantity == "diversity":
+        cache[key] = pair_mean(distances(samples, samples), own)
+    elif quantity == "recall":
+        cache[key] = theirs @ recalled(samples, real) / len(real)
+    else:
+        if shared not in cache:
+            cache[shared] = pair_mean(kernel(real, real), theirs)
+        cross = cross_mean(kernel(samples, real), own, theirs)
+        cache[key] = pair_mean(kernel(samples, samples), own) + cache[shared] - 2 * cross
+    return cache[key]
 
 
 def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

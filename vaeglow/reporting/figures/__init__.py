@@ -92,22 +92,16 @@ class Sources:
             count: how many are shown.
 
         Raises:
-            UserError: fewer than that, of another shape, or of data that were prepared anew since.
+            UserError: fewer than that, or of data that were prepared anew since.
         """
         images, info = result.arrays[array], read_info(self._data_root / row["dataset"])
         if result.value("data_sha256") != sha256_json(info["sha256"]):
             raise UserError(f"{result.path} is of other data than {row['dataset']}'s dataset.json: {REMEDY}")
-        if images.dtype != np.uint8 or images.shape[-3:] != (info["channels"], info["size"], info["size"]):
-            raise UserError(f"{result.path}: {array} {images.dtype} {list(images.shape)} are no images: {REMEDY}")
         require_images(len(images), count, str(result.path), f"figure {self.spec['name']}", FEWER)
         return full_range(images[:count], info["levels"])
 
     def real_images(self, row: Mapping[str, Any], count: int) -> np.ndarray:
-        """Images evenly spaced over the split that a row names, their levels spread over 0..255: [count, C, H, W].
-
-        Raises:
-            UserError: fewer than that, or damaged.
-        """
+        """The same of images evenly spaced over the split that a row names: [count, C, H, W]."""
         folder = self._data_root / row["dataset"]
         images = open_split(folder, row["data"])
         require_images(len(images), count, str(folder), f"figure {self.spec['name']}", FEWER)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import numbers
 from vaeglow.reporting.page import Page
 from vaeglow.reporting.tables.linear_reference import needs as needs
 
@@ -18,8 +17,8 @@ SCHEMA = {
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
 # Keys of linear_reference.json, and what stands below their places on the axis.
-PLACES = ("no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening")
-NAMES = ("no layer", "no squeeze", "squeeze 2", "squeeze 4", "full whitening")
+PLACES = {"no_layer": "no layer", "squeeze1": "no squeeze", "squeeze2": "squeeze 2", "squeeze4": "squeeze 4"}
+PLACES["whitening"] = "full whitening"
 LINES = {"VAE": {"color": style.INK, "marker": "o"}, "PCA": {"color": style.GREY, "marker": "s", "linestyle": "--"}}
 ASIDE = 0.16  # how far right of its place a trained model's marker stands, so as not to cover the reference's
 NOTE = (
@@ -37,26 +36,24 @@ def draw(sources: Sources, page: Page) -> None:
     """
     reference = sources.read("linear_reference", {**sources.spec, "model": sources.spec["reference_model"]})
     [axes] = page.charts([""], 1, 3.4)
-    below = NAMES
+    below = list(PLACES.values())
     for name, look in LINES.items():
         values = [reference.number("sources", name.lower(), place) for place in PLACES]
         axes.plot(values, label=f"linear reference on the {name}'s residual", markersize=3.5, **look)
         below = [f"{text}\n{name} {value:.2f}" for text, value in zip(below, values, strict=True)]
     frame = sources.frame(*READS)
-    shown = zip(*(numbers(frame, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error")), strict=True)
-    for (_, row), (bits, error) in zip(frame.iterrows(), shown, strict=True):
+    for _, row in frame.iterrows():
+        bits, error = (row["likelihood"].number(name) for name in ("bits_per_dim", "standard_error"))
         config = row["config"].content
         place = "no_layer" if config["kind"] == "vae" else f"squeeze{config.get('layer', {}).get('squeeze')}"
         if place not in PLACES:
             raise UserError(
                 f"figure {sources.spec['name']} shows VAEs, and layers with squeeze 1, 2 or 4: not {row['model']}"
             )
-        x = PLACES.index(place) + ASIDE
+        x = list(PLACES).index(place) + ASIDE
         look = {"markersize": 6.5, "linestyle": "", "markeredgecolor": style.INK, "markeredgewidth": 0.5}
         axes.errorbar([x], [bits], [error], label=f"trained: {row['label']}", **look, **sources.look(row))
-        behind = {"boxstyle": "square,pad=0.1", "facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.8}
-        text = {"textcoords": "offset points", "va": "center", "size": style.DETAIL, "bbox": behind}
-        axes.annotate(f"{bits:.2f}", (x, bits), (7, 0), **text)
+        axes.annotate(f"{bits:.2f}", (x, bits), (7, 0), textcoords="offset points", va="center", size=style.DETAIL)
     axes.set_xticks(range(len(PLACES)), below)
     axes.set_xlim(-0.5, len(PLACES) - 0.4)
     axes.set_ylabel("bits/dim (lower is better)")

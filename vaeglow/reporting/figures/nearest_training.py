@@ -28,13 +28,10 @@ def draw(sources: Sources, page: Page) -> None:
     panels = []
     for row, result in zip(rows, results, strict=True):
         samples, neighbours = (sources.images(row, result, name, sources.spec["lines"]) for name in names[:2])
-        number, share = result.number, [result.number("shares_nearer", percent) for percent in ("1", "5")]
-        details = (
-            f"{drawn_at(row['temperature'])}\n"
-            f"as near as test images' nearest 1% and 5%: {share[0]:.0%} and {share[1]:.0%}\n"
-            f"pixel copies: {number('copies')} of {number('samples'):,}, of test images {number('test_copies')} of "
-            f"{number('test_images'):,}"
-        )
+        near = " and ".join(f"{result.number('shares_nearer', percent):.0%}" for percent in ("1", "5"))
+        copies, count, of_test, tested = map(result.number, ("copies", "samples", "test_copies", "test_images"))
+        details = f"{drawn_at(row['temperature'])}\nas near as test images' nearest 1% and 5%: {near}\n"
+        details += f"pixel copies: {copies} of {count:,}, of test images {of_test} of {tested:,}"
         blocks = [("sample", samples[:, None]), ("nearest training images", neighbours)]
         panels.append(((sources.label(row), details), blocks))
     page.panels(panels)
@@ -45,7 +42,7 @@ def draw(sources: Sources, page: Page) -> None:
         for percent, height in (("1", 0.98), ("5", 0.86)):
             distance = result.number("test_percentiles", percent)
             axes.axvline(distance, color=style.GREY, linestyle=":", linewidth=0.8)
-            look = {"transform": axes.get_xaxis_transform(), "size": style.FOOTER, "color": style.GREY, "va": "top"}
+            look = {"size": style.FOOTER, "color": style.GREY, "va": "top"}
             axes.text(distance, height, f" {percent}%", **look)
         axes.set(xlim=(0.0, 1.02 * far or 1.0), ylim=(0.0, 1.02))
         axes.set(xlabel="distance to the nearest training image", ylabel="share of images")

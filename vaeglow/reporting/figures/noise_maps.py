@@ -16,7 +16,6 @@ from vaeglow.reporting.page import Page
 READS = ("noise_maps",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
 PERCENTILE = 99  # of s(z), where the colours end: a few wild pixels would darken all others
-BAR = 0.12  # inches: the width of the colour bar, and its distance from the maps
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -37,8 +36,8 @@ def draw(sources: Sources, page: Page) -> None:
         coloured = colours.cmap(norm(scale), bytes=True)[:, None, :, :, :3].transpose(0, 1, 4, 2, 3)
         label = sources.label(row), note
         panels.append((label, [("image", image), ("mean \u03bc(z)", mean), ("s(z)", coloured)]))
-    x, y, width, height = page.panels(panels)
+    page.panels(panels)
     clipped = any(scale.max() > norm.vmax for scale in scales)
-    axes = page.place(x + width + BAR, y, BAR, height, beside=0.5)
+    axes = page.figure.axes[-1].inset_axes((1.15, 0, 0.15, 1))
     bar = page.figure.colorbar(colours, axes, extend="max" if clipped else "neither", extendfrac=0.02)
     bar.set_label("s(z), grey levels (RMS of the channels)", size=style.DETAIL)

@@ -23,7 +23,6 @@ SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 WIDTH, HEIGHT, COLUMNS, ROWS = 6.9, 4.4, [0.57 + 1.152 * k for k in range(6)], (3.66, 2.52, 0.92)
 WIDE, TALL, APART = 0.92, 0.72, 0.055
 BANDS = (1.74, 4.36, 4.22, "#fdf3e0"), (0.02, 1.66, 0.16, "#fbe6dc")  # from, to, heading; of VAE's and layer's colour
-FROZEN = "all of phase 1 is frozen"
 VARIABLES = ("image", "latent", "$u", "$\\bar")  # what a box with round sides begins with
 WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.nets.MAX_WIDTH, which needs torch)
 OBJECTIVES = r"""phase 1 maximises  E log $N(x; g_\mu(z), g_\Sigma(z))$
@@ -50,44 +49,37 @@ def draw(sources: Sources, page: Page) -> None:
         raise UserError(f"{config.path} is of no vae_glow of mode frozen, as figure {sources.spec['name']} shows")
     vae = sources.read("training", {**row, "model": config.value("base", "model")}).number("parameters")
     first, second = (f"{count} epoch{'s' * (count != 1)}" for count in training.value("epochs_by_phase"))
-    axes = page.place(0.15, page.bottom, WIDTH, HEIGHT)
+    axes = page.place(0, page.bottom, WIDTH, HEIGHT)
     page.bottom += HEIGHT
     axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.set_axis_off()
-    phases = {"Phase 1 trains the VAE and its prior": f"{vae:,} parameters, {first}"}
-    phases["Phase 2 trains the Glow layer"] = f"{training.number('parameters') - vae:,} parameters, {second}; {FROZEN}"
-    for (name, detail), (bottom, top, y, color) in zip(phases.items(), BANDS, strict=True):
+    layer = f"{training.number('parameters') - vae:,} parameters, {second}; all of phase 1 is frozen"
+    phases = ("1 trains the VAE and its prior", f"{vae:,} parameters, {first}"), ("2 trains the Glow layer", layer)
+    for (name, detail), (bottom, top, y, color) in zip(phases, BANDS, strict=True):
         axes.axhspan(bottom, top, color=color, zorder=0)
-        heading = axes.text(0.1, y, name, size=style.LABEL, weight="bold", va="center")
+        heading = axes.text(0.1, y, f"Phase {name}", size=style.LABEL, weight="bold", va="center")
         axes.annotate(detail, (1, 0.5), (8, 0), heading, "offset points", size=style.DETAIL, va="center")
     axes.text(0.85, 2.62, OBJECTIVES, size=style.DETAIL, va="center", linespacing=1.4)
     for x, way in ((0.85, "training"), (2.0, "sampling")):
         arrow(axes, (x - WIDE / 2, 2.0), (x + 0.4 + WIDE / 2, 2.0), dashed=way == "sampling")
         axes.text(x + 0.47, 2.0, way, size=style.DETAIL, va="center")
-    diagram(axes, config.content)
-
-
-def diagram(axes: Axes, config: Mapping[str, Any]) -> None:
-    """Boxes and what connects them."""
-    vae_row, decoder_row, layer_row = texts(config)
+    vae_row, decoder_row, layer_row = texts(config.content)
     x, encoder, posterior, z, *prior = boxes(axes, COLUMNS, ROWS[0], vae_row)
     decoder, gaussian, x_bar = boxes(axes, COLUMNS[3:], ROWS[1], decoder_row)
-    x_hat, *_, close = places = boxes(axes, COLUMNS, ROWS[2], layer_row)
+    x_hat, *_, last = chain = boxes(axes, COLUMNS, ROWS[2], layer_row)
     for start, end in ((x, encoder), (encoder, posterior), (posterior, z), (z, decoder), (decoder, gaussian)):
         arrow(axes, start, end)
     arrow(axes, gaussian, x_bar, dashed=True)
-    pairs = [*(pairwise([z, *prior]) if prior[1:] else ()), *pairwise(places), (close, x_bar)]
-    for start, end in pairs:
-        there, back = {z: ("$h$", "$h^{-1}$"), close: ("$f$", "$f^{-1}$")}.get(start, ("", ""))
-        arrow(axes, start, end, False, APART, there)
-        arrow(axes, end, start, True, -APART, back)
+    for start, end in [*(pairwise([z, *prior]) if prior[1:] else ()), *pairwise(chain), (last, x_bar)]:
+        name, inverse = {z: ("$h$", "$h^{-1}$"), last: ("$f$", "$f^{-1}$")}.get(start, ("", ""))
+        arrow(axes, start, end, False, APART, name)
+        arrow(axes, end, start, True, -APART, inverse)
     left, right, foot, head = COLUMNS[2] - 0.53, COLUMNS[4] + 0.53, ROWS[2] - 0.45, ROWS[2] + 0.45
     axes.plot([left, left, right, right, left], [foot, head, head, foot, foot], "--", color=style.GREY, lw=0.7)
     axes.plot([x[0] - 0.2] * 2, [x[1] - TALL / 2, x_hat[1] + TALL / 2], ":", color=style.GREY, lw=1.0)
-    repeated = f"repeated {config['layer']['depth']} times"
+    repeated = f"repeated {config.value('layer', 'depth')} times"
     axes.text(COLUMNS[3], head + 0.1, repeated, size=style.DETAIL, ha="center", va="center")
-    look = {"size": style.FOOTER, "rotation": 90, "ha": "right", "va": "center"}
-    axes.text(x[0] - 0.24, ROWS[1], "the same image while training", **look)
+    axes.text(x[0] - 0.24, ROWS[1], "the same in training", size=style.FOOTER, rotation=90, ha="right", va="center")
 
 
 def texts(config: Mapping[str, Any]) -> list[list[str]]:
@@ -102,23 +94,21 @@ def texts(config: Mapping[str, Any]) -> list[list[str]]:
     decoder = "Infogan nets" if infogan else f"ResNet from 2\u00d72,\nwidths {deepest}\u2013{width}"
     noise = image if network["decoder_noise"] == "diagonal" else "one scalar"
     squeeze, undo = (f"squeeze {q}\u00d7{q}", "undo squeeze\n") if q > 1 else ("no squeeze", "")
-    upper = [
-        *(f"image $x$\n{image}", f"encoder\n{nets},\n{widths},\ndense {network['fc_dim']}"),
-        *(f"$q(z|x)$\nGaussian,\n{latent} means\nand variances", f"latent $z$\n{latent}"),
-    ]
+    encoder = f"encoder\n{nets},\n{widths},\ndense {network['fc_dim']}"
+    flow = f"prior flow $h$\n{prior.get('layers')} couplings,\nnets of width {prior.get('width')}"
+    noises = [flow, f"$u \\sim N(0, I)$\n{latent}"]
     if prior["kind"] == "standard":
-        upper += ["prior $p(z)$\nN(0, I),\nnot trained"]
-    else:
-        flow = f"prior flow $h$\n{prior['layers']} couplings,\nnets of width {prior['width']}"
-        upper += [flow, f"$u \\sim N(0, I)$\n{latent}"]
+        noises = ["prior $p(z)$\nN(0, I),\nnot trained"]
+    posterior = f"$q(z|x)$\nGaussian,\n{latent} means\nand variances"
     gaussian = f"$N(g_\\mu(z), g_\\Sigma(z))$\n$g_\\mu$: {image}\n$g_\\Sigma$: {noise}"
-    halves = f"{mixed // 2} | {mixed - mixed // 2} channels"
-    glow = [
-        *(f"image $\\hat{{x}}$\n{image}", f"{squeeze}\n{mixed}\u00d7{side}\u00d7{side}"),
-        *(f"actnorm\n{mixed} scales\nand shifts", f"1\u00d71 conv.\n{mixed}\u00d7{mixed}"),
-        *(f"add. coupling\n{halves}\nnet of width {layer['width']}", f"1\u00d71 conv.\nand bias,\n{undo}{image}"),
+    halves = f"add. coupling\n{mixed // 2} | {mixed - mixed // 2} channels\nnet of width {layer['width']}"
+    steps = [f"actnorm\n{mixed} scales\nand shifts", f"1\u00d71 conv.\n{mixed}\u00d7{mixed}", halves]
+    before, after = f"{squeeze}\n{mixed}\u00d7{side}\u00d7{side}", f"1\u00d71 conv.\nand bias,\n{undo}{image}"
+    return [
+        [f"image $x$\n{image}", encoder, posterior, f"latent $z$\n{latent}", *noises],
+        [f"decoder $g$\n{decoder}", gaussian, f"$\\bar{{x}}$\n{image}"],
+        [f"image $\\hat{{x}}$\n{image}", before, *steps, after],
     ]
-    return [upper, [f"decoder $g$\n{decoder}", gaussian, f"$\\bar{{x}}$\n{image}"], glow]
 
 
 def boxes(axes: Axes, columns: list[float], y: float, row: list[str]) -> list[Place]:
@@ -126,14 +116,11 @@ def boxes(axes: Axes, columns: list[float], y: float, row: list[str]) -> list[Pl
     from matplotlib.patches import FancyBboxPatch
 
     for x, text in zip(columns, row, strict=False):
-        name, detail = text.split("\n", 1)
-        corners, edge = (0.3, style.GREY) if name.startswith(VARIABLES) else (0.04, style.INK)
+        corners, edge = (0.3, style.GREY) if text.startswith(VARIABLES) else (0.04, style.INK)
         shape = f"round,pad=0,rounding_size={corners}"
         look = {"fc": style.PAPER, "ec": edge, "lw": 0.8, "zorder": 3}
         axes.add_patch(FancyBboxPatch((x - WIDE / 2, y - TALL / 2), WIDE, TALL, shape, **look))
-        middle = y + 0.02 + 0.055 * detail.count("\n")
-        axes.text(x, middle, name, size=7.5, ha="center", va="bottom", zorder=4)
-        axes.text(x, middle - 0.01, detail, size=6.2, ha="center", va="top", linespacing=1.25, zorder=4)
+        axes.text(x, y, text, size=6.5, ha="center", va="center", linespacing=1.25, zorder=4)
     return [(x, y) for x, _ in zip(columns, row, strict=False)]
 
 

@@ -15,7 +15,6 @@ SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows"
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
 WIDE = 12.0  # last over first second, beyond which the axis is logarithmic
-HOUR = 3600.0
 NOTE = (
     "Wall-clock time of the training steps, both phases added up; other jobs beside them slow them down. Points of a "
     "curve are snapshots of one training: a shorter one would have lowered its rate earlier. Bits/dim: = exact for "
@@ -30,7 +29,6 @@ def draw(sources: Sources, page: Page) -> None:
     without a finite value (samples exploded) are left out, and counted in a note.
     """
     import pandas as pd
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     from vaeglow.config.schema import kinds
 
@@ -42,7 +40,7 @@ def draw(sources: Sources, page: Page) -> None:
         runs.append((row, points, f"{row['label']}, {drawn_at(row['temperature'])}", sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
     seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])
-    unit, name = (HOUR, "hours") if seconds.max() > 3 * HOUR else (1.0, "seconds")
+    unit, name = (3600.0, "hours") if seconds.max() > 3 * 3600 else (1.0, "seconds")
     panels = page.charts([f"{title} (lower is better)" for _, title in PANELS.values()], 3, 2.7)
     left_out = []
     for axes, (value, (error, title)) in zip(panels, PANELS.items(), strict=True):
@@ -62,9 +60,7 @@ def draw(sources: Sources, page: Page) -> None:
         axes.margins(y=0.12)
         if 0 < seconds.min() < seconds.max() / WIDE:
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if seconds.max() < 100 * seconds.min() else (1,)))
             axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(left=0.0)
     page.notes.append(NOTE + sources.protocol_note(sets=1))  # a snapshot draws one set

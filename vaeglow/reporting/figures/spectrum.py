@@ -31,16 +31,14 @@ def draw(sources: Sources, page: Page) -> None:
     for _, row in frame.iterrows():
         result = row["layer_action"]
         name = style.wrap(f"{row['label']}, {drawn_at(result.number('temperature'))}", 6.0 / columns, style.LABEL)
-        vae, layer = (result.number("spectrum_error", which) for which in ("vae", "layer"))
-        titles.append(f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}")
+        distances = (f"{label} {result.number('spectrum_error', label.lower()):.2f}" for label in ("VAE", "layer"))
+        titles.append(f"{name}\ndistance: {', '.join(distances)}")
     panels = page.charts(titles, columns, 2.9 * -(-len(frame) // columns), sharey=True)
     for axes, result in zip(panels, frame["layer_action"], strict=True):
         frequency = result.value("spectrum", "frequency")
         for name, (label, look) in SHOWN.items():
-            symbol = look.get("marker", "") if len(frequency) <= MANY else ""
-            axes.plot(
-                frequency, result.value("spectrum", name), **{**look, "label": label, "marker": symbol, "markersize": 3}
-            )
+            look = look if len(frequency) <= MANY else {**look, "marker": ""}
+            axes.plot(frequency, result.value("spectrum", name), label=label, markersize=3, **look)
         ticks = [1 / 2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
         axes.set(xscale="log", yscale="log", xlabel="cycles a pixel")
         axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])
