@@ -39,7 +39,7 @@ REPEATS, SAMPLES = 40, 20_000
 WIDE = 5.0  # the grid of a latent's base space: -5 to 5 in each of its two dimensions
 STEPS = (33, 25)  # of the grid, fine and coarse
 NODES = (5, 4)  # of a cell in each of four dimensions
-POINTS, SHUFFLES = 32, 8  # Sobol points of a cell in eight, and how often they are scrambled anew
+POINTS, SHUFFLES = 32, 8  # Sobol points of a cell in eight, and the number of scramblings
 
 
 # ------------------------------------------------------------------------------------------- by quadrature

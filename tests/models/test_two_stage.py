@@ -27,7 +27,7 @@ def make() -> TwoStageVAE:
 
 
 def test_terms_by_hand() -> None:
-    """At the very z and t drawn, by torch.distributions; the net is [linear, ReLU] x depth with its input beside it."""
+    """For the same z and t, by torch.distributions; the net is [linear, ReLU] x depth, its input concatenated."""
     model = make()
     y = photo_like(4, 3, 8)
     generator = seeded(7)
@@ -79,7 +79,7 @@ def test_kept_inputs_give_the_same_bound() -> None:
     torch.testing.assert_close(kept[:, 10], normal(y, decoded, log_scale.exp()))
     one, two = (model.training_terms(kept, seeded(seed)) for seed in (2, 3))
     assert torch.equal(one["reconstruction"], two["reconstruction"])
-    assert (one["negative_kl"] != two["negative_kl"]).all()  # z and t are drawn afresh
+    assert (one["negative_kl"] != two["negative_kl"]).all()  # z and t are sampled again
     assert torch.equal(one["negative_kl"], model.log_likelihood(y, seeded(2))["negative_kl"])
     loss, _ = model.loss(kept, seeded(2))
     expected = -(total(one) - 192 * math.log(256)) / (192 * math.log(2))

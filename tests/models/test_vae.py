@@ -130,7 +130,7 @@ def test_standard_deviations_are_bounded_softly() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_bound_by_hand(name: str) -> None:
-    """The terms of eq. 1 at the very z drawn, by torch.distributions."""
+    """The terms of eq. 1 for the same z, by torch.distributions."""
     vae = make(name)
     y = photo_like(4, 3, 8)
     mean, log_scale = vae.encode(y)
