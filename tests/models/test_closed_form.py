@@ -1,6 +1,6 @@
-"""Bits/dim against closed forms: Gaussians of known likelihood, through the evaluation's own code.
+"""Bits/dim against closed forms: Gaussians whose likelihood and entropy are known, through the evaluation's own code.
 
-A linear-Gaussian VAE (probabilistic PCA), and the same under a Glow layer that is an affine map.
+A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is an affine map, and Glow on Gaussian data.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from models_tools import seeded
+from models_tools import optimise, seeded
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
+from vaeglow.data.loader import dequantise
 from vaeglow.evaluation.likelihood import importance_bits_per_dim, one_sample_terms
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import costs, quantise
+from vaeglow.models.bounds import bits_per_dim, costs, quantise, total
+from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.prior import FlowPrior
 from vaeglow.models.vae import VAE
@@ -124,3 +126,49 @@ def test_bits_per_dim_of_a_linear_gaussian_vae(kind: str) -> None:
     paid = costs(terms, 4) | {"levels": math.log2(SHAPE["levels"])}
     assert sum(paid.values()) == pytest.approx(found[1].mean().item(), abs=1e-5)
     assert set(paid) == {"reconstruction", "kl", "levels"} | ({"log_det"} if kind == "vae_glow" else set())
+
+
+def gaussian(size: int, sd: float) -> MultivariateNormal:
+    """Correlated grey pixels around 1/2, nearer ones more so."""
+    y, x = np.divmod(np.arange(size**2), size)
+    distance = np.hypot(y[:, None] - y, x[:, None] - x)
+    return MultivariateNormal(torch.full((size**2,), 0.5), torch.from_numpy(sd**2 * 0.8**distance).float())
+
+
+def entropy_bits(density: MultivariateNormal) -> float:
+    """Bits/dim that 8-bit images of this density cost at best: its entropy at a resolution of 1/256."""
+    return float(density.entropy()) / len(density.mean) / math.log(2) + 8
+
+
+def glow_bits(model: Glow, density: MultivariateNormal, count: int) -> tuple[float, float]:
+    """Mean bits/dim of images of this density, and its standard error."""
+    images = quantise(density.sample((count,)), 256).reshape(-1, 1, model.size, model.size)
+    bits = bits_per_dim(total(one_sample_terms(model, images, 5000, 0, CPU)), model.dims, 256)
+    return bits.mean().item(), bits.std().item() / math.sqrt(count)
+
+
+@pytest.mark.parametrize("sd", [0.04, 0.08])
+def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd: float) -> None:
+    """Actnorm and 1x1 set to the whitening of four correlated pixels: twice the contrast is one bit/dim more."""
+    density, model = gaussian(2, sd), Glow(1, 2, 256, scales=1, depth=1, width=4, coupling="additive").eval()
+    step, whitening = model.steps[0][0], torch.linalg.inv(density.scale_tril)
+    with torch.no_grad():
+        step.actnorm.logs.fill_(math.log(3) / 3)  # a factor of 3, which the 1x1 takes back
+        step.conv.weight.copy_(whitening / 3)
+    bits, error = glow_bits(model, density, 20_000)
+    print(f"\nGaussian, sd {sd}: entropy {entropy_bits(density):.4f}, Glow {bits:.4f} ± {error:.4f} bits/dim")
+    assert error < 0.005
+    assert abs(bits - entropy_bits(density)) < 4 * error + 1e-4
+    assert entropy_bits(gaussian(2, 0.08)) - entropy_bits(gaussian(2, 0.04)) == pytest.approx(1)
+
+
+def test_glow_trained_on_a_gaussian_comes_down_to_its_entropy() -> None:
+    """And not below it (Gibbs): a likelihood counted in a wrong unit would be, sooner or later."""
+    density = gaussian(4, 0.08)
+    images = quantise(density.sample((4000,)), 256).reshape(-1, 1, 4, 4)
+    model = Glow(1, 4, 256, scales=2, depth=2, width=8, coupling="affine")
+    model.initialise(dequantise(images[:256], 256, seeded()))
+    optimise(model, images, steps=150)
+    bits, error = glow_bits(model, density, 10_000)
+    print(f"\nGaussian, 4x4: entropy {entropy_bits(density):.4f}, trained Glow {bits:.4f} ± {error:.4f} bits/dim")
+    assert -4 * error < bits - entropy_bits(density) < 0.05

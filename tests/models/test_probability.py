@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from models_tools import all_images, fitted_model, seeded, shape_of
+from models_tools import all_images, data, fitted_model, seeded, shape_of
 from torch import Tensor
 
 from vaeglow.data.seeds import stable_hash
@@ -264,3 +265,23 @@ def test_every_bound_is_below_the_exact_value_and_ten_draws_above_one(name: str)
     means = {draws: gap.mean().item() for draws, gap in gaps.items()}
     print(f"\n| {name} | {len(images) // repeats} | {means[1]:.3f} | {means[10]:.3f} |")
     assert means[10] < 0.8 * means[1]
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_glow", "vae_glow pair", "glow affine"])
+def test_the_bound_falls_with_k_within_error_and_stays_above_the_exact_value(name: str) -> None:
+    """Bits/dim at K = 1, 10, 100, 1000 of the same images, as the figure shows them."""
+    images, made = data(shape_of(name))[:100], fitted_model(name, True)
+    draws = (1, 10, 100, 1000)
+    bits = importance_bits_per_dim(made, images, draws, 100, 0, CPU)
+    exact, quadrature = (values[number(name, images)] for values in exact_probability(name, True))
+    limit = -exact.log2() / made.dims
+    of_exact = (quadrature / exact).mean() / math.log(2) / made.dims
+    means = " | ".join(f"{bits[k].mean():.4f}" for k in draws)
+    print(f"\n| {name} | {means} | {limit.mean():.4f} |")
+    for fewer, more in itertools.pairwise(draws):
+        change = bits[more] - bits[fewer]
+        assert change.mean() < 3 * change.std() / math.sqrt(len(change)) + 1e-9
+    gain, above = bits[1] - bits[1000], bits[1000] - limit
+    assert gain.mean() > 2 * gain.std() / math.sqrt(len(gain))
+    assert above.mean() > -3 * above.std() / math.sqrt(len(above)) - of_exact
+    assert above.mean() < (bits[1] - limit).mean() / 2
