@@ -1,4 +1,4 @@
-"""Seconds per epoch of Glow and of our two phases, and the speed-up (Table 4), from what `time_epoch` measured.
+"""Seconds per epoch of Glow and of our two phases, and the speed-up: Table 4.
 
 The paper's "Ours (Avg.)" is the mean of the VAE's and the Glow layer's time per epoch, as both train for equally many
 epochs (section 4.3); the speed-up is Glow's time over that.
