@@ -20,9 +20,7 @@ from vaeglow.errors import UnfitImages, UserError
 Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
 
 
-def check_config(
-    config: Mapping[str, Any], schema_path: str | Path, published_path: str | Path
-) -> dict[str, dict[str, Any]]:
+def check_config(config: Mapping[str, Any], schema_path: Path, published_path: Path) -> dict[str, dict[str, Any]]:
     """Check all of a config: keys, types and ranges by the schema, then every name it mentions.
 
     Args:

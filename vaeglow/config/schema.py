@@ -92,14 +92,14 @@ def closed(schema: Any) -> Any:
 
 
 @functools.cache
-def read_schema(path: str | Path) -> Schema:
+def read_schema(path: Path) -> Schema:
     """The content of the schema file, with the keys that all datasets have, and those of the probes."""
     import yaml
 
     from vaeglow.data.kinds import COMMON
     from vaeglow.evaluation.probes import NAMES, probe
 
-    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     datasets, probes = (schema["properties"][section] for section in ("datasets", "probes"))
     datasets["additionalProperties"]["properties"] = COMMON | datasets["additionalProperties"]["properties"]
     probes["properties"] = {name: {"type": "object", "properties": probe(name).SCHEMA} for name in NAMES}
