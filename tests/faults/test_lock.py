@@ -14,9 +14,9 @@ from faults_tools import fork, hold
 from filelock import SoftFileLease
 from run_tools import Run, holder, resolved, same_tensors
 
-from vaeglow import locks
 from vaeglow.errors import UserError
-from vaeglow.locks import FolderLock
+from vaeglow.training import lock as locks
+from vaeglow.training.lock import FolderLock
 
 pytestmark = pytest.mark.faults
 ELSEWHERE = "filelock/2\npid=4242\nhost=node17\nmode=lease\ntoken=0123\nduration={}\n"

@@ -100,7 +100,7 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         ("b", other_seed, "under another config than this run's base"),
         ("c", glow_run, "under another config than this run's base"),
         ("d", other_data, "was trained on other data"),
-        ("e", mixed, "is not of the run that made"),
+        ("e", mixed, "weights_sha256 is"),
     ]:
         run = Run(tmp_path / name, resolved("vaeglow"), blobs_dir, base)
         assert train(run, monkeypatch) == 2

@@ -155,8 +155,8 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
     [(False, None, None), (True, *2 * ["default"]), ("auto", None, "default"), ("graphs", *2 * ["reduce-overhead"])],
 )
 def test_what_compile_asks_for(option, cpu, cuda):
-    assert compile_mode({"compile": option}, torch.device("cpu")) == cpu
-    assert compile_mode({"compile": option}, torch.device("cuda")) == cuda
+    assert compile_mode(option, torch.device("cpu")) == cpu
+    assert compile_mode(option, torch.device("cuda")) == cuda
 
 
 def fake_compile(forward, **_options):

@@ -19,7 +19,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
 from vaeglow.paths import Run
 from vaeglow.provenance import collect, ended, now
-from vaeglow.results import write_result
+from vaeglow.results import read_result, write_result
 from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Diverged, Trainer
@@ -37,9 +37,7 @@ def train_run(options: Namespace) -> None:
     Raises:
         UserError: the config is none, the data do not fit it, or whatever training raises.
     """
-    config = read_json(options.config)
-    if not isinstance(config, dict):
-        raise UserError(f"{options.config} is not a JSON object: delete it and run again")
+    config = read_result(options.config).content
     set_threads(config["training"]["threads"])
     with joined(config["training"]["devices"], options.device) as (group, device):
         provenance = collect(str(device))
@@ -47,8 +45,8 @@ def train_run(options: Namespace) -> None:
         model = build(config)
         set_memory(model, options.memory)
         base = load_base(model, config, info, options)
-        inputs = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
-        store = Checkpoints(options.state_dir, sha256_json(inputs))
+        trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
+        store = Checkpoints(options.state_dir, sha256_json(trained_on))
         with store.locked() if group.first else nullcontext():
             group.gather()  # the others touch nothing before the first holds the lock
             if group.first:
@@ -67,7 +65,7 @@ def train_run(options: Namespace) -> None:
                     write_history(history, trainer.position.history)
                 raise Diverged(f"{error}. The epochs up to there: {history}") from None
             if group.first:
-                check_unchanged(config, info, base, options)
+                check_unchanged(trained_on, options)
                 write_results(trainer, info, base, provenance, options)
 
 
@@ -118,17 +116,17 @@ def write_results(
     write_result(options.training, summary, inputs, provenance)
 
 
-def check_unchanged(config: dict[str, Any], info: dict[str, Any], base: dict[str, Any], options: Namespace) -> None:
+def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
     """What a run was trained on is still what its files say: else Snakemake would take its results for new ones.
 
     Raises:
         UserError: config, data or base were changed while it trained.
     """
-    changed = {"config": read_json(options.config) != config, "data": read_info(options.data_dir) != info}
-    if base:
-        changed["base"] = read_json(options.base_training).get("weights_sha256") != base["weights_sha256"]
-    for what, differs in changed.items():
-        if differs:
+    there = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
+    if trained_on["base"]:
+        there["base"] = read_result(options.base_training).content.get("weights_sha256")
+    for what, value in trained_on.items():
+        if there[what] != value:
             problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
             raise UserError(f"{problem}; run the same command again to train it on what is there now")
 
@@ -140,12 +138,10 @@ def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
         UserError: it is not the dataset the config describes, or of another shape.
     """
     info = read_info(data_dir)
-    expected = {"name": config["dataset"]} | {key: config["data"][key] for key in ("channels", "size", "levels")}
-    for key, value in expected.items():
-        if info[key] != value:
-            raise UserError(
-                f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}: prepare the data again"
-            )
+    for key, value in {"name": config["dataset"], **config["data"]}.items():
+        if key in ("name", "channels", "size", "levels") and info[key] != value:
+            problem = f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}"
+            raise UserError(f"{problem}: prepare the data again")
     return info
 
 
@@ -165,17 +161,12 @@ def load_base(
     if options.base is None or options.base_training is None:
         raise UserError(f"{config['model']} stands on {config['base']['model']}: give its --base and --base-training")
     base, about = load_model(options.base, "cpu")
-    training = read_json(options.base_training)
     if about["config"] != config["base"]:
-        problem = f"{options.base} was trained under another config than this run's base"
-    elif about["data"]["sha256"] != info["sha256"]:
-        problem = f"{options.base} was trained on other data than {options.data_dir} holds"
-    elif not isinstance(training, dict) or training.get("weights_sha256") != about["weights_sha256"]:
-        problem = f"{options.base_training} is not of the run that made {options.base}"
-    else:
-        (model if config.get("mode") == "finetune" else model.vae).load_state_dict(base.state_dict())
-        return training
-    raise UserError(f"{problem}: train the base again")
+        raise UserError(f"{options.base} was trained under another config than this run's base: train it again")
+    if about["data"]["sha256"] != info["sha256"]:
+        raise UserError(f"{options.base} was trained on other data than {options.data_dir} holds: train it again")
+    (model if config.get("mode") == "finetune" else model.vae).load_state_dict(base.state_dict())
+    return read_result(options.base_training, weights_sha256=about["weights_sha256"]).content
 
 
 def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:

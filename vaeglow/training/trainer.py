@@ -21,10 +21,10 @@ from torch import Tensor
 from vaeglow.data import loader
 from vaeglow.device import image_layout
 from vaeglow.distributed import ALONE, Group
-from vaeglow.errors import STOP, Interrupted, UserError, handled
+from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import exact, share_batch_norms
+from vaeglow.models.network import exact, networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, snapshot_steps, unpack
 from vaeglow.training.progress import Progress
@@ -80,7 +80,8 @@ class Trainer:
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
         self.layout = image_layout(device)
         self.model = model.to(device, memory_format=self.layout).train()
-        optimise.set_precision(self.model, self.training)
+        for network in networks(self.model):
+            network.bf16 = self.training["precision"] == "bf16"
         if group.size > 1:
             share_batch_norms(self.model, group.size)
         self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
@@ -119,8 +120,8 @@ class Trainer:
             raise UserError(f"not all processes read the same {self.store.folder}: it must be one that all of them see")
         self.compile()
         label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
-        done, images = self.done * self.batch, self.steps * self.batch
-        progress = Progress(label, epochs, images, done, self.tensorboard if first else None, first)
+        events = self.tensorboard if first else None
+        progress = Progress(label, epochs, self.steps * self.batch, self.done * self.batch, events, first)
         with handled(self.note_signal, (*STOP, signal.SIGINT)):
             while self.position.epoch < epochs:
                 try:
@@ -128,9 +129,7 @@ class Trainer:
                 except Diverged as error:
                     if len(self.position.rollbacks) >= self.training["rollbacks"]:
                         raise
-                    self.roll_back()
-                    where = f"epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}"
-                    print(f"rolled back to {where}: {error}", flush=True)
+                    self.roll_back(error)
             self.position.good = []
             self.save()
             self.check_end()
@@ -157,22 +156,28 @@ class Trainer:
         self.model.initialise(self.noisy(self.data.images[:images], generator))
 
     def compile(self) -> None:
-        """Compile the networks if the run asks for it; the time it takes counts as training."""
-        if (mode := optimise.compile_mode(self.training, self.device)) is not None:
-            before = self.position.seconds
-            self.count_time(training=False)
-            optimise.compile_networks(self.model, mode, self.rehearse, self.group.size == 1)
-            self.count_time()
-            self.position.compile_seconds += self.position.seconds - before
+        """Compile the networks if the run asks for it; the time it takes counts as training.
 
-    def rehearse(self) -> None:
-        """Forward and backward pass on the first batch, then undone."""
-        order = loader.epoch_order(len(self.data), self.seed, 0, self.device)
+        Raises:
+            UserError: it fails. To go on without would give other bits than the run's config says.
+        """
+        if (mode := optimise.compile_mode(self.training["compile"], self.device)) is None:
+            return
+        self.count_time(training=False)
+        before = self.position.seconds
+        for network in networks(self.model):
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
         self.guard.before_forward()
-        try:
-            self.gradients(order[: self.batch], 0, 0)
-        finally:
-            self.guard.forget()
+        try:  # a forward and a backward pass, in which compilation happens
+            self.gradients(loader.epoch_order(len(self.data), self.seed, 0, self.device)[: self.batch], 0, 0)
+        except Exception as error:  # whatever a compiler, a missing one included, may raise
+            if memory_used_up(error):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+        self.guard.forget()
+        self.count_time()
+        self.position.compile_seconds += self.position.seconds - before
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -337,7 +342,7 @@ class Trainer:
             "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
         )
 
-    def roll_back(self) -> None:
+    def roll_back(self, why: Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
         self.count_time()
         tensors, self.position = self.store.go_back(self.position)
@@ -346,6 +351,7 @@ class Trainer:
         self.guard.reset(0)
         self.sums = {}
         self.save()
+        print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}", flush=True)
 
     def count_time(self, training: bool = True) -> None:
         """Add the time since the last call to that of training, or leave it out."""
@@ -359,13 +365,14 @@ class Trainer:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
         here, sums = self.position, self.sums
         seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        terms = {name: mean_of(sums, name) for name in sums if name not in ("bits_per_dim", "gradient_norm", "steps")}
+        terms = {name: mean_of(sums, name) for name in sums}
+        means = {name: terms.pop(name) for name in ("bits_per_dim", "gradient_norm", "steps")}
         return {
             "epoch": here.epoch + 1,
-            "bits_per_dim": mean_of(sums, "bits_per_dim"),
+            "bits_per_dim": means["bits_per_dim"],
             **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
-            "gradient_norm": mean_of(sums, "gradient_norm"),
+            "gradient_norm": means["gradient_norm"],
             "skipped_steps": self.steps - int(sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
             "seconds": here.seconds,
