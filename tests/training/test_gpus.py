@@ -37,7 +37,7 @@ def test_each_job_takes_a_gpu_of_its_own_until_it_dies():
         assert [gpu for _, gpu in jobs] == [0, 1, 2, 1]  # all are taken: the preferred one is shared
         jobs[1][0].kill()
         jobs[1][0].wait()
-        assert device.claim_gpu(0, 3) == 1 and locks.claim_gpu(2, 3) == 1  # asked again: the same
+        assert device.claim_gpu(0, 3) == 1 and device.claim_gpu(2, 3) == 1  # asked again: the same
     finally:
         for process, _ in jobs:
             process.kill()
@@ -48,7 +48,7 @@ def test_a_gpu_has_one_name_for_all_who_see_it(monkeypatch):
     plain = device.gpu_lock(2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8/a")
     assert device.gpu_lock(0) == plain
-    assert device.gpu_lock(1).name.endswith("-GPU-8-a.lock") and locks.gpu_lock(1).parent == plain.parent
+    assert device.gpu_lock(1).name.endswith("-GPU-8-a.lock") and device.gpu_lock(1).parent == plain.parent
 
 
 @pytest.mark.parametrize(("asked", "count", "taken"), [("1", 2, [1]), ("1", 1, []), ("", 2, [])])

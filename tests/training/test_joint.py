@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from models_tools import (  # noqa: F401
     one_thread,
     optimise,
@@ -32,7 +31,6 @@ from vaeglow.models.kinds import build
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
 
-SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]
 
 
@@ -176,19 +174,6 @@ def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
     assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
     wider = merge(CONFIG, {"models": {"vae": {"network": {"base_dim": 9}}}})
     assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0)["base"]["network"]["base_dim"] == 9
-
-
-@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
-def test_the_shipped_finetune_has_its_bases_layer(preset: str) -> None:
-    config = merge(SHIPPED, {"overrides": {"models": {"vaeglow": {"layer": {"width": 12}}}}})
-    names = ("vaeglow", "vaeglow_joint_finetune", "vaeglow_joint", "vaeglow_joint_small_kl")
-    vaeglow, finetune, joint, small = (resolve(config, preset, "cifar10", name, 0) for name in names)
-    assert finetune["layer"] == vaeglow["layer"] == joint["layer"] and finetune["base"] == vaeglow
-    assert finetune["training"]["epochs"] < vaeglow["training"]["epochs"]
-    if preset not in ("demo", "cpu"):  # there seconds are equal, not epochs
-        assert joint["training"]["epochs"] == sum(c["training"]["epochs"] for c in (vaeglow, vaeglow["base"]))
-    assert small["training"]["kl_weight"] == 0.01
-    assert small | {"model": 0, "training": small["training"] | {"kl_weight": 1.0}} == joint | {"model": 0}
 
 
 def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path: Path) -> None:
