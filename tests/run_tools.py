@@ -31,7 +31,7 @@ from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
-from vaeglow.weights import load_model
+from vaeglow.weights import KEY, load_model, write_tensors
 
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
@@ -179,6 +179,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         return json.loads(self.training.read_text())
+
+
+def save_model(path: Path, model: GenerativeModel, config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Write a model's file as training does; the hash of its weights."""
+    return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
 
 
 def probe_words(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> list[str]:

@@ -36,21 +36,6 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: str | Path, model: GenerativeModel, config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Write a model's weights to one file, atomically.
-
-    Args:
-        path: of the .safetensors file.
-        model: the trained model.
-        config: its resolved config, from which `load_model` rebuilds it.
-        about: what else to keep: data statistics, provenance.
-
-    Returns:
-        The sha256 of the tensors, also kept in the file.
-    """
-    return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
-
-
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, about: Mapping[str, Any]) -> str:
     """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
 

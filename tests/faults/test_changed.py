@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from faults_tools import fork, hold
-from run_tools import Run, assert_equal_runs, prepare, resolved
+from run_tools import Run, assert_equal_runs, prepare, resolved, save_model
 
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import load_model
 
 pytestmark = pytest.mark.faults
 ANEW = "belongs to another config, data or base: starting anew"

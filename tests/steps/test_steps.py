@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, prepare, resolved, same_tensors, step
+from run_tools import Run, prepare, resolved, same_tensors, save_model, step
 from waiting import LIMIT
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.steps import cli
 from vaeglow.training.checkpoint import Checkpoints, Position
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import load_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 SWITCHES = {"--tensorboard", "--stretch"}  # flags that are there or not

@@ -11,8 +11,7 @@ moments at which it was saved or stopped, so an interrupted run takes the same t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -67,18 +66,6 @@ class Checkpoints:
     def states(self) -> list[Path]:
         """This run's states, newest first."""
         return sorted(self.folder.glob(f"{self.identity[:16]}-*{STATE}"), reverse=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder's lock, and clear what a killed save left there.
-
-        Raises:
-            UserError: another process holds it.
-        """
-        with self.lock.held():
-            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
-                leftover.unlink(missing_ok=True)
-            yield
 
     def save(self, steps: int, here: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write the state of now, `steps` steps into the run, and remove what is no longer kept.

@@ -31,7 +31,7 @@ class FolderLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; the folder is made if need be.
+        """Hold the lock; the folder is made if need be, and what a killed save left there is removed.
 
         Raises:
             UserError: another living process holds it.
@@ -48,6 +48,8 @@ class FolderLock:
                 print(f"{self.folder}: this file system has no locks; a lease stands for one", flush=True)
             self.take_lease()
             stack.callback(self.lease.release)
+            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
+                leftover.unlink(missing_ok=True)
             yield
 
     def take_lease(self) -> None:

@@ -18,12 +18,13 @@ from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
 from vaeglow.paths import Run
-from vaeglow.provenance import collect, ended, now
+from vaeglow.provenance import collect, now
 from vaeglow.results import read_result, write_result
 from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Diverged, Trainer
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import KEY as MODEL_KEY
+from vaeglow.weights import load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
 
@@ -47,7 +48,7 @@ def train_run(options: Namespace) -> None:
         base = load_base(model, config, info, options)
         trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
         store = Checkpoints(options.state_dir, sha256_json(trained_on))
-        with store.locked() if group.first else nullcontext():
+        with store.lock.held() if group.first else nullcontext():
             group.gather()  # the others touch nothing before the first holds the lock
             if group.first:
                 keep_log(store.folder / "attempts")
@@ -90,10 +91,10 @@ def write_results(
     """Snapshots, weights, history and, last, the summary that names them all by hash."""
     here, model, config = trainer.position, trainer.model, trainer.config
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
-    about = {"data": info, "base_sha256": base.get("weights_sha256"), "provenance": ended(provenance)}
-    packed = {"config": config, **digests, **about}
-    trainer.store.pack_snapshots(options.snapshots, trainer.snapshots, trainer.steps, packed)
-    weights_sha256 = save_model(options.model, model.eval(), config, about)
+    about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
+    about["provenance"] = {**provenance, "finished": now()}
+    trainer.store.pack_snapshots(options.snapshots, trainer.snapshots, trainer.steps, digests | about)
+    weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"]}
     for clock in ("seconds", "cpu_seconds"):  # of training steps, those that rollbacks gave up included

@@ -75,9 +75,10 @@ class Trainer:
         self.config, self.training, self.seed, self.group = config, config["training"], config["seed"], group
         self.device, self.store, self.save_seconds, self.tensorboard = device, store, save_seconds, tensorboard
         self.data = loader.DataOnDevice(train_images, device, config["data"]["train_subset"])
-        self.train_images, self.val_images = train_images[: len(self.data)], val_images
-        if self.training["validate_every"] and not len(val_images):
-            raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
+        if self.training["validate_every"]:
+            if not len(val_images):
+                raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
+            self.val_images = loader.DataOnDevice(val_images, device).images
         self.layout = image_layout(device)
         self.model = model.to(device, memory_format=self.layout).train()
         for network in networks(self.model):
@@ -265,7 +266,7 @@ class Trainer:
         return self.fixed_inputs.index_select(0, index), generator
 
     @torch.no_grad()
-    def bits_per_dim(self, images: np.ndarray) -> float:
+    def bits_per_dim(self, images: Tensor) -> float:
         """Bits/dim of a split (uint8 [N, C, H, W]), its noise fixed by the seed; every process computes all of it.
 
         Raises:
@@ -275,10 +276,11 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         try:
             with exact(self.model):
-                for start in range(0, len(images), self.batch):
-                    batch = torch.from_numpy(np.array(images[start : start + self.batch])).to(self.device)
-                    generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, start + 1, self.device)
-                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, generator), generator), generator)
+                for number, batch in enumerate(images.split(self.batch)):
+                    noise = loader.step_generator(
+                        self.seed, loader.BEFORE_TRAINING, number * self.batch + 1, self.device
+                    )
+                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, noise), noise), noise)
                     total += loss.double() * len(batch)
                     if self.stop_signal and self.group.size == 1:
                         self.save(self.stop_signal)
@@ -291,7 +293,7 @@ class Trainer:
 
         A learning rate that does not fall to zero leaves the last steps' noise in the weights.
         """
-        end, last = self.bits_per_dim(self.train_images), self.position.history[-1]["bits_per_dim"]
+        end, last = self.bits_per_dim(self.data.images), self.position.history[-1]["bits_per_dim"]
         self.end_bits_per_dim = end
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
@@ -331,16 +333,15 @@ class Trainer:
         Raises:
             Diverged: says where, and what to try.
         """
-        here, training = self.position, self.training
-        if self.guard.most.item() < training["max_bad_steps"]:
-            return
-        above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
-        after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-        raise Diverged(
-            f"{self.config['model']}: loss or gradient was not finite{above} for {training['max_bad_steps']} steps in "
-            f"a row in epoch {here.epoch + 1}, at learning rate {self.rate(here.step - 1):.3g}{after}: lower "
-            "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
-        )
+        epoch, rollbacks, most = self.position.epoch + 1, len(self.position.rollbacks), self.training["max_bad_steps"]
+        if self.guard.most.item() >= most:
+            above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+            after = f" after {rollbacks} rollbacks" if rollbacks else ""
+            raise Diverged(
+                f"{self.config['model']}: loss or gradient was not finite{above} for {most} steps in a row in epoch "
+                f"{epoch}, at learning rate {self.rate(self.position.step - 1):.3g}{after}: lower "
+                "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
+            )
 
     def roll_back(self, why: Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
