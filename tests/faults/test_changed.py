@@ -66,16 +66,6 @@ def test_changed(when, what, run, tmp_path, fault):
         assert_equal_runs(run, fresh)
 
 
-def test_other_data_in_the_same_folder(tmp_path, capfd):
-    run = Run(tmp_path / "run", resolved("vae"), prepare(tmp_path / "data")).train()
-    run.model.unlink()
-    prepare(run.data, seed=50)
-    fresh = Run(tmp_path / "fresh", run.config, run.data).train()
-    capfd.readouterr()
-    assert_equal_runs(run.train(), fresh)
-    assert ANEW in capfd.readouterr().out
-
-
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_an_array_changed_without_its_description(split, tmp_path, fault):
     data = prepare(tmp_path / "data")

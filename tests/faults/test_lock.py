@@ -135,10 +135,3 @@ def test_a_trainer_whose_folder_is_deleted_stops(vae_run, tmp_path, fault):
         assert child.wait() == 2
         assert "error: " in child.text("stderr") and child.text("stderr").count("\n") == 1
         assert not run.model.exists()
-
-
-def test_the_lock_is_freed_by_an_error(tmp_path):
-    with pytest.raises(ValueError, match="some error"), FolderLock(tmp_path).held():
-        raise ValueError("some error")
-    with FolderLock(tmp_path).held():
-        pass

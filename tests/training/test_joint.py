@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ def test_joint_training_starts_at_the_vaes_likelihood(training: bool) -> None:
 def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: Run) -> None:
     """All weights are the base's, and the layer's data-dependent start is not run again, whatever the data."""
     model = build(finetune_run.config)
-    load_base(model, finetune_run.config, read_info(finetune_run.data), finetune_run.options(10))
+    files = Namespace(base=vaeglow_run.model, base_training=vaeglow_run.training, data_dir=finetune_run.data)
+    load_base(model, finetune_run.config, read_info(finetune_run.data), files)
     y = dequantise(torch.from_numpy(open_split(finetune_run.data, "train")[:32].copy()), 256, seeded(3))
     model.initialise(1 - y)
     assert same_tensors(model.state_dict(), vaeglow_run.weights())
