@@ -123,7 +123,11 @@ class Trainer:
         label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
         events = self.tensorboard if first else None
         progress = Progress(label, epochs, self.steps * self.batch, self.done * self.batch, events, first)
-        with handled(self.note_signal, (*STOP, signal.SIGINT)):
+
+        def note_signal(number: int, frame: object) -> None:
+            self.stop_signal = number  # the loop saves after the step in progress
+
+        with handled(note_signal, (*STOP, signal.SIGINT)):
             while self.position.epoch < epochs:
                 try:
                     self.run_epoch(progress)
@@ -314,10 +318,6 @@ class Trainer:
         if stop:
             self.group.gather()  # the others are ended when one has: not before the first has saved
             raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to go on")
-
-    def note_signal(self, number: int, frame: object) -> None:
-        """Remember the signal; the loop saves after the step in progress."""
-        self.stop_signal = number
 
     def keep_good_state(self) -> None:
         """Between two epochs, when one is due, save a state that a rollback may go back to."""
