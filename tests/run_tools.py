@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,10 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
+from vaeglow.steps import train
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
-from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
-from vaeglow.weights import load_model
+from vaeglow.weights import KEY, load_model, write_tensors
 
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
@@ -127,34 +126,19 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", self.config)
 
-    def options(self, save_minutes: float) -> Namespace:
-        values: dict[str, Any] = {
-            "base": None,
-            "base_training": None,
-            "config": str(self.folder / "config.json"),
-            "data_dir": str(self.data),
-            "state_dir": str(self.state),
-            "device": self.device,
-            "memory": "stored",
-            "save_minutes": save_minutes,
-            "model": str(self.model),
-            "history": str(self.history),
-            "training": str(self.training),
-            "snapshots": str(self.snapshots),
-        }
+    def flags(self, save_minutes: float) -> list[str]:
+        files = {name: getattr(self, name) for name in ("model", "history", "training", "snapshots")}
+        files |= {"config": self.folder / "config.json", "data_dir": self.data, "state_dir": self.state}
         if self.base is not None:
-            values |= {"base": str(self.base.model), "base_training": str(self.base.training)}
-        return Namespace(**values, tensorboard=False)
+            files |= {"base": self.base.model, "base_training": self.base.training}
+        return flags(**files, device=self.device, memory="stored", save_minutes=save_minutes)
 
     def train(self, save_minutes: float = 10) -> Run:
-        train_run(self.options(save_minutes))
+        train.main(self.flags(save_minutes))
         return self
 
     def command(self, save_minutes: float = 10) -> list[str]:
-        values = vars(self.options(save_minutes)).items()
-        flags = {name: value for name, value in values if value is not None and value is not False}
-        words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        return [sys.executable, "-m", "vaeglow.steps.train", *words]
+        return [sys.executable, "-m", "vaeglow.steps.train", *self.flags(save_minutes)]
 
     def start(self, save_minutes: float = 10) -> subprocess.Popen[str]:
         command = self.command(save_minutes)
@@ -179,6 +163,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         return json.loads(self.training.read_text())
+
+
+def save_model(path: Path, model: GenerativeModel, config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Write a model's file as training does; the hash of its weights."""
+    return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
 
 
 def probe_words(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> list[str]:

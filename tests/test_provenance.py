@@ -85,8 +85,6 @@ def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
 def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):
     about = provenance.collect("cpu")
     assert json.loads(json.dumps(about)) == about
-    assert {"commit", "dirty", "source_sha256", "python", "versions", "device", "started"} <= set(about)
-    assert about["versions"]["torch"] and about["device"]
     assert provenance.git_state(tmp_path) == ("unknown", None)
     monkeypatch.setenv("PATH", "")
     assert provenance.git_state() == ("unknown", None)

@@ -114,7 +114,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "JSON too deep": (METRICS, lambda path: path.write_text("[" * 100_000), "recursion depth"),
     "a dead link": (METRICS, replace_by_link, "does not exist"),
     "a byte of the data": (DATA / "test.npy", flip, f"it was (says {DATA}/dataset.json"),
-    "truncated data": (DATA / "train.npy", truncate, "found ValueError"),
+    "truncated data": (DATA / "train.npy", truncate, "ValueError("),
 }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_tools import initialised, resolved, same_tensors
+from run_tools import initialised, resolved, same_tensors, save_model
 from safetensors.torch import save_file
 
 from vaeglow.errors import UserError
-from vaeglow.weights import KEY, load_model, read_tensors, save_model, tensors_sha256, write_tensors
+from vaeglow.weights import KEY, load_model, read_tensors, tensors_sha256, write_tensors
 
 MODELS = ["vae", "vaeglow", "glow"]
 ABOUT = {"data": {"sha256": {"test": "d"}, "mean": [0.5]}, "provenance": {"commit": "c"}}

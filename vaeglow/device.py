@@ -5,22 +5,29 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaeglow.errors import UserError
-from vaeglow.locks import CLAIM, claim_gpu
 
 if TYPE_CHECKING:
     import torch
+    from filelock import FileLock
 
-DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: set to 1 by the workflow where `runtime.deterministic` is true
+# Environment variables that the workflow sets to 1.
+DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # where `runtime.deterministic` is true
+CLAIM = "VAEGLOW_CLAIM_GPU"  # always: a step by hand, or a notebook, takes torch's GPU
+_claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
 def pick_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a torch device.
 
     On a GPU it also switches TF32 off: with its 10 bits of mantissa, f^-1(f(x)) is off by a grey level or more. In a
-    job of the workflow `cuda` is a GPU that no other such job has.
+    job of the workflow `cuda` is a GPU that no other such job has. Under `DETERMINISTIC` torch takes deterministic
+    algorithms only; an operation that has none is an error that names it.
 
     Args:
         name: `auto` takes a CUDA GPU where there is one and the CPU elsewhere.
@@ -35,7 +42,10 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device cuda was asked for but torch sees no GPU: use auto or cpu (config: runtime.device)")
     if os.environ.get(DETERMINISTIC) == "1":
-        be_deterministic()
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first use of a GPU
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing reads it
+        torch.backends.cudnn.benchmark = False
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
@@ -46,17 +56,34 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def be_deterministic() -> None:
-    """Make torch take deterministic algorithms only; an operation that has none is an error that names it.
+def claim_gpu(preferred: int, count: int) -> int:
+    """The index of a GPU that no other job of this user has claimed; asked again, a process gets the same one.
 
-    Before the first use of a GPU in the process: cuBLAS reads its workspace setting once.
+    On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process.
+
+    Args:
+        preferred: taken if it is free, and also where all are claimed: to share is slow, but works while memory lasts.
+        count: how many GPUs torch sees.
     """
-    import torch
+    from filelock import FileLock, Timeout
 
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only of use to whoever reads what was never written
-    torch.backends.cudnn.benchmark = False
+    if _claimed:
+        return next(iter(_claimed))
+    for index in (preferred, *(index for index in range(count) if index != preferred)):
+        lock = FileLock(gpu_lock(index))
+        with suppress(Timeout, NotImplementedError, OSError):  # claimed; or a file system without locks
+            lock.acquire(timeout=0)
+            _claimed[index] = lock
+            return index
+    return preferred
+
+
+def gpu_lock(index: int) -> Path:
+    """The lock file of a GPU, which is named as the machine counts it, not this process."""
+    names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    name = names[index] if index < len(names) else str(index)
+    user = os.getuid() if hasattr(os, "getuid") else "all"
+    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{user}-{name.replace('/', '-')}.lock")
 
 
 def image_layout(device: torch.device | str) -> torch.memory_format:
@@ -71,32 +98,19 @@ def image_layout(device: torch.device | str) -> torch.memory_format:
 
 
 def set_threads(threads: int) -> None:
-    """Fix the number of CPU threads inside torch.
+    """Fix the number of CPU threads inside torch, and let this process keep the memory it frees, for its next step.
 
     The thread count changes the order of float sums and so the last bits of a result: it comes from a
     run's resolved config, never from `snakemake --cores`.
+
+    glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
+    fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, nothing to speak of in a
+    flow's (docs/performance.md). Values do not depend on it. Other C libraries have no such switch.
     """
     import torch
 
     torch.set_num_threads(threads)
-    keep_freed_memory()
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-
-
-def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, for its next step, instead of handing it back to the system.
-
-    glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
-    fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, nothing to speak of in a
-    flow's (docs/performance.md). Values do not depend on it.
-
-    Returns:
-        Whether the C library took the settings: glibc does, others have no such switch.
-    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None:
-        return False
-    largest = any(mallopt(M_MMAP_THRESHOLD, size) for size in (1 << 30, 32 << 20))  # old ones refuse more than 32 MiB
-    return bool(largest and mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
+    trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
+    if mallopt and any(mallopt(mmap_threshold, size) for size in (1 << 30, 32 << 20)):  # old ones refuse over 32 MiB
+        mallopt(trim_threshold, (1 << 31) - 1)

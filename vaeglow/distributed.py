@@ -1,7 +1,8 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
 On one machine the process that is started is the first and starts the others; over several nodes torchrun starts all
-(docs/cluster.md). The first writes and prints for all. One process alone exchanges nothing.
+(docs/cluster.md). The first writes and prints for all. One process alone exchanges nothing. Each makes the random
+numbers of the whole batch and uses its own images' part, so results do not depend on how many processes there are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor, distributed
 
-from vaeglow.device import pick_device
+from vaeglow.device import CLAIM, pick_device
 from vaeglow.errors import UserError
-from vaeglow.locks import CLAIM
 
 FIRST = "VAEGLOW_FIRST_PROCESS"  # environment of the others that the first process starts: its number
 LOST = ("gloo", "nccl", "connection", "broken pipe")  # words of an exchange that failed because another process ended
@@ -59,6 +59,29 @@ class Group:
 
 
 ALONE = Group()
+
+
+class SharedGenerator(torch.Generator):
+    """A generator of which each of `ranks` processes uses its own images' part; this one is number `rank`."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+def shared_noise(
+    sample: Callable[..., Tensor], shape: Sequence[int], generator: torch.Generator | None, **options: Any
+) -> Tensor:
+    """`sample(shape, generator=generator, **options)` for this process's images.
+
+    Args:
+        sample: torch.rand or torch.randn.
+        shape: [N, ...], N this process's images; each process has equally many, in the order of ranks.
+        generator: with a `SharedGenerator` the numbers are those that one process with all images would draw.
+        options: dtype and device.
+    """
+    rank, ranks = getattr(generator, "rank", 0), getattr(generator, "ranks", 1)
+    everyone = sample((shape[0] * ranks, *shape[1:]), generator=generator, **options)
+    return everyone[rank * shape[0] :][: shape[0]]
 
 
 @contextmanager

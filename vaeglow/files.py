@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import UserError
 
-LEFT = 24 * 3600  # seconds after which a temporary is a killed writer's
-
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    On any exception the temporary is removed and an existing `path` stays as it was. What a writer of the same path
-    left that was killed a day ago or earlier is removed, too.
+    On any exception the temporary is removed and an existing `path` stays as it was.
 
     Raises:
         UserError: no room or no permission to write there.
@@ -34,10 +29,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{token}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - old.stat().st_mtime > LEFT:
-                    old.unlink()
         yield temporary
         umask = os.umask(0)
         os.umask(umask)

@@ -1,6 +1,6 @@
 """Where a result came from: commit, source hash, versions, device, start and end. In every file a step makes. No torch.
 
-A step calls `collect` when it starts; `vaeglow.results.write_result` adds the end time.
+A step calls `collect` when it starts; `vaeglow.results.write_result` adds the end time, `finished`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -61,11 +60,6 @@ def collect(device: str = "cpu") -> dict[str, Any]:
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601 writes it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def ended(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A provenance with the time of now as its end, `finished`."""
-    return {**provenance, "finished": now()}
 
 
 def git_state(root: Path = ROOT) -> tuple[str, bool | None]:

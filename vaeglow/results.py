@@ -22,7 +22,7 @@ from vaeglow.data.arrays import array_sha256
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
 from vaeglow.paths import IDENTITY
-from vaeglow.provenance import ended
+from vaeglow.provenance import now
 
 SEAL = "content_sha256"
 REMEDY = "run snakemake again, or delete the file that is out of date"
@@ -124,7 +124,7 @@ def write_result(
     for one in inputs:
         file = one.path if isinstance(one, Result) else one
         named |= {**(one.value("inputs") if isinstance(one, Result) else {}), relative(file): sha256_file(file)}
-    whole = {**content, "inputs": named, "provenance": ended(provenance)}
+    whole = {**content, "inputs": named, "provenance": {**provenance, "finished": now()}}
     whole["provenance"][SEAL] = content_sha256(whole, arrays or {})
     text = json.dumps(whole, indent=2, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,37 +37,43 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
     infos = sorted(data.glob(f"*/{INFO_FILE}")) if data else []
     if data and not infos:
         raise UserError(f"{data} holds no prepared data: give the folder of the datasets' folders (resources/data)")
-    if not (files := files_of(root)):
+    found = [Path(at, name) for at, _, names in os.walk(root, followlinks=True) for name in names]
+    if not (files := sorted(path for path in found if not path.name.startswith("."))):
         raise UserError(f"{root} holds no results: give the folder that holds the presets' folders, such as results")
-    said: dict[Path, dict[Path, str] | None] = {}  # file -> of which file it says which hash; None: not checked
-    wrong: dict[tuple[Path, str, str, str], list[Path]] = {}  # file, what, expected, found -> who says so
-    absent: dict[Path, list[Path]] = {}
     copies = [path for path in files if path.parent in (root, root / "tables", root / "figures")]
+    says: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)  # file, its hash -> who says so
+    wrong: dict[Path, str] = {}
+    absent: defaultdict[Path, list[Path]] = defaultdict(list)
+    unchecked, hash_of = [], functools.cache(hash_now)
     for path in [*infos, *(path for path in files if path not in copies)]:
         try:
-            said[path] = read(path, root, data)
+            hashes = read(path, root, data)
         except Exception as error:  # anything can stand in a damaged file, and its reader is a library
             why = str(error) if isinstance(error, UserError) else repr(error)
-            wrong[path, "damaged, changed or misplaced", "what was written there", why] = []
-    bad, hash_of = {path for path, *_ in wrong}, functools.cache(hash_now)
+            wrong[path] = f"damaged, changed or misplaced: expected what was written there, found {why}"
+            continue
+        if hashes is None:
+            unchecked.append(path)
+        for named in (hashes or {}).items():
+            says[named].append(path)
     for path in copies:
-        of = [found for found in files if found.name == path.name and found not in copies]
-        said[path] = {} if of else None
-        if of and not bad & {*of} and hash_of(path) not in map(hash_of, of):
-            wrong[path, f"not a copy of {' or '.join(map(str, of))}", hash_of(of[0]), hash_of(path)] = []
-    for path, says in said.items():
-        for target, expected in (says or {}).items():
-            if not target.is_file():
-                absent.setdefault(target, []).append(path)
-            elif target not in bad and (found := hash_of(target)) != expected:
-                wrong.setdefault((target, "its content is not what it was", expected, found), []).append(path)
-    for (path, what, expected, found), users in sorted(wrong.items()):
-        by = f" (says {counted(users, every)})" if users else ""
-        values = ", found ".join(shorten(value) if len(value) == 64 else value for value in (expected, found))
-        yield " ".join(f"mismatch: {path}: {what}{by}: expected {values}: {REDO}".split())
-    for target, users in sorted(absent.items()):
-        yield f"not there: {target}, named by {counted(users, every)}"
-    if unchecked := [path for path, says in said.items() if says is None]:
+        of = [file for file in files if file.name == path.name and file not in copies]
+        if not of:
+            unchecked.append(path)
+        elif not wrong.keys() & {*of} and hash_of(path) not in map(hash_of, of):
+            hashes = f"expected {shorten(hash_of(of[0]))}, found {shorten(hash_of(path))}"
+            wrong[path] = f"not a copy of {' or '.join(map(str, of))}: {hashes}"
+    for (path, expected), users in says.items():
+        if not path.is_file():
+            absent[path] += users
+        elif path not in wrong and hash_of(path) != expected:
+            by = f"its content is not what it was (says {counted(users, every)})"
+            wrong[path] = f"{by}: expected {shorten(expected)}, found {shorten(hash_of(path))}"
+    for path, what in sorted(wrong.items()):
+        yield " ".join(f"mismatch: {path}: {what}: {REDO}".split())
+    for path, users in sorted(absent.items()):
+        yield f"not there: {path}, named by {counted(users, every)}"
+    if unchecked:
         yield f"not checked: {counted(unchecked, every)}: texts, resume state, and what is no result"
     if data is None:
         yield "not checked: prepared data: give their folder with --data"
@@ -130,12 +137,6 @@ def hash_now(path: Path) -> str:
         return array_sha256(np.lib.format.open_memmap(path, mode="r")) if path.suffix == ".npy" else sha256_file(path)
     except (UserError, ValueError, OSError, EOFError) as error:
         return repr(error)
-
-
-def files_of(folder: Path) -> list[Path]:
-    """All files below a folder in order, hidden ones left out; links to folders are followed."""
-    found = [Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names]
-    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def counted(paths: Collection[Path], every: bool) -> str:

@@ -36,21 +36,6 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: str | Path, model: GenerativeModel, config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Write a model's weights to one file, atomically.
-
-    Args:
-        path: of the .safetensors file.
-        model: the trained model.
-        config: its resolved config, from which `load_model` rebuilds it.
-        about: what else to keep: data statistics, provenance.
-
-    Returns:
-        The sha256 of the tensors, also kept in the file.
-    """
-    return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
-
-
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, about: Mapping[str, Any]) -> str:
     """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
 
@@ -101,16 +86,12 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            if key not in metadata:
-                raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedFile(
-            f"{path} is truncated or no safetensors file ({reason}): check the path; a damaged result is made anew "
-            f"after you delete it"
-        ) from None
-    text = metadata[key]
+        reason = f"is truncated or no safetensors file ({str(error).splitlines()[0]})"
+        raise DamagedFile(f"{path} {reason}: check the path; delete a damaged result and run again") from None
+    if (text := metadata.get(key)) is None:
+        raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
     with suppress(ValueError, RecursionError):
         about = json.loads(text) if text_sha256(text) == metadata.get(SEAL) else None
         if isinstance(about, dict) and tensors_sha256(tensors) == about.get("weights_sha256"):
@@ -121,49 +102,33 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
     """Rebuild a model from its file alone, in evaluation mode.
 
+    The file may be anybody's: the sizes that its config asks for are compared with its tensors before memory is spent.
+
     Returns:
         The model on `device`, and the file's metadata: config, weights_sha256, data, provenance.
 
     Raises:
-        UserError: see `read_tensors`; also when tensors are missing or of other shapes.
+        UserError: see `read_tensors`; also when the tensors are not those of the model that the config describes.
     """
     tensors, about = read_tensors(path, KEY)
-    config = about.get("config")
-    if not isinstance(config, dict):
-        raise UserError(f"{path} does not say what model it holds: train the model again")
+    most = sum(tensor.numel() for tensor in tensors.values())
     try:
-        model = rebuild(config, tensors)
+        if (size := max(sizes(about["config"]))) > most:
+            raise ValueError(f"a size of {size} in a model of {most} numbers")
+        with torch.device("meta"):
+            model = build(about["config"])
+        # copied: a tensor of a file lies anywhere in memory, and kernels round differently where it is not aligned
+        model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None
     return model.to(device, memory_format=image_layout(device)).eval(), about
 
 
-def rebuild(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GenerativeModel:
-    """The model that a config describes, holding these tensors.
-
-    The file may be anybody's: what the config asks for is compared with the tensors before memory is spent on it.
-
-    Raises:
-        ValueError: it asks for sizes that no model with these tensors has.
-        RuntimeError: it asks for other tensors. What a config that is none leads to (KeyError, TypeError, ...) passes.
-    """
-    most = sum(tensor.numel() for tensor in tensors.values())
-    for size in numbers(config):
-        if size > most:
-            raise ValueError(f"a size of {size} in a model of {most} numbers")
-    with torch.device("meta"):
-        model = build(config)
-    # copied: a tensor of a file lies anywhere in memory, and kernels round differently where it is not aligned
-    model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-    return model
-
-
-def numbers(config: Any) -> Iterator[float]:
+def sizes(config: Any) -> Iterator[float]:
     """All numbers that could be sizes of a network, at any depth of a config."""
     if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key not in ("training", "seed", "data"):
-                yield from numbers(value)
+        for key in config.keys() - {"training", "seed", "data"}:
+            yield from sizes(config[key])
     elif isinstance(config, int | float):
         yield config

@@ -93,11 +93,11 @@ def sample_ours(setting: Setting) -> Work:
     """The package's sampler on a model read from its file, as step `sample` does it: uint8 images."""
     from benchmarks.cost import count, matrix_rate
     from vaeglow.evaluation.trained import BATCH_SIZE, sample
-    from vaeglow.weights import load_model, save_model
+    from vaeglow.weights import KEY, load_model, write_tensors
 
     chosen, path = config(setting.quick), setting.folder / "model.safetensors"
     trainer = make_trainer(chosen, setting)
-    save_model(path, trainer.model, chosen, {})
+    write_tensors(path, trainer.model.state_dict(), KEY, {"config": chosen})
     model, _ = load_model(path, trainer.device)
 
     def step() -> Any:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, flags, resolved
+from run_tools import Run, flags, resolved, save_model
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
 from vaeglow.steps import sample as sample_step
 from vaeglow.training.checkpoint import SNAPSHOTS_KEY, read_snapshots
-from vaeglow.weights import load_model, save_model, write_tensors
+from vaeglow.weights import load_model, write_tensors
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from faults_tools import fork, hold
-from run_tools import Run, assert_equal_runs, prepare, resolved
+from run_tools import Run, assert_equal_runs, prepare, resolved, save_model
 
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import load_model
 
 pytestmark = pytest.mark.faults
 ANEW = "belongs to another config, data or base: starting anew"
@@ -64,16 +64,6 @@ def test_changed(when, what, run, tmp_path, fault):
         run.config = read_json(run.folder / "config.json")
         fresh = Run(tmp_path / "fresh", run.config, run.data, run.base).train()
         assert_equal_runs(run, fresh)
-
-
-def test_other_data_in_the_same_folder(tmp_path, capfd):
-    run = Run(tmp_path / "run", resolved("vae"), prepare(tmp_path / "data")).train()
-    run.model.unlink()
-    prepare(run.data, seed=50)
-    fresh = Run(tmp_path / "fresh", run.config, run.data).train()
-    capfd.readouterr()
-    assert_equal_runs(run.train(), fresh)
-    assert ANEW in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 from models_tools import changed, phase_one, photo_like, randomise, run_config, seeded, snapshot
-from run_tools import same_tensors
+from run_tools import same_tensors, save_model
 
 from vaeglow.device import image_layout
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import total
 from vaeglow.models.kinds import KINDS, build
 from vaeglow.training.optimise import build_optimizer
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import load_model
 
 # name -> (model, its changes)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {

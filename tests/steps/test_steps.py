@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, prepare, resolved, same_tensors
+from run_tools import Run, prepare, resolved, same_tensors, save_model
 from waiting import LIMIT
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.steps import cli
 from vaeglow.training.checkpoint import Checkpoints, Position
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import load_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
 
@@ -83,7 +83,7 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         ("b", other_seed, "under another config than this run's base"),
         ("c", glow_run, "under another config than this run's base"),
         ("d", other_data, "was trained on other data"),
-        ("e", mixed, "is not of the run that made"),
+        ("e", mixed, "weights_sha256 is"),
     ]:
         run = Run(tmp_path / name, resolved("vaeglow"), blobs_dir, base)
         assert train(run, monkeypatch) == 2

@@ -9,18 +9,18 @@ import pytest
 import torch
 from run_tools import ROOT
 
-from vaeglow import device, locks
+from vaeglow import device
 
-HOLD = "import sys; from vaeglow.locks import claim_gpu; print(claim_gpu(int(sys.argv[1]), 3), flush=True); input()"
+HOLD = "import sys; from vaeglow.device import claim_gpu; print(claim_gpu(int(sys.argv[1]), 3), flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
 def locks_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(locks, "_held", {})
+    monkeypatch.setattr(device, "_claimed", {})
     yield
-    for lock in locks._held.values():
+    for lock in device._claimed.values():
         lock.release()
 
 
@@ -37,7 +37,7 @@ def test_each_job_takes_a_gpu_of_its_own_until_it_dies():
         assert [gpu for _, gpu in jobs] == [0, 1, 2, 1]  # all are taken: the preferred one is shared
         jobs[1][0].kill()
         jobs[1][0].wait()
-        assert locks.claim_gpu(0, 3) == 1 and locks.claim_gpu(2, 3) == 1  # asked again: the same
+        assert device.claim_gpu(0, 3) == 1 and device.claim_gpu(2, 3) == 1  # asked again: the same
     finally:
         for process, _ in jobs:
             process.kill()
@@ -45,10 +45,10 @@ def test_each_job_takes_a_gpu_of_its_own_until_it_dies():
 
 
 def test_a_gpu_has_one_name_for_all_who_see_it(monkeypatch):
-    plain = locks.gpu_lock(2)
+    plain = device.gpu_lock(2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8/a")
-    assert locks.gpu_lock(0) == plain
-    assert locks.gpu_lock(1).name.endswith("-GPU-8-a.lock") and locks.gpu_lock(1).parent == plain.parent
+    assert device.gpu_lock(0) == plain
+    assert device.gpu_lock(1).name.endswith("-GPU-8-a.lock") and device.gpu_lock(1).parent == plain.parent
 
 
 @pytest.mark.parametrize(("asked", "count", "taken"), [("1", 2, [1]), ("1", 1, []), ("", 2, [])])

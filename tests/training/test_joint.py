@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from models_tools import (  # noqa: F401
     one_thread,
     optimise,
@@ -32,7 +32,6 @@ from vaeglow.models.kinds import build
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
 
-SHIPPED = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]
 
 
@@ -77,7 +76,8 @@ def test_joint_training_starts_at_the_vaes_likelihood(training: bool) -> None:
 def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: Run) -> None:
     """All weights are the base's, and the layer's data-dependent start is not run again, whatever the data."""
     model = build(finetune_run.config)
-    load_base(model, finetune_run.config, read_info(finetune_run.data), finetune_run.options(10))
+    files = Namespace(base=vaeglow_run.model, base_training=vaeglow_run.training, data_dir=finetune_run.data)
+    load_base(model, finetune_run.config, read_info(finetune_run.data), files)
     y = dequantise(torch.from_numpy(open_split(finetune_run.data, "train")[:32].copy()), 256, seeded(3))
     model.initialise(1 - y)
     assert same_tensors(model.state_dict(), vaeglow_run.weights())
@@ -176,19 +176,6 @@ def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
     assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
     wider = merge(CONFIG, {"models": {"vae": {"network": {"base_dim": 9}}}})
     assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0)["base"]["network"]["base_dim"] == 9
-
-
-@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
-def test_the_shipped_finetune_has_its_bases_layer(preset: str) -> None:
-    config = merge(SHIPPED, {"overrides": {"models": {"vaeglow": {"layer": {"width": 12}}}}})
-    names = ("vaeglow", "vaeglow_joint_finetune", "vaeglow_joint", "vaeglow_joint_small_kl")
-    vaeglow, finetune, joint, small = (resolve(config, preset, "cifar10", name, 0) for name in names)
-    assert finetune["layer"] == vaeglow["layer"] == joint["layer"] and finetune["base"] == vaeglow
-    assert finetune["training"]["epochs"] < vaeglow["training"]["epochs"]
-    if preset not in ("demo", "cpu"):  # there seconds are equal, not epochs
-        assert joint["training"]["epochs"] == sum(c["training"]["epochs"] for c in (vaeglow, vaeglow["base"]))
-    assert small["training"]["kl_weight"] == 0.01
-    assert small | {"model": 0, "training": small["training"] | {"kl_weight": 1.0}} == joint | {"model": 0}
 
 
 def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path: Path) -> None:

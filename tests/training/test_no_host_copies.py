@@ -36,14 +36,6 @@ class HostTraffic(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", [*READS[:4], "__bool__", "__float__", "nonzero", *MAKES[:2]])
-def test_what_would_wait_or_copy_is_seen(name: str):
-    x = torch.ones(())
-    with HostTraffic() as traffic:
-        getattr(torch, name)([1.0]) if name in MAKES else getattr(x, name)()
-    assert traffic.found == [name]
-
-
 def trainer_of(model: str, device: str = "cpu", **training: Any) -> Trainer:
     config, images = resolved(model, **training), blobs(64, 1)
     trainer = Trainer(build(config), config, images, images[:0], torch.device(device))

@@ -53,16 +53,6 @@ def test_loss_falls_for_every_kind(tmp_path, blobs_dir, vae_run):
         assert bits[-1] < bits[0] - 1, (model, bits)
 
 
-@pytest.mark.parametrize("model", ["vae", "glow"])
-def test_another_seed_gives_other_weights(model, tmp_path, request, blobs_dir):
-    run = request.getfixturevalue(f"{model}_run")
-    other = Run(tmp_path, resolved(model, seed=1), blobs_dir).train()
-    weights, others = run.weights(), other.weights()
-    changed = [name for name in weights if not torch.equal(weights[name], others[name])]
-    assert sum(weights[name].numel() for name in changed) > 0.9 * sum(tensor.numel() for tensor in weights.values())
-    assert run.rows()[0]["bits_per_dim"] != other.rows()[0]["bits_per_dim"]
-
-
 def test_phase_two_leaves_phase_one_bit_identical_and_moves_all_of_the_layer(vae_run, vaeglow_run):
     weights = vaeglow_run.weights()
     kept = {name.removeprefix("vae."): tensor for name, tensor in weights.items() if name.startswith("vae.")}
@@ -80,22 +70,6 @@ def test_train_subset_is_training_on_the_first_images(tmp_path, blobs_dir):
     assert np.array_equal(np.load(small.data / "train.npy"), np.load(blobs_dir / "train.npy")[:20])
     assert same_tensors(subset.weights(), small.weights())
     assert subset.summary()["train_images"] == small.summary()["train_images"] == 20
-
-
-def test_a_batch_larger_than_the_data_is_all_of_the_data(tmp_path, blobs_dir):
-    large = Run(tmp_path / "large", resolved("vae", batch_size=1000), blobs_dir).train()
-    whole = Run(tmp_path / "whole", resolved("vae", batch_size=64), blobs_dir).train()
-    assert same_tensors(large.weights(), whole.weights())
-    assert large.rows() == whole.rows()
-
-
-def test_threads_come_from_the_config(tmp_path, blobs_dir):
-    before = torch.get_num_threads()
-    try:
-        Run(tmp_path, resolved("glow", threads=before + 1, epochs=1), blobs_dir).train()
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
 
 
 # --------------------------------------------------------------------------------------------- history

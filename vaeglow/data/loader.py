@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vaeglow.data.seeds import Stream, stable_hash
+from vaeglow.distributed import SharedGenerator, shared_noise
 from vaeglow.errors import UserError
-from vaeglow.noise import SharedGenerator, drawn
 
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
@@ -98,5 +98,5 @@ def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:
     Returns:
         float32 [...], in (0, 1).
     """
-    u = drawn(torch.rand, x.shape, generator, device=x.device, dtype=torch.float32)
+    u = shared_noise(torch.rand, x.shape, generator, device=x.device, dtype=torch.float32)
     return u.clamp_(EDGE, 1 - EDGE).add_(x).div_(levels)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vaeglow.noise import drawn
+from vaeglow.distributed import shared_noise
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -68,7 +68,7 @@ def standard_normal_log_density(value: Tensor) -> Tensor:
 
 def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
     """Standard normal noise of `value`'s shape, dtype and device, from `generator`."""
-    return drawn(torch.randn, value.shape, generator, dtype=value.dtype, device=value.device)
+    return shared_noise(torch.randn, value.shape, generator, dtype=value.dtype, device=value.device)
 
 
 def quantise(y: Tensor, levels: int) -> Tensor:

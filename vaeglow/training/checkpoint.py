@@ -11,8 +11,7 @@ moments at which it was saved or stopped, so an interrupted run takes the same t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -22,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.locks import FolderLock
 from vaeglow.provenance import source_sha256
+from vaeglow.training.lock import FolderLock
 from vaeglow.weights import read_tensors, write_tensors
 
 STATE_KEY, SNAPSHOT_KEY, SNAPSHOTS_KEY = "vaeglow_state", "vaeglow_snapshot", "vaeglow_snapshots"  # of files' metadata
@@ -49,7 +48,7 @@ class Position:
 
 
 class Checkpoints:
-    """The states and snapshots of one run.
+    """The states and snapshots of one run. Whatever writes raises UserError where there is no room or no permission.
 
     Args:
         folder: where they lie.
@@ -68,23 +67,11 @@ class Checkpoints:
         """This run's states, newest first."""
         return sorted(self.folder.glob(f"{self.identity[:16]}-*{STATE}"), reverse=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder's lock, and clear what a killed save left there.
-
-        Raises:
-            UserError: another process holds it.
-        """
-        with self.lock.held():
-            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
-                leftover.unlink(missing_ok=True)
-            yield
-
     def save(self, steps: int, here: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write the state of now, `steps` steps into the run, and remove what is no longer kept.
 
         Raises:
-            UserError: no room or no permission to write, or the folder was taken over by another process.
+            UserError: the folder was taken over by another process.
         """
         self.lock.require()
         about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
@@ -101,22 +88,24 @@ class Checkpoints:
             if path not in kept and not (ours and early) and (ours or steps):
                 path.unlink(missing_ok=True)
 
-    def load(self) -> tuple[dict[str, Tensor], Position] | None:
-        """The newest whole state of this run, None when it has no state; raises what `first_whole` raises."""
-        paths = self.states()
-        return self.first_whole(paths) if paths else None
+    def read(self, path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """A state or snapshot of this run; raises what `read_tensors` raises."""
+        tensors, about = read_tensors(path, key)
+        if about["identity"] != self.identity:
+            raise DamagedFile(f"{path} belongs to another run")
+        return tensors, about
 
-    def first_whole(self, paths: Iterable[Path]) -> tuple[dict[str, Tensor], Position]:
-        """The first of some states that is whole and this run's.
+    def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
+        """The first whole one of some states, or of all, newest first; None for a run that has none yet.
 
         Raises:
-            UserError: none is: never a silent restart from zero. Or one cannot be read just now.
+            UserError: none is whole: never a silent restart from zero. Or one cannot be read just now.
         """
+        if not (paths := list(paths) or self.states()):
+            return None
         for path in paths:
             try:
-                tensors, about = read_tensors(path, STATE_KEY)
-                if about["identity"] != self.identity:
-                    raise DamagedFile(f"{path} belongs to another run")
+                tensors, about = self.read(path, STATE_KEY)
             except DamagedFile as error:
                 print(f"{error}; looking for an older state", flush=True)
                 continue
@@ -127,7 +116,7 @@ class Checkpoints:
 
     def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
         """The oldest whole good state of a position, and where it stands, with one more of `rollbacks`."""
-        tensors, back = self.first_whole(self.path(*name) for name in here.good)
+        tensors, back = self.load(self.path(*name) for name in here.good)
         lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
         lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
         back.good, back.rollbacks = back.good[-1:], [*here.rollbacks, lost]
@@ -156,9 +145,7 @@ class Checkpoints:
         for index, (fraction, step) in enumerate(at.items()):
             source = self.path(0, step, SNAPSHOT)
             try:
-                tensors, info = read_tensors(source, SNAPSHOT_KEY)
-                if info["identity"] != self.identity:
-                    raise DamagedFile
+                tensors, info = self.read(source, SNAPSHOT_KEY)
             except DamagedFile:
                 raise UserError(f"{source} is missing or damaged: delete {self.folder} to train anew") from None
             packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}

@@ -6,16 +6,14 @@ identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from vaeglow.errors import UserError, memory_used_up
 from vaeglow.models.glow_steps import GlowSteps
-from vaeglow.models.network import networks
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -115,45 +113,11 @@ def set_memory(model: nn.Module, memory: str) -> None:
             part.checkpoint = memory == "checkpoint"
 
 
-def set_precision(model: nn.Module, training: Mapping[str, Any]) -> None:
-    """Compute a model's networks in the `precision` of a run's `training` values."""
-    for network in networks(model):
-        network.bf16 = training["precision"] == "bf16"
-
-
-def compile_mode(training: Mapping[str, Any], device: torch.device) -> str | None:
-    """The mode of torch.compile that a run asks for, or None: not to compile.
+def compile_mode(option: bool | str, device: torch.device) -> str | None:
+    """The mode of torch.compile that `training.compile` asks for, or None: not to compile.
 
     On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
     """
-    option = training["compile"]
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
     return "reduce-overhead" if option == "graphs" else "default"
-
-
-def compile_networks(model: nn.Module, mode: str, rehearse: Callable[[], None], alone: bool) -> None:
-    """Compile a model's networks; where that fails, warn in one line and go on without.
-
-    Args:
-        model: its networks of one class and shape share one compilation.
-        mode: see `torch.compile`.
-        rehearse: a forward and backward pass that leaves no trace, in which compilation happens.
-        alone: whether one process trains. Several cannot go on without one by one: their exchanges would not match.
-
-    Raises:
-        UserError: it failed in one of several processes.
-    """
-    try:
-        for network in networks(model):
-            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
-        rehearse()
-    except Exception as error:  # whatever a compiler, a missing one included, may raise
-        if memory_used_up(error):
-            raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if not alone:
-            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
-        for network in networks(model):
-            network.compiled = None
-        print(f"warning: torch.compile failed, so this run goes on without: {reason}", flush=True)

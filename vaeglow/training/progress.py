@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ class Progress:
         self.label, self.epochs, self.total = label, epochs, epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
-        by_hand = 2 if sys.stderr.isatty() else -1
-        self.terminal = int(os.environ.get(TERMINAL, by_hand)) if first else -1
+        self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1)) if first else -1
         self.writer = None
         if tensorboard:
             try:
@@ -87,9 +87,5 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time in its two largest units: `40 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [*zip(divmod(hours, 24), ("d", "h"), strict=True), (minutes, "min"), (rest, "s")]
-    largest = next((i for i, (count, _) in enumerate(parts) if count), 3)
-    return " ".join(f"{count} {unit}" for count, unit in parts[largest : largest + 2])
+    """A time for people: `0:03:20`, `3 days, 4:00:00`."""
+    return str(timedelta(seconds=round(seconds)))

@@ -18,12 +18,13 @@ from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
 from vaeglow.paths import Run
-from vaeglow.provenance import collect, ended, now
-from vaeglow.results import write_result
+from vaeglow.provenance import collect, now
+from vaeglow.results import read_result, write_result
 from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Diverged, Trainer
-from vaeglow.weights import load_model, save_model
+from vaeglow.weights import KEY as MODEL_KEY
+from vaeglow.weights import load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
 
@@ -37,9 +38,7 @@ def train_run(options: Namespace) -> None:
     Raises:
         UserError: the config is none, the data do not fit it, or whatever training raises.
     """
-    config = read_json(options.config)
-    if not isinstance(config, dict):
-        raise UserError(f"{options.config} is not a JSON object: delete it and run again")
+    config = read_result(options.config).content
     set_threads(config["training"]["threads"])
     with joined(config["training"]["devices"], options.device) as (group, device):
         provenance = collect(str(device))
@@ -47,9 +46,9 @@ def train_run(options: Namespace) -> None:
         model = build(config)
         set_memory(model, options.memory)
         base = load_base(model, config, info, options)
-        inputs = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
-        store = Checkpoints(options.state_dir, sha256_json(inputs))
-        with store.locked() if group.first else nullcontext():
+        trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
+        store = Checkpoints(options.state_dir, sha256_json(trained_on))
+        with store.lock.held() if group.first else nullcontext():
             group.gather()  # the others touch nothing before the first holds the lock
             if group.first:
                 keep_log(store.folder / "attempts")
@@ -67,7 +66,7 @@ def train_run(options: Namespace) -> None:
                     write_history(history, trainer.position.history)
                 raise Diverged(f"{error}. The epochs up to there: {history}") from None
             if group.first:
-                check_unchanged(config, info, base, options)
+                check_unchanged(trained_on, options)
                 write_results(trainer, info, base, provenance, options)
 
 
@@ -92,10 +91,10 @@ def write_results(
     """Snapshots, weights, history and, last, the summary that names them all by hash."""
     here, model, config = trainer.position, trainer.model, trainer.config
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
-    about = {"data": info, "base_sha256": base.get("weights_sha256"), "provenance": ended(provenance)}
-    packed = {"config": config, **digests, **about}
-    trainer.store.pack_snapshots(options.snapshots, trainer.snapshots, trainer.steps, packed)
-    weights_sha256 = save_model(options.model, model.eval(), config, about)
+    about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
+    about["provenance"] = {**provenance, "finished": now()}
+    trainer.store.pack_snapshots(options.snapshots, trainer.snapshots, trainer.steps, digests | about)
+    weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"]}
     for clock in ("seconds", "cpu_seconds"):  # of training steps, those that rollbacks gave up included
@@ -118,17 +117,17 @@ def write_results(
     write_result(options.training, summary, inputs, provenance)
 
 
-def check_unchanged(config: dict[str, Any], info: dict[str, Any], base: dict[str, Any], options: Namespace) -> None:
+def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
     """What a run was trained on is still what its files say: else Snakemake would take its results for new ones.
 
     Raises:
         UserError: config, data or base were changed while it trained.
     """
-    changed = {"config": read_json(options.config) != config, "data": read_info(options.data_dir) != info}
-    if base:
-        changed["base"] = read_json(options.base_training).get("weights_sha256") != base["weights_sha256"]
-    for what, differs in changed.items():
-        if differs:
+    there = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
+    if trained_on["base"]:
+        there["base"] = read_result(options.base_training).content.get("weights_sha256")
+    for what, value in trained_on.items():
+        if there[what] != value:
             problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
             raise UserError(f"{problem}; run the same command again to train it on what is there now")
 
@@ -140,12 +139,10 @@ def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
         UserError: it is not the dataset the config describes, or of another shape.
     """
     info = read_info(data_dir)
-    expected = {"name": config["dataset"]} | {key: config["data"][key] for key in ("channels", "size", "levels")}
-    for key, value in expected.items():
-        if info[key] != value:
-            raise UserError(
-                f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}: prepare the data again"
-            )
+    for key, value in {"name": config["dataset"], **config["data"]}.items():
+        if key in ("name", "channels", "size", "levels") and info[key] != value:
+            problem = f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}"
+            raise UserError(f"{problem}: prepare the data again")
     return info
 
 
@@ -165,17 +162,12 @@ def load_base(
     if options.base is None or options.base_training is None:
         raise UserError(f"{config['model']} stands on {config['base']['model']}: give its --base and --base-training")
     base, about = load_model(options.base, "cpu")
-    training = read_json(options.base_training)
     if about["config"] != config["base"]:
-        problem = f"{options.base} was trained under another config than this run's base"
-    elif about["data"]["sha256"] != info["sha256"]:
-        problem = f"{options.base} was trained on other data than {options.data_dir} holds"
-    elif not isinstance(training, dict) or training.get("weights_sha256") != about["weights_sha256"]:
-        problem = f"{options.base_training} is not of the run that made {options.base}"
-    else:
-        (model if config.get("mode") == "finetune" else model.vae).load_state_dict(base.state_dict())
-        return training
-    raise UserError(f"{problem}: train the base again")
+        raise UserError(f"{options.base} was trained under another config than this run's base: train it again")
+    if about["data"]["sha256"] != info["sha256"]:
+        raise UserError(f"{options.base} was trained on other data than {options.data_dir} holds: train it again")
+    (model if config.get("mode") == "finetune" else model.vae).load_state_dict(base.state_dict())
+    return read_result(options.base_training, weights_sha256=about["weights_sha256"]).content
 
 
 def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:

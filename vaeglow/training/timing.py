@@ -26,10 +26,9 @@ from torch import Tensor
 
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
-from vaeglow.device import pick_device, set_threads
+from vaeglow.device import CLAIM, pick_device, set_threads
 from vaeglow.distributed import end_when
 from vaeglow.errors import UserError
-from vaeglow.locks import CLAIM
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
 from vaeglow.models.network import exact
@@ -84,74 +83,58 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-class Timed:
-    """An untrained model and the steps that are timed of it; a timing process holds one, `Timed.own`.
-
-    Args:
-        config: its resolved config, with the batch size that is timed.
-        data_dir: folder of the prepared dataset.
-        device: where to compute.
-        memory: see `set_memory`.
-    """
-
-    own: Timed
-
-    def __init__(self, config: Mapping[str, Any], data_dir: str, device: torch.device, memory: str) -> None:
-        model = build(config)
-        set_memory(model, memory)
-        self.trainer = Trainer(model, config, open_split(data_dir, "train"), open_split(data_dir, "val"), device)
-        self.trainer.initialise(self.trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
-        self.trainer.compile()
-        self.upcoming, self.sums = all_batches(self.trainer), {}
-        self.generator = step_generator(0, TIMED_SAMPLES, 0, device)
-
-    def training(self) -> None:
-        """One training step."""
-        step, index = next(self.upcoming)
-        self.trainer.train_step(index, step, self.sums)
-
-    def sampling(self) -> None:
-        """Draw a batch."""
-        draw(self.trainer.model, self.trainer.batch, self.generator)
-
-    def warm_up(self, what: str, warmup: int, seconds: float) -> int:
-        """`steps_to_fill` of one of `KINDS`; training comes first."""
-        self.trainer.model.train(what == "training")
-        return steps_to_fill(getattr(self, what), warmup, seconds, self.trainer.device)
-
-    def window(self, what: str, steps: int) -> tuple[float, float]:
-        """`time_window` of one of `KINDS`."""
-        return time_window(getattr(self, what), steps, self.trainer.device)
-
-    def facts(self) -> dict[str, Any]:
-        """What else timing.json says of the model."""
-        memory, memory_of = peak_memory(self.trainer.device)
-        return {
-            "batch_size": self.trainer.batch,
-            "compile_seconds": self.trainer.position.compile_seconds,  # not in the windows
-            "peak_memory_bytes": memory,
-            "peak_memory_of": memory_of,
-            "parameters": sum(parameter.numel() for parameter in self.trainer.model.parameters()),
-        }
+HERE: dict[str, Any] = {}  # in a timing process: its trainer, and a step of each of `KINDS`
 
 
-def start_process(parent: int, device: str, gpu: int | None, threads: int) -> None:
-    """In a timing process: set it up; `gpu` is the one that the parent has claimed."""
+def prepare(
+    parent: int,
+    gpu: int | None,
+    threads: int,
+    device: torch.device,
+    config: Mapping[str, Any],
+    data_dir: str,
+    memory: str,
+) -> None:
+    """In a new timing process: set it up, on the GPU that the parent has claimed, and make its untrained model."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     end_when(lambda: os.getppid() != parent)
     os.environ.pop(CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
-    pick_device(device)
+    pick_device(device.type)
     set_threads(threads)
+    model = build(config)
+    set_memory(model, memory)
+    trainer = Trainer(model, config, open_split(data_dir, "train"), open_split(data_dir, "val"), device)
+    trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
+    trainer.compile()
+    upcoming, sums, generator = all_batches(trainer), {}, step_generator(0, TIMED_SAMPLES, 0, device)
+
+    def train() -> None:
+        step, index = next(upcoming)
+        trainer.train_step(index, step, sums)
+
+    HERE.update(trainer=trainer, training=train, sampling=lambda: draw(model, trainer.batch, generator))
 
 
-def call(name: str, *arguments: Any) -> Any:
-    """In a timing process: make its `Timed`, or call a method of it."""
-    if name == "make":
-        Timed.own = Timed(*arguments)
-        return None
-    return getattr(Timed.own, name)(*arguments)
+def warm_up(what: str, warmup: int, seconds: float) -> tuple[int, dict[str, Any]]:
+    """In a timing process: `steps_to_fill` of one of `KINDS`, and what else timing.json says of the model by then."""
+    trainer: Trainer = HERE["trainer"]
+    trainer.model.train(what == "training")
+    steps = steps_to_fill(HERE[what], warmup, seconds, trainer.device)
+    memory, memory_of = peak_memory(trainer.device)
+    return steps, {
+        "batch_size": trainer.batch,
+        "compile_seconds": trainer.position.compile_seconds,  # not in the windows
+        "peak_memory_bytes": memory,
+        "peak_memory_of": memory_of,
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+    }
+
+
+def window(what: str, steps: int) -> tuple[float, float]:
+    """In a timing process: `time_window` of one of `KINDS`."""
+    return time_window(HERE[what], steps, HERE["trainer"].device)
 
 
 def time_in_turns(
@@ -173,24 +156,22 @@ def time_in_turns(
         windows: the config's `timing` for this kind of device.
 
     Returns:
-        Model -> `Timed.facts` and, for each of `KINDS`, `steps` of a window, its `seconds` and `cpu_seconds` [rounds].
+        Model -> what `warm_up` says of it after training and, for each of `KINDS`, `steps` of a window, its `seconds`
+        and `cpu_seconds` [rounds].
 
     Raises:
         UserError: a process was killed.
     """
     spawn = multiprocessing.get_context("spawn")
-    gpu = torch.cuda.current_device() if device.type == "cuda" else None
-    about = (os.getpid(), device.type, gpu, threads)
+    place = (os.getpid(), torch.cuda.current_device() if device.type == "cuda" else None, threads, device)
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        pools = {}
-        for config in configs:
-            pools[config["model"]] = stack.enter_context(ProcessPoolExecutor(1, spawn, start_process, about))
+        pools = {config["model"]: stack.enter_context(ProcessPoolExecutor(1, spawn)) for config in configs}
         stack.callback(lambda: [process.kill() for process in multiprocessing.active_children()])
 
-        def ask(model: str, *arguments: Any) -> Any:
+        def ask(model: str, function: Callable[..., Any], *arguments: Any) -> Any:
             try:
-                return pools[model].submit(call, *arguments).result()
+                return pools[model].submit(function, *arguments).result()
             except BrokenProcessPool:
                 reason = "was killed, perhaps for want of memory: lower timing.*.batch_size"
                 raise UserError(f"the process that timed {model} {reason}") from None
@@ -198,15 +179,13 @@ def time_in_turns(
         for config in configs:
             batch = windows["batch_size"] or config["training"]["batch_size"]
             changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-            ask(config["model"], "make", changed, data_dir, device, memory)
+            ask(config["model"], prepare, *place, changed, data_dir, memory)
         for what in KINDS:
-            steps = {}
-            for model in pools:
-                steps[model] = ask(model, "warm_up", what, windows["warmup_steps"], windows["window_seconds"])
-                if what == "training":
-                    found[model] = ask(model, "facts")
-            rounds = [[ask(model, "window", what, steps[model]) for model in pools] for _ in range(windows["windows"])]
+            warm = {m: ask(m, warm_up, what, windows["warmup_steps"], windows["window_seconds"]) for m in pools}
+            rounds = [[ask(m, window, what, warm[m][0]) for m in pools] for _ in range(windows["windows"])]
             for model, timed in zip(pools, zip(*rounds, strict=True), strict=True):
                 seconds, cpu_seconds = zip(*timed, strict=True)
-                found[model][what] = {"steps": steps[model], "seconds": seconds, "cpu_seconds": cpu_seconds}
+                steps, facts = warm[model]
+                one = {"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
+                found[model] = {**found.get(model, facts), what: one}
     return found

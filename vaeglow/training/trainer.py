@@ -21,10 +21,10 @@ from torch import Tensor
 from vaeglow.data import loader
 from vaeglow.device import image_layout
 from vaeglow.distributed import ALONE, Group
-from vaeglow.errors import STOP, Interrupted, UserError, handled
+from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import exact, share_batch_norms
+from vaeglow.models.network import exact, networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, snapshot_steps, unpack
 from vaeglow.training.progress import Progress
@@ -75,12 +75,14 @@ class Trainer:
         self.config, self.training, self.seed, self.group = config, config["training"], config["seed"], group
         self.device, self.store, self.save_seconds, self.tensorboard = device, store, save_seconds, tensorboard
         self.data = loader.DataOnDevice(train_images, device, config["data"]["train_subset"])
-        self.train_images, self.val_images = train_images[: len(self.data)], val_images
-        if self.training["validate_every"] and not len(val_images):
-            raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
+        if self.training["validate_every"]:
+            if not len(val_images):
+                raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
+            self.val_images = loader.DataOnDevice(val_images, device).images
         self.layout = image_layout(device)
         self.model = model.to(device, memory_format=self.layout).train()
-        optimise.set_precision(self.model, self.training)
+        for network in networks(self.model):
+            network.bf16 = self.training["precision"] == "bf16"
         if group.size > 1:
             share_batch_norms(self.model, group.size)
         self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
@@ -119,18 +121,20 @@ class Trainer:
             raise UserError(f"not all processes read the same {self.store.folder}: it must be one that all of them see")
         self.compile()
         label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
-        done, images = self.done * self.batch, self.steps * self.batch
-        progress = Progress(label, epochs, images, done, self.tensorboard if first else None, first)
-        with handled(self.note_signal, (*STOP, signal.SIGINT)):
+        events = self.tensorboard if first else None
+        progress = Progress(label, epochs, self.steps * self.batch, self.done * self.batch, events, first)
+
+        def note_signal(number: int, frame: object) -> None:
+            self.stop_signal = number  # the loop saves after the step in progress
+
+        with handled(note_signal, (*STOP, signal.SIGINT)):
             while self.position.epoch < epochs:
                 try:
                     self.run_epoch(progress)
                 except Diverged as error:
                     if len(self.position.rollbacks) >= self.training["rollbacks"]:
                         raise
-                    self.roll_back()
-                    where = f"epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}"
-                    print(f"rolled back to {where}: {error}", flush=True)
+                    self.roll_back(error)
             self.position.good = []
             self.save()
             self.check_end()
@@ -157,22 +161,28 @@ class Trainer:
         self.model.initialise(self.noisy(self.data.images[:images], generator))
 
     def compile(self) -> None:
-        """Compile the networks if the run asks for it; the time it takes counts as training."""
-        if (mode := optimise.compile_mode(self.training, self.device)) is not None:
-            before = self.position.seconds
-            self.count_time(training=False)
-            optimise.compile_networks(self.model, mode, self.rehearse, self.group.size == 1)
-            self.count_time()
-            self.position.compile_seconds += self.position.seconds - before
+        """Compile the networks if the run asks for it; the time it takes counts as training.
 
-    def rehearse(self) -> None:
-        """Forward and backward pass on the first batch, then undone."""
-        order = loader.epoch_order(len(self.data), self.seed, 0, self.device)
+        Raises:
+            UserError: it fails. To go on without would give other bits than the run's config says.
+        """
+        if (mode := optimise.compile_mode(self.training["compile"], self.device)) is None:
+            return
+        self.count_time(training=False)
+        before = self.position.seconds
+        for network in networks(self.model):
+            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
         self.guard.before_forward()
-        try:
-            self.gradients(order[: self.batch], 0, 0)
-        finally:
-            self.guard.forget()
+        try:  # a forward and a backward pass, in which compilation happens
+            self.gradients(loader.epoch_order(len(self.data), self.seed, 0, self.device)[: self.batch], 0, 0)
+        except Exception as error:  # whatever a compiler, a missing one included, may raise
+            if memory_used_up(error):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+        self.guard.forget()
+        self.count_time()
+        self.position.compile_seconds += self.position.seconds - before
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
@@ -260,7 +270,7 @@ class Trainer:
         return self.fixed_inputs.index_select(0, index), generator
 
     @torch.no_grad()
-    def bits_per_dim(self, images: np.ndarray) -> float:
+    def bits_per_dim(self, images: Tensor) -> float:
         """Bits/dim of a split (uint8 [N, C, H, W]), its noise fixed by the seed; every process computes all of it.
 
         Raises:
@@ -270,10 +280,11 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         try:
             with exact(self.model):
-                for start in range(0, len(images), self.batch):
-                    batch = torch.from_numpy(np.array(images[start : start + self.batch])).to(self.device)
-                    generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, start + 1, self.device)
-                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, generator), generator), generator)
+                for number, batch in enumerate(images.split(self.batch)):
+                    noise = loader.step_generator(
+                        self.seed, loader.BEFORE_TRAINING, number * self.batch + 1, self.device
+                    )
+                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, noise), noise), noise)
                     total += loss.double() * len(batch)
                     if self.stop_signal and self.group.size == 1:
                         self.save(self.stop_signal)
@@ -286,7 +297,7 @@ class Trainer:
 
         A learning rate that does not fall to zero leaves the last steps' noise in the weights.
         """
-        end, last = self.bits_per_dim(self.train_images), self.position.history[-1]["bits_per_dim"]
+        end, last = self.bits_per_dim(self.data.images), self.position.history[-1]["bits_per_dim"]
         self.end_bits_per_dim = end
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
@@ -308,10 +319,6 @@ class Trainer:
             self.group.gather()  # the others are ended when one has: not before the first has saved
             raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to go on")
 
-    def note_signal(self, number: int, frame: object) -> None:
-        """Remember the signal; the loop saves after the step in progress."""
-        self.stop_signal = number
-
     def keep_good_state(self) -> None:
         """Between two epochs, when one is due, save a state that a rollback may go back to."""
         here, every = self.position, math.ceil(self.training["epochs"] / POINTS)
@@ -326,18 +333,17 @@ class Trainer:
         Raises:
             Diverged: says where, and what to try.
         """
-        here, training = self.position, self.training
-        if self.guard.most.item() < training["max_bad_steps"]:
-            return
-        above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
-        after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-        raise Diverged(
-            f"{self.config['model']}: loss or gradient was not finite{above} for {training['max_bad_steps']} steps in "
-            f"a row in epoch {here.epoch + 1}, at learning rate {self.rate(here.step - 1):.3g}{after}: lower "
-            "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
-        )
+        epoch, rollbacks, most = self.position.epoch + 1, len(self.position.rollbacks), self.training["max_bad_steps"]
+        if self.guard.most.item() >= most:
+            above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+            after = f" after {rollbacks} rollbacks" if rollbacks else ""
+            raise Diverged(
+                f"{self.config['model']}: loss or gradient was not finite{above} for {most} steps in a row in epoch "
+                f"{epoch}, at learning rate {self.rate(self.position.step - 1):.3g}{after}: lower "
+                "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
+            )
 
-    def roll_back(self) -> None:
+    def roll_back(self, why: Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
         self.count_time()
         tensors, self.position = self.store.go_back(self.position)
@@ -346,6 +352,7 @@ class Trainer:
         self.guard.reset(0)
         self.sums = {}
         self.save()
+        print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}", flush=True)
 
     def count_time(self, training: bool = True) -> None:
         """Add the time since the last call to that of training, or leave it out."""
@@ -359,13 +366,14 @@ class Trainer:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
         here, sums = self.position, self.sums
         seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        terms = {name: mean_of(sums, name) for name in sums if name not in ("bits_per_dim", "gradient_norm", "steps")}
+        terms = {name: mean_of(sums, name) for name in sums}
+        means = {name: terms.pop(name) for name in ("bits_per_dim", "gradient_norm", "steps")}
         return {
             "epoch": here.epoch + 1,
-            "bits_per_dim": mean_of(sums, "bits_per_dim"),
+            "bits_per_dim": means["bits_per_dim"],
             **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
-            "gradient_norm": mean_of(sums, "gradient_norm"),
+            "gradient_norm": means["gradient_norm"],
             "skipped_steps": self.steps - int(sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
             "seconds": here.seconds,

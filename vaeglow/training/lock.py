@@ -1,10 +1,15 @@
-"""Locks: one trainer to a state folder, one job to a GPU. They fall with their process, however that dies."""
+"""One trainer to a state folder: on one machine, on a shared file system, after crashes of either.
+
+The system's lock (flock) falls with its process, however that ends. Some file systems do not carry it to other hosts
+(NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so a trainer also holds a
+lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of another
+host when it lies untouched for `LEASE` seconds.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,21 +20,10 @@ from vaeglow.errors import UserError
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
 LEASE = 60.0  # seconds without a sign of life after which a trainer on another host is taken for dead
-CLAIM = "VAEGLOW_CLAIM_GPU"  # environment: set to 1 by the workflow; a step by hand, or a notebook, takes torch's GPU
-_held: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
 class FolderLock:
-    """One trainer to a folder: on one machine, on a shared file system, after crashes of either.
-
-    The system's lock (flock) falls with its process, however that ends. Some file systems do not carry it to other
-    hosts (NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so a trainer also
-    holds a lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one
-    of another host when it lies untouched for `LEASE` seconds.
-
-    Args:
-        folder: made if need be. In it lie `lock`, for the system, and `lease`.
-    """
+    """The lock of a folder, in which lie `lock`, for the system, and `lease`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,10 +31,10 @@ class FolderLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock.
+        """Hold the lock; the folder is made if need be, and what a killed save left there is removed.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another living process holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -52,16 +46,14 @@ class FolderLock:
                 if error.errno not in NO_LOCKS:
                     raise
                 print(f"{self.folder}: this file system has no locks; a lease stands for one", flush=True)
-            self.take()
+            self.take_lease()
             stack.callback(self.lease.release)
+            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
+                leftover.unlink(missing_ok=True)
             yield
 
-    def take(self) -> None:
-        """Take the lease.
-
-        Raises:
-            UserError: its holder lives.
-        """
+    def take_lease(self) -> None:
+        """Take the lease, from a dead holder where there is one; raises what `held` raises."""
         holder, touched = self.holder(), self.touched()
 
         def alive() -> bool:
@@ -108,31 +100,3 @@ class FolderLock:
         """What to say when another holds the lock."""
         holder = self.holder() or "unknown"
         return UserError(f"{self.folder} is in use by another training process ({holder}): wait for it, or stop it")
-
-
-def claim_gpu(preferred: int, count: int) -> int:
-    """The index of a GPU that no other job of this user has claimed; asked again, a process gets the same one.
-
-    On a cluster a job sees its own GPUs only, and none is claimed by another.
-
-    Args:
-        preferred: taken if it is free, and also where all are claimed: to share is slow, but works while memory lasts.
-        count: how many GPUs torch sees.
-    """
-    if _held:
-        return next(iter(_held))
-    for index in (preferred, *(index for index in range(count) if index != preferred)):
-        lock = FileLock(gpu_lock(index))
-        with suppress(Timeout, NotImplementedError, OSError):  # claimed; or a file system without locks
-            lock.acquire(timeout=0)
-            _held[index] = lock
-            return index
-    return preferred
-
-
-def gpu_lock(index: int) -> Path:
-    """The lock file of a GPU, which is named as the machine counts it, not this process."""
-    names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    name = names[index] if index < len(names) else str(index)
-    user = os.getuid() if hasattr(os, "getuid") else "all"
-    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{user}-{name.replace('/', '-')}.lock")
