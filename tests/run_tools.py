@@ -28,6 +28,8 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
+from vaeglow.results import Result, read_result
+from vaeglow.steps import probe
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.run import train_run
 from vaeglow.training.trainer import Trainer
@@ -181,11 +183,12 @@ class Run:
         return json.loads(self.training.read_text())
 
 
-def probe_words(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> list[str]:
-    """The command line of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
+def run_probe(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> Result:
+    """The result of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
     found = {"model": run.model, "train": run.data / "train.npy", "test": run.data / "test.npy", **reads}
     words = [f"{key}={path}" for key, path in found.items()]
-    return [name, "--reads", *words, "--settings", json.dumps(settings), "--device", "cpu", "--output", str(output)]
+    probe.main([name, "--reads", *words, *flags(settings=json.dumps(settings), device="cpu", output=output)])
+    return read_result(output, None)
 
 
 def identity(run: Run) -> str:

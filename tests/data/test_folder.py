@@ -169,7 +169,7 @@ def test_broken_files_are_named_counted_and_skipped_if_asked(tmp_path):
     _fill(tmp_path, range(20))
     for i in range(4):
         (tmp_path / f"broken{i}.jpg").write_bytes(b"\xff\xd8 no more")
-    with pytest.raises(UserError, match=r"4 of 24 image files are broken \(broken\d.jpg: .*; and 1 more\).*on_broken"):
+    with pytest.raises(UserError, match=r"4 of 24 image files are broken, such as broken\d.jpg: .*on_broken"):
         _build(tmp_path, test_fraction=0.25)
     splits, source = _build(tmp_path, test_fraction=0.25, on_broken="skip")
     assert sorted(_values(splits["train"]) + _values(splits["test"])) == list(range(20))

@@ -192,6 +192,6 @@ def test_a_wrong_file_at_hand_or_none_under_local_is_an_error(server, folder, tm
         with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
             found(tmp_path, **settings)
     (folder / "b.bin").unlink()
-    with pytest.raises(UserError, match=r"datasets\.mine\.local: .*mirror has no b\.bin: correct the path"):
+    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch it by hand"):
         found(tmp_path, [server.url], local=str(folder))
     assert not server.asked

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import measure_set
-from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.likelihood import one_sample_terms, summary
+from vaeglow.evaluation.sample_quality import kernel_inception_distance
 from vaeglow.evaluation.trained import TrainedRun, sample
 from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.results import Result

@@ -74,7 +74,7 @@ class Trainer:
     ) -> None:
         self.config, self.training, self.seed, self.group = config, config["training"], config["seed"], group
         self.device, self.store, self.save_seconds, self.tensorboard = device, store, save_seconds, tensorboard
-        self.data = loader.DataOnDevice(train_images, device, config["data"]["train_subset"])
+        self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
         self.train_images, self.val_images = train_images[: len(self.data)], val_images
         if self.training["validate_every"] and not len(val_images):
             raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
@@ -154,7 +154,7 @@ class Trainer:
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
         generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, 0, self.device)
-        self.model.initialise(self.noisy(self.data.images[:images], generator))
+        self.model.initialise(self.noisy(self.data[:images], generator))
 
     def compile(self) -> None:
         """Compile the networks if the run asks for it; the time it takes counts as training."""
@@ -249,10 +249,10 @@ class Trainer:
         generator.rank, generator.ranks = self.group.rank, self.group.size
         index = index.chunk(self.group.size)[self.group.rank]
         if not self.model.inputs_last:
-            return self.model.inputs(self.noisy(self.data.batch(index), generator), generator), generator
+            return self.model.inputs(self.noisy(self.data.index_select(0, index), generator), generator), generator
         if self.fixed_inputs is None:
             parts = []
-            for number, images in enumerate(self.data.images.split(self.batch)):
+            for number, images in enumerate(self.data.split(self.batch)):
                 noise = loader.step_generator(self.seed, loader.KEPT_INPUTS, number, self.device)
                 with torch.no_grad():
                     parts.append(self.model.inputs(self.noisy(images, noise), noise))

@@ -30,16 +30,12 @@ BATCH_SIZE = 100  # images at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See `interpolate` and `distances`; the rule adds the `space` to the settings.
-
-    Raises:
-        UserError: no model with one latent.
-    """
+    """See `interpolate` and `distances`; the rule adds the `space` to the settings."""
     from vaeglow.evaluation.trained import vae_and_layer
 
     vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
-    space = settings["space"]
-    images = interpolate(run.network, vae, settings["pairs"], settings["steps"], space, run.seed, run.device).numpy()
+    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
+    images = interpolate(run.network, vae, pairs, steps, space, run.seed, run.device).numpy()
     return {"space": space, **distances(images)}, {"images": images}
 
 

@@ -27,7 +27,7 @@ ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at eve
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """See `probe_action`. UserError: draws of other weights, or other data."""
+    """See `probe_action`."""
     import torch
 
     from vaeglow.data.arrays import evenly_spaced
@@ -67,43 +67,38 @@ def probe_action(
     """
     from scipy.spatial.distance import cdist, pdist
 
-    def nearest_is_own(distances: np.ndarray) -> np.ndarray:
-        """1 where the nearest image is the one that an image was made of, else 0 [n]; of equals the first is taken."""
-        return (distances.argmin(1) == np.arange(len(distances))).astype(int)
-
     layer, vae = draws["layer"][:, 0], draws["vae"]
     count, side = len(vae), vae.shape[-1]
-    moved = rms(layer.astype(float) - vae)
-    distances = cdist(layer_features.astype(float), vae_features.astype(float))
-    own = np.diagonal(distances)
-    kept = nearest_is_own(distances)
-    kept_pixels = nearest_is_own(cdist(*(images.reshape(count, -1).astype(float) for images in (layer, vae))))
+    between = cdist(layer_features.astype(float), vae_features.astype(float))
+    between_pixels = cdist(*(images.reshape(count, -1).astype(float) for images in (layer, vae)))
     shown = {"vae": vae, "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
     spectra, sharpness = {}, {}
     for name, images in {**shown, "data": data}.items():
         spectra[name], sharpness[name] = spectrum(images)
     means = {name: power.mean(0) for name, power in spectra.items()}
     errors = {name: log_error(spectra[name], means["data"]) for name in ("vae", "vae_noisy", "layer")}
+    per_image = {
+        "pixel_distance": rms(layer.astype(float) - vae),
+        "feature_distance": np.diagonal(between),
+        # 1 where the nearest VAE image is an image's own, else 0; of equals the first is taken
+        "content_kept": (between.argmin(1) == np.arange(count)).astype(int),
+        "content_kept_pixels": (between_pixels.argmin(1) == np.arange(count)).astype(int),
+    }
     frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
-        "pixel_distance": float(moved.mean()),
-        "feature_distance": float(own.mean()),
+        "pixel_distance": float(per_image["pixel_distance"].mean()),
+        "feature_distance": float(per_image["feature_distance"].mean()),
         "feature_distance_between": float(pdist(layer_features.astype(float)).mean()),
         "draw_pixel_distance": draw_distance(draws["layer"]),
-        "content_kept": float(kept.mean()),
-        "content_kept_pixels": float(kept_pixels.mean()),
+        "content_kept": float(per_image["content_kept"].mean()),
+        "content_kept_pixels": float(per_image["content_kept_pixels"].mean()),
         "sharpness": sharpness,
         "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
         "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
-        "per_image": {
-            "pixel_distance": moved.tolist(),
-            "feature_distance": own.tolist(),
-            "content_kept": kept.tolist(),
-            "content_kept_pixels": kept_pixels.tolist(),
-            **{f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
-        },
+        "per_image": {name: values.tolist() for name, values in per_image.items()}
+        | {f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
     }
 
 

@@ -37,15 +37,10 @@ SCHEMA = {
     "shown": count("of how many samples"),
 }
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
-PERCENTILES = (1, 5)  # of the test images' distances
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See above; training images are those the run trained on.
-
-    Raises:
-        UserError: samples of other weights, other data, or fewer images than are asked for.
-    """
+    """See above; training images are those the run trained on."""
     from vaeglow.data.arrays import evenly_spaced, require_images
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.results import read_result
@@ -61,16 +56,18 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     samples, test = samples[:number], evenly_spaced(test, min(len(test), settings["test_images"]))
     net = load_inception(reads["weights"], settings["features"], run.device)
     options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
-    near, near_test = find_nearest((samples, test), train, indices, net, settings["neighbours"], **options)
+    (near, nearest), (near_test, _) = find_nearest(
+        (samples, test), train, indices, net, settings["neighbours"], **options
+    )
     content = {
         **{"temperature": result.value("temperature"), "samples": number, "test_images": len(test)},
         **{"training_images": len(indices), "all_training_images": len(train), "features": settings["features"]},
-        **nearer_than_test(near[0][:, 0], near_test[0][:, 0]),
+        **nearer_than_test(near[:, 0], near_test[:, 0]),
         "copies": int(copies(samples, train).sum()),
         "test_copies": int(copies(test, train).sum()),
     }
-    images = {"images": samples[:shown], "neighbours": train[near[1][:shown]]}
-    return content, images | {"distances": near[0], "indices": near[1], "test_distances": near_test[0][:, 0]}
+    images = {"images": samples[:shown], "neighbours": train[nearest[:shown]]}
+    return content, images | {"distances": near, "indices": nearest, "test_distances": near_test[:, 0]}
 
 
 def find_nearest(
@@ -100,7 +97,7 @@ def find_nearest(
     import torch
 
     from vaeglow.evaluation.fid import extract_features
-    from vaeglow.evaluation.neighbours import BLOCK, distances
+    from vaeglow.evaluation.sample_quality import BLOCK, distances
 
     queries = torch.cat([features for group in groups for features in extract_features(group, net, **options)])
     best = torch.full((len(queries), neighbours), torch.inf, dtype=torch.float64)
@@ -128,7 +125,7 @@ def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
 
     Of distances to the nearest training image, [N] and [M]. Samples like test images have shares of about .01 and .05.
     """
-    thresholds = {str(p): float(np.percentile(test, p)) for p in PERCENTILES}
+    thresholds = {str(p): float(np.percentile(test, p)) for p in (1, 5)}
     return {
         "test_percentiles": thresholds,
         "shares_nearer": {p: float((samples < threshold).mean()) for p, threshold in thresholds.items()},
