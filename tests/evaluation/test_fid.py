@@ -226,22 +226,6 @@ def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path
     assert theirs > 1 and frechet_distance(*one, *two) == pytest.approx(theirs, abs=1e-3)
 
 
-@needs_scipy
-@pytest.mark.slow
-def test_our_distance_of_2048_features_at_full_rank_is_the_commands(cache: Path, tmp_path: Path) -> None:
-    """The command takes statistics as well, so this needs no 4,000 images through Inception."""
-    rng, found = np.random.default_rng(0), []
-    for name, scale in (("one", 1.0), ("two", 1.3)):
-        mixing = rng.normal(size=(2048, 2048)) * np.geomspace(1, 0.03, 2048) / 2048**0.5
-        rows = (torch.from_numpy(0.4 + scale * rng.normal(size=(500, 2048)) @ mixing) for _ in range(6))
-        mean, covariance = gaussian_statistics(rows)
-        np.savez(tmp_path / f"{name}.npz", mu=mean, sigma=covariance)
-        assert np.linalg.matrix_rank(covariance) == 2048
-        found += [mean, covariance]
-    theirs = command_fid(tmp_path / "one.npz", tmp_path / "two.npz", 2048, cache)
-    assert theirs > 1 and frechet_distance(*found) == pytest.approx(theirs, abs=1e-3)
-
-
 # ------------------------------------------------------------------------------------------ sets of samples
 def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)

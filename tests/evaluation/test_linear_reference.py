@@ -118,23 +118,6 @@ def test_shifts_scale_and_constant_unimodular_colour_maps():
     assert {**mapped, "no_layer": 0} == pytest.approx({**plain, "no_layer": 0})  # a layer undoes it
 
 
-def test_whitening_does_not_see_a_squeeze():
-    images = exactly(np.outer(ar1(0.6, 16), ar1(0.3, 16)), np.diag([1.0, 2.0, 0.4]))
-    squeezed = images.reshape(-1, 3, 8, 2, 8, 2).transpose(0, 1, 3, 5, 2, 4).reshape(-1, 12, 8, 8)
-    plain, folded = references_of(images), references_of(squeezed)
-    assert folded["whitening"] == pytest.approx(plain["whitening"])
-    assert folded["squeeze1"] == pytest.approx(plain["squeeze2"])  # a layer of 12 channels is a squeezed one of 3
-    assert folded["squeeze2"] == pytest.approx(plain["squeeze4"])
-
-
-def test_a_pattern_that_repeats_every_two_pixels_is_seen_from_squeeze_2_on():
-    """White noise, louder on every second pixel: its spectrum is flat, its blocks are not."""
-    loud = np.where(np.add.outer(np.arange(8), np.arange(8)) % 2, 9.0, 1.0)
-    found = references_of(exactly(np.ones((8, 8)), np.eye(3)) * np.sqrt(loud))
-    assert found["squeeze1"] == pytest.approx(bits(5.0, 256))
-    assert found["squeeze2"] == found["whitening"] == pytest.approx(bits(3.0, 256))
-
-
 def test_what_the_torus_adds_only_raises_a_reference():
     """A window of an endless field: its ends do not meet, so power leaks from strong to weak frequencies."""
     rho, side = 0.9, 16
@@ -214,17 +197,6 @@ def test_a_layer_preserves_volume_at_every_frequency(coloured):
         log_det = layer(impulse)[1].item() / 64
     determinants = np.linalg.slogdet(np.fft.fft2(response.numpy()).transpose(2, 3, 0, 1))[1]
     np.testing.assert_allclose(determinants, log_det, atol=1e-6)
-
-
-def test_a_variance_for_each_channel_does_not_help(coloured):
-    for seed in range(5):
-        layer = linear_layer(1, seed)
-        with torch.no_grad():
-            output = layer(coloured)[0] - layer(torch.zeros_like(coloured[:1]))[0]
-            variances = output.square().mean((0, 2, 3))
-            log_det = layer.log_det(coloured).item() / coloured[0].numel()
-        best = bits(variances.log().mean().exp().item(), 256) - log_det / math.log(2)
-        assert best >= references_of(coloured.numpy())["squeeze1"]
 
 
 # --------------------------------------------------------------------------------- components, bad input

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fid_tools import Pixels
 from run_tools import Run, blobs, flags, resolved, run_probe
 from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
-from vaeglow.evaluation import fid, sample_quality
+from vaeglow.evaluation import sample_quality
 from vaeglow.evaluation.probes import nearest_training as nearest
 from vaeglow.steps import sample as sample_step
 
@@ -41,34 +38,6 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
             np.testing.assert_array_equal(indices, chosen[np.argsort(every, 1)[:, :k]])
 
 
-def test_a_copy_is_its_own_nearest_at_no_distance() -> None:
-    train = blobs(40, 1)
-    ((distances, indices),) = nearest.find_nearest([train[[31, 4]]], train, np.arange(40), Pixels(), 2, **OPTIONS)
-    assert indices[:, 0].tolist() == [31, 4] and distances[:, 0].tolist() == [0, 0]
-    assert (distances[:, 1] > 0).all()
-
-
-def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, only a block of them is in memory, with the next one on the way."""
-    alive: list[weakref.ref] = []
-
-    def batches(images: np.ndarray, *_: object, indices: np.ndarray | None = None) -> Iterator[torch.Tensor]:
-        for start in range(0, len(images if indices is None else indices), 5):
-            assert sum(one() is not None for one in alive) <= 20 / 5
-            features = torch.from_numpy(
-                flat(images[(np.arange(len(images)) if indices is None else indices)[start:][:5]])
-            )
-            if indices is not None:
-                alive.append(weakref.ref(features))
-            yield features
-            del features
-
-    monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
-    monkeypatch.setattr(fid, "extract_features", batches)
-    nearest.find_nearest([blobs(6, 2)], blobs(200, 1), np.arange(200), Pixels(), 2)
-    assert len(alive) == 40
-
-
 def test_pixel_copies_are_counted_among_all_training_images() -> None:
     train, images = blobs(50, 1), blobs(5, 2)
     images[[0, 3]] = train[[49, 0]]
@@ -84,15 +53,6 @@ def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:
     assert found["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
     assert found["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
     assert (found["median_distance"], found["median_test_distance"]) == (5.5, 50.5)
-
-
-def test_the_check_tells_copies_from_images_like_test_images() -> None:
-    random = np.random.default_rng(0)
-    like = [nearest.nearer_than_test(random.gamma(9, size=1000), random.gamma(9, size=1000)) for _ in range(20)]
-    for percentile, share in (("1", 0.01), ("5", 0.05)):
-        assert np.mean([one["shares_nearer"][percentile] for one in like]) == pytest.approx(share, abs=0.01)
-    copied = nearest.nearer_than_test(0.01 * random.gamma(9, size=1000), random.gamma(9, size=1000))
-    assert copied["shares_nearer"] == {"1": 1.0, "5": 1.0}
 
 
 # ------------------------------------------------------------------------------------------------------ the step

@@ -84,8 +84,7 @@ def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
 def array_sha256(array: np.ndarray) -> str:
     """Hex sha256 of an array's type, shape and values, the same on every machine (docs/data.md says of which bytes).
 
-    Args:
-        array: any shape and type; read a slab at a time, so it may be larger than memory.
+    It is read a slab at a time, so it may be larger than memory.
     """
     little_endian = array.dtype.newbyteorder("<")
     digest = hashlib.sha256(json.dumps([little_endian.str, list(array.shape)]).encode())
@@ -120,11 +119,7 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: 
 
 
 def read_info(data_dir: str | Path) -> dict[str, Any]:
-    """Read dataset.json.
-
-    Raises:
-        UserError: it is missing, not JSON, or lacks a key.
-    """
+    """Read dataset.json; UserError where it is missing, not JSON, or lacks a key."""
     path = Path(data_dir) / INFO_FILE
     info = read_json(path)
     missing = [key for key in INFO_KEYS if not isinstance(info, dict) or key not in info]

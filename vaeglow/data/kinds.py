@@ -67,16 +67,13 @@ def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, threads: int = 1) -> dict[str, Any]:
-    """Make a dataset and write it with `arrays.write_dataset`.
+    """Make a dataset and write it with `arrays.write_dataset`; returns the content of dataset.json.
 
     Args:
         name: the dataset's name in config.
         settings: its entry there, without the keys that belong to runs.
         output_dir: where the arrays and dataset.json go.
         threads: that decode image files; what is written does not depend on it.
-
-    Returns:
-        The content of dataset.json.
 
     Raises:
         UserError: settings or images that do not fit, or content other than expected.

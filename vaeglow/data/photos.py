@@ -78,19 +78,12 @@ SHA256 = {  # of the files
     "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
 }
 COUNT = {"type": "integer", "minimum": 1}
+SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
-    "pictures": {
-        "type": "array",
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
-        "description": "which photographs",
-    },
+    "pictures": {**SOME, "items": {"type": "string"}, "description": "which photographs"},
     "crop_sides": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1},
-        "minItems": 1,
-        "uniqueItems": True,
+        **SOME,
+        "items": COUNT,
         "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
     "train_images": {**COUNT, "description": "number of training crops; splits use disjoint regions of a picture"},

@@ -84,8 +84,7 @@ def obtain(
 
     Args:
         name: the dataset's, in config.
-        settings: its `local`, a path that must have the files, or None; and its `sources`, tried in order where
-            `local` is None.
+        settings: its `local`, a path that must have the files, or None; and else its `sources`, tried in order.
         files: which.
         by_hand: what the user can do, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
@@ -135,12 +134,7 @@ def pick(where: Path, file: PinnedFile) -> Path:
 
 
 def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
-    """Download a file, unless it was downloaded before.
-
-    Args:
-        url: http or https.
-        file: what it must be.
-        folder: where it goes, and meanwhile its `.part`; made if needed.
+    """Download a file to a folder, unless it was downloaded before.
 
     Raises:
         Unavailable: the URL gives nothing, or another file, which is deleted. After a broken connection the bytes

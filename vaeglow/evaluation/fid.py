@@ -44,11 +44,11 @@ def extract_features(
         batch_size: images at a time; on a CPU at most 10.
         device: where `net` is.
         levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
-        stretch: first stretch each image to the whole range, see `stretched`.
+        stretch: see `stretched`.
         indices: of the images to take; None: all.
 
     Yields:
-        float32 [B, F] on the CPU, averaged over positions where the layer has any; UserError if not finite.
+        float32 [B, F] on the CPU, averaged over the positions of the layer; UserError if not finite.
     """
     indices = np.arange(len(images)) if indices is None else indices
     batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
@@ -97,9 +97,8 @@ def image_features(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One pass of images through the network: features to keep, and mean and covariance of all. Arguments as above.
 
-    Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
-    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in
-    the images' order (10,000 of 2,048 features: 82 MB).
+    Memory does not grow with the number of images: the features of at most `vaeglow.data.arrays.MOST_FEATURES` images
+    are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in the images' order.
     """
     count = len(options.get("indices", images))
     keep, kept = arrays.evenly_spaced(np.arange(count), arrays.kept_of(count)), []
@@ -123,11 +122,7 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     matrix C1 C2 instead: at full rank the same but for rounding. Of a singular one it takes whatever `sqrtm` makes, and
     if that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
-    Args:
-        mean1: of the first, float64 [F].
-        covariance1: float64 [F, F].
-        mean2: of the second, as its covariance.
-        covariance2: float64 [F, F].
+    Means are float64 [F], covariances [F, F].
     """
 
     def factor(covariance: np.ndarray) -> np.ndarray:
@@ -157,11 +152,7 @@ def protocol_of(reference: Result) -> dict[str, Any]:
 
 
 def check_comparable(image_shape: Sequence[int], sampled: Result, reference: Result, weights: Path) -> None:
-    """Refuse samples [N, *image_shape] and a reference that do not belong together.
-
-    Raises:
-        UserError: another dataset or state of its data, other image shapes, other Inception weights.
-    """
+    """Refuse (UserError) samples [N, *image_shape] of other data or another shape than the reference's."""
     for name, mine, theirs in (
         ("dataset", sampled.value("dataset"), reference.value("dataset")),
         ("data hash", sampled.value("data_sha256"), reference.value("data_sha256")),
@@ -194,12 +185,7 @@ def measure_sets(
     draw of samples from the same model would change it, and nothing of another training. All else is of the first set:
     KID has a standard error of its own, and precision and its like depend on the count.
 
-    Args:
-        samples: uint8 [N, C, H, W], N at least the protocol's sets times its images.
-        net: Inception with the reference's layer, on `device`.
-        reference: of `read_reference`.
-        batch_size: images at a time.
-        device: where to compute.
+    N is at least the protocol's sets times its images; `net` is Inception with the reference's layer, on `device`.
     """
     count, sets = reference.value("images"), reference.value("sets")
     features, fid = measure_set(samples[:count], net, reference, batch_size, device)

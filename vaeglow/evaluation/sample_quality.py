@@ -43,13 +43,7 @@ def kernel_inception_distance(
     of reference images: two KIDs that share a reference share that part. Where both sides have the same distribution
     it is too large (by up to sqrt(2): the jackknife overestimates a variance, never underestimates it on average).
 
-    Args:
-        samples: features [N, F], N at least 3: two are left when the jackknife takes one away.
-        reference: features [M, F], M likewise.
-        device: where to compute.
-
-    Returns:
-        `kid` and `kid_standard_error`.
+    N and M are at least 3: two are left when the jackknife takes one away.
     """
     x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
     n, m = len(x), len(y)
@@ -99,16 +93,9 @@ def _cross_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: torch.device | str) -> dict[str, float]:
-    """Precision, recall, density, coverage and diversity of samples, from one pass over the distances.
+    """Precision, recall, density, coverage and diversity, also of the reference, from one pass over the distances.
 
-    Args:
-        samples: features [N, F], N > 5.
-        reference: features of real images [M, F], M > 5.
-        device: where to compute.
-
-    Returns:
-        `precision`, `recall`, `density`, `coverage`, and `diversity` and `reference_diversity`: mean Euclidean
-        distance of the features of two different samples, and of two different real images.
+    N and M are more than 5.
     """
     x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
     (x_radii, diversity), (y_radii, reference_diversity) = (_neighbourhoods(z) for z in (x, y))

@@ -64,10 +64,8 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
     """Latents from one random draw of p(z) to another, both included: z [pairs, steps, d].
 
     In the space `prior` straight lines in that of eps = h(z) (section 3.2), where p is a standard normal; in `latent`
-    great circles between the z themselves (`slerp`). The ends are the same in both.
-
-    Raises:
-        UserError: pairs < 1, steps < 2, or no such space.
+    great circles between the z themselves (`slerp`). The ends are the same in both. UserError where pairs < 1, steps <
+    2, or there is no such space.
     """
     import torch
 

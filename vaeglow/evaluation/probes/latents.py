@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 READS = ("model", "test")
 RESULT = "latents.json"
 SCHEMA = {
-    "images": count(
-        "the first so many test images (at most all): how much the latent holds. The estimate of the information in it "
-        "cannot exceed the logarithm of this number",
-        2,
-    )
+    "images": count("the first so many test images (at most all); information is estimated up to their logarithm", 2)
 }
 LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
@@ -127,11 +123,11 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
     z, means, log_scales = (values.double() for values in (z, means, log_scales))
     precision = torch.exp(-2 * log_scales)
     constant = (means**2 * precision + 2 * log_scales + LOG_2PI).sum(1)  # [N], of image j
-    own, parts = gaussian_log_density(z, means, log_scales), []
+    parts = []
     for rows in z.split(POSTERIOR_ROWS):  # (z - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
         log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ (means * precision).T + constant)
-        parts.append(torch.logsumexp(log_density, 1))
-    return own - torch.cat(parts) + math.log(len(z))
+        parts.append(log_density.logsumexp(1))
+    return gaussian_log_density(z, means, log_scales) - torch.cat(parts) + math.log(len(z))
 
 
 def draw_x_bar(

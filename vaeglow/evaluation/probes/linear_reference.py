@@ -44,7 +44,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
     if run.config["kind"] != "vae":
-        raise UserError(f"{run.path} is of kind {run.config['kind']}: a linear reference is of a vae's residual")
+        raise UserError(f"{run.config['model']} is a {run.config['kind']}: a linear reference is of a vae's residual")
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
     train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
     test = evenly_spaced(test, min(settings["images"], len(test)))
@@ -132,8 +132,7 @@ def estimation_bias(channels: int, images: int) -> dict[str, float]:
 def principal_components(images: np.ndarray, number: int, levels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The linear autoencoder with so many latents, fitted to training images [N, C, H, W].
 
-    Returns:
-        mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
+    Mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
     """
     from sklearn.decomposition import PCA
 

@@ -8,7 +8,6 @@ mirrored or blurred may not be near in this space.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,7 @@ RESULT = "nearest_training/T{temperature}.npz"
 SCHEMA = {
     "samples": count("the first so many samples of a run: how near are they to training images"),
     "test_images": count("so many test images (at most all), spread over the split: how near are those"),
-    "training_images": count(
-        "so many training images, spread over all, are looked through; `null`: all that the run trained on. Pixel by "
-        "pixel copies are always looked for among all"
-    )
+    "training_images": count("so many training images, spread over all, are looked through; `null`: all of the run")
     | {"type": ["integer", "null"]},
     "features": FEATURES,
     "neighbours": count("nearest training images kept of a sample"),
@@ -78,18 +74,10 @@ def find_nearest(
     neighbours: int,
     **options: Any,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The nearest training images of every image of several groups, in one pass over the training images.
+    """The k nearest training images of every image of several groups, in one pass over the training images.
 
-    The features of the groups are in memory (10,000 of 2,048: 82 MB), those of `TRAINING_BLOCK` training images at a
-    time, and a block of distances.
-
-    Args:
-        groups: images to find neighbours of, uint8 [N, C, H, W] each.
-        train: the training images, uint8 [M, C, H, W].
-        indices: of those looked through, at least `neighbours`.
-        net: Inception, or any module `extract_features` takes.
-        neighbours: k.
-        **options: of `extract_features`.
+    The features of the groups are in memory, those of `TRAINING_BLOCK` training images at a time, and a block of
+    distances. Only the training images at `indices` are looked through; `options` are those of `extract_features`.
 
     Returns:
         For each group, nearest first: distances, float64 [N, k], and indices in `train`, int64 [N, k].
@@ -116,8 +104,8 @@ def find_nearest(
 
 def copies(images: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Which images [N, C, H, W] are one of the training images [M, C, H, W], pixel by pixel: bool [N]."""
-    known = {hashlib.sha256(image.tobytes()).digest() for image in train}
-    return np.array([hashlib.sha256(image.tobytes()).digest() in known for image in images], dtype=bool)
+    found = {image.tobytes() for image in images}.intersection(image.tobytes() for image in train)
+    return np.array([image.tobytes() in found for image in images], dtype=bool)
 
 
 def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
