@@ -141,7 +141,9 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
 
 def read_reference(path: str | Path) -> Result:
     """A file of step `fid_reference`: real images as samples are compared with them, and by which protocol."""
-    return read_result(path, ("mean", "covariance", "features"))
+    reference = read_result(path, ("mean", "covariance", "features"))
+    reference.value("protocol")  # or it is another file
+    return reference
 
 
 def protocol_of(reference: Result) -> dict[str, Any]:
