@@ -8,16 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 import scipy.linalg
 import torch
 from PIL import Image
 from pytorch_fid import fid_score
-from pytorch_fid import inception as pytorch_fid_inception
 from skimage import data as pictures
+from torchvision.models import inception_v3
 
 from vaeglow.evaluation.fid import frechet_distance, image_features
-from vaeglow.evaluation.inception import architecture, load_inception
+from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
 
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
@@ -41,8 +40,9 @@ def random_weights() -> dict[str, torch.Tensor]:
     """Random weights that keep activations of order one, with batch norms that do something."""
     generator = torch.Generator().manual_seed(0)
     made = {}
-    for name, tensor in architecture().state_dict().items():
-        if name.endswith("num_batches_tracked"):
+    # torchvision's network has tensors of the same names and shapes as pytorch-fid's
+    for name, tensor in inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict().items():
+        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
             continue
         noise = torch.randn(tensor.shape, generator=generator)
         if name.endswith("conv.weight"):
@@ -50,14 +50,6 @@ def random_weights() -> dict[str, torch.Tensor]:
         else:
             made[name] = 0.1 * noise + name.endswith(("bn.weight", "running_var"))
     return made
-
-
-def pytorch_fid_network(state: dict[str, torch.Tensor], features: int) -> torch.nn.Module:
-    """The network as pytorch-fid builds it, unfolded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pytorch_fid_inception, "load_state_dict_from_url", lambda *_, **__: {**state, **CLASSIFIER})
-        block = pytorch_fid_inception.InceptionV3.BLOCK_INDEX_BY_DIM[features]
-        return pytorch_fid_inception.InceptionV3([block]).eval()
 
 
 def photographs(count: int, side: int = 32, seed: int = 0) -> np.ndarray:

@@ -27,7 +27,8 @@ from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
-from vaeglow.steps import train
+from vaeglow.results import Result, read_result
+from vaeglow.steps import probe, train
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, load_model, write_tensors
@@ -170,11 +171,12 @@ def save_model(path: Path, model: GenerativeModel, config: Mapping[str, Any], ab
     return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
 
 
-def probe_words(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> list[str]:
-    """The command line of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
+def run_probe(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> Result:
+    """The result of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
     found = {"model": run.model, "train": run.data / "train.npy", "test": run.data / "test.npy", **reads}
     words = [f"{key}={path}" for key, path in found.items()]
-    return [name, "--reads", *words, "--settings", json.dumps(settings), "--device", "cpu", "--output", str(output)]
+    probe.main([name, "--reads", *words, *flags(settings=json.dumps(settings), device="cpu", output=output)])
+    return read_result(output, None)
 
 
 def identity(run: Run) -> str:

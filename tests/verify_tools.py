@@ -13,7 +13,7 @@ from unittest import mock
 import run_tools
 from claims_tools import claim
 from claims_tools import spec as claims_spec
-from run_tools import CONFIG, Run, prepare, probe_words
+from run_tools import CONFIG, Run, prepare, run_probe
 from table_tools import PUBLISHED, spec_file, spec_of
 
 from vaeglow.config import resolve
@@ -25,7 +25,6 @@ from vaeglow.steps import (
     figure,
     inspect_data,
     likelihood,
-    probe,
     sample,
     table,
     time_epoch,
@@ -96,9 +95,9 @@ def look_into(made: Run) -> None:
     text = (folder / "config.json").read_text()
     timing = {"timing": json.dumps(TIMING), "device": "cpu", "memory": "stored", "threads": 1}
     run(time_epoch, config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
-    probe.main(probe_words("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8}))
+    run_probe("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8})
     counts = {"images": 4, "draws": 2, "temperature": 1.0}
-    probe.main(probe_words("layer_draws", made, folder / "layer_draws.npz", counts))
+    run_probe("layer_draws", made, folder / "layer_draws.npz", counts)
 
 
 def report(preset: str, seeds: list[int]) -> None:

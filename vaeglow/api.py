@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
 from vaeglow.evaluation import likelihood, trained
@@ -98,11 +97,10 @@ class Model:
         Raises:
             UserError: images of another type, shape or range.
         """
-        parts = []
-        for index, x in likelihood.image_batches(self.check(images), BATCH_SIZE, self.device):
-            y = dequantise(x, self.network.levels, step_generator(seed, likelihood.EVALUATION, index, self.device))
-            parts.append(quantise(self.network.reconstruct(y), self.network.levels).cpu())
-        return torch.cat(parts)
+        batches = likelihood.dequantised_batches(
+            self.network, self.check(images), BATCH_SIZE, seed, likelihood.EVALUATION, self.device
+        )
+        return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
 
     def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
         """Images between random latents (paper, figure 5), as the step `interpolate` draws them.

@@ -32,16 +32,11 @@ def test_formats_and_modes_give_the_same_picture(tmp_path, suffix, mode):
     assert np.abs(found.astype(int) - expected).mean() < (12 if lossy else 0.01)
 
 
-def test_cmyk_and_luminance(tmp_path):
-    image = Image.new("RGB", (20, 20), (200, 100, 50))
-    image.convert("CMYK").save(tmp_path / "x.jpg", quality=100)
-    assert np.abs(read_square(tmp_path / "x.jpg", 4, 3)[:, 2, 2].astype(int) - (200, 100, 50)).max() <= 3
-    image.save(tmp_path / "x.png")
-    grey = read_square(tmp_path / "x.png", 4, 1)
-    assert grey.shape == (1, 4, 4) and grey[0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
-
-
-def test_alpha_is_composited_on_white(tmp_path):
+def test_alpha_is_composited_on_white_and_luminance_is_itus(tmp_path):
+    Image.new("RGB", (20, 20), (200, 100, 50)).convert("CMYK").save(tmp_path / "x.tiff")
+    assert np.abs(read_square(tmp_path / "x.tiff", 4, 3)[:, 2, 2].astype(int) - (200, 100, 50)).max() <= 3
+    Image.new("RGB", (20, 20), (200, 100, 50)).save(tmp_path / "x.png")
+    assert (read_square(tmp_path / "x.png", 4, 1) == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)).all()
     for alpha, expected in ((0, (255, 255, 255)), (255, (100, 0, 0)), (128, (177, 127, 127))):
         Image.new("RGBA", (9, 9), (100, 0, 0, alpha)).save(tmp_path / "x.png")
         assert np.abs(read_square(tmp_path / "x.png", 3, 3)[:, 1, 1].astype(int) - expected).max() <= 1
@@ -169,7 +164,7 @@ def test_broken_files_are_named_counted_and_skipped_if_asked(tmp_path):
     _fill(tmp_path, range(20))
     for i in range(4):
         (tmp_path / f"broken{i}.jpg").write_bytes(b"\xff\xd8 no more")
-    with pytest.raises(UserError, match=r"4 of 24 image files are broken \(broken\d.jpg: .*; and 1 more\).*on_broken"):
+    with pytest.raises(UserError, match=r"4 of 24 image files are broken, such as broken\d.jpg: .*on_broken"):
         _build(tmp_path, test_fraction=0.25)
     splits, source = _build(tmp_path, test_fraction=0.25, on_broken="skip")
     assert sorted(_values(splits["train"]) + _values(splits["test"])) == list(range(20))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaeglow.data.loader import DataOnDevice, batch_count, batches, dequantise, epoch_order, step_generator
+from vaeglow.data.loader import batch_count, batches, dequantise, epoch_order, on_device, step_generator
 from vaeglow.data.seeds import Stream, stable_hash
 from vaeglow.errors import UserError
 
@@ -52,16 +52,12 @@ def test_batches_drop_a_short_last_one_unless_it_is_alone(count, size, expected)
 
 def test_data_on_device_takes_the_first_images():
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
-    data = DataOnDevice(images, "cpu", subset=4)
-    assert len(data) == 4 and data.images.dtype == torch.uint8
-    batch = data.batch(torch.tensor([3, 0]))
-    assert np.array_equal(batch.numpy(), images[[3, 0]])
-    batch.zero_()
-    assert np.array_equal(data.images.numpy(), images[:4])
-    assert len(DataOnDevice(images, "cpu")) == 6
+    data = on_device(images, "cpu", subset=4)
+    assert data.dtype == torch.uint8 and np.array_equal(data.numpy(), images[:4])
+    assert len(on_device(images, "cpu")) == 6
     for subset in (0, 7):
         with pytest.raises(UserError, match=f"{subset} images are asked for, the split holds 6"):
-            DataOnDevice(images, "cpu", subset)
+            on_device(images, "cpu", subset)
 
 
 @pytest.mark.parametrize("levels", [256, 2, 4, 100])

@@ -15,8 +15,7 @@ from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features, read_reference
 from vaeglow.evaluation.inception import load_inception, save_weights
-from vaeglow.evaluation.kid import kernel_inception_distance
-from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.files import sha256_json
 from vaeglow.steps import evaluate, fid_reference
 

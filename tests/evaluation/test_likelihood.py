@@ -56,13 +56,6 @@ def test_the_step_says_what_the_images_say(any_run, tmp_path):
     assert all(result[key] == any_run.config[key] for key in ("preset", "dataset", "model", "seed"))
 
 
-def test_one_sample_among_the_importance_samples_changes_nothing():
-    """It is the headline, and stays one of all images."""
-    network, images = initialised("vae"), blobs(6, 4)
-    plain, with_one = (evaluate_likelihood(network, images, 3, asked, 2, 0, CPU) for asked in ([4], [1, 4]))
-    assert with_one[0] == plain[0] and len(with_one[1]["bits_per_dim_1"]) == 6
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_undequantised_is_the_bound_with_the_noise_at_its_middle(model, monkeypatch):
     """u = 1/2 everywhere in the headline's own code, the latents' noise as it is."""
@@ -116,22 +109,11 @@ def test_more_draws_than_noises_share_them(monkeypatch):
 
 
 def test_the_layer_is_evaluated_once_for_each_noise(monkeypatch):
-    """f does not depend on z: K = 10, 100 and 1000 cost ten passes of it together, and 1000 of the decoder."""
-    network = initialised("vaeglow")
-    calls = {"layer": 0, "encode": 0, "decode": 0}
-
-    def counted(name, plain):
-        def call(*arguments):
-            calls[name] += 1
-            return plain(*arguments)
-
-        return call
-
-    monkeypatch.setattr(network.layer, "forward", counted("layer", network.layer.forward))
-    for name in ("encode", "decode"):
-        monkeypatch.setattr(network.vae, name, counted(name, getattr(network.vae, name)))
-    importance_bits_per_dim(network, blobs(2, 0), [1, 10, 100, 1000], 10, 0, CPU)
-    assert calls == {"layer": 10, "encode": 10, "decode": 1000}
+    network, calls = initialised("vaeglow"), []
+    plain = network.layer.forward
+    monkeypatch.setattr(network.layer, "forward", lambda y: calls.append(y) or plain(y))
+    importance_bits_per_dim(network, blobs(2, 0), [1, 10, 100], 10, 0, CPU)
+    assert len(calls) == 10  # f does not depend on z
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fid_tools import opened
-from run_tools import Run, initialised, prepare, probe_words, resolved
+from run_tools import Run, initialised, prepare, resolved, run_probe
 from scipy.special import hyp2f1
 from torch import nn
 
@@ -19,7 +17,6 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import linear_reference
 from vaeglow.evaluation.probes.linear_reference import (
     SQUEEZES,
-    bits,
     component_residual,
     estimation_bias,
     folded_moments,
@@ -27,10 +24,15 @@ from vaeglow.evaluation.probes.linear_reference import (
     principal_components,
 )
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.steps import probe
 
 NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]
 VARIANCE = 0.003
+SETTINGS = {"images": 200, "batch_size": 64}
+
+
+def bits(variance: float, levels: int) -> float:
+    """Bits/dim of discrete images under a Gaussian of this variance."""
+    return math.log2(levels * math.sqrt(2 * math.pi * math.e * variance))
 
 
 def references_of(images: np.ndarray) -> dict[str, float]:
@@ -56,11 +58,6 @@ def ar1(rho: float, side: int) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------ closed forms
-
-
-def test_a_gaussian_as_wide_as_the_dequantisation_noise_costs_its_known_quarter_bit():
-    assert bits(1 / (12 * 256**2), 256) == pytest.approx(0.2546, abs=1e-4)
-    assert bits(1 / (12 * 4**2), 4) == pytest.approx(bits(1 / (12 * 256**2), 256))
 
 
 def test_nothing_helps_white_noise():
@@ -119,23 +116,6 @@ def test_shifts_scale_and_constant_unimodular_colour_maps():
     colour /= np.cbrt(np.linalg.det(colour))
     mapped = references_of(np.einsum("ij,njhw->nihw", colour, images))
     assert {**mapped, "no_layer": 0} == pytest.approx({**plain, "no_layer": 0})  # a layer undoes it
-
-
-def test_whitening_does_not_see_a_squeeze():
-    images = exactly(np.outer(ar1(0.6, 16), ar1(0.3, 16)), np.diag([1.0, 2.0, 0.4]))
-    squeezed = images.reshape(-1, 3, 8, 2, 8, 2).transpose(0, 1, 3, 5, 2, 4).reshape(-1, 12, 8, 8)
-    plain, folded = references_of(images), references_of(squeezed)
-    assert folded["whitening"] == pytest.approx(plain["whitening"])
-    assert folded["squeeze1"] == pytest.approx(plain["squeeze2"])  # a layer of 12 channels is a squeezed one of 3
-    assert folded["squeeze2"] == pytest.approx(plain["squeeze4"])
-
-
-def test_a_pattern_that_repeats_every_two_pixels_is_seen_from_squeeze_2_on():
-    """White noise, louder on every second pixel: its spectrum is flat, its blocks are not."""
-    loud = np.where(np.add.outer(np.arange(8), np.arange(8)) % 2, 9.0, 1.0)
-    found = references_of(exactly(np.ones((8, 8)), np.eye(3)) * np.sqrt(loud))
-    assert found["squeeze1"] == pytest.approx(bits(5.0, 256))
-    assert found["squeeze2"] == found["whitening"] == pytest.approx(bits(3.0, 256))
 
 
 def test_what_the_torus_adds_only_raises_a_reference():
@@ -219,17 +199,6 @@ def test_a_layer_preserves_volume_at_every_frequency(coloured):
     np.testing.assert_allclose(determinants, log_det, atol=1e-6)
 
 
-def test_a_variance_for_each_channel_does_not_help(coloured):
-    for seed in range(5):
-        layer = linear_layer(1, seed)
-        with torch.no_grad():
-            output = layer(coloured)[0] - layer(torch.zeros_like(coloured[:1]))[0]
-            variances = output.square().mean((0, 2, 3))
-            log_det = layer.log_det(coloured).item() / coloured[0].numel()
-        best = bits(variances.log().mean().exp().item(), 256) - log_det / math.log(2)
-        assert best >= references_of(coloured.numpy())["squeeze1"]
-
-
 # --------------------------------------------------------------------------------- components, bad input
 
 
@@ -264,14 +233,8 @@ def run(tmp_path_factory) -> Run:
     return Run(tmp_path_factory.mktemp("vae"), resolved("vae"), data).train()
 
 
-def look(run: Run, output: Path, images: int = 200, **reads: Path) -> dict:
-    probe.main(probe_words("linear_reference", run, output, {"images": images, "batch_size": 64}, **reads))
-    return json.loads(output.read_text())
-
-
 def test_the_step_measures_both_residuals(run, tmp_path):
-    output = tmp_path / "linear_reference.json"
-    found = look(run, output)
+    found = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
     assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
     assert set(found["sources"]) == {"vae", "pca"}
     for source in found["sources"].values():
@@ -280,11 +243,11 @@ def test_the_step_measures_both_residuals(run, tmp_path):
         assert values == sorted(values, reverse=True) and all(map(math.isfinite, values))
     assert math.isfinite(found["vae_own_noise"])
     assert list(found["estimation_bias"]) == NAMES and max(found["estimation_bias"].values()) == 0
-    for key in ("config_sha256", "data_sha256", "weights_sha256"):
-        assert found[key] == run.summary()[key]
-    again = tmp_path / "again.json"
-    assert look(run, again, 10_000)["images"] == 220  # at most as many as there are
-    assert look(run, again)["sources"] == found["sources"]
+    every = run_probe("linear_reference", run, tmp_path / "all.json", SETTINGS | {"images": 10_000}).content
+    assert every["images"] == 220  # at most as many as there are
+    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
+    with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
+        linear_reference.measure(odd, {"train": None, "test": None}, SETTINGS)
 
 
 def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch):
@@ -293,22 +256,7 @@ def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch)
     monkeypatch.setattr(
         linear_reference, "folded_moments", lambda batch, q: (seen.append(batch) if q == 1 else None) or plain(batch, q)
     )
-    found = look(run, tmp_path / "a.json")["sources"]
+    found = run_probe("linear_reference", run, tmp_path / "a.json", SETTINGS).content["sources"]
     for source, batches in (("vae", seen[0::2]), ("pca", seen[1::2])):
         square = np.square(np.concatenate(batches).astype(np.float64)).mean()
         assert found[source]["no_layer"] == pytest.approx(bits(square, 256))
-
-
-def test_refusals(run, glow_run, vae_run, tmp_path):
-    output = tmp_path / "out.json"
-    with pytest.raises(UserError, match=r"of 12 images.*use at least 192"):
-        look(vae_run, output)
-    with pytest.raises(UserError, match="is of kind glow"):
-        look(glow_run, output)
-    with pytest.raises(UserError, match="was trained on other data"):
-        look(run, output, test=vae_run.data / "test.npy")
-    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
-    odd.path = "model"
-    with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
-        linear_reference.measure(odd, {"train": None, "test": None}, {"images": 300, "batch_size": 64})
-    assert not output.exists()

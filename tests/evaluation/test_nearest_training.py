@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fid_tools import Pixels
-from run_tools import COUNTS, Run, blobs, prepare, probe_words, resolved
+from run_tools import Run, blobs, flags, resolved, run_probe
 from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
-from vaeglow.evaluation import fid, neighbours
+from vaeglow.evaluation import sample_quality
 from vaeglow.evaluation.probes import nearest_training as nearest
-from vaeglow.results import read_result
-from vaeglow.steps import probe
 from vaeglow.steps import sample as sample_step
 
-ARRAYS = ("images", "neighbours", "distances", "indices", "test_distances")
 OPTIONS = {"batch_size": 4, "device": "cpu", "levels": 256}
 
 
@@ -36,40 +30,12 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
     chosen = np.arange(looked) * 40 // looked
     for training_block, block in ((1000, 512), (9, 4), (1, 1)):
         monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
-        monkeypatch.setattr(neighbours, "BLOCK", block)
+        monkeypatch.setattr(sample_quality, "BLOCK", block)
         found = nearest.find_nearest(groups, train, chosen, Pixels(), k, **OPTIONS)
         for group, (distances, indices) in zip(groups, found, strict=True):
             every = cdist(flat(group), flat(train[chosen]))
             np.testing.assert_allclose(distances, np.sort(every, 1)[:, :k], rtol=1e-5)
             np.testing.assert_array_equal(indices, chosen[np.argsort(every, 1)[:, :k]])
-
-
-def test_a_copy_is_its_own_nearest_at_no_distance() -> None:
-    train = blobs(40, 1)
-    ((distances, indices),) = nearest.find_nearest([train[[31, 4]]], train, np.arange(40), Pixels(), 2, **OPTIONS)
-    assert indices[:, 0].tolist() == [31, 4] and distances[:, 0].tolist() == [0, 0]
-    assert (distances[:, 1] > 0).all()
-
-
-def test_features_of_training_images_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, only a block of them is in memory, with the next one on the way."""
-    alive: list[weakref.ref] = []
-
-    def batches(images: np.ndarray, *_: object, indices: np.ndarray | None = None) -> Iterator[torch.Tensor]:
-        for start in range(0, len(images if indices is None else indices), 5):
-            assert sum(one() is not None for one in alive) <= 20 / 5
-            features = torch.from_numpy(
-                flat(images[(np.arange(len(images)) if indices is None else indices)[start:][:5]])
-            )
-            if indices is not None:
-                alive.append(weakref.ref(features))
-            yield features
-            del features
-
-    monkeypatch.setattr(nearest, "TRAINING_BLOCK", 20)
-    monkeypatch.setattr(fid, "extract_features", batches)
-    nearest.find_nearest([blobs(6, 2)], blobs(200, 1), np.arange(200), Pixels(), 2)
-    assert len(alive) == 40
 
 
 def test_pixel_copies_are_counted_among_all_training_images() -> None:
@@ -89,17 +55,9 @@ def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:
     assert (found["median_distance"], found["median_test_distance"]) == (5.5, 50.5)
 
 
-def test_the_check_tells_copies_from_images_like_test_images() -> None:
-    random = np.random.default_rng(0)
-    like = [nearest.nearer_than_test(random.gamma(9, size=1000), random.gamma(9, size=1000)) for _ in range(20)]
-    for percentile, share in (("1", 0.01), ("5", 0.05)):
-        assert np.mean([one["shares_nearer"][percentile] for one in like]) == pytest.approx(share, abs=0.01)
-    copied = nearest.nearer_than_test(0.01 * random.gamma(9, size=1000), random.gamma(9, size=1000))
-    assert copied["shares_nearer"] == {"1": 1.0, "5": 1.0}
-
-
 # ------------------------------------------------------------------------------------------------------ the step
 SETTINGS = {"samples": 10, "test_images": 8, "training_images": None, "features": 64, "neighbours": 2, "shown": 3}
+SETTINGS["batch_size"] = 4
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +66,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, vae_run: Run) -> Path:
 
 
 def draw(run: Run, path: Path) -> Path:
-    words = {"--model": run.model, "--temperature": 0.5, "--count": 12, "--device": "cpu", "--output": path}
-    sample_step.main([str(word) for pair in words.items() for word in pair])
+    sample_step.main(flags(model=run.model, temperature=0.5, count=12, device="cpu", output=path))
     return path
 
 
-def look(run: Run, drawn: Path, weights: Path, output: Path, reads: dict | None = None, **changed: object) -> tuple:
-    reads = {"samples": drawn, "weights": weights, **(reads or {})}
-    probe.main(probe_words("nearest_training", run, output, SETTINGS | {"batch_size": 4} | changed, **reads))
-    found = read_result(output, ARRAYS)
+def look(run: Run, drawn: Path, weights: Path, output: Path, **changed: object) -> tuple:
+    found = run_probe("nearest_training", run, output, SETTINGS | changed, samples=drawn, weights=weights)
     return found.arrays, found.content
 
 
@@ -183,11 +138,6 @@ def test_the_step_refuses_what_it_cannot_find(
     assert not (tmp_path / "near.npz").exists()
 
 
-def test_samples_of_another_run_or_other_data_are_refused(
-    vae_run: Run, glow_run: Run, drawn: Path, inception_file: Path, tmp_path: Path
-) -> None:
-    other = prepare(tmp_path / "other", seed=9, **COUNTS)
+def test_samples_of_another_run_are_refused(glow_run: Run, drawn: Path, inception_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"T0\.5\.npz: model is 'vae', wanted is 'glow'"):
         look(glow_run, drawn, inception_file, tmp_path / "near.npz")
-    with pytest.raises(UserError, match="was trained on other data"):
-        look(vae_run, drawn, inception_file, tmp_path / "near.npz", {"test": other / "test.npy"})

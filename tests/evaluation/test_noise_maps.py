@@ -6,22 +6,15 @@ import numpy as np
 import pytest
 import torch
 from fid_tools import opened
-from models_tools import GREY, data, plain_vae, seeded
-from run_tools import prepare, probe_words
+from models_tools import GREY, data, plain_vae
+from run_tools import run_probe
 from scipy.stats import spearmanr
 
 from vaeglow.data.loader import dequantise, step_generator
-from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import noise_maps
 from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, rank_correlations
 from vaeglow.models.bounds import quantise
-from vaeglow.results import read_result
-from vaeglow.steps import probe
 from vaeglow.weights import load_model
-
-
-def words(run, output, shown: int = 3, images: int = 7, **reads) -> list[str]:
-    return probe_words("noise_maps", run, output, {"shown": shown, "images": images, "batch_size": 7}, **reads)
 
 
 def look(vae, images: np.ndarray, batch_size: int, seed: int = 0) -> tuple[dict, dict]:
@@ -39,8 +32,8 @@ def test_correlations_are_of_ranks_image_by_image():
 
 
 def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path):
-    probe.main(words(latent_run, tmp_path / "noise_maps.npz"))
-    result = read_result(tmp_path / "noise_maps.npz", ("images", "mean", "scale"))
+    settings = {"shown": 3, "images": 7, "batch_size": 7}
+    result = run_probe("noise_maps", latent_run, tmp_path / "noise_maps.npz", settings)
     arrays, content = result.arrays, result.content
     network, _ = load_model(latent_run.model, "cpu")
     vae, x = getattr(network, "vae", network), torch.from_numpy(np.load(latent_run.data / "test.npy")[:7])
@@ -57,8 +50,6 @@ def test_the_step_writes_the_decoders_own_maps(latent_run, tmp_path):
     expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
     assert content["error_correlations"] == pytest.approx(expected)
     assert content["error_correlation"] == pytest.approx(np.mean(expected)) and content["images"] == 7
-    assert all(content[key] == latent_run.config[key] for key in ("preset", "dataset", "model", "seed"))
-    assert all(content[key] == latent_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
 
 
 def test_noise_that_knows_where_the_error_is():
@@ -78,28 +69,3 @@ def test_isotropic_noise_has_one_scale_and_no_correlation():
     assert content["error_correlations"] is None
     assert np.ptp(arrays["scale"]) < 1e-6
     assert arrays["scale"][0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0
-
-
-def test_maps_are_a_function_of_the_seed_and_the_noise_is_fresh():
-    vae, images = plain_vae(GREY, "diagonal", True).eval(), data(GREY)[:6].numpy()
-    with torch.no_grad():
-        for parameter in vae.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=seeded()))
-    (first, maps), (again, same), (_, other) = (look(vae, images, 3, seed) for seed in (0, 0, 1))
-    assert np.array_equal(maps["scale"], same["scale"]) and first == again
-    assert not np.array_equal(maps["scale"], other["scale"])
-    twice = look(vae, np.concatenate([images[:3]] * 2), 3)[1]["scale"]
-    assert not np.array_equal(twice[:3], twice[3:])  # each batch has noise of its own
-
-
-def test_what_cannot_be_mapped(glow_run, vae_run, tmp_path):
-    output = tmp_path / "noise_maps.npz"
-    other = prepare(tmp_path / "other", seed=70) / "test.npy"
-    for line, message in [
-        (words(glow_run, output), "glow is a glow: the probe noise_maps needs"),
-        (words(vae_run, output, shown=9), "9 maps of 7 images are asked for"),
-        (words(vae_run, output, test=other), "was trained on other data"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            probe.main(line)
-    assert not output.exists()

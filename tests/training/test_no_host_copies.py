@@ -54,7 +54,7 @@ def two_steps(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor, dict[str, t
 @pytest.mark.parametrize("model", MODELS)
 def test_a_step_with_adam_leaves_the_host_alone(model):
     trainer = trainer_of(model, optimizer="adam")
-    assert trainer.data.images.dtype == torch.uint8
+    assert trainer.data.dtype == torch.uint8
     _, index, sums = two_steps(trainer)
     with HostTraffic() as traffic:
         trainer.train_step(index, 1, sums)

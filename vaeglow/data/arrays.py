@@ -45,12 +45,7 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
 
     Pillow decodes and resizes without Python's global lock, so threads share that work among cores.
 
-    Args:
-        function: its errors reach the caller.
-        items: taken in the caller's thread, `BATCH` at a time.
-        total: number of items.
-        threads: number of threads.
-        label: of the progress bar.
+    Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are the progress bar's.
     """
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
@@ -89,8 +84,7 @@ def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
 def array_sha256(array: np.ndarray) -> str:
     """Hex sha256 of an array's type, shape and values, the same on every machine (docs/data.md says of which bytes).
 
-    Args:
-        array: any shape and type; read a slab at a time, so it may be larger than memory.
+    It is read a slab at a time, so it may be larger than memory.
     """
     little_endian = array.dtype.newbyteorder("<")
     digest = hashlib.sha256(json.dumps([little_endian.str, list(array.shape)]).encode())
@@ -112,24 +106,20 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: 
     Raises:
         UserError: no room or no permission to write.
     """
-    data_dir = Path(data_dir)
+    data_dir, counts, hashes = Path(data_dir), {}, {}
     (data_dir / INFO_FILE).unlink(missing_ok=True)
     for split in SPLITS:
         with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, np.ascontiguousarray(splits[split]), allow_pickle=False)
-    counts = {split: len(splits[split]) for split in SPLITS}
-    info = {**info, "counts": counts, "sha256": {split: array_sha256(splits[split]) for split in SPLITS}}
-    info = {key: info[key] for key in INFO_KEYS}
-    write_json(data_dir / INFO_FILE, info)
-    return info
+        counts[split], hashes[split] = len(splits[split]), array_sha256(splits[split])
+    whole = {**info, "counts": counts, "sha256": hashes}
+    whole = {key: whole[key] for key in INFO_KEYS}
+    write_json(data_dir / INFO_FILE, whole)
+    return whole
 
 
 def read_info(data_dir: str | Path) -> dict[str, Any]:
-    """Read dataset.json.
-
-    Raises:
-        UserError: it is missing, not JSON, or lacks a key.
-    """
+    """Read dataset.json; UserError where it is missing, not JSON, or lacks a key."""
     path = Path(data_dir) / INFO_FILE
     info = read_json(path)
     missing = [key for key in INFO_KEYS if not isinstance(info, dict) or key not in info]
@@ -163,12 +153,7 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
 
 
 def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` images spread over the whole array: a folder's or a picture's images may lie side by side.
-
-    Args:
-        images: [N, ...], N at least `count`.
-        count: number of images to take.
-    """
+    """`count` of at least as many images, spread over the array: a folder's images may lie side by side."""
     return images[np.arange(count) * len(images) // count]
 
 

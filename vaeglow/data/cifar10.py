@@ -29,8 +29,6 @@ def build(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read CIFAR-10 and take the val split off the end of a seeded permutation of the training images; see `kinds`.
 
-    Training images come in the order of the permutation, so the first n are a fair subset; test images in their own.
-
     Raises:
         UserError: no copy is found, or it is not CIFAR-10.
     """

@@ -21,10 +21,7 @@ HEADER = 16  # bytes before the pixels
 def pinned(name: str, images: int, digest: str) -> PinnedFile:
     """One of its files, known by what is in it: Debian compresses it anew, so its own bytes differ from copy to copy.
 
-    Args:
-        name: file name.
-        images: how many it holds; one byte more is read, which gives another hash, and no further.
-        digest: sha256 of the content.
+    `digest` is the content's sha256. Of more content than `images` images one byte is read, which gives another hash.
     """
 
     def measure(path: Path) -> str:
@@ -37,17 +34,13 @@ def pinned(name: str, images: int, digest: str) -> PinnedFile:
     return PinnedFile(name, digest, 1000 * images, measure, "content's sha256")
 
 
+HASHES = {
+    "train": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "test": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+}
 FILES = {
-    "train": pinned(
-        "train-images-idx3-ubyte.gz",
-        images=60_000,
-        digest="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    ),
-    "test": pinned(
-        "t10k-images-idx3-ubyte.gz",
-        images=10_000,
-        digest="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    ),
+    "train": pinned("train-images-idx3-ubyte.gz", 60_000, HASHES["train"]),
+    "test": pinned("t10k-images-idx3-ubyte.gz", 10_000, HASHES["test"]),
 }
 
 

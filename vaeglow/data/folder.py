@@ -47,7 +47,6 @@ SCHEMA = {
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
-SHOWN = 3  # broken files named in an error; dataset.json names all
 
 
 def build(
@@ -60,16 +59,16 @@ def build(
     out of the root, or to a file already taken (test first, then val, then train), is skipped.
 
     Raises:
-        UserError: folder missing, empty, unreadable or half split; a broken file under on_broken "error";
-            too few images for the split.
+        UserError: folder missing, empty, unreadable or half split; a broken file under on_broken "error"; too few
+            images for the split.
     """
-    root = Path(settings["root"]).expanduser()
+    root, size, channels = Path(settings["root"]).expanduser(), settings["size"], settings["channels"]
     files, links_skipped = _divide(root, settings)
-    read = functools.partial(read_or_reason, size=settings["size"], channels=settings["channels"])
-    shape = (settings["channels"], settings["size"], settings["size"])
+    read = functools.partial(read_or_reason, size=size, channels=channels)
     splits, broken = {}, {}
     for split in SPLITS:
-        images, count, paths = on_disk(output_dir, (len(files[split]), *shape)), 0, files[split]
+        paths, count = files[split], 0
+        images = on_disk(output_dir, (len(paths), channels, size, size))
         for path, image in zip(paths, ordered_map(read, paths, len(paths), threads, str(root)), strict=True):
             if isinstance(image, str):
                 broken[path.relative_to(root).as_posix()] = image
@@ -78,11 +77,9 @@ def build(
                 count += 1
         splits[split] = images[:count]
     if broken and settings["on_broken"] == "error":
-        named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:SHOWN])
-        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+        named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:3])
         counts = f"{len(broken)} of {sum(map(len, files.values()))} image files are broken"
-        remedy = "repair or remove them, or set the dataset's `on_broken` to skip"
-        raise UserError(f"{root}: {counts} ({named}{more}): {remedy}")
+        raise UserError(f"{root}: {counts}, such as {named}: repair or remove them, or set `on_broken` to skip")
     for split, paths in files.items():
         if paths and not len(splits[split]):
             raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")
@@ -106,8 +103,7 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
         if split in folders and settings[f"{split}_fraction"]:
             raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
     files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
-    seen: set[Path] = set()
-    links = 0
+    seen, links = set(), 0
     for split, folder in folders.items():
         found, skipped = _list(folder, root, seen)
         if not found:
@@ -117,11 +113,10 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
         links += skipped
     for split in ("test", "val"):
         if fraction := settings[f"{split}_fraction"]:
-            total = len(files["train"])
-            count = round(fraction * total)
+            total, count = len(files["train"]), round(fraction * len(files["train"]))
             if not 1 <= count < total:
-                too_few = f"`{split}_fraction` {fraction} of {total} images is {count}: too few images for this split"
-                raise UserError(f"{root}: {too_few}")
+                counts = f"`{split}_fraction` {fraction} of {total} images is {count}"
+                raise UserError(f"{root}: {counts}: too few images for this split")
             files["train"], files[split] = files["train"][:-count], files["train"][-count:]
     return files, links
 
@@ -136,14 +131,14 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
     for parent, folders, names in os.walk(folder, onerror=refuse):  # does not enter links to folders
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    kept, real_root = [], root.resolve()
-    # plain files before links: of a file and a link to it the file is taken
-    for path in sorted(found, key=lambda path: (path.is_symlink(), path.relative_to(root).as_posix())):
+    found.sort(key=lambda path: path.relative_to(root).as_posix())
+    kept, real_root = set(), root.resolve()
+    for path in sorted(found, key=Path.is_symlink):  # files before links: of a file and a link to it the file is taken
         real = path.resolve()
         if real not in seen and real.is_relative_to(real_root):
             seen.add(real)
-            kept.append(path)
-    return sorted(kept, key=lambda path: path.relative_to(root).as_posix()), len(found) - len(kept)
+            kept.add(path)
+    return [path for path in found if path in kept], len(found) - len(kept)
 
 
 def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
@@ -161,16 +156,11 @@ def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
 def read_square(path: Path, size: int, channels: int) -> np.ndarray:
     """Read an image file, cut the largest centred square, resize it with antialiasing.
 
-    EXIF orientation is applied. Alpha is composited on white. Palette, 16-bit grey and CMYK become 8-bit
-    RGB (colour profiles are not applied); of an animation the first frame is taken.
-
-    Args:
-        path: an image file in any of Pillow's formats.
-        size: side of the result; a smaller image is enlarged.
-        channels: 3 (RGB) or 1 (ITU-R 601 luminance).
+    EXIF orientation is applied. Alpha is composited on white. Palette, 16-bit grey and CMYK become 8-bit RGB (colour
+    profiles are not applied); of an animation the first frame is taken. A smaller image is enlarged.
 
     Returns:
-        uint8 [channels, size, size].
+        uint8 [channels, size, size]; 3 channels are RGB, 1 is ITU-R 601 luminance.
 
     Raises:
         ValueError: 32-bit pixels, or so many that it may be a decompression bomb.
@@ -187,8 +177,7 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
     left, top = (flat.width - side) // 2, (flat.height - side) // 2
     # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
     square = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(square.convert({1: "L", 3: "RGB"}[channels]))
-    return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
+    return np.asarray(square.convert({1: "L", 3: "RGB"}[channels])).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

@@ -52,11 +52,7 @@ COMMON = {
 
 
 def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with all defaults filled in.
-
-    Args:
-        name: the dataset's name in config.
-        settings: its entry there, without the keys that belong to runs.
+    """Settings with all defaults filled in; arguments as for `prepare`.
 
     Raises:
         UserError: unknown kind, an unknown or missing key, or a value out of range.
@@ -71,7 +67,7 @@ def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, threads: int = 1) -> dict[str, Any]:
-    """Make a dataset and write it with `arrays.write_dataset`.
+    """Make a dataset and write it with `arrays.write_dataset`; returns the content of dataset.json.
 
     Args:
         name: the dataset's name in config.
@@ -79,16 +75,12 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
         output_dir: where the arrays and dataset.json go.
         threads: that decode image files; what is written does not depend on it.
 
-    Returns:
-        The content of dataset.json.
-
     Raises:
         UserError: settings or images that do not fit, or content other than expected.
     """
     settings = complete(name, settings)
-    levels = settings["levels"]
     splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
-    splits = {split: quantise(splits[split], levels) for split in SPLITS}
+    splits = {split: quantise(splits[split], settings["levels"]) for split in SPLITS}
     for split, expected in (settings["expected_sha256"] or {}).items():
         found = array_sha256(splits[split])
         if found != expected:
@@ -97,7 +89,7 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
                 "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
                 f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
             )
-    mean, std = moments(value_counts(splits["train"], levels))
+    mean, std = moments(value_counts(splits["train"], settings["levels"]))
     shape = {key: settings[key] for key in ("channels", "size", "levels")}
     info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
     return write_dataset(output_dir, splits, info)
@@ -116,22 +108,16 @@ def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
     """How often each value occurs in each channel, int64 [C, levels], of uint8 [N, C, H, W]."""
     counts = np.zeros((images.shape[1], levels), dtype=np.int64)
     for slab in slabs(images):
-        for channel, values in enumerate(np.moveaxis(slab, 1, 0)):
-            counts[channel] += np.bincount(values.ravel(), minlength=levels)
+        counts += [np.bincount(values.ravel(), minlength=levels) for values in np.moveaxis(slab, 1, 0)]
     return counts
 
 
 def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and sd of each channel of the dequantised image (x + 1/2) / levels, but for its noise.
+    """Mean and sd of each channel of (x + 1/2) / levels, from counts of the values x, [C, levels]: numbers in 0..1.
 
-    Args:
-        counts: of the values x, [C, levels]; exact, so the result is the same on every machine.
-
-    Returns:
-        Two lists of C numbers in 0..1.
+    Counts are exact, so the result is the same on every machine.
     """
-    levels = counts.shape[1]
-    values = (np.arange(levels) + 0.5) / levels
+    values = (np.arange(counts.shape[1]) + 0.5) / counts.shape[1]
     means, deviations = [], []
     for channel in counts:
         mean = float(channel @ values / channel.sum())

@@ -23,30 +23,15 @@ TIMED_SAMPLES = -8
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
 
 
-class DataOnDevice:
-    """A split (or its first images) held on the device as uint8, copied there once.
+def on_device(images: np.ndarray, device: torch.device | str, subset: int | None = None) -> Tensor:
+    """Images [N, C, H, W], or the first `subset` of them, copied to the device: uint8, shared by all batches.
 
-    Attributes:
-        images: uint8 [N, C, H, W]. Shared by all batches: never write to it.
+    Raises:
+        UserError: `subset` is not in 1..N.
     """
-
-    def __init__(self, images: np.ndarray, device: torch.device | str, subset: int | None = None) -> None:
-        """Copy `images` (uint8 [N, C, H, W], may be memory-mapped), or the first `subset` of them.
-
-        Raises:
-            UserError: `subset` is not in 1..N.
-        """
-        if subset is not None and not 1 <= subset <= len(images):
-            raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
-        self.images = torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.images)
-
-    def batch(self, index: Tensor) -> Tensor:
-        """The images at `index` (int64 [B], on the device), a fresh uint8 [B, C, H, W]."""
-        return self.images.index_select(0, index)
+    if subset is not None and not 1 <= subset <= len(images):
+        raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
+    return torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
 
 
 def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
@@ -71,14 +56,7 @@ def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
     """Cut an epoch's order into batches.
 
     A short last batch is dropped (the next epoch's order differs), so all steps weigh the same; with fewer images than
-    `batch_size` the one short batch is kept.
-
-    Args:
-        order: int64 [N], of `epoch_order`.
-        batch_size: at least 1.
-
-    Yields:
-        int64 [batch_size] (or [N] if N is smaller).
+    `batch_size` the one short batch is kept. From int64 [N] to int64 [batch_size] (or [N] if N is smaller) each.
     """
     for step in range(batch_count(len(order), batch_size)):
         yield order[step * batch_size : (step + 1) * batch_size]

@@ -42,9 +42,8 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     try:
         with zipfile.ZipFile(path) as archive:
             held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            for split in ("train", "test"):
-                if split not in held:
-                    raise UserError(f"{path} has no array {split!r}: it has {', '.join(sorted(held)) or 'none'}")
+            if missing := sorted({"train", "test"} - held):
+                raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
             splits = {split: _read(archive, split, settings) for split in SPLITS if split in held}
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"the dataset's `file` {path} is no file ({error.strerror}): correct the path") from None
@@ -72,7 +71,7 @@ def _read(archive: zipfile.ZipFile, split: str, settings: Mapping[str, Any]) -> 
         raise UserError(f"{where} is {array.dtype}, not uint8: convert it with numpy's astype")
     size, channels = settings["size"], settings["channels"]
     first, last = (channels, size, size), (size, size, channels)
-    shapes = [first, last, *([(size, size)] if channels == 1 else [])]
+    shapes = [first, last, (size, size)] if channels == 1 else [first, last]
     if array.shape[1:] not in shapes or not len(array):
         wanted = ", ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
         raise UserError(f"{where} is {list(array.shape)}, not {wanted}: set `size` and `channels`, or reshape it")

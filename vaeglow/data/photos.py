@@ -40,7 +40,7 @@ class Grid(NamedTuple):
     width: int
     height: int
     sides: tuple[int, ...]
-    blocks: dict[str, tuple[int, ...]]
+    blocks: dict[str, list[int]]
 
 
 PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
@@ -78,19 +78,12 @@ SHA256 = {  # of the files
     "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
 }
 COUNT = {"type": "integer", "minimum": 1}
+SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
-    "pictures": {
-        "type": "array",
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
-        "description": "which photographs",
-    },
+    "pictures": {**SOME, "items": {"type": "string"}, "description": "which photographs"},
     "crop_sides": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1},
-        "minItems": 1,
-        "uniqueItems": True,
+        **SOME,
+        "items": COUNT,
         "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
     "train_images": {**COUNT, "description": "number of training crops; splits use disjoint regions of a picture"},
@@ -112,7 +105,18 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
         UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
     """
     pictures, grids, crops = plan(settings)
-    splits = {split: _cut(crops[split], pictures, settings["size"], settings["channels"]) for split in SPLITS}
+    size, channels = settings["size"], settings["channels"]
+
+    def cut(crop: Crop) -> np.ndarray:
+        """Its pixels, uint8 [C, size, size]."""
+        # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
+        # Lanczos (sines of the platform's libm), they are the same bits on every machine.
+        square = pictures[crop.picture].crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
+        pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+        return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+
+    splits = {split: [cut(crop) for crop in crops[split]] for split in SPLITS}
+    splits = {split: np.array(images, np.uint8).reshape(-1, channels, size, size) for split, images in splits.items()}
     used = {
         name: {
             "sha256": SHA256[name],
@@ -129,23 +133,31 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
 def plan(
     settings: Mapping[str, Any],
 ) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
-    """Each picture and its grid, by name, and each split's crops; errors as for `build`."""
-    size, seed = settings["size"], settings["split_seed"]
+    """Each picture and its grid, by name, and each split's crops; errors as for `build`.
+
+    The pictures take turns, in each round in another order. So the first n images of a split, and any n evenly spaced
+    ones, are as even a mixture as all.
+    """
+    size, seed, crops = settings["size"], settings["split_seed"], {}
     if min(settings["crop_sides"]) < size:
         raise UserError(f"`crop_sides` must be {size} (`size`) or more: a smaller crop would have to be enlarged")
     pictures = {name: load_picture(name, settings["channels"]) for name in settings["pictures"]}
     grids = {name: make_grid(name, image.size, settings["crop_sides"], seed) for name, image in pictures.items()}
-    return pictures, grids, {s: _draw_all(s, settings[f"{s}_images"], pictures, grids, seed) for s in SPLITS}
+    grey = {name: np.asarray(image.convert("L"), dtype=np.int64) for name, image in pictures.items()}
+    for split in SPLITS:
+        rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
+        turns = itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
+        names = [settings["pictures"][turn] for turn in turns]
+        # The i-th crop has its own stream: one redrawn for a last bit of a JPEG decoder moves no other.
+        streams = (Stream(seed, "crop", split, name, i) for i, name in enumerate(names))
+        crops[split] = [draw(n, split, grey[n], grids[n], stream) for n, stream in zip(names, streams, strict=True)]
+    return pictures, grids, crops
 
 
 def load_picture(name: str, channels: int) -> Image.Image:
-    """Read one photograph from its installed package, checking the file's hash.
+    """Read one photograph from its installed package, in 3 channels (RGB) or 1 (luminance), checking the file's hash.
 
     The file is read directly, never through `skimage.data`, which may download a missing one.
-
-    Args:
-        name: a key of `PICTURES`.
-        channels: 3 (RGB) or 1 (luminance).
 
     Raises:
         UserError: no such picture, or its file is missing or not the pinned one.
@@ -171,63 +183,33 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
     Raises:
         UserError: even the smallest side leaves too few blocks.
     """
-    sides = sorted(crop_sides)
-    while True:
+    for number in range(len(crop_sides), 0, -1):
+        sides = tuple(sorted(crop_sides)[:number])
         columns, rows = (min(length // sides[-1], MAX_BLOCKS_ALONG) for length in size)
         if columns * rows >= MIN_BLOCKS:
             break
-        sides.pop()
-        if not sides:
-            least = f"crops of {min(crop_sides)}"
-            raise UserError(f"picture {name} ({size[0]}x{size[1]}) is too small for {least}: lower `crop_sides`")
-    order = Stream(seed, "blocks", name).permutation(columns * rows).tolist()
-    blocks = {}
+    else:
+        least = f"crops of {min(crop_sides)}"
+        raise UserError(f"picture {name} ({size[0]}x{size[1]}) is too small for {least}: lower `crop_sides`")
+    order, blocks = Stream(seed, "blocks", name).permutation(columns * rows).tolist(), {}
     for split, share in SHARES.items():
         count = max(1, round(share * columns * rows))
-        blocks[split], order = tuple(order[:count]), order[count:]
-    blocks["train"] = tuple(order)
-    return Grid(columns, rows, size[0] // columns, size[1] // rows, tuple(sides), blocks)
+        blocks[split], order = order[:count], order[count:]
+    return Grid(columns, rows, size[0] // columns, size[1] // rows, sides, {**blocks, "train": order})
 
 
-def _draw_all(
-    split: str, count: int, pictures: dict[str, Image.Image], grids: dict[str, Grid], seed: int
-) -> list[Crop]:
-    """Draw `count` crops, the pictures taking turns, in each round in another order.
-
-    So the first n images, and any n evenly spaced ones, are as even a mixture as all.
-    """
-    rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
-    names = [list(pictures)[k] for k in itertools.islice(itertools.chain.from_iterable(rounds), count)]
-    grey = {name: np.asarray(image.convert("L"), dtype=np.int64) for name, image in pictures.items()}
-    # The i-th crop has its own stream: one redrawn for a last bit of a JPEG decoder moves no other.
-    return [_draw(name, split, i, grey, grids, seed) for i, name in enumerate(names)]
-
-
-def _draw(name: str, split: str, index: int, grey: dict[str, np.ndarray], grids: dict[str, Grid], seed: int) -> Crop:
-    """Draw one crop; nearly blank ones are drawn again, and the least blank kept if all are."""
-    grid, stream = grids[name], Stream(seed, "crop", split, name, index)
-    best, best_variance = None, -1.0
+def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) -> Crop:
+    """Draw one crop of a picture; nearly blank ones are drawn again, and the least blank kept if all are."""
+    best, best_variance, blocks = None, -1.0, grid.blocks[split]
     for _ in range(MAX_DRAWS):
-        row, column = divmod(grid.blocks[split][stream.below(len(grid.blocks[split]))], grid.columns)
+        row, column = divmod(blocks[stream.below(len(blocks))], grid.columns)
         side = grid.sides[stream.below(len(grid.sides))]
         x = column * grid.width + stream.below(grid.width - side + 1)
         y = row * grid.height + stream.below(grid.height - side + 1)
-        pixels = grey[name][y : y + side, x : x + side]
+        pixels = grey[y : y + side, x : x + side]
         variance = (pixels.size * int((pixels**2).sum()) - int(pixels.sum()) ** 2) / pixels.size**2  # exact integers
         if variance > best_variance:
             best, best_variance = Crop(name, x, y, side), variance
         if variance >= BLANK_STD**2:
             break
     return best
-
-
-def _cut(crops: list[Crop], pictures: dict[str, Image.Image], size: int, channels: int) -> np.ndarray:
-    """The crops' pixels, uint8 [N, C, size, size]."""
-    # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
-    # Lanczos (sines of the platform's libm), they are the same bits on every machine.
-    bicubic = Image.Resampling.BICUBIC
-    images = np.empty((len(crops), size, size, channels), dtype=np.uint8)
-    for image, crop in zip(images, crops, strict=True):
-        square = pictures[crop.picture].crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
-        image[:] = np.asarray(square.resize((size, size), bicubic)).reshape(size, size, channels)
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

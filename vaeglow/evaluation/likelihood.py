@@ -5,7 +5,8 @@ over K = M N joint draws: M = min(K, 10) fresh noises u, and for each N latents 
 (Burda, Grosse & Salakhutdinov 2016; p(y|z) as in the paper's eq. 4). In expectation it rises with K. With M at most
 10 it stays below log P(x) however many latents there are: the gap of ten noises remains (docs/likelihood.md).
 
-Beside them, as a labelled ablation, a number that bounds nothing: the density without dequantisation noise.
+Beside them, as a labelled ablation, a number that bounds nothing: the density without dequantisation noise. A value
+that is not finite is a UserError everywhere.
 """
 
 from __future__ import annotations
@@ -27,20 +28,24 @@ MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
 EVALUATION = -2  # the "epoch" of all evaluation noise; training's are 0, 1, ...
 
 
-def image_batches(images: np.ndarray | Tensor, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    """(index, uint8 [B, C, H, W] on the device) for all images in order."""
+def dequantised_batches(
+    model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, epoch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+    """All images in order, batch by batch, on the device: x, y = (x + u) / levels, and the generator of u and then z.
+
+    The noise depends on `batch_size`, `seed` and `epoch`, a name below 0.
+    """
     for index, start in enumerate(range(0, len(images), batch_size)):
         part = images[start : start + batch_size]
-        yield index, (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
+        x = (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
+        generator = step_generator(seed, epoch, index, device)
+        yield x, dequantise(x, model.levels, generator), generator
 
 
 def finite(values: Tensor, what: str) -> Tensor:
     """The values; UserError where one is NaN or infinite, which in an evaluation is an error and never dropped."""
-    bad = int((~torch.isfinite(values)).sum())
-    if bad:
-        raise UserError(
-            f"{what} is not finite for {bad} of {values.numel()} images: the model is broken, train it anew"
-        )
+    if bad := int((~values.isfinite()).sum()):
+        raise UserError(f"{what} is not finite for {bad} of {len(values)} images: the model is broken, train it anew")
     return values
 
 
@@ -52,14 +57,9 @@ def one_sample_terms(
 
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
-
-    Raises:
-        UserError: a value that is not finite.
     """
     parts: dict[str, list[Tensor]] = {}
-    for index, x in image_batches(images, batch_size, device):
-        generator = step_generator(seed, EVALUATION, index, device)
-        y = dequantise(x, model.levels, generator)
+    for _, y, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
         for name, term in model.log_likelihood(y, generator).items():
             parts.setdefault(name, []).append(term.double().cpu())
     return {name: finite(torch.cat(values), name) for name, values in parts.items()}
@@ -72,13 +72,11 @@ def undequantised_bits_per_dim(
     """NOT a bound: the one-sample bound at y = (x + 1/2) / levels, in the middle of each level: float64 [N].
 
     A density at a point says nothing of the probability of the cube around it, so no -log2 P(x) / D is behind this
-    number. It shows how much lower bits/dim come out where dequantisation is left away. Arguments, errors and the
-    latents' noise are those of `one_sample_terms`: the two differ by u alone.
+    number. It shows how much lower bits/dim come out without dequantisation. Arguments and the latents' noise are those
+    of `one_sample_terms`: the two differ by u alone.
     """
     values = []
-    for index, x in image_batches(images, batch_size, device):
-        generator = step_generator(seed, EVALUATION, index, device)
-        dequantise(x, model.levels, generator)  # draws u and drops it: the latents' noise comes after it
+    for x, _, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
         terms = model.log_likelihood((x + 0.5) / model.levels, generator)
         values.append(bits_per_dim(total(terms), model.dims, model.levels).double().cpu())
     return finite(torch.cat(values), "undequantised bits/dim")
@@ -102,41 +100,31 @@ def importance_bits_per_dim(
     Args:
         model: in evaluation mode, on `device`.
         images: uint8 [N, C, H, W].
-        draws: each K, one or more, 1 to 10 or a multiple of 10.
+        draws: each K, one or more, 1 to 10 or a multiple of 10; another is a UserError.
         batch_size: images at a time; the noise depends on it.
         seed: of the noise.
         device: of the model.
 
     Returns:
         K -> float64 [N] on the CPU.
-
-    Raises:
-        UserError: an illegal K, or a value that is not finite.
     """
-    shares = {count: shares_of(count) for count in draws}
+    shares = {}  # K -> (M, N): noises u, and latents of each
+    for count in draws:
+        shares[count] = m, n = min(count, MAX_NOISES), count // MAX_NOISES or 1
+        if count < 1 or m * n != count:
+            raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {count}")
     noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
 
-    def weights_of(x: Tensor, noise: int, index: int) -> Tensor:
-        """Of one noise u of a batch and the draws of z for it: float64 [B, latents]."""
-        # noise 0 is the headline's; the others have epochs that nothing else uses (-12, -22, ...)
-        generator = step_generator(seed, EVALUATION - 10 * noise, index, device)
-        return model.log_weights(dequantise(x, model.levels, generator), latents, generator).double()
-
+    # noise 0 is the headline's; the others have epochs that nothing else uses (-12, -22, ...)
+    epochs = [EVALUATION - 10 * noise for noise in range(noises)]
+    draws_of = (dequantised_batches(model, images, batch_size, seed, epoch, device) for epoch in epochs)
     found: dict[int, list[Tensor]] = {count: [] for count in shares}
-    for index, x in image_batches(images, batch_size, device):
-        log_weights = torch.stack([weights_of(x, noise, index) for noise in range(noises)], 1)
+    for batch in zip(*draws_of, strict=True):
+        log_weights = torch.stack([model.log_weights(y, latents, noise).double() for _, y, noise in batch], 1)
         for count, (m, n) in shares.items():
             bound = torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count)
             found[count].append(bits_per_dim(bound, model.dims, model.levels).cpu())
     return {count: finite(torch.cat(values), "bits/dim") for count, values in found.items()}
-
-
-def shares_of(draws: int) -> tuple[int, int]:
-    """(M, N): how many noises u, and latents of each, make K joint draws; UserError where M does not divide K."""
-    noises = min(draws, MAX_NOISES)
-    if draws < 1 or draws % noises:
-        raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {draws}")
-    return noises, draws // noises
 
 
 def summary(values: Tensor) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import measure_set
-from vaeglow.evaluation.kid import kernel_inception_distance
 from vaeglow.evaluation.likelihood import one_sample_terms, summary
+from vaeglow.evaluation.sample_quality import kernel_inception_distance
 from vaeglow.evaluation.trained import TrainedRun, sample
 from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.results import Result
@@ -26,10 +26,8 @@ def timeline(
 ) -> list[Snapshot]:
     """A run's snapshots in order of time, its finished weights as the last, each with its `total_seconds`.
 
-    From the content of its training.json and what `vaeglow.training.checkpoint.read_snapshots` read.
-
-    Raises:
-        UserError: the snapshots are another run's.
+    From the content of its training.json and what `vaeglow.training.checkpoint.read_snapshots` read; UserError where
+    the snapshots are another run's.
     """
     if any(info[key] != run.identity[key] for info, _ in snapshots for key in ("config_sha256", "data_sha256")):
         raise UserError(f"{snapshots_path} is not of the run that made the model: train the run again")
@@ -59,7 +57,7 @@ def measure_point(
         snapshot: see `timeline`.
         images: of the test split, uint8 [N, C, H, W], for bits/dim.
         net: Inception, on the run's device, with the reference's layer.
-        reference: real images, as many as samples are drawn (`vaeglow.evaluation.fid.read_reference`).
+        reference: real images, as many as samples are drawn.
         temperature: of the pixel noise in samples.
         batch_size: images at a time; the noise of bits/dim depends on it.
 

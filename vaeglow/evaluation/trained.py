@@ -60,11 +60,7 @@ class TrainedRun:
         }
 
     def images(self, path: Path) -> np.ndarray:
-        """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W], memory-mapped.
-
-        Raises:
-            UserError: the run was trained on other data, or the split is damaged.
-        """
+        """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W]; other data are a UserError."""
         if read_info(path.parent)["sha256"] != self.about["data"]["sha256"]:
             raise UserError(f"{self.path} was trained on other data than {path.parent} holds: train it again")
         return open_split(path.parent, path.stem)
@@ -94,12 +90,7 @@ def sample(
     Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et al. 2021). An
     image with a value that is not finite is garbage, and it is the model's: it is clipped, kept, counted and reported.
 
-    Args:
-        model: in evaluation mode, on `device`.
-        count: how many.
-        temperature: scales the pixel noise; a latent prior stays at 1.
-        seed: of all noise.
-        device: of the model.
+    The temperature scales the pixel noise; a latent prior stays at 1.
 
     Returns:
         uint8 [count, C, H, W] on the CPU, and how many of them overflowed.
@@ -115,5 +106,5 @@ def sample(
     for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
         images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
         parts.append(quantise(images, model.levels).cpu())
-        overflowed.append(~torch.isfinite(images).flatten(1).all(1).cpu())
+        overflowed.append(~images.isfinite().flatten(1).all(1).cpu())
     return torch.cat(parts)[:count], int(torch.cat(overflowed)[:count].sum())

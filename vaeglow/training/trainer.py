@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,11 +75,11 @@ class Trainer:
     ) -> None:
         self.config, self.training, self.seed, self.group = config, config["training"], config["seed"], group
         self.device, self.store, self.save_seconds, self.tensorboard = device, store, save_seconds, tensorboard
-        self.data = loader.DataOnDevice(train_images, device, config["data"]["train_subset"])
+        self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
         if self.training["validate_every"]:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
-            self.val_images = loader.DataOnDevice(val_images, device).images
+            self.val_images = loader.on_device(val_images, device)
         self.layout = image_layout(device)
         self.model = model.to(device, memory_format=self.layout).train()
         for network in networks(self.model):
@@ -158,13 +159,15 @@ class Trainer:
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
         generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, 0, self.device)
-        self.model.initialise(self.noisy(self.data.images[:images], generator))
+        self.model.initialise(self.noisy(self.data[:images], generator))
 
     def compile(self) -> None:
         """Compile the networks if the run asks for it; the time it takes counts as training.
 
+        With `auto` a run in one process continues uncompiled where compilation fails, with a warning.
+
         Raises:
-            UserError: it fails. To go on without would give other bits than the run's config says.
+            UserError: it fails otherwise.
         """
         if (mode := optimise.compile_mode(self.training["compile"], self.device)) is None:
             return
@@ -179,7 +182,11 @@ class Trainer:
             if memory_used_up(error):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+            if self.training["compile"] != "auto" or self.group.size > 1:
+                raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+            print(f"warning: torch.compile failed: {reason}: training uncompiled", file=sys.stderr)
+            for network in networks(self.model):
+                network.compiled = None
         self.guard.forget()
         self.count_time()
         self.position.compile_seconds += self.position.seconds - before
@@ -259,10 +266,10 @@ class Trainer:
         generator.rank, generator.ranks = self.group.rank, self.group.size
         index = index.chunk(self.group.size)[self.group.rank]
         if not self.model.inputs_last:
-            return self.model.inputs(self.noisy(self.data.batch(index), generator), generator), generator
+            return self.model.inputs(self.noisy(self.data.index_select(0, index), generator), generator), generator
         if self.fixed_inputs is None:
             parts = []
-            for number, images in enumerate(self.data.images.split(self.batch)):
+            for number, images in enumerate(self.data.split(self.batch)):
                 noise = loader.step_generator(self.seed, loader.KEPT_INPUTS, number, self.device)
                 with torch.no_grad():
                     parts.append(self.model.inputs(self.noisy(images, noise), noise))
@@ -297,7 +304,7 @@ class Trainer:
 
         A learning rate that does not fall to zero leaves the last steps' noise in the weights.
         """
-        end, last = self.bits_per_dim(self.data.images), self.position.history[-1]["bits_per_dim"]
+        end, last = self.bits_per_dim(self.data), self.position.history[-1]["bits_per_dim"]
         self.end_bits_per_dim = end
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:

@@ -10,8 +10,7 @@ import pytest
 import scipy.stats
 from claims_tools import claim
 
-from vaeglow.evaluation.kid import kernel_inception_distance
-from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.reporting.claims import Measured, quality, statistics
 from vaeglow.reporting.claims.statistics import DRAWS, FAILS, HOLDS, LEVEL, UNDECIDED, judge, rule
 

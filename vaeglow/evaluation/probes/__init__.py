@@ -4,7 +4,8 @@ A module declares
 - `READS`: what it is given: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
 - `RESULT`: the path of its result in the run's folder;
 - `SCHEMA`: of its entry in the config's `probes`;
-- `measure(run, reads, settings)`: the values and the arrays of its result.
+- `measure(run, reads, settings)`: the values and the arrays of its result. UserError for a model of another kind, other
+  data, fewer images than are asked for, or a value that is not finite.
 Nothing heavy is imported before `measure` is called.
 """
 

@@ -30,16 +30,12 @@ BATCH_SIZE = 100  # images at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See `interpolate` and `distances`; the rule adds the `space` to the settings.
-
-    Raises:
-        UserError: no model with one latent.
-    """
+    """See `interpolate` and `distances`; the rule adds the `space` to the settings."""
     from vaeglow.evaluation.trained import vae_and_layer
 
     vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
-    space = settings["space"]
-    images = interpolate(run.network, vae, settings["pairs"], settings["steps"], space, run.seed, run.device).numpy()
+    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
+    images = interpolate(run.network, vae, pairs, steps, space, run.seed, run.device).numpy()
     return {"space": space, **distances(images)}, {"images": images}
 
 
@@ -68,10 +64,8 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
     """Latents from one random draw of p(z) to another, both included: z [pairs, steps, d].
 
     In the space `prior` straight lines in that of eps = h(z) (section 3.2), where p is a standard normal; in `latent`
-    great circles between the z themselves (`slerp`). The ends are the same in both.
-
-    Raises:
-        UserError: pairs < 1, steps < 2, or no such space.
+    great circles between the z themselves (`slerp`). The ends are the same in both. UserError where pairs < 1, steps <
+    2, or there is no such space.
     """
     import torch
 

@@ -12,7 +12,6 @@ p(x_bar) has no closed form; estimates from both sides bound the information in 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +29,7 @@ if TYPE_CHECKING:
 READS = ("model", "test")
 RESULT = "latents.json"
 SCHEMA = {
-    "images": count(
-        "the first so many test images (at most all): how much the latent holds. The estimate of the information in it "
-        "cannot exceed the logarithm of this number",
-        2,
-    )
+    "images": count("the first so many test images (at most all); information is estimated up to their logarithm", 2)
 }
 LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
@@ -54,44 +49,35 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     that f gives x_bar); and the entropies: H(x_bar|z) = E_z[sum log s(z)] + D/2 log(2 pi e), and H(x_hat|z) =
     H(x_bar|z) - E[log|det df/dy|] with f the layer (eq. 4); of a VAE alone x_hat is x_bar. Entropies are those of
     continuous values in [0, 1), plus log2 of the levels: so they compare with bits/dim.
-
-    Raises:
-        UserError: no model with one latent, other data, or a value that is not finite.
     """
     import torch
 
-    from vaeglow.data.loader import dequantise, step_generator
-    from vaeglow.evaluation.likelihood import finite, image_batches
+    from vaeglow.evaluation.likelihood import dequantised_batches, finite
     from vaeglow.evaluation.trained import vae_and_layer
     from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
 
     vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
     images = run.images(reads["test"])[: settings["images"]]
-    parts, log_dets = defaultdict(list), []
-    total = squares = noise = torch.zeros(())  # of the decoder's mean, its square, s(z)^2
+    batches, parts = dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device), []
     with torch.no_grad():
-        for index, x in image_batches(images, settings["batch_size"], run.device):
-            generator = step_generator(run.seed, LATENTS, index, run.device)
-            y = dequantise(x, vae.levels, generator)
+        for _, y, generator in batches:
             mean, log_scale = vae.encode(y)
             z = mean + log_scale.exp() * normal_like(mean, generator)
             kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
-            prior_z = vae.prior_sample(len(x), generator)
+            prior_z = vae.prior_sample(len(y), generator)
             found = draw_x_bar(vae, layer, prior_z, log_scale.mean(0), generator)
             found |= {"kl": kl.double().cpu(), "z": z.cpu(), "z_means": mean.cpu(), "z_log_scales": log_scale.cpu()}
-            for name, values in found.items():
-                parts[name].append(values)
-            decoder_mean, decoder_log_scale = found["means"], found["log_scales"]
-            total, squares = total + decoder_mean.sum(0), squares + (decoder_mean**2).sum(0)
-            noise = noise + (2 * decoder_log_scale).exp().sum()
-            log_dets.append((layer(y)[1] if layer is not None else y.new_zeros(())).double().mean().cpu())
-    whole = {name: torch.cat(values) for name, values in parts.items()}
+            log_dets = layer(y)[1] if layer is not None else y.new_zeros(())
+            parts.append(found | {"log_det": log_dets.double().mean()[None].cpu()})
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     size, nats = len(images), vae.dims * math.log(2)  # nats in a bit/dim
     lower = information_lower(whole["z"], whole["z_means"], whole["z_log_scales"])
     kl_nats = float(finite(whole["kl"], "the KL divergence").mean())
-    log_det = float(finite(torch.stack(log_dets), "the layer's log-determinant").mean()) / nats
+    log_det = float(finite(whole["log_det"], "the layer's log-determinant").mean()) / nats
     decoder_lower, decoder_upper = decoder_information(whole)
+    total, squares = (sum((part["means"] ** power).sum(0) for part in parts) for power in (1, 2))
     decided = max(0.0, float((squares - total**2 / size).sum() / (size - 1)))
+    noise = float(sum((2 * part["log_scales"]).exp().sum() for part in parts)) / size
     scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
     entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
     return {
@@ -106,7 +92,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         "information_cap_nats": math.log(size),
         "decoder_information_lower_nats": decoder_lower,
         "decoder_information_upper_nats": decoder_upper,
-        "variance_explained": decided / (decided + float(noise) / size),
+        "variance_explained": decided / (decided + noise),
         "entropy_x_bar_bits_per_dim": entropy,
         "entropy_image_bits_per_dim": entropy - log_det,
         "layer_log_det_bits_per_dim": log_det,
@@ -134,14 +120,14 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
 
     from vaeglow.models.bounds import LOG_2PI, gaussian_log_density
 
-    z, means, log_scales = z.double(), means.double(), log_scales.double()
+    z, means, log_scales = (values.double() for values in (z, means, log_scales))
     precision = torch.exp(-2 * log_scales)
     constant = (means**2 * precision + 2 * log_scales + LOG_2PI).sum(1)  # [N], of image j
-    own, parts = gaussian_log_density(z, means, log_scales), []
+    parts = []
     for rows in z.split(POSTERIOR_ROWS):  # (z - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
         log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ (means * precision).T + constant)
-        parts.append(torch.logsumexp(log_density, 1))
-    return own - torch.cat(parts) + math.log(len(z))
+        parts.append(log_density.logsumexp(1))
+    return gaussian_log_density(z, means, log_scales) - torch.cat(parts) + math.log(len(z))
 
 
 def draw_x_bar(
@@ -189,9 +175,6 @@ def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
 
     Args:
         draws: what `draw_x_bar` returned, of N draws together.
-
-    Raises:
-        UserError: a density that is not finite.
     """
     import torch
 

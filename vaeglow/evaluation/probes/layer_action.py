@@ -27,7 +27,7 @@ ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at eve
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """See `probe_action`. UserError: draws of other weights, or other data."""
+    """See `probe_action`."""
     import torch
 
     from vaeglow.data.arrays import evenly_spaced
@@ -59,63 +59,54 @@ def probe_action(
     layer's images of different latents, gives the scale. `spectrum_error` compares with the data's mean spectrum (see
     `log_error`): of the mean spectra, and under `per_image` of each image's own.
 
-    Args:
-        draws: `vae`, `vae_noisy`, `layer_mean` uint8 [n, C, H, W], `layer` uint8 [n, k, C, H, W], n at least 2.
-        vae_features: of `vae`, [n, F].
-        layer_features: of `layer[:, 0]`, [n, F].
-        data: real images, uint8 [m, C, H, W].
+    `draws` are those of `layer_draws`, n at least 2; features are of `vae` and of `layer[:, 0]`, [n, F]; `data` are
+    real images, uint8 [m, C, H, W].
     """
     from scipy.spatial.distance import cdist, pdist
 
-    def nearest_is_own(distances: np.ndarray) -> np.ndarray:
-        """1 where the nearest image is the one that an image was made of, else 0 [n]; of equals the first is taken."""
-        return (distances.argmin(1) == np.arange(len(distances))).astype(int)
-
     layer, vae = draws["layer"][:, 0], draws["vae"]
     count, side = len(vae), vae.shape[-1]
-    moved = rms(layer.astype(float) - vae)
-    distances = cdist(layer_features.astype(float), vae_features.astype(float))
-    own = np.diagonal(distances)
-    kept = nearest_is_own(distances)
-    kept_pixels = nearest_is_own(cdist(*(images.reshape(count, -1).astype(float) for images in (layer, vae))))
+    between = cdist(layer_features.astype(float), vae_features.astype(float))
+    between_pixels = cdist(*(images.reshape(count, -1).astype(float) for images in (layer, vae)))
     shown = {"vae": vae, "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
     spectra, sharpness = {}, {}
     for name, images in {**shown, "data": data}.items():
         spectra[name], sharpness[name] = spectrum(images)
     means = {name: power.mean(0) for name, power in spectra.items()}
     errors = {name: log_error(spectra[name], means["data"]) for name in ("vae", "vae_noisy", "layer")}
+    per_image = {
+        "pixel_distance": rms(layer, vae),
+        "feature_distance": np.diagonal(between),
+        # 1 where the nearest VAE image is an image's own, else 0; of equals the first is taken
+        "content_kept": (between.argmin(1) == np.arange(count)).astype(int),
+        "content_kept_pixels": (between_pixels.argmin(1) == np.arange(count)).astype(int),
+    }
     frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
-        "pixel_distance": float(moved.mean()),
-        "feature_distance": float(own.mean()),
+        "pixel_distance": float(per_image["pixel_distance"].mean()),
+        "feature_distance": float(per_image["feature_distance"].mean()),
         "feature_distance_between": float(pdist(layer_features.astype(float)).mean()),
         "draw_pixel_distance": draw_distance(draws["layer"]),
-        "content_kept": float(kept.mean()),
-        "content_kept_pixels": float(kept_pixels.mean()),
+        "content_kept": float(per_image["content_kept"].mean()),
+        "content_kept_pixels": float(per_image["content_kept_pixels"].mean()),
         "sharpness": sharpness,
         "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
         "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
-        "per_image": {
-            "pixel_distance": moved.tolist(),
-            "feature_distance": own.tolist(),
-            "content_kept": kept.tolist(),
-            "content_kept_pixels": kept_pixels.tolist(),
-            **{f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
-        },
+        "per_image": {name: values.tolist() for name, values in per_image.items()}
+        | {f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
     }
 
 
-def rms(difference: np.ndarray) -> np.ndarray:
-    """Root mean square over each image [..., C, H, W], float64."""
-    return np.sqrt((difference**2).mean((-3, -2, -1)))
+def rms(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Root mean square difference of images [..., C, H, W] in grey levels, float64."""
+    return np.sqrt(((one.astype(float) - other) ** 2).mean((-3, -2, -1)))
 
 
 def draw_distance(layer: np.ndarray) -> float | None:
     """Mean RMS difference in grey levels between draws [n, k, C, H, W] of the same latents; None for one of each."""
-    pairs = itertools.combinations(range(layer.shape[1]), 2)
-    found = [rms(layer[:, one].astype(float) - layer[:, other]).mean() for one, other in pairs]
+    found = [rms(*pair).mean() for pair in itertools.combinations(layer.swapaxes(0, 1), 2)]
     return float(np.mean(found)) if found else None
 
 
@@ -126,13 +117,11 @@ def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
     jump between opposite borders from looking like detail; it spreads a frequency over its neighbours at 1/L, and
     taking out the mean lowers the lowest frequency.
 
-    Args:
-        images: [N, C, L, L], C 1 or 3, grey levels; N at least 1, L at least 2.
-
     Returns:
-        Power at 1/L, 2/L, ... up to 1/2 cycle a pixel, float64 [N, L // 2], squared grey levels: white noise of
-        variance v has the power v at every frequency. And the share of all images' power that lies above 1/4 cycle a
-        pixel, corners of the frequency square included; white noise has about 0.8, a blank image 0.
+        Of images [N, C, L, L], C 1 or 3, grey levels: power at 1/L, 2/L, ... up to 1/2 cycle a pixel, float64
+        [N, L // 2], squared grey levels: white noise of variance v has the power v at every frequency. And the share of
+        all images' power that lies above 1/4 cycle a pixel, corners of the frequency square included; white noise has
+        about 0.8, a blank image 0.
     """
     images, side = np.asarray(images, np.float64), images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)

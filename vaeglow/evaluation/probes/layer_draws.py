@@ -36,9 +36,6 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         `exploded_samples`, how many latents have an image that is not finite (it is clipped), and images, uint8:
         `vae` [n, C, H, W], the decoder mean g_mu(z); `vae_noisy` [n, C, H, W], g_mu(z) + T s(z) noise, of the first
         noise; `layer_mean` [n, C, H, W], f^-1(g_mu(z)); `layer` [n, k, C, H, W], f^-1(g_mu(z) + T s(z) noise).
-
-    Raises:
-        UserError: a model without a Glow layer, or more than half of the latents gave values that are not finite.
     """
     import torch
 

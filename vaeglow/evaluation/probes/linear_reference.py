@@ -36,41 +36,28 @@ PCA_IMAGES = 20_000  # most training images the components are fitted to: more c
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """The references of two residuals of the same dequantised test images (docs/squeeze.md).
-
-    Raises:
-        UserError: no VAE, other data, too few images, or a value that is not finite.
-    """
+    """The references of two residuals of the same dequantised test images (docs/squeeze.md)."""
     import torch
 
-    from vaeglow.data.arrays import evenly_spaced
-    from vaeglow.data.loader import dequantise, step_generator
-    from vaeglow.evaluation.likelihood import EVALUATION, finite, image_batches
+    from vaeglow.data.arrays import evenly_spaced, require_images
+    from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
     from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
     if run.config["kind"] != "vae":
-        raise UserError(f"{run.path} is of kind {run.config['kind']}: a linear reference is of a vae's residual")
+        raise UserError(f"{run.config['model']} is a {run.config['kind']}: a linear reference is of a vae's residual")
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
     train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
     test = evenly_spaced(test, min(settings["images"], len(test)))
     height, need = test.shape[2], IMAGES_PER_CHANNEL * model.channels * max(SQUEEZES) ** 2
     if height % max(SQUEEZES):
-        raise UserError(
-            f"images of {height}x{height} cannot be squeezed by {max(SQUEEZES)}: set a size that it divides in the "
-            "dataset's config"
-        )
-    if len(test) < need:
-        raise UserError(
-            f"a linear reference of {len(test)} images of {model.channels} channels would say more of the sample than "
-            f"of the data: use at least {need} (probes.linear_reference.images, and the test split)"
-        )
+        raise UserError(f"images of {height}x{height} cannot be squeezed by {max(SQUEEZES)}: set another dataset size")
+    require_images(len(test), need, "the test split", "probes.linear_reference", "take more (its `images`)")
     mean, components = principal_components(train, model.prior.dims, model.levels, run.seed)
     moments: dict[str, dict[int, Any]] = {source: dict.fromkeys(SQUEEZES, 0.0) for source in ("vae", "pca")}
     own_noise = []
+    batches = dequantised_batches(model, test, settings["batch_size"], run.seed, EVALUATION, run.device)  # likelihood's
     with torch.no_grad():
-        for index, x in image_batches(test, settings["batch_size"], run.device):
-            generator = step_generator(run.seed, EVALUATION, index, run.device)  # likelihood's own
-            y = dequantise(x, model.levels, generator)
+        for _, y, generator in batches:
             g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
             pca = component_residual(y.cpu().numpy(), mean, components)
@@ -116,26 +103,19 @@ def log_means(moments: np.ndarray) -> np.ndarray:
     return log_det / moments.shape[-1]
 
 
-def bits(variance: float, levels: int) -> float:
-    """Bits/dim of discrete images whose residual is a Gaussian: log2(levels) + 1/2 log2(2 pi e variance)."""
-    return math.log2(levels) + 0.5 * math.log2(2 * math.pi * math.e * variance)
-
-
 def linear_references(moments: Mapping[int, np.ndarray], levels: int) -> dict[str, float]:
     """The references of docs/squeeze.md, each at most the one before it, bits/dim, from q -> P(w).
 
     `no_layer`, one variance for all pixels and channels; `squeeze1`, `squeeze2`, `squeeze4`, with the best layer of
     that squeeze; `whitening`, with a layer as the last that may also move volume from one frequency to another. What z
-    itself costs (the KL) is in none.
-
-    Raises:
-        UserError: see `log_means`.
+    itself costs (the KL) is in none. A Gaussian residual costs log2(levels) + 1/2 log2(2 pi e variance).
     """
     variances = {"no_layer": float(np.trace(moments[1], axis1=-2, axis2=-1).real.mean()) / moments[1].shape[-1]}
     means = {q: log_means(moments[q]) for q in SQUEEZES}
     variances |= {f"squeeze{q}": float(np.exp(means[q]).mean()) for q in SQUEEZES}
     variances["whitening"] = float(np.exp(means[max(SQUEEZES)].mean()))
-    return {name: bits(variance, levels) for name, variance in variances.items()}
+    gaussian = 2 * math.pi * math.e
+    return {name: math.log2(levels) + 0.5 * math.log2(gaussian * variance) for name, variance in variances.items()}
 
 
 def estimation_bias(channels: int, images: int) -> dict[str, float]:
@@ -152,11 +132,7 @@ def estimation_bias(channels: int, images: int) -> dict[str, float]:
 def principal_components(images: np.ndarray, number: int, levels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The linear autoencoder with so many latents, fitted to training images [N, C, H, W].
 
-    Returns:
-        mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
-
-    Raises:
-        UserError: more components than images or pixel values.
+    Mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
     """
     from sklearn.decomposition import PCA
 

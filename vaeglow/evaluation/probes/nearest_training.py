@@ -8,7 +8,6 @@ mirrored or blurred may not be near in this space.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,25 +26,17 @@ RESULT = "nearest_training/T{temperature}.npz"
 SCHEMA = {
     "samples": count("the first so many samples of a run: how near are they to training images"),
     "test_images": count("so many test images (at most all), spread over the split: how near are those"),
-    "training_images": count(
-        "so many training images, spread over all, are looked through; `null`: all that the run trained on. Pixel by "
-        "pixel copies are always looked for among all"
-    )
+    "training_images": count("so many training images, spread over all, are looked through; `null`: all of the run")
     | {"type": ["integer", "null"]},
     "features": FEATURES,
     "neighbours": count("nearest training images kept of a sample"),
     "shown": count("of how many samples"),
 }
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
-PERCENTILES = (1, 5)  # of the test images' distances
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See above; training images are those the run trained on.
-
-    Raises:
-        UserError: samples of other weights, other data, or fewer images than are asked for.
-    """
+    """See above; training images are those the run trained on."""
     from vaeglow.data.arrays import evenly_spaced, require_images
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.results import read_result
@@ -61,16 +52,18 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     samples, test = samples[:number], evenly_spaced(test, min(len(test), settings["test_images"]))
     net = load_inception(reads["weights"], settings["features"], run.device)
     options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
-    near, near_test = find_nearest((samples, test), train, indices, net, settings["neighbours"], **options)
+    (near, nearest), (near_test, _) = find_nearest(
+        (samples, test), train, indices, net, settings["neighbours"], **options
+    )
     content = {
         **{"temperature": result.value("temperature"), "samples": number, "test_images": len(test)},
         **{"training_images": len(indices), "all_training_images": len(train), "features": settings["features"]},
-        **nearer_than_test(near[0][:, 0], near_test[0][:, 0]),
+        **nearer_than_test(near[:, 0], near_test[:, 0]),
         "copies": int(copies(samples, train).sum()),
         "test_copies": int(copies(test, train).sum()),
     }
-    images = {"images": samples[:shown], "neighbours": train[near[1][:shown]]}
-    return content, images | {"distances": near[0], "indices": near[1], "test_distances": near_test[0][:, 0]}
+    images = {"images": samples[:shown], "neighbours": train[nearest[:shown]]}
+    return content, images | {"distances": near, "indices": nearest, "test_distances": near_test[:, 0]}
 
 
 def find_nearest(
@@ -81,18 +74,10 @@ def find_nearest(
     neighbours: int,
     **options: Any,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The nearest training images of every image of several groups, in one pass over the training images.
+    """The k nearest training images of every image of several groups, in one pass over the training images.
 
-    The features of the groups are in memory (10,000 of 2,048: 82 MB), those of `TRAINING_BLOCK` training images at a
-    time, and a block of distances.
-
-    Args:
-        groups: images to find neighbours of, uint8 [N, C, H, W] each.
-        train: the training images, uint8 [M, C, H, W].
-        indices: of those looked through, at least `neighbours`.
-        net: Inception, or any module `extract_features` takes.
-        neighbours: k.
-        **options: of `extract_features`.
+    The features of the groups are in memory, those of `TRAINING_BLOCK` training images at a time, and a block of
+    distances. Only the training images at `indices` are looked through; `options` are those of `extract_features`.
 
     Returns:
         For each group, nearest first: distances, float64 [N, k], and indices in `train`, int64 [N, k].
@@ -100,7 +85,7 @@ def find_nearest(
     import torch
 
     from vaeglow.evaluation.fid import extract_features
-    from vaeglow.evaluation.neighbours import BLOCK, distances
+    from vaeglow.evaluation.sample_quality import BLOCK, distances
 
     queries = torch.cat([features for group in groups for features in extract_features(group, net, **options)])
     best = torch.full((len(queries), neighbours), torch.inf, dtype=torch.float64)
@@ -119,8 +104,8 @@ def find_nearest(
 
 def copies(images: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Which images [N, C, H, W] are one of the training images [M, C, H, W], pixel by pixel: bool [N]."""
-    known = {hashlib.sha256(image.tobytes()).digest() for image in train}
-    return np.array([hashlib.sha256(image.tobytes()).digest() in known for image in images], dtype=bool)
+    found = {image.tobytes() for image in images}.intersection(image.tobytes() for image in train)
+    return np.array([image.tobytes() in found for image in images], dtype=bool)
 
 
 def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
@@ -128,7 +113,7 @@ def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
 
     Of distances to the nearest training image, [N] and [M]. Samples like test images have shares of about .01 and .05.
     """
-    thresholds = {str(p): float(np.percentile(test, p)) for p in PERCENTILES}
+    thresholds = {str(p): float(np.percentile(test, p)) for p in (1, 5)}
     return {
         "test_percentiles": thresholds,
         "shares_nearer": {p: float((samples < threshold).mean()) for p, threshold in thresholds.items()},

@@ -33,14 +33,10 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         |target - g_mu(z)|, both root mean squares over the channels; the target is y, and f(y) under a Glow layer.
         None for isotropic noise, which has one s for all. And of the images shown `mean`, g_mu(z), uint8
         [n, C, H, W], and `scale`, s(z), the root mean square over the channels, float32 [n, H, W], grey levels.
-
-    Raises:
-        UserError: no model with one latent, other data, more maps than images, or a value that is not finite.
     """
     import torch
 
-    from vaeglow.data.loader import dequantise, step_generator
-    from vaeglow.evaluation.likelihood import finite, image_batches
+    from vaeglow.evaluation.likelihood import dequantised_batches, finite
     from vaeglow.evaluation.trained import vae_and_layer
     from vaeglow.models.bounds import quantise
 
@@ -55,8 +51,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
     means, scales, errors = [], [], []
     with torch.no_grad():
-        for index, x in image_batches(images, settings["batch_size"], run.device):
-            y = dequantise(x, vae.levels, step_generator(run.seed, NOISE_MAPS, index, run.device))
+        for _, y, _ in dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device):
             target = y if layer is None else layer(y)[0]
             mean, log_scale = vae.decode(vae.encode(y)[0])
             means.append(quantise(mean, vae.levels).cpu())

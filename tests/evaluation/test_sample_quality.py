@@ -1,4 +1,4 @@
-"""Precision, recall, density, coverage, diversity: against their definitions, and what they say of known sets."""
+"""KID, precision, recall, density, coverage, diversity: against their definitions, and what they say of known sets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,73 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
 
-from vaeglow.evaluation import neighbours
-from vaeglow.evaluation.neighbours import compare_neighbours
+from vaeglow.evaluation import sample_quality
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 
 
-def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0, features: int = 5) -> np.ndarray:
-    return (centre + scale * np.random.default_rng(seed).normal(size=(count, features))).astype(np.float32)
+# ----------------------------------------------------------------------------------------------------- KID
+def rows(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Features like Inception's: not negative, skewed; float32."""
+    return (np.random.default_rng(seed).gamma(2.0, 0.3, (count, 6)) + shift).astype(np.float32)
+
+
+def kid(one: np.ndarray, two: np.ndarray) -> float:
+    return kernel_inception_distance(one, two, "cpu")["kid"]
+
+
+def kid_written_out(one: np.ndarray, two: np.ndarray) -> float:
+    """The unbiased estimator, term by term."""
+
+    def k(x: np.ndarray, y: np.ndarray) -> float:
+        return (float(x.astype(float) @ y.astype(float)) / len(x) + 1) ** 3
+
+    own = [np.mean([k(a, b) for i, a in enumerate(part) for j, b in enumerate(part) if i != j]) for part in (one, two)]
+    return sum(own) - 2 * np.mean([k(a, b) for a in one for b in two])
+
+
+@pytest.mark.parametrize(("n", "m"), [(9, 9), (5, 12), (12, 3)])
+def test_kid_is_the_formula_and_its_error_the_jackknife(n: int, m: int) -> None:
+    one, two = rows(n, 0), rows(m, 1, shift=0.2)
+    found, variance = kernel_inception_distance(one, two, "cpu"), 0.0
+    assert found["kid"] == pytest.approx(kid_written_out(one, two), rel=1e-9)
+    assert kid(two, one) == pytest.approx(found["kid"], rel=1e-9)
+    for part, left_out in [(one, lambda k: (np.delete(one, k, 0), two)), (two, lambda k: (one, np.delete(two, k, 0)))]:
+        values = np.array([kid_written_out(*left_out(k)) for k in range(len(part))])
+        variance += (len(part) - 1) * values.var()
+    assert found["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
+
+
+def test_no_bias_and_no_distance_between_equal_distributions() -> None:
+    """At 6 images as at 60: the mean over many draws is 0, which an FID's would not be."""
+    for count, draws in ((6, 1500), (60, 300)):
+        values = np.array([kid(rows(count, 2 * i), rows(count, 2 * i + 1)) for i in range(draws)])
+        assert abs(values.mean()) < 4 * values.std() / draws**0.5
+        assert (values < 0).any()
+
+
+@pytest.mark.parametrize(("shift", "low", "high"), [(0.3, 0.9, 1.1), (0.0, 1.1, 1.6)])
+def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, high: float) -> None:
+    """Of independent samples and references; up to sqrt(2) too large where there is no distance to find."""
+    found = [kernel_inception_distance(rows(80, 2 * i), rows(120, 2 * i + 1, shift), "cpu") for i in range(400)]
+    spread = np.std([one["kid"] for one in found], ddof=1)
+    predicted = np.mean([one["kid_standard_error"] ** 2 for one in found]) ** 0.5
+    assert low < predicted / spread < high
+
+
+def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = cloud(23, 0, 0.5), cloud(31, 1)
+    wanted = compare(one, two) | kernel_inception_distance(one, two, "cpu")
+    assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
+    for block, columns in ((1, 4096), (7, 31), (23, 5), (31, 1)):
+        monkeypatch.setattr(sample_quality, "COLUMNS", columns)
+        monkeypatch.setattr(sample_quality, "BLOCK", block)
+        monkeypatch.setattr(sample_quality, "KERNEL_BLOCK", block)
+        assert compare(one, two) | kernel_inception_distance(one, two, "cpu") == pytest.approx(wanted, rel=1e-9)
+
+
+# ---------------------------------------------------------------------------------------------- neighbours
+def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    return (centre + scale * np.random.default_rng(seed).normal(size=(count, 5))).astype(np.float32)
 
 
 def compare(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
@@ -56,16 +117,6 @@ def test_six_numbers_on_a_line() -> None:
     assert (found["precision"], found["density"], found["coverage"]) == pytest.approx((0, 1 / 30, 1 / 6))
 
 
-def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples, reference = cloud(23, 0, 0.5), cloud(31, 1)
-    wanted = compare(samples, reference)
-    assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
-    for block, columns in ((1, 4096), (7, 31), (23, 5), (31, 1)):
-        monkeypatch.setattr(neighbours, "COLUMNS", columns)
-        monkeypatch.setattr(neighbours, "BLOCK", block)
-        assert compare(samples, reference) == pytest.approx(wanted, rel=1e-12)
-
-
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> None:
     """Also with copies among them, whose balls have radius 0, and far from the origin, where rounding is coarse."""
@@ -75,16 +126,9 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
         found = compare(one[::-1].copy(), one)
         assert found["precision"] == found["recall"] == found["coverage"] == 1
         assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
-
-
-def test_density_of_equal_sets_counts_each_image_and_its_neighbours() -> None:
-    """No ties: a ball holds its own image and five others, six over k = 5. Copies: each ball holds all of its image."""
-    real = cloud(30, 0)
-    assert compare(real, real)["density"] == pytest.approx(6 / 5)
-    copies = np.repeat(real[:3], 10, axis=0)  # radius 0
-    found = compare(copies, copies)
-    assert found["density"] == pytest.approx(10 / 5) and found["coverage"] == 1
-    missing = compare(copies[:20], copies)  # nothing of the third image: its 10 balls stay empty
+    assert compare(real, real)["density"] == pytest.approx(6 / 5)  # a ball holds its own image and five others
+    thrice = np.repeat(real[:3], 10, axis=0)  # balls of radius 0, each with ten images
+    missing = compare(thrice[:20], thrice)  # nothing of the third image: its 10 balls stay empty
     assert missing["coverage"] == pytest.approx(2 / 3)
     assert missing["density"] == pytest.approx(2 * 10 * 10 / (5 * 20))
 
@@ -99,14 +143,11 @@ def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
         assert abs(values.mean() - wanted) < 4 * values.std() / len(values) ** 0.5 < 0.05
 
 
-def test_one_stray_real_image_spoils_precision_but_not_density() -> None:
-    """What density is for: an outlier's ball reaches far, and every sample in it counts as real for precision."""
+def test_a_stray_real_image_and_a_collapsed_set() -> None:
+    """An outlier's ball reaches far: every sample in it counts as real for precision, not for density."""
     real = np.concatenate([cloud(200, 0), np.full((1, 5), 30, np.float32)])
     found = compare(cloud(200, 1, 8.0, 0.5), real)
     assert found["precision"] == 1 and found["coverage"] < 0.01 and found["density"] < 0.3
-
-
-def test_a_collapsed_set_loses_recall_and_diversity_but_not_precision() -> None:
     real = cloud(300, 0)
     whole, collapsed = compare(cloud(300, 1), real), compare(cloud(300, 1, scale=0.1), real)
     assert collapsed["precision"] >= whole["precision"] > 0.5
