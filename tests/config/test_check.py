@@ -35,7 +35,7 @@ SLIPS = [
     ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
     (
         "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
-        r"'tables\.table2\.rows': model: vae, temperature: 0.* stands in it twice",
+        r"'tables\.table2\.rows': model: vae, temperature: 0.* is listed twice",
     ),
     ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
     ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"'overrides\.figures\.samples' cannot hold 'kind'"),

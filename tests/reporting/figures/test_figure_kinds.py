@@ -312,7 +312,7 @@ def test_importance_bounds_are_means_and_errors_over_the_same_images(results):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
     assert "The first 8 test images" in texts(figure)
     results.likelihood("vaeglow", 4.0, {1: np.ones(3)})
-    with pytest.raises(UserError, match="holds no bound beside K = 1: list some in evaluation"):
+    with pytest.raises(UserError, match="holds no bound besides K = 1: list some in evaluation"):
         results.draw(SPECS["importance_bound"])
 
 
