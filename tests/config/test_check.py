@@ -27,7 +27,7 @@ SLIPS = [
     ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
     ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", "'datasets' cannot hold 'tables': results"),
     ("{models: {a: {network: {depth: 3}}}}", r"'models\.a' lacks the key 'kind'"),
-    ("{models: {a: {like: b}, b: {like: c}, c: {like: a}}}", "models.a: 'like' goes round in a circle"),
+    ("{models: {a: {like: b}, b: {like: c}, c: {like: a}}}", "models.a: 'like' forms a cycle"),
     ("{models: {vaeglow: {like: vaeglo}}}", r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)"),
     ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
     ("{models: {A b: {like: glow}}}", "'A b' does not match"),

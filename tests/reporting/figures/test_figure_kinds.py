@@ -336,5 +336,5 @@ def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, prese
 
 def test_the_overview_shows_only_models_of_two_phases(results):
     configure(results, "vaeglow", kind="vae_glow", mode="joint")
-    with pytest.raises(UserError, match="is of no vae_glow of mode frozen, as figure figure9 shows"):
+    with pytest.raises(UserError, match="is not of a vae_glow of mode frozen, as figure figure9 needs"):
         results.draw(SPECS["overview"])
