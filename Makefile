@@ -53,7 +53,7 @@ clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist logs *.egg-info
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared anew)
+clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared again)
 	@find results -name state -type d -prune | while IFS= read -r state; do \
 	  if ! command -v flock >/dev/null || flock -n "$$state/lock" true; then rm -rf "$$state"; \
 	  else echo "$$state is in use: left"; fi; done

@@ -16,12 +16,12 @@ BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTA
 
 
 def written(text: str, schema: Mapping[str, Any]) -> str:
-    """The README with the table of each block `<!-- keys: SECTION -->` made anew."""
+    """The README with the table of each block `<!-- keys: SECTION -->` rewritten."""
     return BLOCK.sub(lambda block: f"{block[1]}{section(schema, block[2])}\n{block[3]}", text)
 
 
 def section(schema: Mapping[str, Any], name: str) -> str:
-    """The keys of one section of the config as Markdown; `top`: those beside the sections."""
+    """The keys of one section of the config as Markdown; `top`: those besides the sections."""
     properties = schema["properties"]
     if name == "top":
         return table(schema, {key: properties[key] for key in ("preset", "seeds", "runtime", "presets", "overrides")})

@@ -91,7 +91,7 @@ def test_the_command_takes_turns_prints_the_ratios_last_and_writes_them(tmp_path
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the device that is asked for is available")
 def test_a_peer_that_cannot_work_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"^case data, step: device cuda was asked for"):
+    with pytest.raises(UserError, match=r"^case data, step: device cuda was requested"):
         measure(benchmark.NAMED["data"], Setting("cuda", 1, True, tmp_path), rounds=1)
 
 

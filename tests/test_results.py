@@ -65,7 +65,7 @@ def test_a_seal_is_of_all_content_and_of_nothing_else():
         (None, {}, "a.json does not exist: run the step that makes it first"),
         ("{", {}, "a.json is not valid JSON"),
         ("[1]", {}, "a.json is not a JSON object"),
-        ('{"seed": 1}', {"seed": 0}, "a.json: seed is 1, wanted is 0: run snakemake again"),
+        ('{"seed": 1}', {"seed": 0}, "a.json: seed is 1, expected 0: run snakemake again"),
         ("{}", {"seed": 0}, "a.json lacks 'seed'"),
     ],
 )

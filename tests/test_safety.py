@@ -225,7 +225,7 @@ def test_snapshots_whose_description_lies(about, tmp_path):
     path = tmp_path / "snapshots.safetensors"
     for name in ("5/weight", "x/weight", "weight"):
         write_tensors(path, {name: torch.ones(2)}, "vaeglow_snapshots", about)
-        assert "does not hold what it says" in refused(read_snapshots, path)
+        assert "does not match its description" in refused(read_snapshots, path)
 
 
 # --------------------------------------------------------------------------------------------- configs
@@ -322,7 +322,7 @@ def test_sources_outside_are_said(tmp_path):
     other.mkdir()
     sources = ["mine", str(other), f"file://{other}", str(tmp_path / "absent"), "https://example.org/a.zip"]
     config = {"datasets": {"faces": {"local": None, "sources": sources}}}
-    expected = f"note: datasets.faces.sources is outside of this folder: {str(other)!r} is read"
+    expected = f"note: datasets.faces.sources is outside this folder: {str(other)!r} is read"
     assert outside(config, home) == [expected] * 2
     config["datasets"]["faces"]["local"] = "mine"
     assert outside(config, home) == []

@@ -106,14 +106,14 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "is not what was written"),
     "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
     "an old copy": (COPY, lambda path: edit_cell(path, "fid"), "not a copy of results/other/tables/table2.csv or"),
-    "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"is not what it was (says {VAE}/training.json"),
+    "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"has changed (says {VAE}/training.json"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
-    "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"it was (says {VAE}/training.json"),
+    "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"has changed (says {VAE}/training.json"),
     "a byte of the samples": (SAMPLES, lambda path: flip(path, 0.3), "damaged"),
     "truncated JSON": (METRICS, truncate, "not valid JSON"),
     "JSON too deep": (METRICS, lambda path: path.write_text("[" * 100_000), "recursion depth"),
     "a dead link": (METRICS, replace_by_link, "does not exist"),
-    "a byte of the data": (DATA / "test.npy", flip, f"it was (says {DATA}/dataset.json"),
+    "a byte of the data": (DATA / "test.npy", flip, f"has changed (says {DATA}/dataset.json"),
     "truncated data": (DATA / "train.npy", truncate, "ValueError("),
 }
 
@@ -167,7 +167,7 @@ def test_swapped_files_and_replaced_data(tree, capsys):
     prepare(DATA, seed=9, name="blobs")
     status, lines = check(capsys)
     (line,) = mismatches(lines)
-    assert status == 1 and line.startswith(f"mismatch: {DATA}/dataset.json: its content is not what it was (says ")
+    assert status == 1 and line.startswith(f"mismatch: {DATA}/dataset.json: its content has changed (says ")
     assert "more)" in line
 
 

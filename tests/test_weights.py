@@ -64,14 +64,14 @@ def test_the_hash_knows_names_types_shapes_and_values():
 def test_a_truncated_file(share, saved):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(share * len(content))])
-    assert "truncated or no safetensors file" in refused(saved)
+    assert "truncated or not a safetensors file" in refused(saved)
 
 
 def test_files_of_other_kinds(saved):
     torch.save({"weight": torch.ones(2)}, saved.with_name("model.pt"))
-    assert "no safetensors file" in refused(saved.with_name("model.pt"))
+    assert "not a safetensors file" in refused(saved.with_name("model.pt"))
     saved.write_text("not a model")
-    assert "no safetensors file" in refused(saved)
+    assert "not a safetensors file" in refused(saved)
     save_file({"weight": torch.ones(2)}, saved)
     assert "not one of vaeglow's" in refused(saved)
     save_file({"weight": torch.ones(2)}, saved, metadata={KEY: "{}"})

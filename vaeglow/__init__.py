@@ -24,8 +24,8 @@ def load(path: str | Path, device: str = "auto") -> Model:
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        UserError: the file is missing, truncated or foreign, or there is no such device.
+        UserError: the file is missing, truncated or of another kind, or there is no such device.
     """
-    from vaeglow.api import Model  # here: `import vaeglow` alone loads no torch
+    from vaeglow.api import Model  # imported late: `import vaeglow` alone loads no torch
 
     return Model(path, device)

@@ -1,4 +1,4 @@
-"""A trained model in your hands: `vaeglow.load(path)` and what it can do.
+"""A trained model: `vaeglow.load(path)` and what it can do.
 
 import vaeglow
 model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
@@ -26,7 +26,7 @@ BATCH_SIZE = 100  # images at a time
 
 
 class Model:
-    """A trained VAE, VAEGlow or Glow. Images in and out are uint8 [N, C, H, W]; all results lie on the CPU.
+    """A trained VAE, VAEGlow or Glow. Images in and out are uint8 [N, C, H, W]; all results are on the CPU.
 
     Attributes:
         config: the resolved config it was trained under.
@@ -47,14 +47,14 @@ class Model:
         Args:
             count: how many.
             temperature: scales the decoder's noise (VAE, VAEGlow; 0 is the decoder mean) or all noise (Glow).
-                At 1 images are drawn from the model as it was trained.
+                1 samples from the trained model itself.
             seed: of all noise.
 
         Returns:
             uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.trained.sample`) give a warning.
 
         Raises:
-            UserError: count below 1, or a temperature that is no number from 0 up.
+            UserError: count below 1, or a temperature below 0 or not finite.
         """
         images, exploded = trained.sample(self.network, count, temperature, seed, self.device)
         if exploded:
@@ -85,7 +85,7 @@ class Model:
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor | np.ndarray, seed: int = 0) -> Tensor:
-        """What the model keeps of each image: VAE g_mu(E[z|y]), VAEGlow f^-1(g_mu(E[z|y])), Glow all of it.
+        """Reconstructions of images: VAE g_mu(E[z|y]), VAEGlow f^-1(g_mu(E[z|y])), Glow the image itself.
 
         Args:
             images: uint8 [N, C, H, W].
@@ -103,11 +103,11 @@ class Model:
         return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
 
     def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
-        """Images between random latents (paper, figure 5), as the step `interpolate` draws them.
+        """Images between random latents (paper, figure 5), as the rule `interpolate` makes them.
 
         Args:
             pairs: how many pairs of latents.
-            steps: images from one end to the other, both included; at least 2.
+            steps: images from one end to the other, ends included; at least 2.
             seed: of the latents.
             space: `prior`, straight lines in the prior's base space; `latent`, great circles between the same latents.
 

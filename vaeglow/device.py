@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Environment variables that the workflow sets to 1.
 DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # where `runtime.deterministic` is true
-CLAIM = "VAEGLOW_CLAIM_GPU"  # always: a step by hand, or a notebook, takes torch's GPU
+CLAIM = "VAEGLOW_CLAIM_GPU"  # always; a step run by hand, or a notebook, uses torch's GPU
 _claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
@@ -26,21 +26,21 @@ def pick_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a torch device.
 
     On a GPU it also switches TF32 off: with its 10 bits of mantissa, f^-1(f(x)) is off by a grey level or more. In a
-    job of the workflow `cuda` is a GPU that no other such job has. Under `DETERMINISTIC` torch takes deterministic
+    job of the workflow `cuda` is a GPU that no other such job uses. Under `DETERMINISTIC` torch takes deterministic
     algorithms only; an operation that has none is an error that names it.
 
     Args:
         name: `auto` takes a CUDA GPU where there is one and the CPU elsewhere.
 
     Raises:
-        UserError: `cuda` was asked for and there is none, or the name is unknown.
+        UserError: `cuda` was requested and there is none, or the name is unknown.
     """
     import torch
 
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda was asked for but torch sees no GPU: use auto or cpu (config: runtime.device)")
+        raise UserError("device cuda was requested but torch sees no GPU: use auto or cpu (config: runtime.device)")
     if os.environ.get(DETERMINISTIC) == "1":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first use of a GPU
         torch.use_deterministic_algorithms(True)
@@ -57,7 +57,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def claim_gpu(preferred: int, count: int) -> int:
-    """The index of a GPU that no other job of this user has claimed; asked again, a process gets the same one.
+    """The index of a GPU that no other job of this user has claimed; a second call returns the same one.
 
     On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process.
 
@@ -79,7 +79,7 @@ def claim_gpu(preferred: int, count: int) -> int:
 
 
 def gpu_lock(index: int) -> Path:
-    """The lock file of a GPU, which is named as the machine counts it, not this process."""
+    """The lock file of a GPU, named by the machine's numbering, not this process's."""
     names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     name = names[index] if index < len(names) else str(index)
     user = os.getuid() if hasattr(os, "getuid") else "all"
@@ -87,10 +87,10 @@ def gpu_lock(index: int) -> Path:
 
 
 def image_layout(device: torch.device | str) -> torch.memory_format:
-    """How images and the weights of convolutions lie in memory.
+    """The memory layout of images and of convolutions' weights.
 
     On a CPU channels last: training, sampling and likelihoods of our networks take 1.0 to 1.4 times as long without
-    (docs/benchmark.md). On a GPU without TF32 nobody measured it: contiguous.
+    (docs/benchmark.md). On a GPU without TF32 it was not measured: contiguous.
     """
     import torch
 
@@ -104,8 +104,8 @@ def set_threads(threads: int) -> None:
     run's resolved config, never from `snakemake --cores`.
 
     glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
-    fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, nothing to speak of in a
-    flow's (docs/performance.md). Values do not depend on it. Other C libraries have no such switch.
+    fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, almost nothing in a flow's
+    (docs/performance.md). Values do not depend on it. Other C libraries have no such setting.
     """
     import torch
 

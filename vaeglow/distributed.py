@@ -31,7 +31,7 @@ EXIT_LOST = 76  # status of a process that ends because of that
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train a run, as the one of number `rank` sees them."""
+    """The processes that train a run; this one is number `rank`."""
 
     rank: int = 0
     size: int = 1
@@ -51,7 +51,7 @@ class Group:
                 tensor.copy_(mean.view(tensor.shape))
 
     def gather(self, value: Any = None) -> list[Any]:
-        """The value of each process, in the order of ranks, known to all; it waits for all of them."""
+        """The value of each process, in the order of ranks, in every process; waits for all of them."""
         values = [value] * self.size
         if self.size > 1:
             distributed.all_gather_object(values, value)
@@ -62,7 +62,7 @@ ALONE = Group()
 
 
 class SharedGenerator(torch.Generator):
-    """A generator of which each of `ranks` processes uses its own images' part; this one is number `rank`."""
+    """A generator shared by `ranks` processes, each of which uses its own images' part; this one is number `rank`."""
 
     rank: int = 0
     ranks: int = 1
@@ -110,7 +110,7 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
     rank, size, local = (int(os.environ.get(*each)) for each in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     try:
         if size != devices:
-            raise UserError(f"{devices} devices are asked for, but {size} processes were started: start as many")
+            raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
         device = pick_device(name)
         if size == 1:
             yield ALONE, device
@@ -146,7 +146,7 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
 
 
 def end_when(holds: Callable[[], bool], seconds: float = 0) -> None:
-    """End this process so many seconds after a condition holds, whatever it does then."""
+    """End this process so many seconds after a condition holds, whatever it is doing."""
 
     def watch() -> None:
         while not holds():

@@ -1,4 +1,4 @@
-"""What ends a step early: errors for the user to read, memory that is used up, signals to stop. No torch."""
+"""What ends a step early: errors for the user to read, memory that is exhausted, signals to stop. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# SIGUSR1 is what Slurm sends ahead of a time limit when asked to; SIGHUP comes from a terminal that is closed.
+# Slurm can send SIGUSR1 before a time limit; SIGHUP comes from a closed terminal.
 STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 # torch's words, in RuntimeErrors that share no class: CUDA, its CPU allocator on Linux and elsewhere, mmap
@@ -15,7 +15,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 class UserError(Exception):
-    """Something the user can mend: bad config, missing data, a corrupt file, no GPU.
+    """An error that the user can fix: bad config, missing data, a corrupt file, no GPU.
 
     The message is one line that says what is wrong, where, and what to do. A step script prints it
     without a traceback and exits with status 2 (`vaeglow.steps.cli.run`).
@@ -23,22 +23,22 @@ class UserError(Exception):
 
 
 class UnfitImages(UserError):
-    """A model cannot take a dataset's images; it matters once such a run is asked for."""
+    """A model cannot take a dataset's images; raised only when such a run is requested."""
 
 
 class DamagedFile(UserError):
-    """A file of ours is missing or not whole, as opposed to one that cannot be read just now (memory, permission)."""
+    """One of our files is missing or incomplete, as opposed to temporarily unreadable (memory, permission)."""
 
 
 class Interrupted(BaseException):
-    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); what it saved is whole and the next run goes on.
+    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); what it saved is complete and the next run resumes.
 
-    No `Exception`: it may rise anywhere, and a library's `except Exception` must not swallow it.
+    Not an `Exception`: it may be raised anywhere, and a library's `except Exception` must not swallow it.
     """
 
 
 def memory_used_up(error: BaseException) -> str | None:
-    """Which memory an exception says is used up: `memory` or `GPU memory`; None: it says something else."""
+    """Which memory is exhausted according to an exception: `memory` or `GPU memory`; None for other exceptions."""
     if isinstance(error, MemoryError):
         return "memory"
     if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY):

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write to a temporary, then rename. No torch here."""
+"""Files that are either complete or absent: write to a temporary file, then rename it. No torch here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaeglow.errors import UserError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
+    """Yield a temporary path next to `path`; on success it is synced and renamed to `path`.
 
     On any exception the temporary is removed and an existing `path` stays as it was.
 
@@ -51,7 +51,7 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
         errno.EFBIG: "the file would be larger than is allowed here: raise the limit (ulimit -f)",
     }
     number = error.errno
-    if number is None and "written" in str(error):  # what numpy says of a full disk, without a number
+    if number is None and "written" in str(error):  # numpy's error for a full disk has no number
         number = errno.ENOSPC
     if number in (errno.EACCES, errno.EPERM):  # reading or writing: the error does not say which
         return UserError(f"no permission to use {path}: check the owner and mode of the file and of its folder")
@@ -85,7 +85,7 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist: run the step that makes it first") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
-    except (ValueError, RecursionError) as error:  # of either the JSON or its encoding
+    except (ValueError, RecursionError) as error:  # in the JSON or in its encoding
         raise UserError(f"{path} is not valid JSON ({error}): delete it and run again") from None
 
 

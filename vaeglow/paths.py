@@ -1,4 +1,4 @@
-"""Runs, and where each kind of result lies: the one list that planning and reporting share. No torch."""
+"""Runs, and the path of each kind of result: the one list that planning and reporting share. No torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
 
 
 class Run(NamedTuple):
-    """One model of a preset, trained on a dataset under one seed: the four names that every result of it carries."""
+    """One model of a preset, trained on a dataset under one seed: the four names in every result of it."""
 
     preset: str
     dataset: str
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Run:
-        """The run that a resolved config, or a result, is of."""
+        """The run of a resolved config or a result."""
         return cls(**{key: content[key] for key in IDENTITY})
 
     @property
@@ -65,7 +65,7 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     Args:
         root: the results folder.
         what: a key of `RESULTS`.
-        **wildcards: what its pattern names; more are ignored. A temperature is written with a decimal point.
+        **wildcards: what its pattern names; others are ignored. A temperature is written with a decimal point.
     """
     if "temperature" in wildcards:
         wildcards["temperature"] = float(wildcards["temperature"])
@@ -73,7 +73,7 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
 
 
 def names_in(path: str) -> tuple[str, dict[str, str]]:
-    """The kind of result that a path below the results folder is of, and what its pattern names; of none: nothing."""
+    """The kind of result at a path below the results folder, and what its pattern names; empty if there is none."""
     found = ((what, pattern.fullmatch(path)) for what, pattern in expressions().items())
     return next(((what, match.groupdict()) for what, match in found if match), ("", {}))
 

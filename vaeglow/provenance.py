@@ -1,4 +1,4 @@
-"""Where a result came from: commit, source hash, versions, device, start and end. In every file a step makes. No torch.
+"""Where a result came from: commit, source hash, versions, device, start, end; in every result file. No torch.
 
 A step calls `collect` when it starts; `vaeglow.results.write_result` adds the end time, `finished`.
 """
@@ -20,7 +20,7 @@ from vaeglow.device import DETERMINISTIC
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
-# Versions of these are noted: they could change a number.
+# Their versions are recorded: they could change a number.
 PACKAGES = (
     *("vaeglow", "torch", "torchvision", "numpy", "scipy", "pytorch-fid", "safetensors"),
     *("scikit-image", "scikit-learn", "pillow", "snakemake"),
@@ -30,7 +30,7 @@ UNKNOWN = "unknown"
 
 
 def collect(device: str = "cpu") -> dict[str, Any]:
-    """Describe the code, the software and the machine that are running now. Call it first: it notes the time.
+    """Describe the code, the software and the machine that are running now. Call it first: it records the time.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
@@ -92,7 +92,7 @@ def source_sha256() -> str:
 
 
 def device_name(device: str) -> str:
-    """The model name of the CPU or GPU behind a torch device string."""
+    """The model name of the CPU or GPU of a torch device string."""
     if device.startswith("cuda"):
         import torch
 

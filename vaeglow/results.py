@@ -1,4 +1,4 @@
-"""Result files: what they are of, what they were made from, and a hash of all they say. No torch.
+"""Result files: their identity, what they were made from, and a hash of their content. No torch.
 
 A result is a JSON object, or an npz of arrays with that object as its text `metadata`. It holds the identity in its
 path (preset, dataset, model, seed, temperature, ...), its own values, `inputs` (path -> sha256 of the file's bytes) and
@@ -30,14 +30,14 @@ REMEDY = "run snakemake again, or delete the file that is out of date"
 
 @dataclass(frozen=True)
 class Result:
-    """A result file: its path, all its keys and, of an npz file, the arrays that were asked for."""
+    """A result file: its path, all its keys and, of an npz file, the arrays that were requested."""
 
     path: Path
     content: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def value(self, *keys: str) -> Any:
-        """A value by its key, or keys from the outermost in.
+        """A value by its key, or by nested keys, outermost first.
 
         Raises:
             UserError: the file has no such key.
@@ -53,7 +53,7 @@ class Result:
         """The same, a finite number.
 
         Raises:
-            UserError: it is missing, or none.
+            UserError: it is missing, or not a finite number.
         """
         value = self.value(*keys)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -90,14 +90,14 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
             raise UserError(f"{path} does not exist: run the step that makes it first") from None
         except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
-                raise known from None  # permission, too many open files: the file may be as good as ever
-            raise UserError(f"{path} is damaged or no result ({error}): delete it and run snakemake again") from None
+                raise known from None  # permission, too many open files: the file may be intact
+            raise UserError(f"{path} is damaged or not a result ({error}): delete it and run snakemake again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object: delete it and run snakemake again")
     result = Result(path, content, found)
     for key, wanted in expected.items():
         if (value := result.value(key)) != wanted:
-            raise UserError(f"{path}: {key} is {shorten(value)}, wanted is {shorten(wanted)}: {REMEDY}")
+            raise UserError(f"{path}: {key} is {shorten(value)}, expected {shorten(wanted)}: {REMEDY}")
     return result
 
 
@@ -108,12 +108,12 @@ def write_result(
     provenance: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a result file, whole or not at all.
+    """Write a result file, completely or not at all.
 
     Args:
         path: of the file; .npz where there are arrays.
         content: identity and values, JSON-able without NaN.
-        inputs: files it was made from, or that belong to it, hashed now; a result brings its own inputs along.
+        inputs: files it was made from, or that belong to it, hashed now; the inputs of a result among them are added.
         provenance: what `vaeglow.provenance.collect` returned when the step began; the end time is added.
         arrays: by name.
 
@@ -143,7 +143,7 @@ def relative(path: str | Path) -> str:
 def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     """Hex sha256 of a result's content and arrays, the same before it is written and after it is read."""
     provenance = {key: value for key, value in content["provenance"].items() if key != SEAL}
-    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read: names of keys are texts
+    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read back: keys are strings
     hashes = {name: array_sha256(array) for name, array in arrays.items()}
     return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
 
@@ -153,7 +153,7 @@ def check_together(results: Iterable[Result]) -> None:
 
     Those of one run must be of the same config and weights, those of one dataset of the same data (and, at one preset,
     bits/dim of as many images dequantised alike), and those made from one file (an FID reference, the Inception
-    weights, samples) of the same version of it; where that file is among the results, of the one that is there now.
+    weights, samples) of the same version of it; where that file is among the results, of its present version.
 
     Raises:
         UserError: two differ.
@@ -173,16 +173,16 @@ def check_together(results: Iterable[Result]) -> None:
 
 
 def facts(content: Mapping[str, Any]) -> Iterator[tuple[tuple, Any]]:
-    """What a result says that others may say too: ((name, whose), value)."""
-    whose = {
+    """Values that results share: ((name, owner), value)."""
+    owners = {
         "config_sha256": [content.get(key) for key in IDENTITY],
         "weights_sha256": [content.get(key) for key in IDENTITY],
         "data_sha256": [content.get("dataset")],
         "training_device": [],  # seconds of training compare on one device only
     }
     if "dequantisation" in content:  # bits/dim compare over as many images, dequantised alike
-        whose |= {key: [content[name] for name in ("preset", "dataset")] for key in ("images", "dequantisation")}
-    yield from (((key, *names), content[key]) for key, names in whose.items() if key in content)
+        owners |= {key: [content[name] for name in ("preset", "dataset")] for key in ("images", "dequantisation")}
+    yield from (((key, *names), content[key]) for key, names in owners.items() if key in content)
     yield from (((path,), digest) for path, digest in content.get("inputs", {}).items())
 
 

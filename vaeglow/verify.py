@@ -1,6 +1,6 @@
-"""Re-hash a results folder and say what no longer matches: `python -m vaeglow.verify results --data resources/data`.
+"""Re-hash a results folder and report what no longer matches: `python -m vaeglow.verify results --data resources/data`.
 
-One line a mismatch (file, what is wrong, expected, found, what to do), then what is not there or was not checked, then
+One line a mismatch (file, what is wrong, expected, found, what to do), then what is missing or was not checked, then
 the counts (docs/provenance.md). Exit status: 0 all that is there matches, 1 something does not, 2 no results.
 """
 
@@ -29,7 +29,7 @@ UNSEALED = (".md", ".tex", ".html", ".pdf", "state", "tensorboard")  # texts (th
 
 
 def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterator[str]:
-    """The lines that `main` prints; `every`: name every file meant, not the first and how many more.
+    """The lines that `main` prints; `every`: name every file, not the first and how many more.
 
     Raises:
         UserError: no results, or no data, where they should be.
@@ -41,14 +41,14 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
     if not (files := sorted(path for path in found if not path.name.startswith("."))):
         raise UserError(f"{root} holds no results: give the folder that holds the presets' folders, such as results")
     copies = [path for path in files if path.parent in (root, root / "tables", root / "figures")]
-    says: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)  # file, its hash -> who says so
+    says: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)  # file, its hash -> files that name them
     wrong: dict[Path, str] = {}
     absent: defaultdict[Path, list[Path]] = defaultdict(list)
     unchecked, hash_of = [], functools.cache(hash_now)
     for path in [*infos, *(path for path in files if path not in copies)]:
         try:
             hashes = read(path, root, data)
-        except Exception as error:  # anything can stand in a damaged file, and its reader is a library
+        except Exception as error:  # a library may raise anything on a damaged file
             why = str(error) if isinstance(error, UserError) else repr(error)
             wrong[path] = f"damaged, changed or misplaced: expected what was written there, found {why}"
             continue
@@ -67,7 +67,7 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
         if not path.is_file():
             absent[path] += users
         elif path not in wrong and hash_of(path) != expected:
-            by = f"its content is not what it was (says {counted(users, every)})"
+            by = f"its content has changed (says {counted(users, every)})"
             wrong[path] = f"{by}: expected {shorten(expected)}, found {shorten(hash_of(path))}"
     for path, what in sorted(wrong.items()):
         yield " ".join(f"mismatch: {path}: {what}: {REDO}".split())
@@ -82,7 +82,7 @@ def verify(root: Path, data: Path | None = None, every: bool = False) -> Iterato
 
 
 def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
-    """The hashes a file gives of others, once its own and its path are checked; None: not checked. A bad one raises."""
+    """The hashes of others that a file holds, its own and its path checked; None: not checked. A bad one raises."""
     if root not in path.parents:
         about, names = read_info(path.parent), {"name": path.parent.name}
         inputs = {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}
@@ -92,7 +92,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
         if path.suffix in (".png", ".csv") and what != "history":
             named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
             if named is None and (what or path.parent.name in ("tables", "figures") or path.stem == "claims"):
-                raise UserError("no hash of its content stands in it")
+                raise UserError("it has no hash of its content")
             about = None if named is None else {"inputs": named}
         elif what in ("config", "history"):  # no hash of their own: training.json names them
             about = read_json(path) if what == "config" else {}
@@ -112,25 +112,25 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
 
 
 def read_checked(path: Path) -> dict[str, Any]:
-    """What a result, or a file of weights, says of itself, checked against the hashes in it.
+    """The description in a result or a file of weights, checked against its hashes.
 
     Raises:
         UserError: damaged, or not what was written.
     """
     if path.suffix == ".safetensors":
-        from vaeglow.weights import KEY, read_tensors  # here: it imports torch
+        from vaeglow.weights import KEY, read_tensors  # imported late: it imports torch
 
         _, about = read_tensors(path, KEY if path.stem == "model" else f"{KEY}_{path.stem}")
         return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
     result = read_result(path, None)
     written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
     if found != written:
-        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, wanted is {shorten(written)}")
+        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, expected {shorten(written)}")
     return result.content
 
 
 def hash_now(path: Path) -> str:
-    """The hash that others give of a file: of its bytes; of prepared data, those of the arrays."""
+    """The hash by which others name a file: of its bytes; of prepared data, those of the arrays."""
     try:
         if path.name == INFO_FILE:
             return sha256_json(read_info(path.parent)["sha256"])

@@ -73,14 +73,14 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
-        DamagedFile: the file is missing, truncated, no safetensors file, not one of ours, or changed since it was
+        DamagedFile: the file is missing, truncated, not a safetensors file, not one of ours, or changed since it was
             written.
-        UserError: it cannot be read just now: permission, memory, too many open files.
+        UserError: it cannot be read at the moment: permission, memory, too many open files.
     """
     if not Path(path).is_file():
-        raise DamagedFile(f"{path} is not there or is no file: train the model first, or check the path")
+        raise DamagedFile(f"{path} is missing or not a file: train the model first, or check the path")
     try:
-        open(path, "rb").close()  # safetensors says of any file it cannot open that it is not there
+        open(path, "rb").close()  # safetensors reports any unreadable file as missing
     except OSError as error:
         raise explain_os_error(error, path) from None
     try:
@@ -88,7 +88,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        reason = f"is truncated or no safetensors file ({str(error).splitlines()[0]})"
+        reason = f"is truncated or not a safetensors file ({str(error).splitlines()[0]})"
         raise DamagedFile(f"{path} {reason}: check the path; delete a damaged result and run again") from None
     if (text := metadata.get(key)) is None:
         raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
@@ -102,7 +102,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
     """Rebuild a model from its file alone, in evaluation mode.
 
-    The file may be anybody's: the sizes that its config asks for are compared with its tensors before memory is spent.
+    The file may be untrusted: the sizes in its config are compared with its tensors before memory is allocated.
 
     Returns:
         The model on `device`, and the file's metadata: config, weights_sha256, data, provenance.
@@ -126,7 +126,7 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
 
 
 def sizes(config: Any) -> Iterator[float]:
-    """All numbers that could be sizes of a network, at any depth of a config."""
+    """All numbers in a config that could be sizes of a network, at any depth."""
     if isinstance(config, Mapping):
         for key in config.keys() - {"training", "seed", "data"}:
             yield from sizes(config[key])

@@ -27,7 +27,7 @@ SLIPS = [
     ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
     ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", "'datasets' cannot hold 'tables': results"),
     ("{models: {a: {network: {depth: 3}}}}", r"'models\.a' lacks the key 'kind'"),
-    ("{models: {a: {like: b}, b: {like: c}, c: {like: a}}}", "models.a: 'like' goes round in a circle"),
+    ("{models: {a: {like: b}, b: {like: c}, c: {like: a}}}", "models.a: 'like' forms a cycle"),
     ("{models: {vaeglow: {like: vaeglo}}}", r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)"),
     ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
     ("{models: {A b: {like: glow}}}", "'A b' does not match"),
@@ -35,7 +35,7 @@ SLIPS = [
     ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
     (
         "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
-        r"'tables\.table2\.rows': model: vae, temperature: 0.* stands in it twice",
+        r"'tables\.table2\.rows': model: vae, temperature: 0.* is listed twice",
     ),
     ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
     ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"'overrides\.figures\.samples' cannot hold 'kind'"),

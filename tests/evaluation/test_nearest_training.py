@@ -139,5 +139,5 @@ def test_the_step_refuses_what_it_cannot_find(
 
 
 def test_samples_of_another_run_are_refused(glow_run: Run, drawn: Path, inception_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"T0\.5\.npz: model is 'vae', wanted is 'glow'"):
+    with pytest.raises(UserError, match=r"T0\.5\.npz: model is 'vae', expected 'glow'"):
         look(glow_run, drawn, inception_file, tmp_path / "near.npz")

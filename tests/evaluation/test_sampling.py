@@ -59,7 +59,7 @@ def test_images_that_overflowed_are_kept_and_counted(value):
     ("count", "temperature"), [(0, 1.0), (-3, 1.0), (1, -1.0), (1, float("nan")), (1, float("inf"))]
 )
 def test_illegal_requests(count, temperature):
-    with pytest.raises(UserError, match=r"asked for|temperature"):
+    with pytest.raises(UserError, match=r"are requested|temperature"):
         sample(Stub(0), count, temperature, 0, CPU)
 
 

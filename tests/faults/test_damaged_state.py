@@ -70,7 +70,7 @@ def test_all_there_is_damaged(how, stopped, fault):
         child = fork(stopped)
         assert child.wait() == 2
         (line,) = child.text("stderr").splitlines()
-        assert line == f"error: no state in {stopped.state} is whole: delete that folder to start anew"
+        assert line == f"error: no state in {stopped.state} is complete: delete that folder to start from scratch"
         assert states(stopped) == kept and not stopped.model.exists()
         tried.lost("the run's training so far, once its state is deleted by hand")
 
@@ -101,7 +101,7 @@ def test_good_states_damaged(tmp_path, blobs_dir, monkeypatch, fault):
             if count == 1:
                 assert run.train().summary()["rollbacks"][0]["to_epoch"] == 6
             else:
-                with pytest.raises(UserError, match=r"no state in .* is whole: delete "):
+                with pytest.raises(UserError, match=r"no state in .* is complete: delete "):
                     run.train()
 
 

@@ -127,7 +127,7 @@ def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tm
         child = fork(run, 10, count_steps, str(counter), step).held()
         child.send(getattr(signal, name), signal.SIGCONT)
         assert child.wait() == 75, child.text("stderr")
-        assert child.text("stderr") == f"stopped: {name}: state saved, run again to go on\n"
+        assert child.text("stderr") == f"stopped: {name}: state saved, run again to resume\n"
         assert run.saved_step() == steps_taken(counter) == step + 1  # saved only because it was told to
         tried.lost("steps trained again", resume(run, whole, counter))
 

@@ -110,7 +110,7 @@ def test_image_values_that_are_not_those_summed_up_are_refused(results):
     with pytest.raises(UserError, match=r"differ in .*glow/seed0/likelihood\.npz"):
         run_table(results, spec([0]))
     images.write_bytes(other.read_bytes())
-    with pytest.raises(UserError, match="seed is 1, wanted is 0"):
+    with pytest.raises(UserError, match="seed is 1, expected 0"):
         run_table(results, spec([0]))
 
 
@@ -136,7 +136,7 @@ MINUS = {"model": "glow", "temperature": 1.0}
         ("differences", [{**PAIR, "minus": {**MINUS, "model": "glwo"}}], r"unknown model 'glwo' \(did you mean 'glow'"),
         ("differences", [{**PAIR, "minus": {"model": "glow"}}], r"rows\.0\.minus.* lacks the key 'temperature'"),
         ("differences", [PAIR], r"tables\.differences\.rows\.0' lacks the key 'minus'"),
-        ("differences", [{**PAIR, "minus": MINUS}] * 2, r"minus: .*glow.* stands in it twice"),
+        ("differences", [{**PAIR, "minus": MINUS}] * 2, r"minus: .*glow.* is listed twice"),
         ("table2", [{**PAIR, "minus": MINUS}], "minus"),
     ],
 )

@@ -58,7 +58,7 @@ VAE, METRICS = "vae/seed0", "metrics/test-500-64/T0.0.json"
     [
         ("training.json", {"preset": "paper"}, "preset is 'paper'"),
         (METRICS, {"fid_samples": 400}, "fid_samples is 400"),
-        (METRICS, {"fid_sets": 2}, "fid_sets is 2, wanted is 1"),
+        (METRICS, {"fid_sets": 2}, "fid_sets is 2, expected 1"),
         (METRICS, {"stretch": True}, "stretch is True"),
         (METRICS, {"temperature": 0.5}, "temperature is 0.5"),
         (METRICS, {"weights_sha256": "old"}, "differ in weights_sha256"),

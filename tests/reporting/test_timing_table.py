@@ -109,7 +109,7 @@ def test_sampling_is_a_table_of_any_models_without_averages(results):
 
 def test_a_layer_needs_its_vae_and_a_speed_up_needs_a_glow(results):
     lonely = SPEC | {"presets": ["paper"], "rows": [row("vaeglow", preset="paper", base="vae")]}
-    with pytest.raises(UserError, match=r"tables\.table4: model vaeglow stands on vae: give vae a row as well"):
+    with pytest.raises(UserError, match=r"tables\.table4: model vaeglow has base vae: give vae a row too"):
         run_table(results, lonely)
     without = SPEC | {"presets": ["paper"], "rows": [row("vae", preset="paper"), *lonely["rows"]]}
     assert run_table(results, without)[-1]["speed_up"] == ""

@@ -128,7 +128,7 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     until(lambda: run.saved_step() > 0)
     child.terminate()
     _, err = child.communicate(timeout=LIMIT)
-    assert child.returncode == 75 and err == "stopped: SIGTERM: state saved, run again to go on\n", err
+    assert child.returncode == 75 and err == "stopped: SIGTERM: state saved, run again to resume\n", err
     assert not (run.state / "lease").exists()
     read, write = os.pipe()
     done = call(run.command(), env={**os.environ, TERMINAL: str(write)}, pass_fds=[write])
@@ -174,7 +174,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
 def test_another_number_of_processes_or_too_few_gpus_are_refused(monkeypatch):
     for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="4 devices are asked for, but 2 processes were started: start as many"):
+    with pytest.raises(UserError, match="4 devices are configured, but 2 processes were started: start as many"):
         joined(4, "cpu").__enter__()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -84,7 +84,7 @@ def states(run: Run) -> list[Path]:
 def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped, capsys):
     latest = states(stopped)[0]
     latest.rename(latest.with_name("1" * 16 + latest.name[16:]))
-    with pytest.raises(UserError, match=r"no state in .* is whole"):
+    with pytest.raises(UserError, match=r"no state in .* is complete"):
         Checkpoints(stopped.state, "1" * 64).load()
     assert "belongs to another run" in capsys.readouterr().out
 

@@ -112,7 +112,7 @@ def test_a_snapshot_that_is_not_whole_is_never_packed(how, run, tmp_path):
     elif how == "another run's":
         other = interrupt(Run(tmp_path / "other", resolved("vae", seed=1, snapshots=AT), run.data), 4)
         one(other, 3).rename(path)
-    with pytest.raises(UserError, match=r"-0000000003.snapshot is missing or damaged: delete .*state to train anew"):
+    with pytest.raises(UserError, match=r"-0000000003.snapshot is missing or damaged: delete .*state to retrain"):
         run.train()
     assert not run.model.exists()
 

@@ -179,7 +179,7 @@ def test_each_run_was_stopped_in_the_way_meant(disturbed):
     attempts = disturbed.slurm.attempts()
     states = {m: [a["JobState"] for a in attempts if a["JobId"] == job] for m, job in disturbed.stopped.items()}
     assert states == {"glow": ["FAILED"], "vae": ["PREEMPTED", "COMPLETED"], "vaeglow": ["CANCELLED"]}
-    assert "stopped: SIGTERM: state saved, run again to go on" in disturbed.output.read_text()  # glow's own words
+    assert "stopped: SIGTERM: state saved, run again to resume" in disturbed.output.read_text()  # glow's own words
 
 
 def test_every_job_asks_for_one_gpu_and_no_two_hold_it_at_once(disturbed):

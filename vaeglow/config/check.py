@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a config, found before the first job, and the places outside that it reads.
+"""Everything that can be wrong with a config, found before the first job, and the outside paths that it reads.
 
 Keys, types and ranges by the schema, every name it mentions, every model as a preset and a dataset make it.
 """
@@ -54,7 +54,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
 
 @contextmanager
 def named(place: str) -> Iterator[None]:
-    """Errors raised inside say where."""
+    """Adds the place to errors raised inside."""
     try:
         yield
     except UserError as error:
@@ -62,9 +62,9 @@ def named(place: str) -> Iterator[None]:
 
 
 def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Mapping[str, Any]) -> Unfit:
-    """Every model, its layers merged, has the keys of its kind: all that it needs, none that it would ignore.
+    """Check that every model, its layers merged, has exactly the keys of its kind.
 
-    A model's own entry cannot be judged alone: `like`, the dataset, the preset and the user add to it.
+    A model's own entry cannot be checked alone: `like`, the dataset, the preset and the user add to it.
 
     Returns:
         The models that cannot take a dataset's images. Such a run is refused when it is planned, so that entries may
@@ -109,7 +109,7 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
 
 
 def check_claims(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
-    """The same for claims; one on a model that cannot take the images gets the reason under `unfit`."""
+    """Check the claims; one on a model that cannot take the images gets the reason under `unfit`."""
     for name, claim in plan.claims(view).items():
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
@@ -138,15 +138,15 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:
     """A line for each file or folder outside `home` that is read; links are followed before that is decided.
 
-    All that is written lies below `home`: names in the config hold no separators. To read elsewhere is legal.
+    All that is written lies below `home`: names in the config hold no separators. Reading elsewhere is allowed.
 
     Args:
-        config: with `datasets`, and perhaps `evaluation.inception`.
-        home: the folder Snakemake runs in.
+        config: with `datasets`, and optionally `evaluation.inception`.
+        home: the folder that Snakemake runs in.
     """
     inception = config.get("evaluation", {}).get("inception", {})
     entries = {"evaluation.inception": inception, "evaluation.inception.url": inception.get("url") or {}}
-    for name, dataset in config.get("datasets", {}).items():  # `local` stands in for `sources`
+    for name, dataset in config.get("datasets", {}).items():  # `local` replaces `sources`
         ignored = "sources" if dataset.get("local") else None
         entries[f"datasets.{name}"] = {key: value for key, value in dataset.items() if key != ignored}
     lines = []
@@ -155,5 +155,5 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
             for text in value if isinstance(value, list) else [value]:
                 path = Path(os.path.realpath(home / os.path.expanduser(str(text).removeprefix("file://"))))
                 if os.path.exists(path) and not path.is_relative_to(home.resolve()):
-                    lines.append(f"note: {place}.{key} is outside of this folder: {str(path)!r} is read")
+                    lines.append(f"note: {place}.{key} is outside this folder: {str(path)!r} is read")
     return lines

@@ -1,9 +1,9 @@
 """From the layers of `config/config.yaml` to the plain dict that describes one run.
 
 Layers, each overriding the one before: what all models share (`training`), a model's own entry, the dataset's, the
-preset's, the preset's for that dataset, and the user's `overrides`. A model that is `like` another inherits what every
-layer says of the other, where no layer says otherwise of the model itself. The result holds only what decides a run's
-numbers, so its hash is the run's identity, and a change of anything else reruns nothing.
+preset's, the preset's for that dataset, and the user's `overrides`. A model that is `like` another inherits the other's
+values from every layer, except those that some layer sets for the model itself. The result holds only what decides a
+run's numbers, so its hash is the run's identity, and a change of anything else reruns nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vaeglow.errors import UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
 DATA = {"channels": 3, "levels": 256, "train_subset": None}  # what a dataset leaves out
-STYLE = ("label", "color", "marker")  # of a model: how reports show it, no part of a run
+STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def copied(value: Any) -> Any:
 
 
 def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` less each that `other` has, too."""
+    """`values` without the keys of `other`."""
     left = {}
     for key, value in values.items():
         if key not in other:
@@ -78,13 +78,13 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
     """The names a model inherits from, itself first.
 
     Raises:
-        UserError: an unknown name, or a circle of `like`.
+        UserError: an unknown name, or a cycle of `like`.
     """
     chain: list[str] = []
     name: str | None = model
     while name is not None:
         if name in chain:
-            raise UserError(f"models.{model}: 'like' goes round in a circle through {name}")
+            raise UserError(f"models.{model}: 'like' forms a cycle through {name}")
         chain.append(name)
         name = lookup(models, name, "model").get("like")
     return chain
@@ -97,7 +97,7 @@ def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
 
 
 def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
-    """The top level, the preset and the user's overrides, each followed by what it says of the dataset."""
+    """The top level, the preset and the user's overrides, each followed by its entry for the dataset."""
     lookup(config["datasets"], dataset, "dataset")
     wholes = (config, lookup(config["presets"], preset, "preset"), config.get("overrides") or {})
     return [layer for whole in wholes for layer in (whole, whole.get("datasets", {}).get(dataset, {}))]
@@ -106,7 +106,7 @@ def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapp
 def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
     """All of a model's values under a preset and dataset, layers merged, `like` followed."""
     layers = layers_of(config, preset, dataset)
-    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: what it says of the model and its ancestors
+    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: its entries for the model and its ancestors
     said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
     for name in ancestry(config["models"], model):
         lines = [layer.get("models", {}).get(name, {}) for layer in layers]
@@ -129,7 +129,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
 
     Returns:
         `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
-        kind; `base` is the resolved config of the model this one stands on (mode joint: of the VAE whose architecture
+        kind; `base` is the resolved config of its base model (mode joint: of the VAE whose architecture
         it takes, without `training`), or None.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What tables, figures and claims are made of, and the runs and files that means. The workflow asks here.
+"""What tables, figures and claims consist of, and the runs and files they need, for the workflow.
 
 A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
@@ -22,14 +22,14 @@ from vaeglow.reporting.claims import needed
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
-PROTOCOL = {"sets": 1, "stretch": False}  # what a protocol says where it leaves the key out
-# The look of a model that has none in config, by its name (Okabe & Ito 2008, but for yellow).
+PROTOCOL = {"sets": 1, "stretch": False}  # values of a protocol that leaves the key out
+# The look of a model that has none in config, by its name (Okabe & Ito 2008, without yellow).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")
 
 
 def one_of(names: Iterable[Any]) -> str:
-    """A closed alternation for Snakemake's `wildcard_constraints`; no names: matches nothing."""
+    """A regular expression for Snakemake's `wildcard_constraints` that matches these names only."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
@@ -52,7 +52,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
 
     Returns:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's values; each row has `dataset` and `preset`, a row on a VAE also `base`.
+        protocol's values; each row has `dataset` and `preset`, a row with a VAE as base also `base`.
     """
     entry, roles = copied(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
@@ -65,11 +65,11 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
             full = {**row, **where}
             if "model" in full and (base := inherited(view, full["model"], "base")) is not None:
                 full["base"] = base
-            if "minus" in full:  # a pair: the other side is of the same dataset
+            if "minus" in full:  # a pair: both are of the same dataset
                 full["minus"] = {**full["minus"], "temperature": float(full["minus"]["temperature"]), **where}
             several = [] if wide else full.pop("temperatures", [])  # such a row becomes several
-            drawn = several or ([full["temperature"]] if "temperature" in full else [])
-            rows += [{**full, "temperature": float(t)} for t in drawn] or [full]
+            temperatures = several or ([full["temperature"]] if "temperature" in full else [])
+            rows += [{**full, "temperature": float(t)} for t in temperatures] or [full]
     return {
         **entry,
         "name": name,
@@ -107,8 +107,8 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
             need = {"what": what, "protocol": entry["protocol"]} | {k: row[k] for k in ("preset", "dataset", "model")}
             if "{space}" in RESULTS[what]:
                 need["space"] = entry["space"]
-            drawn = row.get("temperatures") or [row.get("temperature")]
-            at = [{"temperature": float(one)} for one in drawn] if "{temperature}" in RESULTS[what] else [{}]
+            temperatures = row.get("temperatures") or [row.get("temperature")]
+            at = [{"temperature": float(one)} for one in temperatures] if "{temperature}" in RESULTS[what] else [{}]
             found += [need | one for one in at]
     return list({tuple(sorted(need.items())): need for need in found}.values())  # each once
 
@@ -128,7 +128,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
     """All that the step `table`, `figure` or `claims` needs to find, check and name its files.
 
     Returns:
-        Of a table or figure `filled_in`; of the claims `{"preset", "seeds", "claims"}`. In either `styles`, the look of
+        Of a table or figure `filled_in`; of the claims `{"preset", "seeds", "claims"}`. Both have `styles`, the look of
         each model that is shown: `{model: {"label", "color", "marker"}}`.
     """
     if section == "claims":
@@ -157,11 +157,11 @@ def sample_counts(view: View) -> dict[str, int]:
     That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
     images, more where a figure or a probe takes more.
     """
-    drawn = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
-    counts = {dataset: [drawn[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
+    samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
+    counts = {dataset: [samples[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
     for need in all_needs(view):
         if need["what"] in ("metrics", "features"):
-            counts[need["dataset"]].append(drawn[need["protocol"]])
+            counts[need["dataset"]].append(samples[need["protocol"]])
         if need["what"] == "nearest_training":
             counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
@@ -213,13 +213,13 @@ def pages(config: Mapping[str, Any], view: View) -> list[str]:
 
 
 def temperatures(views: Mapping[str, View]) -> list[float]:
-    """All temperatures that anything at any preset asks for, in order, each once."""
+    """All temperatures that any preset uses, in order, each once."""
     asked = [need for view in views.values() for need in all_needs(view)]
     return sorted({need["temperature"] for need in asked if "temperature" in need})
 
 
 def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[str]:
-    """The models whose steps are timed in turns: all that anything at any preset asks for."""
+    """The models whose steps are timed in turns: all that any preset uses."""
     asked = [need for view in views.values() for need in all_needs(view) if need["what"] == "timing"]
     return list(
         dict.fromkeys(need["model"] for need in asked if (need["preset"], need["dataset"]) == (preset, dataset))

@@ -1,4 +1,4 @@
-"""Keys, types and ranges of the config: the schema file with the kinds' own keys in it, and one-line errors."""
+"""Keys, types and ranges of the config: the schema file completed with the kinds' own keys, and one-line errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
 def complete(schema: Schema, config: Mapping[str, Any], published: Collection[str]) -> Schema:
     """The schema of a config, with the keys of an entry by its kind and the names that a change may mention.
 
-    The entry of a model is judged with all layers merged (`vaeglow.config.check.check_models`), by `$defs/model`.
+    The entry of a model is checked with all layers merged (`vaeglow.config.check.check_models`), by `$defs/model`.
 
     Args:
         schema: the content of the schema file; its head says what is added here.
@@ -108,7 +108,7 @@ def read_schema(path: Path) -> Schema:
 
 @functools.cache
 def validator_class() -> Any:
-    """JSON schema's rules, stricter on numbers: 16.0 is no integer, NaN and infinity are no numbers."""
+    """JSON schema's rules, stricter on numbers: 16.0 is not an integer, NaN and infinity are not numbers."""
     import jsonschema
 
     plain = jsonschema.Draft202012Validator
@@ -152,7 +152,7 @@ def explain(error: Any, place: str = "") -> str:
     if error.validator == "uniqueItems":
         twice = next(one for index, one in enumerate(error.instance) if one in error.instance[:index])
         said = ", ".join(f"{key}: {value}" for key, value in twice.items()) if isinstance(twice, dict) else twice
-        return f"'{where}': {said} stands in it twice"
+        return f"'{where}': {said} is listed twice"
     if error.validator == "type":
         hint = ""
         if isinstance(error.instance, str) and error.validator_value in ("number", "integer"):

@@ -31,11 +31,11 @@ SLAB_BYTES = 2**24  # read at a time
 MOST_FEATURES = 10_000  # images of a set whose features are kept: memory, disk and time do not grow beyond
 REMEDY = "delete the folder and prepare the data again"
 BATCH = 256  # images being decoded at a time
-LOG_SECONDS = 15.0  # between two lines of a progress bar in a log file; what takes less leaves none
+LOG_SECONDS = 15.0  # between two lines of a progress bar in a log file; shorter tasks print none
 
 
 def progress(label: str, total: int | None, unit: str, **options: Any) -> tqdm:
-    """A progress bar on stderr, seldom redrawn if that is a file."""
+    """A progress bar on stderr, rarely redrawn if that is a file."""
     pace = {} if sys.stderr.isatty() else {"delay": LOG_SECONDS, "mininterval": LOG_SECONDS}
     return tqdm(total=total, desc=label, unit=f" {unit}", unit_scale=True, leave=False, **pace, **options)
 
@@ -45,7 +45,7 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
 
     Pillow decodes and resizes without Python's global lock, so threads share that work among cores.
 
-    Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are the progress bar's.
+    Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are for the progress bar.
     """
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
@@ -82,7 +82,7 @@ def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def array_sha256(array: np.ndarray) -> str:
-    """Hex sha256 of an array's type, shape and values, the same on every machine (docs/data.md says of which bytes).
+    """Hex sha256 of an array's type, shape and values, the same on every machine; docs/data.md has the format.
 
     It is read a slab at a time, so it may be larger than memory.
     """
@@ -99,9 +99,9 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: 
     An old dataset.json is deleted first and the new one is written last: if it exists, the arrays are complete.
 
     Args:
-        data_dir: folder, made if needed.
+        data_dir: folder, created if missing.
         splits: train, val and test, uint8 [N, C, H, W]; val may have N = 0.
-        info: the keys of `INFO_KEYS` but for counts and sha256.
+        info: the keys of `INFO_KEYS` except counts and sha256.
 
     Raises:
         UserError: no room or no permission to write.
@@ -132,10 +132,10 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     """Open a split memory-mapped and read-only, after one pass over it to check its hash.
 
     Returns:
-        uint8 [N, C, H, W]; N is 0 for a val split that was not asked for.
+        uint8 [N, C, H, W]; N is 0 for a val split that was not requested.
 
     Raises:
-        UserError: its file is missing, cut short, or not the one that dataset.json describes.
+        UserError: its file is missing, cut short, or does not match dataset.json.
     """
     info = read_info(data_dir)
     path = Path(data_dir) / f"{split}.npy"
@@ -145,7 +145,7 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
         raise UserError(f"{path} does not exist: {REMEDY}") from None
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
-            raise known from None  # permission, too many open files: the file may be as good as ever
+            raise known from None  # permission, too many open files: the file may be intact
         raise UserError(f"{path} is not a whole array file ({error}): {REMEDY}") from error
     if array_sha256(array) != info["sha256"].get(split):
         raise UserError(f"{path} has changed since it was prepared (its sha256 is not dataset.json's): {REMEDY}")
@@ -153,7 +153,7 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
 
 
 def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` of at least as many images, spread over the array: a folder's images may lie side by side."""
+    """`count` of at least as many images, spread over the array: similar images may be next to each other."""
     return images[np.arange(count) * len(images) // count]
 
 

@@ -1,7 +1,7 @@
 """CelebA's aligned faces (Liu et al. 2015), official partition; `local` is an `img_align_celeba.zip`, or its folder.
 
-Its host often refuses programs, so img_align_celeba.zip is usually fetched by hand. It is read without unpacking, so no
-name in it leads anywhere.
+Its host often refuses programs, so img_align_celeba.zip is usually fetched by hand. It is read without unpacking, so
+names in it cannot point outside.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARCHIVE = PinnedFile(
     "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74",
     max_bytes=1_443_490_838,
 )
-# list_eval_partition.txt: training images come first, then validation, then test. The last image of each.
+# list_eval_partition.txt: training images come first, then validation, then test. Last image of each.
 LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
 CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..173, columns 25..153
 

@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009); `local` is a `cifar-10-python.tar.gz`, or its folder.
 
-The archive is read without unpacking, so no name in it leads anywhere. The batches in it are Python pickles, which can
-run code when read: that happens only after the archive's sha256 has been checked.
+The archive is read without unpacking, so names in it cannot point outside. The batches in it are Python pickles, which
+can run code when read: that happens only after the archive's sha256 has been checked.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ HEADER = 16  # bytes before the pixels
 
 
 def pinned(name: str, images: int, digest: str) -> PinnedFile:
-    """One of its files, known by what is in it: Debian compresses it anew, so its own bytes differ from copy to copy.
+    """One of its files, identified by its uncompressed content, as Debian recompresses it.
 
-    `digest` is the content's sha256. Of more content than `images` images one byte is read, which gives another hash.
+    `digest` is the content's sha256. Of longer content than `images` images one more byte is read: another hash.
     """
 
     def measure(path: Path) -> str:
@@ -29,7 +29,7 @@ def pinned(name: str, images: int, digest: str) -> PinnedFile:
             with gzip.open(path) as file:
                 return hashlib.sha256(file.read(HEADER + images * 28 * 28 + 1)).hexdigest()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            return f"that of no whole gzip file ({error})"
+            return f"unknown (not a complete gzip file: {error})"
 
     return PinnedFile(name, digest, 1000 * images, measure, "content's sha256")
 

@@ -20,7 +20,7 @@ SCHEMA = {
         "type": "string",
         "minLength": 1,
         "format": "path",
-        "description": "a folder of images at any depth, or with folders `train/` and `test/` (and perhaps `val/`). "
+        "description": "a folder of images at any depth, or with folders `train/` and `test/` (and optionally `val/`). "
         "Relative to where you call Snakemake",
     },
     "test_fraction": {
@@ -170,7 +170,7 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
         limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice its limit
         if limit is not None and image.width * image.height > limit:
             raise ValueError(f"{image.width}x{image.height} pixels, more than {limit}: possibly a decompression bomb")
-        image.verify()  # checksums, where the format has them; the file must then be opened anew
+        image.verify()  # checksums, where the format has them; the file must then be reopened
     with Image.open(path) as image:
         flat = _to_8_bit(ImageOps.exif_transpose(image))
     side = min(flat.size)
@@ -185,7 +185,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels, whose range the file does not tell")
+            raise ValueError("32-bit pixels of unknown range")
         return Image.fromarray(((values.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
     if image.has_transparency_data:
         coloured = image.convert("RGBA")

@@ -1,13 +1,13 @@
-"""The kinds of dataset, a module each, and the one way from an entry of config to arrays on disk. No torch.
+"""The kinds of dataset, a module each, and how an entry of config becomes arrays on disk. No torch.
 
 A kind's module is named like the kind and has
 - a docstring whose first line describes it in config/README.md;
-- `SCHEMA`: the JSON schema of the keys of its own, with their defaults; a key without one is required;
+- `SCHEMA`: the JSON schema of its own keys, with their defaults; a key without one is required;
 - `build(settings, name=..., output_dir=..., threads=...)`: from its settings, all keys filled in and checked, to
   `{"train", "val", "test"}` (uint8 [N, C, size, size]; val may have N = 0) and how they were made (JSON, for
   dataset.json). `name` is the dataset's in config. Large arrays lie on the disk of `output_dir` while they are made
   (`arrays.on_disk`), and a download is kept in its folder `download`. No value depends on `threads`;
-- `THREADS`, where it decodes many image files: how many threads are of use.
+- `THREADS`, where it decodes many image files: how many threads are useful.
 """
 
 from __future__ import annotations

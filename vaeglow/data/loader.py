@@ -17,7 +17,7 @@ from vaeglow.errors import UserError
 
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
-# Noise that belongs to no epoch of training has an "epoch" of its own below zero; those of evaluation are named there.
+# Noise outside training has an "epoch" of its own below zero; those of evaluation are named there.
 BEFORE_TRAINING = -1  # initialises the model (step 0); of validation (from step 1)
 TIMED_SAMPLES = -8
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
@@ -30,14 +30,14 @@ def on_device(images: np.ndarray, device: torch.device | str, subset: int | None
         UserError: `subset` is not in 1..N.
     """
     if subset is not None and not 1 <= subset <= len(images):
-        raise UserError(f"{subset} images are asked for, the split holds {len(images)}: lower the number in config")
+        raise UserError(f"{subset} images are requested, the split has {len(images)}: lower the number in config")
     return torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
 
 
 def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
     """The order of an epoch: a permutation of 0..count-1, int64 [count], a function of (count, seed, epoch).
 
-    It is made on the CPU from a stream of our own, so every device and torch version sees the same order.
+    It is made on the CPU by our own generator, so every device and torch version sees the same order.
     """
     return torch.from_numpy(Stream(seed, "order", epoch).permutation(count)).to(device)
 
@@ -63,7 +63,7 @@ def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:
-    """Uniform dequantisation: y = (x + u) / levels with u ~ U[0, 1), drawn afresh on each call.
+    """Uniform dequantisation: y = (x + u) / levels with u ~ U[0, 1), sampled on each call.
 
     u is kept 2^-16 away from 0 and 1, where float32 would round (x + u) into the neighbouring level:
     floor(y * levels) is x, and y < 1, always.

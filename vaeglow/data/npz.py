@@ -20,20 +20,20 @@ SCHEMA = {
         "type": "string",
         "minLength": 1,
         "format": "path",
-        "description": "its path, relative to where you call Snakemake. It holds `train`, `test` and perhaps `val`: "
+        "description": "its path, relative to where you call Snakemake. It holds `train`, `test` and optionally `val`: "
         "uint8 `[N, C, size, size]` or `[N, size, size, C]`, grey ones also `[N, size, size]`; other arrays are "
         "ignored. Nothing is unpickled",
     },
     **HELD_OUT,
 }
-# What numpy and zipfile raise on a damaged or hostile file; MemoryError: its header claims more than there is.
+# What numpy and zipfile raise on a damaged or hostile file; MemoryError: its header claims more data than there are.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError)
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the arrays; see `kinds`.
 
-    Training images come in the order of a seeded permutation, so the first n are a fair subset; the others in theirs.
+    Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
 
     Raises:
         UserError: no such file, an array that is missing, damaged or something else, or settings that do not fit.
@@ -46,9 +46,9 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
                 raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
             splits = {split: _read(archive, split, settings) for split in SPLITS if split in held}
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"the dataset's `file` {path} is no file ({error.strerror}): correct the path") from None
+        raise UserError(f"the dataset's `file` {path} is not a file ({error.strerror}): correct the path") from None
     except zipfile.BadZipFile as error:
-        raise UserError(f"{path} is no whole .npz file ({error}): write it again with numpy.savez") from None
+        raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
     divided = hold_out(splits["train"], settings)

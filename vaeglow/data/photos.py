@@ -1,7 +1,7 @@
-"""Crops of real photographs that lie inside the scikit-image and scikit-learn packages, no download.
+"""Crops of real photographs from the scikit-image and scikit-learn packages, no download.
 
-Each picture is cut into a grid of blocks; each block belongs to one split; a crop lies wholly inside a block
-and is resized after it is cut. So no pixel of a test image has any part in a training image.
+Each picture is cut into a grid of blocks; each block belongs to one split; a crop lies entirely within a block
+and is resized after it is cut. So no pixel of a test image occurs in a training image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Grid(NamedTuple):
 
 
 PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
-PICTURES = {  # file inside an installed package; whose it is
+PICTURES = {  # file inside an installed package; its credit
     "astronaut": ("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
     "chelsea": ("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
     "coffee": ("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
@@ -93,8 +93,8 @@ SCHEMA = {
 }
 SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest
 MAX_BLOCKS_ALONG = 6  # larger blocks in larger pictures: more different crops in each
-MIN_BLOCKS = 10  # a picture cut into fewer cannot be shared out 70/10/20
-BLANK_STD = 6.0  # of 255 in luminance; below it lie the black surround of the retina and flat sky
+MIN_BLOCKS = 10  # a picture cut into fewer cannot be split 70/10/20
+BLANK_STD = 6.0  # of 255 in luminance; lower: the black surround of the retina, flat sky
 MAX_DRAWS = 20
 
 
@@ -135,8 +135,8 @@ def plan(
 ) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
     """Each picture and its grid, by name, and each split's crops; errors as for `build`.
 
-    The pictures take turns, in each round in another order. So the first n images of a split, and any n evenly spaced
-    ones, are as even a mixture as all.
+    The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced
+    ones, are as balanced a mixture as the whole split.
     """
     size, seed, crops = settings["size"], settings["split_seed"], {}
     if min(settings["crop_sides"]) < size:
@@ -148,7 +148,7 @@ def plan(
         rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
         turns = itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
         names = [settings["pictures"][turn] for turn in turns]
-        # The i-th crop has its own stream: one redrawn for a last bit of a JPEG decoder moves no other.
+        # The i-th crop has its own stream: if a JPEG decoder's last bit causes a redraw, no other crop changes.
         streams = (Stream(seed, "crop", split, name, i) for i, name in enumerate(names))
         crops[split] = [draw(n, split, grey[n], grids[n], stream) for n, stream in zip(names, streams, strict=True)]
     return pictures, grids, crops
@@ -176,7 +176,7 @@ def load_picture(name: str, channels: int) -> Image.Image:
 
 
 def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int) -> Grid:
-    """Cut a picture of `size` (width, height) into blocks and deal them to the splits.
+    """Cut a picture of `size` (width, height) into blocks and assign them to the splits.
 
     Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture.
 

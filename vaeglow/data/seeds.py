@@ -1,7 +1,7 @@
 """Randomness that is a function of names and numbers, the same on every machine and in every version.
 
 NumPy promises the raw stream of a bit generator, not what `Generator.integers` or `permutation` make of it,
-and torch promises neither: so these few lines stand on the raw stream alone.
+and torch promises neither, so this module uses only the raw stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HELD_OUT = {
 
 
 def stable_hash(*key: int | str) -> int:
-    """A 63-bit integer that depends on `key` only (sha256), fit for any seed argument."""
+    """A 63-bit integer that depends on `key` only (sha256), usable as any seed argument."""
     return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:8], "big") >> 1
 
 
@@ -46,7 +46,7 @@ class Stream:
 def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Divide training images [N, ...] between train and val: the last `val_images` of a seeded permutation.
 
-    The first n images of either are a fair subset. UserError where nothing is left to train on.
+    The first n images of either are a random subset. UserError where nothing is left to train on.
     """
     count, held_out = len(images), settings["val_images"]
     if held_out >= count:

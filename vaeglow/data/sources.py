@@ -23,7 +23,7 @@ from vaeglow.data.arrays import progress
 from vaeglow.errors import UserError
 from vaeglow.files import explain_os_error, sha256_file
 
-DOWNLOADS = "download"  # folder of a dataset's folder; what is in it needs no network again
+DOWNLOADS = "download"  # subfolder of a dataset's folder; files in it are not downloaded again
 SOURCES = {  # schema of the keys of datasets whose files are published
     "local": {
         "type": ["string", "null"],
@@ -38,7 +38,7 @@ SOURCES = {  # schema of the keys of datasets whose files are published
         "uniqueItems": True,
         "default": [],
         "description": "paths and URLs (`http`, `https`, `file`), tried in this order; a list in an overlay replaces "
-        "this one. Every file is checked by hash, and nothing that is prepared depends on where it came from: see "
+        "this one. Every file is checked by hash, and the prepared data do not depend on the source: see "
         "[docs/data.md](../docs/data.md)",
     },
 }
@@ -50,17 +50,17 @@ CHUNK = 2**18
 
 
 class Unavailable(UserError):
-    """A place does not have the file; the next one may."""
+    """A place does not have the file: try the next one."""
 
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file that is known by its hash.
+    """A file identified by its hash.
 
     Attributes:
         name: file name.
-        digest: what `measure` must give.
-        max_bytes: no copy is larger; stops a runaway or hostile download.
+        digest: what `measure` must return.
+        max_bytes: upper limit of its size; stops a runaway or hostile download.
         measure: from a path to a hex digest.
         measured: what that is, for messages.
     """
@@ -84,7 +84,7 @@ def obtain(
 
     Args:
         name: the dataset's, in config.
-        settings: its `local`, a path that must have the files, or None; and else its `sources`, tried in order.
+        settings: its `local`, a path that must have the files, or None; its `sources`, otherwise tried in order.
         files: which.
         by_hand: what the user can do, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
@@ -155,7 +155,7 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
         part.unlink()
     except OSError as error:
         raise explain_os_error(error, part) from error
-    if resumed:  # what an earlier run left may be to blame
+    if resumed:  # the bytes from an earlier run may be wrong
         return fetch(url, file, folder)
     raise Unavailable(f"{url} gives another file ({wrong}), which was deleted")
 
@@ -183,14 +183,14 @@ def _download(url: str, part: Path, max_bytes: int) -> None:
 
 
 def _continue(url: str, part: Path, max_bytes: int) -> None:
-    """One try: ask for the bytes that `part` lacks, or for all where the server gives no ranges."""
+    """One try: request the bytes missing from `part`, or all if the server does not support ranges."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "vaeglow"} | ({"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
         have = have if answer.status == http.client.PARTIAL_CONTENT else 0
         total = None if answer.length is None else have + answer.length
         with open(part, "ab" if have else "wb") as target, progress(part.stem, total, "B", initial=have) as bar:
-            while chunk := answer.read1(CHUNK):  # what has arrived: `read` would wait for all of it
+            while chunk := answer.read1(CHUNK):  # `read1` returns what has arrived; `read` would wait for all of it
                 have += len(chunk)
                 if have > max_bytes:
                     part.unlink()

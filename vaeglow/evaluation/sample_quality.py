@@ -1,20 +1,20 @@
-"""What Inception features of samples and of real images say beside FID, in float64 and block by block.
+"""Metrics besides FID from Inception features of samples and of real images, in float64 and block by block.
 
 - KID (Binkowski et al. 2018, section 4), an unbiased squared MMD: mean_{i != j} k(x_i, x_j) +
   mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j), k(x, y) = (x.y / F + 1)^3, over ALL samples x and real images
-  y. The usual libraries average over random subsets: the same expectation, more noise, and a spread that is no standard
-  error. It has no bias from the number of images, so it can be compared across counts; it can be slightly below 0.
+  y. The usual libraries average over random subsets: the same expectation, more noise, and a spread, not a standard
+  error. It has no bias from the number of images, so it can be compared across counts; it can be below 0.
 - Improved precision and recall (Kynkaanniemi et al. 2019), k = 3: the share of samples in the real images' manifold,
   and the share of real images in the samples' manifold. An image's ball reaches from its features to those of its k-th
   nearest other image in the same set, surface included; the union of a set's balls is its manifold.
-- Density and coverage (Naeem et al. 2020), k = 5, both with the real images' balls alone, which one stray sample
-  cannot blow up: density is how many balls hold a sample, on average, over k (1 is expected of perfect samples, and it
-  may be above 1); coverage the share of balls that hold a sample (1 - 1/2^5 = .97 is expected of perfect samples where
-  there are as many of them as real images). The `prdc` package has the same numbers, of balls without their surface,
-  which matters where images are copies of each other.
+- Density and coverage (Naeem et al. 2020), k = 5, both with the real images' balls only, which an outlier among the
+  samples cannot enlarge: density is how many balls hold a sample, on average, over k (1 is expected of perfect samples,
+  and it may be above 1); coverage the share of balls that hold a sample (1 - 1/2^5 = .97 is expected of perfect samples
+  where there are as many of them as real images). The `prdc` package has the same numbers, of balls without their
+  surface, which matters where images are copies of each other.
 - Diversity: mean distance of two images of a set.
 
-All but KID depend on the number of images; compare only what was measured under one protocol. Beside the features
+All but KID depend on the number of images; compare only what was measured under one protocol. Apart from the features
 [N, F] and [M, F], memory is that of a few blocks; time grows as (N^2 + M^2 + N M) F.
 """
 
@@ -65,7 +65,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _own_sums(x: Tensor) -> Tensor:
-    """Sums of k(x_i, x_j) over j other than i [N]. The matrix is symmetric: half of its blocks say all."""
+    """Sums of k(x_i, x_j) over j other than i [N]. The matrix is symmetric: half of its blocks suffice."""
     sums = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for start in range(0, len(x), KERNEL_BLOCK):
         rows = slice(start, start + KERNEL_BLOCK)

@@ -1,4 +1,4 @@
-"""Quality of a model as its training proceeded: sample quality and bits/dim of one set of weights after another."""
+"""Quality of a model during its training: sample quality and bits/dim of one set of weights after another."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def timeline(
 ) -> list[Snapshot]:
     """A run's snapshots in order of time, its finished weights as the last, each with its `total_seconds`.
 
-    From the content of its training.json and what `vaeglow.training.checkpoint.read_snapshots` read; UserError where
-    the snapshots are another run's.
+    From the content of its training.json and the result of `vaeglow.training.checkpoint.read_snapshots`; UserError
+    where the snapshots are another run's.
     """
     if any(info[key] != run.identity[key] for info, _ in snapshots for key in ("config_sha256", "data_sha256")):
-        raise UserError(f"{snapshots_path} is not of the run that made the model: train the run again")
+        raise UserError(f"{snapshots_path} is not of the model's run: train the run again")
     *before, seconds = training["train_seconds_by_phase"]
     last = {"fraction": 1.0, "epoch": float(training["epochs_by_phase"][-1]), "seconds": seconds}
     final = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
@@ -50,7 +50,7 @@ def measure_point(
     """One point of the curve of quality against training time.
 
     Samples are the first set of those of step `sample` and the noise of bits/dim is that of step `likelihood`, so the
-    point of the finished weights says what these steps say.
+    last point equals the results of these steps.
 
     Args:
         run: the finished run; its network takes the snapshot's weights.
@@ -64,8 +64,8 @@ def measure_point(
     Returns:
         `fraction`, `epoch`, `seconds` (of this phase) and `total_seconds` (with the phases before); `bits_per_dim`
         (K = 1) and its `standard_error`, None where an image's is not finite, as can happen early in training; `fid`,
-        `kid` and `kid_standard_error`, None where more than half of the samples overflowed, which is no distribution of
-        images; `exploded_samples`, how many did.
+        `kid` and `kid_standard_error`, None where more than half of the samples overflowed, which is not a distribution
+            of images; `exploded_samples`, how many did.
     """
     when, weights = snapshot
     model = run.network

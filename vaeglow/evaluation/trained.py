@@ -1,4 +1,4 @@
-"""A trained run, opened to be measured: its network, what its results say of it, and its samples (section 3.5)."""
+"""A trained run, opened to be measured: its network, what its results record, and its samples (section 3.5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vaeglow.provenance import collect
 from vaeglow.weights import load_model
 
 SAMPLING = -3  # the "epoch" of all sampling noise
-BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is no option
+BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is not an option
 
 
 class TrainedRun:
@@ -51,7 +51,7 @@ class TrainedRun:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What every result of the run says of it: names and hashes."""
+        """What every result of the run records: names and hashes."""
         return {
             **Run.of(self.config).identity,
             "config_sha256": sha256_json(self.config),
@@ -85,10 +85,10 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
 def sample(
     model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device
 ) -> tuple[Tensor, int]:
-    """Images from a model. The first n do not depend on how many are asked for.
+    """Images from a model. The first n do not depend on their number.
 
     Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et al. 2021). An
-    image with a value that is not finite is garbage, and it is the model's: it is clipped, kept, counted and reported.
+    image with a value that is not finite is clipped, kept, counted and reported.
 
     The temperature scales the pixel noise; a latent prior stays at 1.
 
@@ -96,10 +96,10 @@ def sample(
         uint8 [count, C, H, W] on the CPU, and how many of them overflowed.
 
     Raises:
-        UserError: a count below 1, or a temperature that is no number from 0 up.
+        UserError: a count below 1, or a temperature below 0 or not finite.
     """
     if count < 1:
-        raise UserError(f"{count} samples are asked for: ask for 1 or more")
+        raise UserError(f"{count} samples are requested: request 1 or more")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
     parts, overflowed = [], []

@@ -1,4 +1,4 @@
-"""Columns of tables: each says once what it is called, where its number comes from and how it is printed. No torch."""
+"""Columns of tables: the name, source and format of each. No torch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Column:
         value: of a cell, from the lines of the results frame that its row is made of. A series or an array, one number
             a seed, becomes their mean; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
-        form: the text of a value that is no text.
-        beside: how a reader sees it with another column: a template, and that column's name.
+        form: the text of a value that is not text.
+        beside: how it is combined with another column: a template, and that column's name.
     """
 
     name: str

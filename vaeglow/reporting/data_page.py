@@ -1,4 +1,4 @@
-"""One dataset on a page: images of each split, its numbers, and the histograms of its channels. No torch."""
+"""One dataset on a page: images, numbers and histograms of each split. No torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
     Args:
         found: what `vaeglow.steps.inspect_data.inspect` found, with a `provenance`.
         data_dir: folder of the prepared dataset.
-        written: the file that `found` was written to: what the figure says it was made from.
+        written: the file that `found` was written to, the figure's evidence.
     """
     splits = {split: about for split, about in found["splits"].items() if about["count"]}
     shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
@@ -44,11 +44,11 @@ def draw(found: Mapping[str, Any], data_dir: str | Path, written: str | Path) ->
                 shares = np.asarray(about["histogram"][number]) / np.sum(about["histogram"][number])
                 look = {"where": "mid", "linewidth": 0.9, "label": None if number else split, **LOOKS[split]}
                 axes.step(np.arange(len(shares)), shares, **look)
-            axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black ground
+            axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")
         panels[0].legend(loc="best")
-        whose = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
-        return page.finish(whose, [Result(Path(written), dict(found))])
+        footer = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
+        return page.finish(footer, [Result(Path(written), dict(found))])
 
 
 def images_of(data_dir: str | Path, split: str, levels: int) -> np.ndarray:
@@ -70,6 +70,6 @@ def numbers(about: Mapping[str, Any]) -> str:
 
 
 def repetitions(about: Mapping[str, Any]) -> str:
-    """How many images are there twice, in a line."""
+    """How many images are duplicates, in a line."""
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
     return f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"

@@ -1,4 +1,4 @@
-"""What people read of a table: fewer columns, HTML, LaTeX, and the notes that several kinds have. No torch."""
+"""The readable forms of a table: fewer columns, HTML, LaTeX, and the notes that several kinds share. No torch."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ tr:hover td { background: #f5f5f5; }
 li, p { max-width: 60em; }
 code { background: #f0f0f0; padding: 0 .2em; }
 """
-# What LaTeX reads as more than itself, and signs that its usual fonts lack. All in one pass: no escape is escaped.
+# Characters with a meaning in LaTeX, or missing in its usual fonts. All in one pass: no escape is escaped.
 ESCAPES = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {"≤": r"$\leq$", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
 )
-NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what stands flush right
+NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what is right-aligned
 
 
 def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
-    """Some of a table's columns as a reader sees them, rows of one dataset together, "-" for nothing.
+    """Some of a table's columns in their readable form, rows of one dataset together, "-" for an empty cell.
 
-    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) stand with their number, bounds are marked.
+    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) are shown with their number, bounds are marked.
 
     Args:
         table: see `vaeglow.reporting.tables.build_table`.
@@ -70,13 +70,13 @@ def readable(table: pd.DataFrame, show: Sequence[str]) -> pd.DataFrame:
         if name.startswith("bits_per_dim"):
             shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
         if name == "temperature":  # not in the label as well
-            drawn = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
-            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], drawn, strict=True)]
+            endings = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
+            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], endings, strict=True)]
     return shown[list(show)].replace("", "-").rename(columns=headers)
 
 
 def to_html(text: str) -> str:
-    """A page that needs nothing beside it: what the report shows, and what a browser opens.
+    """A self-contained page, for the report and for browsers.
 
     Args:
         text: Markdown that begins with `# title`. HTML in it is shown as text, never run.
@@ -106,7 +106,7 @@ def to_latex(shown: pd.DataFrame, notes: Sequence[str], spec: Mapping[str, Any])
         spec: see `vaeglow.config.plan.spec`.
     """
     numeric = [all(NUMBER.fullmatch(text) for text in shown[column]) for column in shown]
-    title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX counts by itself
+    title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX numbers tables itself
     scale = " (demo scale)" if spec["preset"] == "demo" else ""
     cited = " Published rows are cited, not measured." if spec["published"] else ""
     style = shown.map(escape).rename(columns=escape).style.hide(axis="index")
@@ -122,7 +122,7 @@ def to_latex(shown: pd.DataFrame, notes: Sequence[str], spec: Mapping[str, Any])
     return "".join(f"% {comment}\n" for comment in comments) + text
 
 
-# Notes of several kinds of table, which `{NAME}` in a kind's stands for.
+# Notes of several kinds of table; `{NAME}` in a kind's notes inserts them.
 NOTES = {
     "DEMO": """
 - [demo] **Demo scale**: small networks, a few epochs and few images, to show that everything runs. Compare measured
@@ -131,7 +131,7 @@ NOTES = {
 """,
     "CITED": "(origin of each in the CSV and in resources/published.csv).{elsewhere}",
     "FID": """
-- FID: {drawn} against {spec[images]} images of the {spec[split]} split, {spec[features]} Inception features (protocol
+- FID: {samples} against {spec[images]} images of the {spec[split]} split, {spec[features]} Inception features (protocol
   {spec[protocol]}). It depends on these counts and features: compare it only with an FID that shares them.
 - [stretch] Each sample's values were first stretched to the whole range, and those of real images not, as Dai & Wipf
   do: that changes every number about samples.
@@ -178,7 +178,7 @@ def notes_of(
         **{"demo": spec["preset"] == "demo", "stretch": spec["stretch"], "sets": sets > 1, "spec": spec},
         **{"early": features != 2048, "biased": count <= features, "fewer": kept_of(count) < count},
         **{"several": len(seeds) > 1, "single": len(seeds) == 1, "seeds": " ".join(map(str, seeds))},
-        "drawn": f"mean over {sets} sets of {count} samples, each set" if sets > 1 else f"{count} samples",
+        "samples": f"mean over {sets} sets of {count} samples, each set" if sets > 1 else f"{count} samples",
         "kept": kept_of(count),
         "published": len(published),
         "elsewhere": f" Those on {away} are on other data than any measured row ({here})." if away else "",

@@ -1,4 +1,4 @@
-"""The results frame, what tables, figures and claims are made of, and what readers call its rows. No torch."""
+"""The results frame, what tables, figures and claims are made from, and the labels of its rows. No torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaeglow.results import REMEDY, Result, check_together, read_result
 if TYPE_CHECKING:
     import pandas as pd
 
-# What results must say of themselves beside their identity, and the key of the protocol that says it.
+# What results state besides their identity, and the key of the protocol that sets it.
 COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
 SNAPSHOTS = {"split": "split", "stretch": "stretch", **COUNTS}  # of one set of samples
 CONDITIONS = {"snapshots": SNAPSHOTS, "metrics": {**SNAPSHOTS, "fid_sets": "sets"}}
@@ -45,7 +45,7 @@ def results_frame(
 
     Raises:
         UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was not
-            made from what those beside it were made from.
+            made from the same files as the others.
     """
     import pandas as pd
 
@@ -65,24 +65,24 @@ def results_frame(
 def read(
     results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Mapping[str, Any], arrays: Sequence[str] = ()
 ) -> Result:
-    """One result, checked to be of what its path says, and measured as the spec asks.
+    """One result, checked to match its path and to be measured as the spec says.
 
-    Tables, figures and claims read by this; `vaeglow.results.check_together` then judges all that one of them read.
+    Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.
     `row` holds what the path names, `temperature` or `space` among it; the other arguments are as in `results_frame`.
 
     Raises:
         UserError: missing, damaged, or of something else.
     """
     values = {**row, "protocol": spec["protocol"]}
-    whose = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
-    path = result_path(results_root, kind, **whose)
+    identity = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
+    path = result_path(results_root, kind, **identity)
     if kind == "reference":
-        del whose["preset"]  # the real images are the same at every preset
-    return read_result(path, arrays, **whose, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
+        del identity["preset"]  # the real images are the same at every preset
+    return read_result(path, arrays, **identity, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
 
 
 def results_of(lines: pd.DataFrame) -> list[Result]:
-    """The files behind lines, in the lines' order."""
+    """The files of lines, in the lines' order."""
     return [value for value in lines.to_numpy().flat if isinstance(value, Result)]
 
 
@@ -124,18 +124,18 @@ def first(lines: pd.DataFrame, source: str) -> Any:
 
 
 def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:
-    """What readers call a model: `label` of its config entry, which `styles` of a spec holds."""
+    """The label of a model: `label` of its config entry, which `styles` of a spec holds."""
     return (styles or {}).get(name, {}).get("label", name)
 
 
 def row_label(row: Mapping[str, Any], styles: Mapping[str, Any] | None = None) -> str:
-    """What a row is called: by its own label, or by its model and, where it has one, its temperature."""
-    drawn = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
-    return row.get("label") or model_label(row["model"], styles) + drawn
+    """The label of a row: its own label, or by its model and, where it has one, its temperature."""
+    condition = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
+    return row.get("label") or model_label(row["model"], styles) + condition
 
 
 def drawn_at(temperature: float | str) -> str:
-    """How an image was drawn. Without noise a VAE draws its decoder's mean."""
+    """The temperature of a sample, in words. Without noise a VAE's sample is its decoder's mean."""
     return f"T={float(temperature)}" if float(temperature) else "without noise"
 
 

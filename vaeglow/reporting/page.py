@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAP = 1  # pixels of paper between images, before enlargement
-TALLEST = 40  # inches, more than any page needs: `style.save` cuts it to what was drawn
+TALLEST = 40  # inches, more than any page needs: `style.save` crops it
 BETWEEN, APART, SPLIT = 0.11, 0.25, 0.08  # inches between rows, between panels, and between blocks of a panel
 LARGEST_IMAGE, LABELS = 0.8, 1.5  # inches: an image's side; the labels of a sheet
-Label = tuple[str, str]  # what is shown; in small, under what condition
+Label = tuple[str, str]  # what is shown; in small letters, the condition
 
 
 class Page:
@@ -34,8 +34,8 @@ class Page:
 
     Attributes:
         figure: what is drawn on.
-        bottom: where the next thing starts.
-        notes: what is written below, a paragraph each.
+        bottom: top of the next element.
+        notes: paragraphs at the bottom.
     """
 
     def __init__(self, title: str) -> None:
@@ -99,7 +99,7 @@ class Page:
             self.bottom, x = max(self.bottom, foot + BETWEEN), x + APART - SPLIT
 
     def charts(self, titles: Sequence[str], columns: int, height: float, **subplots: Any) -> list[Axes]:
-        """Charts, line by line; called once a page. What is drawn on them with a `label` stands in the legend.
+        """Charts, line by line; called once a page. Artists with a `label` appear in the legend.
 
         Args:
             titles: of each; several are lettered.
@@ -122,7 +122,7 @@ class Page:
 
         Args:
             about: what the figure is of.
-            results: what it was drawn from: the footer has their commits, the figure's file their names and hashes.
+            results: its evidence: the footer has their commits, the figure's file their names and hashes.
         """
         entries: dict[str, Any] = {}
         for axes in self.figure.axes:  # one legend for all charts that have none of their own

@@ -1,6 +1,6 @@
 """The look of every figure: sizes, fonts, colours, and how files are written. No torch.
 
-Colours carry a meaning and never stand alone: each comes with a marker or a label. Models have theirs from config
+Colours have a meaning and are never used alone: each comes with a marker or a label. Models have theirs from config
 (`styles` of a spec). `vaeglow.reporting.page` lays figures out. Matplotlib is imported when a figure is drawn.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 256  # a power of two: inches times DPI gives whole pixels back, exactly
-WIDTH, MARGIN = 6.9, 0.15  # inches: a page's text, two columns wide; around it
+WIDTH, MARGIN = 6.9, 0.15  # inches: a page's text, two columns wide; its margin
 INK, GREY, PAPER = "#1a1a1a", "#737373", "#ffffff"
 # Okabe & Ito (2008), told apart with any colour vision.
 PALETTE = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -41,7 +41,7 @@ RC: dict[str, Any] = {
     **{"lines.linewidth": 1.2, "lines.markersize": 4.5, "errorbar.capsize": 2.0},
     "pdf.fonttype": 42,  # text stays text
 }
-# Without dates and versions the same figure is the same file. A PNG also says what it was drawn from (`traced`).
+# Without dates and versions the same figure is the same file. A PNG also holds its evidence (`traced`).
 METADATA = {".png": dict.fromkeys(["Software"]), ".pdf": dict.fromkeys(["Creator", "Producer", "CreationDate"])}
 
 
@@ -64,10 +64,10 @@ def height_of(text: str, inches: float, points: float) -> float:
 
 
 def save(figure: Figure, *paths: str | Path) -> None:
-    """Write what is drawn, with a margin, each file whole or not at all, the format by its ending (.png or .pdf).
+    """Write the figure, with a margin, each file completely or not at all, the format by its suffix (.png or .pdf).
 
     Raises:
-        UserError: another ending, or no room or permission to write.
+        UserError: another suffix, or no room or permission to write.
     """
     for path in map(Path, paths):
         if path.suffix not in METADATA:

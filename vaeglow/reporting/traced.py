@@ -1,4 +1,4 @@
-"""What a table, the claims or a figure carries to be traced by: the files it was read from and their hashes. No torch.
+"""What makes a table, the claims or a figure traceable: the files it was read from and their hashes. No torch.
 
 In a CSV these are the last columns, in a PNG an entry of its metadata. `python -m vaeglow.verify` reads them back.
 """
@@ -28,11 +28,11 @@ FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
 
 def trace_cells(results: Iterable[Result]) -> dict[str, str]:
-    """The cells that say where a row's numbers come from.
+    """The cells that trace a row's numbers.
 
     Returns:
-        The hashes of config, data, weights and code that the results name, the first start and last end of what made
-        them, and the files with their hashes.
+        The hashes of config, data, weights and code that the results name, their first start and last end, and the
+        files with their hashes.
     """
     made = [result.content["provenance"] for result in results]
     cells = {key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES}
@@ -74,7 +74,7 @@ def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def read_table(path: Path) -> dict[str, str] | None:
-    """What the rows of a CSV were read from, path -> hash; None for a CSV that does not say.
+    """What the rows of a CSV were read from, path -> hash; None for a CSV without evidence.
 
     Raises:
         ValueError: a row is not what was written.
@@ -90,18 +90,18 @@ def read_table(path: Path) -> dict[str, str] | None:
 
 
 def attach(figure: Figure, paths: Sequence[Path]) -> Figure:
-    """Make a figure carry the files it was drawn from and their hashes; `vaeglow.reporting.style.save` writes them."""
-    figure.set_label(json.dumps({str(path): sha256_file(path) for path in paths}))  # a figure's label is shown nowhere
+    """Attach to a figure the files it was made from and their hashes; `vaeglow.reporting.style.save` writes them."""
+    figure.set_label(json.dumps({str(path): sha256_file(path) for path in paths}))  # a figure's label is not shown
     return figure
 
 
 def png_metadata(figure: Figure) -> dict[str, str]:
-    """The entry that a PNG gets, none for a figure that nothing was attached to."""
+    """The entry that a PNG gets, none for a figure without evidence."""
     return {FIGURE_KEY: figure.get_label()} if figure.get_label() else {}
 
 
 def read_figure(path: Path) -> dict[str, str] | None:
-    """What a PNG was drawn from, path -> hash; None where it does not say. Every chunk's checksum is checked.
+    """The files a PNG was made from, path -> hash; None without evidence. Every chunk's checksum is checked.
 
     Raises:
         OSError, SyntaxError, ValueError: the file is damaged.

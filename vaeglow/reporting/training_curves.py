@@ -15,7 +15,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.page import Page
 from vaeglow.results import Result, read_result
 
-TERM, VALIDATION = "_bits_per_dim", "val_bits_per_dim"  # how the column of a loss term ends; and what is none
+TERM, VALIDATION = "_bits_per_dim", "val_bits_per_dim"  # suffix of a loss term's column; columns that are none
 # Column: the heading. Bits/dim and their terms come first.
 PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
 PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}

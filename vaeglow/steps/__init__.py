@@ -1,4 +1,4 @@
-"""One small script a rule of the workflow; the rule, the module and the log folder share a name.
+"""One small script for each rule of the workflow; the rule, the module and the log folder share a name.
 
-Each is a function `main` under `cli.step`, which makes its command line of its signature and runs it under `python -m`.
+Each is a function `main` under `cli.step`, which derives its command line from its signature.
 """

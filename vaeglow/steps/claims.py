@@ -1,4 +1,4 @@
-"""Make the claims ledger: what was measured of each claim of the paper, how surely, and a verdict by a stated rule."""
+"""Make the claims ledger: for each claim of the paper a measurement, its certainty, and a verdict by a stated rule."""
 
 from pathlib import Path
 

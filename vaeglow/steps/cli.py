@@ -1,4 +1,4 @@
-"""What every step shares: its command line; one clear line and an exit status for a user's error."""
+"""What every step shares: its command line; one line and an exit status for a user's error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
 from vaeglow.files import explain_os_error
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal; the same command goes on
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal; the same command resumes
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
 LOWER = "lower training.batch_size (while training) or evaluation.batch_size in the config"
 COMMON = {  # the help of flags that several steps have
@@ -33,7 +33,7 @@ COMMON = {  # the help of flags that several steps have
     "temperature": "scale of the pixel noise; 0 leaves it out",
     "batch_size": "images at a time",
     "device": "auto, cpu or cuda",
-    "memory": "what becomes of a flow's activations",
+    "memory": "store a flow's activations or recompute them",
     "threads": "CPU threads inside torch",
     "output": "file to write",
 }
@@ -66,7 +66,7 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def taken(parameter: inspect.Parameter) -> dict[str, Any]:
-    """What `add_argument` is told of a parameter beside its name."""
+    """The arguments of `add_argument` for a parameter, except its name."""
     wanted, needed, options = parameter.annotation, parameter.default is parameter.empty, {}
     if isinstance(wanted, UnionType):  # with None
         wanted = get_args(wanted)[0]
@@ -85,7 +85,7 @@ def json_object(text: str) -> dict[str, Any]:
     """The value of a flag that takes a JSON object.
 
     Raises:
-        ValueError: it is no JSON, or no object; argparse says so.
+        ValueError: it is not JSON, or not an object; argparse reports it.
     """
     value = json.loads(text)
     if not isinstance(value, dict):
@@ -99,7 +99,7 @@ def step_parser(description: str | None) -> ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a step; turn the errors a user can mend into one line on stderr and exit status 2.
+    """Run a step; print user errors in one line on stderr and exit with status 2.
 
     The signals that tell it to stop (`vaeglow.errors.STOP`) end it without half-written files; a trainer's loop handles
     them itself, to save first.
@@ -130,7 +130,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def leave(what: str, message: str, status: int) -> NoReturn:
-    """Print `what: message` and exit. A process that torchrun started leaves it to that."""
+    """Print `what: message` and exit. Under torchrun the message goes to its error file instead."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(file).write_text(json.dumps({"message": message, "status": status}), encoding="utf-8")
     else:

@@ -1,6 +1,6 @@
-"""FID, KID, precision, recall and their like of a run's samples, with all that the numbers depend on.
+"""FID, KID, precision, recall etc. of a run's samples, with all that the numbers depend on.
 
-One pass of Inception; the first set's features are kept, for whoever compares two models.
+One pass of Inception; the first set's features are kept for comparing models.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Quality against training time: FID, KID and bits/dim of the weights a run had at several moments, and has now.
+"""Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights.
 
 Models trained in one and in two phases share an axis, `total_seconds`.
 """
@@ -26,7 +26,7 @@ def main(
     """Measure with the run's own seed.
 
     Args:
-        kept_weights: the run's weights on the way, .safetensors
+        kept_weights: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
     from vaeglow.evaluation.fid import check_comparable, protocol_of, read_reference

@@ -8,7 +8,7 @@ from vaeglow.steps import cli
 
 @cli.step
 def main(*, settings: dict, output: Path) -> None:
-    """The file holds no times: results know it by its bytes, on every machine.
+    """The file holds no times: its bytes are the same on every machine.
 
     Args:
         settings: evaluation.inception of the config, as JSON

@@ -9,7 +9,7 @@ from vaeglow.steps import cli
 
 @cli.step
 def main(*, name: str, settings: dict, output_dir: Path, threads: int) -> None:
-    """Prepare the dataset and say what it holds.
+    """Prepare the dataset and print its counts.
 
     Args:
         name: the dataset's name in config

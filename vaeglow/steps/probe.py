@@ -1,4 +1,4 @@
-"""Look into one trained run: `probe latents --reads model=... test=... --settings '{...}' --output latents.json`."""
+"""Probe one trained run: `probe latents --reads model=... test=... --settings '{...}' --output latents.json`."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ def main(name: Literal[NAMES], *, reads: list[str], settings: dict, device: str,
         settings: its entry in the config's probes, and batch_size, as JSON
 
     Raises:
-        UserError: a file that is not named, or whatever the probe raises.
+        UserError: a file is not named, or whatever the probe raises.
     """
     kind, paths = probe(name), {key: Path(path) for key, _, path in (word.partition("=") for word in reads)}
     if missing := [key for key in kind.READS if key not in paths]:

@@ -1,7 +1,7 @@
-"""Train one run, or go on training it (paper, sections 3 and 4.2): its config.json says what.
+"""Train or resume one run (paper, sections 3 and 4.2), described by its config.json.
 
-A VAE with its prior (phase 1), the Glow layer on a frozen VAE (phase 2), all of them together or further (section 3.4),
-the second stage of a two-stage VAE (section 4.1), or Glow.
+A VAE with its prior (phase 1), the Glow layer on a frozen VAE (phase 2), all of them jointly, or fine-tuned (section
+3.4), the second stage of a two-stage VAE (section 4.1), or Glow.
 """
 
 from argparse import Namespace
@@ -27,15 +27,15 @@ def main(
     training: str,
     snapshots: str,
 ) -> None:
-    """Train, or go on training, one run.
+    """Train or resume one run.
 
     Args:
         config: the run's config.json
-        base: weights of the model it stands on, where it stands on one
+        base: weights of its base model, if it has one
         base_training: that model's training.json
         state_dir: folder for resume state and lock
         save_minutes: save resume state at least this often
-        tensorboard: write event files beside the state folder
+        tensorboard: write event files next to the state folder
         model: output: weights, .safetensors
         history: output: a row an epoch, .csv
         training: output: epochs, seconds, hashes, .json

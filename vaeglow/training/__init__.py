@@ -1,1 +1,1 @@
-"""Training: the loop, the state it resumes from, the lock of that, and how long a step takes."""
+"""Training: the loop, the state it resumes from, its lock, and the timing of steps."""

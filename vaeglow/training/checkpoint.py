@@ -1,11 +1,11 @@
-"""What a run keeps while it trains: one folder that survives a killed job (docs/how-it-is-built.md says why no output).
+"""What a run keeps while it trains: one folder that survives a killed job (not an output: see docs/how-it-is-built.md).
 
-In it lie whole states (weights, optimiser, position) and snapshots (weights at fractions of the run), each a
+It holds complete states (weights, optimiser, position) and snapshots (weights at fractions of the run), each a
 safetensors file written to a temporary and renamed. A name begins with the run's identity, so that a run never resumes
-from another's state; then come how often the run was rolled back, and its steps. Of the states the newest two are kept,
+from another's state; then come the number of its rollbacks, and its steps. Of the states the newest two are kept,
 for exact resume, and the good ones of the position, for rollback. A good state is kept before the first step and after
-every hundredth of the run in whole epochs: where a run goes back to follows from its steps alone, never from the
-moments at which it was saved or stopped, so an interrupted run takes the same turns.
+every hundredth of the run in whole epochs: the state a run returns to depends on its steps alone, never on when it was
+saved or stopped, so an interrupted run takes the same course.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from vaeglow.weights import read_tensors, write_tensors
 
 STATE_KEY, SNAPSHOT_KEY, SNAPSHOTS_KEY = "vaeglow_state", "vaeglow_snapshot", "vaeglow_snapshots"  # of files' metadata
 STATE, SNAPSHOT = ".safetensors", ".snapshot"  # how names end
-NEWEST = 2  # states kept: should the last be damaged, the one before it still serves
-POINTS, GOOD = 100, 2  # good states in a run; of them kept, for the newer may hold the seed of what went wrong
+NEWEST = 2  # states kept: if the last is damaged, the one before is used
+POINTS, GOOD = 100, 2  # good states in a run; of them kept: the newer may already contain the cause of a divergence
 
 
 @dataclass
 class Position:
-    """Where a run stands; JSON-able by `vars`."""
+    """The position of a run; JSON-able by `vars`."""
 
     epoch: int = 0
     step: int = 0  # within the epoch
-    seconds: float = 0.0  # spent in training steps and compilation, over all attempts; not in what a rollback gave up
-    cpu_seconds: float = 0.0  # of this process meanwhile, the first where several train
+    seconds: float = 0.0  # spent in training steps and compilation, over all attempts, without what rollbacks discarded
+    cpu_seconds: float = 0.0  # of this process, the first where several train
     compile_seconds: float = 0.0  # of those, in compilation
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)  # behind the run: from where to where, seconds lost
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
 
 
 class Checkpoints:
-    """The states and snapshots of one run. Whatever writes raises UserError where there is no room or no permission.
+    """The states and snapshots of one run. Writing raises UserError where there is no room or no permission.
 
     Args:
-        folder: where they lie.
+        folder: where they are.
         identity: sha256 of all that decides the run's numbers (config, data, base weights).
     """
 
@@ -60,7 +60,7 @@ class Checkpoints:
         self.lock = FolderLock(self.folder)
 
     def path(self, rollbacks: int, steps: int, end: str = STATE) -> Path:
-        """Where the state, or snapshot, of a moment of the run lies; later ones have larger names."""
+        """Path of the state or snapshot at a point of the run; later ones have larger names."""
         return self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{steps:010d}{end}"
 
     def states(self) -> list[Path]:
@@ -68,7 +68,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"{self.identity[:16]}-*{STATE}"), reverse=True)
 
     def save(self, steps: int, here: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Write the state of now, `steps` steps into the run, and remove what is no longer kept.
+        """Save the current state, after `steps` steps, and remove what is no longer kept.
 
         Raises:
             UserError: the folder was taken over by another process.
@@ -79,7 +79,7 @@ class Checkpoints:
         self.prune(steps, here)
 
     def prune(self, steps: int, here: Position) -> None:
-        """Keep the newest states, the good ones and the snapshots up to here; of other runs nothing after a step."""
+        """Keep the newest states, the good ones and the snapshots up to here; of other runs none after a step."""
         states = [path for path in self.states() if path <= self.path(len(here.rollbacks), steps)]
         kept = {*states[:NEWEST], *(self.path(*name) for name in here.good)}
         for path in [*self.folder.glob(f"*-*{STATE}"), *self.folder.glob(f"*-*{SNAPSHOT}")]:
@@ -96,10 +96,10 @@ class Checkpoints:
         return tensors, about
 
     def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
-        """The first whole one of some states, or of all, newest first; None for a run that has none yet.
+        """The first complete one of some states, or of all, newest first; None for a run that has none yet.
 
         Raises:
-            UserError: none is whole: never a silent restart from zero. Or one cannot be read just now.
+            UserError: none is complete (never a silent restart from zero), or one cannot be read at the moment.
         """
         if not (paths := list(paths) or self.states()):
             return None
@@ -110,12 +110,12 @@ class Checkpoints:
                 print(f"{error}; looking for an older state", flush=True)
                 continue
             if about["source_sha256"] != source_sha256():
-                print(f"other code wrote {path.name} ({about['source_sha256']}); going on with this", flush=True)
+                print(f"other code wrote {path.name} ({about['source_sha256']}); resuming with this code", flush=True)
             return tensors, Position(**about["position"])
-        raise UserError(f"no state in {self.folder} is whole: delete that folder to start anew")
+        raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
 
     def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
-        """The oldest whole good state of a position, and where it stands, with one more of `rollbacks`."""
+        """The oldest complete good state of a position, and its position, with one more of `rollbacks`."""
         tensors, back = self.load(self.path(*name) for name in here.good)
         lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
         lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
@@ -147,7 +147,7 @@ class Checkpoints:
             try:
                 tensors, info = self.read(source, SNAPSHOT_KEY)
             except DamagedFile:
-                raise UserError(f"{source} is missing or damaged: delete {self.folder} to train anew") from None
+                raise UserError(f"{source} is missing or damaged: delete {self.folder} to retrain") from None
             packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}
             infos.append({"fraction": fraction, "epoch": step / steps, "step": step, "seconds": info["seconds"]})
         write_tensors(path, packed, SNAPSHOTS_KEY, {**about, "snapshots": infos})
@@ -155,7 +155,7 @@ class Checkpoints:
 
 def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
     """Fraction of a run of so many steps -> the step after which its snapshot is taken."""
-    # the fractions as they are written: 0.07 of 100 steps is 7, in binary it would be 7.000000000000001
+    # decimal fractions: 0.07 of 100 steps is 7, in binary it would be 7.000000000000001
     return {fraction: math.ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
 
 
@@ -175,10 +175,10 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         for name, tensor in tensors.items():
             index, _, rest = name.partition("/")
             states[int(index)][rest] = tensor
-        whose = {key: about[key] for key in ("config_sha256", "data_sha256")}
-        return [({**info, **whose}, state) for info, state in zip(about["snapshots"], states, strict=True)]
+        hashes = {key: about[key] for key in ("config_sha256", "data_sha256")}
+        return [({**info, **hashes}, state) for info, state in zip(about["snapshots"], states, strict=True)]
     except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{path} does not hold what it says ({error!r}): delete it and train the model again") from None
+        raise UserError(f"{path} does not match its description ({error!r}): delete it and train again") from None
 
 
 def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
-"""One trainer to a state folder: on one machine, on a shared file system, after crashes of either.
+"""One trainer per state folder: on one machine, on a shared file system, after crashes of either.
 
-The system's lock (flock) falls with its process, however that ends. Some file systems do not carry it to other hosts
-(NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so a trainer also holds a
-lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of another
-host when it lies untouched for `LEASE` seconds.
+The system's lock (flock) is released when its process ends, for whatever reason. Some file systems do not share it with
+other hosts (NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few have none, so a trainer also
+holds a lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of
+another host when it is untouched for `LEASE` seconds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from filelock import FileLock, SoftFileLease, Timeout
 from vaeglow.errors import UserError
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
-LEASE = 60.0  # seconds without a sign of life after which a trainer on another host is taken for dead
+LEASE = 60.0  # seconds without a sign of life after which a trainer on another host counts as dead
 
 
 class FolderLock:
-    """The lock of a folder, in which lie `lock`, for the system, and `lease`."""
+    """The lock of a folder: its files `lock`, for the system, and `lease`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class FolderLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; the folder is made if need be, and what a killed save left there is removed.
+        """Hold the lock; the folder is created if missing, and temporary files of a killed save are removed.
 
         Raises:
             UserError: another living process holds it.
@@ -45,7 +45,7 @@ class FolderLock:
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-                print(f"{self.folder}: this file system has no locks; a lease stands for one", flush=True)
+                print(f"{self.folder}: this file system has no locks: using a lease file instead", flush=True)
             self.take_lease()
             stack.callback(self.lease.release)
             for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
@@ -71,22 +71,22 @@ class FolderLock:
                 self.lease.force_break()  # filelock takes a lease over by an atomic exchange, which NFS lacks
                 self.lease.acquire(timeout=0)
         if holder:
-            print(f"{self.folder}: the last trainer ({holder}) was killed: going on", flush=True)
+            print(f"{self.folder}: the last trainer ({holder}) was killed: resuming", flush=True)
 
     def holder(self) -> str:
-        """Who holds the lease, in words; empty for nobody."""
+        """Description of the lease's holder; empty if there is none."""
         owner = self.lease.owner
         return f"process {owner.pid} of {owner.hostname.partition('?')[0]}" if owner else ""
 
     def touched(self) -> tuple[int, int] | None:
-        """What tells one sign of life from the next, by the clock of the file system; None without a lease."""
+        """Modification time of the lease, by the clock of the file system; None without a lease."""
         with suppress(FileNotFoundError), open(self.lease.lock_file, "rb") as file:  # NFS looks it up when it is opened
             stat = os.fstat(file.fileno())
             return stat.st_ino, stat.st_mtime_ns
         return None
 
     def require(self) -> None:
-        """Stop a holder that was taken for dead, or whose folder was deleted, before it writes.
+        """Stop a holder that was considered dead, or whose folder was deleted, before it writes.
 
         Raises:
             UserError: the lease is another's, or gone.
@@ -97,6 +97,6 @@ class FolderLock:
             raise UserError(f"{self.folder} was {what} under this trainer: nothing more is written; run it again")
 
     def in_use(self) -> UserError:
-        """What to say when another holds the lock."""
+        """The error when another process holds the lock."""
         holder = self.holder() or "unknown"
         return UserError(f"{self.folder} is in use by another training process ({holder}): wait for it, or stop it")

@@ -1,4 +1,4 @@
-"""What a training step is made of: optimiser, learning rate and guard (paper, section 4.2), precision, compilation.
+"""The parts of a training step: optimiser, learning rate and guard (paper, section 4.2), precision, compilation.
 
 Memory (`runtime.memory`) changes no bit of a run; `training.precision` and `compile` do, so they are part of its
 identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.exact`).
@@ -43,8 +43,8 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
 class Guard:
     """Applies an update only if its loss and gradient are finite and the loss is below a limit; counts the others.
 
-    The verdict stays on the device: with fused Adam nothing is copied to the host. Adamax has no such switch,
-    so there the verdict is read, one small copy a step.
+    The decision stays on the device: with fused Adam nothing is copied to the host. Adamax has no such option,
+    so there it is read, one small copy a step.
 
     Args:
         model: the statistics of its batch norms in training mode, and the vectors of its spectral norms, are put
@@ -93,7 +93,7 @@ class Guard:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         good = torch.isfinite(loss.detach()) & torch.isfinite(norm) & sane
         if self.fused:
-            # the switch that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
+            # the option that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
             self.optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
             self.optimizer.step()
         elif bool(good):
@@ -114,9 +114,9 @@ def set_memory(model: nn.Module, memory: str) -> None:
 
 
 def compile_mode(option: bool | str, device: torch.device) -> str | None:
-    """The mode of torch.compile that `training.compile` asks for, or None: not to compile.
+    """The mode of torch.compile for `training.compile`; None: do not compile.
 
-    On a CPU `auto` does not: what it gains takes longer to earn back than most runs last (docs/performance.md).
+    On a CPU `auto` does not: most runs are too short to gain from it (docs/performance.md).
     """
     if option is False or (option == "auto" and device.type == "cpu"):
         return None

@@ -1,4 +1,4 @@
-"""What a user sees while a model trains: a line now and then on the terminal, one an epoch in a log, TensorBoard."""
+"""Progress of a training: occasional lines on the terminal, one line per epoch in the log, TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from vaeglow.errors import UserError
 
 TERMINAL = "VAEGLOW_TERMINAL"  # environment: a file descriptor of Snakemake's own output, set by the workflow
-FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between two; of a long run this share of it
+FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
 
 
 class Progress:
-    """Prints bits/dim and the time left: on the terminal now and then, in the log with each epoch.
+    """Prints bits/dim and the time left: occasionally on the terminal, after each epoch in the log.
 
     Args:
         label: what is trained.
@@ -30,7 +30,7 @@ class Progress:
         first: whether this process prints for all that train the run.
 
     Raises:
-        UserError: TensorBoard is asked for and not installed.
+        UserError: TensorBoard is requested and not installed.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Progress:
             self.writer = SummaryWriter(str(tensorboard))
 
     def advance(self, done: int, epoch: int, bits_per_dim: float) -> None:
-        """Note how many images of the run are done (fewer than before after a rollback); now and then say so."""
+        """Note how many images of the run are done (fewer than before after a rollback); print it occasionally."""
         self.seen += max(done - self.done, 0)
         self.done = done
         if time.monotonic() >= self.due:
             self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {self.left()} left")
 
     def left(self) -> str:
-        """The time left, at this process's own speed so far, all that happens between steps included."""
+        """The time left, at this process's own speed so far, time between steps included."""
         return duration((self.total - self.done) * (time.monotonic() - self.start) / max(self.seen, 1))
 
     def tell(self, text: str) -> None:

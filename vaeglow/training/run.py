@@ -30,13 +30,13 @@ ATTEMPTS = 10  # logs kept of earlier attempts
 
 
 def train_run(options: Namespace) -> None:
-    """Train, or go on training, the model of one run, then write its declared outputs.
+    """Train or resume the model of one run, then write its declared outputs.
 
     Args:
         options: the flags of the step `train`.
 
     Raises:
-        UserError: the config is none, the data do not fit it, or whatever training raises.
+        UserError: the config is not valid, the data do not fit it, or whatever training raises.
     """
     config = read_result(options.config).content
     set_threads(config["training"]["threads"])
@@ -53,8 +53,8 @@ def train_run(options: Namespace) -> None:
             if group.first:
                 keep_log(store.folder / "attempts")
             together = f" and {group.size - 1} more" if group.size > 1 else ""
-            whose = f"process {os.getpid()} of {socket.gethostname()}{together}"
-            print(f"{now()}: {config['model']} on {config['dataset']}, {whose}", flush=True)
+            process = f"process {os.getpid()} of {socket.gethostname()}{together}"
+            print(f"{now()}: {config['model']} on {config['dataset']}, {process}", flush=True)
             events = Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None
             images = (open_split(options.data_dir, split) for split in ("train", "val"))
             trainer = Trainer(model, config, *images, device, store, 60 * options.save_minutes, events, group)
@@ -64,7 +64,7 @@ def train_run(options: Namespace) -> None:
                 history = store.folder / "history.csv"
                 if group.first:
                     write_history(history, trainer.position.history)
-                raise Diverged(f"{error}. The epochs up to there: {history}") from None
+                raise Diverged(f"{error}. The epochs so far: {history}") from None
             if group.first:
                 check_unchanged(trained_on, options)
                 write_results(trainer, info, base, provenance, options)
@@ -73,7 +73,7 @@ def train_run(options: Namespace) -> None:
 def keep_log(folder: Path) -> None:
     """Keep what this process prints to a file as `folder`/NUMBER.log, too: Snakemake deletes a job's log at a new try.
 
-    A terminal or a pipe is no file, and a second name on another disk is not possible: then nothing happens.
+    Does nothing if stdout is not a file or a hard link is impossible.
     """
     with suppress(OSError):
         if not stat.S_ISREG(os.fstat(1).st_mode):
@@ -97,7 +97,7 @@ def write_results(
     weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"]}
-    for clock in ("seconds", "cpu_seconds"):  # of training steps, those that rollbacks gave up included
+    for clock in ("seconds", "cpu_seconds"):  # of training steps, including those that rollbacks discarded
         phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
     summary = {
         **Run.of(config).identity,
@@ -118,7 +118,7 @@ def write_results(
 
 
 def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
-    """What a run was trained on is still what its files say: else Snakemake would take its results for new ones.
+    """Check that the inputs are unchanged since training began: else Snakemake would take the results as new.
 
     Raises:
         UserError: config, data or base were changed while it trained.
@@ -149,18 +149,18 @@ def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
 def load_base(
     model: GenerativeModel, config: dict[str, Any], info: dict[str, Any], options: Namespace
 ) -> dict[str, Any]:
-    """Put the base's trained weights into a model that stands on one.
+    """Load the base's trained weights into a model that has a base.
 
     Returns:
-        The base's training summary, empty for a model that starts anew.
+        The base's training summary, empty for a model without a trained base.
 
     Raises:
         UserError: the files are not those of the base that the config names, trained on these data.
     """
-    if "training" not in (config.get("base") or {}):  # no base, or one of which only the architecture is taken
+    if "training" not in (config.get("base") or {}):  # no base, or only its architecture is used
         return {}
     if options.base is None or options.base_training is None:
-        raise UserError(f"{config['model']} stands on {config['base']['model']}: give its --base and --base-training")
+        raise UserError(f"{config['model']} needs its base {config['base']['model']}: give --base and --base-training")
     base, about = load_model(options.base, "cpu")
     if about["config"] != config["base"]:
         raise UserError(f"{options.base} was trained under another config than this run's base: train it again")
@@ -172,7 +172,7 @@ def load_base(
 
 def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
     """history.csv: a row an epoch."""
-    import pandas as pd  # here: it takes a fifth of a second, which a run need not wait for before its first step
+    import pandas as pd  # imported late: takes a fifth of a second, not needed before the first step
 
     with atomic_path(path) as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False)

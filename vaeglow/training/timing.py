@@ -1,8 +1,8 @@
 """How long training steps and samples take (paper, section 4.3 and Table 4): all models of a comparison in turns.
 
 A step is all of it: data, dequantisation, forward, backward, clipping, optimiser; it is the trainer's own. Each model
-waits in a process of its own, so that memory and CPU time are its own, and one works at a time: a round is a window of
-each (A B C, A B C), so that load that comes and goes meets all alike. Weights do not matter: none are trained.
+has a process of its own, so that memory and CPU time are its own, and one works at a time: a round is a window of each
+(A B C, A B C), so that changing machine load affects all alike. Weights do not matter: none are trained.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ KINDS = ("training", "sampling")  # of work
 
 
 def wait(device: torch.device) -> None:
-    """Until all work on the device is done."""
+    """Wait until all work on the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
-    """Take `warmup` steps (`work` is one), and say how many more take so many seconds, by the last: at least 1."""
+    """Take `warmup` steps (`work` is one), and return how many fill the given seconds (at least 1), by the last."""
     for _ in range(warmup):
         wait(device)
         one, _ = time_window(work, 1, device)
@@ -53,7 +53,7 @@ def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, devic
 
 
 def time_window(work: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
-    """Seconds that so many steps take, closed by a wait for the device, and CPU seconds of this process meanwhile."""
+    """Seconds that so many steps take, including a final wait for the device, and CPU seconds of this process."""
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         work()
@@ -96,7 +96,7 @@ def prepare(
     memory: str,
 ) -> None:
     """In a new timing process: set it up, on the GPU that the parent has claimed, and make its untrained model."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # handled by the parent
     end_when(lambda: os.getppid() != parent)
     os.environ.pop(CLAIM, None)
     if gpu is not None:
@@ -173,7 +173,7 @@ def time_in_turns(
             try:
                 return pools[model].submit(function, *arguments).result()
             except BrokenProcessPool:
-                reason = "was killed, perhaps for want of memory: lower timing.*.batch_size"
+                reason = "was killed, probably out of memory: lower timing.*.batch_size"
                 raise UserError(f"the process that timed {model} {reason}") from None
 
         for config in configs:

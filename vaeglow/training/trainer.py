@@ -1,7 +1,7 @@
 """The one training loop, for every model (paper, sections 3.4 and 4.2).
 
 Order, dequantisation and latent noise are functions of (seed, epoch, step), so an interrupted and resumed run
-takes the very steps an undisturbed one takes.
+takes exactly the steps of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, sna
 from vaeglow.training.progress import Progress
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
-END_TOLERANCE = 0.02  # bits/dim that a finished model may be above its last epoch's mean
+END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
 
 
 class Diverged(UserError):
-    """Too many bad steps in a row. What the user reads of it, once no rollback is left."""
+    """Too many bad steps in a row: the error shown when no rollback is left."""
 
 
 class Trainer:
@@ -54,11 +54,11 @@ class Trainer:
         group: the processes that train together, each with a trainer of its own; the first one's writes.
 
     Attributes:
-        position: where the run stands.
+        position: the position of the run.
         end_bits_per_dim: of the finished model on all training images.
 
     Raises:
-        UserError: images or processes that `config` asks for are not there.
+        UserError: images or processes that `config` needs are missing.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Trainer:
 
     @property
     def done(self) -> int:
-        """Steps behind the run."""
+        """Steps done so far."""
         return self.position.epoch * self.steps + self.position.step
 
     def run(self) -> Position:
@@ -111,7 +111,7 @@ class Trainer:
         Raises:
             Interrupted: told to stop; the state is saved.
             Diverged: too many bad steps in a row, and no rollback is left; `position` is where.
-            UserError: no checkpoint is whole.
+            UserError: no checkpoint is complete.
         """
         epochs, first = self.training["epochs"], self.group.first
         for turn in (True, False):  # the first process before the others: none reads a file that another writes
@@ -146,7 +146,7 @@ class Trainer:
         loaded = self.store.load()
         if loaded is None:
             if any(self.store.folder.glob("*-*.safetensors")):
-                print("the saved state belongs to another config, data or base: starting anew", flush=True)
+                print("the saved state belongs to another config, data or base: starting from scratch", flush=True)
             self.initialise()
             return
         tensors, self.position = loaded
@@ -162,7 +162,7 @@ class Trainer:
         self.model.initialise(self.noisy(self.data[:images], generator))
 
     def compile(self) -> None:
-        """Compile the networks if the run asks for it; the time it takes counts as training.
+        """Compile the networks if the config says so; the time it takes counts as training.
 
         With `auto` a run in one process continues uncompiled where compilation fails, with a warning.
 
@@ -206,7 +206,7 @@ class Trainer:
             here.step = step + 1
             look = here.step % REPORT_EVERY == 0 or here.step == self.steps or self.device.type == "cpu"
             stop, save, snapshot = 0, False, self.done in self.snapshots.values()
-            if look or self.group.size == 1:  # what one process wants, all must do at once
+            if look or self.group.size == 1:  # all processes must do the same at the same time
                 due = time.monotonic() - self.last_save > self.save_seconds
                 stop, save = map(max, zip(*self.group.gather((self.stop_signal, due or self.stop_signal)), strict=True))
             if look or save or snapshot:
@@ -214,7 +214,7 @@ class Trainer:
                 progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, "bits_per_dim"))
             if save or snapshot:
                 self.count_time()
-                if snapshot and self.group.first:  # before a state, which would skip it when resumed from
+                if snapshot and self.group.first:  # before the state: resuming from it would skip this
                     self.store.take_snapshot(self.done, self.model, here.seconds)
                 if save:
                     self.save(stop)
@@ -234,7 +234,7 @@ class Trainer:
         self.guard.before_forward()
         loss, terms = self.gradients(index, self.position.epoch, step)
         bound = loss
-        if self.training["kl_weight"] != 1:  # reported is the bound, whatever was minimised
+        if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
         good, norm = self.guard.step(loss, bound <= self.limit)
         values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
@@ -252,7 +252,7 @@ class Trainer:
         return loss, terms
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step of the epoch in progress; each rollback behind the run lowered it."""
+        """The learning rate at a step of the epoch in progress; each rollback so far lowered it."""
         scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
@@ -261,7 +261,7 @@ class Trainer:
         return loader.dequantise(images, self.model.levels, generator).contiguous(memory_format=self.layout)
 
     def inputs(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """What the loss takes of this process's part of a batch, and the generator of the step's other noise."""
+        """The loss's inputs for this process's part of a batch, and the generator of the step's other noise."""
         generator = loader.step_generator(self.seed, epoch, step, self.device)
         generator.rank, generator.ranks = self.group.rank, self.group.size
         index = index.chunk(self.group.size)[self.group.rank]
@@ -312,7 +312,7 @@ class Trainer:
         print(line, flush=True)
 
     def save(self, stop: int = 0) -> None:
-        """Write the state, and end where a signal says so.
+        """Save the state, and stop if a signal arrived.
 
         Raises:
             Interrupted: `stop` is a signal's number.
@@ -324,10 +324,10 @@ class Trainer:
         self.last_save = time.monotonic()
         if stop:
             self.group.gather()  # the others are ended when one has: not before the first has saved
-            raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to go on")
+            raise Interrupted(f"{signal.Signals(stop).name}: state saved, run again to resume")
 
     def keep_good_state(self) -> None:
-        """Between two epochs, when one is due, save a state that a rollback may go back to."""
+        """Between two epochs, when one is due, save a state that a rollback may return to."""
         here, every = self.position, math.ceil(self.training["epochs"] / POINTS)
         due = self.training["rollbacks"] and here.step == 0 and here.epoch % every == 0
         if due and not (here.good and here.good[-1][1] >= self.done) and not self.guard.in_a_row.item():
@@ -355,14 +355,14 @@ class Trainer:
         self.count_time()
         tensors, self.position = self.store.go_back(self.position)
         unpack(tensors, self.model, self.optimizer)
-        self.group.gather()  # before the first process removes what others have yet to read
+        self.group.gather()  # before the first process removes what others have not read yet
         self.guard.reset(0)
         self.sums = {}
         self.save()
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}", flush=True)
 
     def count_time(self, training: bool = True) -> None:
-        """Add the time since the last call to that of training, or leave it out."""
+        """Add the time since the last call to the training time, or discard it."""
         clock = time.perf_counter(), time.process_time()
         if training:
             self.position.seconds += clock[0] - self.clock[0]

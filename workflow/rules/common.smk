@@ -1,4 +1,4 @@
-# What all rules share, light (no torch, no pandas). Logic that can be tested is in vaeglow/config. A rule with `localrule`
+# Shared by all rules, light (no torch, no pandas). Logic that can be tested is in vaeglow/config. A rule with `localrule`
 # runs where Snakemake runs, on a cluster too: it takes seconds, or the network, which nodes often lack.
 
 import json
@@ -19,7 +19,7 @@ from vaeglow.paths import RESULTS, RUN, result_path
 
 
 def or_exit(function, *arguments):
-    """Call `function`; an error the user can mend ends Snakemake with its one line and no traceback."""
+    """Call `function`; a user error ends Snakemake with one line and no traceback."""
     try:
         return function(*arguments)
     except UserError as error:
@@ -54,7 +54,7 @@ STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(what):
-    """The alternation of all models that are trained by a rule: `RULES` of their kinds."""
+    """A regular expression for all models that a rule trains: `RULES` of their kinds."""
     found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
     return one_of(name for name, (kind, mode) in found.items() if kinds("models")[kind].RULES[mode] == what)
 
@@ -72,18 +72,18 @@ wildcard_constraints:
 
 
 def run_config(wildcards):
-    """The resolved config of the run these wildcards name: what its config.json holds."""
+    """The resolved config of the run these wildcards name, the content of its config.json."""
     w = wildcards
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
 def run_threads(wildcards):
-    """CPU threads inside torch for one run. Snakemake reserves as many cores, or all it has if that is fewer."""
+    """CPU threads inside torch for one run. Snakemake reserves as many cores, or all there are if that is fewer."""
     return run_config(wildcards)["training"]["threads"]
 
 
 def evaluation_threads(wildcards):
-    """The same for a job that belongs to a preset and to no single run."""
+    """The same for a job of a preset, not of a single run."""
     return EFFECTIVE[wildcards.preset]["training"]["threads"]
 
 
@@ -122,7 +122,7 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = (
     f"set -euo pipefail; export VAEGLOW_CLAIM_GPU=1 PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
-    "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # past the log to where Snakemake prints: vaeglow.training.progress
+    "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
 )
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes

@@ -5,7 +5,7 @@
 #   resources/data/{dataset}  ->  results/data/{dataset}.json, .png   (inspect_data: what is in it, for the report)
 #
 # Preset-free: a preset's `train_subset` is applied by the training step. dataset.json holds the arrays' hashes, so it
-# stands for them: later rules compare it by content and the large arrays only by existence (`ancient`).
+# represents them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
 
 rule prepare_data:
@@ -21,7 +21,7 @@ rule prepare_data:
         "../../environment.yml"
     threads: lambda wildcards: getattr(kinds("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
     params:
-        # all but what belongs to a run
+        # all except what belongs to a run
         settings=lambda wildcards: json.dumps(
             {k: v for k, v in config["datasets"][wildcards.dataset].items() if k not in ("train_subset", "models")}
         ),
@@ -36,7 +36,7 @@ rule prepare_data:
         """
 
 
-# The body of all rules that report, here and in paper.smk; each says what it reads, makes and is told.
+# The body of all rules that report, here and in paper.smk; each declares its inputs, outputs and flags.
 rule inspect_data:
     input:
         **reads("train", "val", "test"),

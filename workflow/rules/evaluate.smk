@@ -8,8 +8,8 @@
 #
 # A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
 # FID is keyed by all five. The reference file carries them to whatever measures samples.
-# What the reference needs comes first (`priority`): too few test images, or no Inception weights, is
-# said within seconds and not after the training. A job takes one GPU; Snakemake runs jobs side by side.
+# The reference comes first (`priority`): too few test images, or missing Inception weights, are
+# reported within seconds, not after the training. A job takes one GPU; Snakemake runs jobs side by side.
 
 
 rule inception_weights:
@@ -22,7 +22,7 @@ rule inception_weights:
     conda:
         "../../environment.yml"
     params:
-        # a function: in a plain string Snakemake would look for wildcards, and a path may hold braces
+        # a function: in a plain string Snakemake would expand wildcards, and a path may contain braces
         settings=lambda wildcards: json.dumps(EFFECTIVE[PRESET]["evaluation"]["inception"]),
     shell:
         """
@@ -33,7 +33,7 @@ rule inception_weights:
         """
 
 
-# The body of all rules that measure a run, here and in probe.smk; each says what it reads, makes and is told.
+# The body of all rules that measure a run, here and in probe.smk; each declares its inputs, outputs and flags.
 rule sample:
     input:
         **reads("model"),
@@ -112,7 +112,7 @@ use rule sample as evaluate with:
         flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
 
 
-# Quality against training time: the weights that training kept on the way, and the finished ones.
+# Quality against training time: the snapshots of the weights, and the final ones.
 use rule sample as evaluate_snapshots with:
     input:
         **reads("model", "kept_weights", "training", "test", "reference", "weights"),
@@ -130,7 +130,7 @@ use rule sample as evaluate_snapshots with:
 
 
 # Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
-# is one, the GPU: nothing else runs beside it.
+# is one, the GPU: nothing else runs at the same time.
 rule time_epoch:
     input:
         **reads("train", "val"),

@@ -1,4 +1,4 @@
-# What rules say of themselves: paths, inputs and a step's flags, as functions.
+# Functions for the paths, inputs and flags of rules.
 
 INCEPTION = "resources/weights/inception-2015-12-05.safetensors"
 
@@ -18,7 +18,7 @@ def reads(*names):
 
 
 def flags(**values):
-    """A step's flags as a list of words; True is a flag without a value, False none."""
+    """A step's flags as a list of words; True is a flag without a value, False no flag."""
     words = []
     for name, value in values.items():
         several = value if isinstance(value, list) else [] if value is True else [value]

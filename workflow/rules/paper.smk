@@ -91,7 +91,7 @@ use rule inspect_data as training_curves with:
         told=lambda wildcards, input: flags(history=input.history, training=input.training),
 
 
-# The preset is in the input's path: after `preset` changes the copy is made anew, and again on the way back.
+# The preset is in the input's path: whenever `preset` changes the copy is made again.
 rule publish:
     input:
         multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),

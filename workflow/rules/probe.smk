@@ -1,5 +1,5 @@
-# Looking into trained models, for figures and claims; a kind of probe is a module of vaeglow/evaluation/probes, which
-# says what it reads (`READS`) and where its result lies (`RESULT`).
+# Probes of trained models, for figures and claims; a kind of probe is a module of vaeglow/evaluation/probes, which
+# declares its inputs (`READS`) and the path of its result (`RESULT`).
 # Counts and temperature are the preset's `probes` (config).
 
 

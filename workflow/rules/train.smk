@@ -4,8 +4,8 @@
 #   (all in the run's folder)
 #
 # config.json is an input: editing one key of config.yaml retrains the runs whose config.json changes, and no other.
-# The resume state is a folder that Snakemake is not told about, because it deletes declared outputs when a job starts
-# or fails: stop at any time, run the same command again, and training goes on from there.
+# The resume state is a folder unknown to Snakemake, because Snakemake deletes declared outputs when a job starts
+# or fails: stop at any time, run the same command again, and training resumes.
 # Snakemake deletes a log when its job starts again; those of earlier attempts stay in state/attempts.
 # Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
 
@@ -84,8 +84,8 @@ use rule train_vae as train_glow with:
         model=models_of("train_glow"),
 
 
-# Phase 2: the Glow layer on a frozen VAE; mode `finetune`: all of a model that went through both phases, further.
-# The model it stands on (`base` in config) is an input.
+# Phase 2: the Glow layer on a frozen VAE; mode `finetune`: a model trained in both phases, fine-tuned as a whole.
+# Its base model (`base` in config) is an input.
 use rule train_vae as train_glow_layer with:
     input:
         **reads("config", "train", "val"),

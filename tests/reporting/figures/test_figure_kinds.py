@@ -312,7 +312,7 @@ def test_importance_bounds_are_means_and_errors_over_the_same_images(results):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
     assert "The first 8 test images" in texts(figure)
     results.likelihood("vaeglow", 4.0, {1: np.ones(3)})
-    with pytest.raises(UserError, match="holds no bound beside K = 1: list some in evaluation"):
+    with pytest.raises(UserError, match="holds no bound besides K = 1: list some in evaluation"):
         results.draw(SPECS["importance_bound"])
 
 
@@ -336,5 +336,5 @@ def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, prese
 
 def test_the_overview_shows_only_models_of_two_phases(results):
     configure(results, "vaeglow", kind="vae_glow", mode="joint")
-    with pytest.raises(UserError, match="is of no vae_glow of mode frozen, as figure figure9 shows"):
+    with pytest.raises(UserError, match="is not of a vae_glow of mode frozen, as figure figure9 needs"):
         results.draw(SPECS["overview"])

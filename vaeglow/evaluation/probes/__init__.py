@@ -1,11 +1,11 @@
-"""Kinds of probes, a module each: what is looked into of a trained run, for tables, figures and claims.
+"""Kinds of probes, a module each: measurements on a trained run, for tables, figures and claims.
 
 A module declares
-- `READS`: what it is given: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
+- `READS`: its inputs: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
 - `RESULT`: the path of its result in the run's folder;
 - `SCHEMA`: of its entry in the config's `probes`;
 - `measure(run, reads, settings)`: the values and the arrays of its result. UserError for a model of another kind, other
-  data, fewer images than are asked for, or a value that is not finite.
+  data, fewer images than requested, or a value that is not finite.
 Nothing heavy is imported before `measure` is called.
 """
 

@@ -23,7 +23,7 @@ READS = ("model",)
 RESULT = "interpolation/{space}.npz"
 SCHEMA = {
     "pairs": count("pairs of random latents"),
-    "steps": count("images from one end to the other, both included", 2),
+    "steps": count("images from one end to the other, ends included", 2),
 }
 INTERPOLATION = -6  # the "epoch" of all noise here
 BATCH_SIZE = 100  # images at a time
@@ -40,7 +40,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
 
 def distances(images: np.ndarray) -> dict[str, list]:
-    """How far neighbours and ends of images [pairs, steps, C, H, W] are apart: RMS over an image, grey levels."""
+    """Distances of neighbours and of ends of images [pairs, steps, C, H, W]: RMS over an image, grey levels."""
     values = images.astype(float)
     found = {"step_distances": np.diff(values, axis=1), "end_distances": values[:, -1] - values[:, 0]}
     return {name: np.sqrt((one**2).mean((-3, -2, -1))).tolist() for name, one in found.items()}
@@ -88,9 +88,9 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
 
 
 def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Along the great circle from one vector [..., d] to another, its length going evenly from one's to the other's.
+    """Along the great circle from one vector [..., d] to another, its length changing linearly.
 
-    Nearly parallel vectors, and opposite ones, between which no circle is singled out: the straight line.
+    Nearly parallel vectors, and opposite ones, between which the circle is not unique: the straight line.
     """
     lengths = one.norm(dim=-1, keepdim=True), other.norm(dim=-1, keepdim=True)
     units = one / lengths[0], other / lengths[1]

@@ -39,7 +39,7 @@ WIDTHS = (0.25, 0.5, 1.0, 2.0)  # times the posterior's standard deviation
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
-    """All that `latents.json` says of a model.
+    """The values of a model's `latents.json`.
 
     For N test images y, one z ~ q(z|y) each: `active_units`; `kl_nats`, the mean of log q(z|y) - log p(z), which is
     also `information_upper_nats`, for its expectation is at least I(x; z); `information_lower_nats` (see
@@ -100,10 +100,10 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
 
 def active_units(means: Tensor) -> int:
-    """How many entries of z tell images apart: those whose posterior mean [N, d] has a variance above 0.01 over N.
+    """How many entries of z vary between images: those whose posterior mean [N, d] has a variance above 0.01 over N.
 
     The threshold (Burda et al. 2016) is made for p(z) = N(0, I); under a flow prior z has no fixed scale, so read the
-    count beside the information.
+    count together with the information.
     """
     return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
 
@@ -111,8 +111,8 @@ def active_units(means: Tensor) -> int:
 def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
     """log q(z_i|y_i) - log (1/N) sum_j q(z_i|y_j): in expectation at most I(x; z), and never above log N.
 
-    The mixture over the N images, z_i's own among them, stands for the aggregate posterior q(z). So a latent that tells
-    all N images apart gives log N, however much more it holds: near the cap, the upper estimate says more.
+    The mixture over the N images, z_i's own among them, approximates the aggregate posterior q(z). So a latent that
+    tells all N images apart gives log N, however much more it holds: near the cap, see the upper estimate.
 
     From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
     """
@@ -135,8 +135,8 @@ def draw_x_bar(
 ) -> dict[str, Tensor]:
     """Draw x_bar ~ p(x_bar|z) for a batch of z ~ p(z), and bound log p(x_bar) by importance weights.
 
-    log p(x_bar) >= E log mean_k p(x_bar|z_k) p(z_k) / r(z_k) for z_k ~ r, whatever r is. It is taken in turn as q(z|y)
-    at y = f^-1(x_bar) (eq. 1), and, as z is known here, as N(z, (c width)^2) for each c of `WIDTHS`: tight to about
+    log p(x_bar) >= E log mean_k p(x_bar|z_k) p(z_k) / r(z_k) for z_k ~ r, for any r: here q(z|y)
+    at y = f^-1(x_bar) (eq. 1), and, as z is known here, N(z, (c width)^2) for each c of `WIDTHS`: tight to about
     half a nat a latent, even where the encoder does not know such images. `width` [d] is log standard deviations to
     expect of p(z|x_bar).
 

@@ -22,7 +22,7 @@ READS = ("model", "layer_draws", "test", "weights")
 RESULT = "layer_action.json"
 SCHEMA = {"features": FEATURES}
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
-BLANK = 1e-9  # squared grey levels: below it there is nothing but the rounding of floats
+BLANK = 1e-9  # squared grey levels: below it there is only float rounding
 ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency
 
 
@@ -50,11 +50,11 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 def probe_action(
     draws: Mapping[str, np.ndarray], vae_features: np.ndarray, layer_features: np.ndarray, data: np.ndarray
 ) -> dict[str, Any]:
-    """All that `layer_action.json` measures. "The layer's images" are the first draw of each latent.
+    """The values of `layer_action.json`. "The layer's images" are the first draw of each latent.
 
     Distances between images are RMS differences in grey levels, means over the latents; between features they are
     Euclidean. `content_kept` is the share of the layer's images whose nearest VAE image in feature space is their own
-    (chance 1/n), `content_kept_pixels` the same in pixels. The first asks much: texture moves Inception's features of
+    (chance 1/n), `content_kept_pixels` the same in pixels. The first is strict: texture moves Inception's features of
     all images one way, which can bring them all nearest to a few. `feature_distance_between`, the mean distance of the
     layer's images of different latents, gives the scale. `spectrum_error` compares with the data's mean spectrum (see
     `log_error`): of the mean spectra, and under `per_image` of each image's own.
@@ -105,7 +105,7 @@ def rms(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def draw_distance(layer: np.ndarray) -> float | None:
-    """Mean RMS difference in grey levels between draws [n, k, C, H, W] of the same latents; None for one of each."""
+    """Mean RMS difference in grey levels between draws [n, k, C, H, W] of the same latents; None for one draw."""
     found = [rms(*pair).mean() for pair in itertools.combinations(layer.swapaxes(0, 1), 2)]
     return float(np.mean(found)) if found else None
 

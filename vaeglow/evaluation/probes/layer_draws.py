@@ -23,14 +23,14 @@ SCHEMA = {
     "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
 }
 LAYER_DRAWS = -5  # the "epoch" of all noise here
-BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is no option
+BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is not an option
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
     """Draw n latents from the prior and show each with and without the layer, at temperature T, by k noises.
 
-    The first latents do not depend on how many are asked for, nor on the draws of each, and the first draws of each do
-    not depend on how many are asked for.
+    The first latents do not depend on their number or on the draws of each, nor the first draws of each on their
+    number.
 
     Returns:
         `exploded_samples`, how many latents have an image that is not finite (it is clipped), and images, uint8:

@@ -1,6 +1,6 @@
-"""What a volume-preserving, shift-invariant linear layer could make of a VAE's residual, in bits/dim.
+"""What a volume-preserving, shift-invariant linear layer could reach on a VAE's residual, in bits/dim.
 
-The derivation, and what the numbers do not say, is in docs/squeeze.md. In short: squeezed by q, such a layer commutes
+The derivation, and the limits of the numbers, are in docs/squeeze.md. In short: squeezed by q, such a layer commutes
 with shifts by q, so it acts on each coarse frequency w of the residual by itself, P(w) -> T(w) P(w) T(w)*, with P(w)
 the [C q^2, C q^2] second moments of the q^2 frequencies that a space-to-depth by q folds together. |det T(w)| is the
 same at every w, so the least variance the decoder's Gaussian needs is the mean over w of det P(w)^(1 / (C q^2)).
@@ -26,7 +26,7 @@ READS = ("model", "train", "test")
 RESULT = "linear_reference.json"
 SCHEMA = {
     "images": count(
-        "so many test images (at most all), spread over the split: what a linear layer could make of a VAE's residual "
+        "so many test images (at most all), spread over the split: what a linear layer could reach on a VAE's residual "
         "([docs/squeeze.md](../docs/squeeze.md))"
     )
 }
@@ -80,7 +80,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
     """The sum over images of second moments of the residual's Fourier transform; over N it is P(w).
 
-    No window, and no mean taken out: these are the statistics of the images laid on a torus, so the mean over w of
+    No window, and no mean taken out: these are the statistics of the images on a torus, so the mean over w of
     trace P(w) / (C q^2) is the mean square of the residual. White noise of variance v has P(w) = v I everywhere.
     From [N, C, H, W], in the units of y, to Hermitian [H/q, W/q, C q^2, C q^2].
     """
@@ -107,8 +107,8 @@ def linear_references(moments: Mapping[int, np.ndarray], levels: int) -> dict[st
     """The references of docs/squeeze.md, each at most the one before it, bits/dim, from q -> P(w).
 
     `no_layer`, one variance for all pixels and channels; `squeeze1`, `squeeze2`, `squeeze4`, with the best layer of
-    that squeeze; `whitening`, with a layer as the last that may also move volume from one frequency to another. What z
-    itself costs (the KL) is in none. A Gaussian residual costs log2(levels) + 1/2 log2(2 pi e variance).
+    that squeeze; `whitening`, with a layer as the last that may also move volume from one frequency to another. None
+    includes the cost of z (the KL). A Gaussian residual costs log2(levels) + 1/2 log2(2 pi e variance).
     """
     variances = {"no_layer": float(np.trace(moments[1], axis1=-2, axis2=-1).real.mean()) / moments[1].shape[-1]}
     means = {q: log_means(moments[q]) for q in SQUEEZES}
@@ -147,6 +147,6 @@ def principal_components(images: np.ndarray, number: int, levels: int, seed: int
 
 
 def component_residual(y: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """What the components leave of dequantised images y [N, C, H, W]: the same shape."""
+    """The residual of the components on dequantised images y [N, C, H, W]: the same shape."""
     centred = y.reshape(len(y), -1) - mean
     return (centred - (centred @ components.T) @ components).reshape(y.shape)

@@ -1,8 +1,8 @@
-"""Memorisation: which training images are nearest to samples, and are samples nearer to them than test images are?
+"""Memorisation: which training images are nearest to samples, and are samples nearer to them than test images?
 
 Distances are Euclidean, between Inception features. A model that draws copies of its training images has a good FID
 and precision; here its samples lie nearer to training images than fresh images of the same kind do (as in Meehan et
-al. 2020, and in the nearest-neighbour panels of many papers). It is a check and no proof: a copy that is shifted,
+al. 2020, and in the nearest-neighbour panels of many papers). It is a check, not a proof: a copy that is shifted,
 mirrored or blurred may not be near in this space.
 """
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 READS = ("model", "samples", "train", "test", "weights")
 RESULT = "nearest_training/T{temperature}.npz"
 SCHEMA = {
-    "samples": count("the first so many samples of a run: how near are they to training images"),
-    "test_images": count("so many test images (at most all), spread over the split: how near are those"),
-    "training_images": count("so many training images, spread over all, are looked through; `null`: all of the run")
+    "samples": count("number of a run's first samples whose distance to training images is measured"),
+    "test_images": count("number of test images (at most all), spread over the split, measured likewise"),
+    "training_images": count("number of training images, spread over all, that are searched; `null`: all of the run")
     | {"type": ["integer", "null"]},
     "features": FEATURES,
-    "neighbours": count("nearest training images kept of a sample"),
+    "neighbours": count("nearest training images kept for each sample"),
     "shown": count("of how many samples"),
 }
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
@@ -48,7 +48,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     indices = evenly_spaced(np.arange(len(train)), min(len(train), settings["training_images"] or len(train)))
     require_images(len(samples), number, str(reads["samples"]), f"{where}.samples", remedy)
     require_images(number, shown, f"{where}.samples", f"{where}.shown", "raise the one or lower the other")
-    require_images(len(indices), settings["neighbours"], "what is looked through", f"{where}.neighbours", remedy)
+    require_images(len(indices), settings["neighbours"], "the images searched", f"{where}.neighbours", remedy)
     samples, test = samples[:number], evenly_spaced(test, min(len(test), settings["test_images"]))
     net = load_inception(reads["weights"], settings["features"], run.device)
     options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
@@ -77,7 +77,7 @@ def find_nearest(
     """The k nearest training images of every image of several groups, in one pass over the training images.
 
     The features of the groups are in memory, those of `TRAINING_BLOCK` training images at a time, and a block of
-    distances. Only the training images at `indices` are looked through; `options` are those of `extract_features`.
+    distances. Only the training images at `indices` are searched; `options` are those of `extract_features`.
 
     Returns:
         For each group, nearest first: distances, float64 [N, k], and indices in `train`, int64 [N, k].

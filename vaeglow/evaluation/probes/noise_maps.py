@@ -1,4 +1,4 @@
-"""Maps of the decoder's noise beside the images (paper, section 3.1): is s(z) large where the decoder errs?"""
+"""Maps of the decoder's noise next to the images (paper, section 3.1): is s(z) large where the decoder errs?"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
     images, shown = run.images(reads["test"])[: settings["images"]], settings["shown"]
     if settings["images"] < shown:
-        raise UserError(f"{shown} maps of {settings['images']} images are asked for: raise probes.noise_maps.images")
+        raise UserError(f"{shown} maps of {settings['images']} images are requested: raise probes.noise_maps.images")
 
     def over_channels(values: Tensor) -> Tensor:
         """Root mean square over the channels: [N, C, H, W] to float32 [N, H, W] on the CPU, grey levels."""
@@ -66,7 +66,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
 
 def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
-    """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is the same everywhere."""
+    """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is constant."""
     from scipy.stats import spearmanr
 
     pairs = list(zip(scale.reshape(len(scale), -1), error.reshape(len(error), -1), strict=True))

@@ -1,8 +1,8 @@
-"""The ledger of claims: of each claim of the paper what was measured, how surely, and a verdict by a stated rule.
+"""The ledger of claims: for each claim of the paper a measurement, its certainty, and a verdict by a stated rule.
 
 A kind of claim is a function of `quality` (sample sets, by KID) or `measures` (all else), declared by `kind`.
 `statistics` makes an interval and a verdict of what it measures, `ledger` the files. No torch; pandas and scipy are
-imported when a ledger is made. All that reads may raise UserError: a file is missing, damaged, or of something else.
+imported when a ledger is made. Whatever reads may raise UserError: a file is missing, damaged, or of another kind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
 
     Args:
         *reads: what it reads of each row of `rows_of` (keys of `vaeglow.paths.RESULTS`).
-        **schema: its keys in config, beside `threshold`, which all kinds without a `margin` have.
+        **schema: its keys in config, besides `threshold`, which all kinds without a `margin` have.
     """
 
     def declare(measure: Callable) -> Callable:
@@ -56,7 +56,7 @@ def rows_of(claim: Claim) -> list[Row]:
 
 
 def listed(value: Any) -> list:
-    """A list as it is, anything else as a list of one."""
+    """A list unchanged, anything else as a list of one."""
     return value if isinstance(value, list) else [value]
 
 
@@ -83,7 +83,7 @@ class Evidence:
         claim: its entry, with the preset, a real dataset and its protocol's values.
         seed: of the runs.
         styles: model -> its `label`.
-        cache: key -> what one claim computed and others need again.
+        cache: key -> what one claim computed and others reuse.
     """
 
     root: str | Path
@@ -97,29 +97,29 @@ class Evidence:
         return read(self.root, what, {**self.claim, "seed": self.seed, **row}, self.claim, arrays)
 
     def results(self, what: str, *arrays: str) -> list[Result]:
-        """The same of each row of the claim."""
+        """The same for each row of the claim."""
         return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
 
     def label(self, named: Any) -> str:
-        """What readers call a model or a sample set, or several."""
+        """The label of a model or a sample set, or of several."""
         rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
         return " and ".join(row_label(row, self.styles) for row in rows)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What one seed says of a claim.
+    """The measurement of a claim under one seed.
 
     Attributes:
         draws: the effect, positive in favour of the paper, then its bootstrap draws: [J, 1 + DRAWS], or [J, 1] where
             nothing can be resampled; NaN where it has no value. The claim's effect is the LEAST of the J: more than one
             is for a claim that must hold against several rivals at once.
         unit: of the effect.
-        words: what the effect is; `{better}` stands for the label of what the entry names so.
+        words: what the effect is; `{better}` is replaced by the label of the entry's `better`.
         scale: how much was measured.
         how: what the draws are; without draws, why there are none.
         units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
-        readings: (of what, which number) -> numbers behind the effect and beside it, for the note.
+        readings: (of what, which number) -> numbers from which the effect comes, and others, for the note.
         notes: what a reader must know.
     """
 

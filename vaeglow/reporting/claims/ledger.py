@@ -1,4 +1,4 @@
-"""The ledger: every claim read, measured and judged, a row each; and the same as a page."""
+"""The ledger: a row for each claim, measured and judged; and the same as a page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     from vaeglow.provenance import git_state, source_sha256
     from vaeglow.results import check_together
 
-    commit, dirty = git_state()  # of what judges: the evidence says for itself what measured
+    commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
     made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
     entries, cache = [], {}
     for name, claim in spec["claims"].items():
@@ -72,7 +72,7 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
         numbers.setdefault(subject, []).append(f"{what} {mean:.4g}")
     notes += ["; ".join(f"{subject}: {', '.join(read)}" for subject, read in numbers.items())] if numbers else []
     notes += dict.fromkeys(note for one in found for note in one.notes)
-    low, high = (f"{end:.4g}" for end in ends)  # inf: nothing bounds it there
+    low, high = (f"{end:.4g}" for end in ends)  # inf: no bound on that side
     return {
         "effect": "" if math.isnan(effect) else f"{effect:.4g}",
         **{"low": low, "high": high, "unit": found[0].unit, "interval": how, "scale": found[0].scale},
@@ -100,7 +100,7 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
         measured = f"{row['effect'] or 'no value'} {ends} {unit}" if unit else ""
         cells = [name, tested, row["where"], row["published"], measured, needs, row["dataset"], row["seeds"]]
         lines.append([*(cell.replace("|", "\\|") or "-" for cell in cells), f"**{verdict}**"])
-        reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Stands on {row['scale']}."
+        reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Based on {row['scale']}."
         parts = [row["note"], reason, how] if unit else [reason, row["note"]]
         notes.append(f"**{name}** ({verdict}). {' '.join(parts)}".rstrip())
     summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)

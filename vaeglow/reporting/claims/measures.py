@@ -15,7 +15,7 @@ LATENTS = {  # numbers of latents.json: words, unit
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
-BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image behind the headline number (K = 1)
+BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image at K = 1
 REFERENCE = {"type": "string", "default": None}
 REFERENCE["description"] = "the VAE whose `linear_reference.json` is named as evidence"
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
@@ -25,7 +25,7 @@ ACTION = {"enum": ["sharpness", "content"], "description": "which value of `laye
 
 
 def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
-    """The mean of one number an image (or pair), [n], resampled alike wherever the images are the same."""
+    """The mean of one number per image (or pair), [n], resampled alike wherever the images are the same."""
     how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
     draws, count = mean_draws(values, claim["dataset"])[None], len(values)
     return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)
@@ -47,8 +47,8 @@ def bits(evidence: Evidence) -> Measured:
 def speed(evidence: Evidence) -> Measured:
     """Effect: time of `slow` / time of `fast` (Table 4).
 
-    Student's t over the log ratios of rounds. There is no ratio where those of two rounds differ by more than
-    `DISAGREE` times, or on a CPU the medians of both clocks' ratios do.
+    Student's t over the log ratios of rounds. There is no ratio where those of two rounds, or on a CPU the medians of
+    both clocks' ratios, differ by more than `DISAGREE` times.
     """
     claim, result = evidence.claim, evidence.results("timing")[0]
     clock, how, doubt = clock_of(result.value("device_kind")), "t over rounds of timed windows", ""

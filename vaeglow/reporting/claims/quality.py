@@ -1,7 +1,7 @@
 """Claims on sample quality and diversity: judged by KID, on resampled features. Never by a bootstrapped FID.
 
 Resampling copies images, and an FID of copies is biased upward; KID is unbiased and, with pairs of copies left out,
-stays so when resampled. FIDs stand beside it for reading. The formulas are those of `vaeglow.evaluation.kid` and
+stays so when resampled. FIDs are reported too. The formulas are those of `vaeglow.evaluation.kid` and
 `neighbours`, here in NumPy with a weight for each image: a kernel matrix of `LIMIT` images fits in memory, and 2,000
 resamplings of it are one product. No torch.
 """
@@ -74,7 +74,7 @@ def kept(evidence: Evidence) -> Measured:
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
     claim, sides, kids, notes = evidence.claim, {}, {}, []
-    for role in ("ours", "theirs"):  # the snapshots of all phases, by the seconds of training behind them
+    for role in ("ours", "theirs"):  # the snapshots of all phases, by their seconds of training
         read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
         sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
     moment = min(points[-1][1]["total_seconds"] for points in sides.values())
@@ -97,7 +97,7 @@ def quality_time(evidence: Evidence) -> Measured:
 
 
 def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
-    """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs and the like for reading."""
+    """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs etc. are for information."""
     claim, measure = evidence.claim, evidence.claim.get("measure", "kid")
     readings = {
         (evidence.label(row), word): metrics.number(key)
@@ -110,7 +110,7 @@ def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) ->
 
 
 def scale(claim: Claim, count: int) -> str:
-    """How many images a claim on samples stands on."""
+    """How many images a claim on samples uses."""
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
@@ -127,7 +127,7 @@ def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
 
     The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
     its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
-    balls around them to nothing.
+    balls around them to points.
     """
     place = evidence.claim["dataset"], evidence.claim["protocol"]
     run, cache = (*place, row["model"], evidence.seed), evidence.cache
@@ -165,7 +165,7 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
 
-    Two copies of one image in a resampling are no pair: their kernel is that of equal images, and would raise a KID.
+    Two copies of one image in a resampling are not a pair: their kernel is that of equal images, and would raise a KID.
 
     Args:
         values: symmetric, [n, n].

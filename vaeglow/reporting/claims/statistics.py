@@ -1,4 +1,4 @@
-"""From what seeds measured to an interval and a verdict: Student's t over seeds, a bootstrap, and the one rule."""
+"""From measurements to an interval and a verdict: Student's t over seeds, a bootstrap, and the rule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vaeglow.reporting.tables.timing import DISAGREE
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
 DRAWS = 2000  # of every bootstrap
-SEEDS = 3  # from so many on, seeds alone give the interval
+SEEDS = 3  # from this number on, seeds alone give the interval
 SEEDLESS = ("speed",)  # kinds of claims without seeds: networks are timed once, untrained
 LIMIT = 2000  # images of a set that a bootstrap of KID takes
-OPEN = (-math.inf, math.inf)  # an interval that says nothing
+OPEN = (-math.inf, math.inf)  # an interval without information
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
 RULE = f"""\
@@ -34,8 +34,8 @@ both with a reason. Four of them borrow a published difference of FIDs for KIDs,
 
 With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap ({DRAWS}
 draws with a fixed seed, expanded percentiles) over images: it says how sure the measurement of these trained networks
-is, not how another training would turn out. An interval over seeds says nothing of other test images. For the least of
-several effects the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS}
+is, not how another training would turn out. An interval over seeds says nothing about other test images. For the least
+of several effects the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS}
 seeds. Speed has Student's t over rounds in which all models were timed in turns, and no interval where the ratios of
 two rounds, or the medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at
 equal time has the standard errors of both KIDs.
@@ -53,10 +53,10 @@ def generator(*key: int | str) -> np.random.Generator:
 def resample(count: int, *key: int | str) -> np.ndarray:
     """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate.
 
-    Equal keys and counts (of images) give equal weights, so that what is shared is resampled alike.
+    Equal keys and counts (of images) give equal weights, so that shared images are resampled alike.
     """
-    drawn = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.concatenate([np.ones((1, count)), drawn])
+    weights = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return np.concatenate([np.ones((1, count)), weights])
 
 
 def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
@@ -66,7 +66,7 @@ def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
 
 
 def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
-    """The effect over all seeds, the ends of its interval (infinite: nothing bounds it there), and what that is.
+    """The effect over all seeds, the ends of its interval (infinite: no bound on that side), and what that is.
 
     Three seeds or more: Student's t over the seeds' effects. Fewer: percentiles of the draws, averaged over the seeds.
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
@@ -86,7 +86,7 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
 
 
 def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, float]:
-    """Ends of the t interval of a mean of values [S], S at least 2: probability `below` and `above` is left out.
+    """Ends of the t interval of a mean of values [S], S at least 2: probability `below` and `above` lies outside.
 
     A value that is not finite leaves both ends open.
     """
@@ -103,8 +103,8 @@ def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above:
     """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3); arguments as in `t_bounds`.
 
     With few `units` (see `Measured`) a plain percentile interval is too short, as a normal interval with divisor n is:
-    its tails are widened to those that turn the one into a t interval. A draw of [DRAWS] without a value (NaN) counts
-    against either end.
+    its tails are widened by what would turn the latter into a t interval. A draw of [DRAWS] without a value
+    (NaN) counts against either end.
     """
     from scipy import stats
 
@@ -119,7 +119,7 @@ def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above:
 
 def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     """The verdict on an interval alone, by the claim's `margin` or `threshold` (0 where it has neither)."""
-    if "margin" in claim:  # the same, turned round
+    if "margin" in claim:  # the same with the sign reversed
         return rule(-high, -low, {"threshold": -claim["margin"]})
     needed = claim.get("threshold", 0)
     return HOLDS if low > needed else FAILS if high < needed else UNDECIDED

@@ -92,7 +92,7 @@ class Sources:
             count: how many are shown.
 
         Raises:
-            UserError: fewer than that, or of data that were prepared anew since.
+            UserError: fewer than that, or of data that were prepared again since.
         """
         images, info = result.arrays[array], read_info(self._data_root / row["dataset"])
         if result.value("data_sha256") != sha256_json(info["sha256"]):
@@ -117,15 +117,15 @@ class Sources:
         return {key: self.spec["styles"][row["model"]][key] for key in ("color", "marker")}
 
     def protocol_note(self, sets: int | None = None) -> str:
-        """How FID and the like were measured; `sets` where it is not the protocol's number of sets."""
+        """How FID etc. were measured; `sets` where it is not the protocol's number of sets."""
         images, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
-        drawn = (
+        samples = (
             f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"
         )
         stretched = ", each sample stretched to the whole range first" if self.spec["stretch"] else ""
         biased = ", fewer images than features: FID biased upward" if images < features else ""
         against = f"{images:,} {self.spec['split']} images, {features} features{stretched}{biased}"
-        return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
+        return f"{samples} against {against} (protocol {self.spec['protocol']}); one seed."
 
 
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:

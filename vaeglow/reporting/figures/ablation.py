@@ -1,4 +1,4 @@
-"""Bits/dim and FID, a dot a model.
+"""Bits/dim and FID, a dot for each model.
 
 Sections 3.1, 3.3 and 3.4 of the paper: models that differ in one thing.
 """
@@ -49,6 +49,6 @@ def draw(sources: Sources, page: Page) -> None:
 
 
 def dot(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
-    """One number, written above its marker."""
+    """One number, with its value above the marker."""
     axes.errorbar([x], [y], linestyle="", **look)
     axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)

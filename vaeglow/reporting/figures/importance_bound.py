@@ -36,7 +36,7 @@ def draw(sources: Sources, page: Page) -> None:
         draws = sorted(map(int, row["likelihood"].value("importance")))
         if len(draws) < 2:
             raise UserError(
-                f"{row['likelihood'].path} holds no bound beside K = 1: list some in evaluation.importance_samples"
+                f"{row['likelihood'].path} holds no bound besides K = 1: list some in evaluation.importance_samples"
             )
         names = [f"bits_per_dim_{k}" for k in draws]
         arrays = sources.read("likelihood_images", row, *names).arrays

@@ -1,6 +1,6 @@
 """Images between random latents.
 
-Figure 5 of the paper. Each line leads from one random latent at the left to another at the right; the first pairs are
+Figure 5 of the paper. Each line goes from one random latent at the left to another at the right; the first pairs are
 shown.
 """
 

@@ -16,11 +16,11 @@ SCHEMA = {
     "reference_model": {"type": "string", "description": "the VAE whose residual is analysed"},
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
-# Keys of linear_reference.json, and what stands below their places on the axis.
+# Keys of linear_reference.json, and their labels on the axis.
 PLACES = {"no_layer": "no layer", "squeeze1": "no squeeze", "squeeze2": "squeeze 2", "squeeze4": "squeeze 4"}
 PLACES["whitening"] = "full whitening"
 LINES = {"VAE": {"color": style.INK, "marker": "o"}, "PCA": {"color": style.GREY, "marker": "s", "linestyle": "--"}}
-ASIDE = 0.16  # how far right of its place a trained model's marker stands, so as not to cover the reference's
+ASIDE = 0.16  # horizontal offset of a trained model's marker, so that it does not cover the reference's
 NOTE = (
     "Lines: an optimistic linear Gaussian reference, not a bound (docs/squeeze.md): what the best linear layer of each "
     "kind could make of the residual that a VAE, or a PCA with as many components, leaves. A trained nonlinear layer "

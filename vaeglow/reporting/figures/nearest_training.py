@@ -1,6 +1,6 @@
-"""Samples beside the training images nearest to them.
+"""Samples next to the training images nearest to them.
 
-Are samples copies? In each line a sample stands left, and to its right are the training images nearest to it. Below,
+Are samples copies? In each line a sample is at the left, and to its right are the training images nearest to it. Below,
 the share of samples and of test images that are at most so far from a training image.
 """
 

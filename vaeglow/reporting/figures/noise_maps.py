@@ -1,4 +1,4 @@
-"""The decoder's s(z) beside mean and image.
+"""The decoder's s(z) next to mean and image.
 
 Section 3.1 of the paper. In each line: a test image, the decoder's mean, and s(z) in grey levels; all maps share one
 scale of colours.
@@ -15,7 +15,7 @@ from vaeglow.reporting.page import Page
 
 READS = ("noise_maps",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
-PERCENTILE = 99  # of s(z), where the colours end: a few wild pixels would darken all others
+PERCENTILE = 99  # of s(z), where the colours end: a few outliers would darken all other pixels
 
 
 def draw(sources: Sources, page: Page) -> None:

@@ -23,7 +23,7 @@ SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 WIDTH, HEIGHT, COLUMNS, ROWS = 6.9, 4.4, [0.57 + 1.152 * k for k in range(6)], (3.66, 2.52, 0.92)
 WIDE, TALL, APART = 0.92, 0.72, 0.055
 BANDS = (1.74, 4.36, 4.22, "#fdf3e0"), (0.02, 1.66, 0.16, "#fbe6dc")  # from, to, heading; of VAE's and layer's colour
-VARIABLES = ("image", "latent", "$u", "$\\bar")  # what a box with round sides begins with
+VARIABLES = ("image", "latent", "$u", "$\\bar")  # first word of a box with round sides
 WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.nets.MAX_WIDTH, which needs torch)
 OBJECTIVES = r"""phase 1 maximises  E log $N(x; g_\mu(z), g_\Sigma(z))$
         $-$ KL$[q(z|x)\,\|\,p(z)]$      (eq. 1)
@@ -38,7 +38,7 @@ def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def draw(sources: Sources, page: Page) -> None:
-    """The first row's model. Solid arrows are the way of training, dashed ones that of sampling.
+    """The first row's model. Solid arrows are training, dashed ones sampling.
 
     Raises:
         UserError: it is not a Glow layer on a VAE, trained in two phases.
@@ -46,7 +46,7 @@ def draw(sources: Sources, page: Page) -> None:
     row = sources.spec["rows"][0]
     config, training = (sources.read(kind, row) for kind in READS)
     if config.content.get("mode") != "frozen":
-        raise UserError(f"{config.path} is of no vae_glow of mode frozen, as figure {sources.spec['name']} shows")
+        raise UserError(f"{config.path} is not of a vae_glow of mode frozen, as figure {sources.spec['name']} needs")
     vae = sources.read("training", {**row, "model": config.value("base", "model")}).number("parameters")
     first, second = (f"{count} epoch{'s' * (count != 1)}" for count in training.value("epochs_by_phase"))
     axes = page.place(0, page.bottom, WIDTH, HEIGHT)
@@ -125,7 +125,7 @@ def boxes(axes: Axes, columns: list[float], y: float, row: list[str]) -> list[Pl
 
 
 def arrow(axes: Axes, start: Place, end: Place, dashed: bool = False, shift: float = 0.0, name: str = "") -> None:
-    """An arrow between two boxes, one beside, above or below the other, moved sideways by `shift`; its name there."""
+    """An arrow between two boxes, one next to, above or below the other, moved sideways by `shift`; its name there."""
     across = start[1] == end[1]
     dx, dy, shrink = (0, shift, 36 * WIDE) if across else (shift, 0, 36 * TALL)  # half a box, in points
     line = {"linestyle": (0, (3, 2)) if dashed else "-", "lw": 0.9, "shrinkA": shrink, "shrinkB": shrink}

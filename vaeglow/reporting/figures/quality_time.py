@@ -25,7 +25,7 @@ NOTE = (
 def draw(sources: Sources, page: Page) -> None:
     """A panel for each of `PANELS`, a curve for each row.
 
-    A dotted upright marks where a run's own phase begins; a dotted line joins it to the run it stands on. Points
+    A dotted vertical line marks where a run's own phase begins; a dotted line joins it to its base. Points
     without a finite value (samples exploded) are left out, and counted in a note.
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Images drawn, a block of lines each row.
+"""Samples, a block of lines for each row.
 
 The first samples of each run are shown, and real images evenly spaced over a split.
 """
@@ -46,7 +46,7 @@ def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label
     else:
         result = sources.read("samples", row, "images")
         images = sources.images(row, result, "images", lines * columns)
-        plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, say what it stands for
+        plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, state the model
         condition = row_label(plain, sources.spec.get("styles")) if "label" in row else drawn_at(row["temperature"])
         name, details = sources.label(row), [condition]
         if overflowed := result.content.get("exploded_samples"):

@@ -1,7 +1,7 @@
 """The VAE's sample and the Glow layer's draws of the same latent.
 
-Figure 4 of the paper. In each line the decoder's mean of one latent stands left, and to its right are all draws of the
-Glow layer from that latent. The first latents are shown.
+Figure 4 of the paper. In each line the decoder's mean of one latent is at the left, and to its right are all draws of
+the Glow layer from that latent. The first latents are shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images drawn, the rows beside each other.
+"""Samples, the rows side by side.
 
 Figures 2 and 3 of the paper. The first samples of each run are shown.
 """

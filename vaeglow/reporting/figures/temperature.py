@@ -1,6 +1,6 @@
 """FID, KID, recall and diversity against temperature.
 
-Section 3.5 of the paper. A curve for each model, its best point ringed.
+Section 3.5 of the paper. A curve for each model, its best point circled.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA   -> its entries' own keys in config, a JSON schema each
 COLUMNS  -> its columns, or `columns_of(spec, rows)`
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
-NOTES    -> how the numbers were measured and what may not be compared (`vaeglow.reporting.forms.fill`)
+NOTES    -> how the numbers were measured and what must not be compared (`vaeglow.reporting.forms.fill`)
 and optionally
-words(table, spec)        -> what stands for names in NOTES that no column has
+words(table, spec)        -> values of names in NOTES that are not columns
 rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row
 """
 
@@ -32,7 +32,7 @@ KINDS: dict[str, ModuleType] = {
 
 
 def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """The table's rows, every cell a text as it is printed.
+    """The table's rows, every cell as printed text.
 
     Args:
         spec: see `vaeglow.config.plan.spec`.
@@ -65,10 +65,10 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
 
 
 def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
-    """What `build_table` returned as people read it: `markdown`, `html` and `latex`.
+    """What `build_table` returned in readable forms: `markdown`, `html` and `latex`.
 
     Raises:
-        UserError: the spec shows a column that there is not.
+        UserError: the spec shows a column that does not exist.
     """
     kind = KINDS[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()

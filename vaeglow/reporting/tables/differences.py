@@ -1,7 +1,7 @@
 """One model minus another, seed by seed and on the same test images: FID, KID and bits/dim.
 
-Means over seeds hide that runs come in pairs. Here the difference is taken under each seed first; its spread over seeds
-says whether another training would turn out the same. For bits/dim it is taken image by image as well.
+Means over seeds ignore that runs come in pairs. Here the difference is taken under each seed first; its spread over
+seeds shows the variation between trainings. For bits/dim it is taken image by image as well.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def kid_error(pair: pd.DataFrame) -> float:
 
 
 def difference_columns(name: str, header: str, decimals: int, error: Callable | None = None) -> Iterator[Column]:
-    """The columns of one number: the mean over seeds, with its error beside it, and both ends of its interval."""
+    """The columns of one number: the mean over seeds, its error, and both ends of its interval."""
     column, form = f"difference_{name}", fixed(decimals)
     beside = (ERROR, f"{column}_standard_error") if error else ()
     yield Column(column, lambda pair: differences(pair, name).mean(axis=1), header, form, beside)

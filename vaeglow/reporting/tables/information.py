@@ -1,4 +1,4 @@
-"""What the latent carries when a model is trained in two phases, jointly, or both (section 3.4)."""
+"""What the latent holds when a model is trained in two phases, jointly, or both (section 3.4)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SAMPLES = {"fid": (2, "FID"), "kid": (5, "KID"), "diversity": (3, "")}  # decima
 
 
 def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Column]:
-    """The columns: FID, KID and diversity at every temperature that a row names."""
+    """The columns: FID, KID and diversity at every temperature of the rows."""
     upper = (RANGE, "decoder_information_upper_nats")
-    whole = len(spec["seeds"]) == 1  # units are counted, but for a mean over seeds
+    whole = len(spec["seeds"]) == 1  # a whole number, except as a mean over seeds
     found = [
         mean("latents.kl_bits_per_dim", 3, "KL (bits/dim)"),
         mean("latents.kl_nats", 2, "KL (nats)"),
@@ -50,7 +50,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
 
 
 def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
-    """What z carries, then FID and KID side by side for the temperatures."""
+    """What z holds, then FID and KID side by side for the temperatures."""
     samples = (name for name in table if name.startswith(("fid_t", "kid_t")) and not name.endswith("_sd"))
     return f"""
     model bits_per_dim kl_bits_per_dim kl_nats active_units information_lower_nats decoder_information_lower_nats

@@ -19,7 +19,7 @@ NUMBERS = [
         mean(f"layer_action.{name}.{stage}", 3, f"{header}: {words}", name=f"{name}_{stage}")
         for name, header in {"sharpness": "Sharpness", "spectrum_error": "Spectrum error"}.items()
         for stage, words in STAGES.items()
-        if (name, stage) != ("spectrum_error", "data")  # which the error is taken from
+        if (name, stage) != ("spectrum_error", "data")  # whose error is shown
     ),
 ]
 COLUMNS = named(

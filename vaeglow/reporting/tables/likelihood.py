@@ -1,4 +1,4 @@
-"""Every number of a run's likelihood.json: the bounds, their terms, and one that is no bound."""
+"""Every number of a run's likelihood.json: the bounds, their terms, and one that is not a bound."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
 
 
 def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
-    """K = 1, the tighter bounds, the terms of the first, and apart from them what is no bound."""
+    """K = 1, the tighter bounds, the terms of the first, and separately what is not a bound."""
     with_header = [name for name, column in table.attrs["columns"].items() if column.header]
     parts = [name for name in with_header if name.startswith(("bits_per_dim", "term_"))]
     return ["model", *parts, NO_BOUND, "dataset"]

@@ -1,4 +1,4 @@
-"""What a linear layer could reach on a VAE's residual, beside what trained layers reached."""
+"""What a linear layer could reach on a VAE's residual, next to what trained layers reached."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
-    """A row for each reference, or for each trained model that answers to it; other trained models at the end.
+    """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
     """
@@ -53,7 +53,7 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
 
 
 def answers(config: Result) -> str:
-    """The reference a trained model answers to, by its layer's squeeze; none for a Glow."""
+    """The reference that applies to a trained model, by its layer's squeeze; none for a Glow."""
     if config.value("kind") == "vae_glow":
         return f"squeeze{config.value('layer', 'squeeze')}"
     return "no_layer" if config.value("kind") == "vae" else ""

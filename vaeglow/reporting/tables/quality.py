@@ -1,7 +1,7 @@
-"""FID, KID and bits/dim of runs beside published rows: Tables 1, 2 and 3 and the ablations.
+"""FID, KID and bits/dim of runs next to published rows: Tables 1, 2 and 3 and the ablations.
 
-A published and a measured number share a column only with `source` between them. Published rows come first and
-leave preset, seeds and counts empty: the papers' protocols cannot be recovered.
+Published and measured numbers share a column; `source` tells them apart. Published rows come first and
+leave preset, seeds and counts empty: the papers' protocols are unknown.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NOTES = """
 {FID}
 - [overflowed] {overflowed}
 - [sets] FID's (± in brackets): its standard deviation over the {spec[sets]} sets of samples of one training; it says
-  nothing of another training. All other numbers are of the first set.
+    nothing about another training. All other numbers are of the first set.
 - [kid] KID: squared maximum mean discrepancy of the same features, cubic kernel; unlike FID its mean does not depend on
   the number of images, so it can come out below 0. (± in brackets): its standard error for the draw of samples and of
   real images.
@@ -72,7 +72,7 @@ NOTES = """
 - [temperature] T: temperature of the sampling noise; 0.0 is the decoder's mean, or Glow's without noise.
 {BITS}
 {SEEDS}
-- [epochs train_seconds] Epochs and training time: one number a phase, the VAE a model stands on included; time is their
-  sum.
+- [epochs train_seconds] Epochs and training time: one number a phase, those of its base VAE included; time is their
+    sum.
 - Trained on: {device}; commit {commit}.
 """

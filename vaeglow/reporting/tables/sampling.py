@@ -1,4 +1,4 @@
-"""Images sampled per second, for any model there is; seconds of training are in `timing`."""
+"""Images sampled per second, for any model; seconds of training are in `timing`."""
 
 from __future__ import annotations
 

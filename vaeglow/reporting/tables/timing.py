@@ -3,10 +3,10 @@
 The paper's "Ours (Avg.)" is the mean of the VAE's and the Glow layer's time per epoch, as both train for equally many
 epochs (section 4.3); the speed-up is Glow's time over that.
 
-Models are timed in turns, a window each in a round. A load that comes and goes slows neighbours in time alike, so a
-ratio is of two windows of one round. It is a ratio of CPU seconds on a CPU, which leave out what other processes take,
-and of seconds on the clock on a GPU. Other processes also slow a CPU's caches, and threads that wait for each other use
-CPU time: rounds then disagree.
+Models are timed in turns, a window each in a round. Changing machine load affects adjacent windows alike, so a ratio is
+of two windows of one round. It is a ratio of CPU seconds on a CPU, which leave out what other processes take, and of
+seconds on the clock on a GPU. Other processes also slow a CPU's caches, and threads that wait for each other use CPU
+time: rounds then disagree.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ SCHEMA = {
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
-DISAGREE = 1.5  # by so many times the ratios of two rounds may differ, and the intervals of two clocks
-PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # what of ours a row times
+DISAGREE = 1.5  # largest factor between the ratios of two rounds, and between the medians of two clocks
+PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # the part of ours that a row times
 
 
 def clock_of(device_kind: str) -> str:
@@ -48,7 +48,7 @@ def clock_of(device_kind: str) -> str:
 
 
 def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: str = "training") -> np.ndarray:
-    """Seconds an image in each round, the mean over models: [rounds].
+    """Seconds per image in each round, the mean over models: [rounds].
 
     Args:
         result: a timing.json.
@@ -66,7 +66,7 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
 def timings(spec: Mapping[str, Any], results_root: str | Path) -> pd.DataFrame:
     """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
 
-    Its column `base` names the VAE that a Glow layer stands on.
+    Its column `base` names the VAE of a Glow layer.
     """
     rows = sorted(spec["rows"], key=lambda row: spec.get("presets", [spec["preset"]]).index(row["preset"]))
     frame = results_frame(rows, results_root, READS, {**spec, "seeds": [None]})
@@ -92,12 +92,12 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
             yield one.assign(label=name + PHASES.get(kind, ""))
             if kind == "vae_glow":
                 if (vae := lines[lines["model"] == base]).empty:
-                    raise UserError(f"tables.{spec['name']}: model {model} stands on {base}: give {base} a row as well")
+                    raise UserError(f"tables.{spec['name']}: model {model} has base {base}: give {base} a row too")
                 yield pd.concat([one, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
 def of_row(lines: pd.DataFrame, **which: str) -> np.ndarray:
-    """Seconds an image of a row's model, or of the two it is the mean of: see `rounds`."""
+    """Seconds per image of a row's model, or of the two it is the mean of: see `rounds`."""
     return rounds(first(lines, "timing"), lines["model"][:2], **which)
 
 
@@ -107,7 +107,7 @@ def epochs(lines: pd.DataFrame, clock: str = "seconds") -> np.ndarray:
 
 
 def cpu_seconds(lines: pd.DataFrame) -> float | None:
-    """CPU seconds of an epoch, the median of the rounds, where the CPU is what computes."""
+    """CPU seconds of an epoch, the median of the rounds, where the CPU computes."""
     return np.median(epochs(lines, "cpu_seconds")) if first(lines, "timing.device_kind") == "cpu" else None
 
 
@@ -181,7 +181,7 @@ SHOWN = """
 
 
 def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What the notes say of these rows."""
+    """The words of the notes on these rows."""
     measured = table[table["source"] == "measured"]
     ratio = measured[measured["speed_up"] != ""]
     far = ratio[ratio["speed_up_high"].astype(float) > DISAGREE * ratio["speed_up_low"].astype(float)]
