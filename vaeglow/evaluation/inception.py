@@ -28,7 +28,7 @@ from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
 from vaeglow.weights import read_tensors, write_tensors
 
-KEY = "vaeglow_inception"  # of the metadata entry that says where the weights came from
+KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
