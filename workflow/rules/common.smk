@@ -54,7 +54,7 @@ STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
 
 def models_of(what):
-    """A regular expression for all models that a rule trains: `RULES` of their kinds."""
+    """A regular expression for all models that a rule of this name trains (`RULES` of their kinds)."""
     found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
     return one_of(name for name, (kind, mode) in found.items() if kinds("models")[kind].RULES[mode] == what)
 
