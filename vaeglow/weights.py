@@ -60,7 +60,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
         except SafetensorError as error:
             if (number := re.search(r"os error (\d+)", str(error))) is None:
                 raise
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error  # a full disk, say
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error  # such as a full disk
     return digest
 
 
@@ -117,7 +117,7 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
             raise ValueError(f"a size of {size} in a model of {most} numbers")
         with torch.device("meta"):
             model = build(about["config"])
-        # copied: a tensor of a file lies anywhere in memory, and kernels round differently where it is not aligned
+        # copied: a tensor in a file may be unaligned in memory, and kernels then round differently
         model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

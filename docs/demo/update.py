@@ -7,7 +7,7 @@ Each argument is a name for the machine's instruction set and the results folder
     snakemake --cores 2 results/table2.csv results/samples.png --configfile seeds.yaml
 
 with `seeds: [0, 1, 2]` in the overlay. All runs have to be of the same code. The first folder gives the picture.
-Without arguments the block alone is written anew from the CSVs that are there.
+Without arguments the block alone is rewritten from the CSVs that are there.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ SLIPS = [
     ("{evaluation: {protocol: test-10k}}", r"unknown protocol 'test-10k' \(did you mean 'test-10k-2048'"),
     ("{figures: {figure4: {rows: [{model: vae}]}}}", "model vae is a vae: only a vae_glow has layer draws"),
     ("{tables: {linear_reference: {reference_model: glow}}}", "only a vae has linear reference"),
-    ("{claims: {temperature_best: {others: [0.5, 1.0]}}}", r"temperature_best: others holds .* 0\.5 itself"),
+    ("{claims: {temperature_best: {others: [0.5, 1.0]}}}", r"temperature_best: others contains .* 0\.5 itself"),
     ("{models: {vae: {color: blue}}}", r"models\.vae\.color.*'blue' does not match"),
     ("{overrides: {models: {vae: {label: x}}}}", r"'overrides\.models\.vae\.label' is 'x' \(str\), not of type object"),
     # numbers

@@ -113,7 +113,7 @@ def check_claims(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit
     for name, claim in plan.claims(view).items():
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
-                raise UserError(f"others holds the temperature {claim['temperature']} itself: take it out")
+                raise UserError(f"others contains the temperature {claim['temperature']} itself: remove it")
             for need in plan.claim_needs(view, claim) if claim["run"] else ():
                 check_need(views, view, need)
                 if reason := unfit.get((need["preset"], need["dataset"], need["model"])):

@@ -227,6 +227,6 @@ def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[s
 
 
 def category_of(section: str, name: str) -> str:
-    """Where the report shows a table or figure: the paper's own apart from the claims made in its text."""
+    """Where the report shows a table or figure: the paper's own in one section, claims made in its text in another."""
     of_paper = re.fullmatch(r"(table|figure)[0-9]+|claims", name)
     return section.capitalize() if of_paper else "Ablations and in-text claims"

@@ -45,7 +45,7 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
     The entry of a model is checked with all layers merged (`vaeglow.config.check.check_models`), by `$defs/model`.
 
     Args:
-        schema: the content of the schema file; its head says what is added here.
+        schema: the content of the schema file; its head lists what is added here.
         config: for the names in its sections.
         published: the tables that resources/published.csv has.
     """
@@ -78,7 +78,7 @@ def closed(schema: Any) -> Any:
     """A copy in which every object takes the keys of its `properties` only and needs those without a `default`.
 
     Args:
-        schema: with `type: object` where that is meant, and not in a condition.
+        schema: with `type: object` on objects, except in a condition.
     """
     if isinstance(schema, list):
         return [closed(inner) for inner in schema]

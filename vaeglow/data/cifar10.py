@@ -27,7 +27,7 @@ BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 def build(
     settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read CIFAR-10 and take the val split off the end of a seeded permutation of the training images; see `kinds`.
+    """Read CIFAR-10 and take the val split from the end of a seeded permutation of the training images; see `kinds`.
 
     Raises:
         UserError: no copy is found, or it is not CIFAR-10.

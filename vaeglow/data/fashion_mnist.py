@@ -47,7 +47,7 @@ FILES = {
 def build(
     settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the images and take the val split off the end of a seeded permutation of the training images; see `kinds`.
+    """Read the images and take the val split from the end of a seeded permutation of the training images; see `kinds`.
 
     Raises:
         UserError: no copy is found, or it is not Fashion-MNIST.

@@ -93,7 +93,7 @@ def obtain(
         The files' paths; their hashes are right.
 
     Raises:
-        UserError: no place has the files (the message says why for each), or a file is not the right one.
+        UserError: no place has the files (the message gives the reason for each), or a file is another one.
     """
     failures = []
     for place in settings["sources"] if settings["local"] is None else [settings["local"]]:

@@ -28,7 +28,7 @@ from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
 from vaeglow.weights import read_tensors, write_tensors
 
-KEY = "vaeglow_inception"  # of the metadata entry that says where the weights came from
+KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
 LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution

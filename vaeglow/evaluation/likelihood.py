@@ -72,7 +72,7 @@ def undequantised_bits_per_dim(
     """NOT a bound: the one-sample bound at y = (x + 1/2) / levels, in the middle of each level: float64 [N].
 
     A density at a point says nothing about the probability of the cube around it, so this bounds no -log2 P(x) / D.
-    It shows how much lower bits/dim come out without dequantisation. Arguments and the latents' noise are those of
+    It shows how much lower bits/dim are without dequantisation. Arguments and the latents' noise are those of
     `one_sample_terms`: the two differ by u alone.
     """
     values = []

@@ -34,7 +34,7 @@ def results_frame(
     """The results of each row, at every temperature of it, under every seed: a line each.
 
     Args:
-        rows: `preset`, `dataset`, `model`, and where samples are judged `temperature` or several `temperatures`.
+        rows: `preset`, `dataset`, `model`, and where samples are measured `temperature` or several `temperatures`.
         results_root: the folder that holds the presets' folders.
         kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`); the first names the device.
         spec: of the table or figure: its seeds, its protocol and the protocol's values, its styles.
@@ -68,7 +68,7 @@ def read(
     """One result, checked to match its path and to be measured as the spec says.
 
     Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.
-    `row` holds what the path names, `temperature` or `space` among it; the other arguments are as in `results_frame`.
+    `row` has what the path names, including `temperature` or `space`; the other arguments are as in `results_frame`.
 
     Raises:
         UserError: missing, damaged, or of something else.

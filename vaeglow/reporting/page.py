@@ -144,7 +144,7 @@ class Page:
 
 
 def image_grid(images: np.ndarray) -> np.ndarray:
-    """Lay images out, `GAP` white pixels apart.
+    """Arrange images in a grid, `GAP` white pixels apart.
 
     Args:
         images: uint8 [lines, columns, C, H, W], C 1 (grey) or 3.

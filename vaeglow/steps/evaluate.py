@@ -13,7 +13,7 @@ from vaeglow.steps import cli
 def main(
     *, samples: Path, reference: Path, weights: Path, batch_size: int, device: str, threads: int, output: Path
 ) -> None:
-    """Measure by the protocol of the reference; features of the samples go to .npz beside `output`.
+    """Measure by the protocol of the reference; features of the samples go to .npz next to `output`.
 
     Args:
         samples: npz file of the step sample

@@ -16,7 +16,7 @@ def main(
     device: str,
     output: Path,
 ) -> None:
-    """Evaluate with the run's own seed; bits/dim of each image go to .npz beside `output`.
+    """Evaluate with the run's own seed; bits/dim of each image go to .npz next to `output`.
 
     Args:
         importance_samples: K of the tighter bounds

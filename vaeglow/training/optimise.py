@@ -85,7 +85,7 @@ class Guard:
         self.optimizer.zero_grad(set_to_none=True)
 
     def step(self, loss: Tensor, sane: Tensor | bool = True) -> tuple[Tensor, Tensor]:
-        """Clip, judge and apply the gradients of `loss`; `sane`: whether the loss is below its limit.
+        """Clip, check and apply the gradients of `loss`; `sane`: whether the loss is below its limit.
 
         Returns:
             (whether the step was good, the gradient's norm before clipping): scalars on the device.

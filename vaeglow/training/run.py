@@ -49,7 +49,7 @@ def train_run(options: Namespace) -> None:
         trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
         store = Checkpoints(options.state_dir, sha256_json(trained_on))
         with store.lock.held() if group.first else nullcontext():
-            group.gather()  # the others touch nothing before the first holds the lock
+            group.gather()  # the others change nothing before the first holds the lock
             if group.first:
                 keep_log(store.folder / "attempts")
             together = f" and {group.size - 1} more" if group.size > 1 else ""

@@ -118,7 +118,7 @@ def prepare(
 
 
 def warm_up(what: str, warmup: int, seconds: float) -> tuple[int, dict[str, Any]]:
-    """In a timing process: `steps_to_fill` of one of `KINDS`, and what else timing.json says of the model by then."""
+    """In a timing process: `steps_to_fill` of one of `KINDS`, and the model's other values in timing.json."""
     trainer: Trainer = HERE["trainer"]
     trainer.model.train(what == "training")
     steps = steps_to_fill(HERE[what], warmup, seconds, trainer.device)
@@ -156,7 +156,7 @@ def time_in_turns(
         windows: the config's `timing` for this kind of device.
 
     Returns:
-        Model -> what `warm_up` says of it after training and, for each of `KINDS`, `steps` of a window, its `seconds`
+        Model -> the values of `warm_up` after training and, for each of `KINDS`, `steps` of a window, its `seconds`
         and `cpu_seconds` [rounds].
 
     Raises:

@@ -338,7 +338,7 @@ class Trainer:
         """Stop after too many bad steps in a row.
 
         Raises:
-            Diverged: says where, and what to try.
+            Diverged: with the place, and what to try.
         """
         epoch, rollbacks, most = self.position.epoch + 1, len(self.position.rollbacks), self.training["max_bad_steps"]
         if self.guard.most.item() >= most:

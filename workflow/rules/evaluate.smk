@@ -7,7 +7,7 @@
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
 # A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
-# FID is keyed by all five. The reference file carries them to whatever measures samples.
+# FID is keyed by all five. The reference file passes them to the steps that measure samples.
 # The reference comes first (`priority`): too few test images, or missing Inception weights, are
 # reported within seconds, not after the training. A job takes one GPU; Snakemake runs jobs side by side.
 

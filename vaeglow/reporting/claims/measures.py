@@ -102,7 +102,7 @@ def layer(evidence: Evidence) -> Measured:
     """Effect: what f does to an image.
 
     It brings a VAE sample's spectrum nearer to the data's (`sharpness`), or keeps what the sample shows (`content`): by
-    pixels, as Inception's features turn with texture, which the layer adds to every image alike.
+    pixels, as texture, which the layer adds to every image, changes all Inception features alike.
     """
     (result,) = evidence.results("layer_action")
 

@@ -16,7 +16,7 @@ SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows"
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
 WIDE = 12.0  # last over first second, beyond which the axis is logarithmic
 NOTE = (
-    "Wall-clock time of the training steps, both phases added up; other jobs beside them slow them down. Points of a "
+    "Wall-clock time of the training steps, both phases added up; other jobs slow them down. Points of a "
     "curve are snapshots of one training: a shorter one would have lowered its rate earlier. Bits/dim: = exact for "
     "dequantised data, \u2264 an upper bound (K=1). "
 )

@@ -47,8 +47,8 @@ NOTES = """
 - Content kept: share of the layer's images whose nearest VAE image is the one they came from: pixel by pixel, which
   noise that has nothing to do with the image would leave at 1, too; or in Inception features, which asks much, as
   texture moves all images' features alike.
-- Sharpness: share of the power above half the highest frequency. White noise raises it as well as detail does: read it
-  beside VAE + noise and data.
+- Sharpness: share of the power above half the highest frequency. White noise raises it as well as detail does: compare
+  it with VAE + noise and data.
 - Spectrum error: root mean square over frequencies of the log10 ratio of power to the data's; 0 is the data's.
 {SEEDS}
 - Measured on: {device}; commit {commit}.

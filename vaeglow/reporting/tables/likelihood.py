@@ -67,7 +67,7 @@ NOTES = """
   all test images.
 - The columns after the bounds are what each term costs in bits/dim; they add up to the number at K=1.
 - undequantised (not a bound): the same sum at y = (x + 1/2)/levels, without noise. A density at a point bounds no
-  probability and can be made as low as one likes; it is there to show how far it lies from the bounds.
+  probability and can be arbitrarily low; it shows the distance from the bounds.
 {SEEDS}
 - Trained on: {device}; commit {commit}.
 """
