@@ -130,7 +130,7 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
         (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
         (f"{none} is not a JSON object", reference, {"training": none}),
         (f"{other.snapshots} is not of the model's run", reference, {"kept_weights": other.snapshots}),
-        (f"{absent} is not there", reference, {"kept_weights": absent}),
+        (f"{absent} is missing", reference, {"kept_weights": absent}),
         ("differ in dataset (blobs and mine)", foreign, {}),
     ]:
         with pytest.raises(UserError) as refused:

@@ -60,7 +60,7 @@ def test_changed(when, what, run, tmp_path, fault):
         if what == "data":  # their base has to be trained again, too
             assert child.wait() == 2 and "was trained on other data than" in child.text("stderr")
             return
-        assert child.wait() == 0 and RESTART in child.text() and "resuming" not in child.text()
+        assert child.wait() == 0 and RESTART in child.text() and "resuming at" not in child.text()
         run.config = read_json(run.folder / "config.json")
         fresh = Run(tmp_path / "fresh", run.config, run.data, run.base).train()
         assert_equal_runs(run, fresh)

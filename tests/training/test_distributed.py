@@ -133,7 +133,7 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     read, write = os.pipe()
     done = call(run.command(), env={**os.environ, TERMINAL: str(write)}, pass_fds=[write])
     os.close(write)
-    assert done.returncode == 0 and "resuming" in done.stdout, done.stderr
+    assert done.returncode == 0 and "resuming at" in done.stdout, done.stderr
     assert b"all epochs done" in os.read(read, 65536)  # Snakemake's own output reaches the first process
     assert same_tensors(run.weights(), two.weights()) and run.rows() == two.rows()
     assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())

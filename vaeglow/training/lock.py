@@ -71,7 +71,7 @@ class FolderLock:
                 self.lease.force_break()  # filelock takes a lease over by an atomic exchange, which NFS lacks
                 self.lease.acquire(timeout=0)
         if holder:
-            print(f"{self.folder}: the last trainer ({holder}) was killed: resuming", flush=True)
+            print(f"{self.folder}: the last trainer ({holder}) was killed", flush=True)
 
     def holder(self) -> str:
         """Description of the lease's holder; empty if there is none."""
