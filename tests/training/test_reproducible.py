@@ -14,7 +14,7 @@ import torch
 from faults_tools import fork
 from PIL import Image
 from run_tools import ROOT, Run, assert_equal_runs, same_tensors
-from test_demo import SMALL, random_inception, snakemake
+from test_demo import SMALL, made, random_inception
 from waiting import call
 
 from vaeglow.device import DETERMINISTIC
@@ -137,7 +137,7 @@ def test_the_whole_workflow_twice(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         evaluation = SMALL["overrides"]["evaluation"] | {"inception": random_inception(folder / "weights.pth")}
-        snakemake(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, "--cores", cores)
+        made(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, "--cores", cores)
         folders.append(folder / "results")
     for path in sorted(folders[0].rglob("model.safetensors")):
         other = folders[1] / path.relative_to(folders[0])
