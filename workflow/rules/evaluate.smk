@@ -8,8 +8,7 @@
 #
 # A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
 # FID is keyed by all five. The reference file passes them to the steps that measure samples.
-# The reference comes first (`priority`): too few test images, or missing Inception weights, are
-# reported within seconds, not after the training. A job takes one GPU; Snakemake runs jobs side by side.
+# The reference comes first (`priority`): too few images or missing weights are reported before the training.
 
 
 rule inception_weights:

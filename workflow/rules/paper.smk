@@ -1,12 +1,21 @@
 # The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
-#
 #   an entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json      (write_spec)
 #   what its kind's `READS` names, of each row and seed (a figure: the first), and the spec
 #       ->  results/{preset}/tables/{table}.csv ..., figures/{figure}.png ..., claims.csv ...  (any preset)
 #       ->  results/{table}.csv ..., {figure}.png ..., claims.csv ...                        (publish*: by copy)
 #   history.csv of a run  ->  curves.png beside it                                           (training_curves)
-#
 # Figures read arrays and JSON, never a model: they are drawn again when the style module changes.
+
+
+# Seconds each: on a cluster they run where Snakemake runs. `use rule` does not pass `localrule` on.
+localrules:
+    write_spec,
+    table,
+    figure,
+    claims,
+    training_curves,
+    publish_figure,
+    publish_claims,
 
 
 use rule write_config as write_spec with:

@@ -7,7 +7,6 @@
 # The resume state is a folder unknown to Snakemake, because Snakemake deletes declared outputs when a job starts
 # or fails: stop at any time, run the same command again, and training resumes.
 # Snakemake deletes a log when its job starts again; those of earlier attempts stay in state/attempts.
-# Watch a run: tail -f logs/train_vae/demo/photos32/vae/seed0.log
 
 
 rule write_config:
