@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
@@ -29,6 +28,7 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     Raises:
         UserError: no image is left to train on.
     """
+    from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits().images  # float64 [1797, 8, 8]

@@ -6,14 +6,16 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SCHEMA = {
     "root": {
@@ -143,6 +145,8 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
 
 def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
     """`read_square`, or in a few words why the file cannot be read."""
+    from PIL import UnidentifiedImageError
+
     try:
         return read_square(path, size, channels)
     except MemoryError:
@@ -166,6 +170,8 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
         ValueError: 32-bit pixels, or so many that it may be a decompression bomb.
         Exception: whatever Pillow raises of a file that is not an image, damaged or cut short.
     """
+    from PIL import Image, ImageOps
+
     with Image.open(path) as image:
         limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice its limit
         if limit is not None and image.width * image.height > limit:
@@ -182,6 +188,8 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """RGB or L, 8 bits, alpha composited on white."""
+    from PIL import Image
+
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:

@@ -12,15 +12,17 @@ import io
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from vaeglow.config import nearest
 from vaeglow.data.arrays import SPLITS
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Crop(NamedTuple):
@@ -104,6 +106,8 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     Raises:
         UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
     """
+    from PIL import Image
+
     pictures, grids, crops = plan(settings)
     size, channels = settings["size"], settings["channels"]
 
@@ -162,6 +166,8 @@ def load_picture(name: str, channels: int) -> Image.Image:
     Raises:
         UserError: no such picture, or its file is missing or not the pinned one.
     """
+    from PIL import Image
+
     if name not in PICTURES:
         raise UserError(f"no picture {name!r}{nearest(name, PICTURES)}: choose from {', '.join(PICTURES)}")
     module, _, file = PICTURES[name][0].partition("/")
