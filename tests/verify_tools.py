@@ -107,7 +107,7 @@ def report(preset: str, seeds: list[int]) -> None:
     rows = [{"model": model, "temperature": TEMPERATURES[model], **about} for model in models]
     spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")
     output = Path(f"results/{preset}/tables/table2.csv")
-    forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("html", ".html"), ("latex", ".tex"))}
+    forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("latex", ".tex"))}
     files = {"spec": spec_file(Path("results") / preset, spec), "results_root": "results", "output": output}
     run(table, published=PUBLISHED, **files, **forms)
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
@@ -118,7 +118,7 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {"markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
+        forms = {"markdown": output.with_suffix(".md")}
         run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", output=output, **forms)
 
 

@@ -15,7 +15,7 @@ from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json
 from vaeglow.reporting import data_page, traced
-from vaeglow.reporting.page import image_grid, lettered
+from vaeglow.reporting.style import image_grid, lettered
 from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
 from vaeglow.steps.inspect_data import inspect

@@ -1,20 +1,15 @@
 """Columns of tables: the name, source and format of each. No torch."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vaeglow.reporting.frame import files, first, numbers
+from vaeglow.reporting.frame import Lines, Numbers, files, first, numbers
 from vaeglow.reporting.traced import distinct
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RANGE, ERROR = "{} to {}", "{} (± {})"  # templates of `Column.beside`
 
@@ -33,12 +28,12 @@ class Column:
     """
 
     name: str
-    value: Callable[[Any], Any]
+    value: Callable[[Lines], Any]
     header: str = ""
     form: Callable[[Any], str] = str
     beside: Sequence[str] = ()
 
-    def cell(self, row: Any) -> str:
+    def cell(self, row: Lines) -> str:
         """The text of one cell."""
         import pandas as pd
 
@@ -78,7 +73,7 @@ def only(column: Column, key: str, wanted: Any, **changes: Any) -> Column:
     return dataclasses.replace(column, value=lambda lines: column.value(lines[lines[key] == wanted]), **changes)
 
 
-def phases(lines: pd.DataFrame, cpu: str = "") -> pd.Series:
+def phases(lines: Lines, cpu: str = "") -> Numbers:
     """Seconds of training, one number a phase, the base's included: means over seeds."""
     import pandas as pd
 
@@ -121,14 +116,13 @@ SHARED = {
 def named(names: str, *own: Column) -> list[Column]:
     """A table's columns in order, by their names: its own, those of `SHARED`, and `{name}_sd` of any mean."""
     known = SHARED | {column.name: column for column in own}
-
     return [known[name] if name in known else spread(known[name.removesuffix("_sd")]) for name in names.split()]
 
 
 def spread(column: Column) -> Column:
     """The standard deviation over seeds of a mean's numbers; empty for one seed."""
 
-    def value(lines: pd.DataFrame) -> float:
+    def value(lines: Lines) -> float:
         import pandas as pd
 
         return pd.Series(column.value(lines)).std(skipna=False)

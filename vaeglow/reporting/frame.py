@@ -1,13 +1,11 @@
 """The results frame, what tables, figures and claims are made from, and the labels of its rows. No torch."""
 
-from __future__ import annotations
-
 import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,8 +14,10 @@ from vaeglow.paths import RESULTS, result_path
 from vaeglow.results import REMEDY, Result, check_together, read_result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas  # else where a frame is made: it takes a quarter of a second
 
+Lines: TypeAlias = "pandas.DataFrame"
+Numbers: TypeAlias = "pandas.Series"
 # What results state besides their identity, and the key of the protocol that sets it.
 COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
 SNAPSHOTS = {"split": "split", "stretch": "stretch", **COUNTS}  # of one set of samples
@@ -30,7 +30,7 @@ def results_frame(
     kinds: Sequence[str],
     spec: Mapping[str, Any],
     arrays: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> Lines:
     """The results of each row, at every temperature of it, under every seed: a line each.
 
     Args:
@@ -81,18 +81,18 @@ def read(
     return read_result(path, arrays, **identity, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
 
 
-def results_of(lines: pd.DataFrame) -> list[Result]:
+def results_of(lines: Lines) -> list[Result]:
     """The files of lines, in the lines' order."""
     return [value for value in lines.to_numpy().flat if isinstance(value, Result)]
 
 
-def files(lines: pd.DataFrame, kind: str) -> pd.Series:
+def files(lines: Lines, kind: str) -> Numbers:
     """The results of one kind in lines, each once, by the first line that has it."""
     found = lines.reindex(columns=[kind])[kind].dropna()
     return found[~found.map(lambda file: file.path).duplicated()]
 
 
-def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
+def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
     """A number of each result in lines, float64, by the first line that has it.
 
     Args:
@@ -112,7 +112,7 @@ def numbers(lines: pd.DataFrame, source: str, null: bool = False) -> pd.Series:
     return files(lines, kind).map(number).astype(float)
 
 
-def first(lines: pd.DataFrame, source: str) -> Any:
+def first(lines: Lines, source: str) -> Any:
     """A value that all lines share: of a column, or of `{kind}.{key}`; None where lines have no such result.
 
     Raises:

@@ -3,21 +3,14 @@
 In a CSV these are the last columns, in a PNG an entry of its metadata. `python -m vaeglow.verify` reads them back.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vaeglow.files import sha256_file, sha256_json
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from vaeglow.results import Result
+from vaeglow.reporting.frame import Lines
+from vaeglow.results import Result
 
 FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
 RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
@@ -27,7 +20,7 @@ BETWEEN = "; "
 FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
 
-def trace_cells(results: Iterable[Result]) -> dict[str, str]:
+def trace_cells(results: Sequence[Result]) -> dict[str, str]:
     """The cells that trace a row's numbers.
 
     Returns:
@@ -43,13 +36,13 @@ def trace_cells(results: Iterable[Result]) -> dict[str, str]:
 
 def evidence_cells(paths: Iterable[Path]) -> dict[str, str]:
     """The cells that name the files a row was read from, and their hashes in the same order."""
-    unique = list(dict.fromkeys(paths))
-    return {FILES: BETWEEN.join(map(str, unique)), HASHES: BETWEEN.join(map(sha256_file, unique))}
+    named = evidence(paths)
+    return {FILES: BETWEEN.join(named), HASHES: BETWEEN.join(named.values())}
 
 
-def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:
-    """The values that occur, each once, in order; None and empty ones are left out."""
-    return between.join(dict.fromkeys(value for value in values if value))
+def evidence(paths: Iterable[Path]) -> dict[str, str]:
+    """Each file with its hash."""
+    return {str(path): sha256_file(path) for path in dict.fromkeys(paths)}
 
 
 def evidence_of(row: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +56,12 @@ def evidence_of(row: Mapping[str, str]) -> dict[str, str]:
     return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True))
 
 
-def sealed(table: pd.DataFrame) -> pd.DataFrame:
+def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:
+    """The values that occur, each once, in order; None and empty ones are left out."""
+    return between.join(dict.fromkeys(value for value in values if value))
+
+
+def sealed(table: Lines) -> Lines:
     """A table of texts with the column `row_sha256` filled in."""
     return table.assign(**{SEAL: row_hashes(table.to_dict("records"))})
 
@@ -87,17 +85,6 @@ def read_table(path: Path) -> dict[str, str] | None:
         if row[SEAL] != digest:
             raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
     return {path: digest for row in rows for path, digest in evidence_of(row).items()}
-
-
-def attach(figure: Figure, paths: Sequence[Path]) -> Figure:
-    """Attach to a figure the files it was made from and their hashes; `vaeglow.reporting.style.save` writes them."""
-    figure.set_label(json.dumps({str(path): sha256_file(path) for path in paths}))  # a figure's label is not shown
-    return figure
-
-
-def png_metadata(figure: Figure) -> dict[str, str]:
-    """The entry that a PNG gets, none for a figure without evidence."""
-    return {FIGURE_KEY: figure.get_label()} if figure.get_label() else {}
 
 
 def read_figure(path: Path) -> dict[str, str] | None:

@@ -1,18 +1,26 @@
 """Look at a prepared dataset: its numbers to a JSON file and the terminal, images and histograms to a picture."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS, open_split, read_info, slabs
+from vaeglow.data.arrays import SPLITS, evenly_spaced, open_split, read_info, slabs
 from vaeglow.data.kinds import moments, value_counts
 from vaeglow.files import sha256_json
+from vaeglow.reporting import style
+from vaeglow.reporting.figures import full_range
+from vaeglow.results import Result, read_result, write_result
 from vaeglow.steps import cli
 
+COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+LOOKS = {"train": {"c": style.BLUE}, "val": {"c": style.GREEN, "ls": ":"}, "test": {"c": style.VERMILION, "ls": "--"}}
 
-def inspect(data_dir: str | Path) -> dict[str, Any]:
+
+def inspect(data_dir: Path) -> dict[str, Any]:
     """Look through all images, a slab at a time.
 
     Args:
@@ -53,6 +61,61 @@ def inspect(data_dir: str | Path) -> dict[str, Any]:
     return {"dataset": info["name"], **shape, **hashes, "source": info["source"], "splits": splits}
 
 
+def draw(found: Mapping[str, Any], data_dir: Path, written: Path) -> style.Figure:
+    """Draw the page.
+
+    Args:
+        found: what `inspect` found, with a `provenance`.
+        data_dir: folder of the prepared dataset.
+        written: the file that `found` was written to, the figure's evidence.
+    """
+    splits = {split: about for split, about in found["splits"].items() if about["count"]}
+    shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
+    with style.styled():
+        page = style.Page(f"{found['dataset']}: images of {shape}")
+        rows = []
+        for split, about in splits.items():
+            detail = f"{numbers(about)} \u00b7 {repetitions(about)}".replace(" \u00b7 ", "\n")
+            rows.append(((f"{split}: {about['count']:,} images", detail), images_of(data_dir, split, found["levels"])))
+        page.sheet(rows)
+        channels = CHANNELS[found["channels"]]
+        panels = page.charts(channels, len(channels), 2.1, sharey=True)
+        for number, axes in enumerate(panels):
+            for split, about in splits.items():
+                shares = np.asarray(about["histogram"][number]) / np.sum(about["histogram"][number])
+                look = {"where": "mid", "linewidth": 0.9, "label": None if number else split, **LOOKS[split]}
+                axes.step(np.arange(len(shares)), shares, **look)
+            axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
+        panels[0].set_ylabel("share of pixels")
+        panels[0].legend(loc="best")
+        footer = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
+        return page.finish(footer, [Result(written, dict(found))])
+
+
+def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
+    """Images spread over a split, their levels spread over 0..255: uint8 [lines, columns, C, H, W]."""
+    images = open_split(data_dir, split)
+    most = round((style.WIDTH - style.LABELS) * style.DPI) // images.shape[-1]
+    columns = max(1, min(COLUMNS, len(images), most))
+    lines = min(LINES, len(images) // columns)
+    shown = full_range(evenly_spaced(images, lines * columns), levels)
+    return shown.reshape(lines, columns, *images.shape[1:])
+
+
+def numbers(about: Mapping[str, Any]) -> str:
+    """Range, mean and sd of each channel in a line."""
+    ranges = zip(about["lowest"], about["highest"], strict=True)
+    values = ", ".join(f"{low} to {high}" for low, high in ranges)
+    mean, std = (", ".join(f"{value:.4f}" for value in about[name]) for name in ("mean", "std"))
+    return f"values {values} \u00b7 mean {mean} \u00b7 sd {std}"
+
+
+def repetitions(about: Mapping[str, Any]) -> str:
+    """How many images are duplicates, in a line."""
+    also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
+    return f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
+
+
 @cli.step
 def main(*, data_dir: Path, json: Path, output: Path) -> None:
     """Read all images, write the numbers, draw the page.
@@ -62,14 +125,12 @@ def main(*, data_dir: Path, json: Path, output: Path) -> None:
         output: file to draw the page to, .png or .pdf
     """
     from vaeglow.provenance import collect
-    from vaeglow.reporting import data_page, style
-    from vaeglow.results import read_result, write_result
 
     provenance = collect()
     found = inspect(data_dir)
     write_result(json, found, [], provenance)
-    style.save(data_page.draw(read_result(json).content, data_dir, json), output)
+    style.save(draw(read_result(json).content, data_dir, json), output)
     for split, about in found["splits"].items():
         print(f"{found['dataset']} {split}: {about['count']:,} images")
         if about["count"]:
-            print(f"  {data_page.numbers(about)}\n  {data_page.repetitions(about)}")
+            print(f"  {numbers(about)}\n  {repetitions(about)}")

@@ -1,4 +1,4 @@
-"""Make one table of published and measured numbers: CSV, Markdown and HTML for reading, LaTeX for a paper."""
+"""Make one table of published and measured numbers: CSV, Markdown for reading, LaTeX for a paper."""
 
 from pathlib import Path
 
@@ -7,10 +7,8 @@ from vaeglow.steps import cli
 
 
 @cli.step
-def main(
-    *, spec: Path, published: Path, results_root: Path, output: Path, markdown: Path, html: Path, latex: Path
-) -> None:
-    """Read, check; write CSV (`output`) and the other forms.
+def main(*, spec: Path, published: Path, results_root: Path, output: Path, markdown: Path, latex: Path) -> None:
+    """Read, check; write CSV (`output`), Markdown and LaTeX.
 
     Args:
         published: resources/published.csv
@@ -19,7 +17,6 @@ def main(
 
     content = files.read_json(spec)
     table = build_table(content, published, results_root)
-    forms = forms_of(table, content)
-    files.write_text(output, table.to_csv(index=False))
-    for path, form in ((markdown, "markdown"), (html, "html"), (latex, "latex")):
-        files.write_text(path, forms[form])
+    texts = forms_of(table, content)
+    for path, text in zip((output, markdown, latex), (table.to_csv(index=False), *texts), strict=True):
+        files.write_text(path, text)

@@ -1,8 +1,75 @@
 """Draw one run's training: loss terms, bits/dim, learning rate, gradient norm and speed against epochs."""
 
 from pathlib import Path
+from typing import Any
 
+from vaeglow.errors import UserError
+from vaeglow.reporting import style
+from vaeglow.reporting.frame import Lines
+from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
+
+TERM, VALIDATION = "_bits_per_dim", "val_bits_per_dim"  # suffix of a loss term's column; columns that are none
+# Column: the heading. Bits/dim and their terms come first.
+PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
+PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}
+MANY = 30  # points of a curve; beyond, markers would hide it
+
+
+def draw(history: Path, training: Path) -> style.Figure:
+    """Loss terms, bits/dim, learning rate, gradient norm, speed and time against epochs.
+
+    Args:
+        history: history.csv, a row an epoch.
+        training: training.json of the same run.
+
+    Raises:
+        UserError: a file is missing, damaged, or of another run.
+    """
+    import pandas as pd
+    from matplotlib.ticker import MaxNLocator
+
+    result = read_result(training)
+    try:
+        rows = pd.read_csv(history).astype(float)
+        rows[["epoch", "bits_per_dim", "skipped_steps", *PANELS]]
+    except (OSError, ValueError, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{history} is missing or damaged ({problem}): delete it and train again") from None
+    model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
+    if (epochs := result.value("epochs_by_phase")[-1]) != len(rows):
+        raise UserError(f"{history} has {len(rows)} epochs, {training} says {epochs}: delete both and train again")
+    with style.styled():
+        page = style.Page(f"{model} on {dataset}, preset {preset}, seed {seed}")
+        panels = page.charts(["bits/dim", "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
+        curve(panels[0], rows, "bits_per_dim", label="training", color=style.INK)
+        if rows.get(VALIDATION, pd.Series()).notna().any():
+            curve(panels[0], rows, VALIDATION, label="validation", color=style.GREY, marker="s", linestyle="--")
+        terms = [name for name in rows if name.endswith(TERM) and name != VALIDATION]
+        for name, color, marker in zip(terms, style.PALETTE, "osD^vP", strict=False):
+            label = name.removesuffix(TERM).replace("_", " ").replace("kl", "KL")
+            curve(panels[1], rows, name, label=label, color=color, marker=marker)
+        for axes, name in zip(panels[2:], PANELS, strict=True):
+            curve(axes, rows, name, color=style.INK)
+            if name == "gradient_norm" and 0 < 10 * rows[name].min() < rows[name].max():
+                axes.set_yscale("log")
+            else:
+                axes.set_ylim(bottom=0.0)
+        panels[2].yaxis.set_major_formatter("{x:g}")
+        panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        panels[0].set_xlim(0.5, len(rows) + 0.5)
+        for axes in panels[3:]:
+            axes.set_xlabel("epoch")
+        if skipped := int(rows["skipped_steps"].sum()):
+            page.notes.append(f"Steps left out because they were not finite: {skipped}.")
+        about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
+        return page.finish(about, [Result(history, {}), result])
+
+
+def curve(axes: style.Axes, rows: Lines, name: str, marker: str = "o", **look: Any) -> None:
+    """One column against epochs; empty cells are left out."""
+    shown = rows[["epoch", name]].dropna()
+    axes.plot(shown["epoch"], shown[name], marker=marker if len(shown) <= MANY else "", markersize=3, **look)
 
 
 @cli.step
@@ -12,7 +79,4 @@ def main(*, history: Path, training: Path, output: list[Path]) -> None:
     Args:
         history: the run's history.csv
     """
-    from vaeglow.reporting import style
-    from vaeglow.reporting.training_curves import draw
-
     style.save(draw(history, training), *output)

@@ -40,7 +40,6 @@ use rule inspect_data as table with:
     output:
         output="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
-        html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
@@ -73,7 +72,6 @@ use rule inspect_data as claims with:
     output:
         output="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
-        html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
     params:
@@ -103,10 +101,9 @@ use rule inspect_data as training_curves with:
 # The preset is in the input's path: whenever `preset` changes the copy is made again.
 rule publish:
     input:
-        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
+        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".tex"),
     output:
-        reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
-        reported("results/{table}.html", "tables", "page"),
+        reported("results/{table}.csv", "tables"),
         multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
@@ -121,7 +118,7 @@ use rule publish as publish_figure with:
     input:
         multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        reported("results/{figure}.png", "figures", "figure"),
+        reported("results/{figure}.png", "figures"),
         "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
@@ -129,10 +126,9 @@ use rule publish as publish_figure with:
 
 use rule publish as publish_claims with:
     input:
-        multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
+        multiext(f"results/{PRESET}/claims", ".csv", ".md"),
     output:
-        reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
-        reported("results/claims.html", "claims", "page"),
+        reported("results/claims.csv", "claims"),
         "results/claims.md",
     log:
         "logs/publish/claims.log",

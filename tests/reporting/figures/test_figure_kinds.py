@@ -17,7 +17,7 @@ from vaeglow.files import write_json
 from vaeglow.paths import names_in
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import KINDS
-from vaeglow.reporting.page import image_grid
+from vaeglow.reporting.style import image_grid
 
 TEMPERATURES = (0.0, 0.5, 1.0)
 FIDS = {"vaeglow": (60.0, 40.0, 50.0), "glow": (90.0, 70.0, 45.0)}

@@ -15,7 +15,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.reporting import style, traced
 from vaeglow.reporting.figures import full_range
-from vaeglow.reporting.page import GAP, Page, image_grid
+from vaeglow.reporting.style import GAP, Page, image_grid
 from vaeglow.steps import figure as step
 
 SPEC = spec("sample_sheet", [{"data": "test"}, {"model": "vae", "temperature": 0.0}], columns=3, lines_per_row=2)

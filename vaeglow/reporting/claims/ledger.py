@@ -11,7 +11,7 @@ import numpy as np
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed
 from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, SEEDLESS, VERDICTS, judge
-from vaeglow.reporting.forms import fill
+from vaeglow.reporting.forms import notes as notes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     parts = [
         "# The paper's claims, and what we measured",
         f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
-        *(f"{note} {DEMO}" for note in fill("{DEMO}", {"demo": spec["preset"] == "demo"})),
+        *(f"{note} {DEMO}" for note in notes_of("demo", spec=spec)),
         pd.DataFrame(lines, columns=HEADER).to_markdown(index=False, disable_numparse=True),
         f"## The rule\n\n{RULE}\n\n## Claim by claim",
         *notes,

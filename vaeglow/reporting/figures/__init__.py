@@ -4,18 +4,16 @@ A kind's module has
 
 READS                -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA               -> its entries' own keys in config, a JSON schema each
-draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.page.Page`
+draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.style.Page`
 needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
 """
-
-from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +21,10 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.frame import model_label
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.frame import Lines, model_label
+from vaeglow.reporting.style import Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 FEWER = "lower the figure's columns or lines in the config, or delete the file to have more images made"
 
 
@@ -70,7 +65,7 @@ class Sources:
         self.results: list[Result] = []
         self._results_root, self._data_root = results_root, Path(data_root)
 
-    def frame(self, *kinds: str) -> pd.DataFrame:
+    def frame(self, *kinds: str) -> Lines:
         """Results of all rows, a line each, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
         found = frame.results_frame(self.spec["rows"], self._results_root, kinds, self.spec)
         found["label"] = [self.label(self.spec["rows"][row]) for row in found["row"]]

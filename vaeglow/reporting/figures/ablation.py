@@ -3,17 +3,12 @@
 Sections 3.1, 3.3 and 3.4 of the paper: models that differ in one thing.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at, numbers
-from vaeglow.reporting.page import Page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from vaeglow.reporting.style import Axes, Page
 
 READS = ("metrics", "likelihood")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}

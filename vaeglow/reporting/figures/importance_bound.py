@@ -3,14 +3,12 @@
 The importance-weighted bound, on the same test images at every K.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("likelihood", "likelihood_images")
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}

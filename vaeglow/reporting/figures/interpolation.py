@@ -4,11 +4,9 @@ Figure 5 of the paper. Each line goes from one random latent at the left to anot
 shown.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("interpolation",)
 SCHEMA = {"space": {"$ref": "#/$defs/space"}, "lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}

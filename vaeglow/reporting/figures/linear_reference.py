@@ -3,12 +3,10 @@
 Section 3.3 of the paper: the reference for each squeeze, and each row's measured bits/dim at its own squeeze.
 """
 
-from __future__ import annotations
-
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 from vaeglow.reporting.tables.linear_reference import needs as needs
 
 READS = ("likelihood", "config")

@@ -4,15 +4,13 @@ Are samples copies? In each line a sample is at the left, and to its right are t
 the share of samples and of test images that are at most so far from a training image.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 from vaeglow.results import Result
 
 READS = ("nearest_training",)

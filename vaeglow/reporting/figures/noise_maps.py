@@ -4,14 +4,12 @@ Section 3.1 of the paper. In each line: a test image, the decoder's mean, and s(
 scale of colours.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("noise_maps",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}

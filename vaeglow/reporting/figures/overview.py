@@ -3,19 +3,14 @@
 Figure 1 of the paper (eq. 3 and 4), with the shapes and counts of a run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.page import Page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from vaeglow.reporting.style import Axes, Page
 
 READS = ("config", "training")
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}

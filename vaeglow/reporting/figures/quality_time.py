@@ -3,12 +3,10 @@
 Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those of a run's base included.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("snapshots", "config")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}

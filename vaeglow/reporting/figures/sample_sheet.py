@@ -3,8 +3,6 @@
 The first samples of each run are shown, and real images evenly spaced over a split.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at, row_label
-from vaeglow.reporting.page import Label, Page
+from vaeglow.reporting.style import Label, Page
 
 READS = ("samples",)
 COLUMNS = {

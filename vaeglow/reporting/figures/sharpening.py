@@ -4,12 +4,10 @@ Figure 4 of the paper. In each line the decoder's mean of one latent is at the l
 the Glow layer from that latent. The first latents are shown.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("layer_draws",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}

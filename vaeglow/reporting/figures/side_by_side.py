@@ -3,11 +3,9 @@
 Figures 2 and 3 of the paper. The first samples of each run are shown.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.sample_sheet import COLUMNS, samples
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("samples",)
 LINES = {"$ref": "#/$defs/count", "description": "lines of images"}

@@ -3,12 +3,10 @@
 Section 4.2 of the paper ("sharpening"): power against frequency on logarithmic axes.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("layer_action",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}

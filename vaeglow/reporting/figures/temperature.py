@@ -3,12 +3,10 @@
 Section 3.5 of the paper. A curve for each model, its best point circled.
 """
 
-from __future__ import annotations
-
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import numbers
-from vaeglow.reporting.page import Page
+from vaeglow.reporting.style import Page
 
 READS = ("metrics",)
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}

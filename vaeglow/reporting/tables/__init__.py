@@ -6,32 +6,31 @@ READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA   -> its entries' own keys in config, a JSON schema each
 COLUMNS  -> its columns, or `columns_of(spec, rows)`
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
-NOTES    -> how the numbers were measured and what must not be compared (`vaeglow.reporting.forms.fill`)
 and optionally
-words(table, spec)        -> values of names in NOTES that are not columns
 rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row
-"""
 
-from __future__ import annotations
+Beside it the Jinja template `{kind}.md.j2` says how the numbers were measured and what must not be compared. It has
+`spec`; `kind`, the module; `show`, the names of the columns that a reader sees; the rows `published` and `measured`;
+and under the name of each column its values in measured rows.
+"""
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vaeglow.data.arrays import kept_of
 from vaeglow.reporting import forms, frame, traced
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaeglow.reporting.frame import Lines
 
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
 
 
-def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> pd.DataFrame:
+def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> Lines:
     """The table's rows, every cell as printed text.
 
     Args:
@@ -64,8 +63,8 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
     return table
 
 
-def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
-    """What `build_table` returned in readable forms: `markdown`, `html` and `latex`.
+def forms_of(table: Lines, spec: Mapping[str, Any]) -> tuple[str, str]:
+    """What `build_table` returned as Markdown and as LaTeX.
 
     Raises:
         UserError: the spec shows a column that does not exist.
@@ -74,9 +73,12 @@ def forms_of(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
     shown = forms.readable(table, show)
-    words = kind.words(table, spec) if hasattr(kind, "words") else {}
-    notes = forms.notes_of(kind.NOTES, table, spec, show, words)
+    published, measured = (table[table["source"] == source] for source in ("published", "measured"))
+    between = {"device": "; ", "commit": "; "}
+    words = {name: traced.distinct(measured[name], between.get(name, " or ")) for name in table}
+    words |= {"spec": spec, "kind": kind, "show": show, "kept": kept_of(spec["images"])}
+    words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
+    notes = forms.notes("notes", **words)
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
     body, listed = shown.to_markdown(index=False, disable_numparse=True), "\n".join(f"- {note}" for note in notes)
-    markdown = f"# {spec['title']}\n\n{body}\n\n{listed}\n"
-    return {"markdown": markdown, "html": forms.to_html(markdown), "latex": forms.to_latex(shown, notes, spec)}
+    return f"# {spec['title']}\n\n{body}\n\n{listed}\n", forms.to_latex(shown, notes, spec)

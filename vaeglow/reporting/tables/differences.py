@@ -4,21 +4,16 @@ Means over seeds ignore that runs come in pairs. Here the difference is taken un
 seeds shows the variation between trainings. For bits/dim it is taken image by image as well.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vaeglow.reporting.columns import ERROR, SHARED, Column, fixed, named, only, same
-from vaeglow.reporting.frame import bound_note, numbers, results_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaeglow.reporting.frame import Lines, bound_note, numbers, results_frame
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
 SCHEMA = {
@@ -28,7 +23,7 @@ SCHEMA = {
 IMAGES = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
     """For each pair the lines of both models, `minus` saying which one is subtracted."""
     sides = [side for row in spec["rows"] for side in (row, row["minus"])]
     frame = results_frame(sides, results_root, READS, spec, [IMAGES])
@@ -36,7 +31,7 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
         yield pair
 
 
-def differences(pair: pd.DataFrame, name: str) -> np.ndarray:
+def differences(pair: Lines, name: str) -> np.ndarray:
     """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
     if name == "bits_per_dim":
         values = np.stack([file.arrays[IMAGES] for file in pair["likelihood_images"]])
@@ -45,7 +40,7 @@ def differences(pair: pd.DataFrame, name: str) -> np.ndarray:
     return values[~pair["minus"]] - values[pair["minus"]]
 
 
-def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
+def end(pair: Lines, name: str, which: int) -> float | None:
     """An end of the ledger's 95% interval of the mean difference over seeds, at least three: 0 lower, 1 upper."""
     from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 
@@ -53,13 +48,13 @@ def end(pair: pd.DataFrame, name: str, which: int) -> float | None:
     return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)[which]
 
 
-def bits_error(pair: pd.DataFrame) -> float:
+def bits_error(pair: Lines) -> float:
     """The standard error of the mean difference of bits/dim over test images, the same under every seed."""
     values = differences(pair, "bits_per_dim").mean(axis=0)
     return values.std(ddof=1) / math.sqrt(len(values))
 
 
-def kid_error(pair: pd.DataFrame) -> float:
+def kid_error(pair: Lines) -> float:
     """The standard error of the mean KID difference over sample sets, as if nothing were shared; NaN if unknown."""
     errors = numbers(pair, "metrics.kid_standard_error", null=True)
     return 2 * math.sqrt((errors**2).sum(skipna=False)) / len(pair)
@@ -95,24 +90,7 @@ COLUMNS = named(
 SHOWN = "model minus difference_fid difference_kid difference_bits_per_dim seeds"
 
 
-def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What the bounds among the numbers mean for their differences."""
-    sides = table[["model_bound", "minus_bound", "model", "minus"]].itertuples(index=False)
-    said = dict.fromkeys(f"bits/dim: {note}." for pair in sides if (note := bound_note(*pair)))
-    return {"bounds": "\n- ".join(said)}
-
-
-NOTES = """
-{DEMO}
-- Model minus the other, at the temperatures named: in all columns less than 0 is in the first one's favour.
-- [several] ± is the standard deviation of the difference over seeds {seeds}, each taken between runs of one seed.
-  From 3 seeds on the CSV has the 95% t intervals that the claims use.
-- [single] One seed ({seeds}): how much another pair of trainings would differ is not known from this table. From 3
-  seeds on the CSV has the 95% t intervals that the claims use.
-- (± in brackets): standard error of the measurement, of these trainings. bits/dim: over {likelihood_images} test
-  images, paired image by image. KID: from both runs' standard errors as if they were independent; they share the real
-  images, so it is rather too large.
-{FID}
-- [bounds] {bounds}
-- Trained on: {device}; commit {commit}.
-"""
+def bounds(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """What the bounds among the numbers mean for their differences, for the notes."""
+    said = (bound_note(row["model_bound"], row["minus_bound"], row["model"], row["minus"]) for row in rows)
+    return [*filter(None, dict.fromkeys(said))]

@@ -1,14 +1,10 @@
 """What the latent holds when a model is trained in two phases, jointly, or both (section 3.4)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaeglow.reporting.columns import RANGE, Column, mean, named, only, same
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaeglow.reporting.frame import Lines
 
 READS = ("training", "likelihood", "latents", "metrics")
 SCHEMA = {
@@ -18,7 +14,7 @@ SCHEMA = {
 SAMPLES = {"fid": (2, "FID"), "kid": (5, "KID"), "diversity": (3, "")}  # decimals, header
 
 
-def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Column]:
+def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
     """The columns: FID, KID and diversity at every temperature of the rows."""
     upper = (RANGE, "decoder_information_upper_nats")
     whole = len(spec["seeds"]) == 1  # a whole number, except as a mean over seeds
@@ -49,30 +45,10 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
     return named(names, *found, same("latents.latent_dim"), same("latents.images", name="latent_images"))
 
 
-def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
+def shown(table: Lines, spec: Mapping[str, Any]) -> list[str]:
     """What z holds, then FID and KID side by side for the temperatures."""
     samples = (name for name in table if name.startswith(("fid_t", "kid_t")) and not name.endswith("_sd"))
     return f"""
     model bits_per_dim kl_bits_per_dim kl_nats active_units information_lower_nats decoder_information_lower_nats
     variance_explained entropy_x_bar_bits_per_dim entropy_image_bits_per_dim {" ".join(sorted(samples))} dataset epochs
     """.split()
-
-
-NOTES = """
-{DEMO}
-{FID}
-- [overflowed] {overflowed}
-{BITS}
-- KL, active units and I(x;z): {latent_images} test images; all else: as many draws of z from the prior. KL is the
-  one-sample mean of log q(z|y) - log p(z); its bits/dim are part of the bound.
-- I(x;z): a lower and an upper estimate of what z tells of the image. The lower one cannot exceed {information_cap_nats}
-  nats, the log of the number of images: near that cap it says only `at least`. The upper one is the KL.
-- I(x_bar;z): the same for draws of the model, z from the prior: the mean divergence of p(x_bar|z) from p(x_bar). The
-  lower has the same cap, the upper is too high by up to about half a nat a latent.
-- Variance explained: share of the variance of x_bar that the decoder's mean accounts for, the rest being its noise. It
-  depends on how f scales x_bar, which I(x_bar;z) does not.
-- Entropies: of the decoder's Gaussian (x_bar), and of the image it becomes through f^-1 (x), both given z; they differ
-  by the layer's log-determinant (in the CSV). The more the layer draws by itself, the higher the second.
-{SEEDS}
-- Trained on: {device}; commit {commit}.
-"""

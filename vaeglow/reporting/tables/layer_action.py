@@ -1,7 +1,5 @@
 """What the Glow layer does to an image: how far it moves it, what it keeps, what it sharpens (Figure 4)."""
 
-from __future__ import annotations
-
 from vaeglow.reporting.columns import Column, fixed, mean, named, same
 from vaeglow.reporting.frame import first
 
@@ -35,21 +33,4 @@ COLUMNS = named(
 SHOWN = f"""
     model dataset temperature pixel_distance draw_pixel_distance feature_distance feature_distance_between
     content_kept_pixels content_kept content_chance {" ".join(column.name for column in NUMBERS[6:])}
-"""
-
-
-NOTES = """
-{DEMO}
-- {images} latents a run; for each the decoder's mean (VAE) and what the Glow layer makes of it with noise at
-  temperature T (layer). VAE + noise: that noise without the layer; layer of the mean: the layer without noise.
-- Moved: from the VAE's image to the layer's, root mean square over pixels, or distance in Inception features. Between
-  draws: two draws of the layer from one latent. Between latents: two of the layer's images, for scale.
-- Content kept: share of the layer's images whose nearest VAE image is the one they came from: pixel by pixel, which
-  noise that has nothing to do with the image would leave at 1, too; or in Inception features, which asks much, as
-  texture moves all images' features alike.
-- Sharpness: share of the power above half the highest frequency. White noise raises it as well as detail does: compare
-  it with VAE + noise and data.
-- Spectrum error: root mean square over frequencies of the log10 ratio of power to the data's; 0 is the data's.
-{SEEDS}
-- Measured on: {device}; commit {commit}.
 """

@@ -1,17 +1,12 @@
 """Every number of a run's likelihood.json: the bounds, their terms, and one that is not a bound."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaeglow.reporting.columns import SHARED, Column, mean, named, same
-from vaeglow.reporting.frame import first
+from vaeglow.reporting.frame import Lines, first
 from vaeglow.reporting.traced import distinct
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 READS = ("training", "likelihood")
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -19,7 +14,7 @@ NO_BOUND = "undequantised_not_a_bound"
 TERMS = {"kl": "KL", "log_det": "log-det", "levels": "constant (log2 levels)"}
 
 
-def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Column]:
+def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
     """The columns: the bounds by rising K, and the terms, that these runs have."""
     files = [file.content for lines in rows for file in lines["likelihood"]]
     found = []
@@ -52,22 +47,8 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[pd.DataFrame]) -> list[Co
     )
 
 
-def shown(table: pd.DataFrame, spec: Mapping[str, Any]) -> list[str]:
+def shown(table: Lines, spec: Mapping[str, Any]) -> list[str]:
     """K = 1, the tighter bounds, the terms of the first, and separately what is not a bound."""
     with_header = [name for name, column in table.attrs["columns"].items() if column.header]
     parts = [name for name in with_header if name.startswith(("bits_per_dim", "term_"))]
     return ["model", *parts, NO_BOUND, "dataset"]
-
-
-NOTES = """
-{DEMO}
-{BITS}
-- K: the importance-weighted bound of so many joint draws of noise and latent, on the first {importance_images} test
-  images; in expectation it falls as K grows. A smaller K's draws are among a larger one's. The first column is K=1 of
-  all test images.
-- The columns after the bounds are what each term costs in bits/dim; they add up to the number at K=1.
-- undequantised (not a bound): the same sum at y = (x + 1/2)/levels, without noise. A density at a point bounds no
-  probability and can be arbitrarily low; it shows the distance from the bounds.
-{SEEDS}
-- Trained on: {device}; commit {commit}.
-"""

@@ -1,18 +1,13 @@
 """What a linear layer could reach on a VAE's residual, next to what trained layers reached."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
-from vaeglow.reporting.frame import first, numbers, results_frame, results_of
+from vaeglow.reporting.frame import Lines, first, numbers, results_frame, results_of
 from vaeglow.results import Result, check_together
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 READS = ("training", "likelihood", "config")
 SCHEMA = {
@@ -34,7 +29,7 @@ def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"what": "linear_reference", **where}]
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
     """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
@@ -84,26 +79,3 @@ COLUMNS = named(
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
 SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_seconds_by_phase dataset"
-
-
-def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, str]:
-    """By how much the references are too low."""
-    bias = dict(zip(table["reference"], table["estimation_bias"].str.removeprefix("-"), strict=True))
-    return {"biases": ", ".join(f"{value} ({name})" for name, value in bias.items() if value)}
-
-
-NOTES = """
-{DEMO}
-- Optimistic linear Gaussian reference, not a bound on trained layers: the best layer that is linear, preserves volume
-  and is the same everywhere in the image, given Gaussian residuals. A trained layer is not linear and sees borders, so
-  it may do better; it also has to leave the mean in place, so it may do worse.
-- Residuals of {reference_images} test images: of {reference_model}, and of as many principal components ({latents}).
-  Squeeze: one space-to-depth before the layer, undone after it. The KL, what z itself costs, is in none of the
-  references; in a trained model's bits/dim it is. Derivation: docs/squeeze.md.
-- The references are fitted to the images they are measured on, and too low for that by about so many bits/dim:
-  {biases}. Contrast that differs between images makes it more.
-{BITS}
-- Trained models differ in width and time: compare squeezes at equal compute (training by phase).
-{SEEDS}
-- Trained on: {device}; commit {commit}.
-"""

@@ -1,18 +1,14 @@
 """Images sampled per second, for any model; seconds of training are in `timing`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vaeglow.reporting.columns import Column, named, significant
+from vaeglow.reporting.frame import Lines
 from vaeglow.reporting.tables.timing import TIMED, of_row, timings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 READS = ("timing",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -35,17 +31,6 @@ SHOWN = """
 """
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
     """Each model's times."""
     yield from (lines for _, lines in timings(spec, results_root).groupby("row"))
-
-
-NOTES = """
-{DEMO}
-- Whole samples, latents and noise included, of untrained networks at temperature 1, after a warm-up: median of the
-  timed windows (lowest to highest). Time depends on neither weights nor temperature.
-- A model trained jointly or fine-tuned has the networks of the one trained in two phases, and so its speed. Models that
-  share all but their decoder's noise differ by the spread of the measurement.
-- Compare rows of one device and thread count only.
-- Timed on: {device}; commit {commit}.
-"""

@@ -9,24 +9,18 @@ seconds on the clock on a GPU. Other processes also slow a CPU's caches, and thr
 time: rounds then disagree.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.reporting.columns import Column, named, same, significant
-from vaeglow.reporting.frame import finite_values, first, results_frame
+from vaeglow.reporting.frame import Lines, finite_values, first, results_frame
 from vaeglow.reporting.traced import distinct
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from vaeglow.results import Result
+from vaeglow.results import Result
 
 READS = ("timing",)
 SCHEMA = {
@@ -63,7 +57,7 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
     return np.mean(each, axis=0)
 
 
-def timings(spec: Mapping[str, Any], results_root: str | Path) -> pd.DataFrame:
+def timings(spec: Mapping[str, Any], results_root: str | Path) -> Lines:
     """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
 
     Its column `base` names the VAE of a Glow layer.
@@ -75,7 +69,7 @@ def timings(spec: Mapping[str, Any], results_root: str | Path) -> pd.DataFrame:
     return frame.assign(timing=results, kind=[of["kind"] for of in own], base=[row.get("base") for row in rows])
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataFrame]:
+def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
     """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
 
     A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
@@ -96,38 +90,36 @@ def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[pd.DataF
                 yield pd.concat([one, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
-def of_row(lines: pd.DataFrame, **which: str) -> np.ndarray:
+def of_row(lines: Lines, **which: str) -> np.ndarray:
     """Seconds per image of a row's model, or of the two it is the mean of: see `rounds`."""
     return rounds(first(lines, "timing"), lines["model"][:2], **which)
 
 
-def epochs(lines: pd.DataFrame, clock: str = "seconds") -> np.ndarray:
+def epochs(lines: Lines, clock: str = "seconds") -> np.ndarray:
     """Seconds of an epoch in each round: [rounds]."""
     return of_row(lines, clock=clock) * first(lines, "timing.epoch_images")
 
 
-def cpu_seconds(lines: pd.DataFrame) -> float | None:
+def cpu_seconds(lines: Lines) -> float | None:
     """CPU seconds of an epoch, the median of the rounds, where the CPU computes."""
     return np.median(epochs(lines, "cpu_seconds")) if first(lines, "timing.device_kind") == "cpu" else None
 
 
-def speed_up(lines: pd.DataFrame) -> np.ndarray | None:
+def speed_up(lines: Lines) -> np.ndarray | None:
     """Glow's time over that of a mean, in each round: [rounds]."""
-    clock = clock_of(first(lines, "timing.device_kind"))
-    return (
-        rounds(first(lines, "timing"), lines["model"][2:], clock) / of_row(lines, clock=clock)
-        if len(lines) == 3
-        else None
-    )
+    if len(lines) < 3:
+        return None
+    clock, timing = clock_of(first(lines, "timing.device_kind")), first(lines, "timing")
+    return rounds(timing, lines["model"][2:], clock) / of_row(lines, clock=clock)
 
 
-def origin(lines: pd.DataFrame) -> str:
+def origin(lines: Lines) -> str:
     """The file, or the models of a mean."""
     path = "results/{preset}/{dataset}/timing.json".format(**lines.iloc[0])
     return path if len(lines) == 1 else f"mean of {' and '.join(lines['model'][1::-1])}"
 
 
-def ranged(name: str, header: str, values: Callable[[pd.DataFrame], np.ndarray | None]) -> Iterator[Column]:
+def ranged(name: str, header: str, values: Callable[[Lines], np.ndarray | None]) -> Iterator[Column]:
     """Three columns: the median, lowest and highest of the rounds, where there are any."""
     for end, summary in {"": np.median, "_low": np.min, "_high": np.max}.items():
         value = lambda lines, of=summary: None if (found := values(lines)) is None else of(found)  # noqa: E731
@@ -180,36 +172,14 @@ SHOWN = """
 """
 
 
-def words(table: pd.DataFrame, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of the notes on these rows."""
-    measured = table[table["source"] == "measured"]
-    ratio = measured[measured["speed_up"] != ""]
-    far = ratio[ratio["speed_up_high"].astype(float) > DISAGREE * ratio["speed_up_low"].astype(float)]
-    clocks = {clock_of(kind) for kind in measured["device_kind"]}
-    return {
-        "demo": "demo" in spec["presets"],
-        "images": distinct(f"{int(count):,}" for count in measured["epoch_images"]),
-        "clocks": " and ".join(words for clock, words in CLOCKS.items() if clock in clocks),
-        "times": DISAGREE,
-        "disagree": distinct(far["model"]),
-        "batches": measured["batch_size"][measured["batch_size"] != ""].nunique() > 1,
-    }
+def clocks(rows: Iterable[Mapping[str, str]]) -> str:
+    """Which clocks ratios are of, for the notes."""
+    found = {clock_of(row["device_kind"]) for row in rows}
+    return " and ".join(words for clock, words in CLOCKS.items() if clock in found)
 
 
-NOTES = """
-- [demo] **Demo scale** in the rows of preset demo: small networks, whose ratio says little about the paper's. The claim
-  is about networks of preset paper.
-- [published] Published rows are cited, not measured; their batch size cannot be recovered {CITED}
-- s/epoch is scaled, not run through: from windows of whole training steps (data, forward, backward, optimiser), after a
-  warm-up, to an epoch of {images} images. Median of the windows (lowest to highest).
-- All models of a preset were timed in turns, a window each in a round. Rounds: {windows}; steps in a window:
-  {steps_per_window}. The networks are untrained: time does not depend on what they have learned.
-- The average is the mean of the VAE's epoch and the Glow layer's, as both train for equally many epochs; Glow / this
-  compares it with Glow at equal total epochs, round by round: in {clocks}. Median of the rounds (lowest to highest).
-- Compare ratios of rows of one preset, device and thread count, never seconds of different devices.
-- [disagree] **Rounds disagree** by more than {times} times ({disagree}): the machine was too busy for a ratio; time
-  again on a quieter one.
-- [batches] Batch sizes differ between rows: a larger batch is often faster per image.
-- Peak memory: {peak_memory_of}. Parameters: all, frozen ones included.
-- Timed on: {device}; commit {commit}.
-"""
+def disagreeing(rows: Iterable[Mapping[str, str]]) -> str:
+    """The means whose rounds disagree by more than `DISAGREE`, for the notes."""
+    ratios = [row for row in rows if row["speed_up"]]
+    far = (row for row in ratios if float(row["speed_up_high"]) > DISAGREE * float(row["speed_up_low"]))
+    return distinct(row["model"] for row in far)
