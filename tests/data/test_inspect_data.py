@@ -14,7 +14,7 @@ from vaeglow.data import arrays
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json
-from vaeglow.reporting import data_page, traced
+from vaeglow.reporting import traced
 from vaeglow.reporting.style import image_grid, lettered
 from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
@@ -65,15 +65,15 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
     folder = written(tmp_path / "mine", splits, levels)
     found = inspect(folder) | {"provenance": {"commit": "0123456789abcdef", "dirty": False}}
     (tmp_path / "mine.json").write_text("{}")
-    figure = data_page.draw(found, folder, tmp_path / "mine.json")
+    figure = inspect_data.draw(found, folder, tmp_path / "mine.json")
     grids, charts = figure.axes[:2], figure.axes[2:]
     for grid, split in zip(grids, ("train", "test"), strict=True):
         shown = grid.images[0].get_array()
         first = (splits[split][0].astype(int) * 255 // (levels - 1)).transpose(1, 2, 0)
         assert np.array_equal(shown[:size, :size], np.broadcast_to(first, (size, size, 3)))
-        images = data_page.images_of(folder, split, levels)
-        assert np.array_equal(shown, image_grid(images)) and len(images) <= data_page.LINES
-    assert [axes.get_title(loc="left") for axes in charts] == lettered(data_page.CHANNELS[channels])
+        images = inspect_data.images_of(folder, split, levels)
+        assert np.array_equal(shown, image_grid(images)) and len(images) <= inspect_data.LINES
+    assert [axes.get_title(loc="left") for axes in charts] == lettered(inspect_data.CHANNELS[channels])
     for channel, axes in enumerate(charts):
         for line, split in zip(axes.lines, ("train", "test"), strict=True):
             counts = np.array(found["splits"][split]["histogram"][channel])

@@ -12,6 +12,7 @@ from vaeglow.reporting.frame import Lines, Numbers, files, first, numbers
 from vaeglow.reporting.traced import distinct
 
 RANGE, ERROR = "{} to {}", "{} (± {})"  # templates of `Column.beside`
+SPREADS = {"sd": "std", "low": "min", "high": "max"}  # end of a column's name: the summary; of one seed the sd is empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +21,12 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the results frame that its row is made of. A series or an array, one number
-            a seed, becomes their mean; nothing (None, NaN) is an empty cell.
+        value: of a cell, from the lines of the results frame that its row is made of. Of a series or an array, one
+            number a seed or a round, the cell has `summary`; nothing (None, NaN) is an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is not text.
         beside: how it is combined with another column: a template, and that column's name.
+        summary: a method of pandas.Series.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Column:
     header: str = ""
     form: Callable[[Any], str] = str
     beside: Sequence[str] = ()
+    summary: str = "mean"
 
     def cell(self, row: Lines) -> str:
         """The text of one cell."""
@@ -39,7 +42,7 @@ class Column:
 
         value = self.value(row)
         if np.ndim(value):
-            value = pd.Series(value).mean(skipna=False)
+            value = getattr(pd.Series(value), self.summary)(skipna=False)
         if value is None or value != value:  # NaN is not itself
             return ""
         return value if isinstance(value, str) else self.form(value)
@@ -114,17 +117,10 @@ SHARED = {
 
 
 def named(names: str, *own: Column) -> list[Column]:
-    """A table's columns in order, by their names: its own, those of `SHARED`, and `{name}_sd` of any mean."""
+    """A table's columns in order, by their names: its own, those of `SHARED`, and what `SPREADS` makes of any."""
     known = SHARED | {column.name: column for column in own}
-    return [known[name] if name in known else spread(known[name.removesuffix("_sd")]) for name in names.split()]
-
-
-def spread(column: Column) -> Column:
-    """The standard deviation over seeds of a mean's numbers; empty for one seed."""
-
-    def value(lines: Lines) -> float:
-        import pandas as pd
-
-        return pd.Series(column.value(lines)).std(skipna=False)
-
-    return Column(f"{column.name}_sd", value, form=column.form)
+    for name in names.split():
+        stem, _, ending = name.rpartition("_")
+        if name not in known:
+            known[name] = dataclasses.replace(known[stem], name=name, header="", beside=(), summary=SPREADS[ending])
+    return [known[name] for name in names.split()]

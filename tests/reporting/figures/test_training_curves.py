@@ -9,8 +9,8 @@ from figure_tools import curves, texts
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
-from vaeglow.steps.training_curves import draw
 from vaeglow.steps import training_curves as step
+from vaeglow.steps.training_curves import draw
 
 HEADER = "epoch,bits_per_dim,reconstruction_bits_per_dim,kl_bits_per_dim,learning_rate,gradient_norm,skipped_steps,"
 HEADER += "images_per_second,seconds,val_bits_per_dim\n"

@@ -7,16 +7,13 @@ from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.style import Page
+from vaeglow.reporting.tables.linear_reference import REFERENCES, answers
+from vaeglow.reporting.tables.linear_reference import SCHEMA as SCHEMA
 from vaeglow.reporting.tables.linear_reference import needs as needs
 
 READS = ("likelihood", "config")
-SCHEMA = {
-    "reference_model": {"type": "string", "description": "the VAE whose residual is analysed"},
-    "rows": {"$ref": "#/$defs/plain_rows"},
-}
 # Keys of linear_reference.json, and their labels on the axis.
-PLACES = {"no_layer": "no layer", "squeeze1": "no squeeze", "squeeze2": "squeeze 2", "squeeze4": "squeeze 4"}
-PLACES["whitening"] = "full whitening"
+PLACES = {name: text.removeprefix("layer, ") for name, text in REFERENCES.items()}
 LINES = {"VAE": {"color": style.INK, "marker": "o"}, "PCA": {"color": style.GREY, "marker": "s", "linestyle": "--"}}
 ASIDE = 0.16  # horizontal offset of a trained model's marker, so that it does not cover the reference's
 NOTE = (
@@ -42,9 +39,7 @@ def draw(sources: Sources, page: Page) -> None:
     frame = sources.frame(*READS)
     for _, row in frame.iterrows():
         bits, error = (row["likelihood"].number(name) for name in ("bits_per_dim", "standard_error"))
-        config = row["config"].content
-        place = "no_layer" if config["kind"] == "vae" else f"squeeze{config.get('layer', {}).get('squeeze')}"
-        if place not in PLACES:
+        if (place := answers(row["config"])) not in PLACES:
             raise UserError(
                 f"figure {sources.spec['name']} shows VAEs, and layers with squeeze 1, 2 or 4: not {row['model']}"
             )

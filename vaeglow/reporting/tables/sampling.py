@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vaeglow.reporting.columns import Column, named, significant
+from vaeglow.reporting.columns import named
 from vaeglow.reporting.frame import Lines
-from vaeglow.reporting.tables.timing import TIMED, of_row, timings
+from vaeglow.reporting.tables.timing import TIMED, median, of_row, timings
 
 READS = ("timing",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -19,12 +17,7 @@ COLUMNS = named(
     origin
     """,
     *TIMED,
-    Column(
-        "milliseconds_per_image",
-        lambda lines: 1000 * np.median(of_row(lines, what="sampling")),
-        "ms an image",
-        significant,
-    ),
+    median("milliseconds_per_image", lambda lines: 1000 * of_row(lines, what="sampling"), "ms an image"),
 )
 SHOWN = """
     model sampling_images_per_second milliseconds_per_image sampling_batch_size parameters device threads dataset

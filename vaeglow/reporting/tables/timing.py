@@ -100,9 +100,9 @@ def epochs(lines: Lines, clock: str = "seconds") -> np.ndarray:
     return of_row(lines, clock=clock) * first(lines, "timing.epoch_images")
 
 
-def cpu_seconds(lines: Lines) -> float | None:
-    """CPU seconds of an epoch, the median of the rounds, where the CPU computes."""
-    return np.median(epochs(lines, "cpu_seconds")) if first(lines, "timing.device_kind") == "cpu" else None
+def cpu_seconds(lines: Lines) -> np.ndarray | None:
+    """The same in CPU seconds, where the CPU computes."""
+    return epochs(lines, "cpu_seconds") if first(lines, "timing.device_kind") == "cpu" else None
 
 
 def speed_up(lines: Lines) -> np.ndarray | None:
@@ -119,11 +119,9 @@ def origin(lines: Lines) -> str:
     return path if len(lines) == 1 else f"mean of {' and '.join(lines['model'][1::-1])}"
 
 
-def ranged(name: str, header: str, values: Callable[[Lines], np.ndarray | None]) -> Iterator[Column]:
-    """Three columns: the median, lowest and highest of the rounds, where there are any."""
-    for end, summary in {"": np.median, "_low": np.min, "_high": np.max}.items():
-        value = lambda lines, of=summary: None if (found := values(lines)) is None else of(found)  # noqa: E731
-        yield Column(f"{name}{end}", value, "" if end else header, significant)
+def median(name: str, value: Callable[[Lines], np.ndarray | None], header: str) -> Column:
+    """The median of the rounds, where there are any."""
+    return Column(name, value, header, significant, summary="median")
 
 
 def alone(*columns: Column) -> Iterator[Column]:
@@ -139,7 +137,7 @@ TIMED = [
     *(same("timing.epoch_images"), same("timing.device_kind"), same("timing.threads", "Threads")),
     Column("origin", origin),
     *alone(
-        *ranged("sampling_images_per_second", "Sampled images/s", lambda lines: 1 / of_row(lines, what="sampling")),
+        median("sampling_images_per_second", lambda lines: 1 / of_row(lines, what="sampling"), "Sampled images/s"),
         same("timing.batch_size", "Batch", name="sampling_batch_size"),
         same("timing.parameters", "Parameters"),
     ),
@@ -154,11 +152,11 @@ COLUMNS = named(
     threads commit run origin
     """,
     *TIMED,
-    *ranged("seconds_per_epoch", "s/epoch", epochs),
-    Column("cpu_seconds_per_epoch", cpu_seconds, "CPU s/epoch", significant),
-    *ranged("speed_up", "Glow / this", speed_up),
+    median("seconds_per_epoch", epochs, "s/epoch"),
+    median("cpu_seconds_per_epoch", cpu_seconds, "CPU s/epoch"),
+    median("speed_up", speed_up, "Glow / this"),
     *alone(
-        *ranged("images_per_second", "Images/s", lambda lines: 1 / of_row(lines)),
+        median("images_per_second", lambda lines: 1 / of_row(lines), "Images/s"),
         same("timing.batch_size", "Batch"),
         same("timing.rounds", name="windows"),
         same("timing.training.steps", name="steps_per_window"),
