@@ -66,21 +66,10 @@ def to_latex(shown: Lines, notes: Sequence[str], spec: Mapping[str, Any]) -> str
         notes: of the table.
         spec: see `vaeglow.config.plan.spec`.
     """
-    numeric = [all(NUMBER.fullmatch(text) for text in shown[column]) for column in shown]
+    sides = "".join("r" if all(map(NUMBER.fullmatch, shown[column])) else "l" for column in shown)
     title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX numbers tables itself
-    scale = " (demo scale)" if spec["preset"] == "demo" else ""
-    cited = " Published rows are cited, not measured." if spec["published"] else ""
-    style = shown.map(escape).rename(columns=escape).style.hide(axis="index")
-    text = style.to_latex(
-        hrules=True,
-        position="t",
-        position_float="centering",
-        column_format="".join("r" if right else "l" for right in numeric),
-        caption=escape(f"{title[:1].upper()}{title[1:]}. Preset {spec['preset']}{scale}.{cited}"),
-        label=f"tab:{spec['name']}",
-    )
-    comments = [r"Needs \usepackage{booktabs}.", *(note.replace("**", "") for note in notes)]
-    return "".join(f"% {comment}\n" for comment in comments) + text
+    lines = [list(shown), *shown.to_numpy().tolist()]
+    return render("table.tex", spec=spec, notes=notes, title=title, sides=sides, lines=lines)
 
 
 def escape(text: str) -> str:
@@ -90,13 +79,16 @@ def escape(text: str) -> str:
 
 def notes(name: str, **words: Any) -> list[str]:
     """The entries of the Markdown list that the template `tables/{name}.md.j2` makes of these words, a line each."""
+    entries = re.split(r"^- ", render(f"{name}.md", **words), flags=re.MULTILINE)[1:]
+    return [" ".join(entry.split()) for entry in entries]
+
+
+def render(name: str, **words: Any) -> str:
+    """What the template `tables/{name}.j2` makes of these words; a name that it lacks is an error."""
     import jinja2
 
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("tables")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    listed = templates.get_template(f"{name}.md.j2").render(words)
-    return [" ".join(note.split()) for note in re.split(r"^- ", listed, flags=re.MULTILINE)[1:]]
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("tables"))
+    lines = {"trim_blocks": True, "keep_trailing_newline": True}
+    templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **lines)
+    templates.filters["latex"] = escape
+    return templates.get_template(f"{name}.j2").render(words)

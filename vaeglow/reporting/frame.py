@@ -123,15 +123,10 @@ def first(lines: Lines, source: str) -> Any:
     return next((one.value(*keys) if keys else one for one in found), None)
 
 
-def model_label(name: str, styles: Mapping[str, Any] | None = None) -> str:
-    """The label of a model: `label` of its config entry, which `styles` of a spec holds."""
-    return (styles or {}).get(name, {}).get("label", name)
-
-
-def row_label(row: Mapping[str, Any], styles: Mapping[str, Any] | None = None) -> str:
-    """The label of a row: its own label, or by its model and, where it has one, its temperature."""
+def row_label(row: Mapping[str, Any], styles: Mapping[str, Any]) -> str:
+    """The label of a row: its own, or its model's (`label` in config) and, where it has one, its temperature."""
     condition = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
-    return row.get("label") or model_label(row["model"], styles) + condition
+    return row.get("label") or styles.get(row["model"], {}).get("label", row["model"]) + condition
 
 
 def drawn_at(temperature: float | str) -> str:

@@ -21,7 +21,7 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.frame import Lines, model_label
+from vaeglow.reporting.frame import Lines
 from vaeglow.reporting.style import Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
@@ -104,7 +104,7 @@ class Sources:
 
     def label(self, row: Mapping[str, Any]) -> str:
         """What a row's model is called, with its dataset where the figure shows several."""
-        name = row.get("label") or model_label(row["model"], self.spec.get("styles"))
+        name = frame.row_label({key: row[key] for key in ("label", "model") if key in row}, self.spec["styles"])
         return f"{name}, {row['dataset']}" if len({row["dataset"] for row in self.spec["rows"]}) > 1 else name
 
     def look(self, row: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from typing import Any
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at, numbers
-from vaeglow.reporting.style import Axes, Page
 
 READS = ("metrics", "likelihood")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
@@ -16,7 +15,7 @@ LINE, LABELS = 0.26, 2.2  # inches: a model's height, and the width of its label
 FILLS = ("full", "none", "left", "right", "top", "bottom")  # of the markers of a model's temperatures
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A line for each model, its bits/dim at the left and its FIDs at the right."""
     frame = sources.frame(*READS)
     temperatures = sorted(frame["temperature"].unique())
@@ -43,7 +42,7 @@ def draw(sources: Sources, page: Page) -> None:
     )
 
 
-def dot(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
+def dot(axes: style.Axes, x: float, y: float, text: str, **look: Any) -> None:
     """One number, with its value above the marker."""
     axes.errorbar([x], [y], linestyle="", **look)
     axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)

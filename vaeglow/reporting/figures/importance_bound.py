@@ -8,7 +8,6 @@ import numpy as np
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.style import Page
 
 READS = ("likelihood", "likelihood_images")
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -19,7 +18,7 @@ NOTE = (
 )
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """At the left the bounds, at the right what more draws gain, a curve for each row.
 
     Each curve is moved a little sideways, so that error bars that coincide can be told apart.

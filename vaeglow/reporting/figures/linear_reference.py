@@ -6,14 +6,12 @@ Section 3.3 of the paper: the reference for each squeeze, and each row's measure
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.style import Page
-from vaeglow.reporting.tables.linear_reference import REFERENCES, answers
-from vaeglow.reporting.tables.linear_reference import SCHEMA as SCHEMA
-from vaeglow.reporting.tables.linear_reference import needs as needs
+from vaeglow.reporting.tables import linear_reference as table
 
 READS = ("likelihood", "config")
+SCHEMA, needs = table.SCHEMA, table.needs
 # Keys of linear_reference.json, and their labels on the axis.
-PLACES = {name: text.removeprefix("layer, ") for name, text in REFERENCES.items()}
+PLACES = {name: text.removeprefix("layer, ") for name, text in table.REFERENCES.items()}
 LINES = {"VAE": {"color": style.INK, "marker": "o"}, "PCA": {"color": style.GREY, "marker": "s", "linestyle": "--"}}
 ASIDE = 0.16  # horizontal offset of a trained model's marker, so that it does not cover the reference's
 NOTE = (
@@ -23,7 +21,7 @@ NOTE = (
 )
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """Two lines of references, and a marker for each row.
 
     Raises:
@@ -39,7 +37,7 @@ def draw(sources: Sources, page: Page) -> None:
     frame = sources.frame(*READS)
     for _, row in frame.iterrows():
         bits, error = (row["likelihood"].number(name) for name in ("bits_per_dim", "standard_error"))
-        if (place := answers(row["config"])) not in PLACES:
+        if (place := table.answers(row["config"])) not in PLACES:
             raise UserError(
                 f"figure {sources.spec['name']} shows VAEs, and layers with squeeze 1, 2 or 4: not {row['model']}"
             )

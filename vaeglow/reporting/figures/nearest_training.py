@@ -10,7 +10,6 @@ from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.style import Page
 from vaeglow.results import Result
 
 READS = ("nearest_training",)
@@ -19,7 +18,7 @@ CHART = 1.9  # inches: a chart's height with its labels
 SHOWN = 99  # percent of the distances that the axes, alike in all panels, span
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each row, and below it a chart of both distributions of distances."""
     rows, names = sources.spec["rows"], ("images", "neighbours", "distances", "test_distances")
     results = [sources.read("nearest_training", row, *names) for row in rows]

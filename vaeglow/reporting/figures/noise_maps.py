@@ -9,14 +9,13 @@ import numpy as np
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.style import Page
 
 READS = ("noise_maps",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
 PERCENTILE = 99  # of s(z), where the colours end: a few outliers would darken all other pixels
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each row."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -10,7 +10,6 @@ from typing import Any
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.style import Axes, Page
 
 READS = ("config", "training")
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -32,7 +31,7 @@ def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "what": "training", "model": row["base"]} for row in entry["rows"] if "base" in row]
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """The first row's model. Solid arrows are training, dashed ones sampling.
 
     Raises:
@@ -106,7 +105,7 @@ def texts(config: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def boxes(axes: Axes, columns: list[float], y: float, row: list[str]) -> list[Place]:
+def boxes(axes: style.Axes, columns: list[float], y: float, row: list[str]) -> list[Place]:
     """Draw boxes side by side; returns their places."""
     from matplotlib.patches import FancyBboxPatch
 
@@ -119,7 +118,7 @@ def boxes(axes: Axes, columns: list[float], y: float, row: list[str]) -> list[Pl
     return [(x, y) for x, _ in zip(columns, row, strict=False)]
 
 
-def arrow(axes: Axes, start: Place, end: Place, dashed: bool = False, shift: float = 0.0, name: str = "") -> None:
+def arrow(axes: style.Axes, start: Place, end: Place, dashed: bool = False, shift: float = 0.0, name: str = "") -> None:
     """An arrow between two boxes, one next to, above or below the other, moved sideways by `shift`; its name there."""
     across = start[1] == end[1]
     dx, dy, shrink = (0, shift, 36 * WIDE) if across else (shift, 0, 36 * TALL)  # half a box, in points

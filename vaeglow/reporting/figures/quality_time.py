@@ -6,7 +6,6 @@ Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.style import Page
 
 READS = ("snapshots", "config")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
@@ -20,7 +19,7 @@ NOTE = (
 )
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each of `PANELS`, a curve for each row.
 
     A dotted vertical line marks where a run's own phase begins; a dotted line joins it to its base. Points

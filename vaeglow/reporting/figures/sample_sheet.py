@@ -45,7 +45,7 @@ def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label
         result = sources.read("samples", row, "images")
         images = sources.images(row, result, "images", lines * columns)
         plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, state the model
-        condition = row_label(plain, sources.spec.get("styles")) if "label" in row else drawn_at(row["temperature"])
+        condition = row_label(plain, sources.spec["styles"]) if "label" in row else drawn_at(row["temperature"])
         name, details = sources.label(row), [condition]
         if overflowed := result.content.get("exploded_samples"):
             details.append(f"{overflowed} of {len(result.arrays['images'])} overflowed, clipped")

@@ -6,7 +6,6 @@ Section 4.2 of the paper ("sharpening"): power against frequency on logarithmic 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
-from vaeglow.reporting.style import Page
 
 READS = ("layer_action",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
@@ -21,7 +20,7 @@ SHOWN = {
 }
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each row."""
     frame = sources.frame(*READS)
     columns = min(WIDEST, len(frame))

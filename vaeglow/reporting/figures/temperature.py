@@ -6,7 +6,6 @@ Section 3.5 of the paper. A curve for each model, its best point circled.
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import numbers
-from vaeglow.reporting.style import Page
 
 READS = ("metrics",)
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
@@ -20,7 +19,7 @@ PANELS = {
 }
 
 
-def draw(sources: Sources, page: Page) -> None:
+def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each of `PANELS`; error bars are one standard error of the KID."""
     frame = sources.frame(*READS)
     panels = page.charts([title for title, _ in PANELS.values()], 3, 4.4)
