@@ -1,14 +1,14 @@
 """The forms of a table that are read: Markdown and LaTeX, with fewer columns than the CSV, and notes. No torch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vaeglow.config import nearest
 from vaeglow.errors import UserError
 from vaeglow.reporting.columns import RANGE
-from vaeglow.reporting.frame import Lines, drawn_at
+from vaeglow.reporting.frame import Lines, Spec, drawn_at
 
 # Characters with a meaning in LaTeX, or missing in its usual fonts. All in one pass: no escape is escaped.
 ESCAPES = str.maketrans(
@@ -58,7 +58,7 @@ def readable(table: Lines, show: Sequence[str]) -> Lines:
     return shown[list(show)].replace("", "-").rename(columns=headers)
 
 
-def to_latex(shown: Lines, notes: Sequence[str], spec: Mapping[str, Any]) -> str:
+def to_latex(shown: Lines, notes: Sequence[str], spec: Spec) -> str:
     r"""The table as a float that needs `\usepackage{booktabs}`, its notes in comments above, its scale in the caption.
 
     Args:
@@ -70,11 +70,6 @@ def to_latex(shown: Lines, notes: Sequence[str], spec: Mapping[str, Any]) -> str
     title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX numbers tables itself
     lines = [list(shown), *shown.to_numpy().tolist()]
     return render("table.tex", spec=spec, notes=notes, title=title, sides=sides, lines=lines)
-
-
-def escape(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return text.translate(ESCAPES)
 
 
 def notes(name: str, **words: Any) -> list[str]:
@@ -90,5 +85,5 @@ def render(name: str, **words: Any) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("tables"))
     lines = {"trim_blocks": True, "keep_trailing_newline": True}
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **lines)
-    templates.filters["latex"] = escape
+    templates.filters["latex"] = lambda text: text.translate(ESCAPES)
     return templates.get_template(f"{name}.j2").render(words)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Lines: TypeAlias = "pandas.DataFrame"
 Numbers: TypeAlias = "pandas.Series"
+Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.config.plan.spec` returned
 # What results state besides their identity, and the key of the protocol that sets it.
 COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
 SNAPSHOTS = {"split": "split", "stretch": "stretch", **COUNTS}  # of one set of samples
@@ -28,7 +29,7 @@ def results_frame(
     rows: Sequence[Mapping[str, Any]],
     results_root: str | Path,
     kinds: Sequence[str],
-    spec: Mapping[str, Any],
+    spec: Spec,
     arrays: Sequence[str] = (),
 ) -> Lines:
     """The results of each row, at every temperature of it, under every seed: a line each.
@@ -62,9 +63,7 @@ def results_frame(
     return pd.DataFrame(lines)
 
 
-def read(
-    results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Mapping[str, Any], arrays: Sequence[str] = ()
-) -> Result:
+def read(results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Spec, arrays: Sequence[str] = ()) -> Result:
     """One result, checked to match its path and to be measured as the spec says.
 
     Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.

@@ -75,21 +75,20 @@ def height_of(text: str, inches: float, points: float) -> float:
     return 1.25 * points / 72 * len(wrap(text, inches, points).splitlines())
 
 
-def save(figure: Figure, *paths: str | Path) -> None:
+def save(figure: Figure, *paths: Path) -> None:
     """Write the figure, with a margin, each file completely or not at all, the format by its suffix (.png or .pdf).
 
     Raises:
         UserError: another suffix, or no room or permission to write.
     """
-    for path in map(Path, paths):
-        if path.suffix not in METADATA:
-            raise UserError(f"{path}: figures are written as {' or '.join(METADATA)}")
+    if others := [path for path in paths if path.suffix not in METADATA]:
+        raise UserError(f"{others[0]}: figures are written as {' or '.join(METADATA)}")
     evidence = {traced.FIGURE_KEY: figure.get_label()} if figure.get_label() else {}
     with styled():
         figure.draw_without_rendering()
         box = figure.get_tightbbox().padded(MARGIN)
         box.set_points(np.round(box.get_points() * DPI) / DPI)  # a dot of the figure is a dot of the file
-        for path in map(Path, paths):
+        for path in paths:
             metadata = METADATA[path.suffix] | (evidence if path.suffix == ".png" else {})
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format=path.suffix[1:], metadata=metadata, bbox_inches=box)
@@ -233,6 +232,5 @@ def enlargement(side: float, pixels: int) -> int:
 
 def lettered(names: Sequence[str]) -> list[str]:
     """`(a) ...`, `(b) ...` where there are several."""
-    if len(names) < 2:
-        return list(names)
-    return [f"({letter}) {name}".rstrip() for letter, name in zip(string.ascii_letters, names, strict=False)]
+    letters = string.ascii_letters if len(names) > 1 else ""
+    return [f"({letter}) {name}".rstrip() for letter, name in zip(letters, names, strict=False)] or list(names)

@@ -51,9 +51,7 @@ def evidence_of(row: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ValueError: not as many hashes as files.
     """
-    if not row[FILES]:
-        return {}
-    return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True))
+    return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True)) if row[FILES] else {}
 
 
 def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:

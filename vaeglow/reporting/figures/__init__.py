@@ -21,14 +21,14 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.frame import Lines
+from vaeglow.reporting.frame import Lines, Spec
 from vaeglow.reporting.style import Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
 FEWER = "lower the figure's columns or lines in the config, or delete the file to have more images made"
 
 
-def draw(spec: Mapping[str, Any], results_root: str | Path, data_root: str | Path) -> Figure:
+def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
     """Draw the figure that a spec describes.
 
     Args:
@@ -60,7 +60,7 @@ class Sources:
         results: all that were read, in order.
     """
 
-    def __init__(self, spec: Mapping[str, Any], results_root: str | Path, data_root: str | Path) -> None:
+    def __init__(self, spec: Spec, results_root: str | Path, data_root: str | Path) -> None:
         self.spec: dict[str, Any] = {**spec, "seeds": [spec["seed"]]}
         self.results: list[Result] = []
         self._results_root, self._data_root = results_root, Path(data_root)
@@ -113,14 +113,12 @@ class Sources:
 
     def protocol_note(self, sets: int | None = None) -> str:
         """How FID etc. were measured; `sets` where it is not the protocol's number of sets."""
-        images, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
-        samples = (
-            f"{sets} sets of {images:,} samples (all but FID: the first), each" if sets > 1 else f"{images:,} samples"
-        )
+        count, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
+        drawn = f"{sets} sets of {count:,} samples (all but FID: the first), each" if sets > 1 else f"{count:,} samples"
         stretched = ", each sample stretched to the whole range first" if self.spec["stretch"] else ""
-        biased = ", fewer images than features: FID biased upward" if images < features else ""
-        against = f"{images:,} {self.spec['split']} images, {features} features{stretched}{biased}"
-        return f"{samples} against {against} (protocol {self.spec['protocol']}); one seed."
+        biased = ", fewer images than features: FID biased upward" if count < features else ""
+        against = f"{count:,} {self.spec['split']} images, {features} features{stretched}{biased}"
+        return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
 
 
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:

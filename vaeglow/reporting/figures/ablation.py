@@ -27,8 +27,7 @@ def draw(sources: Sources, page: style.Page) -> None:
         [bits], [error] = (numbers(lines, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error"))
         dot(left, bits, y, f"{bits:.2f}", xerr=error, **look)
         for temperature, fid in zip(lines["temperature"], numbers(lines, "metrics.fid"), strict=True):
-            fill = FILLS[temperatures.index(temperature) % len(FILLS)]
-            dot(right, fid, y, f"{fid:.1f}", fillstyle=fill, **look)
+            dot(right, fid, y, f"{fid:.1f}", fillstyle=FILLS[temperatures.index(temperature) % len(FILLS)], **look)
     labels = [style.wrap(lines["label"].iloc[0], LABELS, style.DETAIL) for lines in models]
     left.set_yticks(range(len(models)), labels)
     left.set_ylim(len(models) - 0.5, -0.5)
@@ -37,9 +36,8 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.margins(x=0.12)
     for temperature, fill in zip(temperatures, FILLS, strict=False):
         right.plot([], [], "o", color=style.INK, fillstyle=fill, label=drawn_at(temperature))
-    page.notes.append(
-        f"Bits/dim: on test images (K=1), \u00b1 one standard error over images. FID: {sources.protocol_note()}"
-    )
+    note = "Bits/dim: on test images (K=1), \u00b1 one standard error over images. FID: "
+    page.notes.append(note + sources.protocol_note())
 
 
 def dot(axes: style.Axes, x: float, y: float, text: str, **look: Any) -> None:

@@ -30,11 +30,9 @@ def draw(sources: Sources, page: style.Page) -> None:
     panels = page.charts(["bits/dim (lower is better)", "bits/dim gained over K=1"], 2, 2.9)
     counts = []
     for number, row in frame.iterrows():
-        draws = sorted(map(int, row["likelihood"].value("importance")))
-        if len(draws) < 2:
-            raise UserError(
-                f"{row['likelihood'].path} holds no bound besides K = 1: list some in evaluation.importance_samples"
-            )
+        measured = row["likelihood"]
+        if len(draws := sorted(map(int, measured.value("importance")))) < 2:
+            raise UserError(f"{measured.path} holds no bound besides K = 1: list some in evaluation.importance_samples")
         names = [f"bits_per_dim_{k}" for k in draws]
         arrays = sources.read("likelihood_images", row, *names).arrays
         counts.append(len(arrays[names[-1]]))  # K = 1 is of more images

@@ -39,8 +39,7 @@ def draw(sources: Sources, page: style.Page) -> None:
         for percent, height in (("1", 0.98), ("5", 0.86)):
             distance = result.number("test_percentiles", percent)
             axes.axvline(distance, color=style.GREY, linestyle=":", linewidth=0.8)
-            look = {"size": style.FOOTER, "color": style.GREY, "va": "top"}
-            axes.text(distance, height, f" {percent}%", **look)
+            axes.text(distance, height, f" {percent}%", size=style.FOOTER, color=style.GREY, va="top")
         axes.set(xlim=(0.0, 1.02 * far or 1.0), ylim=(0.0, 1.02))
         axes.set(xlabel="distance to the nearest training image", ylabel="share of images")
         axes.legend(loc="lower right", handlelength=1.6, borderaxespad=0.2)

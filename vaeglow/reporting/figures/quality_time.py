@@ -43,8 +43,8 @@ def draw(sources: Sources, page: style.Page) -> None:
     for axes, (value, (error, title)) in zip(panels, PANELS.items(), strict=True):
         for row, points, label, sign in runs:
             shown, look = points.dropna(subset=[value]), sources.look(row)
-            errors = shown[error] if error else None
-            axes.errorbar(shown["total_seconds"] / unit, shown[value], errors, label=f"{label} ({sign})", **look)
+            seen = shown["total_seconds"] / unit, shown[value], shown.get(error)
+            axes.errorbar(*seen, label=f"{label} ({sign})", **look)
             if len(shown) < len(points):
                 left_out.append(f"{len(points) - len(shown)} {title} of {label}")
             if begin := row["snapshots"].number("base_seconds"):

@@ -20,7 +20,6 @@ def draw(sources: Sources, page: Page) -> None:
         result = sources.read("layer_draws", row, "vae", "layer")
         vae = sources.images(row, result, "vae", sources.spec["lines"])
         layer = sources.images(row, result, "layer", sources.spec["lines"])  # [latents, draws, C, H, W]
-        heading = f"through the Glow layer ({layer.shape[1]} draws)"
         label = sources.label(row), drawn_at(result.number("temperature"))
-        panels.append((label, [("VAE", vae[:, None]), (heading, layer)]))
+        panels.append((label, [("VAE", vae[:, None]), (f"through the Glow layer ({layer.shape[1]} draws)", layer)]))
     page.panels(panels)

@@ -16,21 +16,19 @@ and under the name of each column its values in measured rows.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from vaeglow.data.arrays import kept_of
 from vaeglow.reporting import forms, frame, traced
-from vaeglow.reporting.frame import Lines
+from vaeglow.reporting.frame import Lines, Spec
 
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
 
 
-def build_table(spec: Mapping[str, Any], published: str | Path, results_root: str | Path) -> Lines:
+def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> Lines:
     """The table's rows, every cell as printed text.
 
     Args:
@@ -63,7 +61,7 @@ def build_table(spec: Mapping[str, Any], published: str | Path, results_root: st
     return table
 
 
-def forms_of(table: Lines, spec: Mapping[str, Any]) -> tuple[str, str]:
+def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     """What `build_table` returned as Markdown and as LaTeX.
 
     Raises:
@@ -74,8 +72,7 @@ def forms_of(table: Lines, spec: Mapping[str, Any]) -> tuple[str, str]:
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
     shown = forms.readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
-    between = {"device": "; ", "commit": "; "}
-    words = {name: traced.distinct(measured[name], between.get(name, " or ")) for name in table}
+    words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
     words |= {"spec": spec, "kind": kind, "show": show, "kept": kept_of(spec["images"])}
     words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
     notes = forms.notes("notes", **words)

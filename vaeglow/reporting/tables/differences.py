@@ -6,29 +6,23 @@ seeds shows the variation between trainings. For bits/dim it is taken image by i
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vaeglow.reporting.columns import ERROR, SHARED, Column, fixed, named, only, same
-from vaeglow.reporting.frame import Lines, bound_note, numbers, results_frame
+from vaeglow.reporting.columns import ERROR, SHARED, SPREADS, Column, fixed, named, only, same
+from vaeglow.reporting.frame import Lines, Spec, bound_note, numbers, results_frame
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
-SCHEMA = {
-    "protocol": {"$ref": "#/$defs/protocol_name", "default": None},
-    "rows": {"$ref": "#/$defs/compared_rows"},
-}
+SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/compared_rows"}}
 IMAGES = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
+def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
     """For each pair the lines of both models, `minus` saying which one is subtracted."""
     sides = [side for row in spec["rows"] for side in (row, row["minus"])]
     frame = results_frame(sides, results_root, READS, spec, [IMAGES])
-    for _, pair in frame.assign(minus=frame["row"] % 2 == 1).groupby(frame["row"] // 2):
-        yield pair
+    yield from (pair for _, pair in frame.assign(minus=frame["row"] % 2 == 1).groupby(frame["row"] // 2))
 
 
 def differences(pair: Lines, name: str) -> np.ndarray:
@@ -40,12 +34,12 @@ def differences(pair: Lines, name: str) -> np.ndarray:
     return values[~pair["minus"]] - values[pair["minus"]]
 
 
-def end(pair: Lines, name: str, which: int) -> float | None:
-    """An end of the ledger's 95% interval of the mean difference over seeds, at least three: 0 lower, 1 upper."""
+def interval(pair: Lines, name: str) -> tuple[float, float] | None:
+    """The ends of the ledger's 95% interval of the mean difference over seeds, at least three."""
     from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 
     values = differences(pair, name).mean(axis=1)
-    return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)[which]
+    return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)
 
 
 def bits_error(pair: Lines) -> float:
@@ -65,8 +59,8 @@ def difference_columns(name: str, header: str, decimals: int, error: Callable | 
     column, form = f"difference_{name}", fixed(decimals)
     beside = (ERROR, f"{column}_standard_error") if error else ()
     yield Column(column, lambda pair: differences(pair, name).mean(axis=1), header, form, beside)
-    yield Column(f"{column}_low", partial(end, name=name, which=0), form=form)
-    yield Column(f"{column}_high", partial(end, name=name, which=1), form=form)
+    for end in ("low", "high"):
+        yield Column(f"{column}_{end}", lambda pair: interval(pair, name), form=form, summary=SPREADS[end])
     if error:
         yield Column(f"{column}_standard_error", error, form=form)
 

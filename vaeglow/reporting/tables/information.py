@@ -1,10 +1,9 @@
 """What the latent holds when a model is trained in two phases, jointly, or both (section 3.4)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vaeglow.reporting.columns import RANGE, Column, mean, named, only, same
-from vaeglow.reporting.frame import Lines
+from vaeglow.reporting.frame import Lines, Spec
 
 READS = ("training", "likelihood", "latents", "metrics")
 SCHEMA = {
@@ -14,7 +13,7 @@ SCHEMA = {
 SAMPLES = {"fid": (2, "FID"), "kid": (5, "KID"), "diversity": (3, "")}  # decimals, header
 
 
-def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
+def columns_of(spec: Spec, rows: Sequence[Lines]) -> list[Column]:
     """The columns: FID, KID and diversity at every temperature of the rows."""
     upper = (RANGE, "decoder_information_upper_nats")
     whole = len(spec["seeds"]) == 1  # a whole number, except as a mean over seeds
@@ -45,7 +44,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
     return named(names, *found, same("latents.latent_dim"), same("latents.images", name="latent_images"))
 
 
-def shown(table: Lines, spec: Mapping[str, Any]) -> list[str]:
+def shown(table: Lines, spec: Spec) -> list[str]:
     """What z holds, then FID and KID side by side for the temperatures."""
     samples = (name for name in table if name.startswith(("fid_t", "kid_t")) and not name.endswith("_sd"))
     return f"""

@@ -1,11 +1,10 @@
 """Every number of a run's likelihood.json: the bounds, their terms, and one that is not a bound."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vaeglow.reporting.columns import SHARED, Column, mean, named, same
-from vaeglow.reporting.frame import Lines, first
+from vaeglow.reporting.frame import Lines, Spec, first
 from vaeglow.reporting.traced import distinct
 
 READS = ("training", "likelihood")
@@ -14,7 +13,7 @@ NO_BOUND = "undequantised_not_a_bound"
 TERMS = {"kl": "KL", "log_det": "log-det", "levels": "constant (log2 levels)"}
 
 
-def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
+def columns_of(spec: Spec, rows: Sequence[Lines]) -> list[Column]:
     """The columns: the bounds by rising K, and the terms, that these runs have."""
     files = [file.content for lines in rows for file in lines["likelihood"]]
     found = []
@@ -47,7 +46,7 @@ def columns_of(spec: Mapping[str, Any], rows: Sequence[Lines]) -> list[Column]:
     )
 
 
-def shown(table: Lines, spec: Mapping[str, Any]) -> list[str]:
+def shown(table: Lines, spec: Spec) -> list[str]:
     """K = 1, the tighter bounds, the terms of the first, and separately what is not a bound."""
     with_header = [name for name, column in table.attrs["columns"].items() if column.header]
     parts = [name for name in with_header if name.startswith(("bits_per_dim", "term_"))]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
-from vaeglow.reporting.frame import Lines, first, numbers, results_frame, results_of
+from vaeglow.reporting.frame import Lines, Spec, first, numbers, results_frame, results_of
 from vaeglow.results import Result, check_together
 
 READS = ("training", "likelihood", "config")
@@ -14,13 +14,8 @@ SCHEMA = {
     "reference_model": {"type": "string", "description": "the VAE whose residual is analysed"},
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
-REFERENCES = {
-    "no_layer": "no layer",
-    "squeeze1": "layer, no squeeze",
-    "squeeze2": "layer, squeeze 2",
-    "squeeze4": "layer, squeeze 4",
-    "whitening": "full whitening",
-}
+REFERENCES = {"no_layer": "no layer", "squeeze1": "layer, no squeeze", "squeeze2": "layer, squeeze 2"}
+REFERENCES |= {"squeeze4": "layer, squeeze 4", "whitening": "full whitening"}
 
 
 def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -29,7 +24,7 @@ def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"what": "linear_reference", **where}]
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
+def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
     """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.

@@ -9,16 +9,15 @@ seconds on the clock on a GPU. Other processes also slow a CPU's caches, and thr
 time: rounds then disagree.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.reporting.columns import Column, named, same, significant
-from vaeglow.reporting.frame import Lines, finite_values, first, results_frame
+from vaeglow.reporting.frame import Lines, Spec, finite_values, first, results_frame
 from vaeglow.reporting.traced import distinct
 from vaeglow.results import Result
 
@@ -57,7 +56,7 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
     return np.mean(each, axis=0)
 
 
-def timings(spec: Mapping[str, Any], results_root: str | Path) -> Lines:
+def timings(spec: Spec, results_root: str | Path) -> Lines:
     """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
 
     Its column `base` names the VAE of a Glow layer.
@@ -65,11 +64,11 @@ def timings(spec: Mapping[str, Any], results_root: str | Path) -> Lines:
     rows = sorted(spec["rows"], key=lambda row: spec.get("presets", [spec["preset"]]).index(row["preset"]))
     frame = results_frame(rows, results_root, READS, {**spec, "seeds": [None]})
     own = [result.value("models", model) for result, model in zip(frame["timing"], frame["model"], strict=True)]
-    results = [dataclasses.replace(one, content=one.content | of) for one, of in zip(frame["timing"], own, strict=True)]
+    results = [replace(one, content=one.content | of) for one, of in zip(frame["timing"], own, strict=True)]
     return frame.assign(timing=results, kind=[of["kind"] for of in own], base=[row.get("base") for row in rows])
 
 
-def rows(spec: Mapping[str, Any], results_root: str | Path) -> Iterator[Lines]:
+def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
     """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
 
     A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
@@ -107,10 +106,8 @@ def cpu_seconds(lines: Lines) -> np.ndarray | None:
 
 def speed_up(lines: Lines) -> np.ndarray | None:
     """Glow's time over that of a mean, in each round: [rounds]."""
-    if len(lines) < 3:
-        return None
-    clock, timing = clock_of(first(lines, "timing.device_kind")), first(lines, "timing")
-    return rounds(timing, lines["model"][2:], clock) / of_row(lines, clock=clock)
+    clock = clock_of(first(lines, "timing.device_kind"))
+    return of_row(lines[2:], clock=clock) / of_row(lines, clock=clock) if len(lines) == 3 else None
 
 
 def origin(lines: Lines) -> str:
@@ -124,11 +121,9 @@ def median(name: str, value: Callable[[Lines], np.ndarray | None], header: str) 
     return Column(name, value, header, significant, summary="median")
 
 
-def alone(*columns: Column) -> Iterator[Column]:
+def alone(*columns: Column) -> list[Column]:
     """The columns, empty for a mean of two models."""
-    for column in columns:
-        value = lambda lines, of=column.value: of(lines) if len(lines) == 1 else None  # noqa: E731
-        yield dataclasses.replace(column, value=value)
+    return [replace(one, value=lambda rows, one=one: one.value(rows) if len(rows) == 1 else None) for one in columns]
 
 
 # What every table of times has.
