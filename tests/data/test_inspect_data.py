@@ -13,7 +13,7 @@ from run_tools import flags, step
 from vaeglow.data import arrays
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_file, sha256_json
+from vaeglow.files import sha256_file, sha256_json, write_json
 from vaeglow.reporting import traced
 from vaeglow.reporting.style import image_grid, lettered
 from vaeglow.results import content_sha256
@@ -64,8 +64,8 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
     splits = {split: array[: 5 if size > 100 else 60] for split, array in splits_of(channels, size, levels).items()}
     folder = written(tmp_path / "mine", splits, levels)
     found = inspect(folder) | {"provenance": {"commit": "0123456789abcdef", "dirty": False}}
-    (tmp_path / "mine.json").write_text("{}")
-    figure = inspect_data.draw(found, folder, tmp_path / "mine.json")
+    write_json(tmp_path / "mine.json", found)
+    figure = inspect_data.draw(tmp_path / "mine.json", folder)
     grids, charts = figure.axes[:2], figure.axes[2:]
     for grid, split in zip(grids, ("train", "test"), strict=True):
         shown = grid.images[0].get_array()

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from vaeglow.data.kinds import moments, value_counts
 from vaeglow.files import sha256_json
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
-from vaeglow.results import Result, read_result, write_result
+from vaeglow.results import read_result, write_result
 from vaeglow.steps import cli
 
 COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
@@ -61,23 +62,20 @@ def inspect(data_dir: Path) -> dict[str, Any]:
     return {"dataset": info["name"], **shape, **hashes, "source": info["source"], "splits": splits}
 
 
-def draw(found: Mapping[str, Any], data_dir: Path, written: Path) -> style.Figure:
-    """Draw the page.
-
-    Args:
-        found: what `inspect` found, with a `provenance`.
-        data_dir: folder of the prepared dataset.
-        written: the file that `found` was written to, the figure's evidence.
-    """
+def draw(written: Path, data_dir: Path) -> style.Figure:
+    """The page of a dataset, from what `inspect` found, as it was written, and its images."""
+    result = read_result(written)
+    found = result.content
     splits = {split: about for split, about in found["splits"].items() if about["count"]}
     shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
     with style.styled():
         page = style.Page(f"{found['dataset']}: images of {shape}")
-        rows = []
-        for split, about in splits.items():
-            detail = f"{numbers(about)} \u00b7 {repetitions(about)}".replace(" \u00b7 ", "\n")
-            rows.append(((f"{split}: {about['count']:,} images", detail), images_of(data_dir, split, found["levels"])))
-        page.sheet(rows)
+        page.sheet(
+            [
+                ((f"{split}: {about['count']:,} images", described(about)), images_of(data_dir, split, found["levels"]))
+                for split, about in splits.items()
+            ]
+        )
         channels = CHANNELS[found["channels"]]
         panels = page.charts(channels, len(channels), 2.1, sharey=True)
         for number, axes in enumerate(panels):
@@ -88,8 +86,7 @@ def draw(found: Mapping[str, Any], data_dir: Path, written: Path) -> style.Figur
             axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")
         panels[0].legend(loc="best")
-        footer = f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}"
-        return page.finish(footer, [Result(written, dict(found))])
+        return page.finish(f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}", [result])
 
 
 def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
@@ -102,18 +99,13 @@ def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
     return shown.reshape(lines, columns, *images.shape[1:])
 
 
-def numbers(about: Mapping[str, Any]) -> str:
-    """Range, mean and sd of each channel in a line."""
-    ranges = zip(about["lowest"], about["highest"], strict=True)
-    values = ", ".join(f"{low} to {high}" for low, high in ranges)
+def described(about: Mapping[str, Any]) -> str:
+    """Range, mean and sd of each channel of a split, and how many images are duplicates, in lines."""
+    values = ", ".join(f"{low} to {high}" for low, high in zip(about["lowest"], about["highest"], strict=True))
     mean, std = (", ".join(f"{value:.4f}" for value in about[name]) for name in ("mean", "std"))
-    return f"values {values} \u00b7 mean {mean} \u00b7 sd {std}"
-
-
-def repetitions(about: Mapping[str, Any]) -> str:
-    """How many images are duplicates, in a line."""
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
-    return f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
+    same = f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
+    return f"values {values}\nmean {mean}\nsd {std}\n{same}"
 
 
 @cli.step
@@ -129,8 +121,8 @@ def main(*, data_dir: Path, json: Path, output: Path) -> None:
     provenance = collect()
     found = inspect(data_dir)
     write_result(json, found, [], provenance)
-    style.save(draw(read_result(json).content, data_dir, json), output)
+    style.save(draw(json, data_dir), output)
     for split, about in found["splits"].items():
         print(f"{found['dataset']} {split}: {about['count']:,} images")
         if about["count"]:
-            print(f"  {numbers(about)}\n  {repetitions(about)}")
+            print(indent(described(about), "  "))
