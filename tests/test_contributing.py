@@ -19,7 +19,7 @@ from waiting import ROOT, call
 from vaeglow.config import merge
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(?:python|yaml|jinja)\n{?# (\S+)(?: #})?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINES = 25  # of real code at most, to each heading
 OVERLAY = "mine.yaml"
 TARGETS = [  # what all kinds of CONTRIBUTING.md are tried by
@@ -113,4 +113,5 @@ def test_it_works(project: Path) -> None:
         pd.read_csv(project / f"results/{name}.csv").to_dict("records") for name in ("latent_norm", "claims")
     )
     assert table["norm"] > 0
+    assert "posterior mean of 12 test images" in (project / "results/latent_norm.md").read_text(encoding="utf-8")
     assert {claim["claim"] for claim in claims if claim["verdict"] == "undecided"} == {"vae_covers"}

@@ -4,7 +4,9 @@ import ast
 import os
 import re
 import shutil
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,19 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
     "evaluation": {"data", "models"},
     "reporting": {"data"},
 }
+
+
+def test_a_wheel_has_all_files_of_the_package(tmp_path):
+    """Of the package's own metadata: nothing is downloaded."""
+    pytest.importorskip("setuptools")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "vaeglow", tmp_path / "vaeglow", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from setuptools import build_meta; build_meta.build_wheel('.')"
+    assert call([sys.executable, "-c", code], tmp_path).returncode == 0
+    [wheel] = tmp_path.glob("*.whl")
+    files = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "vaeglow").rglob("*") if path.is_file()}
+    assert files == {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("vaeglow/")}
 
 
 @pytest.mark.parametrize("package", LAYERS)

@@ -115,7 +115,7 @@ def test_the_whole_workflow(tmp_path):
     sheet = np.asarray(Image.open(tmp_path / "results/samples.png").convert("RGB"))
     assert sheet.std() > 10 and (tmp_path / "results/samples.pdf").stat().st_size > 10_000
     published = {path.name: path.read_bytes() for path in (tmp_path / "results").glob("*.*")}
-    assert set(published) == {"table2.csv", "table2.md", "table2.html", "table2.tex", "samples.png", "samples.pdf"}
+    assert set(published) == {"table2.csv", "table2.md", "table2.tex", "samples.png", "samples.pdf"}
 
     # Again: nothing.
     assert "Nothing to be done" in made(tmp_path, config)

@@ -120,7 +120,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--markdown", "--html", "--latex", "--json"}
+outputs = {"--output", "--markdown", "--latex", "--json"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
 flag = ""
 for word in flags:
@@ -178,7 +178,7 @@ def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkou
     made = [*TARGETS, "results/table4.tex", "results/figure5.pdf", "results/claims.csv"]
     assert all((checkout / target).is_file() for target in made)
     assert dry_run("all", cwd=checkout) == []
-    assert reported(checkout) >= {"table1.csv", "table4.html", "figure5.png", "claims.csv", "curves.png"}
+    assert reported(checkout) >= {"table1.csv", "table4.md", "figure5.png", "claims.csv", "curves.png"}
 
 
 def reported(checkout: Path) -> set[str]:
@@ -188,7 +188,7 @@ def reported(checkout: Path) -> set[str]:
 
 
 def test_a_report_shows_what_there_is(checkout):
-    table, figure = {"table2.csv", "table2.html"}, {"samples.png"}
+    table, figure = {"table2.csv", "table2.md"}, {"samples.png"}
     assert reported(checkout) & {"table1.csv", "figure1.png", *table, *figure} == table | figure
     for path in (checkout / "results").glob("table2.*"):
         path.unlink()

@@ -31,7 +31,7 @@ def output_flags(wildcards, output):
     return flags(**dict(output.items()))
 
 
-def reported(path, section):
+def reported(path, section, form):
     """A file of the report: in its category, under its title."""
     kind = section.removesuffix("s")
     titles = {"claims": "The paper's claims, and what we measured"}
@@ -40,7 +40,7 @@ def reported(path, section):
         path,
         caption=f"../report/{kind}.rst",
         category=lambda wildcards: plan.category_of(section, wildcards.get(kind, "claims")),
-        labels=lambda wildcards: {"result": titles[wildcards.get(kind, "claims")]},
+        labels=lambda wildcards: {"result": titles[wildcards.get(kind, "claims")], "as": form},
     )
 
 

@@ -103,8 +103,9 @@ rule publish:
     input:
         multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".tex"),
     output:
-        reported("results/{table}.csv", "tables"),
-        multiext("results/{table}", ".md", ".tex"),
+        reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
+        reported("results/{table}.md", "tables", "text (Markdown)"),
+        "results/{table}.tex",
     log:
         "logs/publish/tables/{table}.log",
     localrule: True
@@ -118,7 +119,7 @@ use rule publish as publish_figure with:
     input:
         multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        reported("results/{figure}.png", "figures"),
+        reported("results/{figure}.png", "figures", "figure"),
         "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
@@ -128,7 +129,7 @@ use rule publish as publish_claims with:
     input:
         multiext(f"results/{PRESET}/claims", ".csv", ".md"),
     output:
-        reported("results/claims.csv", "claims"),
-        "results/claims.md",
+        reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
+        reported("results/claims.md", "claims", "text (Markdown)"),
     log:
         "logs/publish/claims.log",
