@@ -1,7 +1,5 @@
 """Synthetic results for the tests of figures: whole files in the steps' formats, made in milliseconds, no torch."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from itertools import combinations
@@ -51,7 +49,7 @@ class Results:
     def __init__(self, root: Path) -> None:
         self.results, self.data = root / "results", root / "data"
 
-    def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> Results:
+    def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> "Results":
         info = {"name": name, "kind": "folder", "channels": test.shape[1], "size": test.shape[2], "levels": levels}
         splits = {"train": test[:1], "val": test[:0], "test": test}
         write_dataset(self.data / name, splits, info | {"mean": [0.5], "std": [0.1], "source": {}})

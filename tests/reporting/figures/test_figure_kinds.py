@@ -1,7 +1,5 @@
 """Every kind of figure: its axes show the values of its files, its images are in place, foreign files are refused."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page that figures are laid out on: which pixel lands where, texts that overlap nothing, and the files."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

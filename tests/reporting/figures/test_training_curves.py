@@ -1,7 +1,5 @@
 """The curves of one run: the columns of its history, one epoch or many, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

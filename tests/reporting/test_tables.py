@@ -1,0 +1,221 @@
+"""Every kind of table: what a reader sees and all numbers, and which results are refused."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_tools import FIDS, IMAGES, SECONDS, SPECS, image_bits, timed, write_results, write_timing
+from run_tools import checked, shipped_config
+from table_tools import change, form, identity_of, row, run_table, shown
+
+from vaeglow.config import effective, merge, plan
+from vaeglow.errors import UserError
+from vaeglow.reporting import traced
+from vaeglow.reporting.forms import ESCAPES
+
+EXPECTED = Path(__file__).parent / "expected"
+VAE, OURS, METRICS = "demo/photos32/vae/seed0", "demo/photos32/vaeglow/seed0", "metrics/test-500-64/"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return write_results(tmp_path / "results")
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_each_table_has_the_expected_numbers_words_and_notes(name, results):
+    """As in `expected/`, for a change on purpose written anew to the test's folder: the CSV on its side, untraced."""
+    run_table(results, SPECS[name])
+    table = pd.read_csv(results / f"demo/tables/{name}.csv", dtype=str, keep_default_na=False)
+    found = {".csv": table.drop(columns=[*traced.COLUMNS]).T.to_csv(header=False), ".md": form(results, SPECS[name])}
+    for suffix, text in found.items():
+        (results.parent / f"{name}{suffix}").write_text(text)
+        assert text == (EXPECTED / f"{name}{suffix}").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "values", "says"),
+    [
+        ("table2", f"{VAE}/training.json", {"preset": "paper"}, "preset is 'paper'"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid_samples": 400}, "fid_samples is 400"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid_sets": 2}, "fid_sets is 2, expected 1"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"stretch": True}, "stretch is True"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"temperature": 0.5}, "temperature is 0.5"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"weights_sha256": "old"}, "differ in weights_sha256"),
+        ("table2", f"{VAE}/likelihood.json", {"images": 10}, "differ in images"),
+        ("table2", f"{VAE}/likelihood.json", {"dequantisation": "none"}, "differ in dequantisation"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid": None}, "fid is None"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"kid": math.nan}, "kid is nan"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"recall": "much"}, "recall is much"),
+        ("information", f"{OURS}/latents.json", {"kl_nats": None}, "kl_nats is None"),
+        ("layer_action", f"{OURS}/layer_action.json", {"sharpness": {"vae": 0.1}}, "lacks 'vae_noisy'"),
+        ("linear_reference", f"{OURS}/config.json", {"layer": {"squeeze": 4}}, r"differ in .*config\.json"),
+        ("linear_reference", f"{VAE}/linear_reference.json", {"data_sha256": "other"}, "differ in data_sha256"),
+        ("differences", f"{OURS}/likelihood.json", {"inputs": {}, "seed": 1}, "seed is 1, expected 0"),
+        ("table4", "paper/photos32/timing.json", {"models": {"glow": timed("glow", 1)}}, "lacks 'vae'"),
+        ("table4", "paper/photos32/timing.json", {"preset": "demo"}, "preset is 'demo'"),
+        (
+            "table4",
+            "paper/photos32/timing.json",
+            {"models": dict.fromkeys(SECONDS, timed("vae", math.nan))},
+            "does not hold a finite",
+        ),
+    ],
+)
+def test_a_file_that_does_not_belong_is_refused_and_nothing_is_written(results, name, file, values, says):
+    change(results / file, **values)
+    with pytest.raises(UserError, match=says) as caught:
+        run_table(results, SPECS[name])
+    assert "\n" not in str(caught.value)
+    assert not (results / "demo/tables").exists()
+
+
+def test_image_values_that_are_not_those_summed_up_are_refused(results):
+    values = {"bits_per_dim_1": image_bits("glow", 1), "metadata": np.array(json.dumps(identity_of("glow")))}
+    np.savez(results / "demo/photos32/glow/seed0/likelihood.npz", **values)
+    with pytest.raises(UserError, match=r"differ in .*glow/seed0/likelihood\.npz"):
+        run_table(results, SPECS["differences"])
+
+
+def test_a_column_there_is_not_is_named(results):
+    with pytest.raises(UserError, match=r"no column 'fied' \(did you mean 'fid'\?\)"):
+        run_table(results, SPECS["table2"] | {"show": ["model", "fied"]})
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
+def test_differences_are_paired_by_seed_and_image_with_the_ledger_s_interval(results, seeds):
+    found = run_table(results, SPECS["differences"] | {"seeds": seeds})[0]
+    bits = np.stack([image_bits("vaeglow", seed) - image_bits("glow", seed) for seed in seeds])
+    fids = np.array([[FIDS["vaeglow"][seed] - FIDS["glow"][seed]] for seed in seeds])
+    for name, each, within in (("bits_per_dim", bits, 1e-4), ("fid", fids, 0.01), ("kid", fids / 1000, 1e-5)):
+        assert float(found[f"difference_{name}"]) == pytest.approx(each.mean(), abs=within)
+        number = {end: found[f"difference_{name}_{end}"] for end in ("sd", "low", "high")}
+        if len(seeds) == 1:
+            assert not any(number.values())
+        else:
+            sd = each.mean(1).std(ddof=1)
+            half = 4.302653 * sd / np.sqrt(3)
+            ends = [sd, each.mean() - half, each.mean() + half]
+            assert [*map(float, number.values())] == pytest.approx(ends, abs=within)
+    error = bits.mean(0).std(ddof=1) / np.sqrt(IMAGES)
+    assert float(found["difference_bits_per_dim_standard_error"]) == pytest.approx(error, abs=1e-4)
+
+
+def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
+    change(results / f"demo/photos32/glow/seed0/{METRICS}T1.0.json", kid=None, kid_standard_error=None)
+    found = run_table(results, SPECS["differences"])[0]
+    assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
+
+
+def test_the_evidence_names_every_file_of_both_sides(results):
+    found = traced.evidence_of(run_table(results, SPECS["differences"] | {"seeds": [0, 1]})[0])
+    files = ("training.json", "likelihood.json", "likelihood.npz")
+    drawn = {"vaeglow": f"{METRICS}T0.5.json", "glow": f"{METRICS}T1.0.json"}
+    assert {Path(path).relative_to(results / "demo/photos32").as_posix() for path in found} == {
+        f"{model}/seed{seed}/{file}" for model in drawn for seed in (0, 1) for file in (*files, drawn[model])
+    }
+    rows = run_table(results, SPECS["linear_reference"])
+    assert [row["evidence"].count(".json") for row in rows] == [3, 1, 3, 1, 1, 2]
+
+
+def test_terms_add_up_to_bits_per_dim(results):
+    made = run_table(results, SPECS["likelihood"])[1]
+    terms = [float(made[name]) for name in made if name.startswith("term_") and not name.endswith("_sd")]
+    assert sum(terms) == pytest.approx(float(made["bits_per_dim"]))
+
+
+def test_the_paper_s_own_numbers_make_its_average_and_its_speed_up(results):
+    rows = run_table(results, SPECS["table4"])
+    published = [(r["model"], r["seconds_per_epoch"], r["speed_up"]) for r in rows if r["source"] == "published"]
+    assert published[-1] == ("Ours (Avg.)", "140", "> 3.5")
+    average = next(r for r in rows if r["preset"] == "paper" and r["origin"] == "mean of vae and vaeglow")
+    assert (average["seconds_per_epoch"], average["speed_up"]) == ("140", "3.66")
+    # Load that meets a whole round leaves its ratio as it is.
+    assert average["speed_up_low"] == average["speed_up_high"] == "3.66"
+    assert average["config_sha256"] == "c-vaeglow; c-vae; c-glow"
+
+
+def test_rounds_that_disagree_are_said_to(results):
+    busy = timed("glow", 512)
+    busy["training"]["cpu_seconds"][0] *= 2
+    write_timing(results, 1, glow=busy)
+    run_table(results, SPECS["table4"])
+    assert "**Rounds disagree** by more than 1.5 times (Ours" in form(results, SPECS["table4"])
+
+
+def test_a_layer_needs_its_vae_and_a_speed_up_needs_a_glow(results):
+    lonely = SPECS["table4"] | {"presets": ["paper"], "rows": [row("vaeglow", preset="paper", base="vae")]}
+    with pytest.raises(UserError, match=r"tables\.table4: model vaeglow has base vae: give vae a row too"):
+        run_table(results, lonely)
+    assert run_table(results, lonely | {"rows": [row("vae", preset="paper"), *lonely["rows"]]})[-1]["speed_up"] == ""
+
+
+def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
+    """Nothing is compiled here."""
+    rows = [row("vaeglow", 0.5, label="ours_new #1 ~ 10% ^2 \\x"), row("vae", 0.0)]
+    title = "Table 2: FID & bits_per_dim at 50% of {all} $"
+    spec = SPECS["table2"] | {"rows": rows, "seeds": [0, 1], "title": title}
+    run_table(results, spec)
+    comments, _, table = form(results, spec, ".tex").partition(r"\begin{table}")
+    assert all(line.startswith("% ") for line in comments.splitlines())
+    assert "Demo scale" in comments and "booktabs" in comments
+    plain = re.sub(r"\\[{}]", "", table)
+    assert plain.count("{") == plain.count("}") and table.count(r"\begin{") + 1 == table.count(r"\end{")
+    assert [table.count(f"\\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
+    assert r"\caption{FID \& bits\_per\_dim at 50\% of \{all\} \$. Preset demo (demo scale)." in table
+    assert r"\label{tab:table2}" in table and r"$\leq$ " in table and r" $\pm$ " in table
+    assert r"ours\_new \#1 \textasciitilde{} 10\% \textasciicircum{}2 \textbackslash{}x" in table
+    sides, inner = re.search(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", table, re.DOTALL).groups()
+    lines = [line for line in inner.splitlines() if not re.fullmatch(r"\\(top|mid|bottom)rule", line)]
+    header, *rows = ([cell.strip() for cell in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))] for line in lines)
+    assert rows == [[value.translate(ESCAPES) for value in cells.values()] for cells in shown(results, spec)]
+    for cell in (cell for cells in [header, *rows] for cell in cells):
+        left = re.sub(r"\\[&%$#_{}]|\\text[a-z]+\{\}|\$\\(leq|pm)\$|\$[<>|]\$", "", cell)
+        assert not re.search(r"[&%#_~^<>|≤±$\\{}]", left), cell
+    side = dict(zip(header, sides, strict=True))
+    assert (side["FID"], side["bits/dim"], side["Model"], side["Source"]) == ("r", "r", "l", "l")
+
+
+def test_a_protocol_says_all_five_things_in_a_spec():
+    changes = {"presets": {"demo": {"protocols": {"test-100-2048": {"sets": 4}}}}}
+    view = effective(merge(shipped_config(), changes), "demo")
+    for name, protocol in view["protocols"].items():
+        found = plan.protocol(view, name)
+        assert set(found) == {"split", "images", "features", "sets", "stretch"} and protocol.items() <= found.items()
+    assert plan.protocol(view, "dai-wipf")["stretch"] is True and plan.spec(view, "tables", "table2")["sets"] == 4
+    assert plan.sample_counts(view)["photos32"] == 400
+
+
+def test_a_table_of_differences_reads_both_sides_of_each_pair():
+    pair = {"model": "vaeglow", "temperature": 1, "minus": {"model": "glow", "temperature": 0}}
+    table = {"kind": "differences", "title": "t", "caption": "c", "rows": [pair]}
+    needs = plan.needs(effective(merge(shipped_config(), {"tables": {"pairs": table}}), "demo"), "tables", "pairs")
+    kinds = ("metrics", "likelihood", "likelihood_images", "training")
+    assert {(need["model"], need["what"]) for need in needs} == {(m, k) for m in ("vaeglow", "glow") for k in kinds}
+    drawn = {(need["model"], need["temperature"]) for need in needs if need["what"] == "metrics"}
+    assert drawn == {("vaeglow", 1.0), ("glow", 0.0)}
+
+
+PAIR = {"model": "vaeglow", "temperature": 0.5}
+MINUS = {"model": "glow", "temperature": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "says"),
+    [
+        ("differences", [{**PAIR, "minus": PAIR}], r"differences: vaeglow at 0\.5 is compared with itself"),
+        ("differences", [{**PAIR, "minus": {**MINUS, "model": "glwo"}}], r"unknown model 'glwo' \(did you mean 'glow'"),
+        ("differences", [{**PAIR, "minus": {"model": "glow"}}], r"rows\.0\.minus.* lacks the key 'temperature'"),
+        ("differences", [PAIR], r"tables\.differences\.rows\.0' lacks the key 'minus'"),
+        ("differences", [{**PAIR, "minus": MINUS}] * 2, r"minus: .*glow.* is listed twice"),
+        ("table2", [{**PAIR, "minus": MINUS}], "minus"),
+    ],
+)
+def test_a_slip_in_a_pair_is_one_line(table, rows, says):
+    with pytest.raises(UserError, match=says) as caught:
+        checked(json.dumps({"tables": {table: {"rows": rows}}}))
+    assert "\n" not in str(caught.value)
