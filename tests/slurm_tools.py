@@ -1,7 +1,5 @@
 """A Slurm of one node for tests, the workflow submitted to it with the shipped profile, and its list of jobs."""
 
-from __future__ import annotations
-
 import csv
 import os
 import shutil

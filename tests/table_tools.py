@@ -1,7 +1,5 @@
 """Files of runs as the steps write them, for the tests of tables; no model is trained."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """CONTRIBUTING.md's own code, block by block, in a copy of the project."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -14,7 +12,7 @@ import yaml
 from PIL import Image
 from run_tools import shipped_config
 from test_demo import random_inception
-from waiting import ROOT, call
+from waiting import ROOT, call, warm
 
 from vaeglow.config import merge
 
@@ -102,7 +100,11 @@ def test_a_kind_takes_few_lines(heading: str) -> None:
 
 def test_it_works(project: Path) -> None:
     """A new model on a new dataset, probed; a new figure, table and claim of it; all made by the workflow."""
-    done = call([sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", OVERLAY, "--", *TARGETS], project)
+    done = call(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", OVERLAY, "--", *TARGETS],
+        project,
+        env=warm(),
+    )
     assert done.returncode == 0, (done.stderr, [log.read_text() for log in project.glob("logs/**/*.log")])
     found = json.loads((project / TARGETS[0]).read_text())
     assert found["bound"] == "=" and 4 < found["bits_per_dim"] < 12

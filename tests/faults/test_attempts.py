@@ -1,7 +1,5 @@
 """The logs of earlier attempts."""
 
-from __future__ import annotations
-
 import pytest
 from faults_tools import fork
 from run_tools import Run, resolved

@@ -1,7 +1,5 @@
 """State that is not what it was: the last good one is used, or a clear error; never a silent start from zero."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A loss that is lost: skipped, counted, gone back from with a lower rate, and in the end given up with its history."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

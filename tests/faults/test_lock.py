@@ -1,7 +1,5 @@
 """One trainer to a state folder, and no lock that survives its holder: on this machine or another."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Full disks, read-only folders, missing permissions and limits: one line, nothing lost, and on it goes afterwards."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal
@@ -70,8 +68,10 @@ def test_the_disk_is_full_when_the_results_are_written(whole, small_disk, tmp_pa
     run.model.write_text("an older file")
     filler = fill(disk)
     with fault("disk full while the results are written"):
-        assert "the disk is full" in one_line(fork(run))
+        line = one_line(fork(run))
+        assert f"cannot write {disk}" in line and "the disk is full: free some room and run the same command" in line
         assert run.model.read_text() == "an older file" and not run.training.exists()
+        assert not list(disk.glob(".*.tmp"))
         filler.unlink()
         run.model = tmp_path / "model.safetensors"
         again = fork(run)
