@@ -4,6 +4,7 @@ The package's own modules are imported in the fork: those of the commands' own c
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ def serve(path: str) -> None:
     """Until standard input ends, as it does with the tests."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()  # forks share what is there
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
