@@ -31,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the cases one after the other; the ratios come last."""
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("--only", nargs="+", choices=NAMED, metavar="NAME", help=f"of {', '.join(NAMED)}")
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to check that everything runs; the ratios mean nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that all runs; ratios mean nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads inside torch (all cores)")
     parser.add_argument("--output", type=Path, help="write every number to this JSON file")

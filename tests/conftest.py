@@ -35,6 +35,7 @@ def trained(model: str, base: str | None = None, **training: Any) -> Any:
 
 
 vae_run = trained("vae")
+long_run = trained("vae", epochs=10)
 vaeglow_run = trained("vaeglow", "vae_run")
 glow_run = trained("glow")
 standard_run = trained("vae_standard")

@@ -24,24 +24,20 @@ TARGETS = [  # what all kinds of CONTRIBUTING.md are tried by
     "results/demo/stripes/pixels/seed0/likelihood.json",
     *(f"results/{name}" for name in ("bits.png", "latent_norm.csv", "claims.csv")),
 ]
-SMALL = {
-    "datasets": {"stripes": {"size": 8, "images": 64}},
-    "protocols": {"tiny": {"split": "test", "images": 12, "features": 64}},
-    "overrides": {
-        "roles": {"main": "stripes"},
-        "training": {"epochs": 3, "batch_size": 16, "threads": 1},
-        "models": {
-            "vae": {
-                "network": {"num_scale": 1, "base_dim": 4, "fc_dim": 8, "latent_dim": 4},
-                "prior": {"layers": 2, "width": 8},
-                "training": {"epochs": 3},
-            }
-        },
-        "probes": {"latent_norm": {"images": 12}},
-        "claims": {name: {"enabled": False} for name in shipped_config()["claims"]},  # they need larger runs
-        "evaluation": {"protocol": "tiny", "batch_size": 16, "importance_samples": [2], "importance_images": 4},
-    },
-}
+SMALL = yaml.safe_load("""
+datasets: {stripes: {size: 8, images: 64}}
+protocols: {tiny: {split: test, images: 12, features: 64}}
+overrides:
+  roles: {main: stripes}
+  training: {epochs: 3, batch_size: 16, threads: 1}
+  models:
+    vae:
+      network: {num_scale: 1, base_dim: 4, fc_dim: 8, latent_dim: 4}
+      prior: {layers: 2, width: 8}
+      training: {epochs: 3}
+  probes: {latent_norm: {images: 12}}
+  evaluation: {protocol: tiny, batch_size: 16, importance_samples: [2], importance_images: 4}
+""")
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -77,15 +73,15 @@ def project(tmp_path_factory) -> Path:
     (folder / "resources").mkdir()
     for name in ("Snakefile", "resources/published.csv", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
-    claims = yaml.safe_load((ROOT / "config/claims.yaml").read_text(encoding="utf-8"))["claims"]
-    config: dict = {"claims": {name: {"enabled": False} for name in claims}}  # the paper's need larger runs
+    left_out = {name: {"enabled": False} for name in shipped_config()["claims"]}  # they need larger runs
+    inception = random_inception(folder / "weights.pth")
+    config = {"overrides": {"claims": left_out, "evaluation": {"inception": inception}}}
     for path, content in blocks(TEXT):
         if path.startswith("config/"):
             config = merge(config, yaml.safe_load(content))
         else:
             apply(folder / path, content)
-    inception = {"overrides": {"evaluation": {"inception": random_inception(folder / "weights.pth")}}}
-    (folder / OVERLAY).write_text(yaml.safe_dump(merge(merge(config, SMALL), inception)))
+    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, SMALL)))
     return folder
 
 

@@ -25,7 +25,7 @@ def warm() -> dict[str, str]:
     folder, place = tempfile.TemporaryDirectory(), ROOT / "tests/warm"
     path = Path(folder.name, "socket")
     server = subprocess.Popen([sys.executable, place / "server.py", path], stdin=subprocess.PIPE)
-    warm.kept = folder, server
+    warm.kept = folder, server  # until the tests end
     until(path.exists, lambda: server.poll() is None)
     paths = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "VAEGLOW_WARM": str(path), "PYTHONPATH": paths}

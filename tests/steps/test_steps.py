@@ -91,14 +91,6 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         assert not run.model.exists() and not run.state.exists()
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "is not valid JSON"), ("[1]", "is not a JSON object")])
-def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatch, capfd):
-    run = Run(tmp_path, resolved("vae"), blobs_dir)
-    (tmp_path / "config.json").write_text(content)
-    assert train(run, monkeypatch) == 2
-    assert f"config.json {message}" in one_line(capfd)
-
-
 def test_a_step_has_the_command_line_of_its_signature(capsys):
     found = {}
 

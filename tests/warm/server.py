@@ -25,8 +25,9 @@ def serve(path: str) -> None:
     gc.freeze()  # forks share what is there
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
+        listening.bind(f"{path}.early")
         listening.listen(64)
+        os.rename(f"{path}.early", path)
         while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
             connection, _ = listening.accept()
             if os.fork() == 0:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import slurm_tools
 import yaml
@@ -57,11 +58,20 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
 def local(tmp_path_factory, overlay) -> Iterator[Path]:
     """Table 2 made here, undisturbed, while the cluster works."""
     folder = tmp_path_factory.mktemp("local")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", TARGET, "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "1",
+        TARGET,
+        "--directory",
+        folder,
+        "--configfile",
+        overlay,
+    ]
     with open(folder / "output", "w") as file:
-        process = subprocess.Popen(
-            [*command, "--configfile", str(overlay)], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
     yield folder
     process.terminate()
 
@@ -71,7 +81,7 @@ def disturbed(tmp_path_factory, overlay, slurm, local) -> Iterator["Disturbed"]:
     run = Disturbed(slurm, tmp_path_factory.mktemp("cluster"), overlay)
     try:
         run.to_the_end()
-        print("\n" + slurm_tools.table_of(slurm.jobs()))
+        print("\n" + pd.DataFrame(slurm.jobs()).to_string(index=False))
         yield run
     finally:
         run.process.terminate()
