@@ -58,19 +58,9 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
 def local(tmp_path_factory, overlay) -> Iterator[Path]:
     """Table 2 made here, undisturbed, while the cluster works."""
     folder = tmp_path_factory.mktemp("local")
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "1",
-        TARGET,
-        "--directory",
-        folder,
-        "--configfile",
-        overlay,
-    ]
+    options = ["--cores", "1", TARGET, "--directory", folder, "--configfile", overlay]
     with open(folder / "output", "w") as file:
+        command = [sys.executable, "-m", "snakemake", *options]
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
     yield folder
     process.terminate()
