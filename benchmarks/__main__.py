@@ -1,13 +1,11 @@
 """Compare vaeglow with its peers and print the ratios: see docs/benchmark.md."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import platform
 import sys
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -29,22 +27,15 @@ ROUNDS = {False: 7, True: 2}  # turns of each peer, by `quick`
 VERDICT = {True: "met", False: "missed", None: ""}
 
 
-def parse(argv: Sequence[str] | None = None) -> Namespace:
-    """Read the command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the cases one after the other; the ratios come last."""
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("--only", nargs="+", choices=NAMED, metavar="NAME", help=f"of {', '.join(NAMED)}")
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to check that everything runs; the ratios mean nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that all runs; ratios mean nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads inside torch (all cores)")
     parser.add_argument("--output", type=Path, help="write every number to this JSON file")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the cases one after the other; the ratios come last."""
-    options = parse(argv)
+    options = parser.parse_args(argv)
     if options.threads < 1:
         raise UserError(f"--threads {options.threads}: give 1 or more")
     chosen = [NAMED[name] for name in options.only] if options.only else CASES
@@ -69,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.quick:
         print("\n--quick: tiny sizes, so these ratios mean nothing")
     if options.output:
-        rounds = ROUNDS[options.quick]
-        write_json(options.output, {"machine": machine, "quick": options.quick, "rounds": rounds, "cases": results})
+        about = {"machine": machine, "quick": options.quick, "rounds": ROUNDS[options.quick]}
+        write_json(options.output, {**about, "cases": results})
 
 
 def runs(case: Case, asked: object) -> bool:

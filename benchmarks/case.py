@@ -1,7 +1,5 @@
 """A benchmark case: peers that do the same work in turns, and the ratios of their times. Imports no torch."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -6,12 +6,9 @@ Bytes in two ways: all that eager operations read and write; those of convolutio
 other operations were fused into them.
 """
 
-from __future__ import annotations
-
 import statistics
-from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -86,18 +83,12 @@ def cost(name: str) -> list[str]:
 
     parameters = sum(parameter.numel() for parameter in model.trainable())
     flops, *moved = count(step).values()
-    return [
-        name,
-        f"{parameters / 1e6:.1f}",
-        f"{flops / BATCH / 1e9:.2f}",
-        *(f"{one / BATCH / 1e6:.1f}" for one in moved),
-    ]
+    megabytes = (f"{one / BATCH / 1e6:.1f}" for one in moved)
+    return [name, f"{parameters / 1e6:.1f}", f"{flops / BATCH / 1e9:.2f}", *megabytes]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Print the table."""
-    parser = ArgumentParser(prog="python -m benchmarks.cost", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.parse_args(argv)
     heads = ["model", "M trained", "GFLOP", "MB eager", "MB matrix"]
     align = ("left", *["right"] * 4)
     print(tabulate(map(cost, MODELS), heads, tablefmt="github", disable_numparse=True, colalign=align))

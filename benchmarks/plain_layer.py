@@ -5,8 +5,6 @@ step; the networks' actnorms after their convolutions. Outputs equal `vaeglow.mo
 rounding.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

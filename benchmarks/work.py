@@ -1,7 +1,5 @@
 """What the cases share: images, configs, trainers and their steps. Nothing is downloaded."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tiny data and tiny trained runs, made once a session and never changed by a test."""
 
-from __future__ import annotations
-
 import functools
 import shutil
 import subprocess
@@ -12,8 +10,6 @@ from typing import Any
 import pytest
 import torch
 from run_tools import Run, prepare, resolved
-
-SNAPSHOTS = [0.3, 0.5]  # of two epochs of four steps: after steps 3 and 4
 
 
 @pytest.fixture(autouse=True)
@@ -27,40 +23,25 @@ def blobs_dir(tmp_path_factory) -> Path:
     return prepare(tmp_path_factory.mktemp("data") / "blobs")
 
 
-@pytest.fixture(scope="session")
-def vae_run(tmp_path_factory, blobs_dir) -> Run:
-    return Run(tmp_path_factory.mktemp("vae"), resolved("vae"), blobs_dir).train()
+def trained(model: str, base: str | None = None, **training: Any) -> Any:
+    """A fixture: a tiny run of a model on `blobs_dir`, its base another fixture; `training` as of `resolved`."""
+
+    @pytest.fixture(scope="session")
+    def run(request, tmp_path_factory, blobs_dir) -> Run:
+        below = request.getfixturevalue(base) if base else None
+        return Run(tmp_path_factory.mktemp(model), resolved(model, **training), blobs_dir, below).train()
+
+    return run
 
 
-@pytest.fixture(scope="session")
-def vaeglow_run(tmp_path_factory, blobs_dir, vae_run) -> Run:
-    return Run(tmp_path_factory.mktemp("vaeglow"), resolved("vaeglow"), blobs_dir, vae_run).train()
-
-
-@pytest.fixture(scope="session")
-def glow_run(tmp_path_factory, blobs_dir) -> Run:
-    return Run(tmp_path_factory.mktemp("glow"), resolved("glow"), blobs_dir).train()
-
-
-@pytest.fixture(scope="session")
-def standard_run(tmp_path_factory, blobs_dir) -> Run:
-    return Run(tmp_path_factory.mktemp("vae_standard"), resolved("vae_standard"), blobs_dir).train()
-
-
-@pytest.fixture(scope="session")
-def two_stage_run(tmp_path_factory, blobs_dir, standard_run) -> Run:
-    return Run(tmp_path_factory.mktemp("two_stage"), resolved("vae_two_stage"), blobs_dir, standard_run).train()
-
-
-@pytest.fixture(scope="session")
-def joint_run(tmp_path_factory, blobs_dir) -> Run:
-    return Run(tmp_path_factory.mktemp("joint"), resolved("vaeglow_joint", snapshots=SNAPSHOTS), blobs_dir).train()
-
-
-@pytest.fixture(scope="session")
-def finetune_run(tmp_path_factory, blobs_dir, vaeglow_run) -> Run:
-    folder = tmp_path_factory.mktemp("finetune")
-    return Run(folder, resolved("vaeglow_finetune", epochs=1), blobs_dir, vaeglow_run).train()
+vae_run = trained("vae")
+long_run = trained("vae", epochs=10)
+vaeglow_run = trained("vaeglow", "vae_run")
+glow_run = trained("glow")
+standard_run = trained("vae_standard")
+two_stage_run = trained("vae_two_stage", "standard_run")
+joint_run = trained("vaeglow_joint", snapshots=[0.3, 0.5])  # of two epochs of four steps: after steps 3 and 4
+finetune_run = trained("vaeglow_finetune", "vaeglow_run", epochs=1)
 
 
 @pytest.fixture(scope="session", params=["vae", "vaeglow", "glow"])

@@ -1,7 +1,5 @@
 """What the tests of faults share: steps in processes to kill, and the record that `make faults` prints as a table."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import dataclasses
@@ -13,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from run_tools import Run
@@ -50,12 +48,12 @@ class Child:
         assert self.process.exitcode is not None, "still running"
         return self.process.exitcode
 
-    def until(self, done: Callable[[], bool]) -> Child:
+    def until(self, done: Callable[[], bool]) -> Self:
         """Wait until something is so, while it lives."""
         until(done, self.process.is_alive, lambda: f"ended, or still running: {self.text('stderr')}")
         return self
 
-    def held(self) -> Child:
+    def held(self) -> Self:
         """Wait until it has stopped before the step that `hold` names."""
         return self.until(lambda: state_of(self.process.pid) == "T")
 
@@ -68,10 +66,6 @@ class Child:
         """SIGKILL; the exit status."""
         self.process.kill()
         return self.wait()
-
-    @property
-    def alive(self) -> bool:
-        return self.process.is_alive()
 
     def text(self, what: str = "stdout") -> str:
         """What it printed."""

@@ -1,7 +1,5 @@
 """What the tests of runs share: tiny structured data, tiny configs, runs in this process and in others."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import json
@@ -11,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -118,7 +116,7 @@ class Run:
     """One run's folder, trained in this process (`train`) or another (`command`)."""
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], data: Path, base: Run | None = None, device: str = "cpu"
+        self, folder: Path, config: Mapping[str, Any], data: Path, base: Self | None = None, device: str = "cpu"
     ) -> None:
         self.folder, self.config, self.data, self.base, self.device = folder, dict(config), data, base, device
         self.model, self.history = folder / "model.safetensors", folder / "history.csv"
@@ -134,7 +132,7 @@ class Run:
             files |= {"base": self.base.model, "base_training": self.base.training}
         return flags(**files, device=self.device, memory="stored", save_minutes=save_minutes)
 
-    def train(self, save_minutes: float = 10) -> Run:
+    def train(self, save_minutes: float = 10) -> Self:
         train.main(self.flags(save_minutes))
         return self
 

@@ -1,7 +1,5 @@
 """A file server on 127.0.0.1 that fails on demand, for tests of downloads."""
 
-from __future__ import annotations
-
 import contextlib
 import http.server
 import re

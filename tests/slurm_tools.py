@@ -1,14 +1,12 @@
 """A Slurm of one node for tests, the workflow submitted to it with the shipped profile, and its list of jobs."""
 
-from __future__ import annotations
-
 import csv
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,23 +52,16 @@ class Slurm:
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
-    def submit(self, folder: Path, *arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
-        """Start the workflow with the profile, in `folder`; what it prints is added to `output`, or shown.
+    def submit(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen:
+        """Start the workflow with the profile, in `folder`; what it prints is added to `output`.
 
         Only what the profile's comments leave to the cluster is set here: no database, and no need to wait.
         """
         command = [sys.executable, str(SCRIPTS / "quick_polls.py"), "--workflow-profile", str(ROOT / "profiles/slurm")]
         command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
-        with open(output, "a", encoding="utf-8") if output else nullcontext() as file:
-            return subprocess.Popen(
-                [*command, *arguments, "--directory", str(folder)],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        options = {"cwd": ROOT, "env": self.environment, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+        with open(output, "a", encoding="utf-8") as file:
+            return subprocess.Popen([*command, *arguments, "--directory", str(folder)], stdout=file, **options)
 
     def jobs(self) -> list[dict[str, str]]:
         """All jobs there were, in the order in which they came, each as its last attempt stands."""
@@ -101,13 +92,6 @@ def running(folder: Path) -> Iterator[Slurm]:
         yield Slurm(folder)
     finally:
         subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], check=False, timeout=LIMIT)
-
-
-def table_of(jobs: Sequence[dict[str, str]]) -> str:
-    """The jobs as lines of text under a heading."""
-    rows = [dict(zip(FIELDS, FIELDS, strict=True)), *jobs]
-    widths = {name: max(len(row[name]) for row in rows) for name in FIELDS}
-    return "\n".join("  ".join(row[name].ljust(widths[name]) for name in FIELDS).rstrip() for row in rows)
 
 
 def rows(table: Path) -> list[dict[str, str]]:

@@ -1,7 +1,5 @@
 """The benchmark: its peers do the same work, its counts count, and its verdicts follow from its numbers."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import sys

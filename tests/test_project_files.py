@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import ast
 import os
 import re
@@ -25,11 +23,6 @@ def split(requirement: str) -> tuple[str, str]:
     return re.sub(r"[-_.]+", "-", name).lower(), constraint
 
 
-def lock() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return dict(split(line) for line in lines if line and not line.startswith("#"))
-
-
 def test_environment_yml_is_the_conda_form_of_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     by_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
@@ -40,7 +33,8 @@ def test_environment_yml_is_the_conda_form_of_pyproject():
 
 
 def test_the_lock_pins_every_dependency_and_leaves_the_platform_open():
-    pins = lock()
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = dict(split(line) for line in lines if line and not line.startswith("#"))
     extras = [name for extra in PROJECT["optional-dependencies"].values() for name in extra]
     missing = {name for name, _ in map(split, [*PROJECT["dependencies"], *extras])} - set(pins)
     assert not missing
@@ -59,12 +53,7 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 
 
-DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "config/README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+DOCUMENTS = sorted(path for folder in ("", "config", "docs") for path in (ROOT / folder).glob("*.md"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,7 +1,5 @@
 """What the README says of the demo is what docs/demo/update.py makes of docs/demo/*.csv."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

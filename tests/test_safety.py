@@ -1,7 +1,5 @@
 """Files and configs of strangers: no code of theirs runs, nothing is read or written where it was not said."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -9,7 +7,6 @@ import pickle
 import re
 import shlex
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +16,7 @@ import yaml
 from PIL import Image
 from run_tools import ROOT, blobs, initialised, resolved, shipped_config
 from safetensors.torch import save
-from waiting import call
+from test_workflow import workflow
 
 from vaeglow.config import merge
 from vaeglow.config.check import check_config, outside
@@ -269,16 +266,9 @@ def hostile(tmp_path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml"]
-    done = call([*command, *arguments], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def test_evil_texts_stay_words_of_a_command(hostile):
     """The whole workflow, planned: what the shell would make of each command."""
-    output = snakemake(hostile, "-n", "-p", "all")
+    output = workflow("-n", "-p", "all", "--configfile", "overlay.yaml", cwd=hostile)
     commands = re.findall(r"(?:python -m vaeglow\.steps\.|printf|cp) ?.*?> ?\S+ 2>\S+", output, re.DOTALL)
     assert len(commands) > 50
     words = [word for command in commands for word in shlex.split(command)]

@@ -1,8 +1,10 @@
 """Waiting in tests: for a condition, never for a moment, and never longer than only something stuck takes."""
 
-from __future__ import annotations
-
+import functools
+import os
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +17,18 @@ LIMIT = 1800  # seconds; no test passes or fails by it on a slow or busy machine
 def call(command: Sequence[Any], cwd: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
     """A command to its end, what it says captured."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT, **options)
+
+
+@functools.cache
+def warm() -> dict[str, str]:
+    """An environment for `call` in which each `python -m ...`, and each below it, starts at once: tests/warm."""
+    folder, place = tempfile.TemporaryDirectory(), ROOT / "tests/warm"
+    path = Path(folder.name, "socket")
+    server = subprocess.Popen([sys.executable, place / "server.py", path], stdin=subprocess.PIPE)
+    warm.kept = folder, server  # until the tests end
+    until(path.exists, lambda: server.poll() is None)
+    paths = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "VAEGLOW_WARM": str(path), "PYTHONPATH": paths}
 
 
 def until(done: Callable[[], bool], going: Callable[[], bool] = lambda: True, says: Callable[[], str] = str) -> None:

@@ -1,7 +1,5 @@
 """Inception features for FID: the package's loop over an array and pytorch-fid's own loop over PNG files."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Mapping

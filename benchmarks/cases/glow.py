@@ -1,7 +1,5 @@
 """Affine Glow, 3 levels of 8 steps, width 128, against normflows: a training step, sampling; and its data alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Steps at the paper's sizes: the Glow layer (`vaeglow`, K32 width 256) against plain eager code; Table 4."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A training step of our models under each option for how it is computed, against the defaults; deeper flows."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any

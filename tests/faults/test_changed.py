@@ -1,7 +1,5 @@
 """What a run was trained on changes under it: found by hash, said in one line, and never mixed into a result."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 from pathlib import Path

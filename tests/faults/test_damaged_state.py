@@ -1,14 +1,12 @@
 """State that is not what it was: the last good one is used, or a clear error; never a silent start from zero."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 
 import pytest
 from faults_tools import count_steps, fork, steps_taken
 from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
-from test_divergence import AT, blow_up, config
+from test_divergence import AT, blow_up, config, states
 
 from vaeglow.errors import UserError
 from vaeglow.training import checkpoint
@@ -22,13 +20,6 @@ pytestmark = pytest.mark.faults
 def stopped(tmp_path, blobs_dir) -> Run:
     """A VAE's run stopped in the middle of its second epoch, two checkpoints in its state folder."""
     return interrupt(Run(tmp_path / "stopped", resolved("vae"), blobs_dir), 6)
-
-
-def states(run: Run) -> list[Path]:
-    """Newest first: two, and two good ones between epochs."""
-    found = Checkpoints(run.state, identity(run)).states()
-    assert [int(path.stem[-10:]) for path in found] == [6, 5, 4, 0]
-    return found
 
 
 def flipped(content: bytes) -> bytes:
@@ -49,7 +40,9 @@ DAMAGE = {
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_newest_states_damaged(count, how, stopped, vae_run, capfd, fault):
     """The one before serves; the good ones, kept for rollbacks, serve as well."""
-    damaged = states(stopped)[:count]
+    kept = states(stopped)
+    assert [int(path.stem[-10:]) for path in kept] == [6, 5, 4, 0]  # two, and two good ones between epochs
+    damaged = kept[:count]
     for path in damaged:
         path.write_bytes(DAMAGE[how](path.read_bytes()))
     with fault(f"newest checkpoint {how}" if count == 1 else "both newest checkpoints damaged") as tried:

@@ -1,7 +1,5 @@
 """A loss that is lost: skipped, counted, gone back from with a lower rate, and in the end given up with its history."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 
@@ -110,7 +108,7 @@ def test_no_step_of_the_first_epoch_is_too_high(tmp_path, blobs_dir, blowing):
 def test_stopped_before_and_after_a_rollback(steps, whole, tmp_path, blobs_dir, blowing):
     """Of its 40 steps: 25 to the rollback, then from step 17 on again."""
     blowing(AT)
-    run = interrupt(Run(tmp_path, config(), blobs_dir), steps)
+    run = interrupt(Run(tmp_path, config(), blobs_dir), steps, save_minutes=10)
     assert_equal_runs(run.train(), whole)
 
 

@@ -1,42 +1,67 @@
 """Snakemake killed while its trainer lives on, and workflows that run at the same time."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
-import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 import pytest
-from run_tools import ROOT, holder, same_tensors
-from snakemake_tools import LAYER, TARGET, project, run, start
-from waiting import LIMIT, state_of, until
+import yaml
+from PIL import Image
+from run_tools import ROOT, blobs, holder, same_tensors
+from test_workflow import snakemake
+from waiting import LIMIT, call, state_of, until
 
 from vaeglow.weights import read_tensors
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
+TARGET = "results/demo/mine/vae/seed0/model.safetensors"
+WORKFLOW = ("-s", str(ROOT / "Snakefile"), "--configfile", "overlay.yaml")
 ONE = ("--cores", "1", TARGET)
+TRAINING = {"epochs": 40, "batch_size": 16, "threads": 1, "learning_rate": 0.002, "snapshots": []}
+NETWORK = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 4}
+CONFIG = {
+    "runtime": {"save_minutes": 0.0001, "device": "cpu"},
+    "datasets": {"mine": {"kind": "folder", "root": "images", "size": 8, "test_fraction": 0.2}},
+    "overrides": {
+        "roles": {"main": "mine"},
+        "training": TRAINING,
+        "models": {"vae": {"network": NETWORK, "prior": {"layers": 2, "width": 8}, "training": TRAINING}},
+    },
+}
+
+
+def project(folder: Path) -> Path:
+    """Tiny images, and a tiny model of them."""
+    (folder / "images").mkdir()
+    for k, image in enumerate(blobs(80, 0, 8)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"images/{k:02}.png")
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(CONFIG))
+    return folder
+
+
+def run(folder: Path, *arguments: str, ok: bool = True) -> str:
+    """Snakemake to its end; what it said."""
+    return snakemake(*WORKFLOW, *arguments, cwd=folder, ok=ok)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict:
+    """The weights that an undisturbed workflow ends with."""
+    folder = project(tmp_path_factory.mktemp("whole"))
+    run(folder, *ONE)
+    return weights(folder)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return project(tmp_path)
 
 
 def weights(folder: Path) -> dict:
     return read_tensors(folder / TARGET, "vaeglow")[0]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """The small workflow, undisturbed."""
-    folder = project(tmp_path_factory.mktemp("whole"))
-    run(folder, "--cores", "1", LAYER)
-    return folder
-
-
-@pytest.fixture
-def folder(whole, tmp_path) -> Path:
-    """The same before anything was run."""
-    shutil.copytree(whole / "images", tmp_path / "images")
-    shutil.copy(whole / "overlay.yaml", tmp_path)
-    return tmp_path
 
 
 def state(folder: Path) -> Path:
@@ -47,17 +72,19 @@ def saved(folder: Path) -> int:
     return max((int(path.stem[-10:]) for path in state(folder).glob("*-*.safetensors")), default=0)
 
 
-def begun(folder: Path, step: int = 8) -> tuple[subprocess.Popen[str], int]:
-    """Snakemake, and its trainer, once that has saved so many steps."""
-    snakemake = start(folder, *ONE)
+def begun(folder: Path, step: int = 8) -> tuple[Popen[str], int]:
+    """Snakemake in a process group of its own, and its trainer, once that has saved so many steps."""
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  # ignored in a script's background
+    command, pipes = [sys.executable, "-m", "snakemake", *WORKFLOW, *ONE], {"stdout": PIPE, "stderr": STDOUT}
+    started = Popen(command, cwd=folder, text=True, process_group=0, preexec_fn=listen, **pipes)
     until(lambda: saved(folder) >= step)
-    return snakemake, holder(state(folder))
+    return started, holder(state(folder))
 
 
-def finish(folder: Path, whole: Path) -> None:
+def finish(folder: Path, whole: dict) -> None:
     """Run the same command again, to the results of a workflow that was not disturbed."""
     run(folder, *ONE)
-    assert same_tensors(weights(folder), weights(whole))
+    assert same_tensors(weights(folder), whole)
 
 
 def log(folder: Path) -> str:
@@ -121,7 +148,7 @@ def test_two_workflows_in_one_folder(whole, folder, fault):
         os.kill(trainer, signal.SIGCONT)
         output, _ = first.communicate(timeout=LIMIT)
         assert first.returncode == 0, output
-        assert same_tensors(weights(folder), weights(whole))
+        assert same_tensors(weights(folder), whole)
 
 
 def test_clean_state_leaves_a_living_trainers_state(folder, fault):
@@ -130,7 +157,7 @@ def test_clean_state_leaves_a_living_trainers_state(folder, fault):
         other = folder / "results/demo/mine/glow/seed0/state"
         other.mkdir(parents=True)
         shutil.copy(ROOT / "Makefile", folder)
-        done = subprocess.run(["make", "clean-state"], cwd=folder, capture_output=True, text=True, check=True)
-        assert not other.exists() and "in use" in done.stdout
+        done = call(["make", "clean-state"], folder)
+        assert done.returncode == 0 and not other.exists() and "in use" in done.stdout
         output, _ = first.communicate(timeout=LIMIT)
         assert first.returncode == 0, output

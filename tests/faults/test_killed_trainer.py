@@ -1,7 +1,5 @@
 """Training killed or told to stop at any moment: the final weights are those of a run that was not."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import random

@@ -1,7 +1,5 @@
 """One trainer to a state folder, and no lock that survives its holder: on this machine or another."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -42,9 +40,8 @@ def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(filelock.FileLock, "_acquire", acquire)
 
 
-def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
-    whole = Run(tmp_path / "whole", resolved("vae", epochs=10), vae_run.data).train()
-    run = Run(tmp_path / "run", whole.config, whole.data)
+def test_a_second_trainer_is_refused_at_once(long_run, tmp_path, fault):
+    run = Run(tmp_path / "run", long_run.config, long_run.data)
     with fault("a second trainer on the same run") as tried:
         first = fork(run, 0, hold, 1).held()
         second = fork(run)
@@ -54,7 +51,7 @@ def test_a_second_trainer_is_refused_at_once(vae_run, tmp_path, fault):
         assert line.endswith("wait for it, or stop it")
         first.send(signal.SIGCONT)
         assert first.wait() == 0
-        assert same_tensors(run.weights(), whole.weights()) and run.rows() == whole.rows()
+        assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
         assert not (run.state / "lease").exists()
         tried.lost("nothing")
 

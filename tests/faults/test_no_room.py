@@ -1,7 +1,5 @@
 """Full disks, read-only folders, missing permissions and limits: one line, nothing lost, and on it goes afterwards."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal
@@ -38,17 +36,12 @@ def fill(disk: Path) -> Path:
             return filler
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, blobs_dir) -> Run:
-    return Run(tmp_path_factory.mktemp("whole"), resolved("vae", epochs=10), blobs_dir).train()
-
-
 # ---------------------------------------------------------------------------------------------- full disk
 
 
-def test_the_disk_fills_while_a_model_trains(whole, small_disk, fault):
+def test_the_disk_fills_while_a_model_trains(long_run, small_disk, fault):
     disk = small_disk("8m")
-    run = Run(disk / "run", whole.config, whole.data)
+    run = Run(disk / "run", long_run.config, long_run.data)
     with fault("disk full during a save") as tried:
         child = fork(run, 0, hold, 5).held()
         filler = fill(disk)
@@ -59,24 +52,26 @@ def test_the_disk_fills_while_a_model_trains(whole, small_disk, fault):
         filler.unlink()
         again = fork(run, 10)
         assert again.wait() == 0 and f"resuming at epoch {(saved - 1) // 4 + 1}, " in again.text()
-        assert same_tensors(run.weights(), whole.weights()) and run.rows() == whole.rows()
+        assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
         tried.lost("nothing")
 
 
-def test_the_disk_is_full_when_the_results_are_written(whole, small_disk, tmp_path, fault):
+def test_the_disk_is_full_when_the_results_are_written(long_run, small_disk, tmp_path, fault):
     disk = small_disk("64k")
-    run = Run(tmp_path, whole.config, whole.data)
+    run = Run(tmp_path, long_run.config, long_run.data)
     run.model = disk / "model.safetensors"
     run.model.write_text("an older file")
     filler = fill(disk)
     with fault("disk full while the results are written"):
-        assert "the disk is full" in one_line(fork(run))
+        line = one_line(fork(run))
+        assert f"cannot write {disk}" in line and "the disk is full: free some room and run the same command" in line
         assert run.model.read_text() == "an older file" and not run.training.exists()
+        assert not list(disk.glob(".*.tmp"))
         filler.unlink()
         run.model = tmp_path / "model.safetensors"
         again = fork(run)
         assert again.wait() == 0 and "resuming at epoch 11, step 0" in again.text()
-        assert same_tensors(run.weights(), whole.weights())
+        assert same_tensors(run.weights(), long_run.weights())
 
 
 def test_data_onto_a_full_disk(small_disk, fault):
@@ -94,9 +89,9 @@ def test_data_onto_a_full_disk(small_disk, fault):
 
 
 @pytest.mark.parametrize("what", ["state", "model"])
-def test_a_read_only_folder(what, whole, small_disk, tmp_path, fault):
+def test_a_read_only_folder(what, long_run, small_disk, tmp_path, fault):
     disk = small_disk("8m")
-    run = Run(tmp_path, whole.config, whole.data)
+    run = Run(tmp_path, long_run.config, long_run.data)
     setattr(run, what, disk / "folder" / "old")
     (disk / "folder").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -106,7 +101,7 @@ def test_a_read_only_folder(what, whole, small_disk, tmp_path, fault):
         assert not run.training.exists()
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         assert fork(run).wait() == 0
-        assert same_tensors(run.weights(), whole.weights())
+        assert same_tensors(run.weights(), long_run.weights())
 
 
 def become_nobody() -> None:
@@ -118,12 +113,12 @@ def become_nobody() -> None:
 
 @ROOT_ONLY
 @pytest.mark.parametrize("what", ["the run's folder", "the prepared data"])
-def test_no_permission(what, whole, fault):
+def test_no_permission(what, long_run, fault):
     with tempfile.TemporaryDirectory() as name, fault("no permission to read or write"):
         folder = Path(name)
         folder.chmod(0o755)
         data = prepare(folder / "data")
-        run = Run(folder / "run", whole.config, data)
+        run = Run(folder / "run", long_run.config, data)
         if what == "the prepared data":
             run.folder.chmod(0o777)
             (data / "train.npy").chmod(0o600)
@@ -134,7 +129,7 @@ def test_no_permission(what, whole, fault):
         (data / "train.npy").chmod(0o644)
         again = fork(run, 10, become_nobody)
         assert again.wait() == 0, again.text("stderr")
-        assert same_tensors(run.weights(), whole.weights())
+        assert same_tensors(run.weights(), long_run.weights())
 
 
 # --------------------------------------------------------------------------------------------------- limits
@@ -178,6 +173,3 @@ def test_a_limit_is_reached(what, more, says, blobs_dir, tmp_path, fault):
         again = fork(run)
         assert again.wait() == 0, again.text("stderr")
         assert "resuming at epoch" in again.text() and same_tensors(run.weights(), whole.weights())
-
-
-# ------------------------------------------------------------------------------------------------ disk use

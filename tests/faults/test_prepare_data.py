@@ -1,7 +1,5 @@
 """Preparing data killed or refused: nothing half-written, and the same command makes them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The table that `make faults` prints: what failed is never called survived, or free of loss."""
 
-from __future__ import annotations
-
 from faults_tools import table
 
 

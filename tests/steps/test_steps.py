@@ -1,4 +1,4 @@
-"""The step scripts as commands: end to end, refusals in one line, full disks."""
+"""The step scripts as commands: end to end, refusals in one line, failed writes."""
 
 import errno
 import importlib
@@ -91,14 +91,6 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         assert not run.model.exists() and not run.state.exists()
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "is not valid JSON"), ("[1]", "is not a JSON object")])
-def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatch, capfd):
-    run = Run(tmp_path, resolved("vae"), blobs_dir)
-    (tmp_path / "config.json").write_text(content)
-    assert train(run, monkeypatch) == 2
-    assert f"config.json {message}" in one_line(capfd)
-
-
 def test_a_step_has_the_command_line_of_its_signature(capsys):
     found = {}
 
@@ -165,34 +157,10 @@ def test_our_own_mistakes_keep_their_traceback():
 # ------------------------------------------------------------------------------------------- full disk
 
 
-@pytest.fixture
-def full_disk(small_disk) -> Path:
-    """A file system with room for 16 kB."""
-    return small_disk("16k")
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("what", ["model", "state"])
-def test_training_onto_a_full_disk(what, full_disk, tmp_path, blobs_dir, vae_run, monkeypatch, capfd):
-    run = Run(tmp_path / "run", vae_run.config, blobs_dir)
-    setattr(run, what, full_disk / "old")
-    if what == "model":
-        run.model.write_text("an older file")
-    assert train(run, monkeypatch) == 2
-    line = one_line(capfd)
-    assert f"cannot write {full_disk}" in line and "the disk is full: free some room and run the same command" in line
-    assert not list(full_disk.rglob(".*.tmp")) and not run.training.exists()
-    if what == "model":
-        assert run.model.read_text() == "an older file"
-        run.model = run.folder / "model.safetensors"  # room again: goes on from the state, to the same weights
-        assert train(run, monkeypatch) == 0
-        assert same_tensors(run.weights(), vae_run.weights())
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, vae_run, monkeypatch):
-    """The same without a right to mount: the system's own calls fail."""
+    """A full disk without a right to mount one (tests/faults/test_no_room.py): the system's own calls fail."""
     model, about = load_model(vae_run.model, "cpu")
 
     def arrays(path: Path) -> None:

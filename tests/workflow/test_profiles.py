@@ -1,13 +1,11 @@
 """The profiles: what they say about rules agrees with the rules."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
 import yaml
 from run_tools import ROOT
-from test_workflow import snakemake
+from test_workflow import workflow
 
 RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TRAINING = re.findall(r"^(?:use )?rule (?:\w+ as )?(train_\w+)(?: with)?:", RULES, re.MULTILINE)
@@ -58,8 +56,8 @@ def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
 def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
     overlay = {"runtime": {"device": device}, "overrides": {"training": {"devices": 2}}}
     (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    place = ("--directory", str(tmp_path), "--configfile", str(tmp_path / "overlay.yaml"))
-    output = snakemake("-n", "--cores", "8", "results/table2.csv", "--resources", "gpu=8", *place, cwd=ROOT)
+    options = ("--cores", "8", "--resources", "gpu=8", "--configfile", "overlay.yaml")
+    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path)
     asked = {}
     for job in re.split(r"\n(?=(?:local)?rule \w+:)", output):
         rule, threads = re.match(r"(?:local)?rule (\w+):", job), re.search(r"^    threads: (\d+)", job, re.MULTILINE)

@@ -1,16 +1,16 @@
 """The workflow: dry runs against the real steps' flags, and real runs of stub steps in a throw-away checkout."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from waiting import ROOT, call
+from waiting import ROOT, call, warm
 
 from vaeglow.evaluation.probes import NAMES
 
@@ -18,11 +18,17 @@ TRAINING = [f"train_{kind}" for kind in ("vae", "joint", "glow", "glow_layer", "
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
 
 
-def snakemake(*arguments: str, cwd: Path, ok: bool = True) -> str:
-    done = call([sys.executable, "-m", "snakemake", *arguments], cwd)
+def snakemake(*arguments: str, cwd: Path, ok: bool = True, env: Mapping[str, str] | None = None) -> str:
+    """Its output. `env`: that of `waiting.warm` where None."""
+    done = call([sys.executable, "-m", "snakemake", *arguments], cwd, env=warm() if env is None else env)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == ok, output
     return output
+
+
+def workflow(*arguments: str, **options: Any) -> str:
+    """The repository's own workflow in another folder; `options` of `snakemake`."""
+    return snakemake("-s", str(ROOT / "Snakefile"), *arguments, **options)
 
 
 def jobs(output: str) -> list[tuple[str, dict[str, str]]]:
@@ -45,7 +51,7 @@ def dry_run(*arguments: str, cwd: Path) -> list[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])
 def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
-    found = dry_run("-s", str(ROOT / "Snakefile"), "results/table2.csv", "--config", f"preset={preset}", cwd=tmp_path)
+    found = jobs(workflow("-n", "results/table2.csv", "--config", f"preset={preset}", cwd=tmp_path))
     trained = [wildcards["model"] for rule, wildcards in found if rule.startswith("train_")]
     assert sorted(trained) == sorted(TABLE2_MODELS)
     assert {wildcards["preset"] for _, wildcards in found if "preset" in wildcards} == {preset}
@@ -54,13 +60,13 @@ def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
 
 
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
-    output = snakemake("-n", "-p", "-s", str(ROOT / "Snakefile"), "all", cwd=tmp_path)
+    output = workflow("-n", "-p", "all", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
     # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
     of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
     shared = {**dict.fromkeys([*NAMES, "interpolate"], "probe"), **dict.fromkeys(TRAINING, "train")}
-    planned = [shared.get(rule, rule) for rule, _ in jobs(output) if rule not in of_shell]
-    assert sorted(name for name, _, _ in commands) == sorted(planned)
+    expected = [shared.get(rule, rule) for rule, _ in jobs(output) if rule not in of_shell]
+    assert sorted(name for name, _, _ in commands) == sorted(expected)
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}
     assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
@@ -70,30 +76,23 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
 
 def test_images_that_a_model_cannot_take_are_refused_where_it_is_asked_for(tmp_path):
     (tmp_path / "o.yaml").write_text("datasets: {photos32: {channels: 1}}\n")
-    options = ["-n", "-s", str(ROOT / "Snakefile"), "--configfile", "o.yaml"]
-    output = snakemake("results/table2.csv", *options, cwd=tmp_path, ok=False)
+    options = ("--configfile", "o.yaml")
+    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert "vaeglow_as_written cannot split one channel in two: use a model with" in line
-    assert "train_vae" in snakemake("results/table3.csv", *options, cwd=tmp_path)  # other data, no trouble
+    assert "train_vae" in workflow("-n", "results/table3.csv", *options, cwd=tmp_path)  # other data, no trouble
 
 
 @pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])
 def test_an_illegal_name_in_a_path_has_no_rule(path, tmp_path):
-    target = f"results/demo/photos32/{path}"
-    output = snakemake("-n", "-s", str(ROOT / "Snakefile"), target, cwd=tmp_path, ok=False)
-    assert "MissingRuleException" in output
+    assert "MissingRuleException" in workflow("-n", f"results/demo/photos32/{path}", cwd=tmp_path, ok=False)
 
 
 def test_own_images_need_only_the_example(tmp_path):
-    example = ROOT / "config/examples/own_dataset.yaml"
-    output = snakemake(
-        "-n", "-p", "-s", str(ROOT / "Snakefile"), "results/table2.csv", "--configfile", str(example), cwd=tmp_path
-    )
+    example = str(ROOT / "config/examples/own_dataset.yaml")
+    output = workflow("-n", "-p", "results/table2.csv", "--configfile", example, cwd=tmp_path)
     assert {wildcards["dataset"] for _, wildcards in jobs(output) if "dataset" in wildcards} == {"mine"}
     assert '"root": "my_images"' in output and "--images 50" in output
-
-
-# ---------------------------------------------------------------------------------------------- bad config
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_own_images_need_only_the_example(tmp_path):
 )
 def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
     (tmp_path / "slip.yaml").write_text("models: {vae: {netwrk: {base_dim: 8}}}\n")
-    output = snakemake("-n", "-s", str(ROOT / "Snakefile"), "results/table2.csv", *options, cwd=tmp_path, ok=False)
+    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert says in line
     assert "Traceback" not in output and "additionalProperties" not in output
@@ -153,6 +152,7 @@ def built(tmp_path_factory) -> Path:
     for step in (checkout / "vaeglow/steps").glob("*.py"):
         if step.stem not in ("__init__", "cli"):
             step.write_text(STUB)
+    (checkout / "sitecustomize.py").touch()  # before that of `warm`: stubs need no libraries
     snakemake("--cores", "2", *TARGETS, cwd=checkout)
     return checkout
 
@@ -167,18 +167,31 @@ def overlay(checkout: Path, text: str) -> list[str]:
     return [*TARGETS, "--configfile", "overlay.yaml"]
 
 
-def test_a_second_run_does_nothing_and_plain_snakemake_builds_everything(checkout):
+def test_what_is_built_stays_until_it_is_asked_for_anew_and_plain_snakemake_builds_everything(checkout):
     changed = overlay(checkout, "runtime: {device: cpu, save_minutes: 1.5, memory: checkpoint, tensorboard: true}")
+    (checkout / "vaeglow/reporting/style.py").touch()
     assert "Nothing to be done" in snakemake("--cores", "1", *changed, cwd=checkout)  # how to run is no result
+    before = published(checkout, "demo")
+    other = jobs(snakemake("--cores", "2", *TARGETS, "--config", "preset=short", cwd=checkout))
+    assert {wildcards["preset"] for _, wildcards in other if "preset" in wildcards} == {"short"}
+    assert all(now != then for now, then in zip(published(checkout, "short"), before, strict=True))
     for target in TARGETS:
         (checkout / target).unlink()
-    made = jobs(snakemake("--cores", "2", *TARGETS, cwd=checkout))
-    assert {rule for rule, _ in made} == {"publish", "publish_figure"}
+    back = jobs(snakemake("--cores", "2", *TARGETS, cwd=checkout))
+    assert sorted(rule for rule, _ in back) == ["publish", "publish_figure"] and published(checkout, "demo") == before
     snakemake(cwd=checkout)  # the default profile
     made = [*TARGETS, "results/table4.tex", "results/figure5.pdf", "results/claims.csv"]
     assert all((checkout / target).is_file() for target in made)
     assert dry_run("all", cwd=checkout) == []
     assert reported(checkout) >= {"table1.csv", "table4.md", "figure5.png", "claims.csv", "curves.png"}
+
+
+def published(checkout: Path, preset: str) -> list[str]:
+    """The targets' content, which is that of a preset."""
+    found = [(checkout / target).read_text() for target in TARGETS]
+    made = (checkout / "results" / preset / name for name in ("tables/table2.csv", "figures/samples.png"))
+    assert found == [path.read_text() for path in made]
+    return found
 
 
 def reported(checkout: Path) -> set[str]:
@@ -188,12 +201,9 @@ def reported(checkout: Path) -> set[str]:
 
 
 def test_a_report_shows_what_there_is(checkout):
-    table, figure = {"table2.csv", "table2.md"}, {"samples.png"}
-    assert reported(checkout) & {"table1.csv", "figure1.png", *table, *figure} == table | figure
-    for path in (checkout / "results").glob("table2.*"):
-        path.unlink()
-    assert reported(checkout) & {*table, *figure} == figure
-    for path in (checkout / "results").glob("samples.*"):
+    names = {"table2.csv", "table2.md", "samples.png"}
+    assert reported(checkout) & {"table1.csv", "figure1.png", *names} == names
+    for path in (checkout / "results").glob("*.*"):
         path.unlink()
     output = snakemake("--report", "report.html", "built", cwd=checkout, ok=False)
     assert output.splitlines()[-1] == "error: nothing is built: run `make table2`" and "Traceback" not in output
@@ -207,8 +217,6 @@ def test_editing_a_base_reruns_what_stands_on_it(checkout):
 
 def test_recolouring_draws_the_figures_again_and_nothing_else(checkout):
     style = checkout / "vaeglow/reporting/style.py"
-    style.touch()
-    assert "Nothing to be done" in snakemake("-n", *TARGETS, cwd=checkout)
     style.write_text(style.read_text().replace("#1a1a1a", "#0a0a0a"))
     assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["figure", "publish_figure"]
 
