@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaeglow import provenance
+from vaeglow import results
 from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.files import read_json, sha256_file, sha256_json
 from vaeglow.reporting import traced
@@ -67,14 +67,14 @@ def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tr
         for name in ("model.safetensors", "samples/T1.0.npz"):
             assert one["inputs"][(run / name).relative_to(results_tree).as_posix()] == sha256_file(run / name)
         assert one["samples_provenance"]["commit"] == one["provenance"]["commit"]
-    made = provenance.collect()
+    made = results.collect()
     assert row["commit"] == made["commit"] + ("+dirty" if made["dirty"] else "")
     assert row["source_sha256"] == made["source_sha256"] and "2000" < row["started"] <= row["finished"]
 
 
 def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
     (claim,) = csv.DictReader((results_tree / "results/claims.csv").open(newline="", encoding="utf-8"))
-    assert claim["source_sha256"] == provenance.source_sha256() and claim["commit"]
+    assert claim["source_sha256"] == results.source_sha256() and claim["commit"]
     figure = traced.read_figure(results_tree / "results/samples.png")
     for evidence in (traced.evidence_of(claim), figure):
         assert evidence
@@ -83,11 +83,11 @@ def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
 
 
 def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):
-    about = provenance.collect("cpu")
+    about = results.collect("cpu")
     assert json.loads(json.dumps(about)) == about
-    assert provenance.git_state(tmp_path) == ("unknown", None)
+    assert results.git_state(tmp_path) == ("unknown", None)
     monkeypatch.setenv("PATH", "")
-    assert provenance.git_state() == ("unknown", None)
+    assert results.git_state() == ("unknown", None)
 
 
 def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path):
@@ -100,8 +100,8 @@ def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path):
     (tmp_path / "vaeglow/a.py").write_text("a = 1\n")
     git("add", ".")
     git("commit", "--quiet", "--message", "first")
-    commit, dirty = provenance.git_state(tmp_path)
+    commit, dirty = results.git_state(tmp_path)
     assert len(commit) == 40 and dirty is False
     (tmp_path / "vaeglow/b.py").write_text("b = 1\n")
-    assert provenance.git_state(tmp_path) == (commit, True)
-    assert provenance.git_state(tmp_path / "vaeglow") == ("unknown", None)
+    assert results.git_state(tmp_path) == (commit, True)
+    assert results.git_state(tmp_path / "vaeglow") == ("unknown", None)

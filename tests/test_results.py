@@ -10,13 +10,13 @@ import pytest
 
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
-from vaeglow.paths import RESULTS, Run, names_in, result_path
+from vaeglow.paths import RESULTS, identity, kind_of, result_path
 from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, write_result
 from vaeglow.verify import read_checked
 
-RUN = Run("demo", "photos32", "vae", 0)
+RUN = {"preset": "demo", "dataset": "photos32", "model": "vae", "seed": 0}
 MADE = {"commit": "c", "dirty": True, "started": "2000-01-01T00:00:00+00:00"}
-CONTENT = {**RUN.identity, "fid": 1.5, "counts": {"1": 2}, "name": "x"}
+CONTENT = {**RUN, "fid": 1.5, "counts": {"1": 2}, "name": "x"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_a_result_is_read_as_it_was_written(name, folder):
     assert result.value("inputs") == {"results/model": sha256_file("results/model")}
     assert result.commit == "c+dirty" and result.number("counts", "1") == 2
     assert result.value("provenance", "finished") > MADE["started"] and "finished" not in MADE
-    assert Run.of(result.content) == RUN
+    assert identity(result.content) == RUN
     if arrays:
         assert list(result.arrays) == ["images"] and np.array_equal(result.arrays["images"], arrays["images"])
 
@@ -84,7 +84,7 @@ def test_a_number_is_finite(value):
 
 
 def made(name: str, **content: object) -> Result:
-    return Result(Path(name), {**RUN.identity, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
+    return Result(Path(name), {**RUN, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,11 @@ def test_a_result_belongs_to_the_version_it_was_made_from_of_another():
 
 
 def test_a_path_says_what_it_is_of():
-    names = {**RUN.identity, "temperature": 0.5, "protocol": "test-10k", "space": "prior"}
+    names = {**RUN, "temperature": 0.5, "protocol": "test-10k", "space": "prior"}
     for what in RESULTS:
-        found, said = names_in(result_path("", what, **names).as_posix())
+        found, said = kind_of(result_path("", what, **names).as_posix())
         assert found == what and said == {key: str(names[key]) for key in said}
-    assert names_in("demo/photos32/vae/seedx/latents.json") == names_in("notes.json") == ("", {})
-    assert RUN.path("samples", temperature=0) == Path("results/demo/photos32/vae/seed0/samples/T0.0.npz")
+    assert kind_of("demo/photos32/vae/seedx/latents.json") == kind_of("notes.json") == ("", {})
+    assert result_path("results", "samples", **RUN, temperature=0) == Path(
+        "results/demo/photos32/vae/seed0/samples/T0.0.npz"
+    )

@@ -123,9 +123,7 @@ def report(preset: str, seeds: list[int]) -> None:
 
 
 def publish_tiny() -> None:
-    """What `publish` copies of preset tiny, and a folder of copies."""
+    """What `publish` copies of preset tiny."""
     root = Path("results/tiny")
     for source in [*root.glob("tables/*"), *root.glob("figures/*"), *root.glob("claims.*")]:
         shutil.copyfile(source, Path("results") / source.name)
-    Path("results/tables").mkdir()
-    shutil.copyfile(root / "tables/table2.csv", "results/tables/table2.csv")

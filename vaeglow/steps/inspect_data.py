@@ -61,9 +61,8 @@ def main(*, data_dir: Path, json: Path, output: Path) -> None:
         json: file to write the numbers to, .json
         output: file to draw the page to, .png or .pdf
     """
-    from vaeglow.provenance import collect
     from vaeglow.reporting import data_page, style
-    from vaeglow.results import read_result, write_result
+    from vaeglow.results import collect, read_result, write_result
 
     provenance = collect()
     found = inspect(data_dir)

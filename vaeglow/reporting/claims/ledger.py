@@ -40,8 +40,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from vaeglow.provenance import git_state, source_sha256
-    from vaeglow.results import check_together
+    from vaeglow.results import check_together, git_state, source_sha256
 
     commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
     made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
