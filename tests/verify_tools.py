@@ -118,8 +118,8 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {"markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
-        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", output=output, **forms)
+        forms = {"output": output, "markdown": output.with_suffix(".md")}
+        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)
 
 
 def publish_tiny() -> None:

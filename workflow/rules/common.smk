@@ -36,7 +36,7 @@ for line in outside(EFFECTIVE[PRESET], Path.cwd()):
 EVERYTHING = [
     *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
-    *multiext("results/claims", ".csv", ".md", ".html"),
+    *multiext("results/claims", ".csv", ".md"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
 

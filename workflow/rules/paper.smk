@@ -73,7 +73,6 @@ use rule inspect_data as claims with:
     output:
         output="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
-        html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
     params:
@@ -129,10 +128,9 @@ use rule publish as publish_figure with:
 
 use rule publish as publish_claims with:
     input:
-        multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
+        multiext(f"results/{PRESET}/claims", ".csv", ".md"),
     output:
         reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
-        reported("results/claims.html", "claims", "page"),
         "results/claims.md",
     log:
         "logs/publish/claims.log",

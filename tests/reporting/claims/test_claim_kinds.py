@@ -11,8 +11,9 @@ import pytest
 from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.reporting.claims import KINDS, Evidence
-from vaeglow.reporting.claims.quality import draws_of
+from vaeglow.reporting.claims.kinds import draws_of
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.results import read_result
 
@@ -190,6 +191,16 @@ def test_models_are_resampled_apart_but_the_real_images_alike(tmp_path):
     evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
     one, other = (draws_of(evidence, row, "kid") for row in rows)
     assert np.array_equal(one, other) and one.std() > 0
+
+
+def test_the_estimates_are_those_of_the_step_evaluate(tmp_path):
+    entry = claim("kid", better=NEAR, worse=FAR)
+    paths = write_world(tmp_path / "results", entry, lambda need, seed: (0.3, 1.2), [0])
+    real, samples, _ = (read_result(path, ("features",)).arrays["features"] for path in paths if path.suffix == ".npz")
+    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
+    measured = kernel_inception_distance(samples, real, "cpu") | compare_neighbours(samples, real, "cpu")
+    for quantity in ("kid", "diversity", "recall"):
+        assert draws_of(evidence, NEAR, quantity)[0] == pytest.approx(measured[quantity]), quantity
 
 
 # ------------------------------------------------------------------------------------------------------- speed
