@@ -1,7 +1,5 @@
 """A made-up world for the claims ledger: files as the steps write them, with whatever numbers a test wants."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

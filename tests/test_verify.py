@@ -1,7 +1,5 @@
 """`python -m vaeglow.verify`: a clean tree passes, and each way to change one is found and named."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 import subprocess
@@ -48,9 +46,6 @@ def check(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[
 
 def mismatches(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith("mismatch: ")]
-
-
-# ------------------------------------------------------------------------------------------- ways to break a tree
 
 
 def flip(path: Path, position: float = 0.9) -> None:

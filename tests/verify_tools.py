@@ -1,7 +1,5 @@
 """A small results tree as the workflow leaves it: every step for real, on tiny models, in this process."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -1,7 +1,5 @@
 """Every kind of claim on made-up evidence, both ways; and that it reads what it says it needs, no more and no less."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -203,7 +201,6 @@ def test_the_estimates_are_those_of_the_step_evaluate(tmp_path):
         assert draws_of(evidence, NEAR, quantity)[0] == pytest.approx(measured[quantity]), quantity
 
 
-# ------------------------------------------------------------------------------------------------------- speed
 RACE = ("slow", "one", "other")
 QUIET = np.tile([4.0, 1.0, 1.5], (8, 1))  # a ratio of 3.2
 SPEED = claim("speed", slow=["slow"], fast=["one", "other"], networks="demo")

@@ -1,7 +1,5 @@
 """The rule of verdicts, and intervals that cover as often as they say."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -79,7 +77,6 @@ def test_an_effect_without_a_value_or_of_one_image_is_undecided():
     assert verdict([measured(1.0, draws)]) == UNDECIDED
 
 
-# ------------------------------------------------------------------------------------- intervals that cover
 def test_the_interval_of_a_mean_covers_even_with_six_images(monkeypatch):
     monkeypatch.setattr(statistics, "DRAWS", 500)
     random, hits = np.random.default_rng(3), {6: 0, None: 0}

@@ -1,7 +1,5 @@
 """The step `claims`: the two files it writes, and its messages."""
 
-from __future__ import annotations
-
 import csv
 import subprocess
 import sys
@@ -9,11 +7,8 @@ from pathlib import Path
 
 import pytest
 from claims_tools import claim, spec, write_world
-from run_tools import shipped_config
 from table_tools import spec_file
 
-from vaeglow.paths import RESULTS
-from vaeglow.reporting.claims import KINDS, needed
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
 from vaeglow.steps import claims
 
@@ -85,10 +80,3 @@ def test_planning_claims_needs_no_torch_and_no_pandas():
     heavy = {"torch", "pandas", "scipy", "matplotlib"}
     code = f"import sys, vaeglow.reporting.claims.ledger; print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
-
-
-def test_the_claims_of_the_config_need_known_results_and_every_kind_is_among_them():
-    entries = shipped_config()["claims"]
-    assert {entry["kind"] for entry in entries.values()} == set(KINDS)
-    for name, entry in entries.items():
-        assert all(need["what"] in RESULTS and need["model"] and need["dataset"] for need in needed(entry)), name
