@@ -29,8 +29,6 @@ RESULTS = {
     "inspection": "data/{dataset}.json",
     "data_page": "data/{dataset}.png",
 }
-# Relative to the folder of prepared data.
-DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
 
 
 def identity(content: Mapping[str, Any]) -> dict[str, Any]:

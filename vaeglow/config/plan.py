@@ -16,7 +16,7 @@ from typing import Any
 from vaeglow.config import inherited, lookup, merge, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
-from vaeglow.paths import DATA, RESULTS, result_path
+from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed
 
 View = Mapping[str, Any]
@@ -200,7 +200,8 @@ def figure_data(view: View, figure: str, what: str) -> list[str]:
     """The prepared data that a figure reads: its datasets' `info` (dataset.json), or `images` (the splits shown)."""
     rows = filled_in(view, "figures", figure)["rows"]
     shown = [row for row in rows if what == "info" or "data" in row]
-    return list(dict.fromkeys("resources/data/" + DATA[what].format(**row) for row in shown))
+    pattern = "resources/data/{dataset}/" + {"info": "dataset.json", "images": "{data}.npy"}[what]
+    return list(dict.fromkeys(pattern.format(**row) for row in shown))
 
 
 def pages(config: Mapping[str, Any], view: View) -> list[str]:

@@ -11,8 +11,7 @@ from claims_tools import change, claim, ledger, timed_model, write_timing, write
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.reporting.claims import KINDS, Evidence
-from vaeglow.reporting.claims.kinds import draws_of
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED, draws_of
 from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}

@@ -2,7 +2,7 @@
 
 Samples are judged by KID on resampled features, never by a bootstrapped FID: resampling copies images, and an FID of
 copies is biased upward; KID is unbiased and, with pairs of copies left out, stays so when resampled. FIDs are reported
-too. A kernel matrix of `LIMIT` images fits in memory, and 2,000 resamplings of it are one product.
+too.
 """
 
 import functools
@@ -11,18 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import evenly_spaced
-from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, Row, kind, rows_of
-from vaeglow.reporting.claims.statistics import (
-    DRAWS,
-    LIMIT,
-    cross_mean,
-    generator,
-    mean_draws,
-    pair_mean,
-    ratio,
-    resample,
-)
+from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
+from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, mean_draws, ratio, resampled
 from vaeglow.reporting.frame import bound_note, finite_values
 from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
 
@@ -244,40 +234,3 @@ def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *note
     how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
     draws, count = mean_draws(values, claim["dataset"])[None], len(values)
     return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)
-
-
-def resampled(evidence: Evidence) -> list[np.ndarray]:
-    """The claim's quantity of each of its sample sets: see `draws_of`."""
-    return [draws_of(evidence, row, evidence.claim.get("measure", "kid")) for row in rows_of(evidence.claim)]
-
-
-def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
-    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS]. Each is computed once.
-
-    The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
-    its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
-    balls around them to points.
-    """
-    import torch  # here: planning reads the kinds, and starts faster without
-
-    from vaeglow.evaluation.sample_quality import NEIGHBOURS, distances, kernel
-
-    place = evidence.claim["dataset"], evidence.claim["protocol"]
-    run, cache = (*place, row["model"], evidence.seed), evidence.cache
-    key, shared = (*run, float(row["temperature"]), quantity), (*place, "reference")
-    if key in cache:
-        return cache[key]
-    found = [evidence.read(what, row, "features").arrays["features"] for what in ("features", "reference")]
-    x, y = torch.as_tensor(found[0][:LIMIT]), torch.as_tensor(evenly_spaced(found[1], min(LIMIT, len(found[1]))))
-    own, theirs = resample(len(x), *run), resample(len(y), *shared)
-    if quantity == "diversity":
-        cache[key] = pair_mean(distances(x, x).numpy(), own)
-    elif quantity == "recall":
-        radii = distances(x, x).kthvalue(1 + NEIGHBOURS).values[:, None]  # the nearest is the sample itself
-        cache[key] = theirs @ (distances(x, y) <= radii).any(0).double().numpy() / len(y)
-    else:
-        if shared not in cache:
-            cache[shared] = pair_mean(kernel(y, y).numpy(), theirs)
-        cross = cross_mean(kernel(x, y).numpy(), own, theirs)
-        cache[key] = pair_mean(kernel(x, x).numpy(), own) + cache[shared] - 2 * cross
-    return cache[key]
