@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
@@ -14,16 +15,13 @@ from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
 from vaeglow.reporting.tables.timing import DISAGREE
 from vaeglow.results import check_together, git_state, source_sha256
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
 )
 
 
-def build_ledger(spec: Mapping[str, Any], results_root: str) -> "pd.DataFrame":
+def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """One row a claim, every cell a text.
 
     Args:
@@ -34,8 +32,6 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> "pd.DataFrame":
     Raises:
         UserError: evidence that is missing or does not belong together.
     """
-    import pandas as pd
-
     commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
     entries, cache = [], {}
@@ -75,7 +71,7 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     }
 
 
-def to_markdown(ledger: "pd.DataFrame", spec: Mapping[str, Any]) -> str:
+def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     """The ledger as a page, by the template `ledger.md.j2`: what was found, the rule, and a note on each claim.
 
     Args:
