@@ -134,7 +134,8 @@ def test_modules_load_only_what_they_need():
     light += [f"reporting.{name}" for name in ("claims", "figures", "forms", "tables")]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
-    for own, unneeded in ((light, {"torch"}), (working, heavy)):
+    planning = ["config.check", "config.plan", "reporting.claims"]
+    for own, unneeded in ((light, {"torch"}), (working, heavy), (planning, {"torch", *heavy})):
         modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
         code = f"import sys, {modules}; print({unneeded!r} & {{*sys.modules}})"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
