@@ -1,7 +1,5 @@
 """`vaeglow.load(path)` and what a model in hand can do."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from typing import Any
@@ -40,9 +38,6 @@ def images() -> torch.Tensor:
     return torch.from_numpy(blobs(12, 9))
 
 
-# ---------------------------------------------------------------------------------------------- sample
-
-
 def test_samples_are_images_and_a_function_of_the_seed(model):
     first = model.sample(16, temperature=0.5, seed=0)
     assert first.shape == (16, *SHAPE) and first.dtype == torch.uint8 and first.device.type == "cpu"
@@ -50,9 +45,6 @@ def test_samples_are_images_and_a_function_of_the_seed(model):
     assert not torch.equal(first, model.sample(16, temperature=0.5, seed=1))
     assert len(first.flatten(1).unique(dim=0)) == 16
     assert len(first.unique()) > 20  # not clipped to black and white
-
-
-# ---------------------------------------------------------------------------------------- bits per dim
 
 
 def test_bits_per_dim_is_a_number_an_image(model, images):
@@ -88,9 +80,6 @@ def test_pixel_values_beyond_the_levels(loaded, images, monkeypatch):
     assert torch.isfinite(vae.bits_per_dim(images // 64)).all()
 
 
-# ----------------------------------------------------------------------------------------- reconstruct
-
-
 def test_glow_gives_the_images_back(loaded, images):
     assert torch.equal(loaded["glow"].reconstruct(images), images)
 
@@ -116,9 +105,6 @@ def test_a_vaeglow_reconstruction_maps_forward_to_the_decoder_mean(loaded, image
         assert (network.reconstruct(y) - network.vae.reconstruct(y)).abs().max() > 1e-3  # f is not the identity
 
 
-# ----------------------------------------------------------------------------------------- interpolate
-
-
 def test_what_cannot_be_sampled_or_interpolated(loaded, images):
     glow, vae = loaded["glow"], loaded["vae"]
     for says, call in {
@@ -134,9 +120,6 @@ def test_what_cannot_be_sampled_or_interpolated(loaded, images):
             call()
 
 
-# ------------------------------------------------------------------------------------- device, imports
-
-
 def test_cuda_without_a_gpu(vae_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"torch sees no GPU: use auto or cpu"):
@@ -147,11 +130,12 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
 
 
 def test_modules_load_only_what_they_need():
-    light = ["config.check", "config.plan", "files", "provenance", "results", "steps.cli", "verify"]
+    light = ["config.check", "config.plan", "files", "results", "steps.cli", "verify"]
     light += [f"reporting.{name}" for name in ("claims", "figures", "forms", "tables")]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
-    for own, unneeded in ((light, {"torch"}), (working, heavy)):
+    planning = ["config.check", "config.plan", "reporting.claims"]
+    for own, unneeded in ((light, {"torch"}), (working, heavy), (planning, {"torch", *heavy})):
         modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
         code = f"import sys, {modules}; print({unneeded!r} & {{*sys.modules}})"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,22 +1,31 @@
-"""Result files: read back as written, sealed, refused where they are of something else or do not belong together."""
+"""Result files: read back as written, sealed, refused where they are something else; and where they come from."""
 
-from __future__ import annotations
-
+import csv
+import errno
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vaeglow import results
+from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_file
-from vaeglow.paths import RESULTS, Run, names_in, result_path
+from vaeglow.files import read_json, sha256_file, sha256_json, write_json
+from vaeglow.paths import IDENTITY, RESULTS, identity, kind_of, result_path
+from vaeglow.reporting import traced
 from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, write_result
 from vaeglow.verify import read_checked
+from vaeglow.weights import load_model
 
-RUN = Run("demo", "photos32", "vae", 0)
+RUN = {"preset": "demo", "dataset": "photos32", "model": "vae", "seed": 0}
 MADE = {"commit": "c", "dirty": True, "started": "2000-01-01T00:00:00+00:00"}
-CONTENT = {**RUN.identity, "fid": 1.5, "counts": {"1": 2}, "name": "x"}
+KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
+HASHES = {"config_sha256", "data_sha256", "weights_sha256"}
+OF_NO_WEIGHTS = {"timing.json", "fid_reference", "blobs.json"}
+CONTENT = {**RUN, "fid": 1.5, "counts": {"1": 2}, "name": "x"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +45,7 @@ def test_a_result_is_read_as_it_was_written(name, folder):
     assert result.value("inputs") == {"results/model": sha256_file("results/model")}
     assert result.commit == "c+dirty" and result.number("counts", "1") == 2
     assert result.value("provenance", "finished") > MADE["started"] and "finished" not in MADE
-    assert Run.of(result.content) == RUN
+    assert identity(result.content) == RUN
     if arrays:
         assert list(result.arrays) == ["images"] and np.array_equal(result.arrays["images"], arrays["images"])
 
@@ -84,7 +93,7 @@ def test_a_number_is_finite(value):
 
 
 def made(name: str, **content: object) -> Result:
-    return Result(Path(name), {**RUN.identity, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
+    return Result(Path(name), {**RUN, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
 
 
 @pytest.mark.parametrize(
@@ -113,9 +122,138 @@ def test_a_result_belongs_to_the_version_it_was_made_from_of_another():
 
 
 def test_a_path_says_what_it_is_of():
-    names = {**RUN.identity, "temperature": 0.5, "protocol": "test-10k", "space": "prior"}
+    names = {**RUN, "temperature": 0.5, "protocol": "test-10k", "space": "prior"}
     for what in RESULTS:
-        found, said = names_in(result_path("", what, **names).as_posix())
+        found, said = kind_of(result_path("", what, **names).as_posix())
         assert found == what and said == {key: str(names[key]) for key in said}
-    assert names_in("demo/photos32/vae/seedx/latents.json") == names_in("notes.json") == ("", {})
-    assert RUN.path("samples", temperature=0) == Path("results/demo/photos32/vae/seed0/samples/T0.0.npz")
+    assert kind_of("demo/photos32/vae/seedx/latents.json") == kind_of("notes.json") == ("", {})
+    assert result_path("results", "samples", **RUN, temperature=0) == Path(
+        "results/demo/photos32/vae/seed0/samples/T0.0.npz"
+    )
+
+
+def test_json_comes_back(tmp_path):
+    value = {"a": [1, 2.5, None, "ä"], "b": {"c": True}}
+    write_json(tmp_path / "x" / "a.json", value)
+    assert read_json(tmp_path / "x" / "a.json") == value
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x" / "a.json", {"a": float("nan")})
+    assert read_json(tmp_path / "x" / "a.json") == value
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["a.json"]
+
+
+def says(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_json(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+    return message
+
+
+def test_what_cannot_be_read_as_json_is_one_line(tmp_path):
+    assert "does not exist: run the step that makes it" in says(tmp_path / "a.json")
+    assert "cannot read" in says(tmp_path)
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    assert "is not valid JSON" in says(tmp_path / "a.json")
+    assert "cannot read" in says(tmp_path / "a.json" / "b.json")
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    def read_text(self, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert "(Permission denied): check" in says(tmp_path / "a.json")
+
+
+# where results come from
+
+
+def test_every_file_says_where_it_comes_from(results_tree):
+    kinds = ("*.json", "*.npz", "*.safetensors")
+    files = [path for kind in kinds for path in sorted((results_tree / "results").rglob(kind))]
+    files = [path for path in files if path.name != "config.json" and not {"state", "specs"} & {*path.parts}]
+    assert len(files) > 30
+    for path in files:
+        about, weights = read_checked(path), path.suffix == ".safetensors"
+        assert (made := about["provenance"]).keys() >= KEYS, path
+        assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
+        of_run = {*IDENTITY} | (HASHES - {"config_sha256"} if weights else HASHES)
+        assert about.keys() >= ({"data_sha256", "dataset"} if {path.name, *path.parts} & OF_NO_WEIGHTS else of_run), (
+            path
+        )
+        assert weights or SEAL in made, path
+
+
+def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tree):
+    """Down from a number in the published CSV, file by file, every hash computed anew."""
+    rows = list(csv.DictReader((results_tree / "results/table2.csv").open(newline="", encoding="utf-8")))
+    assert tuple(rows[0])[-len(traced.COLUMNS) :] == traced.COLUMNS
+    published = [row for row in rows if row["source"] == "published"]
+    assert published and not any(row[key] for row in published for key in traced.COLUMNS if key != traced.SEAL)
+    row = next(row for row in rows if row["run"] == "vaeglow")
+    evidence = traced.evidence_of(row)
+    assert all(sha256_file(results_tree / path) == digest for path, digest in evidence.items())
+    names = [Path(path).name for path in evidence]
+    assert names == ["training.json", "likelihood.json", "T1.0.json"] * 2  # two seeds
+    metrics = [read_json(results_tree / path) for path in evidence if "/metrics/" in path]
+    assert row["fid"] == f"{np.mean([one['fid'] for one in metrics]):.2f}"
+    assert row["seeds"].split() == [str(one["seed"]) for one in metrics]
+    for key in HASHES - {"data_sha256"}:
+        assert row[key].split("; ") == [one[key] for one in metrics]
+    for path, one in zip([path for path in evidence if "/metrics/" in path], metrics, strict=True):
+        run = (results_tree / path).parents[2]
+        model, about = load_model(run / "model.safetensors", "cpu")
+        assert one["weights_sha256"] == about["weights_sha256"] and model.shape == (3, 8, 8)
+        assert one["config_sha256"] == sha256_json(read_json(run / "config.json")) == sha256_json(about["config"])
+        info = read_info(results_tree / "resources/data/blobs")
+        assert row["data_sha256"] == one["data_sha256"] == sha256_json(info["sha256"])
+        test = np.load(results_tree / "resources/data/blobs/test.npy")
+        assert info["sha256"]["test"] == array_sha256(test) and len(test) == int(row["fid_reference_images"])
+        for name in ("model.safetensors", "samples/T1.0.npz"):
+            assert one["inputs"][(run / name).relative_to(results_tree).as_posix()] == sha256_file(run / name)
+        assert one["samples_provenance"]["commit"] == one["provenance"]["commit"]
+    made = results.collect()
+    assert row["commit"] == made["commit"] + ("+dirty" if made["dirty"] else "")
+    assert row["source_sha256"] == made["source_sha256"] and "2000" < row["started"] <= row["finished"]
+
+
+def test_the_claims_and_the_figure_name_what_they_were_made_of(results_tree):
+    (claim,) = csv.DictReader((results_tree / "results/claims.csv").open(newline="", encoding="utf-8"))
+    assert claim["source_sha256"] == results.source_sha256() and claim["commit"]
+    figure = traced.read_figure(results_tree / "results/samples.png")
+    for evidence in (traced.evidence_of(claim), figure):
+        assert evidence
+        assert all(sha256_file(results_tree / path) == digest for path, digest in evidence.items())
+    assert any(path.endswith("samples/T1.0.npz") for path in figure)
+
+
+def test_provenance_is_json_and_survives_outside_git(tmp_path, monkeypatch):
+    about = results.collect("cpu")
+    assert json.loads(json.dumps(about)) == about
+    assert results.git_state(tmp_path) == ("unknown", None)
+    monkeypatch.setenv("PATH", "")
+    assert results.git_state() == ("unknown", None)
+
+
+def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    (tmp_path / "vaeglow").mkdir()
+    (tmp_path / "vaeglow/a.py").write_text("a = 1\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    commit, dirty = results.git_state(tmp_path)
+    assert len(commit) == 40 and dirty is False
+    (tmp_path / "vaeglow/b.py").write_text("b = 1\n")
+    assert results.git_state(tmp_path) == (commit, True)
+    assert results.git_state(tmp_path / "vaeglow") == ("unknown", None)
+    monkeypatch.setattr(results, "PACKAGE", tmp_path)
+    digests = {results.source_sha256.__wrapped__()}
+    for name in ("b.py", "page.md.j2", "notes.txt"):
+        (tmp_path / "vaeglow" / name).write_text("c = 1\n")
+        digests.add(results.source_sha256.__wrapped__())
+    assert len(digests) == 3  # of Python files and templates

@@ -1,7 +1,5 @@
 """Weights files: whole, self-describing, and refused in one line when they are anything else."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 
@@ -55,9 +53,6 @@ def test_the_hash_knows_names_types_shapes_and_values():
     digests = {tensors_sha256(tensors) for tensors in [base, *others]}
     assert len(digests) == 1 + len(others)
     assert tensors_sha256(dict(reversed(base.items()))) == tensors_sha256(base)
-
-
-# ------------------------------------------------------------------------------------------- bad files
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])

@@ -116,14 +116,12 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {"markdown": output.with_suffix(".md")}
-        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", output=output, **forms)
+        forms = {"output": output, "markdown": output.with_suffix(".md")}
+        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)
 
 
 def publish_tiny() -> None:
-    """What `publish` copies of preset tiny, and a folder of copies."""
+    """What `publish` copies of preset tiny."""
     root = Path("results/tiny")
     for source in [*root.glob("tables/*"), *root.glob("figures/*"), *root.glob("claims.*")]:
         shutil.copyfile(source, Path("results") / source.name)
-    Path("results/tables").mkdir()
-    shutil.copyfile(root / "tables/table2.csv", "results/tables/table2.csv")

@@ -3,8 +3,6 @@
 `vaeglow.load(path)` gives a trained model; everything else is run by the workflow (see README.md).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["UserError", "load"]
 
 
-def load(path: str | Path, device: str = "auto") -> Model:
+def load(path: str | Path, device: str = "auto") -> "Model":
     """Load a trained model from its one self-describing file.
 
     Args:

@@ -5,8 +5,6 @@ model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
 images = model.sample(16, temperature=0.5, seed=0)
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What ends a step early: errors for the user to read, memory that is exhausted, signals to stop. No torch."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Files that are either complete or absent: write to a temporary file, then rename it. No torch here."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

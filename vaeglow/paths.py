@@ -1,12 +1,9 @@
-"""Runs, and the path of each kind of result: the one list that planning and reporting share. No torch."""
+"""The names of a run, and the path of each kind of result: the one list that planning and reporting share. No torch."""
 
-from __future__ import annotations
-
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from vaeglow.evaluation.probes import NAMES, probe
 
@@ -32,31 +29,11 @@ RESULTS = {
     "inspection": "data/{dataset}.json",
     "data_page": "data/{dataset}.png",
 }
-# Relative to the folder of prepared data.
-DATA = {"info": "{dataset}/dataset.json", "images": "{dataset}/{data}.npy"}
 
 
-class Run(NamedTuple):
-    """One model of a preset, trained on a dataset under one seed: the four names in every result of it."""
-
-    preset: str
-    dataset: str
-    model: str
-    seed: int
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Run:
-        """The run of a resolved config or a result."""
-        return cls(**{key: content[key] for key in IDENTITY})
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The names by key."""
-        return self._asdict()
-
-    def path(self, what: str, root: str | Path = "results", **others: Any) -> Path:
-        """See `result_path`; `others` is what else the path names: protocol, temperature, space."""
-        return result_path(root, what, **self.identity, **others)
+def identity(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The four names of a run, from its resolved config or a result."""
+    return {key: content[key] for key in IDENTITY}
 
 
 def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
@@ -72,14 +49,10 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     return Path(root) / RESULTS[what].format(**wildcards)
 
 
-def names_in(path: str) -> tuple[str, dict[str, str]]:
+def kind_of(path: str) -> tuple[str, dict[str, str]]:
     """The kind of result at a path below the results folder, and what its pattern names; empty if there is none."""
-    found = ((what, pattern.fullmatch(path)) for what, pattern in expressions().items())
-    return next(((what, match.groupdict()) for what, match in found if match), ("", {}))
-
-
-@functools.cache
-def expressions() -> dict[str, re.Pattern[str]]:
-    """A regular expression for each pattern of `RESULTS`."""
-    named = {what: re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(text)) for what, text in RESULTS.items()}
-    return {what: re.compile(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)")) for what, text in named.items()}
+    for what, pattern in RESULTS.items():
+        text = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
+        if found := re.fullmatch(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)"), path):
+            return what, found.groupdict()
+    return "", {}

@@ -1,29 +1,39 @@
-"""Result files: their identity, what they were made from, and a hash of their content. No torch.
+"""Result files: their identity, what they were made from and where, and a hash of their content. No torch.
 
 A result is a JSON object, or an npz of arrays with that object as its text `metadata`. It holds the identity in its
 path (preset, dataset, model, seed, temperature, ...), its own values, `inputs` (path -> sha256 of the file's bytes) and
-`provenance`, whose `content_sha256` is the hash of everything else.
+`provenance`: what `collect` returned when the step began, the end time, and `content_sha256`, the hash of all else.
 """
 
-from __future__ import annotations
-
+import datetime
+import functools
 import hashlib
 import json
 import math
+import os
+import platform
+import re
+import subprocess
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaeglow.data.arrays import array_sha256
+from vaeglow.device import DETERMINISTIC
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
 from vaeglow.paths import IDENTITY
-from vaeglow.provenance import now
 
+PACKAGE = Path(__file__).resolve().parent
+# Their versions are recorded: they could change a number.
+PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit-image scikit-learn pillow snakemake"
+SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 SEAL = "content_sha256"
 REMEDY = "run snakemake again, or delete the file that is out of date"
 
@@ -114,7 +124,7 @@ def write_result(
         path: of the file; .npz where there are arrays.
         content: identity and values, JSON-able without NaN.
         inputs: files it was made from, or that belong to it, hashed now; the inputs of a result among them are added.
-        provenance: what `vaeglow.provenance.collect` returned when the step began; the end time is added.
+        provenance: what `collect` returned when the step began; the end time is added.
         arrays: by name.
 
     Raises:
@@ -148,6 +158,17 @@ def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
 
 
+# What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike,
+# seconds of training on one device only.
+SHARED = {
+    "config_sha256": IDENTITY,
+    "weights_sha256": IDENTITY,
+    "data_sha256": ("dataset",),
+    "training_device": (),
+    "dequantisation": ("preset", "dataset"),
+}
+
+
 def check_together(results: Iterable[Result]) -> None:
     """Refuse results that do not belong together.
 
@@ -162,31 +183,96 @@ def check_together(results: Iterable[Result]) -> None:
     named = {name for result in results for name in result.content.get("inputs", {})}
     seen: dict[tuple, tuple[Any, Path]] = {}
     for result in results:
-        here = relative(result.path)
-        now = [((here,), sha256_file(result.path))] if here in named else []
-        for fact, value in [*facts(result.content), *now]:
+        content, here = result.content, relative(result.path)
+        shared = SHARED | ({"images": ("preset", "dataset")} if "dequantisation" in content else {})
+        facts = {(key, *map(content.get, owner)): content[key] for key, owner in shared.items() if key in content}
+        facts |= {(name,): digest for name, digest in content.get("inputs", {}).items()}
+        facts |= {(here,): sha256_file(result.path)} if here in named else {}
+        for fact, value in facts.items():
             first, other = seen.setdefault(fact, (value, result.path))
             if first != value:
-                raise UserError(
-                    f"{result.path} and {other} differ in {fact[0]}, so they do not belong together: {REMEDY}"
-                )
-
-
-def facts(content: Mapping[str, Any]) -> Iterator[tuple[tuple, Any]]:
-    """Values that results share: ((name, owner), value)."""
-    owners = {
-        "config_sha256": [content.get(key) for key in IDENTITY],
-        "weights_sha256": [content.get(key) for key in IDENTITY],
-        "data_sha256": [content.get("dataset")],
-        "training_device": [],  # seconds of training compare on one device only
-    }
-    if "dequantisation" in content:  # bits/dim compare over as many images, dequantised alike
-        owners |= {key: [content[name] for name in ("preset", "dataset")] for key in ("images", "dequantisation")}
-    yield from (((key, *names), content[key]) for key, names in owners.items() if key in content)
-    yield from (((path,), digest) for path, digest in content.get("inputs", {}).items())
+                differ = f"{result.path} and {other} differ in {fact[0]}, so they do not belong together"
+                raise UserError(f"{differ}: {REMEDY}")
 
 
 def shorten(value: Any) -> str:
     """A value for a message: the first 12 digits of a hash."""
     text = str(value)
     return f"{text[:12]}..." if len(text) == 64 else repr(value)
+
+
+# ------------------------------------------------------------------------------- where they were made
+
+
+def collect(device: str = "cpu") -> dict[str, Any]:
+    """Describe the code, the software and the machine that are running now. Call it first: it records the time.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
+
+    Returns:
+        `{"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "deterministic", "started"}`.
+        Outside a git checkout (or without git) `commit` is "unknown" and `dirty` None; nothing is raised.
+    """
+    commit, dirty = git_state()
+    versions = {}
+    for name in PACKAGES.split():
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "source_sha256": source_sha256(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "platform": platform.platform(),
+        "device": device_name(device),
+        "deterministic": os.environ.get(DETERMINISTIC) == "1",
+        "started": now(),
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 writes it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
+    """The commit checked out at `root`, and whether the source differs from it (new files count).
+
+    ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
+    installed inside some other project's virtual environment must not report that project's commit.
+    """
+
+    def git(*words: str) -> str:
+        # GIT_DIR and its kin, set inside a git hook, would point at another repository
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        command = ["git", "--no-optional-locks", "-C", str(root), *words]
+        return subprocess.check_output(command, env=plain, stderr=subprocess.DEVNULL, text=True, timeout=30)
+
+    with suppress(OSError, subprocess.SubprocessError):
+        if (root / ".git").exists():
+            return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--", *SOURCES))
+    return "unknown", None
+
+
+@functools.cache
+def source_sha256() -> str:
+    """Hex sha256 over the names and bytes of the package's Python files and templates, committed or not."""
+    digest = hashlib.sha256()
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")]):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def device_name(device: str) -> str:
+    """The model name of the CPU or GPU of a torch device string."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    known = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:(.+)$", known.read_text() if known.exists() else "", re.MULTILINE)
+    return (named[1].strip() if named else platform.processor()) or platform.machine() or "unknown"

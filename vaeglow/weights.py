@@ -1,7 +1,5 @@
 """Weights that describe themselves: one safetensors file with the run's config, data statistics and provenance."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

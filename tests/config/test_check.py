@@ -1,7 +1,5 @@
 """Whatever is wrong with a config is one line that names the key, and the nearest legal one."""
 
-from __future__ import annotations
-
 import pytest
 from run_tools import checked, shipped_config
 

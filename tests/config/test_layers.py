@@ -1,7 +1,5 @@
 """From layers to one resolved config, and the models and images that it refuses."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
@@ -110,9 +108,6 @@ def test_effective_is_base_then_preset_then_overrides_and_lists_are_replaced():
     assert effective(config | {"overrides": None}, "q")["evaluation"]["batch_size"] == 100
 
 
-# ---------------------------------------------------------------------------------------------- errors
-
-
 @pytest.mark.parametrize(
     ("model", "data", "change", "message"),
     [
@@ -129,9 +124,6 @@ def test_images_a_model_cannot_take(model, data, change, message, config):
     with pytest.raises(UserError, match=message) as caught:
         resolve(config, "tiny", "blobs", model, 0)
     assert "dataset blobs" in str(caught.value)
-
-
-# ------------------------------------------------------------------------------- the shipped config
 
 
 @pytest.mark.parametrize("preset", list(SHIPPED["presets"]))

@@ -1,7 +1,5 @@
 """Entries of config with every name filled in, and the runs and files they stand for."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from run_tools import checked, shipped_config

@@ -1,7 +1,5 @@
 """The schema is whole, and config/README.md names every key of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,9 +1,163 @@
-"""The config: what the user writes, checked, and turned into runs and files. No torch, no snakemake.
+"""The config: what the user writes, and how its layers become the plain dict that describes one run. No torch.
 
-`layers` goes from config's layers to what a preset sees and to one run's values, `schema` knows keys, types and ranges,
-`check` finds everything that can be wrong before the first job, `plan` says what tables, figures and claims need.
+`schema` knows keys, types and ranges, `check` finds everything that can be wrong before the first job, `plan` says what
+tables, figures and claims need.
+
+Layers, each overriding the one before: what all models share (`training`), a model's own entry, the dataset's, the
+preset's, the preset's for that dataset, and the user's `overrides`. A model that is `like` another inherits the other's
+values from every layer, except those that some layer sets for the model itself. The result holds only what decides a
+run's numbers, so its hash is the run's identity, and a change of anything else reruns nothing.
 """
 
-from vaeglow.config.layers import effective, inherited, merge, nearest, resolve
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-__all__ = ["effective", "inherited", "merge", "nearest", "resolve"]
+from vaeglow.errors import UnfitImages, UserError
+from vaeglow.models.kinds import KINDS
+
+DATA = {"channels": 3, "levels": 256, "train_subset": None}  # what a dataset leaves out
+STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of the first with the others on top, in order: mappings merge key by key, all else is replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+            merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without the keys of `other`."""
+    left = {}
+    for key, value in values.items():
+        if key not in other:
+            left[key] = value
+        elif isinstance(value, Mapping) and isinstance(other[key], Mapping) and (inner := without(value, other[key])):
+            left[key] = inner
+    return left
+
+
+def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """`table[name]`.
+
+    Raises:
+        UserError: no such name; the message names the nearest one.
+    """
+    if name not in table:
+        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: config/config.yaml has {', '.join(table)}")
+    return table[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the legal name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """The config as a preset sees it: the top level, the preset's differences, the user's overrides.
+
+    Its `preset` is that preset's name. A model's values keep their layers (see `resolve`); read everything else here.
+    """
+    difference = lookup(config["presets"], preset, "preset")
+    top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
+    return merge({**top, "preset": preset}, difference, config.get("overrides") or {})
+
+
+def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
+    """The names a model inherits from, itself first.
+
+    Raises:
+        UserError: an unknown name, or a cycle of `like`.
+    """
+    chain: list[str] = []
+    name: str | None = model
+    while name is not None:
+        if name in chain:
+            raise UserError(f"models.{model}: 'like' forms a cycle through {name}")
+        chain.append(name)
+        name = lookup(models, name, "model").get("like")
+    return chain
+
+
+def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
+    """A model's `kind`, `mode` or `base`: its own, or that of the nearest model it is `like`; None without one."""
+    found = (config["models"][name].get(key) for name in ancestry(config["models"], model))
+    return next((value for value in found if value is not None), None)
+
+
+def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
+    """The top level, the preset and the user's overrides, each followed by its entry for the dataset."""
+    lookup(config["datasets"], dataset, "dataset")
+    wholes = (config, lookup(config["presets"], preset, "preset"), config.get("overrides") or {})
+    return [layer for whole in wholes for layer in (whole, whole.get("datasets", {}).get(dataset, {}))]
+
+
+def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
+    """All of a model's values under a preset and dataset, layers merged, `like` followed."""
+    layers = layers_of(config, preset, dataset)
+    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: its entries for the model and its ancestors
+    said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
+    for name in ancestry(config["models"], model):
+        lines = [layer.get("models", {}).get(name, {}) for layer in layers]
+        own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
+        said = merge(said, *lines)
+    shared = [{"training": layer["training"]} if "training" in layer else {} for layer in layers]
+    merged = merge(*(part for parts in zip(shared, own, strict=True) for part in parts))
+    return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
+
+
+def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
+    """The plain dict that decides one run's numbers; written to its `config.json`.
+
+    Args:
+        config: the checked content of config.yaml (and overlays).
+        preset: its name there, like those of dataset and model.
+        dataset: likewise.
+        model: likewise.
+        seed: the run's seed; a base model is resolved under the same seed.
+
+    Returns:
+        `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
+        kind; `base` is the resolved config of its base model (mode joint: of the VAE whose architecture
+        it takes, without `training`), or None.
+
+    Raises:
+        UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
+        UnfitImages: see the kind's `wrong_images`.
+    """
+    described, base = describe_model(config, preset, dataset, model), None
+    kind = KINDS[described["kind"]]
+    if "base" in described:  # checked before it is resolved: it could be the model itself
+        if wrong := kind.wrong_base(described, describe_model(config, preset, dataset, described["base"])):
+            raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
+        base = resolve(config, preset, dataset, described["base"], seed)
+        if described.get("mode") == "joint":  # only the architecture is taken
+            del base["training"]
+    if wrong := wrong_training(described):
+        raise UserError(f"models.{model}: training.{wrong}")
+    data = {**DATA, **merge(*layers_of(config, preset, dataset)[1::2])}
+    channels, side = data["channels"], data["size"]
+    if wrong := kind.wrong_images(described, channels, side):
+        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")
+    run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
+    shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
+    return {**run, **described, "data": shape, "base": base}
+
+
+def wrong_training(described: Mapping[str, Any]) -> str | None:
+    """What is wrong with a model's training values: one that its kind ignores, or a contradiction; None: nothing."""
+    kind, training = described["kind"], described["training"]
+    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
+    if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
+        return f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
+    if snapshots != sorted(set(snapshots)):
+        return f"snapshots {snapshots} must rise: list each fraction once, in order"
+    if batch % devices:
+        return f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
+    return None

@@ -3,8 +3,6 @@
 Keys, types and ranges by the schema, every name it mentions, every model as a preset and a dataset make it.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterator, Mapping
@@ -12,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import plan
-from vaeglow.config.layers import describe_model, effective, inherited, lookup, resolve
+from vaeglow.config import describe_model, effective, inherited, lookup, plan, resolve
 from vaeglow.config.schema import complete, kinds, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 

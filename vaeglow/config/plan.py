@@ -7,17 +7,16 @@ filled in once, for planning, checking and reporting. A `need` is one result tha
 where its path has one.
 """
 
-from __future__ import annotations
-
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from vaeglow.config.layers import copied, inherited, lookup, resolve
+from vaeglow.config import inherited, lookup, merge, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
-from vaeglow.paths import DATA, RESULTS, result_path
+from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed
 
 View = Mapping[str, Any]
@@ -54,7 +53,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
         protocol's values; each row has `dataset` and `preset`, a row with a VAE as base also `base`.
     """
-    entry, roles = copied(view[section][name]), view["roles"]
+    entry, roles = merge(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
     wide = kinds(section)[entry["kind"]].SCHEMA["rows"]["$ref"].endswith("several_temperatures_rows")
     rows: list[dict[str, Any]] = []
@@ -87,7 +86,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
     found = {}
     for name, entry in view["claims"].items():
-        entry = {"enabled": True, **copied(entry), **measured_by(view, entry)}
+        entry = merge({"enabled": True}, entry, measured_by(view, entry))
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
         found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry}
     return found
@@ -179,13 +178,11 @@ def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == view["preset"]]
     for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):  # timed: untrained
-        try:
+        with suppress(UnfitImages):
             resolved: Any = resolve(config, view["preset"], dataset, model, view["seeds"][0])
-        except UnfitImages:
-            continue
-        while resolved is not None:
-            found[resolved["dataset"], resolved["model"]] = None
-            resolved = None if resolved.get("mode") == "joint" else resolved["base"]
+            while resolved is not None:
+                found[dataset, resolved["model"]] = None
+                resolved = None if resolved.get("mode") == "joint" else resolved["base"]
     return list(found)
 
 
@@ -203,7 +200,8 @@ def figure_data(view: View, figure: str, what: str) -> list[str]:
     """The prepared data that a figure reads: its datasets' `info` (dataset.json), or `images` (the splits shown)."""
     rows = filled_in(view, "figures", figure)["rows"]
     shown = [row for row in rows if what == "info" or "data" in row]
-    return list(dict.fromkeys("resources/data/" + DATA[what].format(**row) for row in shown))
+    pattern = "resources/data/{dataset}/" + {"info": "dataset.json", "images": "{data}.npy"}[what]
+    return list(dict.fromkeys(pattern.format(**row) for row in shown))
 
 
 def pages(config: Mapping[str, Any], view: View) -> list[str]:
@@ -220,13 +218,6 @@ def temperatures(views: Mapping[str, View]) -> list[float]:
 
 def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[str]:
     """The models whose steps are timed in turns: all that any preset uses."""
-    asked = [need for view in views.values() for need in all_needs(view) if need["what"] == "timing"]
-    return list(
-        dict.fromkeys(need["model"] for need in asked if (need["preset"], need["dataset"]) == (preset, dataset))
-    )
-
-
-def category_of(section: str, name: str) -> str:
-    """Where the report shows a table or figure: the paper's own in one section, claims made in its text in another."""
-    of_paper = re.fullmatch(r"(table|figure)[0-9]+|claims", name)
-    return section.capitalize() if of_paper else "Ablations and in-text claims"
+    wanted = {"what": "timing", "preset": preset, "dataset": dataset}.items()
+    asked = [need for view in views.values() for need in all_needs(view) if need.items() >= wanted]
+    return list(dict.fromkeys(need["model"] for need in asked))

@@ -1,7 +1,5 @@
 """Keys, types and ranges of the config: the schema file completed with the kinds' own keys, and one-line errors."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import math
@@ -9,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config.layers import STYLE, nearest
+from vaeglow.config import STYLE, nearest
 from vaeglow.errors import UserError
 
 # Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}

@@ -59,7 +59,7 @@ def kernel_inception_distance(
     return {"kid": kid.item(), "kid_standard_error": math.sqrt(variance)}
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
+def kernel(x: Tensor, y: Tensor) -> Tensor:
     """k(x_i, y_j), float64 [B, M], of rows x [B, F] and y [M, F]."""
     return (x.double() @ y.double().T).div_(x.shape[1]).add_(1).pow_(3)
 
@@ -71,7 +71,7 @@ def _own_sums(x: Tensor) -> Tensor:
         rows = slice(start, start + KERNEL_BLOCK)
         for other in range(start, len(x), KERNEL_BLOCK):
             columns = slice(other, other + KERNEL_BLOCK)
-            part = _kernel(x[rows], x[columns])
+            part = kernel(x[rows], x[columns])
             if other == start:
                 part.fill_diagonal_(0)
             else:
@@ -86,7 +86,7 @@ def _cross_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     for start in range(0, len(x), KERNEL_BLOCK):
         for other in range(0, len(y), KERNEL_BLOCK):
             rows, columns = slice(start, start + KERNEL_BLOCK), slice(other, other + KERNEL_BLOCK)
-            part = _kernel(x[rows], y[columns])
+            part = kernel(x[rows], y[columns])
             over_y[rows] += part.sum(1)
             over_x[columns] += part.sum(0)
     return over_y, over_x

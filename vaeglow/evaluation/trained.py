@@ -19,8 +19,8 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
-from vaeglow.paths import Run
-from vaeglow.provenance import collect
+from vaeglow.paths import identity
+from vaeglow.results import collect
 from vaeglow.weights import load_model
 
 SAMPLING = -3  # the "epoch" of all sampling noise
@@ -53,7 +53,7 @@ class TrainedRun:
     def identity(self) -> dict[str, Any]:
         """What every result of the run records: names and hashes."""
         return {
-            **Run.of(self.config).identity,
+            **identity(self.config),
             "config_sha256": sha256_json(self.config),
             "data_sha256": sha256_json(self.about["data"]["sha256"]),
             "weights_sha256": self.about["weights_sha256"],

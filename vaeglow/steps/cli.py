@@ -1,7 +1,5 @@
 """What every step shares: its command line; one line and an exit status for a user's error."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json
@@ -49,7 +47,8 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
     Returns:
         `main(argv)`: the step by a list of words, or by the process's own; its `parser` is the `ArgumentParser`.
     """
-    parser = step_parser(sys.modules[function.__module__].__doc__)
+    # no abbreviations: one would change its meaning when a flag is added
+    parser = ArgumentParser(description=sys.modules[function.__module__].__doc__, allow_abbrev=False)
     texts = COMMON | dict(re.findall(r"^ +(\w+): (.+)$", (function.__doc__ or "").partition("Args:")[2], re.MULTILINE))
     for name, parameter in inspect.signature(function).parameters.items():
         flag = f"--{name.replace('_', '-')}" if parameter.kind is parameter.KEYWORD_ONLY else name
@@ -91,11 +90,6 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(text)
     return value
-
-
-def step_parser(description: str | None) -> ArgumentParser:
-    """A parser of whole flags: an abbreviation would change its meaning when a flag is added."""
-    return ArgumentParser(description=description, allow_abbrev=False)
 
 
 def run(main: Callable[[], None]) -> None:

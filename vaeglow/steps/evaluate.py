@@ -22,8 +22,7 @@ def main(
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation import fid
     from vaeglow.evaluation.inception import load_inception
-    from vaeglow.provenance import collect
-    from vaeglow.results import read_result, write_result
+    from vaeglow.results import collect, read_result, write_result
 
     set_threads(threads)
     on = pick_device(device)

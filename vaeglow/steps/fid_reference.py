@@ -38,8 +38,7 @@ def main(
     from vaeglow.evaluation.fid import image_features
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.files import sha256_json
-    from vaeglow.provenance import collect
-    from vaeglow.results import write_result
+    from vaeglow.results import collect, write_result
 
     set_threads(threads)
     on = pick_device(device)

@@ -13,7 +13,7 @@ from vaeglow.data.kinds import moments, value_counts
 from vaeglow.files import sha256_json
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
-from vaeglow.results import read_result, write_result
+from vaeglow.results import collect, read_result, write_result
 from vaeglow.steps import cli
 
 COLUMNS, LINES = 10, 3  # of images shown of a split, if it has as many and they are small
@@ -116,7 +116,6 @@ def main(*, data_dir: Path, json: Path, output: Path) -> None:
         json: file to write the numbers to, .json
         output: file to draw the page to, .png or .pdf
     """
-    from vaeglow.provenance import collect
 
     provenance = collect()
     found = inspect(data_dir)

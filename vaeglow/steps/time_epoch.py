@@ -26,8 +26,7 @@ def main(
     """
     from vaeglow.device import pick_device
     from vaeglow.files import sha256_json
-    from vaeglow.provenance import collect
-    from vaeglow.results import write_result
+    from vaeglow.results import collect, write_result
     from vaeglow.training.run import check_data
     from vaeglow.training.timing import time_in_turns
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.provenance import source_sha256
+from vaeglow.results import source_sha256
 from vaeglow.training.lock import FolderLock
 from vaeglow.weights import read_tensors, write_tensors
 

@@ -17,9 +17,8 @@ from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
-from vaeglow.paths import Run
-from vaeglow.provenance import collect, now
-from vaeglow.results import read_result, write_result
+from vaeglow.paths import identity
+from vaeglow.results import collect, now, read_result, write_result
 from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Diverged, Trainer
@@ -100,7 +99,7 @@ def write_results(
     for clock in ("seconds", "cpu_seconds"):  # of training steps, including those that rollbacks discarded
         phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
     summary = {
-        **Run.of(config).identity,
+        **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},
         "compile_seconds": here.compile_seconds,
         "train_images": len(trainer.data),

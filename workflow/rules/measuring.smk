@@ -32,14 +32,16 @@ def output_flags(wildcards, output):
 
 
 def reported(path, section, form):
-    """A file of the report: in its category, under its title."""
+    """A file of the report, under its title: the paper's own in one section, claims made in its text in another."""
     kind = section.removesuffix("s")
     titles = {"claims": "The paper's claims, and what we measured"}
     titles |= {name: entry["title"] for name, entry in config[section].items() if "title" in entry}
+    of_paper = re.compile(r"(table|figure)[0-9]+|claims").fullmatch
+    categories = {name: section.capitalize() if of_paper(name) else "Ablations and in-text claims" for name in titles}
     return report(
         path,
         caption=f"../report/{kind}.rst",
-        category=lambda wildcards: plan.category_of(section, wildcards.get(kind, "claims")),
+        category=lambda wildcards: categories[wildcards.get(kind, "claims")],
         labels=lambda wildcards: {"result": titles[wildcards.get(kind, "claims")], "as": form},
     )
 

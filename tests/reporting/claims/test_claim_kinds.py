@@ -1,7 +1,5 @@
 """Every kind of claim on made-up evidence, both ways; and that it reads what it says it needs, no more and no less."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,9 @@ import pytest
 from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.reporting.claims import KINDS, Evidence
-from vaeglow.reporting.claims.quality import draws_of
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED, draws_of
 from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
@@ -192,7 +190,16 @@ def test_models_are_resampled_apart_but_the_real_images_alike(tmp_path):
     assert np.array_equal(one, other) and one.std() > 0
 
 
-# ------------------------------------------------------------------------------------------------------- speed
+def test_the_estimates_are_those_of_the_step_evaluate(tmp_path):
+    entry = claim("kid", better=NEAR, worse=FAR)
+    paths = write_world(tmp_path / "results", entry, lambda need, seed: (0.3, 1.2), [0])
+    real, samples, _ = (read_result(path, ("features",)).arrays["features"] for path in paths if path.suffix == ".npz")
+    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
+    measured = kernel_inception_distance(samples, real, "cpu") | compare_neighbours(samples, real, "cpu")
+    for quantity in ("kid", "diversity", "recall"):
+        assert draws_of(evidence, NEAR, quantity)[0] == pytest.approx(measured[quantity]), quantity
+
+
 RACE = ("slow", "one", "other")
 QUIET = np.tile([4.0, 1.0, 1.5], (8, 1))  # a ratio of 3.2
 SPEED = claim("speed", slow=["slow"], fast=["one", "other"], networks="demo")

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
-from vaeglow.paths import names_in
+from vaeglow.paths import kind_of
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import KINDS
 from vaeglow.reporting.style import image_grid
@@ -134,7 +134,7 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
     needs = KINDS[kind].needs(SPECS[kind]) if hasattr(KINDS[kind], "needs") else []
     declared = {*KINDS[kind].READS, *(need["what"] for need in needs)}
     paths = [Path(name) for name in json.loads(results.draw(SPECS[kind]).get_label())]
-    assert {names_in(str(path.relative_to(results.results)))[0] for path in paths} == declared
+    assert {kind_of(str(path.relative_to(results.results)))[0] for path in paths} == declared
     for path in paths:
         whole = path.read_bytes()
         spoil(path, model="other")

@@ -1,26 +1,22 @@
 """The ledger of claims: for each claim of the paper a measurement, its certainty, and a verdict by a stated rule.
 
-A kind of claim is a function of `quality` (sample sets, by KID) or `measures` (all else), declared by `kind`.
-`statistics` makes an interval and a verdict of what it measures, `ledger` the files. No torch; pandas and scipy are
-imported when a ledger is made. Whatever reads may raise UserError: a file is missing, damaged, or of another kind.
+A kind of claim is a function of `kinds`, declared by `kind`. `statistics` makes an interval and a verdict of what it
+measures, `ledger` the files. Torch, pandas and scipy are imported when a ledger is made. Whatever reads may raise
+UserError: a file is missing, damaged, or of another kind.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from vaeglow.reporting.frame import read, row_label
+from vaeglow.results import Result
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from vaeglow.results import Result
-
-KINDS: dict[str, Callable[[Evidence], Measured]] = {}
+KINDS: dict[str, Callable] = {}  # from `Evidence` to `Measured`, by name
 Claim = Row = Mapping[str, Any]
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
@@ -133,5 +129,4 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-for module in ("quality", "measures"):
-    importlib.import_module(f"{__name__}.{module}")  # declares its kinds
+importlib.import_module(f"{__name__}.kinds")  # declares them

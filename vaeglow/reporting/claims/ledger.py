@@ -1,29 +1,23 @@
 """The ledger: a row for each claim, measured and judged; and the same as a page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import jinja2
 import numpy as np
+import pandas as pd
 
 from vaeglow.reporting import traced
-from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed
-from vaeglow.reporting.claims.statistics import NOT_RUN, RULE, SEEDLESS, VERDICTS, judge
-from vaeglow.reporting.forms import notes as notes_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
+from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
+from vaeglow.reporting.tables.timing import DISAGREE
+from vaeglow.results import check_together, git_state, source_sha256
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
     *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
-)
-HEADER = ["Claim", "Claim as tested", "Where", "Its numbers", "Measured", "Needs", "Dataset", "Seeds", "Verdict"]
-DEMO = (
-    "At this scale most claims about training are undecided: they need three seeds (`seeds` in the config), and "
-    "networks as trained here say little about the paper's."
 )
 
 
@@ -38,13 +32,8 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     Raises:
         UserError: evidence that is missing or does not belong together.
     """
-    import pandas as pd
-
-    from vaeglow.provenance import git_state, source_sha256
-    from vaeglow.results import check_together
-
     commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
-    made = {"commit": commit + ("+dirty" if dirty else ""), "source_sha256": source_sha256()}
+    made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
     entries, cache = [], {}
     for name, claim in spec["claims"].items():
         claim = {"claim": name, "preset": spec["preset"], **claim}
@@ -83,35 +72,15 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
 
 
 def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
-    """The ledger as a page: what was found, the rule, and a note on each claim.
+    """The ledger as a page, by the template `ledger.md.j2`: what was found, the rule, and a note on each claim.
 
     Args:
         ledger: what `build_ledger` returned.
         spec: what it was made from.
     """
-    import pandas as pd
-
-    counts, lines, notes = ledger["verdict"].value_counts(), [], []
-    for row in ledger.to_dict("records"):
-        name, verdict, unit, claim = row["claim"], row["verdict"], row["unit"], spec["claims"][row["claim"]]
-        needs = f"< {claim['margin']:g}" if "margin" in claim else f"> {claim.get('threshold', 0):g}"
-        tested = ("Ours, not the paper's: " if claim.get("own") else "") + row["statement"]
-        ends = f"[{row['low']}, {row['high']}]".replace("[-inf, inf]", "no interval")
-        measured = f"{row['effect'] or 'no value'} {ends} {unit}" if unit else ""
-        cells = [name, tested, row["where"], row["published"], measured, needs, row["dataset"], row["seeds"]]
-        lines.append([*(cell.replace("|", "\\|") or "-" for cell in cells), f"**{verdict}**"])
-        reason, how = f"Needs {needs}: {claim['reason']}.", f"Interval: {row['interval']}. Based on {row['scale']}."
-        parts = [row["note"], reason, how] if unit else [reason, row["note"]]
-        notes.append(f"**{name}** ({verdict}). {' '.join(parts)}".rstrip())
-    summary = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
-    parts = [
-        "# The paper's claims, and what we measured",
-        f"{len(ledger)} claims at preset {spec['preset']}, seeds {' '.join(map(str, spec['seeds']))}: {summary}.",
-        *(f"{note} {DEMO}" for note in notes_of("demo", spec=spec)),
-        pd.DataFrame(lines, columns=HEADER).to_markdown(index=False, disable_numparse=True),
-        f"## The rule\n\n{RULE}\n\n## Claim by claim",
-        *notes,
-        f"Made by `snakemake --cores 1 results/{spec['preset']}/claims.csv`, with the --configfile it was run with, if "
-        "any; the CSV names the files that are the evidence for each.",
-    ]
-    return "\n\n".join(parts) + "\n"
+    text = Path(__file__).with_name("ledger.md.j2").read_text(encoding="utf-8")
+    page = jinja2.Template(text, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    found = ledger["verdict"].value_counts()
+    counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
+    rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
+    return page.render(spec=spec, counts=counts, rows=rows, rule=statistics, times=DISAGREE)

@@ -1,6 +1,4 @@
-"""From measurements to an interval and a verdict: Student's t over seeds, a bootstrap, and the rule."""
-
-from __future__ import annotations
+"""From measurements to an interval and a verdict: a bootstrap, Student's t over seeds, and the rule."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.seeds import stable_hash
-from vaeglow.reporting.claims import Measured
-from vaeglow.reporting.tables.timing import DISAGREE
+from vaeglow.reporting.claims import Evidence, Measured, Row, rows_of
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
@@ -21,28 +19,6 @@ LIMIT = 2000  # images of a set that a bootstrap of KID takes
 OPEN = (-math.inf, math.inf)  # an interval without information
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
-RULE = f"""\
-Each claim becomes one number, its effect, turned so that positive favours the paper, with a 95% interval [low, high].
-A claim needs its effect above a threshold, or (a claim that something brings no gain) below a margin; the config states
-both with a reason. Four of them borrow a published difference of FIDs for KIDs, or of bits/dim: no KID is published.
-
-- **{HOLDS}**: the whole interval lies where the claim needs it.
-- **{FAILS}**: the whole interval lies outside.
-- **{UNDECIDED}**: anything else; also every claim about training with fewer than {SEEDS} seeds, because another
-  training would give other numbers. The note then says what the seeds that ran show.
-- **{NOT_RUN}**: the claim is switched off in the config, or its model cannot take the dataset's images.
-
-With {SEEDS} seeds or more the interval is Student's t over the seeds' effects. With fewer it is a bootstrap ({DRAWS}
-draws with a fixed seed, expanded percentiles) over images: it says how sure the measurement of these trained networks
-is, not how another training would turn out. An interval over seeds says nothing about other test images. For the least
-of several effects the upper end is Bonferroni's. Where files hold one number a run, there is no interval under {SEEDS}
-seeds. Speed has Student's t over rounds in which all models were timed in turns, and no interval where the ratios of
-two rounds, or the medians in CPU seconds and in seconds on the clock, differ by more than {DISAGREE} times; quality at
-equal time has the standard errors of both KIDs.
-
-Sample quality is judged by KID (kernel (x.y/F + 1)^3, unbiased) on at most {LIMIT} images a set, because a bootstrapped
-FID is biased upward. Samples and real images are resampled by multinomial weights, the real ones alike for all models;
-pairs of copies of one image are left out. The paper's numbers are FIDs: the order is compared, never the size."""
 
 
 def generator(*key: int | str) -> np.random.Generator:
@@ -65,6 +41,67 @@ def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
     return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
 
 
+def resampled(evidence: Evidence) -> list[np.ndarray]:
+    """The claim's quantity of each of its sample sets: see `draws_of`."""
+    return [draws_of(evidence, row, evidence.claim.get("measure", "kid")) for row in rows_of(evidence.claim)]
+
+
+def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
+    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS]. Each is computed once.
+
+    The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
+    its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
+    balls around them to points. A kernel matrix of `LIMIT` images fits in memory, 2,000 resamplings are one product.
+    """
+    import torch  # here: planning reads the claims, and starts faster without
+
+    from vaeglow.evaluation.sample_quality import NEIGHBOURS, distances, kernel
+
+    place = evidence.claim["dataset"], evidence.claim["protocol"]
+    run, cache = (*place, row["model"], evidence.seed), evidence.cache
+    key, shared = (*run, float(row["temperature"]), quantity), (*place, "reference")
+    if key in cache:
+        return cache[key]
+    found = [evidence.read(what, row, "features").arrays["features"] for what in ("features", "reference")]
+    x, y = torch.as_tensor(found[0][:LIMIT]), torch.as_tensor(evenly_spaced(found[1], min(LIMIT, len(found[1]))))
+    own, theirs = resample(len(x), *run), resample(len(y), *shared)
+    if quantity == "diversity":
+        cache[key] = pair_mean(distances(x, x).numpy(), own)
+    elif quantity == "recall":
+        radii = distances(x, x).kthvalue(1 + NEIGHBOURS).values[:, None]  # the nearest is the sample itself
+        cache[key] = theirs @ (distances(x, y) <= radii).any(0).double().numpy() / len(y)
+    else:
+        if shared not in cache:
+            cache[shared] = pair_mean(kernel(y, y).numpy(), theirs)
+        cross = cross_mean(kernel(x, y).numpy(), own, theirs)
+        cache[key] = pair_mean(kernel(x, x).numpy(), own) + cache[shared] - 2 * cross
+    return cache[key]
+
+
+def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
+
+    Two copies of one image in a resampling are not a pair: their kernel is that of equal images, and would raise a KID.
+
+    Args:
+        values: symmetric, [n, n].
+        weights: [B, n]; those that hold one image only give NaN.
+    """
+    squares = weights**2
+    total = np.einsum("bi,bi->b", weights @ values, weights) - squares @ np.diagonal(values)
+    return ratio(total, weights.sum(1) ** 2 - squares.sum(1))
+
+
+def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
+    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
 def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     """The effect over all seeds, the ends of its interval (infinite: no bound on that side), and what that is.
 
@@ -72,39 +109,30 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
     """
-    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
-    tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
-    if len(found) >= SEEDS:
-        bounds, how = [t_bounds(column, *tails) for column in effects.T], f"t over {len(found)} seeds"
-    elif min(one.draws.shape[1] for one in found) == 1:
-        bounds = [OPEN]
-    else:
-        draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
-        bounds = [percentile_bounds(row, None if None in units else min(units), *tails) for row in draws]
-    lows, highs = zip(*bounds, strict=True)
-    return float(effects.mean(0).min()), min(lows), min(highs), how
-
-
-def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[float, float]:
-    """Ends of the t interval of a mean of values [S], S at least 2: probability `below` and `above` lies outside.
-
-    A value that is not finite leaves both ends open.
-    """
     from scipy import stats
 
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    if not math.isfinite(error):
-        return OPEN
-    low, high = (float(stats.t.isf(tail, len(values) - 1)) * error for tail in (below, above))
-    return float(values.mean() - low), float(values.mean() + high)
+    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
+    tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
+    means = effects.mean(0)
+    if len(found) >= SEEDS:
+        error, how = effects.std(0, ddof=1) / math.sqrt(len(found)), f"t over {len(found)} seeds"
+        low, high = (stats.t.isf(tail, len(found) - 1) * error for tail in tails)
+        known = np.isfinite(error)  # an effect that is not leaves both ends open
+        bounds = np.where(known, means - low, -math.inf), np.where(known, means + high, math.inf)
+    elif min(one.draws.shape[1] for one in found) == 1:
+        bounds = OPEN
+    else:
+        draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
+        bounds = percentile_bounds(draws, None if None in units else min(units), *tails)
+    return float(means.min()), *(float(np.min(ends)) for ends in bounds), how
 
 
-def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[float, float]:
-    """Ends of the expanded percentile interval (Hesterberg 2015, section 4.3); arguments as in `t_bounds`.
+def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:
+    """Ends of the expanded percentile intervals (Hesterberg 2015, section 4.3) of draws [..., DRAWS].
 
-    With few `units` (see `Measured`) a plain percentile interval is too short, as a normal interval with divisor n is:
-    its tails are widened by what would turn the latter into a t interval. A draw of [DRAWS] without a value
-    (NaN) counts against either end.
+    Probability `below` and `above` lies outside. With few `units` (see `Measured`) a plain percentile interval is too
+    short, as a normal interval with divisor n is: its tails are widened by what would turn the latter into a t
+    interval. A draw without a value (NaN) counts against either end.
     """
     from scipy import stats
 
@@ -113,8 +141,8 @@ def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above:
     if units is not None:
         below, above = stats.norm.sf(math.sqrt(units / (units - 1)) * stats.t.isf((below, above), units - 1))
     missing = np.isnan(draws)
-    low = np.quantile(np.where(missing, -np.inf, draws), below, method="lower")
-    return float(low), float(np.quantile(np.where(missing, np.inf, draws), 1 - above, method="higher"))
+    low = np.quantile(np.where(missing, -np.inf, draws), below, axis=-1, method="lower")
+    return low, np.quantile(np.where(missing, np.inf, draws), 1 - above, axis=-1, method="higher")
 
 
 def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
@@ -125,9 +153,7 @@ def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
 
 
-def judge(
-    claim: Mapping[str, Any], found: Sequence[Measured]
-) -> tuple[tuple[float, float, float, str], str, list[str]]:
+def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, str, list[str]]:
     """The `interval`, verdict and notes on a claim, from what each seed measured."""
     measured = _, low, high, _ = interval(found)
     alone = rule(low, high, claim)

@@ -1,0 +1,236 @@
+"""The kinds of claim, a function each from a claim's files under one seed to its effect. No torch when imported.
+
+Samples are judged by KID on resampled features, never by a bootstrapped FID: resampling copies images, and an FID of
+copies is biased upward; KID is unbiased and, with pairs of copies left out, stays so when resampled. FIDs are reported
+too.
+"""
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+
+from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
+from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, mean_draws, ratio, resampled
+from vaeglow.reporting.frame import bound_note, finite_values
+from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
+
+SET, SETS = {"$ref": "#/$defs/sample_set"}, {"$ref": "#/$defs/sample_sets"}
+PROTOCOL = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}}
+ABOVE_0 = {"type": "number", "exclusiveMinimum": 0}
+BELOW = "the claim holds if the whole interval lies below it, and does not if it lies above"
+ONE, SOME = {"$ref": "#/$defs/temperature"}, {"$ref": "#/$defs/temperatures"}
+BEST = {"temperature": {**ONE, "description": "claimed best"}, "others": {**SOME, "description": "compared with it"}}
+TWO = {"more": MODEL, "less": MODEL}
+TWO["temperatures"] = {**SOME, "minItems": 2, "maxItems": 2, "description": "from, to"}
+MEASURE = {"enum": ["diversity", "recall"], "description": "`diversity` or `recall`"}
+LATENTS = {  # numbers of latents.json: words, unit
+    "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
+    "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
+}
+BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image at K = 1
+REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
+MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
+NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}
+VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
+ACTION = {"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"}
+contrast = functools.partial(kind, "features", "metrics", "reference", **PROTOCOL)  # a kind that compares sample sets
+
+
+@contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
+def kid(evidence: Evidence) -> Measured:
+    """Effect: factor x KID of `worse` - KID of `better`."""
+    (better, worse), factor = resampled(evidence), evidence.claim.get("factor", 1)
+    times = "" if factor == 1 else f"{factor} times the "
+    return measured(evidence, "KID", times + "KID of {worse}, minus KID of {better}", factor * worse - better)
+
+
+@contrast(one=SET, other=SET, margin={**ABOVE_0, "description": BELOW})
+def kid_same(evidence: Evidence) -> Measured:
+    """Effect: 1 - KID of `one` / KID of `other`."""
+    words = "by what share of its KID {other} is worse than {one}"
+    return measured(evidence, "share of KID", words, 1 - ratio(*resampled(evidence)))
+
+
+@contrast(model=MODEL, **BEST)
+def kid_best(evidence: Evidence) -> Measured:
+    """Effect: least KID at `others` - KID at `temperature`."""
+    best, *others = resampled(evidence)
+    temperatures = ", ".join(str(float(temperature)) for temperature in evidence.claim["others"])
+    words = f"least KID of {{model}} at T = {temperatures}, minus its KID at T = {{temperature}}"
+    return measured(evidence, "KID", words, *(other - best for other in others))
+
+
+@contrast(**TWO)
+def kid_gain(evidence: Evidence) -> Measured:
+    """Effect: fall of KID of `more` - fall of KID of `less`."""
+    more, more_last, less, less_last = resampled(evidence)
+    words = "how much KID falls from T = {temperatures[0]} to {temperatures[1]}: fall of {more}, minus fall of {less}"
+    return measured(evidence, "KID", words, (more - more_last) - (less - less_last))
+
+
+@contrast(measure=MEASURE, **TWO)
+def kept(evidence: Evidence) -> Measured:
+    """Effect: share kept by `more` - share kept by `less`."""
+    more, more_last, less, less_last = resampled(evidence)
+    words = "{measure} at T = {temperatures[1]} as a share of that at T = {temperatures[0]}: of {more}, minus of {less}"
+    effect = ratio(more_last, more) - ratio(less_last, less)
+    return measured(evidence, f"share of {evidence.claim['measure']}", words, effect)
+
+
+@kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
+def quality_time(evidence: Evidence) -> Measured:
+    """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
+    claim, sides, kids, notes = evidence.claim, {}, {}, []
+    for role in ("ours", "theirs"):  # the snapshots of all phases, by their seconds of training
+        read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
+        sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    moment = min(points[-1][1]["total_seconds"] for points in sides.values())
+    readings = {("both", "seconds of training"): moment}
+    for role, points in sides.items():
+        row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
+        if row is claim[role][-1] and point["kid"] is not None:
+            noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
+            kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
+            trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"
+            readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
+        else:
+            models = " then ".join(evidence.label(row["model"]) for row in claim[role])
+            missing = "had no snapshot of its last phase, or none with finite samples,"
+            notes.append(f"seed {evidence.seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
+            kids[role] = np.full(1 + DRAWS, np.nan)
+    words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
+    how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
+    return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
+
+
+def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
+    """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs etc. are for information."""
+    claim, measure = evidence.claim, evidence.claim.get("measure", "kid")
+    readings = {
+        (evidence.label(row), word): metrics.number(key)
+        for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True)
+        for key, word in (("fid", "FID"), (measure, "KID" if measure == "kid" else measure))
+    }
+    how = f"bootstrap over {'the real images' if measure == 'recall' else 'images'}, {DRAWS} draws"
+    count = min(LIMIT, claim["images"])
+    return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
+
+
+def scale(claim: Claim, count: int) -> str:
+    """How many images a claim on samples uses."""
+    return f"{count} samples a model, {count} real images, {claim['features']} features"
+
+
+@kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL, reference_model=REFERENCE)
+def bits(evidence: Evidence) -> Measured:
+    """Effect: bits/dim of `worse` - bits/dim of `better`."""
+    better, worse = [result.value("bound") for result in evidence.results("likelihood")]
+    mine, theirs = [result.arrays[BITS].astype(float) for result in evidence.results("likelihood_images", BITS)]
+    names = [evidence.label(evidence.claim[role]) for role in ("better", "worse")]
+    readings = {(name, "bits/dim"): float(one.mean()) for name, one in zip(names, (mine, theirs), strict=True)}
+    notes = filter(None, [bound_note(worse, better, *names[::-1])])
+    words, of = "bits/dim of {worse}, minus those of {better}", "test images, paired"
+    return mean(theirs - mine, evidence.claim, "bits/dim", words, of, *notes, readings=readings)
+
+
+@kind("timing", slow=MODELS, fast=MODELS, networks=NETWORKS)
+def speed(evidence: Evidence) -> Measured:
+    """Effect: time of `slow` / time of `fast` (Table 4).
+
+    Student's t over the log ratios of rounds. There is no ratio where those of two rounds, or on a CPU the medians of
+    both clocks' ratios, differ by more than `DISAGREE` times.
+    """
+    claim, result = evidence.claim, evidence.results("timing")[0]
+    images = result.value("epoch_images")
+    clock, how, doubt = clock_of(result.value("device_kind")), "t over rounds of timed windows", ""
+    sides = claim["slow"], claim["fast"]
+    found, by_clock = (np.divide(*(rounds(result, side, one) for side in sides)) for one in (clock, "seconds"))
+    logs, medians = np.log(found), [np.median(found), np.median(by_clock)]
+    draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
+    effects = np.exp(logs.mean() + np.concatenate([[0], draws]))[None]
+    if found.max() > DISAGREE * found.min():
+        doubt = f"ratios of rounds go from {found.min():.3g} to {found.max():.3g}"
+    elif max(medians) > DISAGREE * min(medians):
+        doubt = f"the median ratio is {medians[0]:.3g} in {CLOCKS[clock]} and {medians[1]:.3g} in {CLOCKS['seconds']}"
+    if doubt:
+        effects, how = effects[:, :1], "none: rounds disagree"
+        doubt = f"the machine was too busy for a ratio: {doubt}; delete {result.path} and time again on a quieter one"
+    of = f"networks of preset {claim['networks']}, {len(found)} rounds, {result.value('device')}, "
+    of += f"{result.value('threads')} threads, an epoch of {images} images"
+    words = CLOCKS[clock] + " an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
+    readings = {
+        (evidence.label(model), f"{name} an epoch"): float(np.median(rounds(result, [model], key) * images))
+        for model in itertools.chain(*sides)
+        for key, name in CLOCKS.items()
+    }
+    return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
+
+
+@kind("noise_maps", model=MODEL)
+def noise(evidence: Evidence) -> Measured:
+    """Effect: mean over images of the rank correlation of s(z) and the error."""
+    (result,) = evidence.results("noise_maps")
+    values = finite_values(result, "error_correlations")
+    words = "rank correlation over pixels of s(z) and |error| of {model}, mean over images"
+    return mean(values, evidence.claim, "correlation", words, "test images")
+
+
+@kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
+def information(evidence: Evidence) -> Measured:
+    """Effect: `value` of `higher` - `value` of `lower`, of what the latent holds."""
+    key, results = evidence.claim["value"], evidence.results("latents")
+    (what, unit), (higher, lower) = LATENTS[key], [result.number(key) for result in results]
+    readings = {(evidence.label(result.value("model")), unit): result.number(key) for result in results}
+    words, scale = what + ": of {higher}, minus of {lower}", f"{results[-1].value('images')} images"
+    return Measured(np.array([[higher - lower]]), unit, words, scale, "none: one number a run", readings=readings)
+
+
+@kind("layer_action", model=MODEL, value=ACTION)
+def layer(evidence: Evidence) -> Measured:
+    """Effect: what f does to an image.
+
+    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), or keeps what the sample shows (`content`): by
+    pixels, as texture, which the layer adds to every image, changes all Inception features alike.
+    """
+    (result,) = evidence.results("layer_action")
+
+    def values(key: str) -> np.ndarray:
+        return finite_values(result, "per_image", key)
+
+    if evidence.claim["value"] == "content":
+        found, by_features, unit = values("content_kept_pixels"), values("content_kept").mean(), "share of images"
+        words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own ({model})"
+        note = (
+            f"by chance it would be {1 / len(found):.4g}; by Inception's features it is {by_features:.2f}. "
+            "Pixel by pixel, noise that has nothing to do with the image would keep its content, too: this asks that "
+            "nothing is lost, not that what is added makes sense"
+        )
+    else:
+        plain, noisy, after = (values(f"spectrum_error_{stage}") for stage in ("vae", "vae_noisy", "layer"))
+        found, unit = np.minimum(plain, noisy) - after, "log10 of power"
+        words = (
+            "distance of an image's log power spectrum from the data's: of the VAE's mean or, where that is nearer, "
+            "of that mean with the layer's noise and no layer; minus of the layer's image ({model})"
+        )
+        note = f"means: VAE's mean {plain.mean():.3g}, with noise {noisy.mean():.3g}, layer {after.mean():.3g}"
+    return mean(found, evidence.claim, unit, words, "latents", note)
+
+
+@kind("interpolation", model=MODEL, space={"$ref": "#/$defs/space"})
+def smooth(evidence: Evidence) -> Measured:
+    """Effect: mean step / largest step of an interpolation, in pixels."""
+    (result,) = evidence.results("interpolation")
+    steps = finite_values(result, "step_distances")
+    found = np.array([pair.mean() / pair.max() if pair.max() > 0 else np.nan for pair in steps])
+    words = "mean step of an interpolation by its largest, in pixels, {model}: 1 for even steps"
+    note = f"a path that is one jump has {1 / len(steps[0]):.2g}"
+    return mean(found, evidence.claim, "ratio", words, f"pairs of {len(steps[0])} steps", note)
+
+
+def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
+    """The mean of one number per image (or pair), [n], resampled alike wherever the images are the same."""
+    how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
+    draws, count = mean_draws(values, claim["dataset"])[None], len(values)
+    return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)
