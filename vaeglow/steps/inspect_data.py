@@ -116,7 +116,6 @@ def main(*, data_dir: Path, json: Path, output: Path) -> None:
         json: file to write the numbers to, .json
         output: file to draw the page to, .png or .pdf
     """
-
     provenance = collect()
     found = inspect(data_dir)
     write_result(json, found, [], provenance)
