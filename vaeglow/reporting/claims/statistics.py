@@ -109,28 +109,35 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
     """
-    from scipy import stats
-
     effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
     tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
-    means = effects.mean(0)
     if len(found) >= SEEDS:
-        error, how = effects.std(0, ddof=1) / math.sqrt(len(found)), f"t over {len(found)} seeds"
-        low, high = (stats.t.isf(tail, len(found) - 1) * error for tail in tails)
-        known = np.isfinite(error)  # an effect that is not leaves both ends open
-        bounds = np.where(known, means - low, -math.inf), np.where(known, means + high, math.inf)
+        bounds, how = t_bounds(effects, *tails), f"t over {len(found)} seeds"
     elif min(one.draws.shape[1] for one in found) == 1:
         bounds = OPEN
     else:
         draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
         bounds = percentile_bounds(draws, None if None in units else min(units), *tails)
-    return float(means.min()), *(float(np.min(ends)) for ends in bounds), how
+    return float(effects.mean(0).min()), *(float(np.min(ends)) for ends in bounds), how
+
+
+def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
+
+    Probability `below` and `above` lies outside.
+    """
+    from scipy import stats
+
+    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
+    low, high = (stats.t.isf(tail, len(values) - 1) * error for tail in (below, above))
+    known = np.isfinite(error)
+    return np.where(known, mean - low, -math.inf), np.where(known, mean + high, math.inf)
 
 
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:
     """Ends of the expanded percentile intervals (Hesterberg 2015, section 4.3) of draws [..., DRAWS].
 
-    Probability `below` and `above` lies outside. With few `units` (see `Measured`) a plain percentile interval is too
+    Arguments as in `t_bounds`. With few `units` (see `Measured`) a plain percentile interval is too
     short, as a normal interval with divisor n is: its tails are widened by what would turn the latter into a t
     interval. A draw without a value (NaN) counts against either end.
     """
