@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from test_inspect_data import written
 
-from vaeglow.data import arrays
+from vaeglow.data import arrays, moments, quantise, value_counts
 from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, slabs, write_dataset
-from vaeglow.data.kinds import moments, quantise, value_counts
 from vaeglow.errors import UserError
 
 

@@ -11,9 +11,8 @@ from PIL import Image
 from run_tools import refused, shipped_config, step
 from waiting import call
 
-from vaeglow.data import digits, photos
+from vaeglow.data import complete, digits, photos, prepare
 from vaeglow.data.arrays import SPLITS, open_split, read_info
-from vaeglow.data.kinds import complete, prepare
 from vaeglow.errors import UserError
 
 PHOTOS = {
@@ -74,7 +73,7 @@ def test_settings_errors(settings, says):
 
 def test_kinds_are_light_to_import():
     heavy = {"torch", "torchvision", "sklearn", "skimage", "scipy", "pandas"}
-    done = call([sys.executable, "-c", f"import sys, vaeglow.data.kinds; print(*({heavy!r} & set(sys.modules)))"])
+    done = call([sys.executable, "-c", f"import sys, vaeglow.data; print(*({heavy!r} & set(sys.modules)))"])
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 

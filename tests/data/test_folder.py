@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaeglow.data import folder
+from vaeglow.data import complete, folder
 from vaeglow.data.folder import read_or_reason, read_square
-from vaeglow.data.kinds import complete
 from vaeglow.errors import UserError
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from test_arrays import flip
 
+from vaeglow.data import prepare
 from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.kinds import prepare
 from vaeglow.errors import UserError
 
 DRAW = np.random.default_rng(0)

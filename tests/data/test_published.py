@@ -19,9 +19,8 @@ from PIL import Image
 from run_tools import shipped_config
 from server_tools import file_server
 
-from vaeglow.data import celeba, cifar10, fashion_mnist
+from vaeglow.data import celeba, cifar10, fashion_mnist, prepare
 from vaeglow.data.arrays import SPLITS, open_split, read_info
-from vaeglow.data.kinds import prepare
 from vaeglow.data.sources import PinnedFile
 from vaeglow.errors import UserError
 

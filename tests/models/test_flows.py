@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vaeglow.models.flows import CouplingNet
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import GlowStep
-from vaeglow.models.prior import FlowPrior, VectorCoupling
+from vaeglow.models.vae import FlowPrior, VectorCoupling
 
 # name -> (how to make it, shape of one input)
 FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

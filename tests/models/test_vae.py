@@ -15,8 +15,7 @@ from vaeglow.config import merge, resolve
 from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.kinds import build
 from vaeglow.models.nets import DownConv, UpConv
-from vaeglow.models.prior import FlowPrior
-from vaeglow.models.vae import VAE
+from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, build_optimizer
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
+from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -51,10 +51,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
 
 
-def build(
-    settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a folder of images; see `kinds`.
+def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any) -> Made:
+    """Read a folder of images; see `vaeglow.data`.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
     put in a seeded order, so neither the result nor its order depends on the file system. A link that leads

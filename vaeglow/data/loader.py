@@ -3,8 +3,6 @@
 Nothing here keeps state, which makes resuming exact: the batch and the noise of a step depend on its arguments only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

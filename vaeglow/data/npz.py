@@ -1,7 +1,5 @@
 """Your own arrays in one file, as `numpy.savez("my_images.npz", train=..., test=...)` writes it."""
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS
+from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
@@ -30,8 +28,8 @@ SCHEMA = {
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError)
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the arrays; see `kinds`.
+def build(settings: Mapping[str, Any], **_: Any) -> Made:
+    """Read the arrays; see `vaeglow.data`.
 
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vaeglow.config import nearest
-from vaeglow.data.arrays import SPLITS
+from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -100,8 +100,8 @@ BLANK_STD = 6.0  # of 255 in luminance; lower: the black surround of the retina,
 MAX_DRAWS = 20
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Cut the crops; see `kinds`.
+def build(settings: Mapping[str, Any], **_: Any) -> Made:
+    """Cut the crops; see `vaeglow.data`.
 
     Raises:
         UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
@@ -134,9 +134,7 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
     return splits, {"pictures": used, **made}
 
 
-def plan(
-    settings: Mapping[str, Any],
-) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
+def plan(settings: Mapping[str, Any]) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
     """Each picture and its grid, by name, and each split's crops; errors as for `build`.
 
     The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced

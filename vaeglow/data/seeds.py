@@ -4,8 +4,6 @@ NumPy promises the raw stream of a bit generator, not what `Generator.integers` 
 and torch promises neither, so this module uses only the raw stream.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

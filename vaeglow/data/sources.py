@@ -4,10 +4,7 @@ A download grows as `<name>.part` and gets its name once its hash is right. Afte
 next, continues from the bytes it has.
 """
 
-from __future__ import annotations
-
 import http.client
-import os
 import re
 import sys
 import time
@@ -78,7 +75,7 @@ class PinnedFile:
 
 
 def obtain(
-    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], by_hand: str, output_dir: Path
+    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], where: str, output_dir: Path
 ) -> list[Path]:
     """Get a dataset's files from the first place that has them.
 
@@ -86,7 +83,7 @@ def obtain(
         name: the dataset's, in config.
         settings: its `local`, a path that must have the files, or None; its `sources`, otherwise tried in order.
         files: which.
-        by_hand: what the user can do, for messages.
+        where: else they can be had by hand, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
 
     Returns:
@@ -106,6 +103,8 @@ def obtain(
             print(f"dataset {name}: from {place}")
             return paths
     tried = "; ".join(failures) or "`local` and `sources` are empty"
+    wanted = " and ".join(file.name for file in files)
+    by_hand = f"fetch {wanted} by hand ({where}) and set datasets.{name}.local to it or its folder"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
 
@@ -120,11 +119,7 @@ def get(place: str, file: PinnedFile, folder: Path) -> Path:
         whole = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
         return fetch(place if whole else f"{place.rstrip('/')}/{file.name}", file, folder)
     path = urllib.request.url2pathname(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
-    return pick(Path(path).expanduser(), file)
-
-
-def pick(where: Path, file: PinnedFile) -> Path:
-    """A file in a folder, or the file itself, once its hash is checked."""
+    where = Path(path).expanduser()
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
         raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
@@ -148,10 +143,8 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _download(url, part, file.max_bytes)
-        wrong = file.mismatch(part)
-        if not wrong:
-            os.replace(part, target)
-            return target
+        if not (wrong := file.mismatch(part)):
+            return part.replace(target)
         part.unlink()
     except OSError as error:
         raise explain_os_error(error, part) from error

@@ -5,8 +5,6 @@ Network and preprocessing are pytorch-fid's; mean and covariance are accumulated
 also has the reference that samples are compared with, and all that a protocol measures from one pass of Inception.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any

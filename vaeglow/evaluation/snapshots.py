@@ -1,7 +1,5 @@
 """Quality of a model during its training: sample quality and bits/dim of one set of weights after another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path

@@ -13,8 +13,6 @@ All four take
     network     the values of a VAE's `network` in config (config/README.md)
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.data import moments, value_counts
 from vaeglow.data.arrays import SPLITS, open_split, read_info, slabs
-from vaeglow.data.kinds import moments, value_counts
 from vaeglow.files import sha256_json
 from vaeglow.steps import cli
 
