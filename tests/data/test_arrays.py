@@ -70,7 +70,7 @@ def flip(path: Path, where: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda f: (f / "train.npy").unlink(), "does not exist"),
+        (lambda f: (f / "train.npy").unlink(), "No such file"),
         (lambda f: (f / "train.npy").write_bytes((f / "train.npy").read_bytes()[:-7]), "not a whole array"),
         (lambda f: (f / "train.npy").write_bytes(b""), "not a whole array"),
         (lambda f: np.save(f / "train.npy", np.array([{}], dtype=object)), "not a whole array"),

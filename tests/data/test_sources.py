@@ -142,7 +142,7 @@ def folder(tmp_path) -> Path:
 
 def found(tmp_path: Path, sources: list[str], local: str | None = None, files: int = 2) -> list[bytes]:
     settings = {"local": local, "sources": sources}
-    paths = obtain("mine", settings, FILES[:files], "fetch it by hand", tmp_path / "out")
+    paths = obtain("mine", settings, FILES[:files], "its page", tmp_path / "out")
     return [path.read_bytes() for path in paths]
 
 
@@ -168,9 +168,9 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
     with file_server() as empty:
         assert found(tmp_path, [empty.url, server.url]) == [b"one", b"two"]
         server.files["a.bin"] = b"six"
-        with pytest.raises(UserError, match=r"404.*another file.*fetch it by hand"):
+        with pytest.raises(UserError, match=r"404.*another file.*fetch .* by hand .its page"):
             found(tmp_path / "anew", [empty.url, server.url])
-    with pytest.raises(UserError, match=r"dataset mine: .*`sources` are empty.*fetch it by hand"):
+    with pytest.raises(UserError, match=r"dataset mine: .*`sources` are empty.*fetch .* by hand .its page"):
         found(tmp_path, [])
 
 
@@ -180,7 +180,7 @@ def test_a_wrong_file_at_hand_or_none_under_local_is_an_error(server, folder, tm
         with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
             found(tmp_path, **settings)
     (folder / "b.bin").unlink()
-    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch it by hand"):
+    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch .* by hand .its page"):
         found(tmp_path, [server.url], local=str(folder))
     assert not server.asked
 

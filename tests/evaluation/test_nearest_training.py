@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
-from vaeglow.evaluation import sample_quality
 from vaeglow.evaluation.probes import nearest_training as nearest
 from vaeglow.steps import sample as sample_step
 
@@ -30,7 +29,7 @@ def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch
     chosen = np.arange(looked) * 40 // looked
     for training_block, block in ((1000, 512), (9, 4), (1, 1)):
         monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
-        monkeypatch.setattr(sample_quality, "BLOCK", block)
+        monkeypatch.setattr(nearest, "BLOCK", block)
         found = nearest.find_nearest(groups, train, chosen, Pixels(), k, **OPTIONS)
         for group, (distances, indices) in zip(groups, found, strict=True):
             every = cdist(flat(group), flat(train[chosen]))

@@ -97,12 +97,12 @@ def read_schema(path: Path) -> Schema:
     import yaml
 
     from vaeglow.data import COMMON
-    from vaeglow.evaluation.probes import NAMES, probe
+    from vaeglow.evaluation.probes import PROBES
 
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     datasets, probes = (schema["properties"][section] for section in ("datasets", "probes"))
     datasets["additionalProperties"]["properties"] = COMMON | datasets["additionalProperties"]["properties"]
-    probes["properties"] = {name: {"type": "object", "properties": probe(name).SCHEMA} for name in NAMES}
+    probes["properties"] = {name: {"type": "object", "properties": probe.schema} for name, probe in PROBES.items()}
     return schema
 
 

@@ -5,8 +5,9 @@ A kind's module is named like the kind and has
 - `SCHEMA`: the JSON schema of its own keys, with their defaults; a key without one is required;
 - `build(settings, name=..., output_dir=..., threads=...)`: from its settings, all keys filled in and checked, to
   `{"train", "val", "test"}` (uint8 [N, C, size, size]; val may have N = 0) and how they were made (JSON, for
-  dataset.json). `name` is the dataset's in config. Large arrays lie on the disk of `output_dir` while they are made
-  (`arrays.on_disk`), and a download is kept in its folder `download`. No value depends on `threads`;
+  dataset.json); UserError where files or settings do not fit. `name` is the dataset's in config. Large arrays lie on
+  the disk of `output_dir` while they are made (`arrays.on_disk`), a download is kept in its folder `download`. No
+  value depends on `threads`;
 - `THREADS`, where it decodes many image files: how many threads are useful.
 """
 

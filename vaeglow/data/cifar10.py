@@ -24,11 +24,7 @@ BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
-    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`.
-
-    Raises:
-        UserError: no copy is found, or it is not CIFAR-10.
-    """
+    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     (path,) = obtain(name, settings, [ARCHIVE], "www.cs.toronto.edu/~kriz", output_dir)
     with tarfile.open(path) as archive:
         contents = [archive.extractfile(f"cifar-10-batches-py/{batch}").read() for batch in BATCHES]

@@ -22,11 +22,7 @@ HIGHEST = 16  # pixel values are 0..16
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
-    """Enlarge the 1,797 digits and divide them by a seeded permutation; see `vaeglow.data`.
-
-    Raises:
-        UserError: no image is left to train on.
-    """
+    """Enlarge the 1,797 digits and divide them by a seeded permutation; see `vaeglow.data`."""
     from PIL import Image
     from sklearn.datasets import load_digits
 

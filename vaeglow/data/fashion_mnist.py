@@ -30,7 +30,7 @@ def pinned(name: str, images: int, digest: str) -> PinnedFile:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             return f"unknown (not a complete gzip file: {error})"
 
-    return PinnedFile(name, digest, 1000 * images, measure, "content's sha256")
+    return PinnedFile(name, digest, 1000 * images, measure)
 
 
 TRAIN = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
@@ -42,11 +42,7 @@ FILES = {
 
 
 def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
-    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`.
-
-    Raises:
-        UserError: no copy is found, or it is not Fashion-MNIST.
-    """
+    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     where = "github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
     paths = obtain(name, settings, list(FILES.values()), where, output_dir)
     contents = [bytearray(gzip.decompress(path.read_bytes())) for path in paths]  # an array to write to

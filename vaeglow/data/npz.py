@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import SPLITS, Made
-from vaeglow.data.seeds import HELD_OUT, hold_out
+from vaeglow.data.seeds import HELD_OUT, PATH, hold_out
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
 
 SCHEMA = {
     "file": {
-        "type": "string",
-        "minLength": 1,
-        "format": "path",
+        **PATH,
         "description": "its path, relative to where you call Snakemake. It holds `train`, `test` and optionally `val`: "
         "uint8 `[N, C, size, size]` or `[N, size, size, C]`, grey ones also `[N, size, size]`; other arrays are "
         "ignored. Nothing is unpickled",
@@ -32,9 +30,6 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     """Read the arrays; see `vaeglow.data`.
 
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
-
-    Raises:
-        UserError: no such file, an array that is missing, damaged or something else, or settings that do not fit.
     """
     path = Path(settings["file"]).expanduser()
     try:

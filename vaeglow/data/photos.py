@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vaeglow.config import nearest
 from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
@@ -45,27 +44,21 @@ class Grid(NamedTuple):
     blocks: dict[str, list[int]]
 
 
-PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
-PICTURES = {  # file inside an installed package; its credit
-    "astronaut": ("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
-    "chelsea": ("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
-    "coffee": ("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
-    "rocket": ("skimage/data/rocket.jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
-    "hubble_deep_field": (
-        "skimage/data/hubble_deep_field.jpg",
-        "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain",
-    ),
-    "ihc": (
-        "skimage/data/ihc.png",
-        "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions",
-    ),
-    "retina": ("skimage/data/retina.jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
+FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # in an installed package
+PICTURES = {  # name, also of the file: package, suffix, credit
+    "astronaut": ("skimage", "png", "Eileen Collins, NASA Great Images; public domain"),
+    "chelsea": ("skimage", "png", "Chelsea the cat, Stefan van der Walt; CC0"),
+    "coffee": ("skimage", "png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
+    "rocket": ("skimage", "jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
+    "hubble_deep_field": ("skimage", "jpg", "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain"),
+    "ihc": ("skimage", "png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"),
+    "retina": ("skimage", "jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
     "motorcycle_left": (
-        "skimage/data/motorcycle_left.png",
+        *("skimage", "png"),
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
     ),
-    "china": ("sklearn/datasets/images/china.jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
-    "flower": ("sklearn/datasets/images/flower.jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
+    "china": ("sklearn", "jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
+    "flower": ("sklearn", "jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
 }
 SHA256 = {  # of the files
     "astronaut": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -82,7 +75,7 @@ SHA256 = {  # of the files
 COUNT = {"type": "integer", "minimum": 1}
 SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
-    "pictures": {**SOME, "items": {"type": "string"}, "description": "which photographs"},
+    "pictures": {**SOME, "items": {"enum": list(PICTURES)}, "description": "which photographs"},
     "crop_sides": {
         **SOME,
         "items": COUNT,
@@ -101,11 +94,7 @@ MAX_DRAWS = 20
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
-    """Cut the crops; see `vaeglow.data`.
-
-    Raises:
-        UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
-    """
+    """Cut the crops; see `vaeglow.data`."""
     from PIL import Image
 
     pictures, grids, crops = plan(settings)
@@ -124,7 +113,7 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     used = {
         name: {
             "sha256": SHA256[name],
-            "credit": PICTURES[name][1],
+            "credit": PICTURES[name][2],
             "blocks": [grid.columns, grid.rows],
             "crop_sides": list(grid.sides),
         }
@@ -162,19 +151,18 @@ def load_picture(name: str, channels: int) -> Image.Image:
     The file is read directly, never through `skimage.data`, which may download a missing one.
 
     Raises:
-        UserError: no such picture, or its file is missing or not the pinned one.
+        UserError: its file is missing or not the pinned one.
     """
     from PIL import Image
 
-    if name not in PICTURES:
-        raise UserError(f"no picture {name!r}{nearest(name, PICTURES)}: choose from {', '.join(PICTURES)}")
-    module, _, file = PICTURES[name][0].partition("/")
-    path = Path(importlib.util.find_spec(module).origin).parent / file  # found without importing a large package
+    package, suffix, _ = PICTURES[name]
+    folder = Path(importlib.util.find_spec(package).origin).parent  # found without importing a large package
+    path = folder / FOLDERS[package] / f"{name}.{suffix}"
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise UserError(
             f"picture {name}: {path} is missing or not the expected file (sha256 differs): reinstall it "
-            f"(pip install --force-reinstall --no-deps {PACKAGES[module]}) or leave {name} out of `pictures`"
+            f"(pip install --force-reinstall --no-deps scikit-image scikit-learn) or leave {name} out of `pictures`"
         )
     return Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
 

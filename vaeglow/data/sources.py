@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.data.arrays import progress
+from vaeglow.data.seeds import PATH
 from vaeglow.errors import UserError
 from vaeglow.files import explain_os_error, sha256_file
 
 DOWNLOADS = "download"  # subfolder of a dataset's folder; files in it are not downloaded again
 SOURCES = {  # schema of the keys of datasets whose files are published
     "local": {
+        **PATH,
         "type": ["string", "null"],
-        "minLength": 1,
-        "format": "path",
         "default": None,
         "description": "the files on this machine, used instead of `sources`; `null`: none",
     },
@@ -59,19 +59,17 @@ class PinnedFile:
         digest: what `measure` must return.
         max_bytes: upper limit of its size; stops a runaway or hostile download.
         measure: from a path to a hex digest.
-        measured: what that is, for messages.
     """
 
     name: str
     digest: str
     max_bytes: int
     measure: Callable[[Path], str] = sha256_file
-    measured: str = "sha256"
 
     def mismatch(self, path: Path) -> str:
         """How the file at `path` differs: expected and found; empty if it does not."""
         found = self.measure(path)
-        return "" if found == self.digest else f"its {self.measured} is {found} instead of {self.digest}"
+        return "" if found == self.digest else f"its sha256 is {found} instead of {self.digest}"
 
 
 def obtain(

@@ -99,7 +99,7 @@ def image_features(
     are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in the images' order.
     """
     count = len(options.get("indices", images))
-    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.kept_of(count)), []
+    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.MOST_FEATURES), []
 
     def batches() -> Iterator[Tensor]:
         start = 0
