@@ -46,7 +46,6 @@ SCHEMA = {
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
 
 
 def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any) -> Made:
@@ -98,7 +97,8 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
     for split, folder in folders.items():
         found, skipped = _list(folder, root, seen)
         if not found:
-            raise UserError(f"{folder} holds no image files ({LOOKED_FOR}): correct `root`")
+            looked = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
+            raise UserError(f"{folder} holds no image files ({looked}): correct `root`")
         order = Stream(settings["split_seed"], "folder", split).permutation(len(found))
         files["train" if split == "all" else split] = [found[i] for i in order]
         links += skipped

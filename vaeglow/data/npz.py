@@ -44,9 +44,8 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
         raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
-    divided = hold_out(splits["train"], settings)
     source = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
-    splits = {"val": divided["val"], **splits, "train": divided["train"]}
+    splits = {**hold_out(splits.pop("train"), settings), **splits}
     return splits, {**source, "split_seed": settings["split_seed"]}
 
 

@@ -108,16 +108,10 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
         pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
         return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
-    splits = {split: [cut(crop) for crop in crops[split]] for split in SPLITS}
-    splits = {split: np.array(images, np.uint8).reshape(-1, channels, size, size) for split, images in splits.items()}
+    splits = {s: np.array([cut(c) for c in crops[s]], np.uint8).reshape(-1, channels, size, size) for s in SPLITS}
     used = {
-        name: {
-            "sha256": SHA256[name],
-            "credit": PICTURES[name][2],
-            "blocks": [grid.columns, grid.rows],
-            "crop_sides": list(grid.sides),
-        }
-        for name, grid in grids.items()
+        name: {"sha256": SHA256[name], "credit": PICTURES[name][2], "blocks": [columns, rows], "crop_sides": [*sides]}
+        for name, (columns, rows, _, _, sides, _) in grids.items()
     }
     made = {"split_seed": settings["split_seed"], "blank_std": BLANK_STD, "filter": "bicubic"}
     return splits, {"pictures": used, **made}
@@ -146,12 +140,10 @@ def plan(settings: Mapping[str, Any]) -> tuple[dict[str, Image.Image], dict[str,
 
 
 def load_picture(name: str, channels: int) -> Image.Image:
-    """Read one photograph from its installed package, in 3 channels (RGB) or 1 (luminance), checking the file's hash.
+    """Read one photograph from its installed package, in 3 channels (RGB) or 1 (luminance).
 
-    The file is read directly, never through `skimage.data`, which may download a missing one.
-
-    Raises:
-        UserError: its file is missing or not the pinned one.
+    The file is read directly, never through `skimage.data`, which may download a missing one. UserError where it is
+    missing or not the pinned one.
     """
     from PIL import Image
 
@@ -170,10 +162,7 @@ def load_picture(name: str, channels: int) -> Image.Image:
 def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int) -> Grid:
     """Cut a picture of `size` (width, height) into blocks and assign them to the splits.
 
-    Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture.
-
-    Raises:
-        UserError: even the smallest side leaves too few blocks.
+    Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture; UserError where all are.
     """
     for number in range(len(crop_sides), 0, -1):
         sides = tuple(sorted(crop_sides)[:number])
