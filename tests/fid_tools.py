@@ -1,7 +1,5 @@
 """What the tests of evaluation share: random Inception weights, pytorch-fid's own way, real images, stand-ins."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """What the tests of the models share: tiny models, randomised weights, photograph-like data, Jacobians."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import math

@@ -1,9 +1,8 @@
 """The prepared form of a dataset: written whole, read back checked, larger than memory if need be."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -94,11 +93,7 @@ def test_damaged_data_is_one_clear_line(dataset, damage, says):
 def test_a_failed_write_leaves_no_description(dataset, monkeypatch):
     folder, splits = dataset
     info = read_info(folder)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "save", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="disk is full"):
         write_dataset(folder, splits, info)
     assert sorted(path.name for path in folder.iterdir()) == ["test.npy", "train.npy", "val.npy"]

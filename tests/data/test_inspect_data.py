@@ -1,7 +1,5 @@
 """What the inspection of a prepared dataset says and shows: against counts made another way."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """FID: streaming statistics, closed forms, features, pytorch-fid's own result and its command, sets of samples."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import re
@@ -16,13 +14,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from fid_tools import (
-    CLASSIFIER,
-    Pixels,
-    photographs,
-    random_weights,
-    write_pngs,
-)
+from fid_tools import CLASSIFIER, Pixels, photographs, random_weights, write_pngs
 from pytorch_fid import fid_score
 
 from vaeglow.data import arrays

@@ -1,7 +1,5 @@
 """What all probes share: whose result it is, noise of the run's own seed, and what they refuse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is an affine map, and Glow on Gaussian data.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

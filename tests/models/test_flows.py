@@ -3,8 +3,6 @@
 Whole Glows: `test_glow.py`; the layer against its parts computed one by one: `tests/test_benchmarks.py`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -112,9 +110,6 @@ def test_layer_starts_as_the_identity(squeeze: int, noise: float) -> None:
     y, _ = randomise(layer, scale=0.01)(x)
     assert (y - x).abs().max() > 0.01
     assert (layer.inverse(y)[0] - x).abs().max() < 1e-4
-
-
-# ------------------------------------------------------------------------------------- the latent's prior
 
 
 def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers() -> None:
