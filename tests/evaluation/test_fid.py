@@ -33,7 +33,6 @@ from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_incepti
 from vaeglow.results import Result
 
 
-# ---------------------------------------------------------------------------------- statistics and distance
 @pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
 def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
@@ -87,7 +86,6 @@ def test_distance_of_singular_gaussians() -> None:
     assert frechet_distance(zero, thin, zero, wide) == pytest.approx(wanted, rel=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------- features
 class Colours(torch.nn.Module):
     """Stands for Inception: returns its input's colours at every position."""
 
@@ -150,9 +148,6 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
     features, mean, _ = image_features(images, Pixels(), 10, "cpu")
     assert features.shape == (20, 12) and len(alive) == count / 10
     np.testing.assert_allclose(mean, images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
-
-
-# ------------------------------------------------------------------------------------- pytorch-fid's own way
 
 
 @pytest.mark.parametrize("features", [64, 192, 768, 2048])
@@ -218,7 +213,6 @@ def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path
     assert theirs > 1 and frechet_distance(*one, *two) == pytest.approx(theirs, abs=1e-3)
 
 
-# ------------------------------------------------------------------------------------------ sets of samples
 def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)
 

@@ -10,7 +10,6 @@ from run_tools import run_probe
 
 import vaeglow
 from vaeglow.data.loader import step_generator
-from vaeglow.errors import UserError
 from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.weights import load_model
@@ -58,9 +57,6 @@ def test_the_ends_are_draws_of_the_prior_and_the_way_is_straight_in_the_space_it
     lengths = z.norm(dim=-1)
     assert (lengths <= lengths[:, [0, -1]].amax(1, keepdim=True) + 1e-5).all()
     assert (lengths >= lengths[:, [0, -1]].amin(1, keepdim=True) - 1e-5).all()
-    for *way, says in ((0, 5, "prior", "not 0 and 5"), (2, 1, "latent", "not 2 and 1"), (1, 2, "pixels", "no space")):
-        with pytest.raises(UserError, match=says):
-            latent_paths(vae, *way, 0, CPU)
 
 
 def test_distances_are_root_mean_squares_in_grey_levels():
