@@ -20,14 +20,7 @@ from pytorch_fid import fid_score
 from vaeglow.data import arrays
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
-from vaeglow.evaluation.fid import (
-    extract_features,
-    frechet_distance,
-    gaussian_statistics,
-    image_features,
-    measure_sets,
-    stretched,
-)
+from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features
 from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.results import Result
@@ -37,7 +30,7 @@ from vaeglow.results import Result
 @pytest.mark.parametrize("offset", [0.0, 1e5])
 def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([1, 2, 3, 0.1, 1, 0]) + offset
-    mean, covariance = gaussian_statistics(torch.from_numpy(rows).split(sizes))
+    mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(sizes))
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
 
@@ -123,7 +116,7 @@ def test_stretching_is_image_by_image_and_survives_a_flat_one() -> None:
     images = torch.tensor([[[0.2, 0.3], [0.4, 0.3]], [[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [0.25, 0.5]]])[:, None]
     images = torch.cat([images, images[:, :, [1, 0]] - 0.0], 1)
     images[0, 1] += 0.2  # the range is over all channels
-    found = stretched(images)
+    found = fid.stretched(images)
     torch.testing.assert_close(found[0, 0], (images[0, 0] - 0.2) / 0.4)
     assert found[0].min() == 0 and found[0].max() == 1
     assert torch.equal(found[1], torch.zeros(2, 2, 2)) and torch.equal(found[2], images[2])
@@ -223,7 +216,7 @@ def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Result:
 
 
 def measured(samples: np.ndarray, reference: Result) -> tuple[np.ndarray, dict[str, Any]]:
-    return measure_sets(samples, Pixels(), reference, 7, "cpu")
+    return fid.measure_sets(samples, Pixels(), reference, 7, "cpu")
 
 
 def test_each_set_is_measured_as_if_it_were_alone() -> None:
