@@ -19,8 +19,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.prior import FlowPrior
-from vaeglow.models.vae import VAE
+from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 

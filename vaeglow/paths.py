@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.evaluation.probes import NAMES, probe
+from vaeglow.evaluation.probes import PROBES
 
 IDENTITY = ("preset", "dataset", "model", "seed")
 RUN = "{preset}/{dataset}/{model}/seed{seed}"
@@ -23,7 +23,7 @@ RESULTS = {
     "metrics": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.json",
     "features": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
     "snapshots": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
-    **{name: f"{RUN}/{probe(name).RESULT}" for name in NAMES},
+    **{name: f"{RUN}/{probe.result}" for name, probe in PROBES.items()},
     "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",

@@ -1,17 +1,15 @@
 """The prepared form of a dataset: written whole, read back checked, larger than memory if need be."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from test_inspect_data import written
 
-from vaeglow.data import arrays
+from vaeglow.data import arrays, moments, quantise, value_counts
 from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, slabs, write_dataset
-from vaeglow.data.kinds import moments, quantise, value_counts
 from vaeglow.errors import UserError
 
 
@@ -71,7 +69,7 @@ def flip(path: Path, where: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda f: (f / "train.npy").unlink(), "does not exist"),
+        (lambda f: (f / "train.npy").unlink(), "No such file"),
         (lambda f: (f / "train.npy").write_bytes((f / "train.npy").read_bytes()[:-7]), "not a whole array"),
         (lambda f: (f / "train.npy").write_bytes(b""), "not a whole array"),
         (lambda f: np.save(f / "train.npy", np.array([{}], dtype=object)), "not a whole array"),
@@ -95,11 +93,7 @@ def test_damaged_data_is_one_clear_line(dataset, damage, says):
 def test_a_failed_write_leaves_no_description(dataset, monkeypatch):
     folder, splits = dataset
     info = read_info(folder)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "save", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="disk is full"):
         write_dataset(folder, splits, info)
     assert sorted(path.name for path in folder.iterdir()) == ["test.npy", "train.npy", "val.npy"]

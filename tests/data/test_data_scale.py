@@ -4,8 +4,6 @@ The density p(y) = prod 3 y_i^2 of the unit cube gives P(x) in closed form and l
 images is 1. The evaluation is run as it is, and with one thing about its convention changed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,30 +1,18 @@
 """From settings to arrays on disk: what all kinds share, as a function and as a command; the embedded datasets."""
 
-from __future__ import annotations
-
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from run_tools import refused, shipped_config, step
-from waiting import call
 
-from vaeglow.data import digits, photos
+from vaeglow.data import complete, digits, photos, prepare
 from vaeglow.data.arrays import SPLITS, open_split, read_info
-from vaeglow.data.kinds import complete, prepare
 from vaeglow.errors import UserError
 
-PHOTOS = {
-    "kind": "photos",
-    "size": 32,
-    "pictures": list(photos.PICTURES),
-    "crop_sides": [32, 48, 64, 96],
-    "train_images": 400,
-    "val_images": 55,
-    "test_images": 103,
-}
+PHOTOS = {"kind": "photos", "size": 32, "pictures": list(photos.PICTURES), "crop_sides": [32, 48, 64, 96]}
+PHOTOS |= {"train_images": 400, "val_images": 55, "test_images": 103}
 DIGITS = {"kind": "digits", "channels": 1, "size": 16, "val_images": 97, "test_images": 400}
 
 
@@ -64,18 +52,13 @@ def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
         ({"kind": "celeba", "size": 8, "source": ["x"]}, "datasets.mine.source' .did you mean 'sources'"),
         ({"kind": "folder", "size": 8}, "lacks the key 'root'"),
         (PHOTOS | {"crop_side": [3]}, "did you mean 'crop_sides'"),
+        (PHOTOS | {"pictures": ["astronaut", "chelsey"]}, "did you mean 'chelsea'"),
         (PHOTOS | {"expected_sha256": {"tests": ""}}, "did you mean 'test'"),
     ],
 )
 def test_settings_errors(settings, says):
     with pytest.raises(UserError, match=says):
         complete("mine", settings)
-
-
-def test_kinds_are_light_to_import():
-    heavy = {"torch", "torchvision", "sklearn", "skimage", "scipy", "pandas"}
-    done = call([sys.executable, "-c", f"import sys, vaeglow.data.kinds; print(*({heavy!r} & set(sys.modules)))"])
-    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_step_end_to_end(tmp_path):
@@ -145,29 +128,17 @@ def test_grid_shares_blocks_and_drops_sides_too_large():
     dealt = sorted(b for blocks in grid.blocks.values() for b in blocks)
     assert dealt == list(range(grid.columns * grid.rows))
     assert len(grid.blocks["train"]) > len(grid.blocks["test"]) > 0 and len(grid.blocks["val"]) > 0
-    with pytest.raises(UserError, match=r"any .300x200. is too small for crops of 128"):
-        photos.make_grid("any", (300, 200), [128, 160], seed=3)
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"pictures": ["astronaut", "chelsey"]}, "did you mean 'chelsea'"),
-        ({"pictures": ["zzz"]}, "choose from astronaut"),
-        ({"crop_sides": [16, 32]}, "32 .* or more"),
-        ({"crop_sides": [900]}, "too small for crops of 900"),
-    ],
-)
-def test_photos_settings_that_cannot_be_met(change, says):
-    with pytest.raises(UserError, match=says):
-        build(**change)
-
-
-@pytest.mark.parametrize("file", ["skimage/data/chelsea.png", "skimage/data/gone.png"])
-def test_altered_or_missing_picture_names_it_and_its_package(monkeypatch, file):
-    monkeypatch.setitem(photos.PICTURES, "coffee", (file, "credit"))
-    with pytest.raises(UserError, match=rf"picture coffee: .*/{file} is missing or not the expected .*scikit-image"):
-        build()
+def test_photos_settings_that_cannot_be_met_and_an_altered_or_missing_picture(monkeypatch):
+    for sides, says in (([16, 32], "32 .* or more"), ([900], "too small for crops of 900")):
+        with pytest.raises(UserError, match=says):
+            build(crop_sides=sides)
+    for name in ("chelsea", "gone"):
+        monkeypatch.setitem(photos.PICTURES, name, ("skimage", "png", "credit"))
+        monkeypatch.setitem(photos.SHA256, name, photos.SHA256["coffee"])
+        with pytest.raises(UserError, match=rf"picture {name}: .*/{name}.png is missing or not .*scikit-image"):
+            photos.load_picture(name, 3)
 
 
 def test_digits_are_dealt_out_whole_and_enlarged():

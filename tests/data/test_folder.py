@@ -1,17 +1,15 @@
 """Dataset kind `folder`: the user's own images; and single image files."""
 
-from __future__ import annotations
-
 import io
 import os
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vaeglow.data import folder
+from vaeglow.data import complete, folder
 from vaeglow.data.folder import read_or_reason, read_square
-from vaeglow.data.kinds import complete
 from vaeglow.errors import UserError
 
 
@@ -57,16 +55,13 @@ def test_16_bits_are_scaled_not_clipped(tmp_path):
     assert "range" in read_or_reason(tmp_path / "f.tiff", 2, 1)
 
 
-def test_exif_orientation_is_applied(tmp_path):
+def test_exif_orientation_is_applied_and_the_centre_cut_and_resized_with_antialiasing(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
     squares = np.kron(np.array([[0, 85], [170, 255]], dtype=np.uint8), np.ones((8, 8), np.uint8))
     Image.fromarray(squares).save(tmp_path / "x.jpg", quality=100, exif=exif)
     found = read_square(tmp_path / "x.jpg", 16, 1)[0, 4::8, 4::8].astype(int)
     assert np.abs(found - [[170, 0], [255, 85]]).max() <= 2
-
-
-def test_the_centre_is_cut_and_resized_with_antialiasing(tmp_path):
     pixels = np.zeros((64, 128), dtype=np.uint8)
     pixels[:, 32:96] = np.indices((64, 64)).sum(0) % 2 * 255  # a checkerboard in the centre
     for turned in (pixels, pixels.T):
@@ -75,7 +70,8 @@ def test_the_centre_is_cut_and_resized_with_antialiasing(tmp_path):
         assert np.abs(found - 127).max() <= 8  # nearest-neighbour or bilinear without antialiasing: 0 or 255
 
 
-def test_broken_files_say_why(tmp_path):
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_broken_files_and_decompression_bombs_say_why(tmp_path, monkeypatch):
     path, jpeg = tmp_path / "x.png", io.BytesIO()
     Image.fromarray(_gradient()).save(path, compress_level=0)  # only a checksum can tell of one other byte
     Image.fromarray(_gradient()).save(jpeg, "JPEG")
@@ -85,14 +81,10 @@ def test_broken_files_say_why(tmp_path):
         path.write_bytes(content)
         reason = read_or_reason(path, 8, 3)
         assert isinstance(reason, str) and reason and "\n" not in reason
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_decompression_bomb_is_a_broken_file(tmp_path, monkeypatch):
-    Image.fromarray(_gradient()).save(tmp_path / "x.png")
+    path.write_bytes(whole)
     for limit in (1000, 500):  # 1,600 pixels: Pillow itself warns, then refuses
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        assert "bomb" in read_or_reason(tmp_path / "x.png", 8, 3)
+        assert "bomb" in read_or_reason(path, 8, 3)
 
 
 def _fill(where, values, size=(12, 10)):
@@ -213,10 +205,7 @@ def test_folders_that_will_not_do(tmp_path, make, settings, says):
 
 
 def test_a_folder_without_permission(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    _fill(tmp_path, range(9))
-    monkeypatch.setattr(os, "scandir", refuse)  # as root, chmod would not
+    denied = PermissionError(13, "Permission denied", str(tmp_path))
+    monkeypatch.setattr(os, "scandir", Mock(side_effect=denied))  # as root, chmod would not
     with pytest.raises(UserError, match=r"cannot read the folder .*Permission denied"):
         _build(tmp_path, test_fraction=0.3)

@@ -1,7 +1,5 @@
 """Dataset kind `npz`: the user's own arrays."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -12,8 +10,8 @@ import numpy as np
 import pytest
 from test_arrays import flip
 
+from vaeglow.data import prepare
 from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.kinds import prepare
 from vaeglow.errors import UserError
 
 DRAW = np.random.default_rng(0)
@@ -45,7 +43,7 @@ def refused(tmp_path: Path, **settings) -> str:
     return str(caught.value)
 
 
-def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
+def test_train_is_shuffled_val_taken_off_it_or_as_it_is_and_levels_are_taken_down(tmp_path):
     folder = made(tmp_path, {**GOOD, "labels": np.arange(20)}, val_images=5)
     train, val, test = (open_split(folder, split) for split in ("train", "val", "test"))
     assert (len(train), len(val)) == (15, 5) and same_images(np.concatenate([train, val]), TRAIN)
@@ -53,9 +51,6 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
     assert read_info(folder)["source"]["arrays_ignored"] == ["labels"]
     again = made(tmp_path, GOOD, val_images=5, split_seed=1)
     assert not np.array_equal(open_split(again, "train"), train)
-
-
-def test_a_val_array_is_taken_as_it_is_and_levels_are_taken_down(tmp_path):
     folder = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=4)
     assert np.array_equal(open_split(folder, "val"), TEST[:2] // 64)
     assert same_images(open_split(folder, "train"), TRAIN // 64)

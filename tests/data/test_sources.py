@@ -1,12 +1,11 @@
 """Downloads, and where files are looked for: a server on 127.0.0.1 that fails on demand, never the network."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from server_tools import FileServer, Reply, file_server
@@ -111,7 +110,7 @@ def test_other_content_is_deleted(server, tmp_path, content, reply, says):
     assert says in refused(server, tmp_path) and left_in(tmp_path) == []
 
 
-def test_nobody_there(server, tmp_path):
+def test_nobody_there_or_nobody_who_answers(server, tmp_path, monkeypatch, capsys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x"
@@ -119,13 +118,14 @@ def test_nobody_there(server, tmp_path):
         with pytest.raises(Unavailable, match=says):
             fetch(address, FILE, tmp_path / "out")
     assert left_in(tmp_path / "out") == []
+    monkeypatch.setattr(module, "TIMEOUT", 0.05)
+    server.always, _ = Reply(silent=True), capsys.readouterr()
+    assert "timed out" in refused(server, tmp_path)
+    assert capsys.readouterr().err.count("timed out; next try") == module.TRIES - 1
 
 
 def test_a_full_disk_is_said_and_not_tried_again(server, tmp_path, monkeypatch):
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module, "progress", full)
+    monkeypatch.setattr(module, "progress", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="disk is full") as caught:
         get(server, tmp_path)
     assert not isinstance(caught.value, Unavailable) and len(server.asked) == 1
@@ -142,11 +142,11 @@ def folder(tmp_path) -> Path:
 
 def found(tmp_path: Path, sources: list[str], local: str | None = None, files: int = 2) -> list[bytes]:
     settings = {"local": local, "sources": sources}
-    paths = obtain("mine", settings, FILES[:files], "fetch it by hand", tmp_path / "out")
+    paths = obtain("mine", settings, FILES[:files], "its page", tmp_path / "out")
     return [path.read_bytes() for path in paths]
 
 
-def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, capsys):
+def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, monkeypatch, capsys):
     nowhere = str(tmp_path / "nowhere")
     assert found(tmp_path, [nowhere, str(folder), server.url]) == [b"one", b"two"] and not server.asked
     out, err = capsys.readouterr()
@@ -155,22 +155,19 @@ def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, c
     assert [name for name, _ in server.asked] == ["a.bin", "b.bin"]
     assert found(tmp_path, [server.url + "/"]) == [b"one", b"two"] and len(server.asked) == 2  # kept
     assert left_in(tmp_path / "out" / "download") == ["a.bin", "b.bin"]
-
-
-def test_file_urls_and_home_are_paths_and_a_url_may_name_the_one_file(server, folder, tmp_path, monkeypatch):
-    assert found(tmp_path, [folder.as_uri()]) == [b"one", b"two"]
+    assert found(tmp_path / "new", [f"{server.url}/a.bin"], files=1) == [b"one"]  # the file's own address
     monkeypatch.setenv("HOME", str(folder.parent))
-    assert found(tmp_path, ["~/mirror"]) == [b"one", b"two"] == found(tmp_path, [], local="~/mirror")
-    assert found(tmp_path, [f"{server.url}/a.bin"], files=1) == [b"one"] and server.asked == [("a.bin", "")]
+    for sources, local in (([folder.as_uri()], None), (["~/mirror"], None), ([], "~/mirror")):
+        assert found(tmp_path, sources, local) == [b"one", b"two"]
 
 
 def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
     with file_server() as empty:
         assert found(tmp_path, [empty.url, server.url]) == [b"one", b"two"]
         server.files["a.bin"] = b"six"
-        with pytest.raises(UserError, match=r"404.*another file.*fetch it by hand"):
+        with pytest.raises(UserError, match=r"404.*another file.*fetch .* by hand .its page"):
             found(tmp_path / "anew", [empty.url, server.url])
-    with pytest.raises(UserError, match=r"dataset mine: .*`sources` are empty.*fetch it by hand"):
+    with pytest.raises(UserError, match=r"dataset mine: .*`sources` are empty.*fetch .* by hand .its page"):
         found(tmp_path, [])
 
 
@@ -180,13 +177,6 @@ def test_a_wrong_file_at_hand_or_none_under_local_is_an_error(server, folder, tm
         with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
             found(tmp_path, **settings)
     (folder / "b.bin").unlink()
-    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch it by hand"):
+    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch .* by hand .its page"):
         found(tmp_path, [server.url], local=str(folder))
     assert not server.asked
-
-
-def test_a_silent_server_is_asked_again(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "TIMEOUT", 0.05)
-    server.always = Reply(silent=True)
-    assert "timed out" in refused(server, tmp_path)
-    assert capsys.readouterr().err.count("timed out; next try") == module.TRIES - 1

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from models_tools import one_thread  # noqa: F401
 from run_tools import Run

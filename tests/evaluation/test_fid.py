@@ -1,7 +1,5 @@
 """FID: streaming statistics, closed forms, features, pytorch-fid's own result and its command, sets of samples."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import re
@@ -16,37 +14,23 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from fid_tools import (
-    CLASSIFIER,
-    Pixels,
-    photographs,
-    random_weights,
-    write_pngs,
-)
+from fid_tools import CLASSIFIER, Pixels, photographs, random_weights, write_pngs
 from pytorch_fid import fid_score
 
 from vaeglow.data import arrays
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
-from vaeglow.evaluation.fid import (
-    extract_features,
-    frechet_distance,
-    gaussian_statistics,
-    image_features,
-    measure_sets,
-    stretched,
-)
+from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features
 from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.results import Result
 
 
-# ---------------------------------------------------------------------------------- statistics and distance
 @pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
 def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([1, 2, 3, 0.1, 1, 0]) + offset
-    mean, covariance = gaussian_statistics(torch.from_numpy(rows).split(sizes))
+    mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(sizes))
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
 
@@ -95,7 +79,6 @@ def test_distance_of_singular_gaussians() -> None:
     assert frechet_distance(zero, thin, zero, wide) == pytest.approx(wanted, rel=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------- features
 class Colours(torch.nn.Module):
     """Stands for Inception: returns its input's colours at every position."""
 
@@ -133,7 +116,7 @@ def test_stretching_is_image_by_image_and_survives_a_flat_one() -> None:
     images = torch.tensor([[[0.2, 0.3], [0.4, 0.3]], [[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [0.25, 0.5]]])[:, None]
     images = torch.cat([images, images[:, :, [1, 0]] - 0.0], 1)
     images[0, 1] += 0.2  # the range is over all channels
-    found = stretched(images)
+    found = fid.stretched(images)
     torch.testing.assert_close(found[0, 0], (images[0, 0] - 0.2) / 0.4)
     assert found[0].min() == 0 and found[0].max() == 1
     assert torch.equal(found[1], torch.zeros(2, 2, 2)) and torch.equal(found[2], images[2])
@@ -158,9 +141,6 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
     features, mean, _ = image_features(images, Pixels(), 10, "cpu")
     assert features.shape == (20, 12) and len(alive) == count / 10
     np.testing.assert_allclose(mean, images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
-
-
-# ------------------------------------------------------------------------------------- pytorch-fid's own way
 
 
 @pytest.mark.parametrize("features", [64, 192, 768, 2048])
@@ -226,7 +206,6 @@ def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path
     assert theirs > 1 and frechet_distance(*one, *two) == pytest.approx(theirs, abs=1e-3)
 
 
-# ------------------------------------------------------------------------------------------ sets of samples
 def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)
 
@@ -237,7 +216,7 @@ def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Result:
 
 
 def measured(samples: np.ndarray, reference: Result) -> tuple[np.ndarray, dict[str, Any]]:
-    return measure_sets(samples, Pixels(), reference, 7, "cpu")
+    return fid.measure_sets(samples, Pixels(), reference, 7, "cpu")
 
 
 def test_each_set_is_measured_as_if_it_were_alone() -> None:

@@ -1,7 +1,5 @@
 """What z holds: closed forms where they are known, bounds on the decoder's information, and the step's file."""
 
-from __future__ import annotations
-
 import copy
 import math
 
@@ -23,27 +21,22 @@ COUNT = 400
 
 
 def look(network, images: np.ndarray, batch_size: int = 100, kind: str = "vae") -> dict:
-    return latents.measure(
-        opened(network, images, kind), {"test": None}, {"images": len(images), "batch_size": batch_size}
-    )[0]
+    settings = {"images": len(images), "batch_size": batch_size}
+    return latents.measure(opened(network, images, kind), {"test": None}, settings)[0]
 
 
-# -------------------------------------------------------------------------------------- under the posterior
 def test_units_are_active_where_the_posterior_mean_moves():
     means = torch.tensor([0.0, 0.09, 0.11, 5.0]) * torch.randn(20_000, 4, generator=seeded())
     assert active_units(means + 7) == 2  # the standard deviation counts, from 0.1 up; the mean does not
 
 
-def test_information_of_a_gaussian_channel():
+def test_information_of_a_gaussian_channel_none_where_posteriors_are_one_and_log_n_where_they_never_meet():
     """z = m + noise, m ~ N(0, r^2 I), noise of variance 1: I = d/2 log(1 + r^2), estimated from below."""
     means = 2 * torch.randn(4000, 2, generator=seeded(1))
     z = means + torch.randn(4000, 2, generator=seeded(2))
     lower = information_lower(z, means, torch.zeros(4000, 2))
     exact = math.log(1 + 4)
     assert exact - 0.1 < lower.mean() < exact + 4 * lower.std() / math.sqrt(len(lower))
-
-
-def test_information_is_zero_where_all_posteriors_are_one_and_log_n_where_they_never_meet():
     z = torch.randn(300, 3, generator=seeded())
     none = information_lower(z, torch.zeros(300, 3), torch.zeros(300, 3))
     assert none.abs().max() < 1e-9
@@ -62,13 +55,11 @@ def test_the_matrix_products_are_the_sums_they_stand_for():
     without = every.fill_diagonal_(-math.inf)
     torch.testing.assert_close(others, torch.logsumexp(without, 1) - math.log(699))
     scale = torch.tensor([0.1, 3.0, 20.0]).double()
-    for one, other in zip(
-        (others, everyone), mixtures(z * scale, means * scale, log_scales + scale.log()), strict=True
-    ):
+    scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
+    for one, other in zip((others, everyone), scaled, strict=True):
         torch.testing.assert_close(one - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
-# ------------------------------------------------------------------------------------------ under the model
 def test_a_decoder_that_ignores_z_explains_nothing():
     vae = plain_vae(GREY, "isotropic", False).eval()
     images = data(GREY)[:40].numpy()
@@ -182,22 +173,18 @@ def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(vae):
     assert lower <= exact < upper < exact + 0.7 * dims
 
 
-def test_decoders_that_never_meet_are_told_apart_up_to_the_cap(vae):
+def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture(vae):
     def decode(z):
         mean = 100 * z[:, :1, None, None].expand(-1, *vae.shape)
         return mean, torch.full_like(mean, -3.0)
 
-    lower, upper = decoder_information(gathered(vae, decode, vae.encode))
+    draws = gathered(vae, decode, vae.encode)
+    lower, upper = decoder_information(draws)
     assert lower == pytest.approx(math.log(COUNT), abs=0.2) and upper > lower
-
-
-def test_an_overflow_of_the_layer_leaves_the_mixture(vae):
-    draws = gathered(vae, vae.decode, vae.encode)
     draws["bounds"][3] = math.nan
     assert all(math.isfinite(value) for value in decoder_information(draws))
 
 
-# ------------------------------------------------------------------------------------------------- the step
 def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     settings = {"images": 12, "batch_size": 5}
     found = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content

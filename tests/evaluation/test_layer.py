@@ -1,7 +1,5 @@
 """Draws with and without the Glow layer: f carries each image onto its other one; where it acts; power spectra."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,6 @@ ACTION = {"features": 64, "batch_size": 10}
 FEATURES = np.random.default_rng(5).normal(size=(12, 4))
 
 
-# --------------------------------------------------------------------------------------------------- draws
 @pytest.fixture
 def model(vaeglow_run):
     return load_model(vaeglow_run.model, CPU)[0]
@@ -53,15 +50,12 @@ def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
         assert np.array_equal(shown, quantise(images, 256)[:6].numpy()), name
 
 
-def test_the_first_images_depend_on_neither_count(model):
+def test_the_first_images_depend_on_neither_count_and_temperature_is_of_the_noise_alone(model):
     many, few = draw(model, 103, 4, 0.7), draw(model, 5, 2, 0.7)
     assert len(many["vae"]) == 103 and len(np.unique(many["vae"].reshape(103, -1), axis=0)) == 103
     for name, images in few.items():
         assert np.array_equal(images, many[name][:5, :2] if name == "layer" else many[name][:5])
     assert not np.array_equal(few["vae"], draw(model, 5, 2, 0.7, seed=1)["vae"])
-
-
-def test_temperature_is_of_the_noise_alone(model):
     cold, warm = (draw(model, 30, 2, t) for t in (0.0, 1.0))
     for name in ("vae", "layer_mean"):
         assert np.array_equal(cold[name], warm[name])
@@ -84,12 +78,11 @@ def test_overflow_is_counted_and_too_much_of_it_refused(share, monkeypatch):
     run, settings = opened(model, None, "vae_glow"), {"images": 100, "draws": 1, "temperature": 0.5}
     if share < 0.5:
         assert layer_draws.measure(run, {}, settings)[0]["exploded_samples"] == 10
-    else:
-        with pytest.raises(UserError, match="60 of 100 latents give images that are not finite"):
-            layer_draws.measure(run, {}, settings)
+        return
+    with pytest.raises(UserError, match="60 of 100 latents give images that are not finite"):
+        layer_draws.measure(run, {}, settings)
 
 
-# -------------------------------------------------------------------------------------------------- action
 def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 1) -> dict[str, np.ndarray]:
     """Draws of a layer that makes `layer` of `vae`, whatever the noise."""
     layers = np.repeat(layer[:, None], draws, 1)
@@ -100,7 +93,8 @@ def blurred(images: np.ndarray, deviation: float = 1.5, mode: str = "reflect") -
     return gaussian_filter(images, (0, 0, deviation, deviation), mode=mode)
 
 
-def test_a_layer_that_does_nothing():
+def test_a_layer_that_does_nothing_and_one_that_sharpens():
+    """The one leaves the spectrum as it is, the other brings it to the data's."""
     images = photographs(12)
     found = probe_action(drawn(images, images, 3), FEATURES, FEATURES, images)
     assert found["pixel_distance"] == found["feature_distance"] == found["draw_pixel_distance"] == 0
@@ -108,9 +102,6 @@ def test_a_layer_that_does_nothing():
     assert max(found["spectrum_error"].values()) < 1e-9
     assert list(found["sharpness"].values()) == pytest.approx([found["sharpness"]["data"]] * 5)
     assert found["images"] == found["data_images"] == 12
-
-
-def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
     real = photographs(12, seed=1)
     found = probe_action(drawn(real, blurred(real)), FEATURES, FEATURES, photographs(40))
     assert found["sharpness"]["vae"] < 0.3 * found["sharpness"]["layer"]
@@ -146,7 +137,6 @@ def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     assert found["content_kept_pixels"] == 0 and found["content_kept"] == pytest.approx(1 / 12)  # all one: by chance
 
 
-# ------------------------------------------------------------------------------------------------ spectrum
 def noise(count: int, side: int, channels: int = 1, deviation: float = 20) -> np.ndarray:
     return 128 + deviation * np.random.default_rng(0).normal(size=(count, channels, side, side))
 
@@ -161,40 +151,31 @@ def test_white_noise_has_its_variance_at_every_frequency(side):
 
 
 @pytest.mark.parametrize("cycles", [3, 10, 13])
-@pytest.mark.parametrize("axis", [0, 1])
-def test_a_wave_peaks_at_its_frequency(cycles, axis):
-    side = 32
-    wave = 100 + 50 * np.sin(2 * np.pi * cycles * np.arange(side) / side)
-    images = np.tile(wave, (side, 1)) if axis else np.tile(wave[:, None], (1, side))
-    power, sharpness = spectrum(images[None, None])
-    peak = int(power[0].argmax())
-    assert peak + 1 == cycles
-    assert power[0, peak - 1 : peak + 2].sum() > 0.999 * power[0].sum()
-    assert sharpness == pytest.approx(float(cycles > 8), abs=0.001)
+def test_a_wave_peaks_at_its_frequency(cycles):
+    images = np.tile(100 + 50 * np.sin(2 * np.pi * cycles * np.arange(32) / 32), (32, 1))
+    for turned in (images, images.T):
+        power, sharpness = spectrum(turned[None, None])
+        assert power[0].argmax() + 1 == cycles
+        assert power[0, cycles - 2 : cycles + 1].sum() > 0.999 * power[0].sum()
+        assert sharpness == pytest.approx(float(cycles > 8), abs=0.001)
 
 
-def test_blur_takes_fine_detail_away():
+def test_blur_takes_fine_detail_away_and_brightness_and_a_jump_between_opposite_borders_are_none():
     shares = [spectrum(blurred(noise(20, 32, 3), s, "wrap"))[1] for s in (0.01, 0.5, 1, 2)]
     assert shares[0] > shares[1] > shares[2] > shares[3]
     power, sharpness = spectrum(np.full((2, 3, 8, 8), 77, np.uint8))
     assert power.max() < 1e-20 and sharpness == 0
-
-
-def test_brightness_and_a_jump_between_opposite_borders_are_no_detail():
     images = blobs(5, 0, 16).astype(float)
     np.testing.assert_allclose(spectrum(images + 40)[0], spectrum(images)[0], atol=1e-6)
     slope = np.tile(np.linspace(0, 255, 32), (32, 1))
     assert spectrum(slope[None, None])[1] < 1e-3
 
 
-def test_the_spectrum_is_of_luminance():
+def test_the_spectrum_is_of_luminance_and_an_error_of_one_is_ten_times_the_power():
     grey, green = blobs(3, 0)[:, :1], np.zeros((1, 3, 8, 8))
     np.testing.assert_allclose(spectrum(np.repeat(grey, 3, 1))[0], spectrum(grey)[0])
     green[:, 1] = noise(1, 8)[:, 0]
     np.testing.assert_allclose(spectrum(green)[0], 0.587**2 * spectrum(green[:, 1:2])[0])
-
-
-def test_an_error_of_one_is_ten_times_the_power():
     reference = np.array([1e6, 1e5, 1e4])
     errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
     np.testing.assert_allclose(errors, [0, 1, 1], atol=1e-4)
@@ -202,7 +183,6 @@ def test_an_error_of_one_is_ten_times_the_power():
     assert log_error(np.zeros(1), np.array([9 * ROUNDING])) == pytest.approx(1)
 
 
-# ----------------------------------------------------------------------------------------------- the steps
 @pytest.fixture(scope="module")
 def draws(tmp_path_factory, vaeglow_run) -> Path:
     path = tmp_path_factory.mktemp("draws") / "layer_draws.npz"
@@ -210,7 +190,7 @@ def draws(tmp_path_factory, vaeglow_run) -> Path:
     return path
 
 
-def test_the_steps_draw_and_measure(draws, inception_file, vaeglow_run, tmp_path):
+def test_the_steps_draw_and_measure(draws, inception_file, vaeglow_run, finetune_run, tmp_path):
     made, run = read_result(draws, NAMES), vaeglow_run
     for name, images in draw(load_model(run.model, CPU)[0], 9, 2, 0.5, run.config["seed"]).items():
         assert np.array_equal(made.arrays[name], images)
@@ -226,8 +206,5 @@ def test_the_steps_draw_and_measure(draws, inception_file, vaeglow_run, tmp_path
         if name in found:
             assert np.mean(values) == pytest.approx(found[name])
     assert found["feature_distance"] > 0 and found["draw_pixel_distance"] > 0
-
-
-def test_draws_of_another_run_are_refused(draws, inception_file, finetune_run, tmp_path):
     with pytest.raises(UserError, match=r"layer_draws\.npz: model is 'vaeglow', expected 'vaeglow_finetune'"):
         run_probe("layer_action", finetune_run, tmp_path / "x", ACTION, layer_draws=draws, weights=inception_file)

@@ -1,7 +1,5 @@
 """The linear reference against closed forms, against layers that try to beat it, and as a step."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -14,15 +12,7 @@ from scipy.special import hyp2f1
 from torch import nn
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import linear_reference
-from vaeglow.evaluation.probes.linear_reference import (
-    SQUEEZES,
-    component_residual,
-    estimation_bias,
-    folded_moments,
-    linear_references,
-    principal_components,
-)
+from vaeglow.evaluation.probes import linear_reference as probe
 from vaeglow.models.glow_layer import GlowLayer
 
 NAMES = ["no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening"]
@@ -36,7 +26,7 @@ def bits(variance: float, levels: int) -> float:
 
 
 def references_of(images: np.ndarray) -> dict[str, float]:
-    return linear_references({q: folded_moments(images, q) / len(images) for q in SQUEEZES}, 256)
+    return probe.linear_references({q: probe.folded_moments(images, q) / len(images) for q in probe.SQUEEZES}, 256)
 
 
 def exactly(spectrum: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -57,14 +47,11 @@ def ar1(rho: float, side: int) -> np.ndarray:
     return (1 - rho**2) / np.abs(1 - rho * np.exp(-2j * np.pi * np.arange(side) / side)) ** 2
 
 
-# ------------------------------------------------------------------------------------------ closed forms
-
-
 def test_nothing_helps_white_noise():
     found = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
     assert found == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE, 256)))
     drawn = np.random.default_rng(0).normal(scale=math.sqrt(VARIANCE), size=(4000, 3, 8, 8))
-    bias = estimation_bias(3, 4000)
+    bias = probe.estimation_bias(3, 4000)
     for name, value in references_of(drawn).items():  # the sample's own fit, as far below the truth as it says
         assert value - bits(VARIANCE, 256) == pytest.approx(bias[name], abs=0.0015)
     assert bias["squeeze4"] == pytest.approx(-48 / (4 * 4000 * math.log(2)))
@@ -90,9 +77,6 @@ def test_colours_are_balanced_without_a_squeeze():
     both = references_of(VARIANCE**0.5 * exactly(np.outer(ar1(0.5, 16), ar1(0.5, 16)), colours))
     assert both["squeeze1"] == pytest.approx(balanced, abs=1e-4)
     assert both["whitening"] == pytest.approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
-
-
-# ------------------------------------------------------------------------------------------ inequalities
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -129,9 +113,6 @@ def test_what_the_torus_adds_only_raises_a_reference():
     assert found["squeeze1"] == pytest.approx(bits(endless[1], 256))
     assert found["squeeze2"] > bits(endless[2], 256) and found["squeeze4"] > bits(endless[4], 256)
     assert found["whitening"] > bits((1 - rho**2) ** 2, 256)
-
-
-# --------------------------------------------------------------------- layers that try to beat the reference
 
 
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
@@ -199,32 +180,23 @@ def test_a_layer_preserves_volume_at_every_frequency(coloured):
     np.testing.assert_allclose(determinants, log_det, atol=1e-6)
 
 
-# --------------------------------------------------------------------------------- components, bad input
-
-
-def test_components_leave_what_is_orthogonal_to_them():
+def test_components_leave_what_is_orthogonal_to_them_and_bad_input_is_one_line():
     random = np.random.default_rng(0)
     basis = np.linalg.qr(random.normal(size=(48, 3)))[0].T
     images = 128 + 20 * (random.normal(size=(300, 3)) * [4, 2, 1]) @ basis + random.normal(size=(300, 48))
     images = np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
-    mean, components = principal_components(images, 3, 256, 0)
-    residual = component_residual((images + 0.5) / 256, mean, components)
+    mean, components = probe.principal_components(images, 3, 256, 0)
+    residual = probe.component_residual((images + 0.5) / 256, mean, components)
     assert residual.shape == images.shape
     np.testing.assert_allclose(residual.reshape(300, -1) @ components.T, 0, atol=1e-6)
     np.testing.assert_allclose(np.abs(components @ basis.T), np.eye(3), atol=0.1)
     assert residual.std() * 256 == pytest.approx(math.sqrt(45 / 48 * (1 + 1 / 12)), rel=0.05)
-
-
-def test_bad_input_is_one_line():
     flat = np.random.default_rng(0).normal(size=(300, 3, 8, 8))
     flat[:, 2] = flat[:, 0]
     with pytest.raises(UserError, match="no power in some direction"):
         references_of(flat)
     with pytest.raises(UserError, match=r"lower the VAE's network\.latent_dim"):
-        principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
-
-
-# ------------------------------------------------------------------------------------------------ the step
+        probe.principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
 
 
 @pytest.fixture(scope="module")
@@ -233,12 +205,17 @@ def run(tmp_path_factory) -> Run:
     return Run(tmp_path_factory.mktemp("vae"), resolved("vae"), data).train()
 
 
-def test_the_step_measures_both_residuals(run, tmp_path):
+def test_the_step_measures_both_residuals(run, tmp_path, monkeypatch):
+    seen, plain = [], probe.folded_moments
+    monkeypatch.setattr(
+        probe, "folded_moments", lambda batch, q: (seen.append(batch) if q == 1 else None) or plain(batch, q)
+    )
     found = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
     assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
-    assert set(found["sources"]) == {"vae", "pca"}
-    for source in found["sources"].values():
-        assert list(source) == NAMES
+    for name, source, batches in zip(("vae", "pca"), found["sources"].values(), (seen[0::2], seen[1::2]), strict=True):
+        assert list(source) == NAMES and found["sources"][name] is source
+        square = np.square(np.concatenate(batches).astype(np.float64)).mean()
+        assert source["no_layer"] == pytest.approx(bits(square, 256))  # the residual under one variance
         values = list(source.values())
         assert values == sorted(values, reverse=True) and all(map(math.isfinite, values))
     assert math.isfinite(found["vae_own_noise"])
@@ -247,16 +224,4 @@ def test_the_step_measures_both_residuals(run, tmp_path):
     assert every["images"] == 220  # at most as many as there are
     odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
     with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
-        linear_reference.measure(odd, {"train": None, "test": None}, SETTINGS)
-
-
-def test_no_layer_is_the_residual_under_one_variance(run, tmp_path, monkeypatch):
-    seen = []
-    plain = folded_moments
-    monkeypatch.setattr(
-        linear_reference, "folded_moments", lambda batch, q: (seen.append(batch) if q == 1 else None) or plain(batch, q)
-    )
-    found = run_probe("linear_reference", run, tmp_path / "a.json", SETTINGS).content["sources"]
-    for source, batches in (("vae", seen[0::2]), ("pca", seen[1::2])):
-        square = np.square(np.concatenate(batches).astype(np.float64)).mean()
-        assert found[source]["no_layer"] == pytest.approx(bits(square, 256))
+        probe.measure(odd, {"train": None, "test": None}, SETTINGS)

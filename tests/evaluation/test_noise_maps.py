@@ -1,7 +1,5 @@
 """Maps of the decoder's noise: what is drawn is s(z), and the correlation is with the model's own error."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What all probes share: whose result it is, noise of the run's own seed, and what they refuse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 from run_tools import COUNTS, prepare, run_probe
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import probe
+from vaeglow.evaluation.probes import PROBES
 from vaeglow.evaluation.trained import vae_and_layer
 
 SETTINGS = {
@@ -24,7 +22,7 @@ KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256",
 
 @pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_draws"])
 def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_path):
-    outputs = (tmp_path / f"{i}" / probe(name).RESULT for i in range(2))
+    outputs = (tmp_path / f"{i}" / PROBES[name].result for i in range(2))
     one, other = (run_probe(name, vaeglow_run, output, SETTINGS[name]) for output in outputs)
     known = {**vaeglow_run.config, **vaeglow_run.summary()}
     assert {key: one.content[key] for key in KEYS} == {key: known[key] for key in KEYS}

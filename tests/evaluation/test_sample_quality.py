@@ -1,7 +1,5 @@
 """KID, precision, recall, density, coverage, diversity: against their definitions, and what they say of known sets."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
@@ -10,7 +8,6 @@ from vaeglow.evaluation import sample_quality
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 
 
-# ----------------------------------------------------------------------------------------------------- KID
 def rows(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     """Features like Inception's: not negative, skewed; float32."""
     return (np.random.default_rng(seed).gamma(2.0, 0.3, (count, 6)) + shift).astype(np.float32)
@@ -70,7 +67,6 @@ def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
         assert compare(one, two) | kernel_inception_distance(one, two, "cpu") == pytest.approx(wanted, rel=1e-9)
 
 
-# ---------------------------------------------------------------------------------------------- neighbours
 def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0) -> np.ndarray:
     return (centre + scale * np.random.default_rng(seed).normal(size=(count, 5))).astype(np.float32)
 

@@ -1,7 +1,5 @@
 """Samples: noise from the seed alone, temperature on the pixels, overflow counted and never hidden."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -18,7 +16,6 @@ from vaeglow.steps import sample as sample_step
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
-KEYS = {"preset", "dataset", "model", "seed", "temperature", "config_sha256", "data_sha256", "weights_sha256"}
 
 
 class Stub(GenerativeModel):
@@ -35,13 +32,16 @@ class Stub(GenerativeModel):
         return images
 
 
-def test_batches_are_full_and_the_last_is_cut():
+def test_batches_are_full_the_last_is_cut_and_illegal_requests_refused():
     model = Stub(0)
     images, exploded = sample(model, 2 * BATCH_SIZE + 3, 1.0, 0, CPU)
     assert images.shape == (2 * BATCH_SIZE + 3, 1, 2, 2) and images.dtype == torch.uint8
     assert exploded == 0 and model.counts == [BATCH_SIZE] * 3
     assert len(images.flatten(1).unique(dim=0)) == len(images)  # every batch has noise of its own
     assert torch.equal(sample(Stub(0), 7, 1.0, 0, CPU)[0], images[:7])
+    for count, temperature in ((0, 1.0), (-3, 1.0), (1, -1.0), (1, float("nan")), (1, float("inf"))):
+        with pytest.raises(UserError, match=r"are requested|temperature"):
+            sample(model, count, temperature, 0, CPU)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -53,14 +53,6 @@ def test_images_that_overflowed_are_kept_and_counted(value):
     assert sample(Stub(10), 5, 1.0, 0, CPU)[1] == 5  # of the images asked for
     pixels = spoilt[[*range(10), *range(100, 110)], 0, 0, 1]
     assert pixels.tolist() == [255 if value == float("inf") else 0] * 20
-
-
-@pytest.mark.parametrize(
-    ("count", "temperature"), [(0, 1.0), (-3, 1.0), (1, -1.0), (1, float("nan")), (1, float("inf"))]
-)
-def test_illegal_requests(count, temperature):
-    with pytest.raises(UserError, match=r"are requested|temperature"):
-        sample(Stub(0), count, temperature, 0, CPU)
 
 
 @pytest.mark.parametrize("model", ["vae", "vaeglow"])
@@ -81,16 +73,14 @@ def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
         images, metadata = archive["images"], json.loads(str(archive["metadata"]))
     network, _ = load_model(any_run.model, CPU)
     assert np.array_equal(images, sample(network, 9, 0.5, any_run.config["seed"], CPU)[0].numpy())
-    assert set(metadata) >= KEYS | {"exploded_samples", "provenance"}
     assert metadata["temperature"] == 0.5 and metadata["exploded_samples"] == 0
     assert all(metadata[key] == any_run.summary()[key] for key in ("weights_sha256", "config_sha256", "data_sha256"))
     assert list(output.parent.iterdir()) == [output]
 
 
 def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run, tmp_path):
-    monkeypatch.setattr(
-        "vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), load_model(vae_run.model, CPU)[1])
-    )
+    about = load_model(vae_run.model, CPU)[1]
+    monkeypatch.setattr("vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), about))
     with pytest.raises(UserError, match="10 of 19 samples are not finite"):
         sample_step.main(flags(model=vae_run.model, temperature=0.5, count=19, device="cpu", output=tmp_path / "x.npz"))
     sample_step.main(flags(model=vae_run.model, temperature=0.5, count=20, device="cpu", output=tmp_path / "x.npz"))

@@ -11,7 +11,7 @@ import pytest
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
 
-from vaeglow.data.kinds import prepare as prepare_data
+from vaeglow.data import prepare as prepare_data
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults

@@ -8,8 +8,8 @@ from faults_tools import Child
 from PIL import Image
 from run_tools import blobs
 
+from vaeglow.data import prepare
 from vaeglow.data.arrays import SPLITS, open_split
-from vaeglow.data.kinds import prepare
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults

@@ -1,7 +1,5 @@
 """`runtime.memory: checkpoint`: the same gradients to the last bit, memory nearly flat in depth."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from models_tools import optimise, photo_like, randomise, run_config, seeded
@@ -66,14 +64,11 @@ def saved_bytes(depth: int, memory: str) -> int:
     return sum(sizes.values())
 
 
-def test_what_waits_for_the_backward_pass_hardly_grows_with_depth() -> None:
+def test_what_waits_for_the_backward_pass_hardly_grows_with_depth_and_gradients_reach_the_input() -> None:
     assert saved_bytes(128, "stored") > 3.5 * saved_bytes(32, "stored")
     image, small = 4 * 4 * 3 * 16 * 16, 4000  # `small`: what the log-det of a step's channel matrix needs
     for depth in (32, 128):
         assert saved_bytes(depth, "checkpoint") < (depth / CHECKPOINT_EVERY + 3) * image + depth * small
-
-
-def test_gradients_reach_the_input() -> None:
     layer = randomise(GlowLayer(3, 5, 8, 2))
     found = []
     for memory in ("stored", "checkpoint"):

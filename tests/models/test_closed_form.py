@@ -3,8 +3,6 @@
 A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is an affine map, and Glow on Gaussian data.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -21,8 +19,7 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, costs, quantise, total
 from vaeglow.models.glow import Glow
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.prior import FlowPrior
-from vaeglow.models.vae import VAE
+from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 
 CPU = torch.device("cpu")

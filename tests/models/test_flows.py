@@ -3,8 +3,6 @@
 Whole Glows: `test_glow.py`; the layer against its parts computed one by one: `tests/test_benchmarks.py`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from vaeglow.models.flows import CouplingNet
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import GlowStep
-from vaeglow.models.prior import FlowPrior, VectorCoupling
+from vaeglow.models.vae import FlowPrior, VectorCoupling
 
 # name -> (how to make it, shape of one input)
 FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -112,9 +110,6 @@ def test_layer_starts_as_the_identity(squeeze: int, noise: float) -> None:
     y, _ = randomise(layer, scale=0.01)(x)
     assert (y - x).abs().max() > 0.01
     assert (layer.inverse(y)[0] - x).abs().max() < 1e-4
-
-
-# ------------------------------------------------------------------------------------- the latent's prior
 
 
 def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers() -> None:

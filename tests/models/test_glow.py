@@ -1,7 +1,5 @@
 """The Glow baseline: exact likelihood against autograd's Jacobian, sampling, initialisation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from models_tools import log_abs_det, normal, photo_like, randomise, seeded

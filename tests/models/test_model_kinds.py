@@ -1,7 +1,5 @@
 """What holds for every kind of model: weights follow from the seed, all learn, a file holds them; the paper's size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,8 +6,6 @@ evaluation's (encoder, posterior, log-densities), quadrature (below: no encoder)
 `pytest -s tests/models/test_probability.py -k three_ways` prints the sums that docs/likelihood.md shows.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import itertools

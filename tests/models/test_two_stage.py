@@ -3,8 +3,6 @@
 Its bound and samples against exact densities: `test_probability.py`.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -56,15 +54,15 @@ def test_terms_by_hand() -> None:
     assert weights.shape == (4, 3) and (weights.std(1) > 0).all()
 
 
-def test_sampling_scales_pixel_noise_only() -> None:
+def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior() -> None:
+    config = merge(CONFIG, {"models": {"vae_two_stage": {"base": "vae"}}})
+    with pytest.raises(UserError, match=r"base 'vae' has prior.kind flow; .*name a VAE with that"):
+        resolve(config, "tiny", "blobs", "vae_two_stage", 0)
     model = make()
     z = model.second.sample(6, seeded(3))
     cold, half, whole = (model.sample(6, temperature, seeded(3)) for temperature in (0.0, 0.5, 1.0))
     assert torch.equal(cold, model.vae.render(z))
     torch.testing.assert_close(whole - cold, 2 * (half - cold), atol=1e-5, rtol=1e-4)
-
-
-# ---------------------------------------------------------------------------------------- its training
 
 
 def test_kept_inputs_give_the_same_bound() -> None:
@@ -94,27 +92,16 @@ def test_stage_one_stays_bit_identical_and_all_of_stage_two_moves(standard_run: 
         assert not torch.equal(parameter, weights[f"second.{name}"]), name
 
 
-def test_an_epoch_costs_no_pass_of_stage_one(two_stage_run: Run, tmp_path: Path, monkeypatch) -> None:
-    """Each image is encoded once, however many epochs, and once more at the end."""
+def test_an_epoch_costs_no_pass_of_stage_one_and_resumes_exactly(
+    two_stage_run: Run, tmp_path: Path, monkeypatch
+) -> None:
+    """Each image is encoded once, however many epochs, and once more at the end; resumed equals undisturbed."""
+    run = interrupt(Run(tmp_path / "run", two_stage_run.config, two_stage_run.data, two_stage_run.base), 6).train()
+    assert same_tensors(newest(run), newest(two_stage_run)) and run.rows() == two_stage_run.rows()
     encoded, plain = [], VAE.encode
     monkeypatch.setattr(VAE, "encode", lambda self, y: encoded.append(len(y)) or plain(self, y))
     Run(tmp_path, resolved("vae_two_stage", epochs=5), two_stage_run.data, two_stage_run.base).train()
     assert encoded == [16] * (4 + 4)
-
-
-def test_stopped_and_resumed_equals_undisturbed(two_stage_run: Run, tmp_path: Path) -> None:
-    run = interrupt(Run(tmp_path, two_stage_run.config, two_stage_run.data, two_stage_run.base), 6).train()
-    assert same_tensors(newest(run), newest(two_stage_run))
-    assert run.rows() == two_stage_run.rows()
-
-
-# ---------------------------------------------------------------------------------------------- config
-
-
-def test_its_base_has_a_standard_prior() -> None:
-    config = merge(CONFIG, {"models": {"vae_two_stage": {"base": "vae"}}})
-    with pytest.raises(UserError, match=r"base 'vae' has prior.kind flow; .*name a VAE with that"):
-        resolve(config, "tiny", "blobs", "vae_two_stage", 0)
 
 
 @pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])

@@ -1,7 +1,5 @@
 """The VAE (sections 3.1 and 3.2): its networks, ResNet and Infogan, its decoder's noise, its bound, its samples."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,7 @@ from vaeglow.config import merge, resolve
 from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.kinds import build
 from vaeglow.models.nets import DownConv, UpConv
-from vaeglow.models.prior import FlowPrior
-from vaeglow.models.vae import VAE
+from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, build_optimizer
 
@@ -38,9 +35,6 @@ def sized(architecture: str, channels: int, size: int, noise: str = "diagonal") 
     widths = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 5, "batch_norm_momentum": 0.1}
     network = {"architecture": architecture, "decoder_noise": noise, "initial_noise": 1.0, **widths}
     return randomise(VAE(channels, size, 256, FlowPrior(5, 0, 0), network)).eval()
-
-
-# ---------------------------------------------------------------------------------------------- networks
 
 
 def test_convolutions_of_stride_2_are_tensorflows() -> None:
@@ -104,9 +98,6 @@ def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
     assert {"encoder.heads.parametrizations.weight.0._u", "encoder.trunk.3.running_mean"} <= changed(vae, before)
 
 
-# ------------------------------------------------------------------------------------------ bound, samples
-
-
 def test_standard_deviations_are_bounded_softly() -> None:
     """The decoder's log sd by that of dequantisation noise, the posterior's to [-7, 2]; else near the raw value."""
     floor = log_scale_floor(256)
@@ -160,31 +151,17 @@ def test_sampling(name: str) -> None:
     torch.testing.assert_close(vae.prior(z)[0], torch.randn(6, 5, generator=seeded(3)), atol=1e-4, rtol=1e-4)
 
 
-# ------------------------------------------------------------------------------------ Infogan in training
-
-
-@pytest.fixture(scope="module")
-def infogan_config() -> dict[str, Any]:
-    """A tiny run on images of 28x28."""
-    config = merge(CONFIG, {"models": {"vae": INFOGAN}, "datasets": {"blobs": {"size": 28}}})
-    return resolve(config, "tiny", "blobs", "vae", 0)
-
-
-def test_infogan_learns_and_resumes_exactly(infogan_config: dict[str, Any], tmp_path: Path) -> None:
-    """Stopped in an epoch and resumed equals undisturbed: the power iteration's vectors are part of the state."""
-    folder = prepare(tmp_path / "blobs", size=28)
-    whole = Run(tmp_path / "whole", infogan_config, folder).train()
+def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path: Path) -> None:
+    """The power iteration's vectors are part of the state, and put back with the statistics of the batch norms."""
+    small = merge(CONFIG, {"models": {"vae": INFOGAN}, "datasets": {"blobs": {"size": 28}}})
+    config, folder = resolve(small, "tiny", "blobs", "vae", 0), prepare(tmp_path / "blobs", size=28)
+    whole = Run(tmp_path / "whole", config, folder).train()
     first, last = (float(row["bits_per_dim"]) for row in whole.rows())
     assert last < first
-    stopped = interrupt(Run(tmp_path / "stopped", infogan_config, folder), 3).train()
-    assert same_tensors(newest(stopped), newest(whole))
-    assert stopped.rows() == whole.rows()
-
-
-def test_a_bad_step_leaves_norms_as_they_were(infogan_config: dict[str, Any]) -> None:
-    """Statistics of both kinds of batch norm and the spectral norms' vectors are put back."""
-    model = build(infogan_config).train()
-    optimizer = build_optimizer(model.trainable(), infogan_config["training"])
+    stopped = interrupt(Run(tmp_path / "stopped", config, folder), 3).train()
+    assert same_tensors(newest(stopped), newest(whole)) and stopped.rows() == whole.rows()
+    model = build(config).train()
+    optimizer = build_optimizer(model.trainable(), config["training"])
     guard = Guard(model, optimizer, 100.0, torch.device("cpu"))
     y = photo_like(4, 3, 28)
     for factor in (1.0, float("nan")):

@@ -1,7 +1,5 @@
 """The paper's model: phase 2 starts where phase 1 ended, and bounds log p(y) by eq. 4."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from models_tools import log_abs_det, normal, phase_one, photo_like, randomise, run_config, seeded

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from waiting import ROOT, call, warm
 
-from vaeglow.evaluation.probes import NAMES
+from vaeglow.evaluation.probes import PROBES
 
 TRAINING = [f"train_{kind}" for kind in ("vae", "joint", "glow", "glow_layer", "two_stage")]
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
@@ -64,7 +64,7 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
     # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
     of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")
-    shared = {**dict.fromkeys([*NAMES, "interpolate"], "probe"), **dict.fromkeys(TRAINING, "train")}
+    shared = {**dict.fromkeys([*PROBES, "interpolate"], "probe"), **dict.fromkeys(TRAINING, "train")}
     expected = [shared.get(rule, rule) for rule, _ in jobs(output) if rule not in of_shell]
     assert sorted(name for name, _, _ in commands) == sorted(expected)
     steps = {path.stem for path in (ROOT / "vaeglow/steps").glob("*.py")} - {"__init__", "cli"}

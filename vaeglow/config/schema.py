@@ -13,7 +13,7 @@ from vaeglow.errors import UserError
 # Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}
 # (of a model: a class; its keys are in the schema file).
 DECLARED = {
-    "datasets": "vaeglow.data.kinds",
+    "datasets": "vaeglow.data",
     "models": "vaeglow.models.kinds",
     "tables": "vaeglow.reporting.tables",
     "figures": "vaeglow.reporting.figures",
@@ -94,13 +94,13 @@ def read_schema(path: Path) -> Schema:
     """The content of the schema file, with the keys that all datasets have, and those of the probes."""
     import yaml
 
-    from vaeglow.data.kinds import COMMON
-    from vaeglow.evaluation.probes import NAMES, probe
+    from vaeglow.data import COMMON
+    from vaeglow.evaluation.probes import PROBES
 
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     datasets, probes = (schema["properties"][section] for section in ("datasets", "probes"))
     datasets["additionalProperties"]["properties"] = COMMON | datasets["additionalProperties"]["properties"]
-    probes["properties"] = {name: {"type": "object", "properties": probe(name).SCHEMA} for name in NAMES}
+    probes["properties"] = {name: {"type": "object", "properties": probe.schema} for name, probe in PROBES.items()}
     return schema
 
 

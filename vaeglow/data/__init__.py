@@ -1,1 +1,125 @@
-"""Datasets: where they come from, how they become arrays, how the arrays become batches."""
+"""The kinds of dataset, a module each, and how an entry of config becomes arrays on disk. No torch but in `loader`.
+
+A kind's module is named like the kind and has
+- a docstring whose first line describes it in config/README.md;
+- `SCHEMA`: the JSON schema of its own keys, with their defaults; a key without one is required;
+- `build(settings, name=..., output_dir=..., threads=...)`: from its settings, all keys filled in and checked, to
+  `{"train", "val", "test"}` (uint8 [N, C, size, size]; val may have N = 0) and how they were made (JSON, for
+  dataset.json); UserError where files or settings do not fit. `name` is the dataset's in config. Large arrays lie on
+  the disk of `output_dir` while they are made (`arrays.on_disk`), a download is kept in its folder `download`. No
+  value depends on `threads`;
+- `THREADS`, where it decodes many image files: how many threads are useful.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaeglow.config.schema import closed, validate
+from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
+from vaeglow.data.arrays import SPLITS, array_sha256, slabs, write_dataset
+from vaeglow.errors import UserError
+
+MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
+KINDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$(?!\n)"}
+COMMON = {
+    "channels": {"enum": [1, 3], "default": 3, "description": "3 (RGB) or 1 (luminance)"},
+    "size": {
+        "type": "integer",
+        "minimum": 2,
+        "description": "side of the square images; a power of two for the ResNet",
+    },
+    "levels": {
+        "type": "integer",
+        "minimum": 2,
+        "maximum": 256,
+        "default": 256,
+        "description": "fewer than 256: pixel values become `x * levels // 256`",
+    },
+    "expected_sha256": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {"train": SHA256, "val": SHA256, "test": SHA256},
+        "default": None,
+        "description": "`{train: ..., val: ..., test: ...}`: hashes of the prepared arrays; other content is an error. "
+        "`null`: not checked; set it when you change the settings of an embedded dataset",
+    },
+}
+
+
+def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with all defaults filled in; arguments as for `prepare`.
+
+    Raises:
+        UserError: unknown kind, an unknown or missing key, or a value out of range.
+    """
+    kind = settings.get("kind")
+    if kind not in KINDS:
+        raise UserError(f"dataset {name}: no kind {kind!r}: the kinds are {', '.join(KINDS)}")
+    keys = {"kind": {}, **COMMON, **KINDS[kind].SCHEMA}
+    validate(settings, closed({"type": "object", "properties": keys}), f"datasets.{name}")
+    defaults = {key: inner["default"] for key, inner in keys.items() if "default" in inner}
+    return {**defaults, **settings}
+
+
+def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, threads: int = 1) -> dict[str, Any]:
+    """Make a dataset and write it with `arrays.write_dataset`; returns the content of dataset.json.
+
+    Args:
+        name: the dataset's name in config.
+        settings: its entry there, without the keys that belong to runs.
+        output_dir: where the arrays and dataset.json go.
+        threads: that decode image files; what is written does not depend on it.
+
+    Raises:
+        UserError: settings or images that do not fit, or content other than expected.
+    """
+    settings = complete(name, settings)
+    splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
+    splits = {split: quantise(splits[split], settings["levels"]) for split in SPLITS}
+    for split, expected in (settings["expected_sha256"] or {}).items():
+        found = array_sha256(splits[split])
+        if found != expected:
+            raise UserError(
+                f"dataset {name}: sha256 of the {split} split is {found}, expected_sha256 says {expected}: changed "
+                "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
+                f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
+            )
+    mean, std = moments(value_counts(splits["train"], settings["levels"]))
+    shape = {key: settings[key] for key in ("channels", "size", "levels")}
+    info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
+    return write_dataset(output_dir, splits, info)
+
+
+def quantise(images: np.ndarray, levels: int) -> np.ndarray:
+    """8-bit values to 0..levels-1, x * levels // 256, in place."""
+    if levels < 256:
+        table = (np.arange(256) * levels // 256).astype(np.uint8)
+        for slab in slabs(images):
+            slab[:] = table[slab]
+    return images
+
+
+def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
+    """How often each value occurs in each channel, int64 [C, levels], of uint8 [N, C, H, W]."""
+    counts = np.zeros((images.shape[1], levels), dtype=np.int64)
+    for slab in slabs(images):
+        counts += [np.bincount(values.ravel(), minlength=levels) for values in np.moveaxis(slab, 1, 0)]
+    return counts
+
+
+def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and sd of each channel of (x + 1/2) / levels, from counts of the values x, [C, levels]: numbers in 0..1.
+
+    Counts are exact, so the result is the same on every machine.
+    """
+    values = (np.arange(counts.shape[1]) + 0.5) / counts.shape[1]
+    means, deviations = [], []
+    for channel in counts:
+        mean = float(channel @ values / channel.sum())
+        means.append(round(mean, 9))
+        deviations.append(round(float(np.sqrt(channel @ (values - mean) ** 2 / channel.sum())), 9))
+    return means, deviations

@@ -4,8 +4,6 @@ DATA_DIR/{train,val,test}.npy    uint8 [N, C, H, W], values 0..levels-1
 DATA_DIR/dataset.json            name, kind, channels, size, levels, counts, sha256, mean, std, source
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json
@@ -25,6 +23,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, write_json
 
 SPLITS = ("train", "val", "test")
+Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a kind: the splits, and how they were made, for dataset.json
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
 SLAB_BYTES = 2**24  # read at a time
@@ -141,10 +140,9 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     path = Path(data_dir) / f"{split}.npy"
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: {REMEDY}") from None
     except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
+        known = explain_os_error(error, path) if isinstance(error, OSError) else error
+        if isinstance(known, UserError):
             raise known from None  # permission, too many open files: the file may be intact
         raise UserError(f"{path} is not a whole array file ({error}): {REMEDY}") from error
     if array_sha256(array) != info["sha256"].get(split):
@@ -153,7 +151,8 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
 
 
 def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
-    """`count` of at least as many images, spread over the array: similar images may be next to each other."""
+    """`count` images, at most all, spread over the array: similar images may be next to each other."""
+    count = min(count, len(images))
     return images[np.arange(count) * len(images) // count]
 
 

@@ -4,8 +4,6 @@ Its host often refuses programs, so img_align_celeba.zip is usually fetched by h
 names in it cannot point outside.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import zipfile
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
+from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
 SCHEMA = {
@@ -29,30 +27,18 @@ SCHEMA = {
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 ARCHIVE = PinnedFile(
-    "img_align_celeba.zip",
-    "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74",
-    max_bytes=1_443_490_838,
+    "img_align_celeba.zip", "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74", max_bytes=1_443_490_838
 )
 # list_eval_partition.txt: training images come first, then validation, then test. Last image of each.
 LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
 CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..173, columns 25..153
 
 
-def build(
-    settings: Mapping[str, Any], name: str, output_dir: Path, threads: int
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Crop and shrink all images of the official partition, in its order; see `kinds`.
-
-    Raises:
-        UserError: the archive is not found, or is not CelebA's.
-    """
-    by_hand = (
-        f"fetch {ARCHIVE.name} by hand from CelebA's page (mmlab.ie.cuhk.edu.hk/projects/CelebA.html; its host often "
-        f"refuses programs) and set datasets.{name}.local to it or its folder"
-    )
+def build(settings: Mapping[str, Any], name: str, output_dir: Path, threads: int) -> Made:
+    """Crop and shrink all images of the official partition, in its order; see `vaeglow.data`."""
     size, splits = settings["size"], {}
     cut = functools.partial(square, crop=settings["crop"], size=size)
-    (path,) = obtain(name, settings, [ARCHIVE], by_hand, output_dir)
+    (path,) = obtain(name, settings, [ARCHIVE], "mmlab.ie.cuhk.edu.hk/projects/CelebA.html", output_dir)
     with zipfile.ZipFile(path) as archive:
         for split, files in partition().items():
             splits[split] = on_disk(output_dir, (len(files), 3, size, size))
@@ -60,8 +46,8 @@ def build(
             images = ordered_map(cut, contents, len(files), threads, f"{name}, {split}")
             for target, image in zip(splits[split], images, strict=True):
                 target[:] = image
-    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear"}
-    return splits, {**made, "archive_sha256": ARCHIVE.digest}
+    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear", "archive_sha256": ARCHIVE.digest}
+    return splits, made
 
 
 def partition() -> dict[str, list[str]]:

@@ -4,8 +4,6 @@ The archive is read without unpacking, so names in it cannot point outside. The 
 can run code when read: that happens only after the archive's sha256 has been checked.
 """
 
-from __future__ import annotations
-
 import pickle
 import tarfile
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
@@ -24,16 +23,9 @@ ARCHIVE = PinnedFile(
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
-def build(
-    settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read CIFAR-10 and take the val split from the end of a seeded permutation of the training images; see `kinds`.
-
-    Raises:
-        UserError: no copy is found, or it is not CIFAR-10.
-    """
-    by_hand = f"fetch {ARCHIVE.name} by hand (www.cs.toronto.edu/~kriz) and set datasets.{name}.local to it"
-    (path,) = obtain(name, settings, [ARCHIVE], by_hand, output_dir)
+def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
+    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
+    (path,) = obtain(name, settings, [ARCHIVE], "www.cs.toronto.edu/~kriz", output_dir)
     with tarfile.open(path) as archive:
         contents = [archive.extractfile(f"cifar-10-batches-py/{batch}").read() for batch in BATCHES]
     images = [pickle.loads(content, encoding="latin1")["data"].reshape(-1, 3, 32, 32) for content in contents]

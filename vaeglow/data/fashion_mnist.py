@@ -1,7 +1,5 @@
 """Fashion-MNIST (Xiao et al. 2017), grey; `local` is a folder with `train-` and `t10k-images-idx3-ubyte.gz`."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import zlib
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
@@ -31,33 +30,21 @@ def pinned(name: str, images: int, digest: str) -> PinnedFile:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             return f"unknown (not a complete gzip file: {error})"
 
-    return PinnedFile(name, digest, 1000 * images, measure, "content's sha256")
+    return PinnedFile(name, digest, 1000 * images, measure)
 
 
-HASHES = {
-    "train": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "test": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-}
+TRAIN = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
+TEST = "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
 FILES = {
-    "train": pinned("train-images-idx3-ubyte.gz", 60_000, HASHES["train"]),
-    "test": pinned("t10k-images-idx3-ubyte.gz", 10_000, HASHES["test"]),
+    "train": pinned("train-images-idx3-ubyte.gz", 60_000, TRAIN),
+    "test": pinned("t10k-images-idx3-ubyte.gz", 10_000, TEST),
 }
 
 
-def build(
-    settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the images and take the val split from the end of a seeded permutation of the training images; see `kinds`.
-
-    Raises:
-        UserError: no copy is found, or it is not Fashion-MNIST.
-    """
-    names = " and ".join(file.name for file in FILES.values())
-    by_hand = (
-        f"install Debian's package dataset-fashion-mnist, or fetch {names} by hand "
-        f"(github.com/zalandoresearch/fashion-mnist) and set datasets.{name}.local to their folder"
-    )
-    paths = obtain(name, settings, list(FILES.values()), by_hand, output_dir)
+def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
+    """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
+    where = "github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
+    paths = obtain(name, settings, list(FILES.values()), where, output_dir)
     contents = [bytearray(gzip.decompress(path.read_bytes())) for path in paths]  # an array to write to
     train, test = (np.frombuffer(content, np.uint8, offset=HEADER).reshape(-1, 1, 28, 28) for content in contents)
     hashes = {split: file.digest for split, file in FILES.items()}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS, on_disk, ordered_map
-from vaeglow.data.seeds import SPLIT_SEED, Stream
+from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
+from vaeglow.data.seeds import PATH, SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = {
     "root": {
-        "type": "string",
-        "minLength": 1,
-        "format": "path",
+        **PATH,
         "description": "a folder of images at any depth, or with folders `train/` and `test/` (and optionally `val/`). "
         "Relative to where you call Snakemake",
     },
@@ -48,21 +46,14 @@ SCHEMA = {
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-LOOKED_FOR = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
 
 
-def build(
-    settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a folder of images; see `kinds`.
+def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any) -> Made:
+    """Read a folder of images; see `vaeglow.data`.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
     put in a seeded order, so neither the result nor its order depends on the file system. A link that leads
     out of the root, or to a file already taken (test first, then val, then train), is skipped.
-
-    Raises:
-        UserError: folder missing, empty, unreadable or half split; a broken file under on_broken "error"; too few
-            images for the split.
     """
     root, size, channels = Path(settings["root"]).expanduser(), settings["size"], settings["channels"]
     files, links_skipped = _divide(root, settings)
@@ -101,20 +92,20 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
         folders = {"all": root}
         if settings["test_fraction"] is None:
             raise UserError(f"{root} has no folders train and test: set the dataset's `test_fraction`, for example 0.1")
-    for split in ("test", "val"):
-        if split in folders and settings[f"{split}_fraction"]:
-            raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
     files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
     seen, links = set(), 0
     for split, folder in folders.items():
         found, skipped = _list(folder, root, seen)
         if not found:
-            raise UserError(f"{folder} holds no image files ({LOOKED_FOR}): correct `root`")
+            looked = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
+            raise UserError(f"{folder} holds no image files ({looked}): correct `root`")
         order = Stream(settings["split_seed"], "folder", split).permutation(len(found))
         files["train" if split == "all" else split] = [found[i] for i in order]
         links += skipped
     for split in ("test", "val"):
         if fraction := settings[f"{split}_fraction"]:
+            if split in folders:
+                raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
             total, count = len(files["train"]), round(fraction * len(files["train"]))
             if not 1 <= count < total:
                 counts = f"`{split}_fraction` {fraction} of {total} images is {count}"

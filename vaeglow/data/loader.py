@@ -3,10 +3,6 @@
 Nothing here keeps state, which makes resuming exact: the batch and the noise of a step depend on its arguments only.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,14 +48,13 @@ def batch_count(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
+def batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     """Cut an epoch's order into batches.
 
     A short last batch is dropped (the next epoch's order differs), so all steps weigh the same; with fewer images than
     `batch_size` the one short batch is kept. From int64 [N] to int64 [batch_size] (or [N] if N is smaller) each.
     """
-    for step in range(batch_count(len(order), batch_size)):
-        yield order[step * batch_size : (step + 1) * batch_size]
+    return order[: batch_count(len(order), batch_size) * batch_size].split(batch_size)
 
 
 def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,5 @@
 """Your own arrays in one file, as `numpy.savez("my_images.npz", train=..., test=...)` writes it."""
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import SPLITS
-from vaeglow.data.seeds import HELD_OUT, hold_out
+from vaeglow.data.arrays import SPLITS, Made
+from vaeglow.data.seeds import HELD_OUT, PATH, hold_out
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
 
 SCHEMA = {
     "file": {
-        "type": "string",
-        "minLength": 1,
-        "format": "path",
+        **PATH,
         "description": "its path, relative to where you call Snakemake. It holds `train`, `test` and optionally `val`: "
         "uint8 `[N, C, size, size]` or `[N, size, size, C]`, grey ones also `[N, size, size]`; other arrays are "
         "ignored. Nothing is unpickled",
@@ -30,13 +26,10 @@ SCHEMA = {
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError)
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the arrays; see `kinds`.
+def build(settings: Mapping[str, Any], **_: Any) -> Made:
+    """Read the arrays; see `vaeglow.data`.
 
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
-
-    Raises:
-        UserError: no such file, an array that is missing, damaged or something else, or settings that do not fit.
     """
     path = Path(settings["file"]).expanduser()
     try:
@@ -51,9 +44,8 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
         raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
-    divided = hold_out(splits["train"], settings)
     source = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
-    splits = {"val": divided["val"], **splits, "train": divided["train"]}
+    splits = {**hold_out(splits.pop("train"), settings), **splits}
     return splits, {**source, "split_seed": settings["split_seed"]}
 
 

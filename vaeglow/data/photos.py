@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vaeglow.config import nearest
-from vaeglow.data.arrays import SPLITS
+from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -45,27 +44,21 @@ class Grid(NamedTuple):
     blocks: dict[str, list[int]]
 
 
-PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # module: distribution
-PICTURES = {  # file inside an installed package; its credit
-    "astronaut": ("skimage/data/astronaut.png", "Eileen Collins, NASA Great Images; public domain"),
-    "chelsea": ("skimage/data/chelsea.png", "Chelsea the cat, Stefan van der Walt; CC0"),
-    "coffee": ("skimage/data/coffee.png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
-    "rocket": ("skimage/data/rocket.jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
-    "hubble_deep_field": (
-        "skimage/data/hubble_deep_field.jpg",
-        "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain",
-    ),
-    "ihc": (
-        "skimage/data/ihc.png",
-        "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions",
-    ),
-    "retina": ("skimage/data/retina.jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
+FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # in an installed package
+PICTURES = {  # name, also of the file: package, suffix, credit
+    "astronaut": ("skimage", "png", "Eileen Collins, NASA Great Images; public domain"),
+    "chelsea": ("skimage", "png", "Chelsea the cat, Stefan van der Walt; CC0"),
+    "coffee": ("skimage", "png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
+    "rocket": ("skimage", "jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
+    "hubble_deep_field": ("skimage", "jpg", "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain"),
+    "ihc": ("skimage", "png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"),
+    "retina": ("skimage", "jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
     "motorcycle_left": (
-        "skimage/data/motorcycle_left.png",
+        *("skimage", "png"),
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
     ),
-    "china": ("sklearn/datasets/images/china.jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
-    "flower": ("sklearn/datasets/images/flower.jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
+    "china": ("sklearn", "jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
+    "flower": ("sklearn", "jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
 }
 SHA256 = {  # of the files
     "astronaut": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -82,7 +75,7 @@ SHA256 = {  # of the files
 COUNT = {"type": "integer", "minimum": 1}
 SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
-    "pictures": {**SOME, "items": {"type": "string"}, "description": "which photographs"},
+    "pictures": {**SOME, "items": {"enum": list(PICTURES)}, "description": "which photographs"},
     "crop_sides": {
         **SOME,
         "items": COUNT,
@@ -100,12 +93,8 @@ BLANK_STD = 6.0  # of 255 in luminance; lower: the black surround of the retina,
 MAX_DRAWS = 20
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Cut the crops; see `kinds`.
-
-    Raises:
-        UserError: a picture that is unknown, altered or too small, or settings that cannot be met.
-    """
+def build(settings: Mapping[str, Any], **_: Any) -> Made:
+    """Cut the crops; see `vaeglow.data`."""
     from PIL import Image
 
     pictures, grids, crops = plan(settings)
@@ -119,24 +108,16 @@ def build(settings: Mapping[str, Any], **_: Any) -> tuple[dict[str, np.ndarray],
         pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
         return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
-    splits = {split: [cut(crop) for crop in crops[split]] for split in SPLITS}
-    splits = {split: np.array(images, np.uint8).reshape(-1, channels, size, size) for split, images in splits.items()}
+    splits = {s: np.array([cut(c) for c in crops[s]], np.uint8).reshape(-1, channels, size, size) for s in SPLITS}
     used = {
-        name: {
-            "sha256": SHA256[name],
-            "credit": PICTURES[name][1],
-            "blocks": [grid.columns, grid.rows],
-            "crop_sides": list(grid.sides),
-        }
-        for name, grid in grids.items()
+        name: {"sha256": SHA256[name], "credit": PICTURES[name][2], "blocks": [columns, rows], "crop_sides": [*sides]}
+        for name, (columns, rows, _, _, sides, _) in grids.items()
     }
     made = {"split_seed": settings["split_seed"], "blank_std": BLANK_STD, "filter": "bicubic"}
     return splits, {"pictures": used, **made}
 
 
-def plan(
-    settings: Mapping[str, Any],
-) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
+def plan(settings: Mapping[str, Any]) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
     """Each picture and its grid, by name, and each split's crops; errors as for `build`.
 
     The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced
@@ -159,24 +140,21 @@ def plan(
 
 
 def load_picture(name: str, channels: int) -> Image.Image:
-    """Read one photograph from its installed package, in 3 channels (RGB) or 1 (luminance), checking the file's hash.
+    """Read one photograph from its installed package, in 3 channels (RGB) or 1 (luminance).
 
-    The file is read directly, never through `skimage.data`, which may download a missing one.
-
-    Raises:
-        UserError: no such picture, or its file is missing or not the pinned one.
+    The file is read directly, never through `skimage.data`, which may download a missing one. UserError where it is
+    missing or not the pinned one.
     """
     from PIL import Image
 
-    if name not in PICTURES:
-        raise UserError(f"no picture {name!r}{nearest(name, PICTURES)}: choose from {', '.join(PICTURES)}")
-    module, _, file = PICTURES[name][0].partition("/")
-    path = Path(importlib.util.find_spec(module).origin).parent / file  # found without importing a large package
+    package, suffix, _ = PICTURES[name]
+    folder = Path(importlib.util.find_spec(package).origin).parent  # found without importing a large package
+    path = folder / FOLDERS[package] / f"{name}.{suffix}"
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise UserError(
             f"picture {name}: {path} is missing or not the expected file (sha256 differs): reinstall it "
-            f"(pip install --force-reinstall --no-deps {PACKAGES[module]}) or leave {name} out of `pictures`"
+            f"(pip install --force-reinstall --no-deps scikit-image scikit-learn) or leave {name} out of `pictures`"
         )
     return Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
 
@@ -184,10 +162,7 @@ def load_picture(name: str, channels: int) -> Image.Image:
 def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int) -> Grid:
     """Cut a picture of `size` (width, height) into blocks and assign them to the splits.
 
-    Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture.
-
-    Raises:
-        UserError: even the smallest side leaves too few blocks.
+    Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture; UserError where all are.
     """
     for number in range(len(crop_sides), 0, -1):
         sides = tuple(sorted(crop_sides)[:number])

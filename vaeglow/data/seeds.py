@@ -4,8 +4,6 @@ NumPy promises the raw stream of a bit generator, not what `Generator.integers` 
 and torch promises neither, so this module uses only the raw stream.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +13,8 @@ import numpy as np
 
 from vaeglow.errors import UserError
 
-# Schema of the keys of datasets that are split by a seed.
+# Schemas of the keys of several kinds of dataset: a path on this machine; those that are split by a seed.
+PATH = {"type": "string", "minLength": 1, "format": "path"}
 SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
 HELD_OUT = {
     "val_images": {"type": "integer", "minimum": 0, "default": 0, "description": "training images held out (paper: 0)"},

@@ -4,10 +4,7 @@ A download grows as `<name>.part` and gets its name once its hash is right. Afte
 next, continues from the bytes it has.
 """
 
-from __future__ import annotations
-
 import http.client
-import os
 import re
 import sys
 import time
@@ -20,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.data.arrays import progress
+from vaeglow.data.seeds import PATH
 from vaeglow.errors import UserError
 from vaeglow.files import explain_os_error, sha256_file
 
 DOWNLOADS = "download"  # subfolder of a dataset's folder; files in it are not downloaded again
 SOURCES = {  # schema of the keys of datasets whose files are published
     "local": {
+        **PATH,
         "type": ["string", "null"],
-        "minLength": 1,
-        "format": "path",
         "default": None,
         "description": "the files on this machine, used instead of `sources`; `null`: none",
     },
@@ -62,23 +59,21 @@ class PinnedFile:
         digest: what `measure` must return.
         max_bytes: upper limit of its size; stops a runaway or hostile download.
         measure: from a path to a hex digest.
-        measured: what that is, for messages.
     """
 
     name: str
     digest: str
     max_bytes: int
     measure: Callable[[Path], str] = sha256_file
-    measured: str = "sha256"
 
     def mismatch(self, path: Path) -> str:
         """How the file at `path` differs: expected and found; empty if it does not."""
         found = self.measure(path)
-        return "" if found == self.digest else f"its {self.measured} is {found} instead of {self.digest}"
+        return "" if found == self.digest else f"its sha256 is {found} instead of {self.digest}"
 
 
 def obtain(
-    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], by_hand: str, output_dir: Path
+    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], where: str, output_dir: Path
 ) -> list[Path]:
     """Get a dataset's files from the first place that has them.
 
@@ -86,7 +81,7 @@ def obtain(
         name: the dataset's, in config.
         settings: its `local`, a path that must have the files, or None; its `sources`, otherwise tried in order.
         files: which.
-        by_hand: what the user can do, for messages.
+        where: else they can be had by hand, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
 
     Returns:
@@ -106,6 +101,8 @@ def obtain(
             print(f"dataset {name}: from {place}")
             return paths
     tried = "; ".join(failures) or "`local` and `sources` are empty"
+    wanted = " and ".join(file.name for file in files)
+    by_hand = f"fetch {wanted} by hand ({where}) and set datasets.{name}.local to it or its folder"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
 
@@ -120,11 +117,7 @@ def get(place: str, file: PinnedFile, folder: Path) -> Path:
         whole = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
         return fetch(place if whole else f"{place.rstrip('/')}/{file.name}", file, folder)
     path = urllib.request.url2pathname(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
-    return pick(Path(path).expanduser(), file)
-
-
-def pick(where: Path, file: PinnedFile) -> Path:
-    """A file in a folder, or the file itself, once its hash is checked."""
+    where = Path(path).expanduser()
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
         raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
@@ -148,10 +141,8 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _download(url, part, file.max_bytes)
-        wrong = file.mismatch(part)
-        if not wrong:
-            os.replace(part, target)
-            return target
+        if not (wrong := file.mismatch(part)):
+            return part.replace(target)
         part.unlink()
     except OSError as error:
         raise explain_os_error(error, part) from error

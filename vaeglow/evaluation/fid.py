@@ -5,8 +5,6 @@ Network and preprocessing are pytorch-fid's; mean and covariance are accumulated
 also has the reference that samples are compared with, and all that a protocol measures from one pass of Inception.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +99,7 @@ def image_features(
     are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in the images' order.
     """
     count = len(options.get("indices", images))
-    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.kept_of(count)), []
+    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.MOST_FEATURES), []
 
     def batches() -> Iterator[Tensor]:
         start = 0

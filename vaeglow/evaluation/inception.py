@@ -5,8 +5,6 @@ Heusel et al. (2017). They come from a local file, a pinned wheel or pytorch-fid
 all three hold the same network and are checked by hash before use. There is no fallback to another network.
 """
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys

@@ -9,8 +9,6 @@ Also, as a labelled ablation, a number that is not a bound: the density without 
 that is not finite is a UserError everywhere.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -18,8 +18,6 @@ All but KID depend on the number of images; compare only what was measured under
 [N, F] and [M, F], memory is that of a few blocks; time grows as (N^2 + M^2 + N M) F.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

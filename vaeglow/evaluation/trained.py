@@ -1,7 +1,5 @@
 """A trained run, opened to be measured: its network, what its results record, and its samples (section 3.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The interface of every model: the density of an image, samples, the training loss."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Notation of the whole package: x an image in {0..levels-1}, D = C*H*W, u ~ U[0, 
 For any density p(y), log P(x) >= E_u[log p(y)] - D log(levels) (Theis, van den Oord & Bethge 2016, section 3.1).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -23,9 +23,6 @@ class ActNorm(nn.Module):
     """The b and s = exp(3 logs) of each channel, set so that the outputs of the first batch have mean 0 and sd 1.
 
     `initialised` is a buffer, so that a saved and loaded model is not initialised again.
-
-    Args:
-        channels: C.
     """
 
     def __init__(self, channels: int) -> None:
@@ -49,11 +46,7 @@ def standardise(actnorm: ActNorm | ActNormConv, values: Tensor) -> None:
 
 
 class InvertibleConv1x1(nn.Module):
-    """The invertible matrix W [C, C] applied at every pixel, a random rotation at the start.
-
-    Args:
-        channels: C.
-    """
+    """The invertible matrix W [C, C] applied at every pixel, a random rotation at the start."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,5 @@
 """The Glow baseline (Kingma & Dhariwal 2018; their code openai/glow): multi-scale, split priors, learned top prior."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

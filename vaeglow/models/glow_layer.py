@@ -1,7 +1,5 @@
 """The Glow layer f on top of the VAE (section 3.3, eq. 4)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -13,8 +13,6 @@ All four take
     network     the values of a VAE's `network` in config (config/README.md)
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -39,7 +37,6 @@ def initialise(module: nn.Module, weights: Callable[[Tensor], object]) -> None:
             nn.init.zeros_(layer.bias)
 
 
-glorot_uniform = nn.init.xavier_uniform_
 infogan_normal = partial(nn.init.normal_, std=0.02)
 
 
@@ -87,12 +84,7 @@ class ResidualBlock(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """2 x [ReLU, linear] plus a linear shortcut.
-
-    Args:
-        inputs: input features.
-        outputs: output features.
-    """
+    """2 x [ReLU, linear] plus a linear shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -122,7 +114,7 @@ class ResNetEncoder(Network):
         self.dense = DenseBlock(width, network["fc_dim"])
         self.mean = nn.Linear(network["fc_dim"], network["latent_dim"])
         self.raw_log_scale = nn.Linear(network["fc_dim"], network["latent_dim"])
-        initialise(self, glorot_uniform)
+        initialise(self, nn.init.xavier_uniform_)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Images y [N, C, H, W] in [0, 1) -> (mean, unbounded log sd) of q(z|y), each [N, latent_dim]."""
@@ -146,7 +138,7 @@ class ResNetDecoder(Network):
             layers += [UpConv(before, after), ResidualBlock(after, network["batch_norm_momentum"])]
         self.trunk = nn.Sequential(*layers)
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        initialise(self, glorot_uniform)
+        initialise(self, nn.init.xavier_uniform_)
 
     def forward(self, z: Tensor) -> Tensor:
         """z [N, latent_dim] -> [N, channels, size, size], without a final activation."""

@@ -1,7 +1,5 @@
 """The networks inside the models, and their batch norms: what `training.precision`, `compile` and `devices` act on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,21 +1,116 @@
-"""The underlying VAE (paper, sections 3.1 and 3.2): q(z|y), a Gaussian decoder with learned noise, a learned prior."""
+"""The underlying VAE (paper, sections 3.1 and 3.2): q(z|y), a Gaussian decoder with learned noise, a learned prior.
 
-from __future__ import annotations
+The prior p(z) is a RealNVP-style flow (section 4.2, too), or N(0, I) without layers. `h: z -> eps` is its density
+direction, p(z) = N(h(z); 0, I) |det dh/dz|; sampling is its inverse.
+"""
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel, image_shape
-from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like
+from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like, standard_normal_log_density
 from vaeglow.models.nets import ARCHITECTURES
-from vaeglow.models.prior import FlowPrior
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
+
+
+class VectorCoupling(nn.Module):
+    """One affine coupling of a vector (Dinh et al. 2016); an even layer first permutes the entries, a fixed order.
+
+    "Each layer comprised of two fully connected layers of width 1024, each followed by a ReLU" (section 4.2),
+    then a linear layer that starts at zero. The log-scale is bounded to (-2, 2) by 2 tanh(raw / 2).
+
+    Args:
+        dims: d >= 2, the size of z.
+        width: hidden units.
+        index: of the layer: the first half conditions in even ones, the second in odd ones; seed of the permutation,
+            which is stored with the weights.
+    """
+
+    def __init__(self, dims: int, width: int, index: int) -> None:
+        super().__init__()
+        self.flip = index % 2 == 1
+        random = torch.Generator().manual_seed(index)
+        self.register_buffer("permutation", torch.arange(dims) if self.flip else torch.randperm(dims, generator=random))
+        self.split = (dims // 2, dims - dims // 2)
+        kept, changed = reversed(self.split) if self.flip else self.split
+        self.first = nn.Linear(kept, width)
+        self.second = nn.Linear(width, width)
+        self.last = nn.Linear(width, 2 * changed)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def halves(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(conditioning half, changed half)."""
+        first, second = z.split(self.split, 1)
+        return (second, first) if self.flip else (first, second)
+
+    def join(self, kept: Tensor, changed: Tensor) -> Tensor:
+        """The inverse of `halves`."""
+        return torch.cat([changed, kept] if self.flip else [kept, changed], 1)
+
+    def shift_and_log_scale(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """The net's outputs for the changed half; log-scale in (-2, 2)."""
+        hidden = F.relu(self.second(F.relu(self.first(kept))))
+        shift, raw = self.last(hidden).chunk(2, 1)
+        return shift, 2 * torch.tanh(raw / 2)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z [N, d] -> (towards eps [N, d], log|det| [N])."""
+        kept, changed = self.halves(z[:, self.permutation])
+        shift, log_scale = self.shift_and_log_scale(kept)
+        return self.join(kept, changed * log_scale.exp() + shift), log_scale.sum(1)
+
+    def inverse(self, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """eps [N, d] -> (towards z [N, d], log|det| [N])."""
+        kept, changed = self.halves(eps)
+        shift, log_scale = self.shift_and_log_scale(kept)
+        z = self.join(kept, (changed - shift) * (-log_scale).exp())
+        return z[:, torch.argsort(self.permutation)], -log_scale.sum(1)
+
+
+class FlowPrior(nn.Module):
+    """p(z) = N(h(z); 0, I) |det dh/dz| with h a stack of affine couplings (section 3.2).
+
+    Couplings come in pairs: the second changes the half that the first leaves alone. Only the first of a pair permutes;
+    a permutation before every coupling would undo the alternation, and some entries would never change.
+
+    Args:
+        dims: d, the size of z.
+        layers: number of couplings (16 in the paper); 0 for N(0, I) (the first stage of Dai & Wipf 2019).
+        width: hidden units of each (1024 in the paper).
+    """
+
+    def __init__(self, dims: int, layers: int, width: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.layers = nn.ModuleList(VectorCoupling(dims, width, index) for index in range(layers))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """h: z [N, d] -> (eps [N, d], log|det dh/dz| [N])."""
+        log_det = z.new_zeros(len(z))
+        for layer in self.layers:
+            z, change = layer(z)
+            log_det = log_det + change
+        return z, log_det
+
+    def inverse(self, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """h^-1: eps [N, d] -> (z [N, d], log|det dz/deps| [N])."""
+        log_det = eps.new_zeros(len(eps))
+        for layer in reversed(self.layers):
+            eps, change = layer.inverse(eps)
+            log_det = log_det + change
+        return eps, log_det
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z): [N]."""
+        eps, log_det = self(z)
+        return standard_normal_log_density(eps) + log_det
 
 
 def posterior_log_scale(raw: Tensor) -> Tensor:
@@ -39,6 +134,8 @@ class VAE(GenerativeModel):
         network: the values of `network` in config (config/README.md).
     """
 
+    frozen = False
+
     def __init__(self, channels: int, size: int, levels: int, prior: FlowPrior, network: Mapping[str, Any]) -> None:
         super().__init__(channels, size, levels)
         self.prior = prior
@@ -48,6 +145,15 @@ class VAE(GenerativeModel):
         self.decoder = decoder(2 * channels if self.diagonal else channels, size, network)
         if not self.diagonal:
             self.raw_log_scale = nn.Parameter(torch.tensor(math.log(network["initial_noise"])))
+
+    def freeze(self) -> Self:
+        """For good: no gradients, and evaluation mode whatever the mode of the model around it; returns the VAE."""
+        self.frozen = True
+        return self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, unless it is frozen."""
+        return super().train(mode and not self.frozen)
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""

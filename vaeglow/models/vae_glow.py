@@ -1,7 +1,5 @@
 """The paper's model: a VAE under a Glow layer f (section 3), trained in two phases or jointly (section 3.4)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,15 +28,8 @@ class VAEGlow(GenerativeModel):
     def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
         self.frozen = frozen
-        self.vae = vae.requires_grad_(not frozen)
+        self.vae = vae.freeze() if frozen else vae
         self.layer = layer
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> VAEGlow:
-        """Training mode; a frozen VAE stays in evaluation mode."""
-        super().train(mode)
-        self.vae.train(mode and not self.frozen)
-        return self
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""

@@ -8,8 +8,6 @@ latents. Of the full model p(y, z, t) = N(t; 0, I) N(z; g2(t), gamma_z^2 I) p(y|
 a valid bound, because replacing log p(z) by a lower bound on it only lowers the first stage's own bound.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,15 +109,8 @@ class TwoStageVAE(GenerativeModel):
 
     def __init__(self, vae: VAE, second: SecondStage) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
-        self.vae = vae.requires_grad_(False)
+        self.vae = vae.freeze()
         self.second = second
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> TwoStageVAE:
-        """Training mode for the second stage; the first stays in evaluation mode."""
-        super().train(mode)
-        self.vae.eval()
-        return self
 
     @torch.no_grad()
     def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -1,10 +1,12 @@
 """Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights.
 
-Models trained in one and in two phases share an axis, `total_seconds`.
+Models trained in one and in two phases share an axis, `total_seconds`: those of this phase and of all before it.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
+from vaeglow.errors import UserError
 from vaeglow.steps import cli
 
 
@@ -23,32 +25,55 @@ def main(
     device: str,
     output: Path,
 ) -> None:
-    """Measure with the run's own seed.
+    """Measure with the run's own seed, a point for each snapshot in order of time, the finished weights last.
+
+    Samples are the first set of those of step `sample` and the noise of bits/dim is that of step `likelihood`, so the
+    last point equals the results of these steps. `bits_per_dim` (K = 1) and its `standard_error` are None where an
+    image's is not finite, as can happen early in training; `fid`, `kid` and `kid_standard_error` where more than half
+    of the samples overflowed (`exploded_samples`), which is not a distribution of images.
 
     Args:
         kept_weights: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
+
+    Raises:
+        UserError: the snapshots are another run's.
     """
-    from vaeglow.evaluation.fid import check_comparable, protocol_of, read_reference
+    from vaeglow.evaluation.fid import check_comparable, measure_set, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
-    from vaeglow.evaluation.snapshots import measure_point, timeline
-    from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.evaluation.likelihood import one_sample_terms, summary
+    from vaeglow.evaluation.sample_quality import kernel_inception_distance
+    from vaeglow.evaluation.trained import TrainedRun, sample
+    from vaeglow.models.bounds import bits_per_dim, total
     from vaeglow.results import Result, read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
     run, real = TrainedRun(model, device), read_reference(reference)
-    images = run.images(data_dir / "test.npy")[:likelihood_images]
+    network, images = run.network, run.images(data_dir / "test.npy")[:likelihood_images]
     trained = read_result(training, weights_sha256=run.identity["weights_sha256"])
-    seconds = trained.value("train_seconds_by_phase")
-    snapshots = timeline(run, trained.content, read_snapshots(kept_weights), kept_weights)
-    check_comparable(run.network.shape, Result(run.path, run.identity), real, weights)
+    snapshots = sorted(read_snapshots(kept_weights), key=lambda one: one[0]["fraction"])
+    if any(info[key] != run.identity[key] for info, _ in snapshots for key in ("config_sha256", "data_sha256")):
+        raise UserError(f"{kept_weights} is not of the model's run: train the run again")
+    check_comparable(network.shape, Result(run.path, run.identity), real, weights)
     net = load_inception(weights, real.value("features"), run.device)
-    points = []
-    for snapshot in snapshots:
-        found = measure_point(run, snapshot, images, net, real, temperature, batch_size)
-        points.append(found)
-        print(", ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+    *before, seconds = trained.value("train_seconds_by_phase")
+    last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), "seconds": seconds}
+    final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
+    for when, state in [*snapshots, (last, final)]:
+        network.load_state_dict(state)
+        point = {key: when[key] for key in last} | {"total_seconds": sum(before) + when["seconds"]}
+        point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
+        with suppress(UserError):  # of a term that is not finite
+            terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
+            found = summary(bits_per_dim(total(terms), network.dims, network.levels))
+            point |= {key: found[key] for key in ("bits_per_dim", "standard_error")}
+        samples, point["exploded_samples"] = sample(network, real.value("images"), temperature, run.seed, run.device)
+        if 2 * point["exploded_samples"] <= len(samples):
+            features, point["fid"] = measure_set(samples.numpy(), net, real, batch_size, run.device)
+            point |= kernel_inception_distance(features, real.arrays["features"], run.device)
+        points.append(point)
+        print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
-    content |= {"likelihood_images": len(images), "base_seconds": sum(seconds[:-1])}
+    content |= {"likelihood_images": len(images), "base_seconds": sum(before)}
     content |= {"training_device": trained.value("provenance", "device"), "points": points}
     write_result(output, content, [run.path, kept_weights, training, reference, weights], run.provenance)

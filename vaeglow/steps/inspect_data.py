@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.data import moments, value_counts
 from vaeglow.data.arrays import SPLITS, evenly_spaced, open_split, read_info, slabs
-from vaeglow.data.kinds import moments, value_counts
 from vaeglow.files import sha256_json
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vaeglow.config.check import outside
-from vaeglow.data.kinds import prepare
+from vaeglow.data import prepare
 from vaeglow.steps import cli
 
 

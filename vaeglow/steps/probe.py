@@ -1,15 +1,16 @@
 """Probe one trained run: `probe latents --reads model=... test=... --settings '{...}' --output latents.json`."""
 
+import importlib
 from pathlib import Path
 from typing import Literal
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import NAMES, probe
+from vaeglow.evaluation.probes import PROBES
 from vaeglow.steps import cli
 
 
 @cli.step
-def main(name: Literal[NAMES], *, reads: list[str], settings: dict, device: str, output: Path) -> None:
+def main(name: Literal[tuple(PROBES)], *, reads: list[str], settings: dict, device: str, output: Path) -> None:
     """Probe with the run's own seed; write a .json or .npz.
 
     Args:
@@ -20,13 +21,13 @@ def main(name: Literal[NAMES], *, reads: list[str], settings: dict, device: str,
     Raises:
         UserError: a file is not named, or whatever the probe raises.
     """
-    kind, paths = probe(name), {key: Path(path) for key, _, path in (word.partition("=") for word in reads)}
-    if missing := [key for key in kind.READS if key not in paths]:
+    paths = {key: Path(path) for key, _, path in (word.partition("=") for word in reads)}
+    if missing := [key for key in PROBES[name].reads if key not in paths]:
         raise UserError(f"probe {name} reads {', '.join(missing)}, too: add {missing[0]}=PATH to --reads")
     from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run = TrainedRun(paths["model"], device)
+    run, kind = TrainedRun(paths["model"], device), importlib.import_module(f"vaeglow.evaluation.probes.{name}")
     content, arrays = kind.measure(run, paths, settings)
     inputs = [path for path in paths.values() if path.suffix != ".npy"]  # the data have a hash of their own
     write_result(output, {**run.identity, **content}, inputs, run.provenance, arrays)

@@ -15,7 +15,7 @@ from vaeglow.config.check import check_config, outside
 from vaeglow.config.plan import one_of
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import NAMES as PROBES, probe
+from vaeglow.evaluation.probes import PROBES
 from vaeglow.paths import RESULTS, RUN, result_path
 
 

@@ -1,20 +1,20 @@
-# Probes of trained models, for figures and claims; a kind of probe is a module of vaeglow/evaluation/probes, which
-# declares its inputs (`READS`) and the path of its result (`RESULT`).
+# Probes of trained models, for figures and claims; vaeglow/evaluation/probes/__init__.py declares the inputs of each kind
+# and the path of its result.
 # Counts and temperature are the preset's `probes` (config).
 
 
-for kind in PROBES:
+for kind, probe in PROBES.items():
     name = "interpolate" if kind == "interpolation" else kind
 
     rule:
         name:
             name
         input:
-            **reads(*probe(kind).READS),
+            **reads(*probe.reads),
         output:
             main=result(kind),
         log:
-            f"logs/{name}/{RUN}{os.path.splitext(probe(kind).RESULT)[0].removeprefix(kind)}.log",
+            f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
         conda:
             "../../environment.yml"
         threads: run_threads

@@ -1,30 +1,94 @@
-"""Kinds of probes, a module each: measurements on a trained run, for tables, figures and claims.
+"""Kinds of probes: measurements on a trained run, for tables, figures and claims; declared here, a module each.
 
-A module declares
-- `READS`: its inputs: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights;
-- `RESULT`: the path of its result in the run's folder;
-- `SCHEMA`: of its entry in the config's `probes`;
-- `measure(run, reads, settings)`: the values and the arrays of its result. UserError for a model of another kind, other
-  data, fewer images than requested, or a value that is not finite.
-Nothing heavy is imported before `measure` is called.
+The module has the kind's name and `measure(run, reads, settings)`: the values and the arrays of its result, from the
+`TrainedRun`, the path of each input, and the entry in config with `batch_size`. UserError for a model of another kind,
+other data, fewer images than requested, or a value that is not finite. It is imported when it measures: no torch here.
 """
 
-from __future__ import annotations
-
-import importlib
-import pkgutil
-from types import ModuleType
-from typing import Any
-
-NAMES = tuple(module.name for module in pkgutil.iter_modules(__path__))
-FEATURES = {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"}
+from typing import Any, NamedTuple
 
 
-def probe(name: str) -> ModuleType:
-    """The module of a kind, one of `NAMES`."""
-    return importlib.import_module(f"{__name__}.{name}")
+class Probe(NamedTuple):
+    """A kind of probe.
+
+    Attributes:
+        reads: its inputs: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights.
+        result: the path of its result in the run's folder.
+        schema: of its entry in the config's `probes`.
+    """
+
+    reads: tuple[str, ...]
+    result: str
+    schema: dict[str, Any]
 
 
 def count(description: str, minimum: int = 1) -> dict[str, Any]:
     """The schema of a whole number."""
     return {"type": "integer", "minimum": minimum, "description": description}
+
+
+FEATURES = {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"}
+PROBES = {
+    "interpolation": Probe(
+        ("model",),
+        "interpolation/{space}.npz",
+        {
+            "pairs": count("pairs of random latents"),
+            "steps": count("images from one end to the other, ends included", 2),
+        },
+    ),
+    "latents": Probe(
+        ("model", "test"),
+        "latents.json",
+        {
+            "images": count(
+                "the first so many test images (at most all); information is estimated up to their logarithm", 2
+            )
+        },
+    ),
+    "layer_action": Probe(("model", "layer_draws", "test", "weights"), "layer_action.json", {"features": FEATURES}),
+    "layer_draws": Probe(
+        ("model",),
+        "layer_draws.npz",
+        {
+            "images": count(
+                "how many latents are drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2
+            ),
+            "draws": count("draws of the Glow layer from each latent"),
+            "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
+        },
+    ),
+    "linear_reference": Probe(
+        ("model", "train", "test"),
+        "linear_reference.json",
+        {
+            "images": count(
+                "so many test images (at most all), spread over the split: what a linear layer could reach on a VAE's "
+                "residual ([docs/squeeze.md](../docs/squeeze.md))"
+            )
+        },
+    ),
+    "nearest_training": Probe(
+        ("model", "samples", "train", "test", "weights"),
+        "nearest_training/T{temperature}.npz",
+        {
+            "samples": count("number of a run's first samples whose distance to training images is measured"),
+            "test_images": count("number of test images (at most all), spread over the split, measured likewise"),
+            "training_images": count(
+                "number of training images, spread over all, that are searched; `null`: all of the run"
+            )
+            | {"type": ["integer", "null"]},
+            "features": FEATURES,
+            "neighbours": count("nearest training images kept for each sample"),
+            "shown": count("of how many samples"),
+        },
+    ),
+    "noise_maps": Probe(
+        ("model", "test"),
+        "noise_maps.npz",
+        {
+            "shown": count("of how many test images the maps of the decoder's noise are kept"),
+            "images": count("the first so many test images (at most all): is the noise large where the error is"),
+        },
+    ),
+}

@@ -1,38 +1,26 @@
 """Images between random latents (paper, figure 5), and how even the steps between them are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import count
+from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
+from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.vae import VAE
+from vaeglow.models.vae_glow import VAEGlow
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from vaeglow.evaluation.trained import TrainedRun
-    from vaeglow.models.vae import VAE
-    from vaeglow.models.vae_glow import VAEGlow
-
-READS = ("model",)
-RESULT = "interpolation/{space}.npz"
-SCHEMA = {
-    "pairs": count("pairs of random latents"),
-    "steps": count("images from one end to the other, ends included", 2),
-}
 INTERPOLATION = -6  # the "epoch" of all noise here
 BATCH_SIZE = 100  # images at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
     """See `interpolate` and `distances`; the rule adds the `space` to the settings."""
-    from vaeglow.evaluation.trained import vae_and_layer
-
     vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
     pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
     images = interpolate(run.network, vae, pairs, steps, space, run.seed, run.device).numpy()
@@ -50,10 +38,6 @@ def interpolate(
     network: VAE | VAEGlow, vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device
 ) -> Tensor:
     """Images of a network, of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
-    import torch
-
-    from vaeglow.models.bounds import quantise
-
     with torch.no_grad():
         z = latent_paths(vae, pairs, steps, space, seed, device).flatten(0, 1)
         parts = [quantise(network.render(part), network.levels).cpu() for part in z.split(BATCH_SIZE)]
@@ -67,11 +51,6 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
     great circles between the z themselves (`slerp`). The ends are the same in both. UserError where pairs < 1, steps <
     2, or there is no such space.
     """
-    import torch
-
-    from vaeglow.data.loader import step_generator
-    from vaeglow.models.bounds import normal_like
-
     if pairs < 1 or steps < 2:
         raise UserError(f"interpolate needs pairs >= 1 and steps >= 2, not {pairs} and {steps}")
     if space not in ("prior", "latent"):

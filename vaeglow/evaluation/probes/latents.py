@@ -9,28 +9,20 @@ with f invertible, so it is I(x; z) as well: unlike a variance, it does not depe
 p(x_bar) has no closed form; estimates from both sides bound the information in expectation.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vaeglow.evaluation.probes import count
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from vaeglow.evaluation.likelihood import dequantised_batches, finite
+from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
+from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
+from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.vae import VAE
 
-    from vaeglow.evaluation.trained import TrainedRun
-    from vaeglow.models.glow_layer import GlowLayer
-    from vaeglow.models.vae import VAE
-
-READS = ("model", "test")
-RESULT = "latents.json"
-SCHEMA = {
-    "images": count("the first so many test images (at most all); information is estimated up to their logarithm", 2)
-}
 LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
 POSTERIOR_ROWS, DECODER_ROWS = 500, 100  # draws compared with all posteriors, all decoder distributions at a time
@@ -50,12 +42,6 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     H(x_bar|z) - E[log|det df/dy|] with f the layer (eq. 4); of a VAE alone x_hat is x_bar. Entropies are those of
     continuous values in [0, 1), plus log2 of the levels: so they compare with bits/dim.
     """
-    import torch
-
-    from vaeglow.evaluation.likelihood import dequantised_batches, finite
-    from vaeglow.evaluation.trained import vae_and_layer
-    from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
-
     vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
     images = run.images(reads["test"])[: settings["images"]]
     batches, parts = dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device), []
@@ -116,10 +102,6 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
 
     From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
     """
-    import torch
-
-    from vaeglow.models.bounds import LOG_2PI, gaussian_log_density
-
     z, means, log_scales = (values.double() for values in (z, means, log_scales))
     precision = torch.exp(-2 * log_scales)
     constant = (means**2 * precision + 2 * log_scales + LOG_2PI).sum(1)  # [N], of image j
@@ -144,10 +126,6 @@ def draw_x_bar(
         float64 on the CPU: `x_bar`, the decoder's `means` and `log_scales` at z, all [B, D]; `own`, log p(x_bar|z) [B];
         `bounds` on log p(x_bar), [B, 1 + len(WIDTHS)].
     """
-    import torch
-
-    from vaeglow.models.bounds import gaussian_log_density, normal_like
-
     mean, log_scale = vae.decode(z)
     x_bar = mean + log_scale.exp() * normal_like(mean, generator)
     y = x_bar if layer is None else layer.inverse(x_bar)[0]
@@ -176,10 +154,6 @@ def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
     Args:
         draws: what `draw_x_bar` returned, of N draws together.
     """
-    import torch
-
-    from vaeglow.evaluation.likelihood import finite
-
     own = finite(draws["own"], "the decoder's density")
     others, mixture = mixtures(draws["x_bar"], draws["means"], draws["log_scales"])
     bounds = draws["bounds"].where(draws["bounds"].isfinite(), others[:, None])
@@ -190,8 +164,6 @@ def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
 
 def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
     """log of the mean of N(values_i; means_j, scales_j^2) over j other than i, and over all j: [N] each."""
-    import torch
-
     precision = torch.exp(-2 * log_scales)
     weighted = means * precision
     constant = (means * weighted + 2 * log_scales + math.log(2 * math.pi)).sum(1)  # [N], of distribution j

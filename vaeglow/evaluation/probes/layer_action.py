@@ -4,23 +4,21 @@
 entirely preserved by the Glow layer, with stochasticity resulting in small changes to the fine details": in numbers.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from scipy.spatial.distance import cdist, pdist
 
-from vaeglow.evaluation.probes import FEATURES
+from vaeglow.data.arrays import evenly_spaced
+from vaeglow.evaluation.fid import extract_features
+from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.results import read_result
 
-if TYPE_CHECKING:
-    from vaeglow.evaluation.trained import TrainedRun
-
-READS = ("model", "layer_draws", "test", "weights")
-RESULT = "layer_action.json"
-SCHEMA = {"features": FEATURES}
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
 BLANK = 1e-9  # squared grey levels: below it there is only float rounding
 ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency
@@ -28,13 +26,6 @@ ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at eve
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
     """See `probe_action`."""
-    import torch
-
-    from vaeglow.data.arrays import evenly_spaced
-    from vaeglow.evaluation.fid import extract_features
-    from vaeglow.evaluation.inception import load_inception
-    from vaeglow.results import read_result
-
     result = read_result(reads["layer_draws"], ("vae", "vae_noisy", "layer_mean", "layer"), **run.identity)
     draws, test, levels = result.arrays, run.images(reads["test"]), run.network.levels
     net = load_inception(reads["weights"], settings["features"], run.device)
@@ -42,7 +33,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         torch.cat(list(extract_features(images, net, settings["batch_size"], run.device, levels))).numpy()
         for images in (draws["vae"], draws["layer"][:, 0])
     ]
-    data = evenly_spaced(test, min(len(test), len(draws["vae"])))  # as many real images as latents
+    data = evenly_spaced(test, len(draws["vae"]))  # as many real images as latents
     about = {"temperature": result.value("temperature"), "split": "test", "features": settings["features"]}
     return {**about, **probe_action(draws, *features, data)}, None
 
@@ -62,8 +53,6 @@ def probe_action(
     `draws` are those of `layer_draws`, n at least 2; features are of `vae` and of `layer[:, 0]`, [n, F]; `data` are
     real images, uint8 [m, C, H, W].
     """
-    from scipy.spatial.distance import cdist, pdist
-
     layer, vae = draws["layer"][:, 0], draws["vae"]
     count, side = len(vae), vae.shape[-1]
     between = cdist(layer_features.astype(float), vae_features.astype(float))

@@ -1,27 +1,17 @@
 """The same latents without and with the Glow layer (paper, figure 4; section 3.5)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import count
+from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.models.bounds import normal_like, quantise
 
-if TYPE_CHECKING:
-    from vaeglow.evaluation.trained import TrainedRun
-
-READS = ("model",)
-RESULT = "layer_draws.npz"
-SCHEMA = {
-    "images": count(
-        "how many latents are drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2
-    ),
-    "draws": count("draws of the Glow layer from each latent"),
-    "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
-}
 LAYER_DRAWS = -5  # the "epoch" of all noise here
 BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is not an option
 
@@ -37,11 +27,6 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         `vae` [n, C, H, W], the decoder mean g_mu(z); `vae_noisy` [n, C, H, W], g_mu(z) + T s(z) noise, of the first
         noise; `layer_mean` [n, C, H, W], f^-1(g_mu(z)); `layer` [n, k, C, H, W], f^-1(g_mu(z) + T s(z) noise).
     """
-    import torch
-
-    from vaeglow.data.loader import step_generator
-    from vaeglow.models.bounds import normal_like, quantise
-
     if run.config["kind"] != "vae_glow":
         raise UserError(f"{run.config['model']} is a {run.config['kind']}: it has no Glow layer; take a vae_glow")
     vae, layer, images = run.network.vae, run.network.layer, settings["images"]

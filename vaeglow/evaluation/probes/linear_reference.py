@@ -7,29 +7,21 @@ same at every w, so the least variance the decoder's Gaussian needs is the mean 
 NumPy only (and scikit-learn's PCA): residuals in, numbers out.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from sklearn.decomposition import PCA
 
+from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import count
+from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
+from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
-if TYPE_CHECKING:
-    from vaeglow.evaluation.trained import TrainedRun
-
-READS = ("model", "train", "test")
-RESULT = "linear_reference.json"
-SCHEMA = {
-    "images": count(
-        "so many test images (at most all), spread over the split: what a linear layer could reach on a VAE's residual "
-        "([docs/squeeze.md](../docs/squeeze.md))"
-    )
-}
 SQUEEZES = (1, 2, 4)
 IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
 PCA_IMAGES = 20_000  # most training images the components are fitted to: more change little, and need the memory
@@ -37,17 +29,11 @@ PCA_IMAGES = 20_000  # most training images the components are fitted to: more c
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
     """The references of two residuals of the same dequantised test images (docs/squeeze.md)."""
-    import torch
-
-    from vaeglow.data.arrays import evenly_spaced, require_images
-    from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
-    from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
-
     if run.config["kind"] != "vae":
         raise UserError(f"{run.config['model']} is a {run.config['kind']}: a linear reference is of a vae's residual")
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
-    train = evenly_spaced(train, min(PCA_IMAGES, len(train)))
-    test = evenly_spaced(test, min(settings["images"], len(test)))
+    train = evenly_spaced(train, PCA_IMAGES)
+    test = evenly_spaced(test, settings["images"])
     height, need = test.shape[2], IMAGES_PER_CHANNEL * model.channels * max(SQUEEZES) ** 2
     if height % max(SQUEEZES):
         raise UserError(f"images of {height}x{height} cannot be squeezed by {max(SQUEEZES)}: set another dataset size")
@@ -134,8 +120,6 @@ def principal_components(images: np.ndarray, number: int, levels: int, seed: int
 
     Mean [D] and components [number, D] (orthonormal rows), of y at the middle of each level.
     """
-    from sklearn.decomposition import PCA
-
     flat = (images.reshape(len(images), -1).astype(np.float32) + 0.5) / levels
     if number >= min(flat.shape):
         raise UserError(

@@ -6,50 +6,35 @@ al. 2020, and in the nearest-neighbour panels of many papers). It is a check, no
 mirrored or blurred may not be near in this space.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from vaeglow.evaluation.probes import FEATURES, count
+from vaeglow.data.arrays import evenly_spaced, require_images
+from vaeglow.evaluation.fid import extract_features
+from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.sample_quality import BLOCK, distances
+from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.results import read_result
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from vaeglow.evaluation.trained import TrainedRun
-
-READS = ("model", "samples", "train", "test", "weights")
-RESULT = "nearest_training/T{temperature}.npz"
-SCHEMA = {
-    "samples": count("number of a run's first samples whose distance to training images is measured"),
-    "test_images": count("number of test images (at most all), spread over the split, measured likewise"),
-    "training_images": count("number of training images, spread over all, that are searched; `null`: all of the run")
-    | {"type": ["integer", "null"]},
-    "features": FEATURES,
-    "neighbours": count("nearest training images kept for each sample"),
-    "shown": count("of how many samples"),
-}
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
     """See above; training images are those the run trained on."""
-    from vaeglow.data.arrays import evenly_spaced, require_images
-    from vaeglow.evaluation.inception import load_inception
-    from vaeglow.results import read_result
-
     result = read_result(reads["samples"], ("images",), **run.identity)
     samples, number, shown = result.arrays["images"], settings["samples"], settings["shown"]
     where, remedy = "probes.nearest_training", "lower it, or draw more (steps sample, prepare_data)"
     train, test = run.images(reads["train"])[: run.config["data"]["train_subset"]], run.images(reads["test"])
-    indices = evenly_spaced(np.arange(len(train)), min(len(train), settings["training_images"] or len(train)))
+    indices = evenly_spaced(np.arange(len(train)), settings["training_images"] or len(train))
     require_images(len(samples), number, str(reads["samples"]), f"{where}.samples", remedy)
     require_images(number, shown, f"{where}.samples", f"{where}.shown", "raise the one or lower the other")
     require_images(len(indices), settings["neighbours"], "the images searched", f"{where}.neighbours", remedy)
-    samples, test = samples[:number], evenly_spaced(test, min(len(test), settings["test_images"]))
+    samples, test = samples[:number], evenly_spaced(test, settings["test_images"])
     net = load_inception(reads["weights"], settings["features"], run.device)
     options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
     (near, nearest), (near_test, _) = find_nearest(
@@ -82,11 +67,6 @@ def find_nearest(
     Returns:
         For each group, nearest first: distances, float64 [N, k], and indices in `train`, int64 [N, k].
     """
-    import torch
-
-    from vaeglow.evaluation.fid import extract_features
-    from vaeglow.evaluation.sample_quality import BLOCK, distances
-
     queries = torch.cat([features for group in groups for features in extract_features(group, net, **options)])
     best = torch.full((len(queries), neighbours), torch.inf, dtype=torch.float64)
     nearest = torch.full((len(queries), neighbours), -1)

@@ -1,27 +1,19 @@
 """Maps of the decoder's noise next to the images (paper, section 3.1): is s(z) large where the decoder errs?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
 
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import count
+from vaeglow.evaluation.likelihood import dequantised_batches, finite
+from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
+from vaeglow.models.bounds import quantise
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from vaeglow.evaluation.trained import TrainedRun
-
-READS = ("model", "test")
-RESULT = "noise_maps.npz"
-SCHEMA = {
-    "shown": count("of how many test images the maps of the decoder's noise are kept"),
-    "images": count("the first so many test images (at most all): is the noise large where the error is"),
-}
 NOISE_MAPS = -7  # the "epoch" of all noise here
 
 
@@ -34,12 +26,6 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         None for isotropic noise, which has one s for all. And of the images shown `mean`, g_mu(z), uint8
         [n, C, H, W], and `scale`, s(z), the root mean square over the channels, float32 [n, H, W], grey levels.
     """
-    import torch
-
-    from vaeglow.evaluation.likelihood import dequantised_batches, finite
-    from vaeglow.evaluation.trained import vae_and_layer
-    from vaeglow.models.bounds import quantise
-
     vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
     images, shown = run.images(reads["test"])[: settings["images"]], settings["shown"]
     if settings["images"] < shown:
@@ -67,7 +53,5 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
 
 def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
     """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is constant."""
-    from scipy.stats import spearmanr
-
     pairs = list(zip(scale.reshape(len(scale), -1), error.reshape(len(error), -1), strict=True))
     return [float(spearmanr(s, e).statistic) if np.ptp(s) > 0 and np.ptp(e) > 0 else 0.0 for s, e in pairs]
