@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Environment variables that the workflow sets to 1.
 DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # where `runtime.deterministic` is true
 CLAIM = "VAEGLOW_CLAIM_GPU"  # always; a step run by hand, or a notebook, uses torch's GPU
+TERMINAL = "VAEGLOW_TERMINAL"  # not 1: a file descriptor of Snakemake's own output
 _claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
