@@ -101,13 +101,9 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
         used, used_by = peak_memory(device)
-        yield steps, {
-            "batch_size": trainer.batch,
-            "compile_seconds": trainer.position.compile_seconds,  # not in the windows
-            "peak_memory_bytes": used,
-            "peak_memory_of": used_by,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
+        facts = {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # not in the windows
+        facts |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
+        yield steps, facts | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         for _ in range(windows["windows"]):
             yield time_window(work, steps, device)
 
