@@ -33,16 +33,9 @@ from vaeglow.training.trainer import Trainer
 KINDS = ("training", "sampling")  # of work
 
 
-def wait(device: torch.device) -> None:
-    """Wait until all work on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
     """Take `warmup` steps (`work` is one), and return how many fill the given seconds (at least 1), by the last."""
     for _ in range(warmup):
-        wait(device)
         one, _ = time_window(work, 1, device)
     return max(1, math.ceil(seconds / max(one, 1e-9)))
 
@@ -52,7 +45,8 @@ def time_window(work: Callable[[], object], steps: int, device: torch.device) ->
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         work()
-    wait(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
