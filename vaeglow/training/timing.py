@@ -66,11 +66,10 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
 
 
 def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None, **place: Any) -> Iterator[Any]:
-    """What a timing process does, a turn at a time, on the GPU that the parent has claimed.
+    """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
-        None, once the untrained model is made; then for each of `KINDS`, after a warm-up, the steps in a window and the
-        model's other values in timing.json, and `time_window` of each window.
+        What it has found so far (`time_in_turns`).
     """
     os.environ.pop(CLAIM, None)
     if gpu is not None:
@@ -90,16 +89,23 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
 
-    yield None
-    for work in (train, lambda: draw(model, trainer.batch, generator)):
+    found: dict[str, Any] = {}
+    yield found
+    for what, work in zip(KINDS, (train, lambda: draw(model, trainer.batch, generator)), strict=True):
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
-        used, used_by = peak_memory(device)
-        facts = {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # not in the windows
-        facts |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
-        yield steps, facts | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+        if work is train:
+            used, used_by = peak_memory(device)
+            found |= {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # in no window
+            found |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
+            found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        yield found
+        found[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}
         for _ in range(windows["windows"]):
-            yield time_window(work, steps, device)
+            seconds, cpu_seconds = time_window(work, steps, device)
+            found[what]["seconds"].append(seconds)
+            found[what]["cpu_seconds"].append(cpu_seconds)
+            yield found
 
 
 def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any]) -> None:
@@ -123,8 +129,8 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
         place: the step's `data_dir`, `device`, `memory` and `threads`.
 
     Returns:
-        Model -> the values of `turns` after training's warm-up and, for each of `KINDS`, `steps` of a window, its
-        `seconds` and `cpu_seconds` [rounds].
+        Model -> its facts after training's warm-up and, for each of `KINDS`, `steps` of a window, its `seconds` and
+        `cpu_seconds` [rounds].
 
     Raises:
         UserError: a process was killed.
@@ -150,12 +156,6 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
         spawn.Process(target=serve, args=(theirs, changed, place), daemon=True).start()  # ends with this process
         theirs.close()
         turn(config["model"])
-    for what in KINDS:
-        warm = {model: turn(model) for model in pipes}
-        rounds = [[turn(model) for model in pipes] for _ in range(windows["windows"])]
-        for model, timed in zip(pipes, zip(*rounds, strict=True), strict=True):
-            seconds, cpu_seconds = zip(*timed, strict=True)
-            steps, facts = warm[model]
-            one = {"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
-            found[model] = {**found.get(model, facts), what: one}
+    for _ in range(len(KINDS) * (1 + windows["windows"])):
+        found = {model: turn(model) for model in pipes}
     return found
