@@ -1,7 +1,5 @@
 """`training.precision` and `compile`: equal results, where they act and where not, what a failure does."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

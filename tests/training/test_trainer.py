@@ -1,7 +1,5 @@
 """Training: it learns, it is a function of its seed, and a non-finite step leaves no trace."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
