@@ -22,9 +22,10 @@ from vaeglow.distributed import ALONE, Group
 from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import exact, networks, share_batch_norms
+from vaeglow.models.network import networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
+from vaeglow.training.inputs import Inputs
 from vaeglow.training.progress import Progress
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -73,8 +74,7 @@ class Trainer:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
-        self.layout = image_layout(device)
-        self.model = model.to(device, memory_format=self.layout).train()
+        self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
             network.bf16 = self.training["precision"] == "bf16"
         if group.size > 1:
@@ -86,7 +86,7 @@ class Trainer:
         if self.batch % group.size:
             problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
             raise UserError(f"{problem}: change training.devices or training.batch_size")
-        self.fixed_inputs: Tensor | None = None  # of all images, for a model with `inputs_last`
+        self.inputs = Inputs(self.model, self.seed, self.batch, device, group)
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
         self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
         self.kept: dict[str, Tensor] = {}
@@ -149,8 +149,8 @@ class Trainer:
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
-        generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, 0, self.device)
-        self.model.initialise(self.noisy(self.data[:images], generator))
+        noise = self.inputs.noise(loader.BEFORE_TRAINING, 0)
+        self.model.initialise(self.inputs.noisy(self.data[:images], noise))
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
@@ -192,7 +192,8 @@ class Trainer:
                 self.count_time(training=False)
         self.count_time()
         every = self.training["validate_every"]
-        validated = self.bits_per_dim(self.val_images) if every and (here.epoch + 1) % every == 0 else None
+        due = every and (here.epoch + 1) % every == 0
+        validated = self.inputs.bits_per_dim(self.val_images, self.stop_if_told) if due else None
         here.history.append(self.history_row(validated))
         here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
@@ -215,7 +216,7 @@ class Trainer:
 
     def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
-        inputs, generator = self.inputs(index, epoch, step)
+        inputs, generator = self.inputs.of_batch(self.data, index, epoch, step)
         loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
         loss.backward()
         gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
@@ -227,50 +228,14 @@ class Trainer:
         scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
-    def noisy(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Dequantised images y [N, C, H, W] of uint8 images."""
-        return loader.dequantise(images, self.model.levels, generator).contiguous(memory_format=self.layout)
-
-    def inputs(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """The loss's inputs for this process's part of a batch, and the generator of the step's other noise."""
-        generator = loader.step_generator(self.seed, epoch, step, self.device)
-        generator.rank, generator.ranks = self.group.rank, self.group.size
-        index = index.chunk(self.group.size)[self.group.rank]
-        if not self.model.inputs_last:
-            return self.model.inputs(self.noisy(self.data.index_select(0, index), generator), generator), generator
-        if self.fixed_inputs is None:
-            parts = []
-            for number, images in enumerate(self.data.split(self.batch)):
-                noise = loader.step_generator(self.seed, loader.KEPT_INPUTS, number, self.device)
-                with torch.no_grad():
-                    parts.append(self.model.inputs(self.noisy(images, noise), noise))
-            self.fixed_inputs = torch.cat(parts)
-        return self.fixed_inputs.index_select(0, index), generator
-
-    @torch.no_grad()
-    def bits_per_dim(self, images: Tensor) -> float:
-        """Bits/dim of a split (uint8 [N, C, H, W]), its noise fixed by the seed; every process computes all of it.
-
-        Raises:
-            Interrupted: told to stop; the state is saved. Several processes stop after a step only.
-        """
-        self.model.eval()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        try:
-            with exact(self.model):
-                for first, batch in zip(itertools.count(1, self.batch), images.split(self.batch), strict=False):
-                    noise = loader.step_generator(self.seed, loader.BEFORE_TRAINING, first, self.device)
-                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, noise), noise), noise)
-                    total += loss.double() * len(batch)
-                    if self.stop_signal and self.group.size == 1:
-                        self.save(self.stop_signal)
-        finally:
-            self.model.train()
-        return total.item() / len(images)
+    def stop_if_told(self) -> None:
+        """Save and stop between the batches of an evaluation; several processes stop after a step only."""
+        if self.stop_signal and self.group.size == 1:
+            self.save(self.stop_signal)
 
     def check_end(self) -> None:
         """Set `end_bits_per_dim`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
-        self.end_bits_per_dim = end = self.bits_per_dim(self.data)
+        self.end_bits_per_dim = end = self.inputs.bits_per_dim(self.data, self.stop_if_told)
         last = self.position.history[-1]["bits_per_dim"]
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
