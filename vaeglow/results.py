@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import array_sha256
-from vaeglow.device import DETERMINISTIC
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
 from vaeglow.paths import IDENTITY
@@ -34,6 +33,7 @@ PACKAGE = Path(__file__).resolve().parent
 # Their versions are recorded: they could change a number.
 PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit-image scikit-learn pillow snakemake"
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
+DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: 1 where `runtime.deterministic` is true
 SEAL = "content_sha256"
 REMEDY = "run snakemake again, or delete the file that is out of date"
 

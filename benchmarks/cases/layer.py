@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, ratios
-from benchmarks.work import SMALL_VAE, facts_of, make_trainer, our_peers, run_config, training_work
+from benchmarks.work import SMALL_VAE, all_batches, facts_of, make_trainer, our_peers, run_config, training_work
 
 BATCH = {False: 16, True: 4}  # by `quick`
 TRACED = 5  # losses compared
@@ -32,7 +32,6 @@ def plain(setting: Setting) -> Work:
 
     from benchmarks.cost import count
     from benchmarks.plain_layer import PlainGlowLayer
-    from vaeglow.training.timing import all_batches
 
     chosen = config(setting.quick)
     trainer = make_trainer(chosen, setting)  # for its batches and its VAE
@@ -46,7 +45,7 @@ def plain(setting: Setting) -> Work:
 
     def step() -> Any:
         number, index = next(batches)
-        y, generator = trainer.inputs(index, 0, number)
+        y, generator = trainer.inputs.of_batch(trainer.data, index, 0, number)
         optimizer.zero_grad()
         loss, _ = model.loss(y.contiguous(), generator)
         loss.backward()

@@ -1,7 +1,5 @@
 """Training: it learns, it is a function of its seed, and a non-finite step leaves no trace."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -111,7 +109,7 @@ def test_validation_without_val_images(tmp_path):
 def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, tmp_path, capsys, monkeypatch):
     run = trainer(tmp_path, resolved("vae"))
     run.position.history = [{"bits_per_dim": 5.0}]
-    monkeypatch.setattr(run, "bits_per_dim", lambda images: end if len(images) == len(run.data) else None)
+    monkeypatch.setattr(run.inputs, "bits_per_dim", lambda images, _: end if len(images) == len(run.data) else None)
     run.check_end()
     assert run.end_bits_per_dim == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
 
@@ -158,12 +156,12 @@ def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
 def test_gradient_is_clipped_to_its_global_norm(clip):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    guard = Guard(model, optimizer, clip, torch.device("cpu"))
+    guard = Guard(model, optimizer, {"gradient_clip": clip}, torch.device("cpu"))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     loss = 100 * model(torch.tensor([[1.0, -2.0, 3.0]])).sum()
     loss.backward()
     gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    finite, norm = guard.step(loss)
+    finite, norm = guard.step(loss, loss)
     moved = torch.cat([(a - b.detach()).flatten() for a, b in zip(before, model.parameters(), strict=True)])
     assert bool(finite) and norm.item() == pytest.approx(gradients.norm().item())
     expected = gradients * min(1.0, clip / gradients.norm().item())

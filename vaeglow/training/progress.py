@@ -1,7 +1,5 @@
 """Progress of a training: occasional lines on the terminal, one line per epoch in the log, TensorBoard."""
 
-from __future__ import annotations
-
 import os
 import select
 import sys
@@ -12,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
 
-TERMINAL = "VAEGLOW_TERMINAL"  # environment: a file descriptor of Snakemake's own output, set by the workflow
 FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
 
 
@@ -22,8 +20,7 @@ class Progress:
     """Prints bits/dim and the time left: occasionally on the terminal, after each epoch in the log.
 
     Args:
-        label: what is trained.
-        epochs: in all.
+        config: of the run.
         images_per_epoch: how many are seen in one.
         done: images already seen, when resuming.
         tensorboard: folder for event files, or None.
@@ -34,14 +31,16 @@ class Progress:
     """
 
     def __init__(
-        self, label: str, epochs: int, images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
+        self, config: Mapping[str, Any], images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
-        self.label, self.epochs, self.total = label, epochs, epochs * images_per_epoch
+        self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        self.epochs = config["training"]["epochs"]
+        self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
         self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1)) if first else -1
         self.writer = None
-        if tensorboard:
+        if tensorboard and first:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
