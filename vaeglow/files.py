@@ -42,22 +42,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
     """Turn the error of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
-    reasons = {
-        errno.ENOSPC: "the disk is full: free some room and run the same command again",
-        errno.EDQUOT: "the disk quota is used up: free some room and run the same command again",
-        errno.EROFS: "the file system is read-only: choose another folder",
-        errno.EFBIG: "the file would be larger than is allowed here: raise the limit (ulimit -f)",
-    }
-    number = error.errno
+    number = {errno.EPERM: errno.EACCES, errno.ENFILE: errno.EMFILE}.get(error.errno, error.errno)
     if number is None and "written" in str(error):  # numpy's error for a full disk has no number
         number = errno.ENOSPC
-    if number in (errno.EACCES, errno.EPERM):  # reading or writing: the error does not say which
-        return UserError(f"no permission to use {path}: check the owner and mode of the file and of its folder")
-    if number in (errno.EMFILE, errno.ENFILE):
-        return UserError(f"too many files are open to use {path}: raise the limit (ulimit -n)")
-    if number in reasons:
-        return UserError(f"cannot write {path}: {reasons[number]}")
-    return error
+    lines = {
+        errno.ENOSPC: f"cannot write {path}: the disk is full: free some room and run the same command again",
+        errno.EDQUOT: f"cannot write {path}: the disk quota is used up: free some room and run the same command again",
+        errno.EROFS: f"cannot write {path}: the file system is read-only: choose another folder",
+        errno.EFBIG: f"cannot write {path}: the file would be larger than is allowed here: raise the limit (ulimit -f)",
+        errno.EACCES: f"no permission to use {path}: check the owner and mode of the file and of its folder",
+        errno.EMFILE: f"too many files are open to use {path}: raise the limit (ulimit -n)",
+    }
+    return UserError(lines[number]) if number in lines else error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -162,7 +162,7 @@ def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_
     assert same_tensors(newest(stopped), newest(whole)) and stopped.rows() == whole.rows()
     model = build(config).train()
     optimizer = build_optimizer(model.trainable(), config["training"])
-    guard = Guard(model, optimizer, {"gradient_clip": 100.0}, torch.device("cpu"))
+    guard = Guard(model, optimizer, {"gradient_clip": 100.0})
     y = photo_like(4, 3, 28)
     for factor in (1.0, float("nan")):
         before = {name: tensor.clone() for name, tensor in pack(model, optimizer).items()}

@@ -105,7 +105,7 @@ def test_evaluation_is_exact_whatever_training_does(model):
     fast = trainer(resolved(model, validate_every=1, precision="bf16"))
     for one in (default, fast):
         randomise(one.model, scale=0.01)
-    found = [one.inputs.bits_per_dim(one.val_images, lambda: None) for one in (default, fast)]
+    found = [one.bits_per_dim(one.val_images) for one in (default, fast)]
     assert found[0] == found[1]
     assert all(network.bf16 for network in networks(fast.model))  # and go on in bf16
 
@@ -122,7 +122,7 @@ def test_a_frozen_vae_builds_no_graph():
     found = []
     decode = made.model.vae.decode
     made.model.vae.decode = lambda z: found.append((z, *decode(z))) or found[-1][1:]
-    made.gradients(torch.arange(16), 0, 0)
+    made.gradients(torch.arange(16), 0)
     (outputs,) = found
     assert not any(tensor.requires_grad for tensor in outputs)
     assert all(parameter.grad is not None for parameter in made.model.layer.parameters())

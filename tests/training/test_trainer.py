@@ -109,7 +109,7 @@ def test_validation_without_val_images(tmp_path):
 def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, tmp_path, capsys, monkeypatch):
     run = trainer(tmp_path, resolved("vae"))
     run.position.history = [{"bits_per_dim": 5.0}]
-    monkeypatch.setattr(run.inputs, "bits_per_dim", lambda images, _: end if len(images) == len(run.data) else None)
+    monkeypatch.setattr(run, "bits_per_dim", lambda images: end if len(images) == len(run.data) else None)
     run.check_end()
     assert run.end_bits_per_dim == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
 
@@ -156,7 +156,7 @@ def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
 def test_gradient_is_clipped_to_its_global_norm(clip):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    guard = Guard(model, optimizer, {"gradient_clip": clip}, torch.device("cpu"))
+    guard = Guard(model, optimizer, {"gradient_clip": clip})
     before = [parameter.detach().clone() for parameter in model.parameters()]
     loss = 100 * model(torch.tensor([[1.0, -2.0, 3.0]])).sum()
     loss.backward()

@@ -81,15 +81,8 @@ def taken(parameter: inspect.Parameter) -> dict[str, Any]:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The value of a flag that takes a JSON object.
-
-    Raises:
-        ValueError: it is not JSON, or not an object; argparse reports it.
-    """
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(text)
-    return value
+    """The value of a flag that takes a JSON object; argparse reports the ValueError or TypeError of another text."""
+    return {**json.loads(text)}
 
 
 def run(main: Callable[[], None]) -> None:
@@ -105,22 +98,19 @@ def run(main: Callable[[], None]) -> None:
     try:
         with handled(stop, STOP):
             main()
-    except UserError as error:
-        leave("error", str(error), EXIT_USER_ERROR)
     except Interrupted as error:
         leave("stopped", str(error), EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         leave("stopped", "run the same command again", EXIT_KEYBOARD)
-    except (MemoryError, RuntimeError) as error:
-        memory = memory_used_up(error)
-        if memory is None:
+    except Exception as error:
+        known = error
+        if memory := memory_used_up(error):
+            known = UserError(f"out of {memory}: {LOWER}")
+        elif isinstance(error, OSError):
+            known = explain_os_error(error, error.filename or "a file")
+        if not isinstance(known, UserError):
             raise
-        leave("error", f"out of {memory}: {LOWER}", EXIT_USER_ERROR)
-    except OSError as error:
-        explained = explain_os_error(error, error.filename or "a file")
-        if not isinstance(explained, UserError):
-            raise
-        leave("error", str(explained), EXIT_USER_ERROR)
+        leave("error", str(known), EXIT_USER_ERROR)
 
 
 def leave(what: str, message: str, status: int) -> NoReturn:

@@ -56,7 +56,6 @@ class Guard:
             back after a bad step.
         optimizer: of the trainable parameters.
         training: the run's values: `gradient_clip`, the largest global norm of the gradient, and `max_bad_steps`.
-        device: of the parameters.
 
     Attributes:
         limit: bits/dim above which a step is bad.
@@ -64,16 +63,14 @@ class Guard:
         most: the largest `in_a_row` since `reset`.
     """
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Mapping[str, Any], device: torch.device
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Mapping[str, Any]) -> None:
         self.optimizer, self.training, self.limit = optimizer, training, math.inf
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList)
         norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
-        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self.in_a_row = torch.zeros((), dtype=torch.int64, device=self.parameters[0].device)
         self.most = self.in_a_row.clone()
         self.before: list[Tensor] = []
 

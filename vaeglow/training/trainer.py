@@ -18,14 +18,13 @@ from torch import Tensor
 
 from vaeglow.data import loader
 from vaeglow.device import image_layout
-from vaeglow.distributed import ALONE, Group
+from vaeglow.distributed import ALONE, Group, SharedGenerator
 from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import networks, share_batch_norms
+from vaeglow.models.network import exact, networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
-from vaeglow.training.inputs import Inputs
 from vaeglow.training.progress import Progress
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -80,13 +79,13 @@ class Trainer:
         if group.size > 1:
             share_batch_norms(self.model, group.size)
         self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
-        self.guard = optimise.Guard(self.model, self.optimizer, self.training, device)
+        self.guard = optimise.Guard(self.model, self.optimizer, self.training)
         self.batch = min(self.training["batch_size"], len(self.data))
         self.steps = loader.batch_count(len(self.data), self.batch)  # in an epoch
         if self.batch % group.size:
             problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
             raise UserError(f"{problem}: change training.devices or training.batch_size")
-        self.inputs = Inputs(self.model, self.seed, self.batch, device, group)
+        self.fixed: Tensor | None = None  # inputs of all images, for a model with `inputs_last`
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
         self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
         self.kept: dict[str, Tensor] = {}
@@ -149,8 +148,7 @@ class Trainer:
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
-        noise = self.inputs.noise(loader.BEFORE_TRAINING, 0)
-        self.model.initialise(self.inputs.noisy(self.data[:images], noise))
+        self.model.initialise(self.noisy(self.data[:images], self.noise(loader.BEFORE_TRAINING, 0)))
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
@@ -159,7 +157,7 @@ class Trainer:
         self.count_time(training=False)
         before, first = self.position.seconds, loader.epoch_order(len(self.data), self.seed, 0, self.device)
         self.guard.before_forward()
-        optimise.compile_networks(self.model, mode, lambda: self.gradients(first[: self.batch], 0, 0))
+        optimise.compile_networks(self.model, mode, lambda: self.gradients(first[: self.batch], 0))
         self.guard.forget()
         self.count_time()
         self.position.compile_seconds += self.position.seconds - before
@@ -193,8 +191,7 @@ class Trainer:
         self.count_time()
         every = self.training["validate_every"]
         due = every and (here.epoch + 1) % every == 0
-        validated = self.inputs.bits_per_dim(self.val_images, self.stop_if_told) if due else None
-        here.history.append(self.history_row(validated))
+        here.history.append(self.history_row(self.bits_per_dim(self.val_images) if due else None))
         here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
 
@@ -204,7 +201,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.guard.before_forward()
-        loss, terms = self.gradients(index, self.position.epoch, step)
+        loss, terms = self.gradients(index, step)
         bound = loss
         if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
@@ -214,10 +211,9 @@ class Trainer:
             counted = torch.where(good, value, 0).double()
             sums[name] = sums[name] + counted if name in sums else counted
 
-    def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
-        inputs, generator = self.inputs.of_batch(self.data, index, epoch, step)
-        loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
+        loss, terms = self.model.loss(*self.batch_inputs(index, step), self.training["kl_weight"])
         loss.backward()
         gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
         self.group.average([loss := loss.detach(), *terms.values(), *gradients])
@@ -228,14 +224,49 @@ class Trainer:
         scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
-    def stop_if_told(self) -> None:
-        """Save and stop between the batches of an evaluation; several processes stop after a step only."""
-        if self.stop_signal and self.group.size == 1:
-            self.save(self.stop_signal)
+    def noise(self, epoch: int, step: int) -> SharedGenerator:
+        """The generator of a step's noise."""
+        return loader.step_generator(self.seed, epoch, step, self.device)
+
+    def noisy(self, images: Tensor, noise: torch.Generator) -> Tensor:
+        """Dequantised images y [N, C, H, W]."""
+        return loader.dequantise(images, self.model.levels, noise).contiguous(memory_format=image_layout(self.device))
+
+    def inputs(self, images: Tensor, noise: torch.Generator) -> Tensor:
+        """What the model's loss takes, made from uint8 images [N, C, H, W]."""
+        return self.model.inputs(self.noisy(images, noise), noise)
+
+    def batch_inputs(self, index: Tensor, step: int) -> tuple[Tensor, SharedGenerator]:
+        """The inputs of this process's part of a batch (`index`, int64 [B]), and the generator of the other noise."""
+        noise = self.noise(self.position.epoch, step)
+        noise.rank, noise.ranks = self.group.rank, self.group.size
+        index = index.chunk(self.group.size)[self.group.rank]
+        if not self.model.inputs_last:
+            return self.inputs(self.data.index_select(0, index), noise), noise
+        if self.fixed is None:
+            with torch.no_grad():
+                parts = enumerate(self.data.split(self.batch))
+                self.fixed = torch.cat([self.inputs(part, self.noise(loader.KEPT_INPUTS, n)) for n, part in parts])
+        return self.fixed.index_select(0, index), noise
+
+    @torch.no_grad()
+    def bits_per_dim(self, images: Tensor) -> float:
+        """Bits/dim of a split, its noise fixed by the seed; every process computes all of it."""
+        self.model.eval()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        with exact(self.model):
+            for first in range(0, len(images), self.batch):
+                batch, noise = images[first : first + self.batch], self.noise(loader.BEFORE_TRAINING, first + 1)
+                loss, _ = self.model.loss(self.inputs(batch, noise), noise)
+                total += loss.double() * len(batch)
+                if self.stop_signal and self.group.size == 1:  # several processes stop after a step only
+                    self.save(self.stop_signal)
+        self.model.train()
+        return total.item() / len(images)
 
     def check_end(self) -> None:
         """Set `end_bits_per_dim`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
-        self.end_bits_per_dim = end = self.inputs.bits_per_dim(self.data, self.stop_if_told)
+        self.end_bits_per_dim = end = self.bits_per_dim(self.data)
         last = self.position.history[-1]["bits_per_dim"]
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
