@@ -26,6 +26,8 @@ BATCH_SIZE = 100  # images at a time
 class Model:
     """A trained VAE, VAEGlow or Glow. Images in and out are uint8 [N, C, H, W]; all results are on the CPU.
 
+    Images of another type, shape or range than those it was trained on raise a UserError.
+
     Attributes:
         config: the resolved config it was trained under.
         about: the rest of the file's metadata: data statistics, provenance, hashes.
@@ -73,7 +75,7 @@ class Model:
             float64 [N].
 
         Raises:
-            UserError: images of another type, shape or range, or an illegal K.
+            UserError: an illegal K.
         """
         x = self.check(images)
         bounds = likelihood.importance_bits_per_dim(
@@ -86,14 +88,8 @@ class Model:
         """Reconstructions of images: VAE g_mu(E[z|y]), VAEGlow f^-1(g_mu(E[z|y])), Glow the image itself.
 
         Args:
-            images: uint8 [N, C, H, W].
+            images: uint8 [N, C, H, W], as are the results.
             seed: of the dequantisation noise.
-
-        Returns:
-            uint8 [N, C, H, W].
-
-        Raises:
-            UserError: images of another type, shape or range.
         """
         batches = likelihood.dequantised_batches(
             self.network, self.check(images), BATCH_SIZE, seed, likelihood.EVALUATION, self.device
@@ -119,11 +115,7 @@ class Model:
         return interpolate(self.network, vae, pairs, steps, space, seed, self.device)
 
     def check(self, images: Tensor | np.ndarray) -> Tensor:
-        """The images as a uint8 tensor.
-
-        Raises:
-            UserError: they are not what the model was trained on.
-        """
+        """The images as a uint8 tensor; UserError where they are not what the model was trained on."""
         x = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
         if x.dtype != torch.uint8:
             raise UserError(f"images must be uint8, not {x.dtype}: give pixel values 0..{self.network.levels - 1}")

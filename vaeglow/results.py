@@ -47,11 +47,7 @@ class Result:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def value(self, *keys: str) -> Any:
-        """A value by its key, or by nested keys, outermost first.
-
-        Raises:
-            UserError: the file has no such key.
-        """
+        """A value by its key, or by nested keys, outermost first; UserError where the file has no such key."""
         found: Any = self.content
         for key in keys:
             if not isinstance(found, dict) or key not in found:
@@ -60,11 +56,7 @@ class Result:
         return found
 
     def number(self, *keys: str) -> float:
-        """The same, a finite number.
-
-        Raises:
-            UserError: it is missing, or not a finite number.
-        """
+        """The same, a finite number; UserError where it is none."""
         value = self.value(*keys)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{self.path}: {keys[-1]} is {value}, not a finite number: {REMEDY}")
@@ -170,14 +162,10 @@ SHARED = {
 
 
 def check_together(results: Iterable[Result]) -> None:
-    """Refuse results that do not belong together.
+    """Refuse (UserError) results that do not belong together: two differ in what `SHARED` says, or in a file.
 
-    Those of one run must be of the same config and weights, those of one dataset of the same data (and, at one preset,
-    bits/dim of as many images dequantised alike), and those made from one file (an FID reference, the Inception
-    weights, samples) of the same version of it; where that file is among the results, of its present version.
-
-    Raises:
-        UserError: two differ.
+    Those made from one file (an FID reference, the Inception weights, samples) must be of the same version of it; where
+    it is among the results, of its present version.
     """
     results = list(results)
     named = {name for result in results for name in result.content.get("inputs", {})}
@@ -205,14 +193,10 @@ def shorten(value: Any) -> str:
 
 
 def collect(device: str = "cpu") -> dict[str, Any]:
-    """Describe the code, the software and the machine that are running now. Call it first: it records the time.
+    """The code, the software and the machine that are running now. Call it first: it records the time.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`, as the step uses it.
-
-    Returns:
-        `{"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "deterministic", "started"}`.
-        Outside a git checkout (or without git) `commit` is "unknown" and `dirty` None; nothing is raised.
     """
     commit, dirty = git_state()
     versions = {}

@@ -57,11 +57,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
 
 
 def read_checked(path: Path) -> dict[str, Any]:
-    """The description in a result or a file of weights, checked against its hashes.
-
-    Raises:
-        UserError: damaged, or not what was written.
-    """
+    """The description in a result or a file of weights; UserError where it is damaged, or not what was written."""
     if path.suffix == ".safetensors":
         from vaeglow.weights import KEY, read_tensors  # imported late: it imports torch
 

@@ -35,9 +35,6 @@ def main(
     Args:
         kept_weights: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
-
-    Raises:
-        UserError: the snapshots are another run's.
     """
     from vaeglow.evaluation.fid import check_comparable, measure_set, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception

@@ -24,15 +24,11 @@ LOOKS = {"train": {"c": style.BLUE}, "val": {"c": style.GREEN, "ls": ":"}, "test
 def inspect(data_dir: Path) -> dict[str, Any]:
     """Look through all images, a slab at a time.
 
-    Args:
-        data_dir: folder of a prepared dataset.
-
     Returns:
-        `dataset`, `kind`, `channels`, `size`, `levels`, `data_sha256` (as every result on these data carries it),
-        `source`, and `splits`: for each its count, sha256 and `repeated` (images that are the same as an earlier one
-        of the split, pixel by pixel), `in_train` (as one of train; not for train), and for each channel the lowest and
-        the highest value, mean and sd (of the value plus a half, divided by the levels, as in dataset.json), and the
-        histogram: how often each value occurs. A split without images has counts only.
+        What dataset.json says of all, and `splits`: for each its count, sha256 and `repeated` (images that are the
+        same as an earlier one of the split, pixel by pixel), `in_train` (as one of train; not for train), and, of each
+        channel, the lowest and the highest value, mean and sd (as in dataset.json), and the histogram: how often each
+        value occurs. A split without images has counts only.
 
     Raises:
         UserError: not a prepared dataset, or changed since.

@@ -17,9 +17,6 @@ def main(name: Literal[tuple(PROBES)], *, reads: list[str], settings: dict, devi
         name: kind of probe (vaeglow/evaluation/probes)
         reads: what it reads, NAME=PATH each; `model` always
         settings: its entry in the config's probes, and batch_size, as JSON
-
-    Raises:
-        UserError: a file is not named, or whatever the probe raises.
     """
     paths = {key: Path(path) for key, _, path in (word.partition("=") for word in reads)}
     if missing := [key for key in PROBES[name].reads if key not in paths]:

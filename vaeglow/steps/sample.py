@@ -12,9 +12,6 @@ def main(*, model: Path, temperature: float, count: int, device: str, output: Pa
 
     Args:
         count: how many images
-
-    Raises:
-        UserError: most samples are not finite.
     """
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.results import write_result

@@ -1,16 +1,15 @@
 """What a run keeps while it trains: one folder that survives a killed job (not an output: see docs/how-it-is-built.md).
 
-It holds complete states (weights, optimiser, position, snapshots so far), each a safetensors file written to a
-temporary and renamed. A name begins with the run's identity, so that a run never resumes from another's state; then
-come the number of its rollbacks, and its steps. The newest two are kept, for exact resume, and the good ones of the
-position, for rollback. A good state is kept before the first step and after every hundredth of the run in whole
-epochs: the state a run returns to depends on its steps alone, never on when it was saved or stopped, so an interrupted
-run takes the same course.
+It holds complete states (weights, optimiser, position, snapshots so far), each a safetensors file. A name begins with
+the run's identity, so that a run never resumes from another's state; then come the number of its rollbacks, and its
+steps. The newest two are kept, for exact resume, and the good ones of the position, for rollback. A good state is kept
+before the first step and after every hundredth of the run in whole epochs: the state a run returns to depends on its
+steps alone, so an interrupted run takes the same course.
 
 One trainer uses a folder. The system's lock (flock) is released when its process ends, for whatever reason. Some file
-systems do not share it with other hosts (NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few
-have none, so a trainer also holds a lease, a file that it touches while it lives. The lease of a dead process of this
-host is free at once, one of another host when it is untouched for `LEASE` seconds.
+systems do not share it with other hosts and a few have none (docs/faults.md), so a trainer also holds a lease, a file
+that it touches while it lives. The lease of a dead process of this host is free at once, one of another host when it
+is untouched for `LEASE` seconds.
 """
 
 import errno
@@ -64,10 +63,9 @@ class FolderLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; the folder is created if missing, and temporary files of a killed save are removed.
+        """Hold the lock, or raise a UserError where another living process does.
 
-        Raises:
-            UserError: another living process holds it.
+        The folder is created if missing, and temporary files of a killed save are removed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -120,11 +118,7 @@ class FolderLock:
         return None
 
     def require(self) -> None:
-        """Stop a holder that was considered dead, or whose folder was deleted, before it writes.
-
-        Raises:
-            UserError: the lease is another's, or gone.
-        """
+        """Stop a holder that was considered dead, or whose folder was deleted, before it writes (UserError)."""
         owner = self.lease.owner
         if self.lease.is_locked and (self.lease.compromise or owner is None or owner.token != self.lease.token):
             what = f"taken over by {self.holder()}" if owner else "deleted"
@@ -137,7 +131,7 @@ class FolderLock:
 
 
 class Checkpoints:
-    """The states of one run. Writing raises UserError where there is no room or no permission.
+    """The states of one run. Writing raises UserError: no room, no permission, or the folder was taken over.
 
     Args:
         folder: where they are.
@@ -157,11 +151,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
 
     def save(self, steps: int, here: Position, tensors: Mapping[str, Tensor]) -> None:
-        """Save the state after `steps` steps (`pack`), and remove what is no longer kept.
-
-        Raises:
-            UserError: the folder was taken over by another process.
-        """
+        """Save the state after `steps` steps (`pack`), and remove what is no longer kept."""
         self.lock.require()
         about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
         write_tensors(self.path(len(here.rollbacks), steps), tensors, STATE_KEY, about)

@@ -111,11 +111,7 @@ class Guard:
         return good, norm
 
     def check(self, where: str) -> None:
-        """Stop after too many bad steps in a row; waits for the device.
-
-        Raises:
-            Diverged: with what to try.
-        """
+        """Raise `Diverged`, with what to try, after too many bad steps in a row; waits for the device."""
         if self.most.item() >= (most := self.training["max_bad_steps"]):
             above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
             problem = f"loss or gradient was not finite{above} for {most} steps in a row {where}"

@@ -27,13 +27,10 @@ ATTEMPTS = 10  # logs kept of earlier attempts
 
 
 def train_run(options: Namespace) -> None:
-    """Train or resume the model of one run, then write its declared outputs.
-
-    Args:
-        options: the flags of the step `train`.
+    """Train or resume the model of one run, then write its outputs; `options` are the flags of the step `train`.
 
     Raises:
-        UserError: the config is not valid, the data do not fit it, or whatever training raises.
+        UserError: the data do not fit the config, or whatever training raises.
     """
     config = read_result(options.config).content
     training = config["training"]
@@ -118,11 +115,7 @@ def write_results(
 
 
 def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
-    """Check that the inputs are unchanged since training began: else Snakemake would take the results as new.
-
-    Raises:
-        UserError: config, data or base were changed while it trained.
-    """
+    """Refuse (UserError) config, data or base that changed while it trained: Snakemake takes the results as new."""
     there = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
     if trained_on["base"]:
         there["base"] = read_result(options.base_training).content.get("weights_sha256")
@@ -133,11 +126,7 @@ def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
 
 
 def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
-    """The prepared data's info.
-
-    Raises:
-        UserError: it is not the dataset the config describes, or of another shape.
-    """
+    """The prepared data's info; UserError where they are not the dataset that the config describes."""
     info = read_info(data_dir)
     for key, value in {"name": config["dataset"], **config["data"]}.items():
         if key in ("name", "channels", "size", "levels") and info[key] != value:

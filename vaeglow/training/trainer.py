@@ -1,8 +1,4 @@
-"""The one training loop, for every model (paper, sections 3.4 and 4.2).
-
-Order, dequantisation and latent noise are functions of (seed, epoch, step), so an interrupted and resumed run
-takes exactly the steps of an uninterrupted one.
-"""
+"""The one training loop, for every model (paper, sections 3.4 and 4.2); its order and noise: `vaeglow.data.loader`."""
 
 import itertools
 import math
@@ -283,11 +279,7 @@ class Trainer:
                 self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 
     def save(self, stop: int = 0) -> None:
-        """Save the state, and stop if a signal arrived.
-
-        Raises:
-            Interrupted: `stop` is a signal's number.
-        """
+        """Save the state; then, if `stop` is a signal's number, raise `Interrupted`."""
         self.position.bad_steps = int(self.guard.in_a_row)
         self.position.sums = {name: value.item() for name, value in self.sums.items()}
         if self.group.first:
