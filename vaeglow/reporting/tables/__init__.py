@@ -102,7 +102,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
 
 
 def readable(table: Lines, show: Sequence[str]) -> Lines:
-    """Some columns of what `build_table` returned, in readable form: rows of one dataset together, "-" for an empty cell.
+    """Some of a table's columns in readable form, rows of one dataset together, "-" for an empty cell.
 
     Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) are shown with their number, bounds are marked.
 
