@@ -17,7 +17,7 @@ from vaeglow.results import read_result
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
-    **{"training": False, "run": True, "dataset": "toys", **PROTOCOL},
+    **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
 }
 Value = Callable[[Mapping[str, Any], int], Any]  # (need, seed) -> what its file shall show
 
@@ -43,7 +43,7 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
     paths = []
     for need in sorted(needed(entry), key=lambda need: need["what"] != "reference"):
         for seed in seeds:
-            whose = {"preset": "demo", "protocol": entry["protocol"], "seed": seed, **need}
+            whose = {"seed": seed, **need}
             path, what = result_path(root, **whose), need["what"]
             path.parent.mkdir(parents=True, exist_ok=True)
             random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))

@@ -131,7 +131,7 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
 
 def test_modules_load_only_what_they_need():
     light = ["config.check", "config.plan", "files", "results", "steps.cli", "verify"]
-    light += [f"reporting.{name}" for name in ("claims", "figures", "forms", "tables")]
+    light += [f"reporting.{name}" for name in ("claims", "figures", "tables")]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
     planning = ["config.check", "config.plan", "reporting.claims"]

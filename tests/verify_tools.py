@@ -113,7 +113,7 @@ def report(preset: str, seeds: list[int]) -> None:
     roots = {"results_root": "results", "data_root": DATA.parent}
     run(figure, spec=spec_file(Path("results") / preset, spec), **roots, output=[output, output.with_suffix(".pdf")])
     if len(models) > 1:
-        entry = claim("bits", better="vaeglow", worse="vae", dataset=DATASET) | PROTOCOL
+        entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
         forms = {"output": output, "markdown": output.with_suffix(".md")}

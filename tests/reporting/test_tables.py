@@ -15,7 +15,7 @@ from table_tools import change, form, identity_of, row, run_table, shown
 from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
-from vaeglow.reporting.forms import ESCAPES
+from vaeglow.reporting.tables import ESCAPES
 
 EXPECTED = Path(__file__).parent / "expected"
 VAE, OURS, METRICS = "demo/photos32/vae/seed0", "demo/photos32/vaeglow/seed0", "metrics/test-500-64/"

@@ -17,7 +17,6 @@ from typing import Any
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
-DATA = {"channels": 3, "levels": 256, "train_subset": None}  # what a dataset leaves out
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
@@ -113,19 +112,12 @@ def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: 
 
 
 def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
-    """The plain dict that decides one run's numbers; written to its `config.json`.
-
-    Args:
-        config: the checked content of config.yaml (and overlays).
-        preset: its name there, like those of dataset and model.
-        dataset: likewise.
-        model: likewise.
-        seed: the run's seed; a base model is resolved under the same seed.
+    """The plain dict that decides one run's numbers, by the checked config; written to its `config.json`.
 
     Returns:
         `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
-        kind; `base` is the resolved config of its base model (mode joint: of the VAE whose architecture
-        it takes, without `training`), or None.
+        kind; `base` is the resolved config of its base model under the same seed (mode joint: of the VAE whose
+        architecture it takes, without `training`), or None.
 
     Raises:
         UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
@@ -139,25 +131,19 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
         base = resolve(config, preset, dataset, described["base"], seed)
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
-    if wrong := wrong_training(described):
-        raise UserError(f"models.{model}: training.{wrong}")
-    data = {**DATA, **merge(*layers_of(config, preset, dataset)[1::2])}
+    training, place = described["training"], f"models.{model}: training"
+    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
+    if kind.KL_FREE and (weight := training["kl_weight"]) != 1:
+        raise UserError(f"{place}.kl_weight is {weight}, but a {described['kind']} {kind.KL_FREE}: leave it at 1 there")
+    if snapshots != sorted(set(snapshots)):
+        raise UserError(f"{place}.snapshots {snapshots} must rise: list each fraction once, in order")
+    if batch % devices:
+        divided = f"which does not divide training.batch_size, {batch}: each takes as many images"
+        raise UserError(f"{place}.devices is {devices}, {divided}")
+    data = {"channels": 3, "levels": 256, "train_subset": None, **merge(*layers_of(config, preset, dataset)[1::2])}
     channels, side = data["channels"], data["size"]
     if wrong := kind.wrong_images(described, channels, side):
         raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")
     run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
     shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
     return {**run, **described, "data": shape, "base": base}
-
-
-def wrong_training(described: Mapping[str, Any]) -> str | None:
-    """What is wrong with a model's training values: one that its kind ignores, or a contradiction; None: nothing."""
-    kind, training = described["kind"], described["training"]
-    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
-    if KINDS[kind].KL_FREE and training["kl_weight"] != 1:
-        return f"kl_weight is {training['kl_weight']}, but a {kind} {KINDS[kind].KL_FREE}: leave it at 1 there"
-    if snapshots != sorted(set(snapshots)):
-        return f"snapshots {snapshots} must rise: list each fraction once, in order"
-    if batch % devices:
-        return f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
-    return None

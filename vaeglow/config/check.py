@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config import describe_model, effective, inherited, lookup, plan, resolve
-from vaeglow.config.schema import complete, kinds, read_schema, validate
+from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
+from vaeglow.models.kinds import KINDS
+from vaeglow.reporting.claims import needed
 
 Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
 
@@ -44,8 +46,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
             unfit |= check_models(config, view, schema)
     for preset, view in views.items():
         with named(f"preset {preset}"):
-            check_entries(views, view)
-            check_claims(views, view, unfit)
+            check_entries(views, view, unfit)
     return views
 
 
@@ -85,11 +86,11 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
     return unfit
 
 
-# ------------------------------------------------------------------------------- tables, figures and claims
+def check_entries(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
+    """Every role, table, figure and claim of a preset names what exists and fits together; `views` are all presets'.
 
-
-def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
-    """Every role, table and figure of a preset names what exists and fits together; `views` are all presets'."""
+    A claim on a model that cannot take the images gets the reason under `unfit`.
+    """
     for role, dataset in view["roles"].items():
         if role in view["datasets"]:
             raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
@@ -103,15 +104,11 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
-
-
-def check_claims(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
-    """Check the claims; one on a model that cannot take the images gets the reason under `unfit`."""
     for name, claim in plan.claims(view).items():
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
                 raise UserError(f"others contains the temperature {claim['temperature']} itself: remove it")
-            for need in plan.claim_needs(view, claim) if claim["run"] else ():
+            for need in needed(claim) if claim["run"] else ():
                 check_need(views, view, need)
                 if reason := unfit.get((need["preset"], need["dataset"], need["model"])):
                     view["claims"][name].setdefault("unfit", reason)
@@ -123,13 +120,10 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
     for section in ("protocol", "dataset", "model"):
         lookup(view[f"{section}s"], need[section], section)
     kind = inherited(view, need["model"], "kind")
-    legal = [name for name, declared in kinds("models").items() if need["what"] in declared.PROBES]  # empty: all
+    legal = [name for name, declared in KINDS.items() if need["what"] in declared.PROBES]  # empty: all
     if legal and kind not in legal:
         what = need["what"].replace("_", " ")
         raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
-
-
-# ------------------------------------------------------------------------------------ files from elsewhere
 
 
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:

@@ -18,13 +18,11 @@ from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed
+from vaeglow.reporting.style import PALETTE
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
-PROTOCOL = {"sets": 1, "stretch": False}  # values of a protocol that leaves the key out
-# The look of a model that has none in config, by its name (Okabe & Ito 2008, without yellow).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")
+MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
 
 
 def one_of(names: Iterable[Any]) -> str:
@@ -37,7 +35,7 @@ def one_of(names: Iterable[Any]) -> str:
 
 def protocol(view: View, name: str) -> dict[str, Any]:
     """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol."""
-    return {**PROTOCOL, **lookup(view["protocols"], name, "protocol")}
+    return {"sets": 1, "stretch": False, **lookup(view["protocols"], name, "protocol")}
 
 
 def measured_by(view: View, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,10 +81,10 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
 
 
 def claims(view: View) -> dict[str, dict[str, Any]]:
-    """All claims with real dataset names and a protocol, as the step `claims` takes them; `run`: it is measured."""
+    """All claims with a preset, a real dataset and a protocol, as their step takes them; `run`: it is measured."""
     found = {}
     for name, entry in view["claims"].items():
-        entry = merge({"enabled": True}, entry, measured_by(view, entry))
+        entry = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
         found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry}
     return found
@@ -95,7 +93,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
     if section == "claims":
-        found = [need for claim in claims(view).values() if claim["run"] for need in claim_needs(view, claim)]
+        found = [need for claim in claims(view).values() if claim["run"] for need in needed(claim)]
     else:
         entry, found = filled_in(view, section, str(name)), []
         kind = kinds(section)[entry["kind"]]
@@ -110,11 +108,6 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
             at = [{"temperature": float(one)} for one in temperatures] if "{temperature}" in RESULTS[what] else [{}]
             found += [need | one for one in at]
     return list({tuple(sorted(need.items())): need for need in found}.values())  # each once
-
-
-def claim_needs(view: View, claim: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What one of `claims` reads."""
-    return [{"preset": view["preset"], "protocol": claim["protocol"], **need} for need in needed(claim)]
 
 
 def all_needs(view: View) -> list[dict[str, Any]]:
@@ -143,7 +136,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
 def style(view: View, model: str) -> dict[str, str]:
     """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
     number = zlib.crc32(model.encode())
-    chosen = {"label": model, "color": COLORS[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
+    chosen = {"label": model, "color": PALETTE[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
     return chosen | {key: value for key, value in view["models"][model].items() if key in chosen}
 
 

@@ -75,8 +75,7 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
 def closed(schema: Any) -> Any:
     """A copy in which every object takes the keys of its `properties` only and needs those without a `default`.
 
-    Args:
-        schema: with `type: object` on objects, except in a condition.
+    Objects have `type: object`, except in a condition.
     """
     if isinstance(schema, list):
         return [closed(inner) for inner in schema]

@@ -94,10 +94,8 @@ def files(lines: Lines, kind: str) -> Numbers:
 def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
     """A number of each result in lines, float64, by the first line that has it.
 
-    Args:
-        lines: see `results_frame`.
-        source: `{kind}.{key}`, as in `metrics.fid`, `likelihood.terms.kl`.
-        null: whether a file may have no such number; it is NaN then.
+    `source` is `{kind}.{key}`, as in `metrics.fid`, `likelihood.terms.kl`. With `null` a file may have no such number,
+    which is NaN then.
 
     Raises:
         UserError: a file lacks the number, or it is not finite.

@@ -95,16 +95,7 @@ def save(figure: Figure, *paths: Path) -> None:
 
 
 class Page:
-    """A figure that grows downwards.
-
-    Args:
-        title: heading.
-
-    Attributes:
-        figure: what is drawn on.
-        bottom: top of the next element.
-        notes: paragraphs at the bottom.
-    """
+    """A figure that grows downwards: the next element starts at `bottom`, the paragraphs of `notes` are the last."""
 
     def __init__(self, title: str) -> None:
         from matplotlib import figure

@@ -57,17 +57,17 @@ def listed(value: Any) -> list:
 
 
 def needed(claim: Claim) -> list[dict[str, Any]]:
-    """The results that an entry of `claims`, its dataset a real one, reads under each seed.
+    """The results that an entry of `vaeglow.config.plan.claims` reads under each seed.
 
     Returns:
-        `{"what": a key of vaeglow.paths.RESULTS, "dataset", "model"}` each, with what else its row has; the caller adds
-        preset, protocol and seed. A FID reference belongs to no model: its need names one that is measured against it.
+        `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, with what else its
+        row has. A FID reference belongs to no model: its need names one that is measured against it.
     """
     needs = [{"what": what, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
     if "reference_model" in claim:
         needs.append({"what": "linear_reference", "model": claim["reference_model"]})
     needs.sort(key=lambda need: need["what"] == "reference")
-    return [{"dataset": claim["dataset"], **need} for need in needs]
+    return [{key: claim[key] for key in ("preset", "dataset", "protocol")} | need for need in needs]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Evidence:
 
     Attributes:
         root: the results folder.
-        claim: its entry, with the preset, a real dataset and its protocol's values.
+        claim: its entry of `vaeglow.config.plan.claims`.
         seed: of the runs.
         styles: model -> its `label`.
         cache: key -> what one claim computed and others reuse.

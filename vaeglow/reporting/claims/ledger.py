@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
 from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
+from vaeglow.reporting.tables import render
 from vaeglow.reporting.tables.timing import DISAGREE
 from vaeglow.results import check_together, git_state, source_sha256
 
@@ -36,7 +35,7 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
     entries, cache = [], {}
     for name, claim in spec["claims"].items():
-        claim = {"claim": name, "preset": spec["preset"], **claim}
+        claim = {"claim": name, **claim}
         seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
         evidence = [Evidence(results_root, claim, seed, spec["styles"], cache) for seed in seeds]
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
@@ -72,15 +71,8 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
 
 
 def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
-    """The ledger as a page, by the template `ledger.md.j2`: what was found, the rule, and a note on each claim.
-
-    Args:
-        ledger: what `build_ledger` returned.
-        spec: what it was made from.
-    """
-    text = Path(__file__).with_name("ledger.md.j2").read_text(encoding="utf-8")
-    page = jinja2.Template(text, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    """What `build_ledger` made of a spec, as a page by `ledger.md.j2`: findings, the rule, and a note on each claim."""
     found = ledger["verdict"].value_counts()
     counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
-    return page.render(spec=spec, counts=counts, rows=rows, rule=statistics, times=DISAGREE)
+    return render("ledger.md", spec=spec, counts=counts, rows=rows, rule=statistics, times=DISAGREE)

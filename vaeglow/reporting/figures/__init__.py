@@ -53,12 +53,7 @@ def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
 
 
 class Sources:
-    """What one figure reads, under the first of its seeds.
-
-    Attributes:
-        spec: of the figure.
-        results: all that were read, in order.
-    """
+    """What one figure reads by its `spec`, under the first of its seeds; `results` are all that were read, in order."""
 
     def __init__(self, spec: Spec, results_root: str | Path, data_root: str | Path) -> None:
         self.spec: dict[str, Any] = {**spec, "seeds": [spec["seed"]]}

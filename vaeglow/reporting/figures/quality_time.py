@@ -3,6 +3,7 @@
 Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those of a run's base included.
 """
 
+from vaeglow.models.kinds import KINDS
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
@@ -27,13 +28,11 @@ def draw(sources: Sources, page: style.Page) -> None:
     """
     import pandas as pd
 
-    from vaeglow.config.schema import kinds
-
     frame = sources.frame(*READS)
     runs = []
     for _, row in frame.iterrows():
         points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
-        sign = "=" if kinds("models")[row["config"].value("kind")].EXACT else "\u2264"
+        sign = "=" if KINDS[row["config"].value("kind")].EXACT else "\u2264"
         runs.append((row, points, f"{row['label']}, {drawn_at(row['temperature'])}", sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
     seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])

@@ -30,13 +30,7 @@ def draw(sources: Sources, page: Page) -> None:
 
 
 def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label, np.ndarray]:
-    """A row's label and its images, uint8 [lines, columns, C, H, W].
-
-    Args:
-        sources: of a figure whose spec has `columns`.
-        row: a run at a temperature, or a split of real images.
-        lines: of images.
-    """
+    """A row's label and its images, uint8 [lines, columns, C, H, W]: of a run at a temperature, or of a real split."""
     columns = sources.spec["columns"]
     if "data" in row:
         images = sources.real_images(row, lines * columns)

@@ -1,4 +1,6 @@
-"""Tables of config's `tables`, a module for each kind. No torch; pandas is imported when a table is made.
+"""Tables of config's `tables`, a module for each kind: all columns in CSV; some, and notes, in Markdown and LaTeX.
+
+No torch; pandas is imported when a table is made.
 
 A kind's module has
 
@@ -16,16 +18,29 @@ and under the name of each column its values in measured rows.
 
 import importlib
 import pkgutil
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from vaeglow.config import nearest
 from vaeglow.data.arrays import kept_of
-from vaeglow.reporting import forms, frame, traced
-from vaeglow.reporting.frame import Lines, Spec
+from vaeglow.errors import UserError
+from vaeglow.reporting import frame, traced
+from vaeglow.reporting.columns import RANGE
+from vaeglow.reporting.frame import Lines, Spec, drawn_at
 
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
+# Characters with a meaning in LaTeX, or missing in its usual fonts. All in one pass: no escape is escaped.
+ESCAPES = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"≤": r"$\leq$", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
+)
+NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what is right-aligned
 
 
 def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> Lines:
@@ -62,7 +77,7 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
 
 
 def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
-    """What `build_table` returned as Markdown and as LaTeX.
+    r"""What `build_table` returned as Markdown and as LaTeX, a float that needs `\usepackage{booktabs}`.
 
     Raises:
         UserError: the spec shows a column that does not exist.
@@ -70,12 +85,63 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     kind = KINDS[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
-    shown = forms.readable(table, show)
+    shown = readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
     words |= {"spec": spec, "kind": kind, "show": show, "kept": kept_of(spec["images"])}
     words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
-    notes = forms.notes("notes", **words)
+    entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
+    notes = [" ".join(entry.split()) for entry in entries]
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
     body, listed = shown.to_markdown(index=False, disable_numparse=True), "\n".join(f"- {note}" for note in notes)
-    return f"# {spec['title']}\n\n{body}\n\n{listed}\n", forms.to_latex(shown, notes, spec)
+    sides = "".join("r" if all(map(NUMBER.fullmatch, shown[column])) else "l" for column in shown)
+    title = re.sub(r"^Table \d+: ", "", spec["title"])  # LaTeX numbers tables itself
+    lines = [list(shown), *shown.to_numpy().tolist()]
+    latex = render("table.tex", spec=spec, notes=notes, title=title, sides=sides, lines=lines)
+    return f"# {spec['title']}\n\n{body}\n\n{listed}\n", latex
+
+
+def readable(table: Lines, show: Sequence[str]) -> Lines:
+    """Some of a table's columns in readable form, rows of one dataset together, "-" for an empty cell.
+
+    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) are shown with their number, bounds are marked.
+
+    Raises:
+        UserError: one that cannot be shown.
+    """
+    columns, datasets = table.attrs["columns"], list(dict.fromkeys(table["dataset"]))
+    headers = {name: column.header for name, column in columns.items() if column.header}
+    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
+    shown = table.copy()
+
+    def join(name: str, template: str, *others: str) -> None:
+        cells = zip(shown[name], *(table[other] for other in others), strict=True)
+        shown[name] = [template.format(*texts) if all(texts) else texts[0] for texts in cells]
+
+    for name in show:
+        if name not in headers:
+            raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
+        beside = columns[name].beside
+        if f"{name}_sd" in table and RANGE not in beside:
+            join(name, "{} ± {}", f"{name}_sd")
+        elif f"{name}_low" in table:
+            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
+        if beside:
+            join(name, *beside)
+        if name.startswith("bits_per_dim"):
+            shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
+        if name == "temperature":  # not in the label as well
+            endings = [f", {drawn_at(value)}" if value else "" for value in table["temperature"]]
+            shown["model"] = [label.removesuffix(end) for label, end in zip(table["model"], endings, strict=True)]
+    return shown[list(show)].replace("", "-").rename(columns=headers)
+
+
+def render(name: str, **words: Any) -> str:
+    """What the template `{name}.j2`, of tables or claims, makes of these words; a name that it lacks is an error."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1] / "claims"])
+    lines = {"trim_blocks": True, "keep_trailing_newline": True}
+    templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **lines)
+    templates.filters["latex"] = lambda text: text.translate(ESCAPES)
+    return templates.get_template(f"{name}.j2").render(words)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 from vaeglow.reporting.columns import ERROR, SHARED, SPREADS, Column, fixed, named, only, same
 from vaeglow.reporting.frame import Lines, Spec, bound_note, numbers, results_frame
 
@@ -36,8 +37,6 @@ def differences(pair: Lines, name: str) -> np.ndarray:
 
 def interval(pair: Lines, name: str) -> tuple[float, float] | None:
     """The ends of the ledger's 95% interval of the mean difference over seeds, at least three."""
-    from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
-
     values = differences(pair, name).mean(axis=1)
     return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)
 

@@ -11,6 +11,7 @@ time: rounds then disagree.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,9 @@ def clock_of(device_kind: str) -> str:
 
 
 def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: str = "training") -> np.ndarray:
-    """Seconds per image in each round, the mean over models: [rounds].
+    """Seconds per image, the mean over models, in each round of a timing.json: [rounds].
 
-    Args:
-        result: a timing.json.
-        models: their names.
-        clock: one of `CLOCKS`.
-        what: `training` or `sampling`.
+    `clock` is one of `CLOCKS`, `what` is `training` or `sampling`.
     """
     each = []
     for model in models:
@@ -94,14 +91,10 @@ def of_row(lines: Lines, **which: str) -> np.ndarray:
     return rounds(first(lines, "timing"), lines["model"][:2], **which)
 
 
-def epochs(lines: Lines, clock: str = "seconds") -> np.ndarray:
-    """Seconds of an epoch in each round: [rounds]."""
-    return of_row(lines, clock=clock) * first(lines, "timing.epoch_images")
-
-
-def cpu_seconds(lines: Lines) -> np.ndarray | None:
-    """The same in CPU seconds, where the CPU computes."""
-    return epochs(lines, "cpu_seconds") if first(lines, "timing.device_kind") == "cpu" else None
+def epochs(lines: Lines, clock: str) -> np.ndarray | None:
+    """Seconds of an epoch in each round: [rounds]; CPU seconds only where the CPU computes."""
+    known = clock in ("seconds", clock_of(first(lines, "timing.device_kind")))
+    return of_row(lines, clock=clock) * first(lines, "timing.epoch_images") if known else None
 
 
 def speed_up(lines: Lines) -> np.ndarray | None:
@@ -147,8 +140,8 @@ COLUMNS = named(
     threads commit run origin
     """,
     *TIMED,
-    median("seconds_per_epoch", epochs, "s/epoch"),
-    median("cpu_seconds_per_epoch", cpu_seconds, "CPU s/epoch"),
+    median("seconds_per_epoch", partial(epochs, clock="seconds"), "s/epoch"),
+    median("cpu_seconds_per_epoch", partial(epochs, clock="cpu_seconds"), "CPU s/epoch"),
     median("speed_up", speed_up, "Glow / this"),
     *alone(
         median("images_per_second", lambda lines: 1 / of_row(lines), "Images/s"),
