@@ -19,7 +19,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from vaeglow.data.arrays import kept_of
+from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.reporting import forms, frame, traced
 from vaeglow.reporting.frame import Lines, Spec
 
@@ -73,7 +73,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     shown = forms.readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
-    words |= {"spec": spec, "kind": kind, "show": show, "kept": kept_of(spec["images"])}
+    words |= {"spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
     words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
     notes = forms.notes("notes", **words)
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
