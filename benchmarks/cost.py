@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.work import run_config
-from vaeglow.models.kinds import build
+from vaeglow.models.base import build
 from vaeglow.steps import cli
 from vaeglow.training.timing import time_window
 

@@ -59,7 +59,7 @@ def make_trainer(
     Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.optimise.set_memory`.
     """
     from vaeglow.device import pick_device
-    from vaeglow.models.kinds import build
+    from vaeglow.models.base import build
     from vaeglow.training.optimise import set_memory
     from vaeglow.training.trainer import Trainer
 

@@ -64,10 +64,11 @@ def inception_file(tmp_path_factory) -> Path:
     """Inception with random weights, as the step inception_weights writes it."""
     from fid_tools import random_weights  # here: most tests need no Inception and start faster without
 
-    from vaeglow.evaluation.inception import save_weights
+    from vaeglow.evaluation.inception import KEY
+    from vaeglow.weights import write_tensors
 
     path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
-    save_weights(path, random_weights(), {"source": "random"})
+    write_tensors(path, random_weights(), KEY, {"source": "random"})
     return path
 
 

@@ -23,8 +23,7 @@ from vaeglow.config.check import check_config
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
-from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import build
+from vaeglow.models.base import GenerativeModel, build
 from vaeglow.results import Result, read_result
 from vaeglow.steps import probe, train
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots

@@ -111,8 +111,8 @@ class Model:
         Raises:
             UserError: the model has no VAE latent (Glow), pairs < 1, steps < 2, or no such space.
         """
-        vae, _ = trained.vae_and_layer(self.network, self.config, "interpolate")
-        return interpolate(self.network, vae, pairs, steps, space, seed, self.device)
+        parts = trained.vae_and_layer(self.network, self.config, "interpolate")
+        return interpolate(*parts, pairs, steps, space, seed, self.device)
 
     def check(self, images: Tensor | np.ndarray) -> Tensor:
         """The images as a uint8 tensor; UserError where they are not what the model was trained on."""

@@ -17,8 +17,7 @@ from torch import Tensor
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error
-from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import build
+from vaeglow.models.base import GenerativeModel, build
 
 KEY = "vaeglow"  # of the metadata entry that describes a model, a JSON text
 SEAL = "sha256"  # of the metadata entry that holds the hash of that text

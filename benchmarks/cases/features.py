@@ -26,7 +26,8 @@ def inception_file(folder: Path) -> Path:
     import torch
     from torchvision.models import inception_v3
 
-    from vaeglow.evaluation.inception import PARTS, save_weights
+    from vaeglow.evaluation.inception import KEY, PARTS
+    from vaeglow.weights import write_tensors
 
     made, generator = {}, torch.Generator().manual_seed(0)
     # torchvision's network has tensors of the same names and shapes as pytorch-fid's
@@ -35,7 +36,7 @@ def inception_file(folder: Path) -> Path:
             noise = torch.randn(tensor.shape, generator=generator)  # activations stay of order one
             scale = (2 / tensor[0].numel()) ** 0.5 if name.endswith("conv.weight") else 0.1
             made[name] = scale * noise + name.endswith(("bn.weight", "running_var"))
-    save_weights(path, made, {"source": "random"})
+    write_tensors(path, made, KEY, {"source": "random"})
     return path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_inspect_data import written
 
-from vaeglow.data import arrays, moments, quantise, value_counts
+from vaeglow.data import arrays, moments, value_counts
 from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, slabs, write_dataset
 from vaeglow.errors import UserError
 
@@ -54,9 +54,6 @@ def test_an_array_on_disk_is_like_one_in_memory(tmp_path, monkeypatch, slab):
     assert found == (pytest.approx(centred.mean((0, 2, 3)), 1e-8), pytest.approx(centred.std((0, 2, 3)), 1e-8))
     splits = {"train": stored[:40], "val": on_disk(tmp_path, (0, 3, 4, 4)), "test": stored[40:]}
     assert np.array_equal(open_split(written(tmp_path / "out", splits), "train"), array[:40])
-    for levels in (256, 7, 4, 2):
-        assert np.array_equal(quantise(array.copy(), levels), array.astype(int) * levels // 256)
-    assert np.array_equal(quantise(stored, 5), array.astype(int) * 5 // 256)
 
 
 def flip(path: Path, where: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_arrays import flip
 
-from vaeglow.data import prepare
+from vaeglow.data import arrays, prepare
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.errors import UserError
 
@@ -43,7 +43,7 @@ def refused(tmp_path: Path, **settings) -> str:
     return str(caught.value)
 
 
-def test_train_is_shuffled_val_taken_off_it_or_as_it_is_and_levels_are_taken_down(tmp_path):
+def test_train_is_shuffled_val_taken_off_it_or_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch):
     folder = made(tmp_path, {**GOOD, "labels": np.arange(20)}, val_images=5)
     train, val, test = (open_split(folder, split) for split in ("train", "val", "test"))
     assert (len(train), len(val)) == (15, 5) and same_images(np.concatenate([train, val]), TRAIN)
@@ -51,9 +51,12 @@ def test_train_is_shuffled_val_taken_off_it_or_as_it_is_and_levels_are_taken_dow
     assert read_info(folder)["source"]["arrays_ignored"] == ["labels"]
     again = made(tmp_path, GOOD, val_images=5, split_seed=1)
     assert not np.array_equal(open_split(again, "train"), train)
-    folder = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=4)
-    assert np.array_equal(open_split(folder, "val"), TEST[:2] // 64)
-    assert same_images(open_split(folder, "train"), TRAIN // 64)
+    for levels, slab in ((4, 2**24), (7, 100), (2, 1)):
+        monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
+        folder = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)
+        lower_train, lower_test = ((images.astype(int) * levels // 256).astype(np.uint8) for images in (TRAIN, TEST))
+        assert np.array_equal(open_split(folder, "val"), lower_test[:2])
+        assert same_images(open_split(folder, "train"), lower_train)
 
 
 def test_channels_may_come_last_and_grey_needs_none(tmp_path):

@@ -12,10 +12,11 @@ from run_tools import flags
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features, read_reference
-from vaeglow.evaluation.inception import load_inception, save_weights
+from vaeglow.evaluation.inception import KEY, load_inception
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.files import sha256_json
 from vaeglow.steps import evaluate, fid_reference
+from vaeglow.weights import write_tensors
 
 SPREAD = [0, 1, 2, 4, 5, 6]  # six of eight images
 
@@ -121,7 +122,7 @@ def test_evaluate_refuses_what_does_not_belong_together(dataset, samples, incept
     with np.load(reference, allow_pickle=False) as archive:
         np.savez(bare, **{key: value for key, value in dict(archive).items() if key != "features"})
     other = tmp_path / "other.safetensors"
-    save_weights(other, {**random_weights(), "Mixed_7c.branch_pool.bn.bias": torch.zeros(192)}, {})
+    write_tensors(other, {**random_weights(), "Mixed_7c.branch_pool.bn.bias": torch.zeros(192)}, KEY, {})
     ours = {"data": dataset, "images": photographs(9)}
     made = {
         "has 5 images, protocol test-6-64 needs 6": {"data": dataset, "images": photographs(5)},

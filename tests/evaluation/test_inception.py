@@ -20,7 +20,7 @@ from waiting import ROOT
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
-from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights, save_weights
+from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights
 from vaeglow.weights import write_tensors
 
 
@@ -183,7 +183,7 @@ def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
         assert float(difference.abs().max()) < 1e-4
 
     path = tmp_path / "inception.safetensors"
-    save_weights(path, state, {"source": "wheel"})
+    write_tensors(path, state, inception.KEY, {"source": "wheel"})
     one, two = photographs(40, seed=1), photographs(40, seed=2)
     for features in (64, 2048):
         theirs = fid_the_pytorch_fid_way(one, two, state, features, tmp_path / str(features))

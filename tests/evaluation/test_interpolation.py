@@ -11,6 +11,7 @@ from run_tools import run_probe
 import vaeglow
 from vaeglow.data.loader import step_generator
 from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
+from vaeglow.evaluation.trained import vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.weights import load_model
 
@@ -73,9 +74,10 @@ def test_the_step_writes_the_images_of_the_api(space, latent_run, tmp_path):
     images, model, seed = found.arrays["images"], vaeglow.load(latent_run.model, "cpu"), latent_run.config["seed"]
     assert np.array_equal(images, model.interpolate(pairs=3, steps=5, seed=seed, space=space).numpy())
     eps = normal_like(torch.empty(2, 3, 1, 4), step_generator(seed, INTERPOLATION, 0))[:, :, 0]
-    prior = getattr(model.network, "vae", model.network).prior
+    vae, layer = vae_and_layer(model.network, model.config, "the test")
     with torch.no_grad():
         for end, drawn in [(0, eps[0]), (-1, eps[1])]:  # rendered by themselves
-            direct = quantise(model.network.render(prior.inverse(drawn)[0]), 256).numpy()
+            direct = vae.decode(vae.prior.inverse(drawn)[0])[0]
+            direct = quantise(direct if layer is None else layer.inverse(direct)[0], 256).numpy()
             assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
     assert found.content == {**found.content, "space": space, **distances(images)}

@@ -9,7 +9,7 @@ import torch
 from faults_tools import die, fork
 from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
 
-from vaeglow.models.kinds import build
+from vaeglow.models.base import build
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.trainer import Trainer

@@ -7,11 +7,10 @@ from run_tools import same_tensors
 from torch import Tensor
 
 from vaeglow.data.loader import dequantise
-from vaeglow.models.base import GenerativeModel
+from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
-from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
 from vaeglow.training.optimise import set_memory
 

@@ -9,9 +9,9 @@ from models_tools import changed, phase_one, photo_like, randomise, run_config, 
 from run_tools import same_tensors, save_model
 
 from vaeglow.device import image_layout
-from vaeglow.models.base import GenerativeModel
+from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.bounds import total
-from vaeglow.models.kinds import KINDS, build
+from vaeglow.models.kinds import KINDS
 from vaeglow.training.optimise import build_optimizer
 from vaeglow.weights import load_model
 

@@ -10,8 +10,8 @@ from models_tools import changed, normal, photo_like, randomise, run_config, see
 from run_tools import CONFIG, Run, interrupt, newest, prepare, same_tensors
 
 from vaeglow.config import merge, resolve
+from vaeglow.models.base import build
 from vaeglow.models.bounds import log_scale_floor, total
-from vaeglow.models.kinds import build
 from vaeglow.models.nets import DownConv, UpConv
 from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.training.checkpoint import pack
@@ -144,7 +144,7 @@ def test_sampling(name: str) -> None:
     z = vae.prior_sample(6, seeded(3))
     mean, log_scale = vae.decode(z)
     cold, half, whole = (vae.sample(6, temperature, seeded(3)) for temperature in (0.0, 0.5, 1.0))
-    assert torch.equal(cold, mean) and torch.equal(cold, vae.render(z))
+    assert torch.equal(cold, mean)
     torch.testing.assert_close(whole - mean, 2 * (half - mean), atol=1e-5, rtol=1e-4)
     noise = (whole - mean) / log_scale.exp()
     assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1

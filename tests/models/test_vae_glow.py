@@ -5,8 +5,8 @@ import torch
 from models_tools import log_abs_det, normal, phase_one, photo_like, randomise, run_config, seeded
 
 from vaeglow.data.loader import dequantise
+from vaeglow.models.base import build
 from vaeglow.models.bounds import bits_per_dim, quantise, total
-from vaeglow.models.kinds import build
 from vaeglow.models.vae_glow import VAEGlow
 
 pytestmark = pytest.mark.parametrize("name", ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"])
@@ -55,13 +55,12 @@ def test_bound_by_hand(name: str) -> None:
 
 
 def test_sampling_is_the_inverse_layer_on_the_vae(name: str) -> None:
-    """x = f^-1(x_bar), x_bar from the VAE at the same temperature; pictures without noise likewise."""
+    """x = f^-1(x_bar), x_bar from the VAE at the same temperature; reconstructions likewise."""
     model = moved_model(name)
     for temperature in (0.0, 0.5, 1.0):
         x = model.sample(4, temperature, seeded(5))
         x_bar = model.vae.sample(4, temperature, seeded(5))
         torch.testing.assert_close(model.layer(x)[0], x_bar, atol=1e-4, rtol=0)
         assert (x - x_bar).abs().max() > 0.01
-    y, z = photo_like(3, 3, 8, seed=2), torch.randn(3, 5, generator=seeded())
+    y = photo_like(3, 3, 8, seed=2)
     torch.testing.assert_close(model.layer(model.reconstruct(y))[0], model.vae.reconstruct(y), atol=1e-4, rtol=0)
-    torch.testing.assert_close(model.layer(model.render(z))[0], model.vae.render(z), atol=1e-4, rtol=0)

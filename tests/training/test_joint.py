@@ -16,8 +16,8 @@ from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
+from vaeglow.models.base import build
 from vaeglow.models.bounds import total
-from vaeglow.models.kinds import build
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
 

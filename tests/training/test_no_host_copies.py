@@ -8,7 +8,7 @@ from run_tools import blobs, resolved
 from torch.overrides import TorchFunctionMode
 
 from vaeglow.data.loader import batches, epoch_order
-from vaeglow.models.kinds import build
+from vaeglow.models.base import build
 from vaeglow.training.trainer import Trainer
 
 READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")

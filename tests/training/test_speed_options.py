@@ -11,8 +11,8 @@ from run_tools import Run, blobs, interrupt, resolved, same_tensors
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
+from vaeglow.models.base import build
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import compile_mode

@@ -9,7 +9,7 @@ import torch
 from run_tools import Run, blobs, prepare, resolved, same_tensors
 
 from vaeglow.errors import UserError
-from vaeglow.models.kinds import build
+from vaeglow.models.base import build
 from vaeglow.training.checkpoint import Checkpoints, pack
 from vaeglow.training.optimise import Guard, learning_rate
 from vaeglow.training.trainer import Trainer

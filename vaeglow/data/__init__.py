@@ -11,6 +11,7 @@ A kind's module is named like the kind and has
 - `THREADS`, where it decodes many image files: how many threads are useful.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,10 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
     """
     settings = complete(name, settings)
     splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
-    splits = {split: quantise(splits[split], settings["levels"]) for split in SPLITS}
+    if (levels := settings["levels"]) < 256:
+        table = (np.arange(256) * levels // 256).astype(np.uint8)
+        for slab in itertools.chain.from_iterable(slabs(splits[split]) for split in SPLITS):
+            slab[:] = table[slab]
     for split, expected in (settings["expected_sha256"] or {}).items():
         found = array_sha256(splits[split])
         if found != expected:
@@ -88,19 +92,10 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
                 "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
                 f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
             )
-    mean, std = moments(value_counts(splits["train"], settings["levels"]))
+    mean, std = moments(value_counts(splits["train"], levels))
     shape = {key: settings[key] for key in ("channels", "size", "levels")}
     info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
     return write_dataset(output_dir, splits, info)
-
-
-def quantise(images: np.ndarray, levels: int) -> np.ndarray:
-    """8-bit values to 0..levels-1, x * levels // 256, in place."""
-    if levels < 256:
-        table = (np.arange(256) * levels // 256).astype(np.uint8)
-        for slab in slabs(images):
-            slab[:] = table[slab]
-    return images
 
 
 def value_counts(images: np.ndarray, levels: int) -> np.ndarray:

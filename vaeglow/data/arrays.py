@@ -27,7 +27,7 @@ Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a kind: the splits, an
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
 SLAB_BYTES = 2**24  # read at a time
-MOST_FEATURES = 10_000  # images of a set whose features are kept: memory, disk and time do not grow beyond
+MOST_FEATURES = 10_000  # images of a set whose features are kept (for KID, precision, ...; FID uses all): bounds memory
 REMEDY = "delete the folder and prepare the data again"
 BATCH = 256  # images being decoded at a time
 LOG_SECONDS = 15.0  # between two lines of a progress bar in a log file; shorter tasks print none
@@ -154,11 +154,6 @@ def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
     """`count` images, at most all, spread over the array: similar images may be next to each other."""
     count = min(count, len(images))
     return images[np.arange(count) * len(images) // count]
-
-
-def kept_of(images: int) -> int:
-    """For how many of a set's images the Inception features are kept (KID, precision, ...); FID uses all images."""
-    return min(images, MOST_FEATURES)
 
 
 def require_images(have: int, need: int, what: str, user: str, remedy: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
@@ -61,8 +62,6 @@ def partition() -> dict[str, list[str]]:
 
 def square(content: bytes, crop: int, size: int) -> np.ndarray:
     """Crop the centre of an aligned image, a JPEG file, and shrink it: uint8 [3, size, size]."""
-    from PIL import Image
-
     left, top = (centre - crop // 2 for centre in CENTRE)
     with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
         pixels = image.convert("RGB").crop((left, top, left + crop, top + crop))

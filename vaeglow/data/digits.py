@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
@@ -18,19 +19,17 @@ SCHEMA = {
     "test_images": {"type": "integer", "minimum": 1, "description": "how many images test; the rest train"},
     **SPLIT_SEED,
 }
-HIGHEST = 16  # pixel values are 0..16
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
     """Enlarge the 1,797 digits and divide them by a seeded permutation; see `vaeglow.data`."""
-    from PIL import Image
     from sklearn.datasets import load_digits
 
-    digits = load_digits().images  # float64 [1797, 8, 8]
+    digits = load_digits().images  # float64 [1797, 8, 8], 0..16
     held_out = settings["val_images"] + settings["test_images"]
     if held_out >= len(digits):
         raise UserError(f"`val_images` + `test_images` is {held_out} of {len(digits)} digits: at least one must train")
-    grey = np.round(digits * (255 / HIGHEST)).astype(np.uint8)
+    grey = np.round(digits * (255 / 16)).astype(np.uint8)
     shape, bicubic = (settings["size"], settings["size"]), Image.Resampling.BICUBIC  # why: see `photos`
     images = np.stack([np.asarray(Image.fromarray(image).resize(shape, bicubic)) for image in grey])[:, None]
     order = Stream(settings["split_seed"], "digits").permutation(len(images))

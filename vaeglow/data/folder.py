@@ -1,21 +1,17 @@
 """Your own images; see `examples/own_dataset.yaml`."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.seeds import PATH, SPLIT_SEED, Stream
 from vaeglow.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 SCHEMA = {
     "root": {
@@ -136,8 +132,6 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
 
 def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
     """`read_square`, or in a few words why the file cannot be read."""
-    from PIL import UnidentifiedImageError
-
     try:
         return read_square(path, size, channels)
     except MemoryError:
@@ -161,8 +155,6 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
         ValueError: 32-bit pixels, or so many that it may be a decompression bomb.
         Exception: whatever Pillow raises of a file that is not an image, damaged or cut short.
     """
-    from PIL import Image, ImageOps
-
     with Image.open(path) as image:
         limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice its limit
         if limit is not None and image.width * image.height > limit:
@@ -179,8 +171,6 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """RGB or L, 8 bits, alpha composited on white."""
-    from PIL import Image
-
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:

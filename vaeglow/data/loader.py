@@ -31,10 +31,7 @@ def on_device(images: np.ndarray, device: torch.device | str, subset: int | None
 
 
 def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
-    """The order of an epoch: a permutation of 0..count-1, int64 [count], a function of (count, seed, epoch).
-
-    It is made on the CPU by our own generator, so every device and torch version sees the same order.
-    """
+    """The order of an epoch: a permutation of 0..count-1, int64 [count], the same on every device and torch version."""
     return torch.from_numpy(Stream(seed, "order", epoch).permutation(count)).to(device)
 
 

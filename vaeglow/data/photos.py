@@ -4,24 +4,20 @@ Each picture is cut into a grid of blocks; each block belongs to one split; a cr
 and is resized after it is cut. So no pixel of a test image occurs in a training image.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import io
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 class Crop(NamedTuple):
@@ -95,8 +91,6 @@ MAX_DRAWS = 20
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
     """Cut the crops; see `vaeglow.data`."""
-    from PIL import Image
-
     pictures, grids, crops = plan(settings)
     size, channels = settings["size"], settings["channels"]
 
@@ -145,8 +139,6 @@ def load_picture(name: str, channels: int) -> Image.Image:
     The file is read directly, never through `skimage.data`, which may download a missing one. UserError where it is
     missing or not the pinned one.
     """
-    from PIL import Image
-
     package, suffix, _ = PICTURES[name]
     folder = Path(importlib.util.find_spec(package).origin).parent  # found without importing a large package
     path = folder / FOLDERS[package] / f"{name}.{suffix}"
@@ -181,7 +173,7 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
 
 def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) -> Crop:
     """Draw one crop of a picture; nearly blank ones are drawn again, and the least blank kept if all are."""
-    best, best_variance, blocks = None, -1.0, grid.blocks[split]
+    tried, blocks = [], grid.blocks[split]
     for _ in range(MAX_DRAWS):
         row, column = divmod(blocks[stream.below(len(blocks))], grid.columns)
         side = grid.sides[stream.below(len(grid.sides))]
@@ -189,8 +181,7 @@ def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) ->
         y = row * grid.height + stream.below(grid.height - side + 1)
         pixels = grey[y : y + side, x : x + side]
         variance = (pixels.size * int((pixels**2).sum()) - int(pixels.sum()) ** 2) / pixels.size**2  # exact integers
-        if variance > best_variance:
-            best, best_variance = Crop(name, x, y, side), variance
+        tried.append((variance, Crop(name, x, y, side)))
         if variance >= BLANK_STD**2:
             break
-    return best
+    return max(tried, key=lambda one: one[0])[1]

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_fid import inception as theirs
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.inception import BasicConv2d, inception_v3
 
 from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
-from vaeglow.weights import read_tensors, write_tensors
+from vaeglow.weights import read_tensors
 
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
 LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
@@ -47,11 +49,13 @@ class Inception(nn.Module):
         return [self.layers(2 * resized - 1)]
 
 
-def architecture() -> nn.Module:
-    """pytorch-fid's network without weights, on the meta device: its own builder downloads them at once."""
-    from pytorch_fid import inception as theirs
+def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
+    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
 
-    with torch.device("meta"):
+    Raises:
+        RuntimeError: `state` has other tensors.
+    """
+    with torch.device("meta"):  # pytorch-fid's own builder downloads the weights at once
         network = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
         network.fc = nn.Identity()  # no FID feature depends on the classifier
         for name, channels, pooled in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
@@ -59,16 +63,6 @@ def architecture() -> nn.Module:
         for name, channels in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
             setattr(network, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=channels))
         network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
-    return network
-
-
-def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
-    """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
-
-    Raises:
-        RuntimeError: `state` has other tensors.
-    """
-    network = architecture()
     network.load_state_dict(dict(state), assign=True)
     names = [name for name, _ in network.named_children()]
     return Inception(list(network.children())[: names.index(LAYERS[features]) + 1]).eval()
@@ -83,8 +77,6 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
     Raises:
         UserError: `path` is not what the step `inception_weights` wrote.
     """
-    from torchvision.models.inception import BasicConv2d
-
     try:
         network = pytorch_fid_network(load_weights(path), features)
     except RuntimeError as error:
@@ -96,13 +88,8 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
     return network.requires_grad_(False).to(device, memory_format=image_layout(device))
 
 
-def save_weights(path: str | Path, state: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
-    """Write the weights as one self-describing safetensors file."""
-    write_tensors(path, state, KEY, origin)
-
-
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict that `save_weights` wrote; UserError where the file is missing, damaged, or something else."""
+    """The state dict in a file of step `inception_weights`; UserError where it is missing, damaged, or another file."""
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
@@ -186,8 +173,6 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     It holds `weight`, `beta`, `mean` and `var` of each convolution in network order. TensorFlow's graph has no batch
     norm scale, so `bn.weight` is 1. UserError unless the features of both networks on one noise image agree to 1e-4.
     """
-    from torchvision.models import inception_v3
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated in torch

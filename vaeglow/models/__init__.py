@@ -1,1 +1,1 @@
-"""The models; `kinds.build` makes one from a resolved config."""
+"""The models; `base.build` makes one from a resolved config."""

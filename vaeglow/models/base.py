@@ -1,5 +1,6 @@
-"""The interface of every model: the density of an image, samples, the training loss."""
+"""The interface of every model: the density of an image, samples, the training loss; and `build` makes one."""
 
+import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vaeglow.models import bounds
+from vaeglow.models.kinds import KINDS
 
 
 class GenerativeModel(nn.Module):
@@ -93,6 +95,14 @@ class GenerativeModel(nn.Module):
         weighted = terms if kl_weight == 1 else terms | {"negative_kl": kl_weight * terms["negative_kl"]}
         loss = bounds.bits_per_dim(bounds.total(weighted), self.dims, self.levels).mean()
         return loss, {name: term.detach().mean() for name, term in terms.items()}
+
+
+def build(config: Mapping[str, Any]) -> GenerativeModel:
+    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
+    module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        return module.build(config)
 
 
 def image_shape(config: Mapping[str, Any]) -> dict[str, int]:

@@ -1,10 +1,8 @@
 """The Glow steps of one level (paper, section 3.3; Kingma & Dhariwal 2018).
 
-ActNorm and the 1x1 make one "channel matrix" a step. The matrices of a level are factorised and inverted together, in
-float64.
+ActNorm and the 1x1, both affine in the channels of a pixel, make one "channel matrix" a step. The matrices of a level
+are factorised and inverted together, in float64.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -20,8 +18,6 @@ CHECKPOINT_EVERY = 4  # steps that are recomputed together
 
 class GlowStep(nn.Module):
     """x -> coupling(W ((x + b) * s)): ActNorm, invertible 1x1 convolution, coupling (section 3.3; Glow, figure 2a).
-
-    ActNorm and the 1x1 are both affine in the channels of one pixel, so they are applied as one matrix.
 
     Args:
         channels: C.
@@ -67,7 +63,7 @@ class Checkpointed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, steps: GlowSteps, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, steps: nn.ModuleList, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         """The images, then the log-determinants. The steps' parameters are inputs so that autograd tracks them."""
         ctx.steps = steps
         ctx.save_for_backward(x)

@@ -4,17 +4,11 @@ A kind is declared here, its keys in config in workflow/schemas/config.schema.ya
 `vaeglow.models` that is named like it: `build(config)` makes the untrained `GenerativeModel` of a resolved config.
 """
 
-from __future__ import annotations
-
-import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
-
-if TYPE_CHECKING:
-    from vaeglow.models.base import GenerativeModel
+from typing import Any, ClassVar
 
 Config = Mapping[str, Any]
-KINDS: dict[str, type[Kind]] = {}  # all that are declared below, by the name that config has for them
+KINDS: dict[str, "type[Kind]"] = {}  # all that are declared below, by the name that config has for them
 
 
 class Kind:
@@ -46,16 +40,6 @@ class Kind:
     def wrong_base(config: Config, base: Config) -> str | None:
         """Why a model of these values cannot stand on a base of those, to follow the base's name; None where it can."""
         return None if base["kind"] == "vae" else f"is a {base['kind']}, not a vae"
-
-
-def build(config: Config) -> GenerativeModel:
-    """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
-    import torch  # here: planning reads the kinds and starts faster without
-
-    module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
-        return module.build(config)
 
 
 class vae(Kind):

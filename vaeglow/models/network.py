@@ -76,7 +76,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same, but only on GPUs.
 
     Attributes:
-        ranks: number of processes.
+        ranks: number of processes in the default group.
     """
 
     ranks: int = 1
@@ -103,12 +103,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norms(module: nn.Module, ranks: int) -> None:
-    """Replace each batch norm of a module by a `SharedBatchNorm` with the same parameters and statistics.
-
-    Args:
-        module: changed in place.
-        ranks: number of processes in the default group; each has an equal part of each batch.
-    """
+    """Make each batch norm of a module a `SharedBatchNorm`, in place, with the same parameters and statistics."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             part.__class__, part.ranks = SharedBatchNorm, ranks

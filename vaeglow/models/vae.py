@@ -5,7 +5,7 @@ direction, p(z) = N(h(z); 0, I) |det dh/dz|; sampling is its inverse.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
@@ -183,19 +183,18 @@ class VAE(GenerativeModel):
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
-        return self.conditional_log_weights(y, y, latents, generator)
+        return torch.stack(self.weigh(y, self.encode(y), latents, self.prior.log_prob, generator), 1)
 
-    def conditional_log_weights(
-        self, y: Tensor, target: Tensor, latents: int, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """log N(target; g(z)) + log p(z) - log q(z|y) for `latents` draws of z ~ q(z|y): [N, latents]."""
-        mean, log_scale = self.encode(y)
-        columns = []
-        for _ in range(latents):
+    def weigh(
+        self, y: Tensor, r: tuple[Tensor, Tensor], draws: int, log_prior: Callable, generator: torch.Generator | None
+    ) -> list[Tensor]:
+        """log N(y; g(z)) + log p(z) - log r(z), [N], of each draw of z ~ r, whose mean and log sd are [N, d]."""
+        (mean, log_scale), weights = r, []
+        for _ in range(draws):
             z = mean + log_scale.exp() * normal_like(mean, generator)
-            log_ratio = self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
-            columns.append(gaussian_log_density(target, *self.decode(z)) + log_ratio)
-        return torch.stack(columns, 1)
+            log_ratio = log_prior(z) - gaussian_log_density(z, mean, log_scale)
+            weights.append(gaussian_log_density(y, *self.decode(z)) + log_ratio)
+        return weights
 
     def prior_sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """z ~ p(z), always at temperature 1: [count, d]."""
@@ -217,10 +216,6 @@ class VAE(GenerativeModel):
     def reconstruct(self, y: Tensor) -> Tensor:
         """The decoder mean at E[z|y]: [N, C, H, W]."""
         return self.decode(self.encode(y)[0])[0]
-
-    def render(self, z: Tensor) -> Tensor:
-        """The image of a latent, without noise: the decoder mean [N, C, H, W]."""
-        return self.decode(z)[0]
 
 
 def build(config: Mapping[str, Any]) -> VAE:

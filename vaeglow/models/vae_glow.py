@@ -46,7 +46,8 @@ class VAEGlow(GenerativeModel):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; f does not depend on z, so it is computed once for all draws."""
         x_bar, log_det = self.layer(y)
-        return self.vae.conditional_log_weights(y, x_bar, latents, generator) + log_det
+        draws = self.vae.weigh(x_bar, self.vae.encode(y), latents, self.vae.prior.log_prob, generator)
+        return torch.stack(draws, 1) + log_det
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; x = f^-1(x_bar), x_bar sampled from the VAE at `temperature` (section 3.5)."""
@@ -55,10 +56,6 @@ class VAEGlow(GenerativeModel):
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(g_mu(E[z|y])): [N, C, H, W]."""
         return self.layer.inverse(self.vae.reconstruct(y))[0]
-
-    def render(self, z: Tensor) -> Tensor:
-        """The image of a latent, without noise: f^-1(g_mu(z)), [N, C, H, W]."""
-        return self.layer.inverse(self.vae.render(z))[0]
 
     def initialise(self, y: Tensor) -> None:
         """Initialise the layer as the identity on data y [N, C, H, W], unless its actnorms are already set."""

@@ -9,6 +9,7 @@ a valid bound, because replacing log p(z) by a lower bound on it only lowers the
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -141,13 +142,8 @@ class TwoStageVAE(GenerativeModel):
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; joint samples (z, t) ~ q(z|y) q(t|z), weighted by p(y, z, t) / q(z, t|y)."""
-        mean, log_scale = self.vae.encode(y)
-        columns = []
-        for _ in range(latents):
-            z = mean + log_scale.exp() * normal_like(mean, generator)
-            log_ratio = self.second.log_weight(z, generator) - gaussian_log_density(z, mean, log_scale)
-            columns.append(gaussian_log_density(y, *self.vae.decode(z)) + log_ratio)
-        return torch.stack(columns, 1)
+        log_prior = partial(self.second.log_weight, generator=generator)
+        return torch.stack(self.vae.weigh(y, self.vae.encode(y), latents, log_prior, generator), 1)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""

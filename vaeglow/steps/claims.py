@@ -7,11 +7,14 @@ from vaeglow.steps import cli
 
 
 @cli.step
-def main(*, spec: Path, results_root: Path, output: Path, markdown: Path) -> None:
-    """Read, measure, judge; write CSV (`output`) and Markdown."""
+def main(*, spec: Path, results_root: Path, output: Path, markdown: Path, html: Path) -> None:
+    """Read, measure, judge; write CSV (`output`), Markdown and HTML."""
     from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
+    from vaeglow.reporting.tables import page
 
     content = files.read_json(spec)
     ledger = build_ledger(content, results_root)
+    text = to_markdown(ledger, content)
     files.write_text(output, ledger.to_csv(index=False))
-    files.write_text(markdown, to_markdown(ledger, content))
+    files.write_text(markdown, text)
+    files.write_text(html, page(text))

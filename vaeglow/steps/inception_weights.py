@@ -13,8 +13,9 @@ def main(*, settings: dict, output: Path) -> None:
     Args:
         settings: evaluation.inception of the config, as JSON
     """
-    from vaeglow.evaluation.inception import obtain_weights, save_weights
+    from vaeglow.evaluation.inception import KEY, obtain_weights
+    from vaeglow.weights import write_tensors
 
     state, origin = obtain_weights(settings)
-    save_weights(output, state, origin)
+    write_tensors(output, state, KEY, origin)
     print(f"{output}: from {origin['source']}", file=sys.stderr)

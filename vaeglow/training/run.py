@@ -13,8 +13,7 @@ from vaeglow.device import set_threads
 from vaeglow.distributed import joined, launch
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
-from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import build
+from vaeglow.models.base import GenerativeModel, build
 from vaeglow.paths import identity
 from vaeglow.results import collect, now, read_result, write_result
 from vaeglow.training.checkpoint import SNAPSHOTS_KEY, Checkpoints

@@ -24,8 +24,7 @@ from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
 from vaeglow.device import CLAIM, pick_device, set_threads
 from vaeglow.errors import UserError
-from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import build
+from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.network import exact
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Trainer

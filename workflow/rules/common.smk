@@ -35,9 +35,9 @@ PRESET = config["preset"]
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 EVERYTHING = [
-    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "tex"]),
+    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
-    *multiext("results/claims", ".csv", ".md"),
+    *multiext("results/claims", ".csv", ".md", ".html"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
 

@@ -40,6 +40,7 @@ use rule inspect_data as table with:
     output:
         output="results/{preset}/tables/{table}.csv",
         markdown="results/{preset}/tables/{table}.md",
+        html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
     log:
         "logs/table/{preset}/{table}.log",
@@ -72,6 +73,7 @@ use rule inspect_data as claims with:
     output:
         output="results/{preset}/claims.csv",
         markdown="results/{preset}/claims.md",
+        html="results/{preset}/claims.html",
     log:
         "logs/claims/{preset}.log",
     params:
@@ -101,11 +103,11 @@ use rule inspect_data as training_curves with:
 # The preset is in the input's path: whenever `preset` changes the copy is made again.
 rule publish:
     input:
-        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".tex"),
+        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
     output:
         reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
-        reported("results/{table}.md", "tables", "text (Markdown)"),
-        "results/{table}.tex",
+        reported("results/{table}.html", "tables", "page"),
+        multiext("results/{table}", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
     localrule: True
@@ -127,9 +129,10 @@ use rule publish as publish_figure with:
 
 use rule publish as publish_claims with:
     input:
-        multiext(f"results/{PRESET}/claims", ".csv", ".md"),
+        multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
     output:
         reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
-        reported("results/claims.md", "claims", "text (Markdown)"),
+        reported("results/claims.html", "claims", "page"),
+        "results/claims.md",
     log:
         "logs/publish/claims.log",

@@ -40,20 +40,14 @@ PROBES = {
     "latents": Probe(
         ("model", "test"),
         "latents.json",
-        {
-            "images": count(
-                "the first so many test images (at most all); information is estimated up to their logarithm", 2
-            )
-        },
+        {"images": count("the first so many test images (at most all); their logarithm caps the information", 2)},
     ),
     "layer_action": Probe(("model", "layer_draws", "test", "weights"), "layer_action.json", {"features": FEATURES}),
     "layer_draws": Probe(
         ("model",),
         "layer_draws.npz",
         {
-            "images": count(
-                "how many latents are drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2
-            ),
+            "images": count("latents drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2),
             "draws": count("draws of the Glow layer from each latent"),
             "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
         },
@@ -74,9 +68,7 @@ PROBES = {
         {
             "samples": count("number of a run's first samples whose distance to training images is measured"),
             "test_images": count("number of test images (at most all), spread over the split, measured likewise"),
-            "training_images": count(
-                "number of training images, spread over all, that are searched; `null`: all of the run"
-            )
+            "training_images": count("training images that are searched, spread over all; `null`: all of the run")
             | {"type": ["integer", "null"]},
             "features": FEATURES,
             "neighbours": count("nearest training images kept for each sample"),

@@ -10,20 +10,19 @@ from torch import Tensor
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
+from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun, vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
-from vaeglow.models.vae_glow import VAEGlow
 
 INTERPOLATION = -6  # the "epoch" of all noise here
-BATCH_SIZE = 100  # images at a time
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
     """See `interpolate` and `distances`; the rule adds the `space` to the settings."""
-    vae, _ = vae_and_layer(run.network, run.config, "the probe interpolation")
+    parts = vae_and_layer(run.network, run.config, "the probe interpolation")
     pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
-    images = interpolate(run.network, vae, pairs, steps, space, run.seed, run.device).numpy()
+    images = interpolate(*parts, pairs, steps, space, run.seed, run.device).numpy()
     return {"space": space, **distances(images)}, {"images": images}
 
 
@@ -35,12 +34,14 @@ def distances(images: np.ndarray) -> dict[str, list]:
 
 
 def interpolate(
-    network: VAE | VAEGlow, vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device
+    vae: VAE, layer: GlowLayer | None, pairs: int, steps: int, space: str, seed: int, device: torch.device
 ) -> Tensor:
-    """Images of a network, of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
+    """Images of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
+    z, parts = latent_paths(vae, pairs, steps, space, seed, device), []
     with torch.no_grad():
-        z = latent_paths(vae, pairs, steps, space, seed, device).flatten(0, 1)
-        parts = [quantise(network.render(part), network.levels).cpu() for part in z.split(BATCH_SIZE)]
+        for part in z.flatten(0, 1).split(BATCH_SIZE):
+            mean = vae.decode(part)[0]
+            parts.append(quantise(mean if layer is None else layer.inverse(mean)[0], vae.levels).cpu())
     return torch.cat(parts).unflatten(0, (pairs, steps))
 
 

@@ -129,14 +129,10 @@ def draw_x_bar(
     mean, log_scale = vae.decode(z)
     x_bar = mean + log_scale.exp() * normal_like(mean, generator)
     y = x_bar if layer is None else layer.inverse(x_bar)[0]
-    bounds = [vae.conditional_log_weights(y, x_bar, 1, generator)[:, 0]]
+    bounds = vae.weigh(x_bar, vae.encode(y), 1, vae.prior.log_prob, generator)
     for factor in WIDTHS:
-        scale = (width + math.log(factor)).expand_as(z)
-        weights = []
-        for _ in range(DRAWS):
-            near = z + scale.exp() * normal_like(z, generator)
-            log_ratio = vae.prior.log_prob(near) - gaussian_log_density(near, z, scale)
-            weights.append(gaussian_log_density(x_bar, *vae.decode(near)) + log_ratio)
+        near = z, (width + math.log(factor)).expand_as(z)
+        weights = vae.weigh(x_bar, near, DRAWS, vae.prior.log_prob, generator)
         bounds.append(torch.logsumexp(torch.stack(weights), 0) - math.log(DRAWS))
     flat = {"x_bar": x_bar.flatten(1), "means": mean.flatten(1), "log_scales": log_scale.flatten(1)}
     flat |= {"own": gaussian_log_density(x_bar, mean, log_scale), "bounds": torch.stack(bounds, 1)}

@@ -74,12 +74,9 @@ def probe_action(
     return {
         "images": count,
         "data_images": len(data),
-        "pixel_distance": float(per_image["pixel_distance"].mean()),
-        "feature_distance": float(per_image["feature_distance"].mean()),
+        **{name: float(values.mean()) for name, values in per_image.items()},
         "feature_distance_between": float(pdist(layer_features.astype(float)).mean()),
         "draw_pixel_distance": draw_distance(draws["layer"]),
-        "content_kept": float(per_image["content_kept"].mean()),
-        "content_kept_pixels": float(per_image["content_kept_pixels"].mean()),
         "sharpness": sharpness,
         "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
         "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},

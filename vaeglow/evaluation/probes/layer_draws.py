@@ -9,11 +9,10 @@ import torch
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
 from vaeglow.models.bounds import normal_like, quantise
 
 LAYER_DRAWS = -5  # the "epoch" of all noise here
-BATCH_SIZE = 100  # latents at a time; the draws of a seed depend on it, so it is not an option
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:

@@ -16,6 +16,7 @@ Beside it the Jinja template `{kind}.md.j2` says how the numbers were measured a
 and under the name of each column its values in measured rows.
 """
 
+import html
 import importlib
 import pkgutil
 import re
@@ -25,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from vaeglow.config import nearest
-from vaeglow.data.arrays import kept_of
+from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.reporting import frame, traced
 from vaeglow.reporting.columns import RANGE
@@ -88,7 +89,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     shown = readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
-    words |= {"spec": spec, "kind": kind, "show": show, "kept": kept_of(spec["images"])}
+    words |= {"spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
     words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
     entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
     notes = [" ".join(entry.split()) for entry in entries]
@@ -145,3 +146,15 @@ def render(name: str, **words: Any) -> str:
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **lines)
     templates.filters["latex"] = lambda text: text.translate(ESCAPES)
     return templates.get_template(f"{name}.j2").render(words)
+
+
+def page(text: str) -> str:
+    """A self-contained HTML page, which the report displays, of Markdown that begins with `# title`.
+
+    HTML in the text is shown as text, never run.
+    """
+    import markdown
+
+    text = html.escape(text, quote=False)
+    body = markdown.markdown(text, extensions=["tables", "sane_lists"])
+    return render("page.html", title=text.splitlines()[0].removeprefix("# "), body=body)
