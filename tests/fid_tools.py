@@ -1,4 +1,4 @@
-"""What the tests of evaluation share: random Inception weights, pytorch-fid's own way, real images, stand-ins."""
+"""What the tests of evaluation share: random Inception weights, real images, stand-ins."""
 
 import functools
 from pathlib import Path
@@ -6,24 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from PIL import Image
-from pytorch_fid import fid_score
 from skimage import data as pictures
 from torchvision.models import inception_v3
-
-from vaeglow.evaluation.fid import frechet_distance, image_features
-from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
 
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
 
-class Pixels(torch.nn.Module):
+def pixels(images: torch.Tensor) -> list[torch.Tensor]:
     """Stands for Inception: the features of an image are its pixels."""
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [images.flatten(1)[:, :, None, None]]
+    return [images.flatten(1)[:, :, None, None]]
 
 
 def opened(network: torch.nn.Module, images: np.ndarray | None, kind: str = "vae", seed: int = 0) -> Any:
@@ -62,22 +55,3 @@ def write_pngs(folder: Path, images: np.ndarray) -> Path:
     for number, image in enumerate(images):
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number:05}.png")
     return folder
-
-
-def fid_the_pytorch_fid_way(
-    one: np.ndarray, two: np.ndarray, state: dict[str, torch.Tensor], features: int, folder: Path
-) -> float:
-    """pytorch-fid on PNG files, its loop and its statistics; the root written out, as scipy's call has changed."""
-    net, statistics = pytorch_fid_network(state, features), []
-    for name, images in (("one", one), ("two", two)):
-        args = (str(write_pngs(folder / name, images)), net, 5, features, "cpu", 0)
-        statistics.append(fid_score.compute_statistics_of_path(*args))
-    (mean1, covariance1), (mean2, covariance2) = statistics
-    trace = np.trace(scipy.linalg.sqrtm(covariance1 @ covariance2).real)
-    return ((mean1 - mean2) ** 2).sum() + np.trace(covariance1) + np.trace(covariance2) - 2 * trace
-
-
-def our_fid(one: np.ndarray, two: np.ndarray, path: Path, features: int) -> float:
-    net = load_inception(path, features, "cpu")
-    first, second = (image_features(images, net, 10, "cpu")[1:] for images in (one, two))
-    return frechet_distance(*first, *second)

@@ -23,11 +23,11 @@ def dataset(tmp_path) -> tuple[Path, dict[str, np.ndarray]]:
 
 def test_arrays_come_back_read_only(dataset):
     folder, splits = dataset
+    info = read_info(folder)
     for split in SPLITS:
         array = open_split(folder, split)
         assert np.array_equal(array, splits[split]) and not array.flags.writeable
-        assert read_info(folder)["counts"][split] == len(array)
-        assert read_info(folder)["sha256"][split] == array_sha256(splits[split])
+        assert (info["counts"][split], info["sha256"][split]) == (len(array), array_sha256(splits[split]))
     assert sorted(p.name for p in folder.iterdir()) == ["dataset.json", "test.npy", "train.npy", "val.npy"]
 
 
@@ -56,26 +56,13 @@ def test_an_array_on_disk_is_like_one_in_memory(tmp_path, monkeypatch, slab):
     assert np.array_equal(open_split(written(tmp_path / "out", splits), "train"), array[:40])
 
 
-def flip(path: Path, where: int) -> None:
-    """One other bit in a file."""
-    content = bytearray(path.read_bytes())
-    content[where] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda f: (f / "train.npy").unlink(), "No such file"),
         (lambda f: (f / "train.npy").write_bytes((f / "train.npy").read_bytes()[:-7]), "not a whole array"),
         (lambda f: (f / "train.npy").write_bytes(b""), "not a whole array"),
-        (lambda f: np.save(f / "train.npy", np.array([{}], dtype=object)), "not a whole array"),
-        (lambda f: np.save(f / "train.npy", np.load(f / "train.npy").astype(np.float32)), "has changed"),
-        (lambda f: np.save(f / "train.npy", np.load(f / "train.npy")[:5]), "has changed"),
         (lambda f: np.save(f / "train.npy", np.load(f / "train.npy")[::-1]), "changed .*prepare the data again"),
-        (lambda f: flip(f / "train.npy", -1), "has changed since it was prepared"),
-        (lambda f: (f / "dataset.json").unlink(), "does not exist"),
-        (lambda f: (f / "dataset.json").write_text("{"), "not valid JSON"),
         (lambda f: (f / "dataset.json").write_text('{"name": "x"}'), "lacks kind"),
     ],
 )

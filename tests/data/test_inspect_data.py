@@ -8,13 +8,10 @@ import pytest
 from PIL import Image
 from run_tools import flags, step
 
-from vaeglow.data import arrays
 from vaeglow.data.arrays import read_info, write_dataset
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, sha256_json, write_json
-from vaeglow.reporting import traced
 from vaeglow.reporting.style import image_grid, lettered
-from vaeglow.results import content_sha256
 from vaeglow.steps import inspect_data
 from vaeglow.steps.inspect_data import inspect
 
@@ -37,9 +34,8 @@ def written(folder: Path, splits: Splits, levels: int = 256) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("channels", "levels", "slab"), [(3, 256, 2**24), (3, 256, 1000), (1, 4, 100)])
-def test_the_numbers(tmp_path, monkeypatch, channels, levels, slab):
-    monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
+@pytest.mark.parametrize(("channels", "levels"), [(3, 256), (1, 4)])
+def test_the_numbers(tmp_path, channels, levels):
     splits = splits_of(channels, 8, levels)
     folder = written(tmp_path / "mine", splits, levels)
     found, info = inspect(folder), read_info(folder)
@@ -89,8 +85,6 @@ def test_the_step_writes_numbers_and_page(tmp_path):
     assert "mine train: 60 images" in done.stdout and "1 are in train, too" in done.stdout
     found = json.loads(outputs[0].read_text())
     assert found["splits"] == inspect(folder)["splits"]
-    assert found["provenance"]["content_sha256"] == content_sha256(found, {})
-    assert traced.read_figure(outputs[1]) == {str(outputs[0]): sha256_file(outputs[0])}
     assert np.asarray(Image.open(outputs[1]).convert("RGB")).std() > 5
     np.save(folder / "test.npy", np.load(folder / "test.npy")[::-1])
     with pytest.raises(UserError, match=r"test\.npy has changed"):

@@ -1,14 +1,12 @@
 """Dataset kind `npz`: the user's own arrays."""
 
 import io
-import os
 import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_arrays import flip
 
 from vaeglow.data import arrays, prepare
 from vaeglow.data.arrays import open_split, read_info
@@ -78,10 +76,7 @@ def test_channels_may_come_last_and_grey_needs_none(tmp_path):
         ({**GOOD, "train": TRAIN / 255}, {}, "array train is float64, not uint8"),
         ({**GOOD, "test": TEST[:0]}, {}, r"array test is \[0, 3, 8, 8\], not \[N, 3, 8, 8\], \[N, 8, 8, 3\]: set"),
         ({**GOOD, "train": TRAIN[..., :7]}, {}, r"array train is \[20, 3, 8, 7\], not"),
-        ({**GOOD, "train": TRAIN.reshape(20, -1)}, {}, r"array train is \[20, 192\], not .*set `size`"),
-        ({**GOOD, "train": TRAIN[0, 0, 0, 0]}, {}, r"array train is \[\], not"),
         (GOOD, {"channels": 1}, r"\[N, 1, 8, 8\], \[N, 8, 8, 1\], \[N, 8, 8\]:"),
-        (GOOD, {"size": 16}, r"\[N, 3, 16, 16\]"),
         (GOOD, {"val_images": 20}, r"`val_images` is 20: it must lie in 0\.\.19"),
         ({**GOOD, "val": TEST}, {"val_images": 3}, "an array val, so `val_images` would do nothing"),
         ({**GOOD, "train": TRAIN[:, :, :3, :3]}, {"size": 3}, "which axis has the channels"),
@@ -90,17 +85,6 @@ def test_channels_may_come_last_and_grey_needs_none(tmp_path):
 def test_arrays_that_do_not_fit(tmp_path, arrays, settings, says):
     np.savez(tmp_path / "mine.npz", **arrays)
     assert re.search(says, refused(tmp_path, **settings))
-
-
-def test_no_pickle_is_read(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "trap"),)
-
-    objects = np.empty(20, dtype=object)
-    objects[:] = [Trap() for _ in objects]
-    np.savez(tmp_path / "mine.npz", train=objects, test=TEST)
-    assert "array train is damaged or holds objects" in refused(tmp_path) and not (tmp_path / "trap").exists()
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -124,10 +108,10 @@ def claim(path: Path, images: int) -> None:
     [
         (lambda p: p.unlink(), "(No such file or directory): correct the path"),
         (lambda p: (p.unlink(), p.mkdir()), "(Is a directory): correct the path"),
-        (lambda p: p.write_bytes(b""), "not a complete .npz file"),
         (lambda p: p.write_bytes(header(TRAIN.shape) + TRAIN.tobytes()), "not a complete .npz file"),
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a complete .npz file"),
-        (lambda p: flip(p, p.read_bytes().index(TRAIN.tobytes()) + 500), "array train is damaged"),  # by zip's checksum
+        (lambda p: p.write_bytes(p.read_bytes().replace(TRAIN.tobytes()[:9], bytes(9))), "array train is damaged"),
+        (lambda p: np.savez(p, train=np.array([{}] * 9), test=TEST), "or holds objects"),
         (lambda p: claim(p, 10**12), "array train is damaged"),
         (lambda p: claim(p, 20_000_000), "array train is damaged"),
     ],

@@ -99,9 +99,7 @@ def test_an_overloaded_server_is_asked_again_after_growing_waits(server, tmp_pat
     ("content", "reply", "says"),
     [
         (CONTENT[:-1] + b"?", Reply(), hashlib.sha256(CONTENT[:-1] + b"?").hexdigest()),
-        (CONTENT[:-1] + b"?", Reply(told=False), FILE.digest),
         (CONTENT, Reply(cut=100, told=False), "another file"),
-        (bytes(10_000_000), Reply(), "more than the 60,000 bytes"),
         (bytes(10_000_000), Reply(told=False), "more than the 60,000 bytes"),
     ],
 )
@@ -171,12 +169,8 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
         found(tmp_path, [])
 
 
-def test_a_wrong_file_at_hand_or_none_under_local_is_an_error(server, folder, tmp_path):
+def test_a_wrong_file_at_hand_is_an_error_even_where_a_server_has_it(server, folder, tmp_path):
     (folder / "b.bin").write_bytes(b"tw")
-    for settings in ({"sources": [str(folder), server.url]}, {"sources": [], "local": str(folder)}):
-        with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
-            found(tmp_path, **settings)
-    (folder / "b.bin").unlink()
-    with pytest.raises(UserError, match=r"dataset mine: .*mirror has no b\.bin.*fetch .* by hand .its page"):
-        found(tmp_path, [server.url], local=str(folder))
+    with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
+        found(tmp_path, [str(folder), server.url])
     assert not server.asked

@@ -1,4 +1,4 @@
-"""The steps fid_reference and evaluate end to end: what they measure, record and refuse."""
+"""The steps fid_reference, evaluate and evaluate_snapshots end to end: what they measure, record and refuse."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fid_tools import our_fid, photographs, random_weights
-from run_tools import flags
+from fid_tools import photographs, random_weights
+from run_tools import Run, flags, prepare, resolved, save_model
 
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
-from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features, read_reference
+from vaeglow.evaluation.fid import extract_features, image_features, measure_sets, read_reference
 from vaeglow.evaluation.inception import KEY, load_inception
-from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.files import sha256_json
-from vaeglow.steps import evaluate, fid_reference
-from vaeglow.weights import write_tensors
+from vaeglow.results import read_result
+from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
+from vaeglow.steps import sample as sample_step
+from vaeglow.training.checkpoint import SNAPSHOTS_KEY, read_snapshots
+from vaeglow.weights import load_model, write_tensors
 
+CPU, TEMPERATURE = torch.device("cpu"), 0.5
+COMMON = flags(batch_size=4, device="cpu", threads=1)
 SPREAD = [0, 1, 2, 4, 5, 6]  # six of eight images
 
 
@@ -29,11 +33,6 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-@pytest.fixture
-def samples(dataset: Path, tmp_path: Path) -> Path:
-    return write_samples(tmp_path / "samples.npz", photographs(9, seed=5), dataset)
-
-
 def write_samples(path: Path, images: np.ndarray, data: Path, **changes: object) -> Path:
     hashes = json.loads((data / "dataset.json").read_text())["sha256"]
     about = {"preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0, "temperature": 0.5, "inputs": {}}
@@ -42,13 +41,9 @@ def write_samples(path: Path, images: np.ndarray, data: Path, **changes: object)
     return path
 
 
-COMMON = flags(batch_size=4, device="cpu", threads=1)
-
-
-def make_reference(dataset: Path, weights: Path, stretch: bool = False, **options: object) -> Path:
-    output = dataset.parent / "reference.npz"
+def make_reference(data: Path, weights: Path, output: Path, stretch: bool = False, **options: object) -> Path:
     asked = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1} | options
-    words = flags(data_dir=dataset, weights=weights, output=output, **asked)
+    words = flags(data_dir=data, weights=weights, output=output, **asked)
     fid_reference.main([*COMMON, *words, *(["--stretch"] if stretch else [])])
     return output
 
@@ -58,89 +53,170 @@ def measure(samples: Path, reference: Path, weights: Path, output: Path) -> dict
     return json.loads(output.read_text())
 
 
-def test_the_steps_measure_and_record(dataset: Path, samples: Path, inception_file: Path) -> None:
-    reference = make_reference(dataset, inception_file)
-    real = read_reference(reference)
-    mean, covariance = real.arrays["mean"], real.arrays["covariance"]
-    assert mean.shape == (64,) and covariance.shape == (64, 64) and mean.dtype == covariance.dtype == np.float64
-    assert real.arrays["features"].shape == (6, 64) and real.arrays["features"].dtype == np.float32
+def test_the_steps_measure_and_record(dataset: Path, inception_file: Path, tmp_path: Path) -> None:
+    """What the functions say that `test_fid.py` tries, the same again."""
+    images, reference = photographs(9, seed=5), make_reference(dataset, inception_file, tmp_path / "reference.npz")
+    outputs, samples = (tmp_path / "1.json", tmp_path / "2.json"), tmp_path / "samples.npz"
+    write_samples(samples, images, dataset)
+    one, two = (measure(samples, reference, inception_file, output) for output in outputs)
+    real, net = read_reference(reference), load_inception(inception_file, 64, "cpu")
+    wanted = image_features(photographs(8)[SPREAD], net, 4, "cpu")
+    for name, array in zip(("features", "mean", "covariance"), wanted, strict=True):
+        np.testing.assert_array_equal(real.arrays[name], array)
     wanted = {"dataset": "tiny", "images": 6, "features": 64, "sets": 1, "stretch": False, "image_shape": [3, 32, 32]}
     assert wanted.items() <= real.content.items()
-    outputs = [dataset.parent / name for name in ("one.json", "two.json")]
-    one, two = (measure(samples, reference, inception_file, output) for output in outputs)
-    fid = our_fid(photographs(9, seed=5)[:6], photographs(8)[SPREAD], inception_file, 64)
-    assert one["fid"] == pytest.approx(fid, rel=1e-6)
-    wanted = {"protocol": "test-6-64", "fid_samples": 6, "fid_reference_images": 6, "fid_features": 64, "split": "test"}
-    wanted |= {"fid_sets": 1, "fid_sd": None, "fid_by_set": [one["fid"]], "stretch": False, "feature_images": 6}
-    wanted |= {"preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0, "temperature": 0.5}
+    features, wanted = measure_sets(images, net, real, 4, "cpu")
+    wanted |= {"protocol": "test-6-64", "split": "test", "stretch": False, "fid_samples": 6, "fid_features": 64}
+    wanted |= {"fid_reference_images": 6, "preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0}
+    wanted |= {"temperature": 0.5}
     assert wanted.items() <= one.items()
     assert one["samples_provenance"] == {"a": 1} and "versions" in one["provenance"]
-    with np.load(outputs[0].with_suffix(".npz"), allow_pickle=False) as archive:
-        features, about = archive["features"], json.loads(str(archive["metadata"]))
-    net = load_inception(inception_file, 64, "cpu")
-    np.testing.assert_array_equal(features, image_features(photographs(9, seed=5)[:6], net, 4, "cpu")[0])
-    assert all(about[key] == one[key] for key in ("temperature", "weights_sha256", "protocol"))
-    wanted = kernel_inception_distance(features, real.arrays["features"], "cpu")
-    wanted |= compare_neighbours(features, real.arrays["features"], "cpu")
-    assert {key: one[key] for key in wanted} == pytest.approx(wanted)
+    kept = read_result(outputs[0].with_suffix(".npz"), ("features",))
+    np.testing.assert_array_equal(kept.arrays["features"], features)
+    assert all(kept.content[key] == one[key] for key in ("temperature", "weights_sha256", "protocol"))
     for each in (one, two):  # when it was made, and the hash of a file that says when it was made
         del each["provenance"], each["inputs"]
     assert one == two
 
 
-def test_several_sets_and_stretched_samples(dataset: Path, inception_file: Path, tmp_path: Path) -> None:
-    """All of stretched images; more of sets: test_fid."""
+def test_samples_alone_are_stretched_and_too_few_for_all_sets_are_refused(dataset, inception_file, tmp_path):
     images = photographs(13, seed=5) // 2
-    wide = np.stack([(x - x.min()) / (x.max() - x.min()) for x in images.astype(float)])
-    reference = make_reference(dataset, inception_file, sets=2, stretch=True)
-    metrics = tmp_path / "metrics.json"
+    wide = np.stack([(x - x.min()) / (x.max() - x.min()) for x in images[:6].astype(float)])
+    metrics, reference = tmp_path / "metrics.json", tmp_path / "reference.npz"
+    make_reference(dataset, inception_file, reference, sets=2, stretch=True)
     found = measure(write_samples(tmp_path / "two.npz", images, dataset), reference, inception_file, metrics)
-    real, net = read_reference(reference).arrays, load_inception(inception_file, 64, "cpu")
-    with torch.no_grad():
-        features = net(torch.from_numpy(wide).float())[0].mean((2, 3)).numpy()
+    net = load_inception(inception_file, 64, "cpu")
     kept = np.load(metrics.with_suffix(".npz"), allow_pickle=False)["features"]
-    np.testing.assert_allclose(kept, features[:6], atol=1e-5)
-    parts = (features[:6].astype(np.float64), features[6:12].astype(np.float64))
-    of = [frechet_distance(x.mean(0), np.cov(x, rowvar=False), real["mean"], real["covariance"]) for x in parts]
-    assert found["fid_by_set"] == pytest.approx(of, rel=1e-4) and of[0] != pytest.approx(of[1], rel=1e-2)
-    assert (found["fid"], found["fid_sets"], found["fid_samples"]) == (np.mean(found["fid_by_set"]), 2, 6)
-    plain = extract_features(photographs(8)[SPREAD], net, 6, "cpu")
-    np.testing.assert_allclose(real["features"], next(plain).numpy(), atol=1e-5)  # real images are not stretched
+    with torch.no_grad():
+        np.testing.assert_allclose(kept, net(torch.from_numpy(wide).float())[0].mean((2, 3)).numpy(), atol=1e-5)
+    assert (len(set(found["fid_by_set"])), found["fid_sets"], found["fid_samples"]) == (2, 2, 6)
+    (plain,) = extract_features(photographs(8)[SPREAD], net, 6, "cpu")
+    np.testing.assert_allclose(read_reference(reference).arrays["features"], plain.numpy(), atol=1e-5)
     with pytest.raises(UserError, match=r"has 9 images, protocol test-6-64 needs 12: choose a protocol with fewer"):
         measure(write_samples(tmp_path / "9.npz", images[:9], dataset), reference, inception_file, metrics)
 
 
-def test_evaluate_refuses_what_does_not_belong_together(dataset, samples, inception_file, tmp_path):
-    with pytest.raises(
-        UserError, match="the test split of tiny has 8 images, protocol test-500-64 needs 500: choose a"
-    ):
-        make_reference(dataset, inception_file, images=500, protocol="test-500-64")
-    assert not (dataset.parent / "reference.npz").exists()
-    reference, output = make_reference(dataset, inception_file), tmp_path / "metrics.json"
-    damaged, bare = tmp_path / "damaged.npz", tmp_path / "bare.npz"
-    damaged.write_bytes(samples.read_bytes()[:2000])
-    with np.load(reference, allow_pickle=False) as archive:
-        np.savez(bare, **{key: value for key, value in dict(archive).items() if key != "features"})
-    other = tmp_path / "other.safetensors"
+def test_evaluate_refuses_what_does_not_belong_together(dataset, inception_file, tmp_path):
+    reference, output, other = (tmp_path / name for name in ("reference.npz", "metrics.json", "other.safetensors"))
+    with pytest.raises(UserError, match="test split of tiny has 8 images, protocol test-500-64 needs 500: choose a"):
+        make_reference(dataset, inception_file, reference, images=500, protocol="test-500-64")
+    assert not reference.exists()
+    make_reference(dataset, inception_file, reference)
     write_tensors(other, {**random_weights(), "Mixed_7c.branch_pool.bn.bias": torch.zeros(192)}, KEY, {})
-    ours = {"data": dataset, "images": photographs(9)}
-    made = {
-        "has 5 images, protocol test-6-64 needs 6": {"data": dataset, "images": photographs(5)},
-        "differ in image shape ([3, 16, 16] and [3, 32, 32])": ours | {"images": photographs(9, side=16)},
-        "differ in data hash (x and ": ours | {"data_sha256": "x"},
-        "differ in dataset (mine and tiny)": ours | {"dataset": "mine"},
-    }
-    tried = {
-        says: (write_samples(tmp_path / f"{number}.npz", **of), reference, inception_file)
-        for number, (says, of) in enumerate(made.items())
-    }
-    tried |= {
-        f"{damaged} is damaged or not a result": (damaged, reference, inception_file),
-        f"{bare} is damaged or not a result": (samples, bare, inception_file),
-        "differ in Inception weights": (samples, reference, other),
-    }
-    for message, files in tried.items():
+    for changes, weights, says in (
+        ({"images": photographs(9, side=16)}, inception_file, "differ in image shape ([3, 16, 16] and [3, 32, 32])"),
+        ({"data_sha256": "x"}, inception_file, "differ in data hash (x and "),
+        ({"dataset": "mine"}, inception_file, "differ in dataset (mine and tiny)"),
+        ({}, other, "differ in Inception weights"),
+    ):
+        samples = write_samples(tmp_path / "x.npz", **{"images": photographs(9), "data": dataset} | changes)
         with pytest.raises(UserError) as refused:
-            measure(*files, output)
-        assert message in str(refused.value) and "\n" not in str(refused.value)
+            measure(samples, reference, weights, output)
+        assert says in str(refused.value) and "\n" not in str(refused.value)
     assert not output.exists() and not output.with_suffix(".npz").exists()
+
+
+# ---------------------------------------------------------------------------------------- quality against training time
+
+
+EIGHT = {"protocol": "test-8-64", "images": 8}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, blobs_dir, vae_run) -> Run:
+    """A run in two phases whose second kept its weights twice."""
+    folder = tmp_path_factory.mktemp("run")
+    return Run(folder, resolved("vaeglow", snapshots=[0.25, 0.5]), blobs_dir, vae_run).train()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
+    return make_reference(blobs_dir, inception_file, tmp_path_factory.mktemp("reference") / "reference.npz", **EIGHT)
+
+
+def curve(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
+    options = {"model": run.model, "kept_weights": run.snapshots, "training": run.training, "data_dir": run.data}
+    options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
+    evaluate_snapshots.main(flags(**options | changed, reference=reference, weights=weights, device="cpu"))
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def result(run, reference, inception_file, tmp_path_factory) -> dict:
+    return curve(run, tmp_path_factory.mktemp("points") / "T0.5.json", reference, inception_file)
+
+
+def test_points_lie_on_the_runs_clock(result, run, vae_run, reference, inception_file, tmp_path):
+    base, summary, points = vae_run.summary(), run.summary(), result["points"]
+    assert [point["fraction"] for point in points] == [0.25, 0.5, 1.0]
+    assert [point["epoch"] for point in points] == [0.5, 1.0, 2.0]
+    assert result["base_seconds"] == base["train_seconds_by_phase"][0] > 0
+    seconds = [info["seconds"] for info, _ in read_snapshots(run.snapshots)]
+    assert [point["seconds"] for point in points] == [*seconds, summary["train_seconds_by_phase"][-1]]
+    assert sorted(seconds) == seconds and points[-1]["seconds"] > seconds[-1]
+    for point in points:
+        assert point["total_seconds"] == point["seconds"] + result["base_seconds"]
+    assert result["weights_sha256"] == run.summary()["weights_sha256"]
+    wanted = {"protocol": "test-8-64", "temperature": 0.5, "split": "test", "likelihood_images": 8}
+    wanted |= {"fid_samples": 8, "fid_reference_images": 8, "fid_features": 64}
+    assert wanted.items() <= result.items()
+    one = curve(vae_run, tmp_path / "T0.5.json", reference, inception_file, likelihood_images=500)
+    (point,) = one["points"]  # of a run without snapshots
+    assert point["fraction"] == 1 and one["base_seconds"] == 0 and one["likelihood_images"] == 12
+    assert point["total_seconds"] == point["seconds"] == base["train_seconds_by_phase"][0]
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_each_point_is_what_the_other_steps_say(which, result, run, reference, inception_file, tmp_path):
+    """The first snapshot and the finished model, through `sample`, `evaluate` and `likelihood`."""
+    path, point = run.model, result["points"][which]
+    if which == 0:
+        model, about = load_model(run.model, CPU)
+        model.load_state_dict(read_snapshots(run.snapshots)[0][1])
+        path = tmp_path / "model.safetensors"
+        save_model(path, model, about["config"], {"data": about["data"]})
+    samples, metrics, bits = tmp_path / "T0.5.npz", tmp_path / "T0.5.json", tmp_path / "likelihood.json"
+    sample_step.main(flags(model=path, temperature=TEMPERATURE, count=8, device="cpu", output=samples))
+    found = measure(samples, reference, inception_file, metrics)
+    for key in ("fid", "kid", "kid_standard_error", "exploded_samples"):
+        assert point[key] == pytest.approx(found[key], rel=1e-6)
+    asked = flags(model=path, data_dir=run.data, batch_size=4, importance_images=1, device="cpu")
+    likelihood.main([*asked, "--importance-samples", "1", *flags(output=bits)])
+    values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
+    assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-9)
+    assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-9)
+
+
+def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):
+    """Weights that are not finite: no FID, no KID and no bits/dim for that point, how many overflowed, and the rest."""
+    packed = {}
+    (info, broken), (_, whole) = read_snapshots(run.snapshots)
+    for index, state in enumerate((broken, whole)):
+        spoil = torch.nan if index == 0 else 1.0
+        packed |= {f"{index}/{name}": t * spoil if t.is_floating_point() else t for name, t in state.items()}
+    infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
+    whose = {key: info[key] for key in ("config_sha256", "data_sha256")}
+    write_tensors(tmp_path / "snapshots.safetensors", packed, SNAPSHOTS_KEY, {**whose, "snapshots": infos})
+    changed = {"kept_weights": tmp_path / "snapshots.safetensors"}
+    first, *others = curve(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
+    for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):
+        assert first[key] is None
+        assert all(isinstance(point[key], float) for point in others)
+    assert [point["exploded_samples"] for point in (first, *others)] == [8, 0, 0]
+    assert "fid None" in capsys.readouterr().out
+
+
+def test_files_of_another_run_are_refused(run, vae_run, reference, inception_file, tmp_path):
+    other = Run(tmp_path / "other", resolved("vaeglow", snapshots=[0.5], learning_rate=0.01), run.data, vae_run).train()
+    absent, data = tmp_path / "absent.safetensors", prepare(tmp_path / "mine", name="mine")
+    foreign = make_reference(data, inception_file, tmp_path / "foreign.npz", **EIGHT)
+    for message, real, changed in [
+        (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
+        (f"{other.snapshots} is not of the model's run", reference, {"kept_weights": other.snapshots}),
+        (f"{absent} is missing", reference, {"kept_weights": absent}),
+        ("differ in dataset (blobs and mine)", foreign, {}),
+    ]:
+        with pytest.raises(UserError) as refused:
+            curve(run, tmp_path / "T0.5.json", real, inception_file, **changed)
+        assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "T0.5.json").exists()

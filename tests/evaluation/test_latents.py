@@ -13,7 +13,7 @@ from run_tools import run_probe
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import latents
 from vaeglow.evaluation.probes.latents import active_units, decoder_information, information_lower, mixtures
-from vaeglow.models.bounds import gaussian_log_density, log_scale_floor
+from vaeglow.models.bounds import gaussian_log_density
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
@@ -60,34 +60,20 @@ def test_the_matrix_products_are_the_sums_they_stand_for():
         torch.testing.assert_close(one - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
-def test_a_decoder_that_ignores_z_explains_nothing():
-    vae = plain_vae(GREY, "isotropic", False).eval()
-    images = data(GREY)[:40].numpy()
-    before = look(vae, images)
-    with torch.no_grad():
-        floor = log_scale_floor(GREY["levels"])
-        vae.raw_log_scale.fill_(floor + math.log(math.expm1(math.log(0.1) - floor)))  # s is 0.1
-        vae.decoder.dense.weight.zero_()
-        deaf = look(vae, images)
-    assert deaf["variance_explained"] < 1e-9 < before["variance_explained"]
-    by_hand = math.log2(0.1 * math.sqrt(2 * math.pi * math.e)) + math.log2(GREY["levels"])
-    assert deaf["entropy_x_bar_bits_per_dim"] == pytest.approx(by_hand)
-    assert deaf["layer_log_det_bits_per_dim"] == 0
-
-
-@pytest.mark.parametrize("batch_size", [100, 77])
-def test_the_decoder_is_asked_at_draws_of_the_prior(batch_size, monkeypatch):
-    """A decoder whose mean is z itself and whose s is 1: under N(0, I), though not under q, z decides half of x_bar."""
+@pytest.mark.parametrize(("gain", "batch_size"), [(0.0, 100), (1.0, 100), (1.0, 77)])
+def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
+    """A decoder whose mean is z itself, or nothing of it: under N(0, I), though not under q, z decides so much."""
     vae = plain_vae(GREY, "diagonal", False).eval()
 
     def decode(z):
-        mean = z[:, :1, None, None].expand(-1, *vae.shape)
-        return mean, torch.zeros_like(mean)
+        mean = gain * z[:, :1, None, None].expand(-1, *vae.shape)
+        return mean, torch.full_like(mean, -0.3)
 
-    monkeypatch.setattr(vae, "decode", decode)
+    vae.decode = decode
     found = look(vae, data(GREY).numpy(), batch_size)
-    assert found["variance_explained"] == pytest.approx(0.5, abs=0.05)
-    gaussian = 0.5 * math.log2(2 * math.pi * math.e) + math.log2(GREY["levels"])
+    share = gain**2 / (gain**2 + math.exp(-0.6))
+    assert found["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
+    gaussian = 0.5 * math.log2(2 * math.pi * math.e) - 0.3 / math.log(2) + math.log2(GREY["levels"])
     assert found["entropy_x_bar_bits_per_dim"] == pytest.approx(gaussian)
 
 
@@ -108,77 +94,47 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
-def gathered(vae, decode, encode, width: float = 0.0, batches: int = 4) -> dict[str, torch.Tensor]:
-    """Draws of a VAE whose two halves are made up."""
-    vae.decode, vae.encode = decode, encode
-    widths, generator, found = torch.full((vae.prior.dims,), width), seeded(5), []
-    for _ in range(batches):
-        with torch.no_grad():
-            z = vae.prior_sample(COUNT // batches, generator)
-            found.append(latents.draw_x_bar(vae, None, z, widths, generator))
-    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
-
-
-@pytest.fixture
-def vae():
-    return plain_vae(GREY, "diagonal", False).eval()
-
-
-@pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_a_linear_decoder_shares_what_its_closed_form_says(vae, scale):
-    """x_bar = z_1 on one pixel + N(0, scale^2) noise, z ~ N(0, 1): I = 1/2 log(1 + 1/scale^2), a Gaussian posterior."""
+def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float = 0.0) -> dict[str, torch.Tensor]:
+    """Draws of x_bar = (gain z, 0) + N(0, scale^2) noise, z ~ N(0, I); the encoder is the posterior, or far off."""
+    vae, gains = plain_vae(GREY, "diagonal", False).eval(), torch.tensor(gain)
 
     def decode(z):
-        mean = torch.zeros(len(z), *vae.shape)
-        mean[:, 0, 0, 0] = z[:, 0]
+        mean = torch.nn.functional.pad(gains * z, (0, vae.dims - 2)).reshape(-1, *vae.shape)
         return mean, torch.full_like(mean, math.log(scale))
 
     def encode(y):
-        shrink = 1 / (1 + scale**2)
-        mean, log_scale = torch.zeros(len(y), vae.prior.dims), torch.zeros(len(y), vae.prior.dims)
-        mean[:, 0], log_scale[:, 0] = shrink * y[:, 0, 0, 0], 0.5 * math.log(shrink * scale**2)
-        return mean, log_scale
+        x, precision = y.flatten(1)[:, :2], 1 + (gains / scale) ** 2
+        if far_off:
+            return torch.full_like(x, 3.0), torch.full_like(x, -2.0)
+        return gains * x / scale**2 / precision, (-0.5 * precision.log()).expand_as(x)
 
-    lower, upper = decoder_information(gathered(vae, decode, encode))
-    exact = 0.5 * math.log(1 + 1 / scale**2)
-    assert lower == pytest.approx(exact, abs=0.12) and upper == pytest.approx(exact, abs=0.12)
-
-
-def test_a_deaf_decoder_shares_nothing_whatever_the_kl_costs(vae):
-    def decode(z):
-        return torch.zeros(len(z), *vae.shape), torch.zeros(len(z), *vae.shape)
-
-    def encode(y):  # a posterior far from the prior: the ELBO alone would say 50 nats
-        return torch.full((len(y), vae.prior.dims), 3.0), torch.full((len(y), vae.prior.dims), -2.0)
-
-    lower, upper = decoder_information(gathered(vae, decode, encode))
-    assert abs(lower) < 1e-6 and abs(upper) < 1e-6
+    vae.decode, vae.encode = decode, encode
+    generator, found = seeded(5), []
+    for _ in range(4):
+        with torch.no_grad():
+            z = vae.prior_sample(COUNT // 4, generator)
+            found.append(latents.draw_x_bar(vae, None, z, torch.full((2,), width), generator))
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
 
 
-def test_an_encoder_that_knows_nothing_does_not_loosen_the_bound_much(vae):
-    """Every latent on pixels of its own, sd .1: I = d/2 log(1 + 100); the encoder is far off, the known z is not."""
-    dims = vae.prior.dims
-
-    def decode(z):
-        mean = torch.zeros(len(z), vae.dims)
-        mean[:, :dims] = z
-        mean = mean.reshape(-1, *vae.shape)
-        return mean, torch.full_like(mean, math.log(0.1))
-
-    def encode(y):
-        return torch.full((len(y), dims), 3.0), torch.zeros(len(y), dims)
-
-    lower, upper = decoder_information(gathered(vae, decode, encode, width=math.log(0.1)))
-    exact = dims / 2 * math.log(101)
-    assert lower <= exact < upper < exact + 0.7 * dims
+@pytest.mark.parametrize(
+    ("made", "lower", "upper"),
+    [
+        (((1.0, 0.0), 0.5, False), (-0.12, 0.12), (-0.12, 0.12)),
+        (((1.0, 0.0), 2.0, False), (-0.12, 0.12), (-0.12, 0.12)),
+        (((0.0, 0.0), 1.0, True), (-1e-6, 1e-6), (-1e-6, 1e-6)),  # deaf: the ELBO alone would say 50 nats
+        (((1.0, 1.0), 0.1, True, math.log(0.1)), (-math.inf, 0), (0, 1.4)),  # the known z helps where the encoder fails
+    ],
+)
+def test_a_linear_decoder_shares_what_its_closed_form_says(made, lower, upper):
+    """I = sum 1/2 log(1 + gain^2 / scale^2); estimates are so far from it."""
+    exact = sum(0.5 * math.log(1 + (gain / made[1]) ** 2) for gain in made[0])
+    for value, (low, high) in zip(decoder_information(channel(*made)), (lower, upper), strict=True):
+        assert low <= value - exact <= high
 
 
-def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture(vae):
-    def decode(z):
-        mean = 100 * z[:, :1, None, None].expand(-1, *vae.shape)
-        return mean, torch.full_like(mean, -3.0)
-
-    draws = gathered(vae, decode, vae.encode)
+def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture():
+    draws = channel((100.0, 100.0), 0.05, True)
     lower, upper = decoder_information(draws)
     assert lower == pytest.approx(math.log(COUNT), abs=0.2) and upper > lower
     draws["bounds"][3] = math.nan

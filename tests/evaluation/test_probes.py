@@ -1,15 +1,28 @@
-"""What all probes share: whose result it is, noise of the run's own seed, and what they refuse."""
+"""Probes: what all share; interpolation between random latents; maps of the decoder's noise."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from fid_tools import opened
+from models_tools import GREY, data, plain_vae, seeded
 from run_tools import COUNTS, prepare, run_probe
+from scipy.stats import spearmanr
 
+import vaeglow
+from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import PROBES
+from vaeglow.evaluation.probes import PROBES, noise_maps
+from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
+from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, rank_correlations
 from vaeglow.evaluation.trained import vae_and_layer
+from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.weights import load_model
 
+CPU = torch.device("cpu")
+WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
 SETTINGS = {
     "latents": {"images": 12, "batch_size": 5},
     "noise_maps": {"shown": 3, "images": 7, "batch_size": 7},
@@ -55,3 +68,101 @@ def test_other_data_and_other_kinds_are_refused(vae_run, tmp_path: Path):
         run_probe("latents", vae_run, tmp_path / "x.json", SETTINGS["latents"], test=other / "test.npy")
     with pytest.raises(UserError, match="two is a vae_two_stage: interpolate needs a model with one VAE"):
         vae_and_layer(None, {"model": "two", "kind": "vae_two_stage"}, "interpolate")
+
+
+# -------------------------------------------------------------------------------------------------------- interpolation
+
+
+def test_slerp_keeps_the_angle_even_and_the_length_between_the_ends():
+    one, other = torch.randn(2, 40, 1, 6, generator=seeded()).double()
+    path = slerp(one, other, WEIGHT)  # [40, 9, 6]
+    torch.testing.assert_close(path[:, :1], one)
+    torch.testing.assert_close(path[:, -1:], other)
+    lengths = path.norm(dim=-1)
+    even = torch.lerp(lengths[:, :1], lengths[:, -1:], WEIGHT[:, 0])
+    torch.testing.assert_close(lengths, even)
+    units = path / lengths[..., None]
+    angles = torch.acos((units[:, 1:] * units[:, :-1]).sum(-1).clamp(-1, 1))
+    torch.testing.assert_close(angles, angles.mean(1, keepdim=True).expand_as(angles))
+
+
+def test_slerp_of_vectors_that_single_out_no_circle():
+    one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(slerp(one, 3 * one, WEIGHT), one * (1 + 2 * WEIGHT))
+    torch.testing.assert_close(slerp(one, -one, WEIGHT), one * (1 - 2 * WEIGHT))
+
+
+def test_the_way_is_straight_in_the_space_it_is_named_after(vae_run):
+    vae, _ = load_model(vae_run.model, CPU)
+    with torch.no_grad():
+        eps = vae.prior(latent_paths(vae, 5, 4, "prior", 0, CPU).flatten(0, 1))[0].unflatten(0, (5, 4))
+        torch.testing.assert_close(eps.diff(dim=1), eps.diff(dim=1)[:, :1].expand(5, 3, -1), rtol=1e-3, atol=1e-4)
+    z = latent_paths(vae, 5, 4, "latent", 0, CPU)
+    lengths = z.norm(dim=-1)
+    assert (lengths <= lengths[:, [0, -1]].amax(1, keepdim=True) + 1e-5).all()
+    assert (lengths >= lengths[:, [0, -1]].amin(1, keepdim=True) - 1e-5).all()
+
+
+def test_distances_are_root_mean_squares_in_grey_levels():
+    images = np.zeros((2, 3, 1, 2, 2), np.uint8)
+    images[0, 1:], images[0, 2, 0, 0, 0], images[1, 1] = 10, 30, 255
+    found = distances(images)
+    assert found["step_distances"] == [[10, 10], [255, 255]]  # bytes do not wrap around
+    assert found["end_distances"] == pytest.approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
+
+
+@pytest.mark.parametrize("space", ["prior", "latent"])
+def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path):
+    found = run_probe("interpolation", latent_run, tmp_path / "x.npz", {"space": space, "pairs": 3, "steps": 5})
+    images, model, seed = found.arrays["images"], vaeglow.load(latent_run.model, "cpu"), latent_run.config["seed"]
+    assert np.array_equal(images, model.interpolate(pairs=3, steps=5, seed=seed, space=space).numpy())
+    eps = normal_like(torch.empty(2, 3, 1, 4), step_generator(seed, INTERPOLATION, 0))[:, :, 0]
+    vae, layer = vae_and_layer(model.network, model.config, "the test")
+    with torch.no_grad():
+        for end, drawn in [(0, eps[0]), (-1, eps[1])]:  # rendered by themselves
+            direct = vae.decode(vae.prior.inverse(drawn)[0])[0]
+            direct = quantise(direct if layer is None else layer.inverse(direct)[0], 256).numpy()
+            assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
+    assert found.content == {**found.content, "space": space, **distances(images)}
+
+
+# ----------------------------------------------------------------------------------------------------------- noise maps
+
+
+def test_correlations_are_of_ranks_image_by_image():
+    scale = np.random.default_rng(0).random((5, 4, 4)).astype(np.float32)
+    error = np.stack([scale[0] ** 9, -scale[1], scale[2][::-1] + scale[2], scale[3], np.zeros((4, 4))])
+    scale[3] = 7
+    found = rank_correlations(scale, error)
+    assert found[:2] == pytest.approx([1, -1]) and found[3:] == [0, 0]
+    assert found[2] == pytest.approx(spearmanr(scale[2].ravel(), error[2].ravel()).statistic)
+
+
+def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
+    settings = {"shown": 3, "images": 7, "batch_size": 7}
+    result = run_probe("noise_maps", latent_run, tmp_path / "noise_maps.npz", settings)
+    arrays, content = result.arrays, result.content
+    network, _ = load_model(latent_run.model, "cpu")
+    vae, x = getattr(network, "vae", network), torch.from_numpy(np.load(latent_run.data / "test.npy")[:7])
+    y = dequantise(x, 256, step_generator(latent_run.config["seed"], NOISE_MAPS, 0))
+    with torch.no_grad():
+        mean, log_scale = vae.decode(vae.encode(y)[0])
+        target = y if vae is network else network.layer(y)[0]
+    assert np.array_equal(arrays["images"], x[:3].numpy())
+    assert np.array_equal(arrays["mean"], quantise(mean, 256)[:3].numpy())
+    scale = 256 * log_scale.exp().square().mean(1).sqrt().numpy()
+    error = (target - mean).square().mean(1).sqrt().numpy()
+    assert arrays["scale"].dtype == np.float32 and arrays["scale"].shape == (3, 8, 8)
+    np.testing.assert_allclose(arrays["scale"], scale[:3], rtol=1e-5)
+    expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
+    assert content["error_correlations"] == pytest.approx(expected)
+    assert content["error_correlation"] == pytest.approx(np.mean(expected)) and content["images"] == 7
+
+
+def test_isotropic_noise_has_one_scale_and_no_correlation():
+    vae = plain_vae(GREY, "isotropic", True).eval()
+    settings = {"shown": 6, "images": 6, "batch_size": 4}
+    content, arrays = noise_maps.measure(opened(vae, data(GREY)[:6].numpy()), {"test": None}, settings)
+    assert content["error_correlations"] is None
+    assert np.ptp(arrays["scale"]) < 1e-6
+    assert arrays["scale"][0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0

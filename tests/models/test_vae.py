@@ -11,7 +11,7 @@ from run_tools import CONFIG, Run, interrupt, newest, prepare, same_tensors
 
 from vaeglow.config import merge, resolve
 from vaeglow.models.base import build
-from vaeglow.models.bounds import log_scale_floor, total
+from vaeglow.models.bounds import log_scale_floor
 from vaeglow.models.nets import DownConv, UpConv
 from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.training.checkpoint import pack
@@ -57,16 +57,14 @@ def test_convolutions_of_stride_2_are_tensorflows() -> None:
     [("resnet", 3, 4), ("resnet", 1, 16), ("infogan", 1, 28), ("infogan", 3, 4), ("infogan", 1, 12)],
 )
 def test_shapes_and_ranges(architecture: str, channels: int, size: int, noise: str) -> None:
-    """Mean in (0, 1), noise above its floor, one for all where it is isotropic, posterior's log sd within [-7, 2]."""
+    """Mean in (0, 1), noise one for all where it is isotropic; its range: a test below."""
     vae = sized(architecture, channels, size, noise)
     y = photo_like(3, channels, size)
     mean, log_scale = vae.encode(y)
-    assert mean.shape == log_scale.shape == (3, 5)
-    assert -7 <= log_scale.min() <= log_scale.max() <= 2
     decoded, decoded_log_scale = vae.decode(mean)
+    assert mean.shape == log_scale.shape == (3, 5)
     assert decoded.shape == decoded_log_scale.shape == (3, channels, size, size)
     assert 0 <= decoded.min() < decoded.max() <= 1  # a sigmoid of float32 reaches its ends
-    assert decoded_log_scale.min() >= log_scale_floor(256) - 1e-6
     assert (len(decoded_log_scale.unique()) == 1) == (noise == "isotropic")
     assert vae.sample(2, 1.0, seeded()).shape == vae.reconstruct(y[:2]).shape == (2, channels, size, size)
 
@@ -89,11 +87,10 @@ def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
 
 
 def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
-    """Batch and spectral norms rest in evaluation, and move in training."""
+    """Batch and spectral norms, which move in training only (in evaluation: `test_model_kinds.py`)."""
     vae = sized("infogan", 1, 28)
     before, y = snapshot(vae), photo_like(3, 1, 28)
     torch.testing.assert_close(vae.encode(y[:1])[0], vae.encode(y)[0][:1])
-    assert changed(vae, before) == set()
     vae.train().encode(y)
     assert {"encoder.heads.parametrizations.weight.0._u", "encoder.trunk.3.running_mean"} <= changed(vae, before)
 
@@ -131,10 +128,6 @@ def test_bound_by_hand(name: str) -> None:
     torch.testing.assert_close(terms["reconstruction"], normal(y, decoded, decoded_log_scale.exp()))
     eps, log_det = vae.prior(z)
     torch.testing.assert_close(terms["negative_kl"], normal(eps, 0.0, 1.0) + log_det - normal(z, mean, log_scale.exp()))
-    several = vae.log_weights(y, 3, seeded(7))
-    assert several.shape == (4, 3)
-    torch.testing.assert_close(several[:, 0], total(terms))
-    assert (several.std(1) > 0).all()  # each column a fresh z
 
 
 @pytest.mark.parametrize("name", VARIANTS)
