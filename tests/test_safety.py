@@ -24,9 +24,10 @@ from vaeglow.data.arrays import open_split, read_info
 from vaeglow.errors import UserError
 from vaeglow.evaluation.fid import read_reference
 from vaeglow.evaluation.inception import load_weights, obtain_weights
+from vaeglow.files import sha256_json
 from vaeglow.results import read_result
 from vaeglow.training.checkpoint import read_snapshots
-from vaeglow.weights import KEY, SEAL, load_model, tensors_sha256, text_sha256, write_tensors
+from vaeglow.weights import KEY, SEAL, load_model, tensors_sha256, write_tensors
 
 # ------------------------------------------------------------------------------------------- the source
 
@@ -190,8 +191,9 @@ def test_safetensors_with_a_lying_header(content, tmp_path):
 def sealed(about: str | dict, tensors: dict[str, torch.Tensor]) -> bytes:
     """A file whose description bears a seal as ours do: anybody can compute one."""
     if isinstance(about, dict):
-        about = json.dumps({"weights_sha256": tensors_sha256(tensors), **about})
-    return save(tensors, {KEY: about, SEAL: text_sha256(about)})
+        about = {"weights_sha256": tensors_sha256(tensors), **about}
+        about = json.dumps(about | {SEAL: sha256_json(about)})
+    return save(tensors, {KEY: about})
 
 
 def changed(**changes) -> dict:

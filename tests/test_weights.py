@@ -39,6 +39,10 @@ def test_what_is_saved_is_loaded(model, tmp_path):
     assert type(loaded) is type(network) and not loaded.training
     assert about == {"config": resolved(model), **ABOUT, "weights_sha256": digest}
     assert digest == tensors_sha256(network.state_dict())
+    content = path.read_bytes()
+    for _ in range(8):  # the same bytes every time
+        save_model(path, network, resolved(model), ABOUT)
+        assert path.read_bytes() == content
 
 
 def test_the_hash_knows_names_types_shapes_and_values():

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.files import atomic_path, explain_os_error
+from vaeglow.files import atomic_path, explain_os_error, sha256_json
 from vaeglow.models.base import GenerativeModel, build
 
 KEY = "vaeglow"  # of the metadata entry that describes a model, a JSON text
-SEAL = "sha256"  # of the metadata entry that holds the hash of that text
+SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -50,20 +50,15 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     digest = tensors_sha256(tensors)
-    text = json.dumps({**about, "weights_sha256": digest})
+    about = {**about, "weights_sha256": digest}
     with atomic_path(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata={key: text, SEAL: text_sha256(text)})
+            save_file(tensors, temporary, metadata={key: json.dumps(about | {SEAL: sha256_json(about)})})
         except SafetensorError as error:
             if (number := re.search(r"os error (\d+)", str(error))) is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error  # such as a full disk
     return digest
-
-
-def text_sha256(text: str) -> str:
-    """Hex sha256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -90,8 +85,9 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     if (text := metadata.get(key)) is None:
         raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
     with suppress(ValueError, RecursionError):
-        about = json.loads(text) if text_sha256(text) == metadata.get(SEAL) else None
-        if isinstance(about, dict) and tensors_sha256(tensors) == about.get("weights_sha256"):
+        about = json.loads(text)
+        sealed = isinstance(about, dict) and about.pop(SEAL, None) == sha256_json(about)
+        if sealed and tensors_sha256(tensors) == about.get("weights_sha256"):
             return tensors, about
     raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
 
