@@ -172,13 +172,9 @@ def shape_of(name: str) -> dict[str, int]:
 
 @functools.cache
 def fitted_model(name: str, trained: bool) -> GenerativeModel:
-    """A tiny model, with random weights (nothing at its start) or fitted to `data`.
-
-    Args:
-        name: `glow` (additive | affine), `vae` [isotropic] [standard] [pair], `two_stage`, or `vae_glow` [pair]
-            [joint]; with `pair` of two channels and without squeeze, else grey and with squeeze 2.
-        trained: on phase 1 where it has one (`BASES`).
-    """
+    """A tiny model, with random weights (nothing at its start) or, on its phase 1 (`BASES`), fitted to `data`."""
+    # name: `glow` (additive | affine), `vae` [isotropic] [standard] [pair], `two_stage`, `vae_glow` [pair] [joint];
+    # with `pair` of two channels and without squeeze, else grey and with squeeze 2
     words, shape, base = name.split(), shape_of(name), BASES.get(name)
     vae = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
     torch.manual_seed(1)

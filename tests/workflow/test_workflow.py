@@ -46,9 +46,6 @@ def dry_run(*arguments: str, cwd: Path) -> list[tuple[str, dict[str, str]]]:
     return jobs(snakemake("-n", *arguments, cwd=cwd))
 
 
-# ------------------------------------------------------------------------------------ dry runs, from elsewhere
-
-
 @pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])
 def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
     found = jobs(workflow("-n", "results/table2.csv", "--config", f"preset={preset}", cwd=tmp_path))
@@ -110,8 +107,6 @@ def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
     assert "Traceback" not in output and "additionalProperties" not in output
     assert len(output.splitlines()) < 6
 
-
-# ------------------------------------------------------------------- real runs of stubs, in a path with a space
 
 TARGETS = ("results/table2.csv", "results/samples.png")
 STUB = '''"""Stands for a step: writes its outputs, with its own command line in them."""
@@ -209,13 +204,10 @@ def test_a_report_shows_what_there_is(checkout):
     assert output.splitlines()[-1] == "error: nothing is built: run `make table2`" and "Traceback" not in output
 
 
-def test_editing_a_base_reruns_what_stands_on_it(checkout):
+def test_a_change_reruns_what_stands_on_it(checkout):
     found = dry_run(*overlay(checkout, "overrides: {models: {vae: {training: {epochs: 1}}}}"), cwd=checkout)
     trained = {wildcards["model"] for rule, wildcards in found if rule.startswith("train_")}
     assert trained == {"vae", "vaeglow", "vaeglow_as_written"}
-
-
-def test_recolouring_draws_the_figures_again_and_nothing_else(checkout):
     style = checkout / "vaeglow/reporting/style.py"
     style.write_text(style.read_text().replace("#1a1a1a", "#0a0a0a"))
     assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["figure", "publish_figure"]
