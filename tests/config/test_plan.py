@@ -18,9 +18,8 @@ def test_a_role_moves_every_entry_that_names_it():
 
 def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
     rows = "[{model: vae, temperatures: [0, 1]}, {model: glow, dataset: main, temperature: 1}]"
-    view = checked(
-        f"{{tables: {{t: {{kind: quality, title: t, caption: c, published: null, dataset: faces, rows: {rows}}}}}}}"
-    )["demo"]
+    about = "kind: quality, title: t, caption: c, published: null, dataset: faces"
+    view = checked(f"{{tables: {{t: {{{about}, rows: {rows}}}}}}}")["demo"]
     found = plan.filled_in(view, "tables", "t")["rows"]
     assert [(row["model"], row["dataset"], row["temperature"]) for row in found] == [
         ("vae", "photos64", 0.0),
