@@ -123,7 +123,7 @@ def test_the_whole_workflow_twice(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         evaluation = SMALL["overrides"]["evaluation"] | {"inception": random_inception(folder / "weights.pth")}
-        made(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, "--cores", cores)
+        made(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, cores)
         folders.append(folder / "results")
     for path in sorted(folders[0].rglob("model.safetensors")):
         other = folders[1] / path.relative_to(folders[0])
@@ -133,6 +133,6 @@ def test_the_whole_workflow_twice(tmp_path):
     for path in found:
         assert same_arrays(arrays(path), arrays(folders[1] / path.relative_to(folders[0]))), path
     one, other = (without_times(folder / "table2.csv") for folder in folders)
-    assert one == other and len(one) == 9
+    assert one == other and {row["run"] for row in one} >= {"glow", "vae", "vaeglow"}
     pictures = [np.asarray(Image.open(folder / "samples.png")) for folder in folders]  # the files name their sources
     assert np.array_equal(*pictures)

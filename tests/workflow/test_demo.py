@@ -54,10 +54,10 @@ def random_inception(path: Path) -> dict:
     return {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
 
 
-def made(folder: Path, config: dict) -> str:
+def made(folder: Path, config: dict, cores: str = "2") -> str:
     """Run the repository's workflow in `folder`; its output."""
     (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
-    return workflow("--cores", "2", *TARGETS, "--configfile", "overlay.yaml", cwd=folder)
+    return workflow("--cores", cores, *TARGETS, "--configfile", "overlay.yaml", cwd=folder)
 
 
 def measured(folder: Path) -> list[dict[str, str]]:
