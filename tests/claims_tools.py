@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from table_tools import save
 
 from vaeglow.data.seeds import stable_hash
 from vaeglow.files import sha256_file
 from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
-from vaeglow.results import read_result
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
 COMMON = {
@@ -45,14 +45,15 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
         for seed in seeds:
             whose = {"seed": seed, **need}
             path, what = result_path(root, **whose), need["what"]
-            path.parent.mkdir(parents=True, exist_ok=True)
             random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
             if what == "timing":
                 seconds = value(need, seed) * np.exp(0.01 * np.random.default_rng(len(need["model"])).normal(size=8))
                 models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
                 write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
             elif path not in paths:
-                write_file(path, about(root, whose), shown(what, value(need, seed), random))
+                values = shown(what, value(need, seed), random)
+                arrays = {key: values.pop(key) for key in list(values) if isinstance(values[key], np.ndarray)}
+                save(path, about(root, whose) | values, arrays)
             paths.append(path)
     return list(dict.fromkeys(paths))
 
@@ -109,21 +110,4 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
-    write_file(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models}, machine)
-
-
-def write_file(path: Path, content: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """A JSON file, or an npz file whose metadata holds what is no array."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
-    text = json.dumps({**content, **{key: value for key, value in values.items() if key not in arrays}})
-    if path.suffix == ".json":
-        path.write_text(text)
-    else:
-        np.savez(path, **arrays, metadata=np.array(text))
-
-
-def change(path: Path, **values: Any) -> None:
-    """Change keys of a JSON file, or of an npz file's metadata."""
-    result = read_result(path, None)
-    write_file(path, result.content, result.arrays | values)
+    save(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models, **machine})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from run_tools import Run, prepare, resolved
+from run_tools import Run, interrupt, prepare, resolved
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,12 @@ standard_run = trained("vae_standard")
 two_stage_run = trained("vae_two_stage", "standard_run")
 joint_run = trained("vaeglow_joint", snapshots=[0.3, 0.5])  # of two epochs of four steps: after steps 3 and 4
 finetune_run = trained("vaeglow_finetune", "vaeglow_run", epochs=1)
+
+
+@pytest.fixture
+def stopped(tmp_path, blobs_dir) -> Run:
+    """A VAE's run stopped in the middle of its second epoch."""
+    return interrupt(Run(tmp_path / "stopped", resolved("vae"), blobs_dir), 6)
 
 
 @pytest.fixture(scope="session", params=["vae", "vaeglow", "glow"])

@@ -25,12 +25,7 @@ SERVER = multiprocessing.get_context("forkserver")
 
 
 class Child:
-    """A step in a process of its own, forked from a server that has imported all it needs: started in milliseconds.
-
-    Args:
-        command: as for `python -m`: the interpreter, `-m`, the module, its flags.
-        hook: called in the process before the step, with `arguments`.
-    """
+    """A step, a command as for `python -m`, in a fork of a server that has imported all; `hook(*arguments)` first."""
 
     def __init__(self, command: list[str], hook: Callable[..., None] | None = None, *arguments: Any) -> None:
         here = str(Path(__file__).parent)
@@ -93,9 +88,6 @@ def fork(run: Run, save_minutes: float = 10, hook: Callable[..., None] | None = 
     return Child(run.command(save_minutes), hook, *arguments)
 
 
-# ------------------------------------------------------------------------------- hooks: run in the child
-
-
 def hold(step: int) -> None:
     """Stop before a step of the run, counted from 0, until SIGCONT: what is done to it meanwhile is never too late."""
     plain = Trainer.train_step
@@ -130,14 +122,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_saving(where: str, call: int) -> None:
-    """Die inside the call-th writing of a tensor file.
-
-    Args:
-        where: `writing` (half of it written), `syncing`, `renaming` (all of it written), `renamed` (the older files not
-            yet removed).
-        call: counted from 1.
-    """
+def die_saving(counter: str, where: str, call: int) -> None:
+    """Die in the call-th `writing` of a tensor file (half written), `syncing`, `renaming`, or just `renamed`."""
+    count_steps(counter)
     count, plain = 0, {"writing": weights.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
 
     def save_file(tensors: Any, path: Path, metadata: Any) -> None:
@@ -159,8 +146,6 @@ def die_saving(where: str, call: int) -> None:
     if where != "writing":
         setattr(os, "fsync" if where == "syncing" else "replace", other)
 
-
-# ------------------------------------------------------------------------------------------ the record
 
 PROPERTY = "fault"  # a test's user property, which pytest-xdist carries from a worker
 

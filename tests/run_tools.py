@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -176,6 +177,13 @@ def run_probe(name: str, run: Run, output: Path, settings: Mapping[str, Any], **
     return read_result(output, None)
 
 
+def trainer(config: Mapping[str, Any], device: str = "cpu") -> Trainer:
+    """A trainer of a tiny run, its state in a new folder."""
+    store = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
+    store.folder.mkdir()
+    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), store)
+
+
 def identity(run: Run) -> str:
     """The name of a run's state."""
     base = run.base.summary()["weights_sha256"] if run.base else None
@@ -185,6 +193,11 @@ def identity(run: Run) -> str:
 def holder(state: Path) -> int | None:
     """The process that holds a state folder's lease."""
     return SoftFileLease(state / "lease").pid
+
+
+def states(run: Run) -> list[Path]:
+    """A run's checkpoints, the newest first."""
+    return Checkpoints(run.state, identity(run)).states()
 
 
 def newest(run: Run) -> dict[str, torch.Tensor]:

@@ -1,6 +1,5 @@
 """A Slurm of one node for tests, the workflow submitted to it with the shipped profile, and its list of jobs."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -12,13 +11,8 @@ from pathlib import Path
 
 from waiting import LIMIT, ROOT, call
 
-from vaeglow.reporting import traced
-
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
-# Columns that no two runs need to share. The hashes of config, data, weights and code stay: they have to be the same.
-OWN = ("train_seconds", "train_cpu_seconds", "train_seconds_by_phase", "device", "commit")
-OWN = (*OWN, *traced.TIMES, traced.HASHES, traced.SEAL)
 FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
 FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
 
@@ -35,11 +29,7 @@ def missing() -> str:
 
 
 class Slurm:
-    """A running Slurm.
-
-    Args:
-        folder: what slurm-up.sh was given.
-    """
+    """A running Slurm, in the folder that slurm-up.sh was given."""
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log/jobs.txt"
@@ -53,10 +43,7 @@ class Slurm:
         return done.stdout
 
     def submit(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen:
-        """Start the workflow with the profile, in `folder`; what it prints is added to `output`.
-
-        Only what the profile's comments leave to the cluster is set here: no database, and no need to wait.
-        """
+        """Start the workflow with the profile, which leaves only this to a cluster; it prints to `output`'s end."""
         command = [sys.executable, str(SCRIPTS / "quick_polls.py"), "--workflow-profile", str(ROOT / "profiles/slurm")]
         command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
         options = {"cwd": ROOT, "env": self.environment, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
@@ -76,10 +63,7 @@ class Slurm:
         return found
 
     def attempts(self) -> list[dict[str, str]]:
-        """All stretches of time that a job ran, ended ones only; a job that was requeued has several.
-
-        Keys are those of Slurm's completion log: JobId, JobState, StartTime, EndTime, SubmitTime, ...
-        """
+        """What Slurm's completion log says of each time that a job ran, to an end; a requeued job has several."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
         return [dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in lines]
 
@@ -92,9 +76,3 @@ def running(folder: Path) -> Iterator[Slurm]:
         yield Slurm(folder)
     finally:
         subprocess.run([str(SCRIPTS / "slurm-down.sh"), str(folder)], check=False, timeout=LIMIT)
-
-
-def rows(table: Path) -> list[dict[str, str]]:
-    """A table's rows without the columns that are the run's own."""
-    lines = table.read_text(encoding="utf-8").splitlines()
-    return [{name: value for name, value in row.items() if name not in OWN} for row in csv.DictReader(lines)]

@@ -3,9 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from vaeglow.files import write_json
+from vaeglow.reporting import traced
+from vaeglow.results import read_result
 from vaeglow.steps import table
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
@@ -33,13 +38,20 @@ def spec_of(kind: str, rows: list[dict], **values) -> dict:
     return {**about, **PROTOCOL, "seeds": [0], "published": None, "rows": rows, **values}
 
 
-def save(path: Path, content: dict) -> None:
+def save(path: Path, content: Mapping, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+    """A result: JSON, or an npz file whose metadata that is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    text = json.dumps(content)
+    if path.suffix == ".json":
+        path.write_text(text)
+    else:
+        np.savez(path, **(arrays or {}), metadata=np.array(text))
 
 
 def change(path: Path, **values) -> None:
-    save(path, json.loads(path.read_text()) | values)
+    """Change what a result says."""
+    result = read_result(path, None)
+    save(path, result.content | values, result.arrays)
 
 
 def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict:
@@ -84,12 +96,22 @@ def spec_file(folder: Path, spec: dict) -> str:
 
 
 def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
-    """Run the step; the CSV's rows. Markdown and LaTeX lie beside it."""
-    output = results / f"demo/tables/{spec['name']}.csv"
-    command = ["--spec", spec_file(results, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    forms = ["--markdown", str(output.with_suffix(".md")), "--latex", str(output.with_suffix(".tex"))]
+    """Run the step; the CSV's rows. Markdown, HTML and LaTeX lie beside it."""
+    folder = results / spec["preset"]
+    output = folder / f"tables/{spec['name']}.csv"
+    command = ["--spec", spec_file(folder, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
+    endings = {"markdown": ".md", "html": ".html", "latex": ".tex"}
+    forms = [word for form, end in endings.items() for word in (f"--{form}", str(output.with_suffix(end)))]
     table.main([*command, "--output", str(output), *forms])
     return list(csv.DictReader(io.StringIO(output.read_text())))
+
+
+def without_times(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, without what two runs alike need not share; the hashes of all inputs stay."""
+    own = ("train_seconds", "train_cpu_seconds", "train_seconds_by_phase", "device", "commit")
+    own = (*own, *traced.TIMES, traced.HASHES, traced.SEAL)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in row.items() if name not in own} for row in csv.DictReader(lines)]
 
 
 def form(results: Path, spec: dict, suffix: str = ".md") -> str:

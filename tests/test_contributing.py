@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 from run_tools import shipped_config
+from test_demo import SMALL as DEMO
 from test_demo import random_inception
-from waiting import ROOT, call, warm
+from test_workflow import snakemake
+from waiting import ROOT
 
 from vaeglow.config import merge
 
@@ -29,14 +30,10 @@ datasets: {stripes: {size: 8, images: 64}}
 protocols: {tiny: {split: test, images: 12, features: 64}}
 overrides:
   roles: {main: stripes}
-  training: {epochs: 3, batch_size: 16, threads: 1}
-  models:
-    vae:
-      network: {num_scale: 1, base_dim: 4, fc_dim: 8, latent_dim: 4}
-      prior: {layers: 2, width: 8}
-      training: {epochs: 3}
+  training: {epochs: 3}
+  models: {vae: {network: {num_scale: 1}, training: {epochs: 3}}}
   probes: {latent_norm: {images: 12}}
-  evaluation: {protocol: tiny, batch_size: 16, importance_samples: [2], importance_images: 4}
+  evaluation: {protocol: tiny}
 """)
 
 
@@ -81,7 +78,7 @@ def project(tmp_path_factory) -> Path:
             config = merge(config, yaml.safe_load(content))
         else:
             apply(folder / path, content)
-    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, SMALL)))
+    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, DEMO, SMALL)))
     return folder
 
 
@@ -96,12 +93,7 @@ def test_a_kind_takes_few_lines(heading: str) -> None:
 
 def test_it_works(project: Path) -> None:
     """A new model on a new dataset, probed; a new figure, table and claim of it; all made by the workflow."""
-    done = call(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", OVERLAY, "--", *TARGETS],
-        project,
-        env=warm(),
-    )
-    assert done.returncode == 0, (done.stderr, [log.read_text() for log in project.glob("logs/**/*.log")])
+    snakemake("--cores", "1", "--configfile", OVERLAY, "--", *TARGETS, cwd=project)
     found = json.loads((project / TARGETS[0]).read_text())
     assert found["bound"] == "=" and 4 < found["bits_per_dim"] < 12
     assert json.loads((project / "resources/data/stripes/dataset.json").read_text())["kind"] == "stripes"

@@ -70,7 +70,7 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
     "models": set(),
     "training": {"data", "models"},
     "evaluation": {"data", "models"},
-    "reporting": {"data", "evaluation"},
+    "reporting": {"data", "models", "evaluation"},
 }
 
 
@@ -131,7 +131,7 @@ def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     return done.stdout, calls.read_text().splitlines() if calls.exists() else []
 
 
-def test_make_table2_installs_once_then_runs_snakemake_and_prints_the_table(checkout):
+def test_make_installs_once_then_runs_snakemake_and_prints_the_table_or_verifies(checkout):
     output, calls = make(checkout, "table2")
     assert output.rstrip().endswith("the table")
     assert next(call for call in calls if "pip install" in call).endswith("-c requirements.lock -e .")
@@ -141,9 +141,6 @@ def test_make_table2_installs_once_then_runs_snakemake_and_prints_the_table(chec
     os.utime(checkout / "requirements.lock", (2**32, 2**32))
     _, changed = make(checkout, "table2")
     assert any("pip install" in call for call in changed)
-
-
-def test_make_verify_checks_results_and_what_data_there_are(checkout):
     (checkout / "resources/data").mkdir(parents=True)
     assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results --data resources/data"
 

@@ -12,7 +12,7 @@ import run_tools
 from claims_tools import claim
 from claims_tools import spec as claims_spec
 from run_tools import CONFIG, Run, prepare, run_probe
-from table_tools import PUBLISHED, spec_file, spec_of
+from table_tools import run_table, spec_file, spec_of
 
 from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
@@ -24,7 +24,6 @@ from vaeglow.steps import (
     inspect_data,
     likelihood,
     sample,
-    table,
     time_epoch,
     training_curves,
 )
@@ -35,6 +34,7 @@ TEMPERATURES = {"vae": 0.0, "vaeglow": 1.0}
 RUNS = [("tiny", "vae", 0), ("tiny", "vae", 1), ("tiny", "vaeglow", 0), ("tiny", "vaeglow", 1), ("other", "vae", 0)]
 TIMING = {"epoch_images": 100, "cpu": {"batch_size": 4, "warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
 DATA = Path("resources/data") / DATASET
+MACHINE = {"batch_size": 8, "device": "cpu", "threads": 1}
 
 
 def make_tree(root: Path, inception: Path) -> None:
@@ -45,8 +45,9 @@ def make_tree(root: Path, inception: Path) -> None:
         page = Path(f"results/data/{DATASET}.png")
         run(inspect_data, data_dir=DATA, json=page.with_suffix(".json"), output=page)
         made: dict[tuple, Run] = {}
+        counts = {key: PROTOCOL[key] for key in ("protocol", "split", "images", "features", "sets")}
         for preset in ("tiny", "other"):
-            make_reference(preset, inception)
+            run(fid_reference, data_dir=DATA, **counts, weights=inception, **MACHINE, output=reference(preset))
         config = {**CONFIG, "presets": {"tiny": {}, "other": {}}}
         for preset, model, seed in RUNS:
             folder = Path(f"results/{preset}/{DATASET}/{model}/seed{seed}")
@@ -56,17 +57,13 @@ def make_tree(root: Path, inception: Path) -> None:
         look_into(made["tiny", "vaeglow", 0])
         for preset, seeds in (("tiny", [0, 1]), ("other", [0])):
             report(preset, seeds)
-        publish_tiny()
+        root = Path("results/tiny")
+        for source in [*root.glob("tables/*"), *root.glob("figures/*"), *root.glob("claims.*")]:
+            shutil.copyfile(source, Path("results") / source.name)  # as `publish` does
 
 
-def make_reference(preset: str, inception: Path) -> None:
-    flags = {"protocol": PROTOCOL["protocol"], "split": "test", "images": IMAGES, "features": 64, "sets": 1}
-    output = f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
-    run(fid_reference, data_dir=DATA, **flags, **machine(inception), output=output)
-
-
-def machine(inception: Path) -> dict[str, Any]:
-    return {"weights": inception, "batch_size": 8, "device": "cpu", "threads": 1}
+def reference(preset: str) -> str:
+    return f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
 
 
 def run(step: Any, **flags: Any) -> None:
@@ -77,13 +74,11 @@ def run(step: Any, **flags: Any) -> None:
 def measure(folder: Path, preset: str, temperature: float, inception: Path) -> None:
     """Bits/dim, samples and FID of one run."""
     model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
-    cpu = {"batch_size": 8, "device": "cpu"}
-    bounds = {"importance_samples": [2], "importance_images": 4}
-    run(likelihood, model=model, data_dir=DATA, **bounds, **cpu, output=folder / "likelihood.json")
+    bounds = {"importance_samples": [2], "importance_images": 4, "batch_size": 8, "device": "cpu"}
+    run(likelihood, model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
     run(sample, model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
-    reference = f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
     metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
-    run(evaluate, samples=samples, reference=reference, **machine(inception), output=metrics)
+    run(evaluate, samples=samples, reference=reference(preset), weights=inception, **MACHINE, output=metrics)
 
 
 def look_into(made: Run) -> None:
@@ -104,10 +99,7 @@ def report(preset: str, seeds: list[int]) -> None:
     about = {"preset": preset, "dataset": DATASET}
     rows = [{"model": model, "temperature": TEMPERATURES[model], **about} for model in models]
     spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")
-    output = Path(f"results/{preset}/tables/table2.csv")
-    forms = {form: output.with_suffix(end) for form, end in (("markdown", ".md"), ("latex", ".tex"))}
-    files = {"spec": spec_file(Path("results") / preset, spec), "results_root": "results", "output": output}
-    run(table, published=PUBLISHED, **files, **forms)
+    run_table(Path("results"), spec)
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
     output = Path(f"results/{preset}/figures/samples.png")
     roots = {"results_root": "results", "data_root": DATA.parent}
@@ -116,12 +108,5 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {"output": output, "markdown": output.with_suffix(".md")}
+        forms = {"output": output, "markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
         run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)
-
-
-def publish_tiny() -> None:
-    """What `publish` copies of preset tiny."""
-    root = Path("results/tiny")
-    for source in [*root.glob("tables/*"), *root.glob("figures/*"), *root.glob("claims.*")]:
-        shutil.copyfile(source, Path("results") / source.name)

@@ -21,24 +21,20 @@ def call(command: Sequence[Any], cwd: Path = ROOT, **options: Any) -> subprocess
 
 @functools.cache
 def warm() -> dict[str, str]:
-    """An environment for `call` in which each `python -m ...`, and each below it, starts at once: tests/warm."""
+    """An environment for `call`; `python -m ...` starts at once in it, and below, where tests/warm works."""
     folder, place = tempfile.TemporaryDirectory(), ROOT / "tests/warm"
     path = Path(folder.name, "socket")
     server = subprocess.Popen([sys.executable, place / "server.py", path], stdin=subprocess.PIPE)
     warm.kept = folder, server  # until the tests end
-    until(path.exists, lambda: server.poll() is None)
+    until(lambda: path.exists() or server.poll() is not None)
+    if server.poll() is not None:  # no such sockets here, or too long a path for one
+        return dict(os.environ)
     paths = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "VAEGLOW_WARM": str(path), "PYTHONPATH": paths}
 
 
 def until(done: Callable[[], bool], going: Callable[[], bool] = lambda: True, says: Callable[[], str] = str) -> None:
-    """Wait until something is so.
-
-    Args:
-        done: whether it is.
-        going: whether it can still come about.
-        says: what to show if it does not.
-    """
+    """Wait until something is `done()`, while it is `going()`; `says()` what to show where it never comes."""
     end = time.monotonic() + LIMIT
     while not done():
         assert going() or done(), says()

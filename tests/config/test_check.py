@@ -13,6 +13,12 @@ def own_vae(prior: str, more: str = "") -> str:
     return f"{{models: {{v: {{kind: vae, network: {{{network}}}, prior: {prior}}}}}{more}}}"
 
 
+def rows_of_pairs(minus: str = "", times: int = 1) -> str:
+    """A config's addition: a pair in the table of differences, once or more."""
+    pair = "{model: vaeglow, temperature: 0.5" + (f", minus: {minus}" if minus else "") + "}"
+    return f"{{tables: {{differences: {{rows: [{', '.join([pair] * times)}]}}}}}}"
+
+
 SLIPS = [
     ("{trainin: {}}", r"unknown key 'trainin' \(did you mean 'training'\?\)"),
     ("{training: {learning_rate: 1e-4}}", r"'training\.learning_rate' is '1e-4' \(str\).* 1\.0e-4"),
@@ -31,6 +37,11 @@ SLIPS = [
     ("{models: {A b: {like: glow}}}", "'A b' does not match"),
     ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
     ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
+    (rows_of_pairs("{model: vaeglow, temperature: 0.5}"), r"differences: vaeglow at 0\.5 is compared with itself"),
+    (rows_of_pairs("{model: glwo, temperature: 1}"), r"unknown model 'glwo' \(did you mean 'glow'"),
+    (rows_of_pairs("{model: glow}"), r"rows\.0\.minus.* lacks the key 'temperature'"),
+    (rows_of_pairs("{model: glow, temperature: 1}", 2), r"minus: .*glow.* is listed twice"),
+    (rows_of_pairs(), r"tables\.differences\.rows\.0' lacks the key 'minus'"),
     (
         "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
         r"'tables\.table2\.rows': model: vae, temperature: 0.* is listed twice",

@@ -17,10 +17,6 @@ def config() -> dict:
     return copy.deepcopy(CONFIG)
 
 
-def rate(config: dict, model: str = "vae") -> float:
-    return resolve(config, "tiny", "blobs", model, 0)["training"]["learning_rate"]
-
-
 def test_every_layer_overrides_the_one_before(config):
     """base < like < model < dataset < preset < preset's dataset < overrides < overrides' dataset."""
     config["models"]["child"] = {"like": "vae"}
@@ -39,11 +35,11 @@ def test_every_layer_overrides_the_one_before(config):
     ]
     for value, place in enumerate(places, start=1):
         place["learning_rate"] = value
-        assert rate(config, "child") == value
+        assert resolve(config, "tiny", "blobs", "child", 0)["training"]["learning_rate"] == value
     # the other way about: a later layer holds whatever an earlier one says
     for place in places[:-1]:
         place["learning_rate"] = -1
-        assert rate(config, "child") == len(places)
+        assert resolve(config, "tiny", "blobs", "child", 0)["training"]["learning_rate"] == len(places)
 
 
 def test_a_child_follows_its_parent_in_every_layer(config):

@@ -4,18 +4,13 @@ import pytest
 import yaml
 from run_tools import checked, shipped_config
 
-from vaeglow.config import effective, merge, plan
+from vaeglow.config import merge, plan
 
 SHIPPED = shipped_config()
-PRESETS = list(SHIPPED["presets"])
-
-
-def demo(changes: str = "{}") -> dict:
-    return effective(merge(SHIPPED, yaml.safe_load(changes)), "demo")
 
 
 def test_a_role_moves_every_entry_that_names_it():
-    view = demo("overrides: {roles: {main: cifar10}}")
+    view = checked("{overrides: {roles: {main: cifar10}}}")["demo"]
     rows = [row for s in ("tables", "figures") for name in view[s] for row in plan.filled_in(view, s, name)["rows"]]
     assert "photos32" not in {row["dataset"] for row in rows}
     assert plan.filled_in(view, "tables", "table3")["dataset"] == "photos64"
@@ -23,7 +18,8 @@ def test_a_role_moves_every_entry_that_names_it():
 
 def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
     rows = "[{model: vae, temperatures: [0, 1]}, {model: glow, dataset: main, temperature: 1}]"
-    view = demo(f"tables: {{t: {{kind: quality, dataset: faces, rows: {rows}}}}}")
+    about = "kind: quality, title: t, caption: c, published: null, dataset: faces"
+    view = checked(f"{{tables: {{t: {{{about}, rows: {rows}}}}}}}")["demo"]
     found = plan.filled_in(view, "tables", "t")["rows"]
     assert [(row["model"], row["dataset"], row["temperature"]) for row in found] == [
         ("vae", "photos64", 0.0),
@@ -34,7 +30,7 @@ def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
 
 
 def test_a_wide_row_keeps_its_temperatures_and_needs_each():
-    view = demo()
+    view = checked()["demo"]
     assert plan.filled_in(view, "tables", "training")["rows"][0]["temperatures"] == [0.5, 1.0]
     found = [need for need in plan.needs(view, "tables", "training") if need["model"] == "vaeglow"]
     assert sorted(need["temperature"] for need in found if need["what"] == "metrics") == [0.5, 1.0]
@@ -62,7 +58,7 @@ def test_models_that_cannot_take_the_images_are_no_runs_and_their_claims_say_why
     assert all(need["model"] != "vaeglow_as_written" for need in plan.needs(view, "claims"))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
 def test_runs_include_bases_and_leave_out_what_is_only_timed(preset):
     view = checked()[preset]
     runs = plan.runs(SHIPPED, view)

@@ -5,21 +5,14 @@ from pathlib import Path
 
 import pytest
 from faults_tools import count_steps, fork, steps_taken
-from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
-from test_divergence import AT, blow_up, config, states
+from run_tools import Run, assert_equal_runs, identity, interrupt, states
+from test_divergence import AT, blowing, config  # noqa: F401
 
 from vaeglow.errors import UserError
 from vaeglow.training import checkpoint
 from vaeglow.training.checkpoint import Checkpoints
-from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def stopped(tmp_path, blobs_dir) -> Run:
-    """A VAE's run stopped in the middle of its second epoch, two checkpoints in its state folder."""
-    return interrupt(Run(tmp_path / "stopped", resolved("vae"), blobs_dir), 6)
 
 
 def flipped(content: bytes) -> bytes:
@@ -81,10 +74,9 @@ def test_killed_before_the_first_checkpoint_was_due(steps, vae_run, tmp_path, ca
         tried.lost("steps trained again", steps - 4 * epoch)
 
 
-def test_good_states_damaged(tmp_path, blobs_dir, monkeypatch, fault):
+def test_good_states_damaged(tmp_path, blobs_dir, blowing, fault):  # noqa: F811
     """A rollback that finds its state damaged takes the other; with both damaged it stops."""
-    monkeypatch.setattr(Trainer, "train_step", Trainer.train_step)
-    blow_up(AT)
+    blowing(AT)
     for count in (1, 2):
         run = interrupt(Run(tmp_path / str(count), config(), blobs_dir), 24)  # between two of the bad steps
         older, newer = (run.state / f"{identity(run)[:16]}-000-{step:010d}.safetensors" for step in (16, 20))

@@ -3,13 +3,11 @@
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from faults_tools import die, fork
-from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
+from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, states, trainer
 
-from vaeglow.models.base import build
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.trainer import Trainer
@@ -59,16 +57,12 @@ def whole(tmp_path_factory, blobs_dir) -> Run:
         return Run(tmp_path_factory.mktemp("whole"), config(), blobs_dir).train()
 
 
-def rates(run: Run) -> list[float]:
-    return [float(row["learning_rate"]) for row in run.rows()]
-
-
 def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, fault, tmp_path, blobs_dir):
     with fault("loss NaN for max_bad_steps in a row: rolled back") as tried:
         (event,) = whole.summary()["rollbacks"]
         # noticed at the first step of epoch 7; of the good states after epochs 5 and 6 the older is gone back to
         assert (event["at_epoch"], event["at_step"], event["to_epoch"]) == (7, 1, 5)
-        assert rates(whole) == [0.002] * 4 + [0.001] * 4
+        assert [float(row["learning_rate"]) for row in whole.rows()] == [0.002] * 4 + [0.001] * 4
         assert [int(row["epoch"]) for row in whole.rows()] == list(range(1, EPOCHS + 1))
         assert {row["skipped_steps"] for row in whole.rows()} == {"0"}
         # the epochs up to there are an undisturbed run's, the rest is what the lower rate makes of them
@@ -100,9 +94,6 @@ def test_a_few_bad_steps_are_skipped_and_counted(tmp_path, blobs_dir, blowing, f
 def test_no_step_of_the_first_epoch_is_too_high(tmp_path, blobs_dir, blowing):
     blowing(((0, 1),), "explosion")
     assert Run(tmp_path, config(), blobs_dir).train().summary()["skipped_steps"] == 0
-
-
-# ------------------------------------------------------------------------------------- with interruptions
 
 
 @pytest.mark.parametrize("steps", [6, 21, 22, 24, 25, 26, 30, 37])
@@ -153,14 +144,6 @@ def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir,
     assert_equal_runs(run.train(), whole)
 
 
-def states(run: Run) -> list[Path]:
-    """Newest first."""
-    return Checkpoints(run.state, identity(run)).states()
-
-
-# -------------------------------------------------------------------------------------------- giving up
-
-
 def test_after_the_last_rollback_it_stops_and_keeps_the_history(tmp_path, blobs_dir, blowing, fault):
     blowing(AT, rate=0.0)
     run = Run(tmp_path, config(rollbacks=2), blobs_dir)
@@ -185,33 +168,24 @@ def test_without_rollbacks_it_stops_at_once(tmp_path, blobs_dir, blowing):
         Run(tmp_path, config(rollbacks=0), blobs_dir).train()
 
 
-@pytest.fixture
-def kept(monkeypatch) -> list[list[list[int]]]:
-    """The names of the good states, each time they change."""
-    found, plain = [], Checkpoints.save
+def test_a_good_state_is_a_hundredth_of_the_run():
+    made = trainer(resolved("vae", epochs=1001))
+    for epoch in range(25):
+        made.position = Position(epoch=epoch, good=made.position.good)
+        made.keep_good_state()
+    assert made.position.good == [[0, 44], [0, 88]]
+
+
+def test_no_bad_streak_becomes_a_good_state(tmp_path, blobs_dir, blowing, monkeypatch):
+    kept, plain = [], Checkpoints.save  # the good states, each time they change
 
     def save(self, steps, here, *others):
         plain(self, steps, here, *others)
-        if here.good and here.good not in found[-1:]:
-            found.append(here.good)
+        if here.good and here.good not in kept[-1:]:
+            kept.append(here.good)
             assert all(self.path(*name).exists() for name in here.good)
 
     monkeypatch.setattr(Checkpoints, "save", save)
-    return found
-
-
-def test_a_good_state_is_a_hundredth_of_the_run(tmp_path, blobs_dir):
-    run = Run(tmp_path, resolved("vae", epochs=1001), blobs_dir)
-    images = np.load(blobs_dir / "train.npy")
-    store = Checkpoints(run.state, "0" * 64)
-    trainer = Trainer(build(run.config), run.config, images, images, torch.device("cpu"), store)
-    for epoch in range(25):
-        trainer.position = Position(epoch=epoch, good=trainer.position.good)
-        trainer.keep_good_state()
-    assert trainer.position.good == [[0, 44], [0, 88]]
-
-
-def test_no_bad_streak_becomes_a_good_state(kept, tmp_path, blobs_dir, blowing):
     blowing(((1, 3), (2, 3), (3, 0)))
     Run(tmp_path, config(), blobs_dir).train()
     assert [names[-1][1] for names in kept] == [0, 4, 16, 20, 24, 28]

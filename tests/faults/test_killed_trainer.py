@@ -71,16 +71,10 @@ def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
 def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
     run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
     with fault("SIGKILL inside a save (half written, before and after the rename)") as tried:
-        child = fork(run, 0, both, str(counter), where, call)
+        child = fork(run, 0, die_saving, str(counter), where, call)
         assert child.wait() == -signal.SIGKILL, child.text("stderr")
         assert (len(list(run.state.rglob(".*.tmp"))) == 1) == (where != "renamed")
         tried.lost("steps trained again", resume(run, whole, counter))
-
-
-def both(counter: str, where: str, call: int) -> None:
-    """In the child: count steps, die in a save."""
-    count_steps(counter)
-    die_saving(where, call)
 
 
 @pytest.mark.parametrize("model", ["vae", "vaeglow", "glow", "vaeglow_joint"])
@@ -110,9 +104,6 @@ def die_writing_results(counter: str) -> None:
     """In the child: die once the weights are written and the history is not."""
     count_steps(counter)
     training_run.write_history = lambda *_: die()
-
-
-# --------------------------------------------------------------------------------------------- told to stop
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])

@@ -36,9 +36,6 @@ def fill(disk: Path) -> Path:
             return filler
 
 
-# ---------------------------------------------------------------------------------------------- full disk
-
-
 def test_the_disk_fills_while_a_model_trains(long_run, small_disk, fault):
     disk = small_disk("8m")
     run = Run(disk / "run", long_run.config, long_run.data)
@@ -85,9 +82,6 @@ def test_data_onto_a_full_disk(small_disk, fault):
         prepare_data("digits32", entry, data)
 
 
-# ----------------------------------------------------------------------------- read-only, no permission
-
-
 @pytest.mark.parametrize("what", ["state", "model"])
 def test_a_read_only_folder(what, long_run, small_disk, tmp_path, fault):
     disk = small_disk("8m")
@@ -130,9 +124,6 @@ def test_no_permission(what, long_run, fault):
         again = fork(run, 10, become_nobody)
         assert again.wait() == 0, again.text("stderr")
         assert same_tensors(run.weights(), long_run.weights())
-
-
-# --------------------------------------------------------------------------------------------------- limits
 
 
 def limit(what: str, more: int) -> None:

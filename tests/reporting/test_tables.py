@@ -1,6 +1,5 @@
 """Every kind of table: what a reader sees and all numbers, and which results are refused."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -9,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from results_tools import FIDS, IMAGES, SECONDS, SPECS, image_bits, timed, write_results, write_timing
-from run_tools import checked, shipped_config
-from table_tools import change, form, identity_of, row, run_table, shown
+from run_tools import shipped_config
+from table_tools import change, form, row, run_table, shown
 
 from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
-from vaeglow.reporting.tables import ESCAPES
+from vaeglow.reporting.tables import ESCAPES, page
 
 EXPECTED = Path(__file__).parent / "expected"
 VAE, OURS, METRICS = "demo/photos32/vae/seed0", "demo/photos32/vaeglow/seed0", "metrics/test-500-64/"
@@ -49,9 +48,6 @@ def test_each_table_has_the_expected_numbers_words_and_notes(name, results):
         ("table2", f"{VAE}/likelihood.json", {"images": 10}, "differ in images"),
         ("table2", f"{VAE}/likelihood.json", {"dequantisation": "none"}, "differ in dequantisation"),
         ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid": None}, "fid is None"),
-        ("table2", f"{VAE}/{METRICS}T0.0.json", {"kid": math.nan}, "kid is nan"),
-        ("table2", f"{VAE}/{METRICS}T0.0.json", {"recall": "much"}, "recall is much"),
-        ("information", f"{OURS}/latents.json", {"kl_nats": None}, "kl_nats is None"),
         ("layer_action", f"{OURS}/layer_action.json", {"sharpness": {"vae": 0.1}}, "lacks 'vae_noisy'"),
         ("linear_reference", f"{OURS}/config.json", {"layer": {"squeeze": 4}}, r"differ in .*config\.json"),
         ("linear_reference", f"{VAE}/linear_reference.json", {"data_sha256": "other"}, "differ in data_sha256"),
@@ -74,13 +70,6 @@ def test_a_file_that_does_not_belong_is_refused_and_nothing_is_written(results, 
     assert not (results / "demo/tables").exists()
 
 
-def test_image_values_that_are_not_those_summed_up_are_refused(results):
-    values = {"bits_per_dim_1": image_bits("glow", 1), "metadata": np.array(json.dumps(identity_of("glow")))}
-    np.savez(results / "demo/photos32/glow/seed0/likelihood.npz", **values)
-    with pytest.raises(UserError, match=r"differ in .*glow/seed0/likelihood\.npz"):
-        run_table(results, SPECS["differences"])
-
-
 def test_a_column_there_is_not_is_named(results):
     with pytest.raises(UserError, match=r"no column 'fied' \(did you mean 'fid'\?\)"):
         run_table(results, SPECS["table2"] | {"show": ["model", "fied"]})
@@ -88,14 +77,15 @@ def test_a_column_there_is_not_is_named(results):
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
 def test_differences_are_paired_by_seed_and_image_with_the_ledger_s_interval(results, seeds):
-    found = run_table(results, SPECS["differences"] | {"seeds": seeds})[0]
+    spec = SPECS["differences"] | {"seeds": seeds}
+    found = run_table(results, spec)[0]
     bits = np.stack([image_bits("vaeglow", seed) - image_bits("glow", seed) for seed in seeds])
     fids = np.array([[FIDS["vaeglow"][seed] - FIDS["glow"][seed]] for seed in seeds])
     for name, each, within in (("bits_per_dim", bits, 1e-4), ("fid", fids, 0.01), ("kid", fids / 1000, 1e-5)):
         assert float(found[f"difference_{name}"]) == pytest.approx(each.mean(), abs=within)
         number = {end: found[f"difference_{name}_{end}"] for end in ("sd", "low", "high")}
         if len(seeds) == 1:
-            assert not any(number.values())
+            assert not any(number.values()) and "One seed (0): how much another pair" in form(results, spec)
         else:
             sd = each.mean(1).std(ddof=1)
             half = 4.302653 * sd / np.sqrt(3)
@@ -107,7 +97,7 @@ def test_differences_are_paired_by_seed_and_image_with_the_ledger_s_interval(res
 
 def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     change(results / f"demo/photos32/glow/seed0/{METRICS}T1.0.json", kid=None, kid_standard_error=None)
-    found = run_table(results, SPECS["differences"])[0]
+    found = run_table(results, SPECS["differences"] | {"seeds": [0]})[0]
     assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
 
 
@@ -120,22 +110,7 @@ def test_the_evidence_names_every_file_of_both_sides(results):
     }
     rows = run_table(results, SPECS["linear_reference"])
     assert [row["evidence"].count(".json") for row in rows] == [3, 1, 3, 1, 1, 2]
-
-
-def test_terms_add_up_to_bits_per_dim(results):
-    made = run_table(results, SPECS["likelihood"])[1]
-    terms = [float(made[name]) for name in made if name.startswith("term_") and not name.endswith("_sd")]
-    assert sum(terms) == pytest.approx(float(made["bits_per_dim"]))
-
-
-def test_the_paper_s_own_numbers_make_its_average_and_its_speed_up(results):
-    rows = run_table(results, SPECS["table4"])
-    published = [(r["model"], r["seconds_per_epoch"], r["speed_up"]) for r in rows if r["source"] == "published"]
-    assert published[-1] == ("Ours (Avg.)", "140", "> 3.5")
-    average = next(r for r in rows if r["preset"] == "paper" and r["origin"] == "mean of vae and vaeglow")
-    assert (average["seconds_per_epoch"], average["speed_up"]) == ("140", "3.66")
-    # Load that meets a whole round leaves its ratio as it is.
-    assert average["speed_up_low"] == average["speed_up_high"] == "3.66"
+    average = next(row for row in run_table(results, SPECS["table4"]) if row["origin"] == "mean of vae and vaeglow")
     assert average["config_sha256"] == "c-vaeglow; c-vae; c-glow"
 
 
@@ -180,6 +155,16 @@ def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
     assert (side["FID"], side["bits/dim"], side["Model"], side["Source"]) == ("r", "r", "l", "l")
 
 
+def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
+    text = page(
+        "# Table 2: a & b\n\n| FID | bits/dim |\n|--|--|\n| <script> | ≤ 3.17 |\n\n- **Demo**: `x < y`\n- two\n"
+    )
+    assert [text.count(f"<{tag}>") for tag in ("table", "tr", "li", "strong", "code")] == [1, 2, 2, 1, 1]
+    assert "<title>Table 2: a &amp; b</title>" in text and "≤ 3.17" in text
+    assert "href" not in text and "src" not in text
+    assert "<script" not in text and "&lt;script&gt;" in text and "&amp;lt;" not in text
+
+
 def test_a_protocol_says_all_five_things_in_a_spec():
     changes = {"presets": {"demo": {"protocols": {"test-100-2048": {"sets": 4}}}}}
     view = effective(merge(shipped_config(), changes), "demo")
@@ -198,24 +183,3 @@ def test_a_table_of_differences_reads_both_sides_of_each_pair():
     assert {(need["model"], need["what"]) for need in needs} == {(m, k) for m in ("vaeglow", "glow") for k in kinds}
     drawn = {(need["model"], need["temperature"]) for need in needs if need["what"] == "metrics"}
     assert drawn == {("vaeglow", 1.0), ("glow", 0.0)}
-
-
-PAIR = {"model": "vaeglow", "temperature": 0.5}
-MINUS = {"model": "glow", "temperature": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("table", "rows", "says"),
-    [
-        ("differences", [{**PAIR, "minus": PAIR}], r"differences: vaeglow at 0\.5 is compared with itself"),
-        ("differences", [{**PAIR, "minus": {**MINUS, "model": "glwo"}}], r"unknown model 'glwo' \(did you mean 'glow'"),
-        ("differences", [{**PAIR, "minus": {"model": "glow"}}], r"rows\.0\.minus.* lacks the key 'temperature'"),
-        ("differences", [PAIR], r"tables\.differences\.rows\.0' lacks the key 'minus'"),
-        ("differences", [{**PAIR, "minus": MINUS}] * 2, r"minus: .*glow.* is listed twice"),
-        ("table2", [{**PAIR, "minus": MINUS}], "minus"),
-    ],
-)
-def test_a_slip_in_a_pair_is_one_line(table, rows, says):
-    with pytest.raises(UserError, match=says) as caught:
-        checked(json.dumps({"tables": {table: {"rows": rows}}}))
-    assert "\n" not in str(caught.value)

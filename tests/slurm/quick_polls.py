@@ -1,7 +1,4 @@
-"""`snakemake` for tests: it takes Ctrl-C, and at most two seconds pass between two looks at the jobs.
-
-The Slurm plugin waits 10 s longer after every look at which no job had ended, and nothing in its settings bounds that.
-"""
+"""`snakemake` for tests: it takes Ctrl-C, and waits at most two seconds for a look at the jobs, not ever longer."""
 
 import signal
 import sys

@@ -1,7 +1,6 @@
 """The step scripts as commands: end to end, refusals in one line, failed writes."""
 
 import errno
-import importlib
 import os
 import re
 import shutil
@@ -11,84 +10,44 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, prepare, resolved, same_tensors, save_model
-from waiting import LIMIT
+from run_tools import Run, prepare, resolved, save_model
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
-from vaeglow.steps import cli
+from vaeglow.steps import cli, train
 from vaeglow.training.checkpoint import Checkpoints, Position, pack
 from vaeglow.weights import load_model
 
-OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
+
+def assert_refused(run: Run, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Training ends with one line and status 2, and leaves nothing."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.run(lambda: train.main(run.flags(10)))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not run.model.exists() and not run.state.exists()
 
 
-def call(name: str, arguments: list[str], patch: pytest.MonkeyPatch) -> int:
-    """A step in this process, as its `python -m` runs it; its exit status."""
-    patch.setattr("sys.argv", [name, *arguments])
-    try:
-        cli.run(importlib.import_module(f"vaeglow.steps.{name}").main)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
-def train(run: Run, patch: pytest.MonkeyPatch) -> int:
-    return call("train", run.command()[3:], patch)
-
-
-def one_line(capfd: pytest.CaptureFixture[str]) -> str:
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: "), lines
-    return lines[0]
-
-
-# ------------------------------------------------------------------------------------------ end to end
-
-
-def test_training_as_a_command(tmp_path, blobs_dir, vae_run, vaeglow_run):
-    vae = Run(tmp_path / "vae", vae_run.config, blobs_dir)
-    for made, known in [(vae, vae_run), (Run(tmp_path / "vaeglow", vaeglow_run.config, blobs_dir, vae), vaeglow_run)]:
-        output, errors = made.start().communicate(timeout=LIMIT)
-        assert errors == "" and output.count("bits/dim  lr") == 2 and "epoch 2/2" in output  # one line an epoch
-        assert sorted(path.name for path in made.folder.iterdir()) == OUTPUTS
-        assert same_tensors(made.weights(), known.weights())
-
-
-# -------------------------------------------------------------------------------------------- refusals
-
-
-def test_data_that_do_not_fit_the_config(tmp_path, monkeypatch, capfd):
+def test_data_that_do_not_fit_the_config(tmp_path, capfd):
     for name, data, message in [
         ("size", prepare(tmp_path / "a", size=16), "size 16, the run's config says 8"),
         ("name", prepare(tmp_path / "b", name="others"), "name others, the run's config says blobs"),
         ("missing", tmp_path / "c", "does not exist"),
     ]:
-        run = Run(tmp_path / name, resolved("vae"), data)
-        assert train(run, monkeypatch) == 2
-        assert message in one_line(capfd)
-        assert not run.model.exists() and not run.state.exists()
+        assert_refused(Run(tmp_path / name, resolved("vae"), data), message, capfd)
 
 
-def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run, monkeypatch, capfd):
+def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run, capfd):
     other_rate = Run(tmp_path / "rate", resolved("vae", learning_rate=0.003), blobs_dir).train()
     other_seed = Run(tmp_path / "seed", resolved("vae", seed=1), blobs_dir).train()
     other_data = Run(tmp_path / "data", resolved("vae"), prepare(tmp_path / "images", seed=70)).train()
     mixed = Run(tmp_path / "mixed", resolved("vae"), blobs_dir)
     shutil.copy(vae_run.model, mixed.model)
     shutil.copy(other_data.training, mixed.training)
-    capfd.readouterr()
-    for name, base, message in [
-        ("a", other_rate, "under another config than this run's base"),
-        ("b", other_seed, "under another config than this run's base"),
-        ("c", glow_run, "under another config than this run's base"),
-        ("d", other_data, "was trained on other data"),
-        ("e", mixed, "weights_sha256 is"),
-    ]:
-        run = Run(tmp_path / name, resolved("vaeglow"), blobs_dir, base)
-        assert train(run, monkeypatch) == 2
-        assert message in one_line(capfd)
-        assert not run.model.exists() and not run.state.exists()
+    for number, base in enumerate((other_rate, other_seed, glow_run, other_data, mixed)):
+        message = {other_data: "was trained on other data", mixed: "weights_sha256 is"}
+        run = Run(tmp_path / str(number), resolved("vaeglow"), blobs_dir, base)
+        assert_refused(run, message.get(base, "under another config than this run's base"), capfd)
 
 
 def test_a_step_has_the_command_line_of_its_signature(capsys):
@@ -152,9 +111,6 @@ def test_our_own_mistakes_keep_their_traceback():
     for error in (KeyError("x"), OSError(errno.EBADF, "bad file"), RuntimeError("shapes do not fit in memory order")):
         with pytest.raises(type(error)):
             cli.run(lambda error=error: (_ for _ in ()).throw(error))
-
-
-# ------------------------------------------------------------------------------------------- full disk
 
 
 @pytest.mark.faults

@@ -1,11 +1,7 @@
-"""Several processes that train one run: the same numbers as one, one voice, one end.
-
-Here they meet on one CPU (gloo); on GPUs each takes its own (NCCL), which nobody has run yet.
-"""
+"""Several processes that train one run: the same numbers as one, one voice, one end. Here on one CPU (gloo)."""
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -38,9 +34,6 @@ def pair(folder: Path, model: str, data: Path, base: Run | None = None, **traini
     assert done.returncode == 0, done.stderr
     run.said = done.stdout
     return run
-
-
-# ------------------------------------------------------------------------------------------------ pieces
 
 
 def test_noise_of_parts_is_the_noise_of_the_batch():
@@ -81,9 +74,6 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, shape, monkeypatch
     torch.testing.assert_close(plain.eval()(inputs[0]), shared.eval()(inputs[0]), **close)
 
 
-# ---------------------------------------------------------------------------------------------- training
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("model", KINDS)
 def test_two_processes_train_as_one(model, request, tmp_path):
@@ -112,14 +102,6 @@ def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
     assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
 
 
-def started(folder: Path, data: Path, step: int) -> tuple[Run, subprocess.Popen[str]]:
-    """A run of two processes that has saved so many steps."""
-    run = Run(folder, resolved("vae", devices=2, validate_every=1, snapshots=[0.5], epochs=2000), data)
-    child = run.start(save_minutes=0)
-    until(lambda: run.saved_step() >= step, lambda: child.poll() is None, lambda: str(child.communicate()))
-    return run, child
-
-
 def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     run = Run(tmp_path / "run", two.config, two.data)
     child = run.start(save_minutes=0)
@@ -140,7 +122,9 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
 @pytest.mark.parametrize("victim", ["all's parent", "one"])
 def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
     """SIGKILL of one: the other ends, with one line, and the lock is free. SIGKILL of their parent stops both."""
-    run, parent = started(tmp_path / "run", blobs_dir, 1)
+    run = Run(tmp_path / "run", resolved("vae", devices=2, validate_every=1, snapshots=[0.5], epochs=2000), blobs_dir)
+    parent = run.start(save_minutes=0)
+    until(lambda: run.saved_step() >= 1, lambda: parent.poll() is None, lambda: str(parent.communicate()))
     workers = list(map(int, call(["pgrep", "-P", str(parent.pid)]).stdout.split()))
     assert len(workers) == 2
     os.kill(parent.pid if victim == "all's parent" else workers[1], signal.SIGKILL)
@@ -160,9 +144,6 @@ def test_torchrun_starts_them_too(two, tmp_path):
     done = call(command, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert same_tensors(run.weights(), two.weights())
-
-
-# ------------------------------------------------------------------------------------------------ errors
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):

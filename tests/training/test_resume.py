@@ -1,25 +1,14 @@
 """Interrupted and resumed equals undisturbed, bit for bit; damaged state is never silently dropped."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
+from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, states
 
 from vaeglow.errors import UserError
 from vaeglow.training.checkpoint import Checkpoints, pack, unpack
 from vaeglow.training.optimise import build_optimizer
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def stopped(tmp_path, blobs_dir) -> Run:
-    """A VAE's run stopped in the middle of its second epoch."""
-    return interrupt(Run(tmp_path / "stopped", resolved("vae"), blobs_dir), 6)
-
-
-# ------------------------------------------------------------------------------------------------ SIGTERM
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6, 8])  # the first, an epoch's last, in an epoch, the very last
@@ -60,14 +49,6 @@ def test_seconds_add_up_over_attempts(stopped):
     after = stopped.train().summary()
     for clock in ("seconds", "cpu_seconds"):
         assert after[f"train_{clock}_by_phase"][0] > getattr(before, clock) > 0
-
-
-# ------------------------------------------------------------------------------------------------- states
-
-
-def states(run: Run) -> list[Path]:
-    """Newest first."""
-    return Checkpoints(run.state, identity(run)).states()
 
 
 def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped, capsys):

@@ -72,9 +72,6 @@ def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     assert [info["seconds"] for info, _ in read_snapshots(run.snapshots)] == STEPS
 
 
-# ----------------------------------------------------------------------------------------- interruptions
-
-
 @pytest.mark.parametrize("saving", [0, 10])  # a checkpoint every step, or only when stopped
 @pytest.mark.parametrize("steps", range(2, 7))
 def test_stopped_anywhere_and_resumed_ends_with_the_same_snapshots(steps, saving, run, undisturbed):

@@ -1,36 +1,25 @@
 """`training.precision` and `compile`: equal results, where they act and where not, what a failure does."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from models_tools import one_thread, photo_like, randomise  # noqa: F401
-from run_tools import Run, blobs, interrupt, resolved, same_tensors
+from run_tools import Run, interrupt, resolved, same_tensors, trainer
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.models.base import build
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.network import networks
-from vaeglow.training.checkpoint import Checkpoints, Position
+from vaeglow.training.checkpoint import Position
 from vaeglow.training.optimise import compile_mode
 from vaeglow.training.timing import draw
-from vaeglow.training.trainer import Trainer
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
 FLOAT32 = 1e-4  # largest relative difference of an epoch's bits/dim
 BF16 = 1e-2  # the same, while the loss falls by a third; a number with 8 bits of mantissa is 4e-3 off at most
 COMPILED_BF16 = 2e-2  # compiled, other values are rounded: 1.2e-2 halfway down was seen, a tenth of a step's fall
 EPOCHS = 10  # of four steps: by then no network is near its start any more
-
-
-def trainer(config: dict[str, Any], device: str = "cpu") -> Trainer:
-    """A trainer of a tiny run."""
-    store = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
-    store.folder.mkdir(parents=True)
-    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), store, float("inf"))
 
 
 def trained(model: str, device: str = "cpu", **options: Any) -> Position:
@@ -42,9 +31,6 @@ def difference(one: Position, other: Position) -> float:
     """The largest relative difference of two runs' bits/dim, epoch by epoch."""
     pairs = zip(one.history, other.history, strict=True)
     return max(abs(a["bits_per_dim"] - b["bits_per_dim"]) / abs(b["bits_per_dim"]) for a, b in pairs)
-
-
-# --------------------------------------------------------------------------------------- equal results
 
 
 @pytest.mark.parametrize("model", KINDS)
@@ -75,9 +61,6 @@ def test_the_same_on_a_gpu(model, options, precision):
     close = COMPILED_BF16 if "compile" in options else BF16
     assert difference(found, default) < (close if precision == "bf16" else FLOAT32)
     assert (found.compile_seconds > 0) == ("compile" in options)
-
-
-# ------------------------------------------------------------------------------------- where they act
 
 
 def test_bf16_is_inside_the_networks_only():
@@ -135,9 +118,6 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
     assert same_tensors(stopped.train().weights(), whole.weights())
     assert stopped.rows() == whole.rows()
     assert whole.summary()["compile_seconds"] == 0
-
-
-# ----------------------------------------------------------------------------------------- compilation
 
 
 @pytest.mark.parametrize(

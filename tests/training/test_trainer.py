@@ -1,27 +1,18 @@
 """Training: it learns, it is a function of its seed, and a non-finite step leaves no trace."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from run_tools import Run, blobs, prepare, resolved, same_tensors
+from run_tools import Run, prepare, resolved, same_tensors, trainer
 
 from vaeglow.errors import UserError
 from vaeglow.models.base import build
-from vaeglow.training.checkpoint import Checkpoints, pack
+from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, learning_rate
-from vaeglow.training.trainer import Trainer
 
 STEPS = 4  # in an epoch: 64 images, batch 16
-
-
-def trainer(folder: Path, config: dict, save_seconds: float = 600) -> Trainer:
-    state = Checkpoints(folder / "state", "0" * 64)
-    state.folder.mkdir(parents=True)
-    device = torch.device("cpu")
-    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), device, state, save_seconds)
 
 
 def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
@@ -39,9 +30,6 @@ def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
         return value * float(how), {name: term * float(how) for name, term in terms.items()}
 
     model.loss = loss
-
-
-# -------------------------------------------------------------------------------------------- learning
 
 
 def test_loss_falls_for_every_kind(tmp_path, blobs_dir, vae_run):
@@ -68,9 +56,6 @@ def test_train_subset_is_training_on_the_first_images(tmp_path, blobs_dir):
     assert np.array_equal(np.load(small.data / "train.npy"), np.load(blobs_dir / "train.npy")[:20])
     assert same_tensors(subset.weights(), small.weights())
     assert subset.summary()["train_images"] == small.summary()["train_images"] == 20
-
-
-# --------------------------------------------------------------------------------------------- history
 
 
 def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
@@ -106,15 +91,12 @@ def test_validation_without_val_images(tmp_path):
 
 
 @pytest.mark.parametrize("end", [5.0, 5.0199, 5.0201])
-def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, tmp_path, capsys, monkeypatch):
-    run = trainer(tmp_path, resolved("vae"))
+def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, capsys, monkeypatch):
+    run = trainer(resolved("vae"))
     run.position.history = [{"bits_per_dim": 5.0}]
     monkeypatch.setattr(run, "bits_per_dim", lambda images: end if len(images) == len(run.data) else None)
     run.check_end()
     assert run.end_bits_per_dim == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
-
-
-# -------------------------------------------------------------------------------- learning rate, clipping
 
 
 @pytest.mark.parametrize(
@@ -134,9 +116,9 @@ def test_the_learning_rate_follows_its_schedule(schedule, warmup, expected):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
-def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
+def test_the_optimiser_takes_the_scheduled_rate(optimizer):
     config = resolved("vae", epochs=5, optimizer=optimizer, schedule={"halve_every": 2}, warmup_epochs=1)
-    run, used = trainer(tmp_path, config), []
+    run, used = trainer(config), []
     assert type(run.optimizer).__name__.lower() == optimizer and run.optimizer.defaults["betas"] == (0.9, 0.999)
     plain = run.guard.step
 
@@ -168,15 +150,12 @@ def test_gradient_is_clipped_to_its_global_norm(clip):
     torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------- steps that are not finite
-
-
 @pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
 @pytest.mark.parametrize(
     ("model", "optimizer"), [("vae", "adam"), ("vae", "adamax"), ("glow", "adam"), ("glow", "adamax")]
 )
-def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer, how, tmp_path):
-    run = trainer(tmp_path, resolved(model, optimizer=optimizer))
+def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer, how):
+    run = trainer(resolved(model, optimizer=optimizer))
     poison(run.model, how, {2})
     run.start()
     assert run.guard.fused == (optimizer == "adam")
@@ -204,8 +183,8 @@ def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer,
     assert sums["steps"].item() == 3
 
 
-def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss(tmp_path):
-    run = trainer(tmp_path, resolved("vae", max_bad_steps=50))
+def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss():
+    run = trainer(resolved("vae", max_bad_steps=50))
     poison(run.model, "nan", range(STEPS))
     first, second = run.run().history
     assert first["skipped_steps"] == STEPS and math.isnan(first["bits_per_dim"])

@@ -1,7 +1,4 @@
-"""Takes commands `python -m ...` in forks of a process that has imported the libraries, which costs them seconds.
-
-The package's own modules are imported in the fork: those of the commands' own checkout.
-"""
+"""Runs `python -m ...` in forks of a process that has imported the libraries, but not the checkout's own package."""
 
 import atexit
 import gc
@@ -20,13 +17,13 @@ LIBRARIES = ("torch._dynamo", "torchvision", "scipy.linalg", "pandas", "jsonsche
 
 def serve(path: str) -> None:
     """Until standard input ends, as it does with the tests."""
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    gc.freeze()  # forks share what is there
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{path}.early")
         listening.listen(64)
+        for name in LIBRARIES:
+            importlib.import_module(name)
+        gc.freeze()  # forks share what is there
         os.rename(f"{path}.early", path)
         while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
             connection, _ = listening.accept()

@@ -54,10 +54,10 @@ def random_inception(path: Path) -> dict:
     return {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
 
 
-def made(folder: Path, config: dict) -> str:
+def made(folder: Path, config: dict, cores: str = "2") -> str:
     """Run the repository's workflow in `folder`; its output."""
     (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
-    return workflow("--cores", "2", *TARGETS, "--configfile", "overlay.yaml", cwd=folder)
+    return workflow("--cores", cores, *TARGETS, "--configfile", "overlay.yaml", cwd=folder)
 
 
 def measured(folder: Path) -> list[dict[str, str]]:
@@ -98,7 +98,7 @@ def test_the_whole_workflow(tmp_path):
     sheet = np.asarray(Image.open(tmp_path / "results/samples.png").convert("RGB"))
     assert sheet.std() > 10 and (tmp_path / "results/samples.pdf").stat().st_size > 10_000
     published = {path.name for path in (tmp_path / "results").glob("*.*")}
-    assert published == {"table2.csv", "table2.md", "table2.tex", "samples.png", "samples.pdf"}
+    assert published == {"table2.csv", "table2.md", "table2.html", "table2.tex", "samples.png", "samples.pdf"}
 
     # Again: nothing.
     assert "Nothing to be done" in made(tmp_path, config)

@@ -66,7 +66,7 @@ def made(folder: Path, *arguments: str) -> str:
 def test_every_table_and_figure_is_there_and_shows_something(folder):
     results = folder / "results"
     for name in shipped_config()["tables"]:
-        assert all((results / f"{name}.{ending}").is_file() for ending in ("md", "tex"))
+        assert all((results / f"{name}.{ending}").is_file() for ending in ("md", "html", "tex"))
         rows = list(csv.DictReader((results / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
         measured = [row for row in rows if row.get("source", "measured") == "measured"]
         assert measured and all("nan" not in row.values() for row in rows), name

@@ -1,8 +1,4 @@
-"""The profile for Slurm, on a real one: Table 2 through it, while every training job is stopped once in mid-training.
-
-One comes near its time limit, one loses its GPU to a more urgent job, one goes down with the Snakemake that submitted
-it. The numbers have to be those of an undisturbed local run.
-"""
+"""The profile for Slurm, on a real one: the same Table 2 as locally, though each training job is stopped once."""
 
 import contextlib
 import copy
@@ -22,7 +18,8 @@ import pytest
 import slurm_tools
 import yaml
 from run_tools import ROOT, holder
-from slurm_tools import Slurm, rows
+from slurm_tools import Slurm
+from table_tools import without_times
 from test_demo import ROWS, SMALL, random_inception
 from waiting import LIMIT, until
 
@@ -160,9 +157,9 @@ def finished(path: Path) -> Path:
 
 
 def test_the_table_is_that_of_a_local_run(disturbed, local):
-    found = rows(disturbed.folder / TARGET)
+    found = without_times(disturbed.folder / TARGET)
     assert [row["run"] for row in found if row["source"] == "measured"] == ["glow", "vaeglow"]
-    assert found == rows(finished(local / TARGET))
+    assert found == without_times(finished(local / TARGET))
 
 
 @pytest.mark.parametrize("model", RUNS)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims_tools import change, claim, ledger, timed_model, write_timing, write_world
+from claims_tools import claim, ledger, timed_model, write_timing, write_world
+from table_tools import change
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
@@ -19,26 +20,17 @@ LEVELS = {"near": 0.5, "far": 1.2}
 EVEN, JUMP = [[1.0, 1.2, 0.9, 1.0]] * 5, [[0.1, 4.0, 0.1, 0.1]] * 5
 
 
-def by_model(need, seed):
-    return LEVELS.get(need["model"], 0.0) + 0.001 * seed
-
-
-def by_temperature(need, seed):  # 0.5 is best
-    return (0.1 if need.get("temperature") == 0.5 else 1.0) + 0.001 * seed
-
-
-def gains(need, seed):  # only `near` gains by a lower temperature
-    return (0.2 if need["model"] == "near" and need.get("temperature") == 0.5 else 1.2) + 0.001 * seed
-
-
-def spreads(need, seed):  # (shift, scale): `far` loses most of its spread at the lower temperature
-    return 0.0, 0.05 if need["model"] == "far" and need.get("temperature") == 0.5 else 1.0
-
-
-def learning(need, seed):  # `near` is better from 10 s on, `far` trained longer
-    return [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)]
-
-
+# What a file shows, by its need and its seed.
+WORLDS = {
+    "models": lambda need, seed: LEVELS.get(need["model"], 0.0) + 0.001 * seed,
+    "temperatures": lambda need, seed: (0.1 if need.get("temperature") == 0.5 else 1.0) + 0.001 * seed,  # 0.5 is best
+    # only `near` gains by a lower temperature
+    "gains": lambda need, seed: 1.2 - ((need["model"], need.get("temperature")) == ("near", 0.5)) + 0.001 * seed,
+    # (shift, scale): `far` loses most of its spread at the lower temperature
+    "spreads": lambda need, _: (0.0, 0.05 if (need["model"], need.get("temperature")) == ("far", 0.5) else 1.0),
+    # `near` is better from 10 s on, `far` trained longer
+    "learning": lambda need, _: [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)],
+}
 BETTER, WORSE = {"better": NEAR, "worse": FAR}, {"better": FAR, "worse": NEAR}
 SAME = {"one": FAR, "other": FAR | {"temperature": 0.5}, "margin": 0.9}
 BEST = {"model": "m", "temperature": 0.5, "others": [0.0, 1.0]}
@@ -49,20 +41,20 @@ TIMES = {"slow": ["far"], "fast": ["near", "far"], "networks": "demo", "threshol
 HALF = {"model": "m", "threshold": 0.5}
 # world (or two, one in which it holds and one in which not), an entry, and what makes of it one that does not hold
 CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
-    "kid": (by_model, BETTER, WORSE),
-    "kid-factor": (by_model, {**WORSE, "factor": 99}, {"factor": 0.01}),
-    "kid_same": (by_model, SAME, {"one": NEAR, "margin": 0.4}),
-    "kid_best": (by_temperature, BEST, {"temperature": 1.0, "others": [0.5]}),
-    "kid_gain": (gains, MORE, LESS),
-    "kept-diversity": (spreads, {"measure": "diversity", **MORE}, LESS),
-    "kept-recall": (spreads, {"measure": "recall", **MORE}, LESS),
-    "quality_time": (learning, {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
-    "bits": (by_model, {**BITS, "reference_model": "v"}, BITS_TURNED),
-    "bits-behind": (by_model, {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
-    "speed": (by_model, TIMES, {"threshold": 1.6}),
+    "kid": ("models", BETTER, WORSE),
+    "kid-factor": ("models", {**WORSE, "factor": 99}, {"factor": 0.01}),
+    "kid_same": ("models", SAME, {"one": NEAR, "margin": 0.4}),
+    "kid_best": ("temperatures", BEST, {"temperature": 1.0, "others": [0.5]}),
+    "kid_gain": ("gains", MORE, LESS),
+    "kept-diversity": ("spreads", {"measure": "diversity", **MORE}, LESS),
+    "kept-recall": ("spreads", {"measure": "recall", **MORE}, LESS),
+    "quality_time": ("learning", {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
+    "bits": ("models", {**BITS, "reference_model": "v"}, BITS_TURNED),
+    "bits-behind": ("models", {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
+    "speed": ("models", TIMES, {"threshold": 1.6}),
     "noise": ((0.4, -0.4), {"model": "far"}, {}),
-    "information": (by_model, {**HIGHER, "value": "decoder_information_upper_nats"}, LOWER),
-    "information-entropy": (by_model, {**HIGHER, "value": "entropy_image_bits_per_dim"}, {"threshold": 2.0}),
+    "information": ("models", {**HIGHER, "value": "decoder_information_upper_nats"}, LOWER),
+    "information-entropy": ("models", {**HIGHER, "value": "entropy_image_bits_per_dim"}, {"threshold": 2.0}),
     "layer-sharpness": ((0.5, -0.5), {"model": "m", "value": "sharpness"}, {}),
     "layer-content": ((0.95, 0.1), {**HALF, "value": "content"}, {}),
     "smooth": ((EVEN, JUMP), {**HALF, "space": "prior"}, {}),
@@ -73,7 +65,7 @@ def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
     """The entry and the world of one case."""
     world, entry, change = CASES[name]
     entry = claim(name.split("-")[0], **entry | ({} if holds else change))
-    return entry, (lambda need, seed: world[not holds]) if isinstance(world, tuple) else world
+    return entry, WORLDS[world] if isinstance(world, str) else lambda need, seed: world[not holds]
 
 
 @pytest.mark.parametrize("holds", [True, False])
@@ -170,7 +162,7 @@ def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path
 )
 def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
     entry = claim("bits", **BITS)
-    for path in write_world(tmp_path / "results", entry, by_model, [0]):
+    for path in write_world(tmp_path / "results", entry, WORLDS["models"], [0]):
         if path.name == "likelihood.json":
             change(path, bound=mine if "near" in path.parts else theirs)
     note = ledger(tmp_path / "results", entry, [0])["note"].lower()

@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-import pytest
 from claims_tools import claim, spec, write_world
 from table_tools import spec_file
 
@@ -28,25 +27,21 @@ def world(need, seed):
     return {"near": 0.0, "far": 1.0}.get(need["model"], 1.5)
 
 
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name, entry in ENTRIES.items():
-        if name != "off":
-            write_world(Path("results"), entry, world, [0])
-    return tmp_path / "results"
-
-
-def run(entries: dict = ENTRIES, seeds: tuple[int, ...] = (0,)) -> tuple[list[dict[str, str]], str]:
-    paths = {form: Path(f"results/demo/claims.{form}") for form in ("csv", "md")}
-    words = ["--spec", spec_file(Path("results"), spec(entries, list(seeds))), "--results-root", "results"]
-    words += ["--output", str(paths["csv"]), "--markdown", str(paths["md"])]
+def run() -> tuple[list[dict[str, str]], str]:
+    paths = {form: Path(f"results/demo/claims.{form}") for form in ("csv", "md", "html")}
+    words = ["--spec", spec_file(Path("results"), spec(ENTRIES, [0])), "--results-root", "results"]
+    words += ["--output", str(paths["csv"]), "--markdown", str(paths["md"]), "--html", str(paths["html"])]
     claims.main(words)
+    assert "<table" in paths["html"].read_text()
     with open(paths["csv"], newline="") as file:
         return list(csv.DictReader(file)), paths["md"].read_text()
 
 
-def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(results):
+def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, entry in ENTRIES.items():
+        if name != "off":
+            write_world(Path("results"), entry, world, [0])
     rows, page = first = run()
     assert run() == first
     assert list(rows[0]) == list(COLUMNS)

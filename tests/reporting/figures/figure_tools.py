@@ -1,15 +1,15 @@
 """Synthetic results for the tests of figures: whole files in the steps' formats, made in milliseconds, no torch."""
 
-import json
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from table_tools import save
 
 from vaeglow.data.arrays import read_info, write_dataset
-from vaeglow.files import sha256_json, write_json
+from vaeglow.files import sha256_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import figures, style
 
@@ -40,11 +40,7 @@ def identity(model: str, dataset: str = "blobs") -> dict[str, Any]:
 
 
 class Results:
-    """A results folder and a data folder, filled file by file.
-
-    Args:
-        root: for both.
-    """
+    """A results folder and a data folder below `root`, filled file by file."""
 
     def __init__(self, root: Path) -> None:
         self.results, self.data = root / "results", root / "data"
@@ -65,11 +61,7 @@ class Results:
         made = {"provenance": {"commit": "0123456789abcdef", "dirty": False, "device": "A CPU"}}
         whole = {**identity(model, dataset), **hashes, **made, **content}
         path = self.path(what, model, dataset, **content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if arrays is None:
-            write_json(path, whole)
-        else:
-            np.savez(path, **arrays, metadata=np.array(json.dumps(whole)))
+        save(path, whole, arrays)
         return path
 
     def metrics(self, model: str, temperature: float, fid: float) -> None:
@@ -92,17 +84,6 @@ class Results:
 
     def draw(self, figure: Mapping[str, Any]) -> Any:
         return figures.draw(figure, self.results, self.data)
-
-
-def spoil(path: Path, **changes: Any) -> None:
-    """Change what a file says of itself."""
-    if path.suffix == ".json":
-        write_json(path, json.loads(path.read_text()) | changes)
-    else:
-        with np.load(path) as archive:
-            content = dict(archive)
-        content["metadata"] = np.array(json.dumps(json.loads(str(content["metadata"])) | changes))
-        np.savez(path, **content)
 
 
 def texts(figure: Any) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_tools import LABELS, PROTOCOL, STYLES, Results, curves, identity, noise, overlap, spec, spoil, texts
+from figure_tools import LABELS, PROTOCOL, STYLES, Results, curves, identity, noise, overlap, spec, texts
 from matplotlib import colormaps
 from matplotlib.text import Text
+from table_tools import change
 
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
@@ -137,7 +138,7 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
     assert {kind_of(str(path.relative_to(results.results)))[0] for path in paths} == declared
     for path in paths:
         whole = path.read_bytes()
-        spoil(path, model="other")
+        change(path, model="other")
         with pytest.raises(UserError, match=f"^{re.escape(str(path))}: model is 'other'.*"):
             results.draw(SPECS[kind])
         path.write_bytes(whole[:40])
@@ -152,7 +153,7 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
     [("temperature", "metrics", "weights_sha256"), ("quality_time", "snapshots", "training_device")],
 )
 def test_files_of_two_trainings_or_timed_on_two_devices_are_not_mixed(kind, what, key, results):
-    spoil(results.path(what, "glow", protocol=PROTOCOL, temperature=1.0), **{key: "other"})
+    change(results.path(what, "glow", protocol=PROTOCOL, temperature=1.0), **{key: "other"})
     with pytest.raises(UserError, match=f"differ in {key}"):
         results.draw(SPECS[kind])
 
