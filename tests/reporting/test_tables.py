@@ -157,7 +157,7 @@ def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
 
 def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
     text = page(
-        "# Table 2: a & b\n\n| FID | bits/dim |\n|--|--|\n| <script> | ≤ 3.17 |\n\n- **Demo**: `x < y`\n- two\n"
+        "# Table 2: a & b\n\n| FID | bits/dim |\n|--|--|\n| <script> | ≤ 3.17 |\n\n- **Demo**: `x`, x < y\n- two\n"
     )
     assert [text.count(f"<{tag}>") for tag in ("table", "tr", "li", "strong", "code")] == [1, 2, 2, 1, 1]
     assert "<title>Table 2: a &amp; b</title>" in text and "≤ 3.17" in text
