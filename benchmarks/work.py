@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def make_trainer(
     return trainer
 
 
+def all_batches(trainer: Any) -> Iterator[tuple[int, Any]]:
+    """(step, index) of the batches of epoch after epoch."""
+    from vaeglow.data.loader import batches, epoch_order
+
+    for epoch in itertools.count():
+        yield from enumerate(
+            batches(epoch_order(len(trainer.data), trainer.seed, epoch, trainer.device), trainer.batch)
+        )
+
+
 def training_work(
     config: Mapping[str, Any], setting: Setting, traced: int = TRACED, counted: bool = False, **trainer: Any
 ) -> Work:
@@ -87,8 +98,6 @@ def training_work(
     Returns:
         Facts: `facts_of`; `compile_seconds`; `flops`, `bytes` and `matrix_rate` where counted.
     """
-    from vaeglow.training.timing import all_batches
-
     made = make_trainer(config, setting, **trainer)
     upcoming = all_batches(made)
 

@@ -1,24 +1,21 @@
 """Which device to compute on, and how many threads."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from filelock import FileLock, Timeout
 
 from vaeglow.errors import UserError
+from vaeglow.provenance import DETERMINISTIC
 
-if TYPE_CHECKING:
-    import torch
-    from filelock import FileLock
-
-# Environment variables that the workflow sets to 1.
-DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # where `runtime.deterministic` is true
-CLAIM = "VAEGLOW_CLAIM_GPU"  # always; a step run by hand, or a notebook, uses torch's GPU
+# Environment variables that the workflow sets.
+CLAIM = "VAEGLOW_CLAIM_GPU"  # to 1; a step run by hand, or a notebook, uses torch's GPU
+TERMINAL = "VAEGLOW_TERMINAL"  # to a file descriptor of Snakemake's own output
 _claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
@@ -35,8 +32,6 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UserError: `cuda` was requested and there is none, or the name is unknown.
     """
-    import torch
-
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
@@ -64,21 +59,16 @@ def allow_tf32(on: bool) -> None:
 
 
 def claim_gpu(preferred: int, count: int) -> int:
-    """The index of a GPU that no other job of this user has claimed; a second call returns the same one.
+    """The index of a GPU, of `count`, that no other job of this user has claimed; a second call returns the same one.
 
-    On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process.
-
-    Args:
-        preferred: taken if it is free, and also where all are claimed: to share is slow, but works while memory lasts.
-        count: how many GPUs torch sees.
+    On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process. Where all
+    are claimed, it is the preferred one: to share is slow, but works while memory lasts.
     """
-    from filelock import FileLock, Timeout
-
     if _claimed:
         return next(iter(_claimed))
-    for index in (preferred, *(index for index in range(count) if index != preferred)):
-        lock = FileLock(gpu_lock(index))
+    for index in sorted(range(count), key=lambda index: index != preferred):
         with suppress(Timeout, NotImplementedError, OSError):  # claimed; or a file system without locks
+            lock = FileLock(gpu_lock(index))
             lock.acquire(timeout=0)
             _claimed[index] = lock
             return index
@@ -87,10 +77,9 @@ def claim_gpu(preferred: int, count: int) -> int:
 
 def gpu_lock(index: int) -> Path:
     """The lock file of a GPU, named by the machine's numbering, not this process's."""
-    names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    name = names[index] if index < len(names) else str(index)
-    user = os.getuid() if hasattr(os, "getuid") else "all"
-    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{user}-{name.replace('/', '-')}.lock")
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "").split(",")
+    name = (names[index] if index < len(names) else "") or str(index)
+    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{os.getuid()}-{name.replace('/', '-')}.lock")
 
 
 def image_layout(device: torch.device | str) -> torch.memory_format:
@@ -99,8 +88,6 @@ def image_layout(device: torch.device | str) -> torch.memory_format:
     On a CPU channels last: training, sampling and likelihoods of our networks take 1.0 to 1.4 times as long without
     (docs/benchmark.md). On a GPU without TF32 it was not measured: contiguous.
     """
-    import torch
-
     return torch.channels_last if torch.device(device).type == "cpu" else torch.contiguous_format
 
 
@@ -114,8 +101,6 @@ def set_threads(threads: int) -> None:
     fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, almost nothing in a flow's
     (docs/performance.md). Values do not depend on it. Other C libraries have no such setting.
     """
-    import torch
-
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h

@@ -1,37 +1,38 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
-On one machine the process that is started is the first and starts the others; over several nodes torchrun starts all
-(docs/cluster.md). The first writes and prints for all. One process alone exchanges nothing. Each makes the random
-numbers of the whole batch and uses its own images' part, so results do not depend on how many processes there are.
+On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/cluster.md). The
+first writes and prints for all; one alone exchanges nothing. Each makes the random numbers of the whole batch and uses
+its own images' part, so results do not depend on how many processes there are.
 """
 
-from __future__ import annotations
-
+import ctypes
+import json
+import logging
 import os
-import subprocess
+import signal
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from vaeglow.device import CLAIM, pick_device
-from vaeglow.errors import UserError
+from vaeglow.device import CLAIM, TERMINAL, pick_device
+from vaeglow.errors import STOP, Interrupted, UserError
 
-FIRST = "VAEGLOW_FIRST_PROCESS"  # environment of the others that the first process starts: its number
 LOST = ("gloo", "nccl", "connection", "broken pipe")  # words of an exchange that failed because another process ended
 EXIT_LOST = 76  # status of a process that ends because of that
+PATIENCE = 600  # seconds that processes have to save after a signal: a step, a validation
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: which signal a process gets when its parent ends
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train a run; this one is number `rank`."""
+    """The processes that train a run; this one is number `rank`, and the one that writes if it is the `first`."""
 
     rank: int = 0
     size: int = 1
@@ -84,75 +85,68 @@ def shared_noise(
     return everyone[rank * shape[0] :][: shape[0]]
 
 
-@contextmanager
-def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
-    """The processes of a run for the length of a block, and this one's device: its own GPU, or the CPU of all.
-
-    Args:
-        devices: how many processes.
-        name: of the device, see `pick_device`.
+def launch(devices: int) -> None:
+    """Run this process's own command in so many processes. Where one fails, end with its line and its status.
 
     Raises:
-        UserError: torchrun started another number, there are too few GPUs, or another process was killed.
-        SystemExit: another process failed.
+        UserError: one of them was killed, or failed without a line of its own.
+        Interrupted: told to stop when they had nothing to save.
     """
-    others: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
-    if devices > 1 and "RANK" not in os.environ:
-        store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # lives as long as this
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(devices)}
-        os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": "0", "LOCAL_RANK": "0"}
-        for rank in range(1, devices):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), FIRST: str(os.getpid())}
-            command, log = [sys.executable, *sys.orig_argv[1:]], tempfile.TemporaryFile()  # noqa: SIM115
-            process = subprocess.Popen(command, env=os.environ | own, stderr=log, start_new_session=True)
-            others.append((process, log))
-        end_when(lambda: any(process.poll() for process, _ in others), 30)  # where no exchange fails before that
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable()  # what torchrun says of an end
+    if TERMINAL in os.environ:  # others inherit the standard descriptors only
+        os.dup2(int(os.environ[TERMINAL]), 0)
+        os.environ[TERMINAL] = "0"
+    heard = ",".join(number.name for number in (*STOP, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN)
+    with tempfile.TemporaryDirectory() as folder:
+        how = {"run_id": "vaeglow", "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "max_restarts": 0}
+        how |= {"signals_to_handle": heard, "shutdown_timeout": PATIENCE, "logs_specs": DefaultLogsSpecs(folder)}
+        try:
+            elastic_launch(LaunchConfig(1, 1, devices, **how), sys.executable)(*sys.orig_argv[1:])
+        except (ChildFailedError, SignalException) as error:
+            for file in sorted(Path(folder).rglob("error.json")):
+                said = json.loads(file.read_text(encoding="utf-8"))
+                print(said["message"], file=sys.stderr)
+                raise SystemExit(said["status"]) from None
+            if isinstance(error, SignalException):
+                raise Interrupted(f"{error.sigval.name}: run the same command again") from None
+            rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode)
+            raise UserError(f"process {rank} of this run ended with status {failure.exitcode}: run it again") from None
+
+
+@contextmanager
+def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
+    """The processes of a run for the length of a block, and this one's device (`name`: see `pick_device`).
+
+    Raises:
+        UserError: another number than `devices` was started, or there are too few GPUs.
+        SystemExit: another process has ended.
+    """
     rank, size, local = (int(os.environ.get(*each)) for each in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    if size != devices:
+        raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
+    device = pick_device(name)
+    if size == 1:
+        yield ALONE, device
+        return
+    with suppress(AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if rank > 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if device.type == "cuda":
+        if local >= (count := torch.cuda.device_count()):
+            raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
+        if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
+            torch.cuda.set_device(local)
+        device = torch.device("cuda", torch.cuda.current_device())
     try:
-        if size != devices:
-            raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
-        device = pick_device(name)
-        if size == 1:
-            yield ALONE, device
-            return
-        if FIRST in os.environ:
-            end_when(lambda: os.getppid() != int(os.environ[FIRST]))
-        if rank > 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if device.type == "cuda":
-            if local >= (count := torch.cuda.device_count()):
-                raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
-            if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
-                torch.cuda.set_device(local)
-            device = torch.device("cuda", torch.cuda.current_device())
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         yield Group(rank, size), device
         distributed.destroy_process_group()
     except RuntimeError as error:
-        if not any(words in str(error).lower() for words in LOST):
-            raise
-        for rank, (process, log) in enumerate(others, 1):
-            if (status := process.wait()) < 0:
-                raise UserError(f"process {rank} of this run ended with status {status}: run it again") from None
-            if status not in (0, EXIT_LOST):
-                log.seek(0)
-                sys.stderr.write(log.read().decode())
-                raise SystemExit(status) from None
-        raise SystemExit(EXIT_LOST) from None
-    finally:
-        for process, _ in others:
-            process.kill()
-            process.wait()
-
-
-def end_when(holds: Callable[[], bool], seconds: float = 0) -> None:
-    """End this process so many seconds after a condition holds, whatever it is doing."""
-
-    def watch() -> None:
-        while not holds():
-            time.sleep(0.5)
-        time.sleep(seconds)
-        print("error: another process that this one works with has ended", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        if any(words in str(error).lower() for words in LOST):
+            raise SystemExit(EXIT_LOST) from None
+        raise

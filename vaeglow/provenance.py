@@ -16,8 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vaeglow.device import DETERMINISTIC
-
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 # Their versions are recorded: they could change a number.
@@ -27,6 +25,7 @@ PACKAGES = (
 )
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 UNKNOWN = "unknown"
+DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: 1 where `runtime.deterministic` is true
 
 
 def collect(device: str = "cpu") -> dict[str, Any]:

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide, ratios
-from benchmarks.work import TRACED, facts_of, make_trainer, our_peers, photographs, run_config, training_work
+from benchmarks.work import (
+    TRACED,
+    all_batches,
+    facts_of,
+    make_trainer,
+    our_peers,
+    photographs,
+    run_config,
+    training_work,
+)
 from vaeglow.errors import UserError
 
 LEVELS, CHANNELS, SIZE = 3, 3, 32
@@ -72,8 +81,6 @@ def theirs(setting: Setting) -> Work:
 
 def upcoming(trainer: Any) -> Any:
     """Dequantised batches [N, C, H, W] without end."""
-    from vaeglow.training.timing import all_batches
-
     for step, index in all_batches(trainer):
         yield trainer.inputs(index, 0, step)[0].contiguous()
 

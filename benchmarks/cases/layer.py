@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, ratios
-from benchmarks.work import SMALL_VAE, facts_of, make_trainer, our_peers, run_config, training_work
+from benchmarks.work import SMALL_VAE, all_batches, facts_of, make_trainer, our_peers, run_config, training_work
 
 BATCH = {False: 16, True: 4}  # by `quick`
 TRACED = 5  # losses compared
@@ -34,7 +34,6 @@ def plain(setting: Setting) -> Work:
 
     from benchmarks.cost import count
     from benchmarks.plain_layer import PlainGlowLayer
-    from vaeglow.training.timing import all_batches
 
     chosen = config(setting.quick)
     trainer = make_trainer(chosen, setting)  # for its batches and its VAE

@@ -13,7 +13,8 @@ from run_tools import Run, assert_equal_runs, identity, interrupt, resolved
 
 from vaeglow.models.kinds import build
 from vaeglow.training.checkpoint import Checkpoints, Position
-from vaeglow.training.trainer import Diverged, Trainer
+from vaeglow.training.optimise import Diverged
+from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
 STEPS = 4  # in an epoch

@@ -15,8 +15,8 @@ from filelock import SoftFileLease
 from run_tools import Run, holder, resolved, same_tensors
 
 from vaeglow.errors import UserError
-from vaeglow.training import lock as locks
-from vaeglow.training.lock import FolderLock
+from vaeglow.training import checkpoint as locks
+from vaeglow.training.checkpoint import FolderLock
 
 pytestmark = pytest.mark.faults
 ELSEWHERE = "filelock/2\npid=4242\nhost=node17\nmode=lease\ntoken=0123\nduration={}\n"

@@ -185,12 +185,12 @@ def test_a_bad_step_leaves_norms_as_they_were(infogan_config: dict[str, Any]) ->
     """Statistics of both kinds of batch norm and the spectral norms' vectors are put back."""
     model = build(infogan_config).train()
     optimizer = build_optimizer(model.trainable(), infogan_config["training"])
-    guard = Guard(model, optimizer, 100.0, torch.device("cpu"))
+    guard = Guard(model, optimizer, {"gradient_clip": 100.0}, torch.device("cpu"))
     y = photo_like(4, 3, 28)
     for factor in (1.0, float("nan")):
         before = {name: tensor.clone() for name, tensor in pack(model, optimizer).items()}
         guard.before_forward()
         loss = factor * model.loss(y, seeded())[0]
         loss.backward()
-        guard.step(loss)
+        guard.step(loss, loss)
         assert same_tensors(before, pack(model, optimizer)) == (factor != 1)

@@ -17,7 +17,7 @@ from waiting import LIMIT
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
 from vaeglow.steps import cli
-from vaeglow.training.checkpoint import Checkpoints, Position
+from vaeglow.training.checkpoint import Checkpoints, Position, pack
 from vaeglow.weights import load_model
 
 OUTPUTS = ["config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"]
@@ -201,7 +201,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
 
     def checkpoint(path: Path) -> None:
         optimizer = torch.optim.Adam(model.parameters())
-        Checkpoints(path.parent, "0" * 64).save(1, Position(), model, optimizer)
+        Checkpoints(path.parent, "0" * 64).save(1, Position(), pack(model, optimizer))
 
     writers = [
         lambda path: save_model(path, model, about["config"], {}),

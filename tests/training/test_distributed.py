@@ -139,18 +139,19 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())
 
 
-@pytest.mark.parametrize("victim", ["first", "other"])
+@pytest.mark.parametrize("victim", ["all's parent", "one"])
 def test_no_process_outlives_another(victim, tmp_path, blobs_dir):
-    """SIGKILL of one: the other ends by itself, with one line where it is the first, and the lock is free."""
-    run, first = started(tmp_path / "run", blobs_dir, 1)
-    found = call(["pgrep", "-P", str(first.pid)]).stdout
-    (other,) = map(int, found.split())
-    os.kill({"first": first.pid, "other": other}[victim], signal.SIGKILL)
-    _, err = first.communicate(timeout=LIMIT)
-    until(lambda: not state_of(other))
-    if victim == "other":
+    """SIGKILL of one: the other ends, with one line, and the lock is free. SIGKILL of their parent stops both."""
+    run, parent = started(tmp_path / "run", blobs_dir, 1)
+    workers = list(map(int, call(["pgrep", "-P", str(parent.pid)]).stdout.split()))
+    assert len(workers) == 2
+    os.kill(parent.pid if victim == "all's parent" else workers[1], signal.SIGKILL)
+    _, err = parent.communicate(timeout=LIMIT)
+    until(lambda: not any(map(state_of, workers)))
+    assert not (run.state / "lease").exists()
+    if victim == "one":
         assert err == "error: process 1 of this run ended with status -9: run it again\n"
-        assert first.returncode == 2 and not (run.state / "lease").exists()
+        assert parent.returncode == 2
 
 
 def test_torchrun_starts_them_too(two, tmp_path):

@@ -16,7 +16,6 @@ from vaeglow.errors import UserError
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.kinds import build
 from vaeglow.models.network import networks
-from vaeglow.training import optimise
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import compile_mode
 from vaeglow.training.timing import draw
@@ -200,35 +199,18 @@ def test_compilation_leaves_no_trace_but_its_time(tmp_path, blobs_dir, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("error", "raised", "says"),
+    ("error", "says"),
     [
-        (
-            RuntimeError("no compiler\nat all"),
-            UserError,
-            "^torch.compile failed: no compiler: set training.compile to off$",
-        ),
-        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "out of memory"),
+        (RuntimeError("no compiler\nat all"), "^torch.compile failed: no compiler: set training.compile to off$"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
     ],
 )
-def test_where_compilation_fails_a_run_stops(error, raised, says, monkeypatch):
+def test_where_compilation_fails_a_run_stops(error, says, monkeypatch):
     """It would not give the bits that its config says. Out of memory is no failure of the compiler."""
 
     def fail(x):
         raise error
 
     monkeypatch.setattr(torch, "compile", lambda forward, **_options: fail)
-    with pytest.raises(raised, match=says):
+    with pytest.raises(UserError if "compiler" in says else type(error), match=says):
         trainer(resolved("vae", compile=True)).run()
-
-
-def test_auto_continues_uncompiled(blobs_dir, tmp_path, monkeypatch, capsys):
-    default = Run(tmp_path / "default", resolved("vae"), blobs_dir).train()
-
-    def fail(x):
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(torch, "compile", lambda forward, **_options: fail)
-    monkeypatch.setattr(optimise, "compile_mode", lambda *_: "default")  # as on a GPU
-    run = Run(tmp_path / "auto", resolved("vae", compile="auto"), blobs_dir).train()
-    assert same_tensors(run.weights(), default.weights())
-    assert "warning: torch.compile failed: no compiler: training uncompiled" in capsys.readouterr().err

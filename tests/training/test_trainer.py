@@ -158,12 +158,12 @@ def test_the_optimiser_takes_the_scheduled_rate(optimizer, tmp_path):
 def test_gradient_is_clipped_to_its_global_norm(clip):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    guard = Guard(model, optimizer, clip, torch.device("cpu"))
+    guard = Guard(model, optimizer, {"gradient_clip": clip}, torch.device("cpu"))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     loss = 100 * model(torch.tensor([[1.0, -2.0, 3.0]])).sum()
     loss.backward()
     gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    finite, norm = guard.step(loss)
+    finite, norm = guard.step(loss, loss)
     moved = torch.cat([(a - b.detach()).flatten() for a, b in zip(before, model.parameters(), strict=True)])
     assert bool(finite) and norm.item() == pytest.approx(gradients.norm().item())
     expected = gradients * min(1.0, clip / gradients.norm().item())

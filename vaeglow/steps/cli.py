@@ -130,9 +130,9 @@ def run(main: Callable[[], None]) -> None:
 
 
 def leave(what: str, message: str, status: int) -> NoReturn:
-    """Print `what: message` and exit. Under torchrun the message goes to its error file instead."""
+    """Print `what: message` and exit. Under torchrun the line goes to its error file instead."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        Path(file).write_text(json.dumps({"message": message, "status": status}), encoding="utf-8")
+        Path(file).write_text(json.dumps({"message": f"{what}: {message}", "status": status}), encoding="utf-8")
     else:
         print(f"{what}: {message}", file=sys.stderr)
     raise SystemExit(status)

@@ -34,7 +34,8 @@ def main(
     on = pick_device(device)
     provenance = collect(str(on))
     infos = [check_data(one, data_dir) for one in config]
-    found = time_in_turns(config, data_dir, on, threads, memory, timing[on.type])
+    place = {"data_dir": data_dir, "device": on.type, "memory": memory, "threads": threads}
+    found = time_in_turns(config, timing[on.type], **place)
     for one in config:
         found[one["model"]] |= {"kind": one["kind"], "config_sha256": sha256_json(one)}
     result = {

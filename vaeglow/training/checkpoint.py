@@ -1,34 +1,41 @@
 """What a run keeps while it trains: one folder that survives a killed job (not an output: see docs/how-it-is-built.md).
 
-It holds complete states (weights, optimiser, position) and snapshots (weights at fractions of the run), each a
-safetensors file written to a temporary and renamed. A name begins with the run's identity, so that a run never resumes
-from another's state; then come the number of its rollbacks, and its steps. Of the states the newest two are kept,
-for exact resume, and the good ones of the position, for rollback. A good state is kept before the first step and after
-every hundredth of the run in whole epochs: the state a run returns to depends on its steps alone, never on when it was
-saved or stopped, so an interrupted run takes the same course.
+It holds complete states (weights, optimiser, position, snapshots so far), each a safetensors file written to a
+temporary and renamed. A name begins with the run's identity, so that a run never resumes from another's state; then
+come the number of its rollbacks, and its steps. The newest two are kept, for exact resume, and the good ones of the
+position, for rollback. A good state is kept before the first step and after every hundredth of the run in whole
+epochs: the state a run returns to depends on its steps alone, never on when it was saved or stopped, so an interrupted
+run takes the same course.
+
+One trainer uses a folder. The system's lock (flock) is released when its process ends, for whatever reason. Some file
+systems do not share it with other hosts (NFS mounted with `nolock` or `local_lock`, Lustre with `localflock`) and a few
+have none, so a trainer also holds a lease, a file that it touches while it lives. The lease of a dead process of this
+host is free at once, one of another host when it is untouched for `LEASE` seconds.
 """
 
-from __future__ import annotations
-
+import errno
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, SoftFileLease, Timeout
 from torch import Tensor, nn
 
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.provenance import source_sha256
-from vaeglow.training.lock import FolderLock
 from vaeglow.weights import read_tensors, write_tensors
 
-STATE_KEY, SNAPSHOT_KEY, SNAPSHOTS_KEY = "vaeglow_state", "vaeglow_snapshot", "vaeglow_snapshots"  # of files' metadata
-STATE, SNAPSHOT = ".safetensors", ".snapshot"  # how names end
+STATE_KEY, SNAPSHOTS_KEY = "vaeglow_checkpoint", "vaeglow_snapshots"  # of files' metadata
 NEWEST = 2  # states kept: if the last is damaged, the one before is used
 POINTS, GOOD = 100, 2  # good states in a run; of them kept: the newer may already contain the cause of a divergence
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
+LEASE = 60.0  # seconds without a sign of life after which a trainer on another host counts as dead
 
 
 @dataclass
@@ -45,10 +52,92 @@ class Position:
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
+    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`, `seconds`
+
+
+class FolderLock:
+    """The lock of a folder: its files `lock`, for the system, and `lease`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lease = SoftFileLease(folder / "lease", lease_duration=LEASE)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; the folder is created if missing, and temporary files of a killed save are removed.
+
+        Raises:
+            UserError: another living process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(self.folder / "lock", timeout=0, fallback_to_soft=False))
+            except Timeout:
+                raise self.in_use() from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                print(f"{self.folder}: this file system has no locks: using a lease file instead", flush=True)
+            holder = self.holder()
+            self.take_lease()
+            stack.callback(self.lease.release)
+            if holder:
+                print(f"{self.folder}: the last trainer ({holder}) was killed", flush=True)
+            for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def take_lease(self) -> None:
+        """Take the lease, from a dead holder where there is one; raises what `held` raises."""
+        touched = self.touched()
+
+        def alive() -> bool:
+            return self.touched() not in (touched, None)
+
+        with suppress(Timeout):
+            self.lease.acquire(timeout=0)
+            return
+        print(f"{self.in_use()}; waiting for a sign of life", flush=True)
+        try:
+            self.lease.acquire(timeout=1.1 * LEASE, poll_interval=LEASE / 120, cancel_check=alive)
+        except Timeout:
+            if alive():
+                raise self.in_use() from None
+            self.lease.force_break()  # filelock takes a lease over by an atomic exchange, which NFS lacks
+            self.lease.acquire(timeout=0)
+
+    def holder(self) -> str:
+        """Description of the lease's holder; empty if there is none."""
+        owner = self.lease.owner
+        return f"process {owner.pid} of {owner.hostname.partition('?')[0]}" if owner else ""
+
+    def touched(self) -> tuple[int, int] | None:
+        """Modification time of the lease, by the clock of the file system; None without a lease."""
+        with suppress(FileNotFoundError), open(self.lease.lock_file, "rb") as file:  # NFS looks it up when it is opened
+            stat = os.fstat(file.fileno())
+            return stat.st_ino, stat.st_mtime_ns
+        return None
+
+    def require(self) -> None:
+        """Stop a holder that was considered dead, or whose folder was deleted, before it writes.
+
+        Raises:
+            UserError: the lease is another's, or gone.
+        """
+        owner = self.lease.owner
+        if self.lease.is_locked and (self.lease.compromise or owner is None or owner.token != self.lease.token):
+            what = f"taken over by {self.holder()}" if owner else "deleted"
+            raise UserError(f"{self.folder} was {what} under this trainer: nothing more is written; run it again")
+
+    def in_use(self) -> UserError:
+        """The error when another process holds the lock."""
+        holder = self.holder() or "unknown"
+        return UserError(f"{self.folder} is in use by another training process ({holder}): wait for it, or stop it")
 
 
 class Checkpoints:
-    """The states and snapshots of one run. Writing raises UserError where there is no room or no permission.
+    """The states of one run. Writing raises UserError where there is no room or no permission.
 
     Args:
         folder: where they are.
@@ -59,41 +148,32 @@ class Checkpoints:
         self.folder, self.identity = Path(folder), identity
         self.lock = FolderLock(self.folder)
 
-    def path(self, rollbacks: int, steps: int, end: str = STATE) -> Path:
-        """Path of the state or snapshot at a point of the run; later ones have larger names."""
-        return self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{steps:010d}{end}"
+    def path(self, rollbacks: int, steps: int) -> Path:
+        """Path of the state at a point of the run; later ones have larger names."""
+        return self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{steps:010d}.safetensors"
 
     def states(self) -> list[Path]:
         """This run's states, newest first."""
-        return sorted(self.folder.glob(f"{self.identity[:16]}-*{STATE}"), reverse=True)
+        return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
 
-    def save(self, steps: int, here: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Save the current state, after `steps` steps, and remove what is no longer kept.
+    def save(self, steps: int, here: Position, tensors: Mapping[str, Tensor]) -> None:
+        """Save the state after `steps` steps (`pack`), and remove what is no longer kept.
 
         Raises:
             UserError: the folder was taken over by another process.
         """
         self.lock.require()
         about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
-        write_tensors(self.path(len(here.rollbacks), steps), pack(model, optimizer), STATE_KEY, about)
+        write_tensors(self.path(len(here.rollbacks), steps), tensors, STATE_KEY, about)
         self.prune(steps, here)
 
     def prune(self, steps: int, here: Position) -> None:
-        """Keep the newest states, the good ones and the snapshots up to here; of other runs none after a step."""
+        """Keep the newest states up to here and the good ones; of other runs none after a step."""
         states = [path for path in self.states() if path <= self.path(len(here.rollbacks), steps)]
         kept = {*states[:NEWEST], *(self.path(*name) for name in here.good)}
-        for path in [*self.folder.glob(f"*-*{STATE}"), *self.folder.glob(f"*-*{SNAPSHOT}")]:
-            ours = path.name.startswith(self.identity[:16])
-            early = path.suffix == SNAPSHOT and int(path.stem[-10:]) <= steps
-            if path not in kept and not (ours and early) and (ours or steps):
+        for path in self.folder.glob("*-*.safetensors"):
+            if path not in kept and (steps or path.name.startswith(self.identity[:16])):
                 path.unlink(missing_ok=True)
-
-    def read(self, path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """A state or snapshot of this run; raises what `read_tensors` raises."""
-        tensors, about = read_tensors(path, key)
-        if about["identity"] != self.identity:
-            raise DamagedFile(f"{path} belongs to another run")
-        return tensors, about
 
     def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
         """The first complete one of some states, or of all, newest first; None for a run that has none yet.
@@ -105,7 +185,9 @@ class Checkpoints:
             return None
         for path in paths:
             try:
-                tensors, about = self.read(path, STATE_KEY)
+                tensors, about = read_tensors(path, STATE_KEY)
+                if about["identity"] != self.identity:
+                    raise DamagedFile(f"{path} belongs to another run")
             except DamagedFile as error:
                 print(f"{error}; looking for an older state", flush=True)
                 continue
@@ -122,35 +204,38 @@ class Checkpoints:
         back.good, back.rollbacks = back.good[-1:], [*here.rollbacks, lost]
         return tensors, back
 
-    def take_snapshot(self, steps: int, model: nn.Module, seconds: float) -> None:
-        """Keep the model's weights after so many steps, trained for `seconds`; raises what `save` raises."""
-        self.lock.require()
-        about = {"identity": self.identity, "seconds": seconds}
-        write_tensors(self.path(0, steps, SNAPSHOT), model.state_dict(), SNAPSHOT_KEY, about)
 
-    def pack_snapshots(self, path: str | Path, at: Mapping[float, int], steps: int, about: Mapping[str, Any]) -> None:
-        """Write all snapshots into one file, atomically: tensors `{index}/{name}`, a list `snapshots` in the metadata.
+def pack(
+    model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Model, optimiser and the snapshots' tensors as one flat dict."""
+    packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        packed |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
+    return packed | {f"snapshot/{name}": tensor for name, tensor in (snapshots or {}).items()}
 
-        Args:
-            path: of the .safetensors file.
-            at: see `snapshot_steps`.
-            steps: in an epoch.
-            about: what else the metadata hold: config, data, provenance.
 
-        Raises:
-            UserError: one of them is missing or damaged, though the run has passed its step.
-        """
-        packed: dict[str, Tensor] = {}
-        infos = []
-        for index, (fraction, step) in enumerate(at.items()):
-            source = self.path(0, step, SNAPSHOT)
-            try:
-                tensors, info = self.read(source, SNAPSHOT_KEY)
-            except DamagedFile:
-                raise UserError(f"{source} is missing or damaged: delete {self.folder} to retrain") from None
-            packed |= {f"{index}/{name}": tensor for name, tensor in tensors.items()}
-            infos.append({"fraction": fraction, "epoch": step / steps, "step": step, "seconds": info["seconds"]})
-        write_tensors(path, packed, SNAPSHOTS_KEY, {**about, "snapshots": infos})
+def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The inverse of `pack`, into an existing model and optimiser; returns the snapshots' tensors.
+
+    Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
+    kernels pair the two in order of memory.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "snapshot": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if part == "optimizer":
+            index, slot = rest.split("/")
+            if slot != "step":  # a counter; all other slots are moments
+                tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
+            state.setdefault(int(index), {})[slot] = tensor
+        else:
+            parts[part][rest] = tensor
+    model.load_state_dict(parts["model"])
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return parts["snapshot"]
 
 
 def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
@@ -179,33 +264,3 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         return [({**info, **hashes}, state) for info, state in zip(about["snapshots"], states, strict=True)]
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} does not match its description ({error!r}): delete it and train again") from None
-
-
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Model and optimiser as one flat dict of tensors."""
-    packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        packed |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
-    return packed
-
-
-def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """The inverse of `pack`, into an existing model and optimiser.
-
-    Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
-    kernels pair the two in order of memory.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    weights = {}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        if part == "model":
-            weights[rest] = tensor
-        else:
-            index, slot = rest.split("/")
-            if slot != "step":  # a counter; all other slots are moments
-                tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
-            state.setdefault(int(index), {})[slot] = tensor
-    model.load_state_dict(weights)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

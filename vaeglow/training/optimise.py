@@ -4,16 +4,17 @@ Memory (`runtime.memory`) changes no bit of a run; `training.precision` and `com
 identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.exact`).
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+from vaeglow.errors import UserError, memory_used_up
 from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.network import networks
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -40,6 +41,10 @@ def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int
     return rate
 
 
+class Diverged(UserError):
+    """Too many bad steps in a row: the error shown when no rollback is left."""
+
+
 class Guard:
     """Applies an update only if its loss and gradient are finite and the loss is below a limit; counts the others.
 
@@ -50,16 +55,19 @@ class Guard:
         model: the statistics of its batch norms in training mode, and the vectors of its spectral norms, are put
             back after a bad step.
         optimizer: of the trainable parameters.
-        clip: largest global norm of the gradient.
+        training: the run's values: `gradient_clip`, the largest global norm of the gradient, and `max_bad_steps`.
         device: of the parameters.
 
     Attributes:
+        limit: bits/dim above which a step is bad.
         in_a_row: bad steps up to now.
         most: the largest `in_a_row` since `reset`.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: torch.device) -> None:
-        self.optimizer, self.clip = optimizer, clip
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Mapping[str, Any], device: torch.device
+    ) -> None:
+        self.optimizer, self.training, self.limit = optimizer, training, math.inf
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList)
         norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
@@ -84,14 +92,14 @@ class Guard:
             buffer.copy_(before)
         self.optimizer.zero_grad(set_to_none=True)
 
-    def step(self, loss: Tensor, sane: Tensor | bool = True) -> tuple[Tensor, Tensor]:
-        """Clip, check and apply the gradients of `loss`; `sane`: whether the loss is below its limit.
+    def step(self, loss: Tensor, bits_per_dim: Tensor) -> tuple[Tensor, Tensor]:
+        """Clip, check and apply the gradients of `loss`; `bits_per_dim` has the limit.
 
         Returns:
             (whether the step was good, the gradient's norm before clipping): scalars on the device.
         """
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        good = torch.isfinite(loss.detach()) & torch.isfinite(norm) & sane
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.training["gradient_clip"])
+        good = torch.isfinite(loss) & torch.isfinite(norm) & (bits_per_dim <= self.limit)
         if self.fused:
             # the option that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
             self.optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
@@ -104,6 +112,18 @@ class Guard:
         self.in_a_row = torch.where(good, 0, self.in_a_row + 1)
         self.most = torch.maximum(self.most, self.in_a_row)
         return good, norm
+
+    def check(self, where: str) -> None:
+        """Stop after too many bad steps in a row; waits for the device.
+
+        Raises:
+            Diverged: with what to try.
+        """
+        if self.most.item() >= (most := self.training["max_bad_steps"]):
+            above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+            problem = f"loss or gradient was not finite{above} for {most} steps in a row {where}"
+            advice = "lower training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
+            raise Diverged(f"{problem}: {advice}")
 
 
 def set_memory(model: nn.Module, memory: str) -> None:
@@ -121,3 +141,20 @@ def compile_mode(option: bool | str, device: torch.device) -> str | None:
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
     return "reduce-overhead" if option == "graphs" else "default"
+
+
+def compile_networks(model: nn.Module, mode: str, step: Callable[[], object]) -> None:
+    """Compile the networks of a model, in a first forward and backward pass, `step`.
+
+    Raises:
+        UserError: it fails. The run does not go on without: its bits are those of compiled networks.
+    """
+    for network in networks(model):
+        network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+    try:
+        step()
+    except Exception as error:  # whatever a compiler, a missing one included, may raise
+        if memory_used_up(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error

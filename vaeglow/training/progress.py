@@ -1,7 +1,5 @@
 """Progress of a training: occasional lines on the terminal, one line per epoch in the log, TensorBoard."""
 
-from __future__ import annotations
-
 import os
 import select
 import sys
@@ -12,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
 
-TERMINAL = "VAEGLOW_TERMINAL"  # environment: a file descriptor of Snakemake's own output, set by the workflow
 FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
 
 
@@ -41,7 +39,7 @@ class Progress:
         self.due = self.start + FIRST
         self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1)) if first else -1
         self.writer = None
-        if tensorboard:
+        if tensorboard and first:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:

@@ -1,7 +1,5 @@
 """One training run from its files to its files: config, data, base weights -> weights, history, summary."""
 
-from __future__ import annotations
-
 import os
 import socket
 import stat
@@ -12,7 +10,7 @@ from typing import Any
 
 from vaeglow.data.arrays import open_split, read_info
 from vaeglow.device import set_threads
-from vaeglow.distributed import joined
+from vaeglow.distributed import joined, launch
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel
@@ -20,9 +18,9 @@ from vaeglow.models.kinds import build
 from vaeglow.paths import Run
 from vaeglow.provenance import collect, now
 from vaeglow.results import read_result, write_result
-from vaeglow.training.checkpoint import Checkpoints
-from vaeglow.training.optimise import set_memory
-from vaeglow.training.trainer import Diverged, Trainer
+from vaeglow.training.checkpoint import SNAPSHOTS_KEY, Checkpoints
+from vaeglow.training.optimise import Diverged, set_memory
+from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY as MODEL_KEY
 from vaeglow.weights import load_model, write_tensors
 
@@ -39,8 +37,11 @@ def train_run(options: Namespace) -> None:
         UserError: the config is not valid, the data do not fit it, or whatever training raises.
     """
     config = read_result(options.config).content
-    set_threads(config["training"]["threads"])
-    with joined(config["training"]["devices"], options.device) as (group, device):
+    training = config["training"]
+    if training["devices"] > 1 and "RANK" not in os.environ:  # set by torchrun
+        return launch(training["devices"])
+    set_threads(training["threads"])
+    with joined(training["devices"], options.device) as (group, device):
         provenance = collect(str(device))
         info = check_data(config, options.data_dir)
         model = build(config)
@@ -93,7 +94,7 @@ def write_results(
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
     about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
     about["provenance"] = {**provenance, "finished": now()}
-    trainer.store.pack_snapshots(options.snapshots, trainer.snapshots, trainer.steps, digests | about)
+    write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, digests | about | {"snapshots": here.snapshots})
     weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"]}

@@ -5,8 +5,6 @@ has a process of its own, so that memory and CPU time are its own, and one works
 (A B C, A B C), so that changing machine load affects all alike. Weights do not matter: none are trained.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import multiprocessing
@@ -16,18 +14,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
 from vaeglow.device import CLAIM, pick_device, set_threads
-from vaeglow.distributed import end_when
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.kinds import build
@@ -61,13 +56,6 @@ def time_window(work: Callable[[], object], steps: int, device: torch.device) ->
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
-def all_batches(trainer: Trainer) -> Iterator[tuple[int, Tensor]]:
-    """(step, index) of the batches of epoch after epoch."""
-    for epoch in itertools.count():
-        order = epoch_order(len(trainer.data), trainer.seed, epoch, trainer.device)
-        yield from enumerate(batches(order, trainer.batch))
-
-
 def peak_memory(device: torch.device) -> tuple[int, str]:
     """The most memory used so far, in bytes, and of what: the GPU's tensors, or on a CPU all of this process."""
     if device.type == "cuda":
@@ -83,109 +71,97 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-HERE: dict[str, Any] = {}  # in a timing process: its trainer, and a step of each of `KINDS`
+def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None, **place: Any) -> Iterator[Any]:
+    """What a timing process does, a turn at a time, on the GPU that the parent has claimed.
 
-
-def prepare(
-    parent: int,
-    gpu: int | None,
-    threads: int,
-    device: torch.device,
-    config: Mapping[str, Any],
-    data_dir: str,
-    memory: str,
-) -> None:
-    """In a new timing process: set it up, on the GPU that the parent has claimed, and make its untrained model."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # handled by the parent
-    end_when(lambda: os.getppid() != parent)
+    Yields:
+        None, once the untrained model is made; then for each of `KINDS`, after a warm-up, the steps in a window and the
+        model's other values in timing.json, and `time_window` of each window.
+    """
     os.environ.pop(CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
-    pick_device(device.type)
-    set_threads(threads)
+    device = pick_device(place["device"])
+    set_threads(place["threads"])
     model = build(config)
-    set_memory(model, memory)
-    trainer = Trainer(model, config, open_split(data_dir, "train"), open_split(data_dir, "val"), device)
+    set_memory(model, place["memory"])
+    trainer = Trainer(model, config, *(open_split(place["data_dir"], split) for split in ("train", "val")), device)
     trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     trainer.compile()
-    upcoming, sums, generator = all_batches(trainer), {}, step_generator(0, TIMED_SAMPLES, 0, device)
+    order = epoch_order(len(trainer.data), trainer.seed, 0, device)
+    upcoming, sums = itertools.cycle(enumerate(batches(order, trainer.batch))), {}
+    generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def train() -> None:
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
 
-    HERE.update(trainer=trainer, training=train, sampling=lambda: draw(model, trainer.batch, generator))
+    yield None
+    for work in (train, lambda: draw(model, trainer.batch, generator)):
+        model.train(work is train)
+        steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
+        used, used_by = peak_memory(device)
+        facts = {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # not in the windows
+        facts |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
+        yield steps, facts | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+        for _ in range(windows["windows"]):
+            yield time_window(work, steps, device)
 
 
-def warm_up(what: str, warmup: int, seconds: float) -> tuple[int, dict[str, Any]]:
-    """In a timing process: `steps_to_fill` of one of `KINDS`, and the model's other values in timing.json."""
-    trainer: Trainer = HERE["trainer"]
-    trainer.model.train(what == "training")
-    steps = steps_to_fill(HERE[what], warmup, seconds, trainer.device)
-    memory, memory_of = peak_memory(trainer.device)
-    return steps, {
-        "batch_size": trainer.batch,
-        "compile_seconds": trainer.position.compile_seconds,  # not in the windows
-        "peak_memory_bytes": memory,
-        "peak_memory_of": memory_of,
-        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-    }
+def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any]) -> None:
+    """In a timing process: one of its `turns`, or what it raises, for each message, as long as the parent lives."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # handled by the parent
+    found = turns(config, **place)
+    with suppress(EOFError, OSError):
+        while pipe.recv():
+            try:
+                pipe.send(next(found))
+            except Exception as error:
+                pipe.send(error)
 
 
-def window(what: str, steps: int) -> tuple[float, float]:
-    """In a timing process: `time_window` of one of `KINDS`."""
-    return time_window(HERE[what], steps, HERE["trainer"].device)
-
-
-def time_in_turns(
-    configs: Sequence[Mapping[str, Any]],
-    data_dir: str,
-    device: torch.device,
-    threads: int,
-    memory: str,
-    windows: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:
+def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, Any], **place: Any) -> dict[str, Any]:
     """Time training steps of all models in turns, then sampling.
 
     Args:
         configs: of the models, resolved.
-        data_dir: folder of the prepared dataset.
-        device: where to compute.
-        threads: CPU threads of each process.
-        memory: see `set_memory`.
         windows: the config's `timing` for this kind of device.
+        place: the step's `data_dir`, `device`, `memory` and `threads`.
 
     Returns:
-        Model -> the values of `warm_up` after training and, for each of `KINDS`, `steps` of a window, its `seconds`
-        and `cpu_seconds` [rounds].
+        Model -> the values of `turns` after training's warm-up and, for each of `KINDS`, `steps` of a window, its
+        `seconds` and `cpu_seconds` [rounds].
 
     Raises:
         UserError: a process was killed.
     """
-    spawn = multiprocessing.get_context("spawn")
-    place = (os.getpid(), torch.cuda.current_device() if device.type == "cuda" else None, threads, device)
-    found: dict[str, dict[str, Any]] = {}
-    with ExitStack() as stack:
-        pools = {config["model"]: stack.enter_context(ProcessPoolExecutor(1, spawn)) for config in configs}
-        stack.callback(lambda: [process.kill() for process in multiprocessing.active_children()])
+    spawn, pipes, found = multiprocessing.get_context("spawn"), {}, {}
+    place |= {"windows": windows, "gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
 
-        def ask(model: str, function: Callable[..., Any], *arguments: Any) -> Any:
-            try:
-                return pools[model].submit(function, *arguments).result()
-            except BrokenProcessPool:
-                reason = "was killed, probably out of memory: lower timing.*.batch_size"
-                raise UserError(f"the process that timed {model} {reason}") from None
+    def turn(model: str) -> Any:
+        try:
+            pipes[model].send(True)
+            answer = pipes[model].recv()
+        except (EOFError, OSError):
+            reason = "was killed, probably out of memory: lower timing.*.batch_size"
+            raise UserError(f"the process that timed {model} {reason}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-        for config in configs:
-            batch = windows["batch_size"] or config["training"]["batch_size"]
-            changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-            ask(config["model"], prepare, *place, changed, data_dir, memory)
-        for what in KINDS:
-            warm = {m: ask(m, warm_up, what, windows["warmup_steps"], windows["window_seconds"]) for m in pools}
-            rounds = [[ask(m, window, what, warm[m][0]) for m in pools] for _ in range(windows["windows"])]
-            for model, timed in zip(pools, zip(*rounds, strict=True), strict=True):
-                seconds, cpu_seconds = zip(*timed, strict=True)
-                steps, facts = warm[model]
-                one = {"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
-                found[model] = {**found.get(model, facts), what: one}
+    for config in configs:
+        batch = windows["batch_size"] or config["training"]["batch_size"]
+        changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
+        pipes[config["model"]], theirs = spawn.Pipe()
+        spawn.Process(target=serve, args=(theirs, changed, place), daemon=True).start()  # ends with this process
+        theirs.close()
+        turn(config["model"])
+    for what in KINDS:
+        warm = {model: turn(model) for model in pipes}
+        rounds = [[turn(model) for model in pipes] for _ in range(windows["windows"])]
+        for model, timed in zip(pipes, zip(*rounds, strict=True), strict=True):
+            seconds, cpu_seconds = zip(*timed, strict=True)
+            steps, facts = warm[model]
+            one = {"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
+            found[model] = {**found.get(model, facts), what: one}
     return found

@@ -4,12 +4,9 @@ Order, dequantisation and latent noise are functions of (seed, epoch, step), so 
 takes exactly the steps of an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,21 +19,17 @@ from torch import Tensor
 from vaeglow.data import loader
 from vaeglow.device import image_layout
 from vaeglow.distributed import ALONE, Group
-from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
+from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.network import exact, networks, share_batch_norms
 from vaeglow.training import optimise
-from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, snapshot_steps, unpack
+from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
 from vaeglow.training.progress import Progress
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
 REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
-
-
-class Diverged(UserError):
-    """Too many bad steps in a row: the error shown when no rollback is left."""
 
 
 class Trainer:
@@ -55,6 +48,7 @@ class Trainer:
 
     Attributes:
         position: the position of the run.
+        kept: the tensors of its snapshots so far, on the CPU: `{index}/{name}`.
         end_bits_per_dim: of the finished model on all training images.
 
     Raises:
@@ -87,7 +81,7 @@ class Trainer:
         if group.size > 1:
             share_batch_norms(self.model, group.size)
         self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
-        self.guard = optimise.Guard(self.model, self.optimizer, self.training["gradient_clip"], device)
+        self.guard = optimise.Guard(self.model, self.optimizer, self.training, device)
         self.batch = min(self.training["batch_size"], len(self.data))
         self.steps = loader.batch_count(len(self.data), self.batch)  # in an epoch
         if self.batch % group.size:
@@ -95,8 +89,8 @@ class Trainer:
             raise UserError(f"{problem}: change training.devices or training.batch_size")
         self.fixed_inputs: Tensor | None = None  # of all images, for a model with `inputs_last`
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
-        self.limit = math.inf  # bits/dim above which a step is bad
         self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
+        self.kept: dict[str, Tensor] = {}
         self.end_bits_per_dim = math.nan
         self.stop_signal, self.last_save = 0, time.monotonic()
 
@@ -113,17 +107,15 @@ class Trainer:
             Diverged: too many bad steps in a row, and no rollback is left; `position` is where.
             UserError: no checkpoint is complete.
         """
-        epochs, first = self.training["epochs"], self.group.first
-        for turn in (True, False):  # the first process before the others: none reads a file that another writes
-            if first is turn:
-                self.start()
-            self.group.gather()
+        epochs, first, images = self.training["epochs"], self.group.first, self.steps * self.batch
+        self.start()
         if len(set(self.group.gather(self.done))) > 1:
             raise UserError(f"not all processes read the same {self.store.folder}: it must be one that all of them see")
+        if first:  # from here on it alone uses the folder's files
+            self.store.prune(self.done, self.position)
         self.compile()
         label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
-        events = self.tensorboard if first else None
-        progress = Progress(label, epochs, self.steps * self.batch, self.done * self.batch, events, first)
+        progress = Progress(label, epochs, images, self.done * self.batch, self.tensorboard, first)
 
         def note_signal(number: int, frame: object) -> None:
             self.stop_signal = number  # the loop saves after the step in progress
@@ -132,7 +124,7 @@ class Trainer:
             while self.position.epoch < epochs:
                 try:
                     self.run_epoch(progress)
-                except Diverged as error:
+                except optimise.Diverged as error:
                     if len(self.position.rollbacks) >= self.training["rollbacks"]:
                         raise
                     self.roll_back(error)
@@ -149,12 +141,13 @@ class Trainer:
                 print("the saved state belongs to another config, data or base: starting from scratch", flush=True)
             self.initialise()
             return
-        tensors, self.position = loaded
-        unpack(tensors, self.model, self.optimizer)
-        self.guard.reset(self.position.bad_steps)
-        if self.group.first:
-            self.store.prune(self.done, self.position)
+        self.take(*loaded, loaded[1].bad_steps)
         print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
+
+    def take(self, tensors: Mapping[str, Tensor], position: Position, bad_steps: int) -> None:
+        """Continue from a state."""
+        self.position, self.kept = position, unpack(tensors, self.model, self.optimizer)
+        self.guard.reset(bad_steps)
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
@@ -162,31 +155,13 @@ class Trainer:
         self.model.initialise(self.noisy(self.data[:images], generator))
 
     def compile(self) -> None:
-        """Compile the networks if the config says so; the time it takes counts as training.
-
-        With `auto` a run in one process continues uncompiled where compilation fails, with a warning.
-
-        Raises:
-            UserError: it fails otherwise.
-        """
+        """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
         if (mode := optimise.compile_mode(self.training["compile"], self.device)) is None:
             return
         self.count_time(training=False)
-        before = self.position.seconds
-        for network in networks(self.model):
-            network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+        before, first = self.position.seconds, loader.epoch_order(len(self.data), self.seed, 0, self.device)
         self.guard.before_forward()
-        try:  # a forward and a backward pass, in which compilation happens
-            self.gradients(loader.epoch_order(len(self.data), self.seed, 0, self.device)[: self.batch], 0, 0)
-        except Exception as error:  # whatever a compiler, a missing one included, may raise
-            if memory_used_up(error):
-                raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if self.training["compile"] != "auto" or self.group.size > 1:
-                raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
-            print(f"warning: torch.compile failed: {reason}: training uncompiled", file=sys.stderr)
-            for network in networks(self.model):
-                network.compiled = None
+        optimise.compile_networks(self.model, mode, lambda: self.gradients(first[: self.batch], 0, 0))
         self.guard.forget()
         self.count_time()
         self.position.compile_seconds += self.position.seconds - before
@@ -196,7 +171,7 @@ class Trainer:
         here = self.position
         self.keep_good_state()
         means = [row["bits_per_dim"] for row in here.history if math.isfinite(row["bits_per_dim"])]
-        self.limit = means[-1] + self.training["max_rise"] if means else math.inf
+        self.guard.limit = means[-1] + self.training["max_rise"] if means else math.inf
         order = loader.epoch_order(len(self.data), self.seed, here.epoch, self.device)
         double = {"dtype": torch.float64, "device": self.device}
         self.sums = {name: torch.tensor(value, **double) for name, value in here.sums.items()}
@@ -210,12 +185,11 @@ class Trainer:
                 due = time.monotonic() - self.last_save > self.save_seconds
                 stop, save = map(max, zip(*self.group.gather((self.stop_signal, due or self.stop_signal)), strict=True))
             if look or save or snapshot:
-                self.check()  # waits for the device
+                after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
+                self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
                 progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, "bits_per_dim"))
-            if save or snapshot:
                 self.count_time()
-                if snapshot and self.group.first:  # before the state: resuming from it would skip this
-                    self.store.take_snapshot(self.done, self.model, here.seconds)
+                self.take_snapshots()
                 if save:
                     self.save(stop)
                 self.count_time(training=False)
@@ -236,7 +210,7 @@ class Trainer:
         bound = loss
         if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
-        good, norm = self.guard.step(loss, bound <= self.limit)
+        good, norm = self.guard.step(loss, bound)
         values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
             counted = torch.where(good, value, 0).double()
@@ -287,10 +261,8 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         try:
             with exact(self.model):
-                for number, batch in enumerate(images.split(self.batch)):
-                    noise = loader.step_generator(
-                        self.seed, loader.BEFORE_TRAINING, number * self.batch + 1, self.device
-                    )
+                for first, batch in zip(itertools.count(1, self.batch), images.split(self.batch), strict=False):
+                    noise = loader.step_generator(self.seed, loader.BEFORE_TRAINING, first, self.device)
                     loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, noise), noise), noise)
                     total += loss.double() * len(batch)
                     if self.stop_signal and self.group.size == 1:
@@ -311,6 +283,15 @@ class Trainer:
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
         print(line, flush=True)
 
+    def take_snapshots(self) -> None:
+        """Keep the current weights for each snapshot that is due."""
+        for index, (fraction, step) in enumerate(self.snapshots.items()):
+            if step == self.done:
+                when = {"fraction": fraction, "epoch": step / self.steps, "step": step}
+                self.position.snapshots.append({**when, "seconds": self.position.seconds})
+                for name, tensor in self.model.state_dict().items():
+                    self.kept[f"{index}/{name}"] = tensor.to("cpu", copy=True)
+
     def save(self, stop: int = 0) -> None:
         """Save the state, and stop if a signal arrived.
 
@@ -320,7 +301,7 @@ class Trainer:
         self.position.bad_steps = int(self.guard.in_a_row)
         self.position.sums = {name: value.item() for name, value in self.sums.items()}
         if self.group.first:
-            self.store.save(self.done, self.position, self.model, self.optimizer)
+            self.store.save(self.done, self.position, pack(self.model, self.optimizer, self.kept))
         self.last_save = time.monotonic()
         if stop:
             self.group.gather()  # the others are ended when one has: not before the first has saved
@@ -334,29 +315,11 @@ class Trainer:
             here.good = [*here.good, [len(here.rollbacks), self.done]][-GOOD:]
             self.save()
 
-    def check(self) -> None:
-        """Stop after too many bad steps in a row.
-
-        Raises:
-            Diverged: with the place, and what to try.
-        """
-        epoch, rollbacks, most = self.position.epoch + 1, len(self.position.rollbacks), self.training["max_bad_steps"]
-        if self.guard.most.item() >= most:
-            above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
-            after = f" after {rollbacks} rollbacks" if rollbacks else ""
-            raise Diverged(
-                f"{self.config['model']}: loss or gradient was not finite{above} for {most} steps in a row in epoch "
-                f"{epoch}, at learning rate {self.rate(self.position.step - 1):.3g}{after}: lower "
-                "training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
-            )
-
-    def roll_back(self, why: Diverged) -> None:
+    def roll_back(self, why: optimise.Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
         self.count_time()
-        tensors, self.position = self.store.go_back(self.position)
-        unpack(tensors, self.model, self.optimizer)
+        self.take(*self.store.go_back(self.position), 0)
         self.group.gather()  # before the first process removes what others have not read yet
-        self.guard.reset(0)
         self.sums = {}
         self.save()
         print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}", flush=True)
