@@ -5,6 +5,7 @@ has a process of its own, so that memory and CPU time are its own, and one works
 (A B C, A B C), so that changing machine load affects all alike. Weights do not matter: none are trained.
 """
 
+import functools
 import itertools
 import math
 import multiprocessing
@@ -19,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
@@ -71,13 +73,10 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None, **place: Any) -> Iterator[Any]:
-    """What a timing process does, a turn at a time, on the GPU that the parent has claimed.
-
-    Yields:
-        None, once the untrained model is made; then for each of `KINDS`, after a warm-up, the steps in a window and the
-        model's other values in timing.json, and `time_window` of each window.
-    """
+def untrained(
+    config: Mapping[str, Any], gpu: int | None, **place: Any
+) -> tuple[Trainer, Callable[[dict[str, Tensor]], None]]:
+    """In a timing process, on the GPU that the parent has claimed: an untrained model's trainer, and its next step."""
     os.environ.pop(CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
@@ -89,13 +88,25 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     trainer.compile()
     order = epoch_order(len(trainer.data), trainer.seed, 0, device)
-    upcoming, sums = itertools.cycle(enumerate(batches(order, trainer.batch))), {}
-    generator = step_generator(0, TIMED_SAMPLES, 0, device)
+    upcoming = itertools.cycle(enumerate(batches(order, trainer.batch)))
 
-    def train() -> None:
+    def train(sums: dict[str, Tensor]) -> None:
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
 
+    return trainer, train
+
+
+def turns(config: Mapping[str, Any], windows: Mapping[str, Any], **place: Any) -> Iterator[Any]:
+    """What a timing process does, a turn at a time.
+
+    Yields:
+        None, once the untrained model is made; then for each of `KINDS`, after a warm-up, the steps in a window and the
+        model's other values in timing.json, and `time_window` of each window.
+    """
+    trainer, step = untrained(config, **place)
+    model, device, train = trainer.model, trainer.device, functools.partial(step, {})
+    generator = step_generator(0, TIMED_SAMPLES, 0, device)
     yield None
     for work in (train, lambda: draw(model, trainer.batch, generator)):
         model.train(work is train)
@@ -108,7 +119,9 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
             yield time_window(work, steps, device)
 
 
-def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any]) -> None:
+def serve(
+    pipe: Connection, turns: Callable[..., Iterator[Any]], config: Mapping[str, Any], place: Mapping[str, Any]
+) -> None:
     """In a timing process: one of its `turns`, or what it raises, for each message, as long as the parent lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # handled by the parent
     found = turns(config, **place)
@@ -153,7 +166,7 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
         batch = windows["batch_size"] or config["training"]["batch_size"]
         changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
         pipes[config["model"]], theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(theirs, changed, place), daemon=True).start()  # ends with this process
+        spawn.Process(target=serve, args=(theirs, turns, changed, place), daemon=True).start()  # ends with this process
         theirs.close()
         turn(config["model"])
     for what in KINDS:
