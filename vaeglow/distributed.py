@@ -113,7 +113,8 @@ def launch(devices: int) -> None:
                 raise SystemExit(said["status"]) from None
             if isinstance(error, SignalException):
                 raise Interrupted(f"{error.sigval.name}: run the same command again") from None
-            rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode)
+            later = (EXIT_LOST, -signal.SIGTERM)  # how the others end, once one has failed
+            rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode in later)
             raise UserError(f"process {rank} of this run ended with status {failure.exitcode}: run it again") from None
 
 

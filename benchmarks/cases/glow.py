@@ -82,7 +82,7 @@ def theirs(setting: Setting) -> Work:
 def upcoming(trainer: Any) -> Any:
     """Dequantised batches [N, C, H, W] without end."""
     for step, index in all_batches(trainer):
-        yield trainer.inputs(index, 0, step)[0].contiguous()
+        yield trainer.inputs.of_batch(trainer.data, index, 0, step)[0].contiguous()
 
 
 def check(facts: Mapping[str, Mapping[str, Any]]) -> None:

@@ -47,7 +47,7 @@ def plain(setting: Setting) -> Work:
 
     def step() -> Any:
         number, index = next(batches)
-        y, generator = trainer.inputs(index, 0, number)
+        y, generator = trainer.inputs.of_batch(trainer.data, index, 0, number)
         optimizer.zero_grad()
         loss, _ = model.loss(y.contiguous(), generator)
         loss.backward()

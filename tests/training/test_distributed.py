@@ -3,8 +3,6 @@
 Here they meet on one CPU (gloo); on GPUs each takes its own (NCCL), which nobody has run yet.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

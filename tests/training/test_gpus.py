@@ -1,7 +1,5 @@
 """Jobs side by side on a machine with several GPUs: each takes its own."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Section 3.4's other ways to train: jointly from the start, jointly after the two phases, with less of the KL."""
 
-from __future__ import annotations
-
 import copy
 from argparse import Namespace
 from pathlib import Path

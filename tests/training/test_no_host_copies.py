@@ -1,7 +1,5 @@
 """A training step neither waits for its device nor copies from or to the host: data, order and noise are there."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a training prints: an epoch's line in its log, on the terminal a line now and then."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress
@@ -17,6 +15,10 @@ ROW = {"epoch": 1, "bits_per_dim": 3.5, "val_bits_per_dim": None, "learning_rate
 ROW |= {"images_per_second": 10.0, "seconds": 2.0, "skipped_steps": 0}
 
 
+def config(epochs: int) -> dict:
+    return {"model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
+
+
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
     """A clock that stands until it is set."""
@@ -28,18 +30,18 @@ def clock(monkeypatch) -> SimpleNamespace:
 def test_the_terminal_hears_now_and_then_what_is_left(clock, monkeypatch):
     reader, writer = os.pipe()
     monkeypatch.setenv(progress.TERMINAL, str(writer))
-    shown = Progress("vae on mine", 10, 50, 100, None, True)
+    shown = Progress(config(10), 50, 100, None, True)
     for second in range(1, 101):  # 2 images a second, 100 of 500 seen before
         clock.seconds += 1
         shown.advance(100 + 2 * second, 2, 3.456)
     lines = os.read(reader, 10**6).decode().splitlines()
-    assert lines[0] == "vae on mine: epoch 3/10, 3.46 bits/dim, 0:03:15 left"
+    assert lines[0] == "vae on mine, seed 3: epoch 3/10, 3.46 bits/dim, 0:03:15 left"
     assert len(lines) == 1 + 95 // 15
     shown.advance(100, 0, 3.456)  # after a rollback
     assert shown.left() == "0:03:20"
     shown.epoch_done(ROW | {"epoch": 10, "seconds": 250.0})
-    assert os.read(reader, 10**6).decode().endswith("vae on mine: all epochs done, 3.50 bits/dim, 0:04:10\n")
-    Progress("another process", 10, 50, 0, None, False).tell("nothing")
+    assert os.read(reader, 10**6).decode().endswith("vae on mine, seed 3: all epochs done, 3.50 bits/dim, 0:04:10\n")
+    Progress(config(10), 50, 0, None, False).tell("what another process says")
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
         while True:
@@ -55,7 +57,7 @@ def test_the_terminal_hears_now_and_then_what_is_left(clock, monkeypatch):
 
 def test_without_snakemake_and_terminal_only_epochs_are_printed(clock, monkeypatch, capfd):
     monkeypatch.delenv(progress.TERMINAL, raising=False)
-    shown = Progress("vae", 3, 10, 0, None, True)
+    shown = Progress(config(3), 10, 0, None, True)
     clock.seconds += 1000
     shown.advance(5, 0, 3.5)
     assert capfd.readouterr() == ("", "")
@@ -67,4 +69,4 @@ def test_without_snakemake_and_terminal_only_epochs_are_printed(clock, monkeypat
 def test_a_missing_tensorboard_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[tensorboard\]'"):
-        Progress("vae", 3, 10, 0, tmp_path, True)
+        Progress(config(3), 10, 0, tmp_path, True)

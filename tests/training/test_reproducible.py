@@ -1,7 +1,5 @@
 """The same seed on the same machine: the same bits, whatever else differs between two runs."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

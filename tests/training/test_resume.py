@@ -1,7 +1,5 @@
 """Interrupted and resumed equals undisturbed, bit for bit; damaged state is never silently dropped."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Table 4's measurement: whole steps, whole windows, models in turns, and nothing kept."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

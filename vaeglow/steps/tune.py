@@ -1,7 +1,4 @@
-"""Find the fastest settings of training on this machine, write them as an overlay of the config, and report.
-
-The overlay and the report are `{output_dir}/{device}.yaml` and `.md`. On a GPU it also runs the tests that need one.
-"""
+"""Find the settings with which training is fastest on this machine: an overlay of the config, and a report."""
 
 import re
 import shutil
@@ -10,9 +7,11 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vaeglow.steps import cli
+
+TRAINING = ("precision", "compile", "threads")  # what an overlay sets
 
 
 @cli.step
@@ -22,26 +21,27 @@ def main(
     other: list[dict] = (),
     data_dir: Path,
     device: str,
+    memory: Literal["stored", "checkpoint"],
     cores: int,
     minutes: float,
     window_seconds: float = 1.0,
     output_dir: Path,
 ) -> None:
-    """Measure, choose, write.
+    """Measure, choose, write; on a GPU also run the tests that need one.
 
     Args:
         config: resolved configs of the models that are compared, as JSON text
-        other: of more models, measured with what was chosen
+        other: those of more models, measured with what is chosen
         cores: CPU cores that training may use
         minutes: how long it may take
-        window_seconds: length of each measurement
-        output_dir: folder to write to
+        window_seconds: length of a measurement
+        output_dir: folder for the two files, named by the device
     """
     import yaml
 
     from vaeglow.device import pick_device
     from vaeglow.files import write_text
-    from vaeglow.provenance import collect
+    from vaeglow.provenance import ROOT, collect
     from vaeglow.training.run import check_data
     from vaeglow.training.tuning import tune
 
@@ -50,82 +50,70 @@ def main(
     for one in [*config, *other]:
         check_data(one, data_dir)
     configs, others = ({one["model"]: one for one in some} for some in (config, other))
-    share = 0.7 if on.type == "cuda" else 1.0  # the rest is for the tests
-    found = tune(configs, others, on, cores, share * minutes, data_dir=data_dir, seconds=window_seconds)
-    best = found["options"][found["chosen"]]
-    overlay: dict[str, Any] = {"overrides": {"training": {k: best[k] for k in ("precision", "compile", "threads")}}}
-    if best["memory"] == "checkpoint":
-        overlay["runtime"] = {"memory": "checkpoint"}
-    path = output_dir / re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-")
-    text = f"# Found by `make tune` on {provenance['device']}: {found['chosen']}. {path.name}.md says how.\n"
-    text += f"# snakemake --cores {cores} results/table2.csv --configfile {path}.yaml --config preset=...\n"
-    write_text(f"{path}.yaml", text + yaml.safe_dump(overlay))
-    report = sections(found, configs | others, provenance, f"{path}.yaml")
+    minutes *= 0.7 if on.type == "cuda" else 1  # then the tests
+    found = tune(configs, others, on, cores, memory, minutes, data_dir=data_dir, seconds=window_seconds)
+    chosen, name = found["chosen"], re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-")
+    said = (
+        f"# The fastest on {provenance['device']}: {chosen}, by `make tune` ({name}.md). Add to snakemake's options:\n"
+    )
+    said += f"# --configfile {output_dir}/{name}.yaml\n"
+    overlay = {"overrides": {"training": {key: found["options"][chosen][key] for key in TRAINING}}}
+    write_text(output_dir / f"{name}.yaml", said + yaml.safe_dump(overlay))
+    report = sections(found, configs | others, provenance)
     if on.type == "cuda":
-        report += ["## Tests on the GPU", f"```\n{gpu_tests(end - time.monotonic())}\n```"]
-    write_text(f"{path}.md", "\n\n".join(report) + "\n")
-    print("\n\n".join(report), f"\nwritten: {path}.yaml, {path}.md")
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "-rs", "--tb=line", "-p", "no:randomly"]
+        limit = ["timeout", str(max(60, int(end - time.monotonic())))]
+        done = subprocess.run([*limit, *command], cwd=ROOT, capture_output=True, text=True)
+        report += ["## Tests on the GPU", f"```\n{done.stdout}{done.stderr}\n```"]
+    write_text(output_dir / f"{name}.md", "\n\n".join(report) + "\n")
+    print(*report, f"Written: {output_dir}/{name}.yaml (the settings) and .md (this text).", sep="\n\n")
 
 
-def sections(found: dict[str, Any], configs: Mapping[str, Any], provenance: dict[str, Any], overlay: str) -> list[str]:
-    """The report's paragraphs and tables."""
+def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
+    """The paragraphs and tables of the report."""
     import numpy as np
     import pandas as pd
 
     from vaeglow.training.checkpoint import GOOD, NEWEST
-    from vaeglow.training.tuning import hours
 
     def spread(values: Any) -> str:
         return f"{np.median(values):.2f} [{np.min(values):.2f}, {np.max(values):.2f}]"
 
-    def table(rows: list[dict[str, Any]]) -> str:
-        return pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
-
-    chosen, rows, takes = found["chosen"], [], []
+    chosen, plain, options, takes = found["chosen"], found["trials"]["plain"], {}, {}
     for name, models in found["trials"].items():
-        row = {"option": name, "all": spread(found["gains"][name]) if name in found["gains"] else ""}
-        for model, one in models.items():
-            row[model] = (
-                one.get("why") or f"{spread(np.divide(one['beside'], one['seconds']))}, {one['difference']:.0e}"
-            )
-        rows.append(row)
-    for model, plain in found["trials"]["plain"].items():
-        best = found["trials"][chosen].get(model, plain)
-        best = plain if "why" in best else best
+        cells = {m: spread(np.divide(one["beside"], one["hours"])) for m, one in models.items() if "why" not in one}
+        cells |= {
+            model: f"{cells.get(model, '')} {one['why']}".strip() for model, one in models.items() if "why" in one
+        }
+        apart = max((one.get("difference", 0) for one in models.values()), default=0)
+        gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
+        options[name] = gained | {"losses apart": f"{apart:.0e}"} | cells
+    for model, one in plain.items():
+        best = found["trials"][chosen].get(model, one)
         snapshots = len(configs[model]["training"]["snapshots"])
-        files = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights and two moments, snapshots so far
-        plainly, now = (np.median(hours(configs[model], one, "seconds")) for one in (plain, best))
-        takes.append({"model": model, "hours, plain": plainly, "hours": now, "hours, 3 seeds": 3 * now})
-        takes[-1] |= {"memory, MiB": best["memory"] / 2**20, "disk, MiB": 4 * best["parameters"] * files / 2**20}
-    total = {key: sum(row[key] for row in takes) for key in takes[0] if key not in ("model", "memory, MiB")}
-    rounded = [{k: v if isinstance(v, str) else f"{v:.3g}" for k, v in row.items()} for row in [*takes, total]]
-    rounded[-1]["model"] = "all, one after another"
+        tensors = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights, two moments, snapshots so far
+        hours = {"hours, plain": np.median(one["hours"]), "hours": np.median(best.get("hours", np.nan))}
+        sizes = {"MiB of memory": one["peak_memory_bytes"], "MiB of disk": 4 * one["parameters"] * tensors}
+        sizes["MiB of memory"] = best.get("peak_memory_bytes", np.nan)
+        takes[model] = hours | {"three seeds": 3 * hours["hours"]} | {key: size / 2**20 for key, size in sizes.items()}
+    total = pd.DataFrame(takes).T
+    total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
+    rates = ", ".join(
+        f"{one} {rate:.3g} {'GB/s' if one == 'copies' else 'TFLOP/s'}" for one, rate in found["limits"].items()
+    )
     first = next(iter(configs.values()))
-    limits = ", ".join(f"{n} {v:.3g} {'GB/s' if n == 'copies' else 'TFLOP/s'}" for n, v in found["limits"].items())
+    values = ", ".join(f"{key}: {value}" for key, value in found["options"][chosen].items() if key != "times")
     return [
         f"# Training on {provenance['device']}",
         f"{provenance['started']}, commit {provenance['commit']}, torch {provenance['versions']['torch']}, "
-        f"{provenance['platform']}; preset {first['preset']}, dataset {first['dataset']}.",
-        f"Large matrix products and copies: {limits}.",
-        f"Chosen: **{chosen}**, {found['options'][chosen]}; in `{overlay}`.",
+        f"{provenance['platform']}. Preset {first['preset']}, dataset {first['dataset']}.",
+        f"Large matrix products, and copies in memory: {rates}.",
+        f"Chosen: **{chosen}** ({values}).",
         "## Options",
-        "Times as fast as `plain` (float32, uncompiled): median [lowest, highest] of the rounds; the largest relative "
-        "difference of a loss in the first steps; or why it is left out.",
-        table(rows),
-        f"## What {first['preset']} takes here",
-        f"Training alone, on {first['dataset']}, without evaluation; {shutil.disk_usage('.').free / 2**30:.0f} GiB of "
-        "disk are free.",
-        table(rounded),
+        "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
+        "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
+        pd.DataFrame(options).T.fillna("").to_markdown(),
+        f"## What preset {first['preset']} takes here",
+        f"Training only, on {first['dataset']}. Free on this disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB.",
+        total.to_markdown(floatfmt=".3g"),
     ]
-
-
-def gpu_tests(seconds: float) -> str:
-    """What pytest says of the tests that need a GPU."""
-    from vaeglow.provenance import ROOT
-
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rA", "--show-capture=no", "--tb=line"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(60, seconds))
-    except subprocess.TimeoutExpired as error:
-        return f"{(error.stdout or b'').decode()[-5000:]}\nstopped: no time left"
-    return (done.stdout + done.stderr)[-20000:].strip()

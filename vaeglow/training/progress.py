@@ -20,8 +20,7 @@ class Progress:
     """Prints bits/dim and the time left: occasionally on the terminal, after each epoch in the log.
 
     Args:
-        label: what is trained.
-        epochs: in all.
+        config: of the run.
         images_per_epoch: how many are seen in one.
         done: images already seen, when resuming.
         tensorboard: folder for event files, or None.
@@ -32,9 +31,11 @@ class Progress:
     """
 
     def __init__(
-        self, label: str, epochs: int, images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
+        self, config: Mapping[str, Any], images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
-        self.label, self.epochs, self.total = label, epochs, epochs * images_per_epoch
+        self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        self.epochs = config["training"]["epochs"]
+        self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
         self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1)) if first else -1

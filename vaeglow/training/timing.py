@@ -5,7 +5,6 @@ has a process of its own, so that memory and CPU time are its own, and one works
 (A B C, A B C), so that changing machine load affects all alike. Weights do not matter: none are trained.
 """
 
-import functools
 import itertools
 import math
 import multiprocessing
@@ -15,12 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, batches, epoch_order, step_generator
@@ -35,16 +34,9 @@ from vaeglow.training.trainer import Trainer
 KINDS = ("training", "sampling")  # of work
 
 
-def wait(device: torch.device) -> None:
-    """Wait until all work on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
     """Take `warmup` steps (`work` is one), and return how many fill the given seconds (at least 1), by the last."""
     for _ in range(warmup):
-        wait(device)
         one, _ = time_window(work, 1, device)
     return max(1, math.ceil(seconds / max(one, 1e-9)))
 
@@ -54,7 +46,8 @@ def time_window(work: Callable[[], object], steps: int, device: torch.device) ->
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         work()
-    wait(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
@@ -73,10 +66,12 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-def untrained(
-    config: Mapping[str, Any], gpu: int | None, **place: Any
-) -> tuple[Trainer, Callable[[dict[str, Tensor]], None]]:
-    """In a timing process, on the GPU that the parent has claimed: an untrained model's trainer, and its next step."""
+def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None, **place: Any) -> Iterator[Any]:
+    """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
+
+    Yields:
+        What it has found so far (`time_in_turns`), after the first warm-up also the `losses` of its steps in bits/dim.
+    """
     os.environ.pop(CLAIM, None)
     if gpu is not None:
         torch.cuda.set_device(gpu)
@@ -88,40 +83,35 @@ def untrained(
     trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     trainer.compile()
     order = epoch_order(len(trainer.data), trainer.seed, 0, device)
-    upcoming = itertools.cycle(enumerate(batches(order, trainer.batch)))
+    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, trainer.batch))), {}, []
+    generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
-    def train(sums: dict[str, Tensor]) -> None:
+    def train() -> None:
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
+        if len(totals) < windows["warmup_steps"]:
+            totals.append(sums["bits_per_dim"])
 
-    return trainer, train
-
-
-def turns(config: Mapping[str, Any], windows: Mapping[str, Any], **place: Any) -> Iterator[Any]:
-    """What a timing process does, a turn at a time.
-
-    Yields:
-        None, once the untrained model is made; then for each of `KINDS`, after a warm-up, the steps in a window and the
-        model's other values in timing.json, and `time_window` of each window.
-    """
-    trainer, step = untrained(config, **place)
-    model, device, train = trainer.model, trainer.device, functools.partial(step, {})
-    generator = step_generator(0, TIMED_SAMPLES, 0, device)
-    yield None
-    for work in (train, lambda: draw(model, trainer.batch, generator)):
+    found: dict[str, Any] = {}
+    yield found
+    for what, work in zip(KINDS, (train, lambda: draw(model, trainer.batch, generator)), strict=True):
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
-        used, used_by = peak_memory(device)
-        facts = {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # not in the windows
-        facts |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
-        yield steps, facts | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+        if work is train:
+            used, used_by = peak_memory(device)
+            found |= {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # in no window
+            found |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
+            found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        yield found | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
+        found[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}
         for _ in range(windows["windows"]):
-            yield time_window(work, steps, device)
+            seconds, cpu_seconds = time_window(work, steps, device)
+            found[what]["seconds"].append(seconds)
+            found[what]["cpu_seconds"].append(cpu_seconds)
+            yield found
 
 
-def serve(
-    pipe: Connection, turns: Callable[..., Iterator[Any]], config: Mapping[str, Any], place: Mapping[str, Any]
-) -> None:
+def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any]) -> None:
     """In a timing process: one of its `turns`, or what it raises, for each message, as long as the parent lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # handled by the parent
     found = turns(config, **place)
@@ -133,6 +123,37 @@ def serve(
                 pipe.send(error)
 
 
+@contextmanager
+def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., dict[str, Any]]]:
+    """A timing process for the length of a block; yields `turn(seconds)`: the next of its `turns`, or what that raises.
+
+    A turn raises UserError where the process was killed, or is not done in so many seconds (None: any time).
+    """
+    spawn = multiprocessing.get_context("spawn")
+    place |= {"gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(theirs, config, place), daemon=True)  # ends with this one
+    process.start()
+    theirs.close()
+
+    def turn(seconds: float | None = None) -> dict[str, Any]:
+        try:
+            ours.send(True)
+            answer = ours.recv() if ours.poll(seconds) else UserError(f"not done in {seconds:.0f} s")
+        except (EOFError, OSError):
+            reason = "was killed, probably out of memory: lower timing.*.batch_size"
+            answer = UserError(f"the process that timed {config['model']} {reason}")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    try:
+        yield turn
+    finally:
+        process.kill()
+        process.join()
+
+
 def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, Any], **place: Any) -> dict[str, Any]:
     """Time training steps of all models in turns, then sampling.
 
@@ -142,39 +163,19 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
         place: the step's `data_dir`, `device`, `memory` and `threads`.
 
     Returns:
-        Model -> the values of `turns` after training's warm-up and, for each of `KINDS`, `steps` of a window, its
-        `seconds` and `cpu_seconds` [rounds].
+        Model -> its facts after training's warm-up and, for each of `KINDS`, `steps` of a window, its `seconds` and
+        `cpu_seconds` [rounds].
 
     Raises:
         UserError: a process was killed.
     """
-    spawn, pipes, found = multiprocessing.get_context("spawn"), {}, {}
-    place |= {"windows": windows, "gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
-
-    def turn(model: str) -> Any:
-        try:
-            pipes[model].send(True)
-            answer = pipes[model].recv()
-        except (EOFError, OSError):
-            reason = "was killed, probably out of memory: lower timing.*.batch_size"
-            raise UserError(f"the process that timed {model} {reason}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    for config in configs:
-        batch = windows["batch_size"] or config["training"]["batch_size"]
-        changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-        pipes[config["model"]], theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(theirs, turns, changed, place), daemon=True).start()  # ends with this process
-        theirs.close()
-        turn(config["model"])
-    for what in KINDS:
-        warm = {model: turn(model) for model in pipes}
-        rounds = [[turn(model) for model in pipes] for _ in range(windows["windows"])]
-        for model, timed in zip(pipes, zip(*rounds, strict=True), strict=True):
-            seconds, cpu_seconds = zip(*timed, strict=True)
-            steps, facts = warm[model]
-            one = {"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
-            found[model] = {**found.get(model, facts), what: one}
+    with ExitStack() as stack:
+        models = {}
+        for config in configs:
+            batch = windows["batch_size"] or config["training"]["batch_size"]
+            changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
+            models[config["model"]] = stack.enter_context(worker(changed, windows=windows, **place))
+            models[config["model"]]()
+        for _ in range(len(KINDS) * (1 + windows["windows"])):
+            found = {model: turn() for model, turn in models.items()}
     return found

@@ -22,14 +22,15 @@ from vaeglow.distributed import ALONE, Group
 from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import exact, networks, share_batch_norms
+from vaeglow.models.network import networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
+from vaeglow.training.inputs import Inputs
 from vaeglow.training.progress import Progress
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
-REPORT_EVERY = 20  # steps between looks at the device's counters on a GPU
+LOOK_EVERY = 20  # steps between looks at a GPU's counters, and at the clock; a CPU's are free
 
 
 class Trainer:
@@ -38,8 +39,7 @@ class Trainer:
     Args:
         model: with the base's weights loaded, if it has a base.
         config: its resolved config.
-        train_images: uint8 [N, C, H, W], may be memory-mapped.
-        val_images: for `validate_every`.
+        train_images, val_images: uint8 [N, C, H, W], may be memory-mapped.
         device: where to train.
         store: of the run's state, its lock held by the caller; None where only single steps are taken.
         save_seconds: state is saved at least that often, and at the end of the run.
@@ -74,8 +74,7 @@ class Trainer:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
-        self.layout = image_layout(device)
-        self.model = model.to(device, memory_format=self.layout).train()
+        self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
             network.precision = self.training["precision"]
         if group.size > 1:
@@ -87,7 +86,7 @@ class Trainer:
         if self.batch % group.size:
             problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
             raise UserError(f"{problem}: change training.devices or training.batch_size")
-        self.fixed_inputs: Tensor | None = None  # of all images, for a model with `inputs_last`
+        self.inputs = Inputs(self.model, self.seed, self.batch, device, group)
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
         self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
         self.kept: dict[str, Tensor] = {}
@@ -107,21 +106,16 @@ class Trainer:
             Diverged: too many bad steps in a row, and no rollback is left; `position` is where.
             UserError: no checkpoint is complete.
         """
-        epochs, first, images = self.training["epochs"], self.group.first, self.steps * self.batch
         self.start()
         if len(set(self.group.gather(self.done))) > 1:
             raise UserError(f"not all processes read the same {self.store.folder}: it must be one that all of them see")
-        if first:  # from here on it alone uses the folder's files
+        if self.group.first:  # from here on it alone uses the folder's files
             self.store.prune(self.done, self.position)
         self.compile()
-        label = f"{self.config['model']} on {self.config['dataset']}, seed {self.seed}"
-        progress = Progress(label, epochs, images, self.done * self.batch, self.tensorboard, first)
-
-        def note_signal(number: int, frame: object) -> None:
-            self.stop_signal = number  # the loop saves after the step in progress
-
-        with handled(note_signal, (*STOP, signal.SIGINT)):
-            while self.position.epoch < epochs:
+        where = self.tensorboard, self.group.first
+        progress = Progress(self.config, self.steps * self.batch, self.done * self.batch, *where)
+        with handled(self.note_signal, (*STOP, signal.SIGINT)):
+            while self.position.epoch < self.training["epochs"]:
                 try:
                     self.run_epoch(progress)
                 except optimise.Diverged as error:
@@ -132,6 +126,10 @@ class Trainer:
             self.save()
             self.check_end()
         return self.position
+
+    def note_signal(self, number: int, frame: object) -> None:
+        """The loop saves after the step in progress."""
+        self.stop_signal = number
 
     def start(self) -> None:
         """Load the newest state, or initialise the model from the first images."""
@@ -151,8 +149,8 @@ class Trainer:
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
-        generator = loader.step_generator(self.seed, loader.BEFORE_TRAINING, 0, self.device)
-        self.model.initialise(self.noisy(self.data[:images], generator))
+        noise = self.inputs.noise(loader.BEFORE_TRAINING, 0)
+        self.model.initialise(self.inputs.noisy(self.data[:images], noise))
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
@@ -179,12 +177,11 @@ class Trainer:
         for step, index in itertools.islice(enumerate(loader.batches(order, self.batch)), here.step, None):
             self.train_step(index, step, self.sums)
             here.step = step + 1
-            look = here.step % REPORT_EVERY == 0 or here.step == self.steps or self.device.type == "cpu"
-            stop, save, snapshot = 0, False, self.done in self.snapshots.values()
-            if look or self.group.size == 1:  # all processes must do the same at the same time
+            look = here.step % LOOK_EVERY == 0 or here.step == self.steps or self.done in self.snapshots.values()
+            stopped = self.stop_signal and self.group.size == 1  # all processes must do the same at the same time
+            if look or stopped or self.device.type == "cpu":
                 due = time.monotonic() - self.last_save > self.save_seconds
                 stop, save = map(max, zip(*self.group.gather((self.stop_signal, due or self.stop_signal)), strict=True))
-            if look or save or snapshot:
                 after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
                 self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
                 progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, "bits_per_dim"))
@@ -195,7 +192,8 @@ class Trainer:
                 self.count_time(training=False)
         self.count_time()
         every = self.training["validate_every"]
-        validated = self.bits_per_dim(self.val_images) if every and (here.epoch + 1) % every == 0 else None
+        due = every and (here.epoch + 1) % every == 0
+        validated = self.inputs.bits_per_dim(self.val_images, self.stop_if_told) if due else None
         here.history.append(self.history_row(validated))
         here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
@@ -218,7 +216,7 @@ class Trainer:
 
     def gradients(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
-        inputs, generator = self.inputs(index, epoch, step)
+        inputs, generator = self.inputs.of_batch(self.data, index, epoch, step)
         loss, terms = self.model.loss(inputs, generator, self.training["kl_weight"])
         loss.backward()
         gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
@@ -230,54 +228,15 @@ class Trainer:
         scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
-    def noisy(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Dequantised images y [N, C, H, W] of uint8 images."""
-        return loader.dequantise(images, self.model.levels, generator).contiguous(memory_format=self.layout)
-
-    def inputs(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """The loss's inputs for this process's part of a batch, and the generator of the step's other noise."""
-        generator = loader.step_generator(self.seed, epoch, step, self.device)
-        generator.rank, generator.ranks = self.group.rank, self.group.size
-        index = index.chunk(self.group.size)[self.group.rank]
-        if not self.model.inputs_last:
-            return self.model.inputs(self.noisy(self.data.index_select(0, index), generator), generator), generator
-        if self.fixed_inputs is None:
-            parts = []
-            for number, images in enumerate(self.data.split(self.batch)):
-                noise = loader.step_generator(self.seed, loader.KEPT_INPUTS, number, self.device)
-                with torch.no_grad():
-                    parts.append(self.model.inputs(self.noisy(images, noise), noise))
-            self.fixed_inputs = torch.cat(parts)
-        return self.fixed_inputs.index_select(0, index), generator
-
-    @torch.no_grad()
-    def bits_per_dim(self, images: Tensor) -> float:
-        """Bits/dim of a split (uint8 [N, C, H, W]), its noise fixed by the seed; every process computes all of it.
-
-        Raises:
-            Interrupted: told to stop; the state is saved. Several processes stop after a step only.
-        """
-        self.model.eval()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        try:
-            with exact(self.model):
-                for first, batch in zip(itertools.count(1, self.batch), images.split(self.batch), strict=False):
-                    noise = loader.step_generator(self.seed, loader.BEFORE_TRAINING, first, self.device)
-                    loss, _ = self.model.loss(self.model.inputs(self.noisy(batch, noise), noise), noise)
-                    total += loss.double() * len(batch)
-                    if self.stop_signal and self.group.size == 1:
-                        self.save(self.stop_signal)
-        finally:
-            self.model.train()
-        return total.item() / len(images)
+    def stop_if_told(self) -> None:
+        """Save and stop between the batches of an evaluation; several processes stop after a step only."""
+        if self.stop_signal and self.group.size == 1:
+            self.save(self.stop_signal)
 
     def check_end(self) -> None:
-        """Set `end_bits_per_dim`, of the finished model on all training images; warn where its last steps were worse.
-
-        A learning rate that does not fall to zero leaves the last steps' noise in the weights.
-        """
-        end, last = self.bits_per_dim(self.data), self.position.history[-1]["bits_per_dim"]
-        self.end_bits_per_dim = end
+        """Set `end_bits_per_dim`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
+        self.end_bits_per_dim = end = self.inputs.bits_per_dim(self.data, self.stop_if_told)
+        last = self.position.history[-1]["bits_per_dim"]
         line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
@@ -289,8 +248,8 @@ class Trainer:
             if step == self.done:
                 when = {"fraction": fraction, "epoch": step / self.steps, "step": step}
                 self.position.snapshots.append({**when, "seconds": self.position.seconds})
-                for name, tensor in self.model.state_dict().items():
-                    self.kept[f"{index}/{name}"] = tensor.to("cpu", copy=True)
+                weights = self.model.state_dict().items()
+                self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 
     def save(self, stop: int = 0) -> None:
         """Save the state, and stop if a signal arrived.
@@ -334,17 +293,17 @@ class Trainer:
 
     def history_row(self, validated: float | None) -> dict[str, Any]:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
-        here, sums = self.position, self.sums
+        here = self.position
         seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        terms = {name: mean_of(sums, name) for name in sums}
-        means = {name: terms.pop(name) for name in ("bits_per_dim", "gradient_norm", "steps")}
+        terms = {name: mean_of(self.sums, name) for name in self.sums}
+        bits, norm, _ = (terms.pop(name) for name in ("bits_per_dim", "gradient_norm", "steps"))
         return {
             "epoch": here.epoch + 1,
-            "bits_per_dim": means["bits_per_dim"],
+            "bits_per_dim": bits,
             **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
-            "gradient_norm": means["gradient_norm"],
-            "skipped_steps": self.steps - int(sums["steps"].item()),
+            "gradient_norm": norm,
+            "skipped_steps": self.steps - int(self.sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
             "seconds": here.seconds,
             "val_bits_per_dim": validated,

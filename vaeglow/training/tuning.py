@@ -1,33 +1,30 @@
 """The settings of training that are fastest on this machine and keep float32's losses, by measurement (`make tune`).
 
-An option is compared with the plain settings (float32, uncompiled, the configured threads), each in a process of its
-own, in turns, so that changing machine load affects both alike. It is left out where it fails, takes too long, or
-where a loss of its first steps lies too far from float32's.
+An option is compared with the plain settings (float32, uncompiled, the configured threads), in turns, so that changing
+machine load affects both alike. It is left out, for all models, where it fails for one, takes too long, or where a loss
+of the first steps lies too far from float32's.
 """
 
 import itertools
-import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from vaeglow.data.arrays import open_split
+from vaeglow.data.loader import batch_count
 from vaeglow.device import allow_tf32
-from vaeglow.errors import UserError, memory_used_up
-from vaeglow.training.timing import peak_memory, serve, steps_to_fill, time_window, untrained
-from vaeglow.training.trainer import mean_of
+from vaeglow.training.timing import time_window, worker
 
-CHECKED = 20  # first steps whose losses are compared with float32's
 BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bf16": 1e-2}  # largest relative difference of a loss; compiled bf16: twice
-ROUNDS = 5  # windows of a model under an option
 WORTH = 1.05  # so many times as fast, or nothing is changed: what is chosen changes the bits of all runs
+STEPS, ROUNDS, FOREVER = 20, 5, 10**9  # steps whose losses are compared; windows of an option; of the plain settings
 COMPILED = {False: "", True: ", compiled", "graphs": ", CUDA graphs"}
 
-Option = dict[str, Any]  # precision, compile, threads, memory, as in the config; batch, a factor of the batch size
+Option = dict[str, Any]  # precision, compile, threads and memory as in the config; `times` the batch size
 Configs = Mapping[str, Mapping[str, Any]]  # model -> its resolved config
 Found = dict[str, dict[str, Any]]  # model -> what was measured, see `compare`
 
@@ -50,124 +47,79 @@ def limits(device: torch.device) -> dict[str, float]:
     return found | {"copies": 2 * 4 * count / best(lambda: copy.copy_(values)) / 1e9}
 
 
-def trial(config: Mapping[str, Any], seconds: float, **place: Any) -> Iterator[Any]:
-    """What a timing process does: the first steps, then windows of so many seconds.
-
-    Yields:
-        What the first steps show; then the seconds that a step of each window takes.
-    """
-    trainer, step = untrained(config, **place)
-    sums: list[dict[str, torch.Tensor]] = [{} for _ in range(CHECKED)]
-    for one in sums:
-        step(one)
-    losses = [mean_of(one, "bits_per_dim") for one in sums]
-    steps = steps_to_fill(lambda: step({}), 2, seconds, trainer.device)
-    memory, parameters = peak_memory(trainer.device)[0], sum(each.numel() for each in trainer.model.parameters())
-    compiled = trainer.position.compile_seconds
-    yield {"losses": losses, "memory": memory, "parameters": parameters, "epoch": trainer.steps, "compiled": compiled}
-    while True:
-        yield time_window(lambda: step({}), steps, trainer.device)[0] / steps
-
-
-@contextmanager
-def process(config: Mapping[str, Any], option: Option, place: Mapping[str, Any]) -> Iterator[Callable[[float], Any]]:
-    """A process of `trial` under an option; yields `turn(seconds)`: its next turn, or an error after so many."""
+def trial(config: Mapping[str, Any], option: Option, windows: int, seconds: float, **place: Any) -> Any:
+    """A timing process of a model under an option, see `worker`."""
     training = {**config["training"], "devices": 1, "snapshots": [], "validate_every": 0}
     training |= {key: option[key] for key in ("precision", "compile", "threads")}
-    training["batch_size"] *= option["batch"]
-    place = {**place, "threads": option["threads"], "memory": option["memory"]}
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    other = spawn.Process(target=serve, args=(theirs, trial, {**config, "training": training}, place), daemon=True)
-    other.start()
-    theirs.close()
-
-    def turn(seconds: float) -> Any:
-        try:
-            ours.send(True)
-            answer = ours.recv() if ours.poll(max(0, seconds)) else UserError(f"not done after {max(0, seconds):.0f} s")
-        except (EOFError, OSError):
-            answer = UserError("its process was killed")
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    try:
-        yield turn
-    finally:
-        other.kill()
-        other.join()
+    training["batch_size"] *= option["times"]
+    lengths = {"warmup_steps": STEPS, "windows": windows, "window_seconds": seconds}
+    place |= {"windows": lengths, "threads": option["threads"], "memory": option["memory"]}
+    return worker({**config, "training": training}, **place)
 
 
 def compare(
     configs: Configs, plain: Option, options: Mapping[str, Option], end: float, **place: Any
 ) -> dict[str, Found]:
-    """Measure each model under each option beside the plain one, an equal share of the time for each model.
+    """Measure each model under each option beside the plain one.
 
     Args:
-        configs: of the models.
+        configs: of the models, the slowest first: of the time that is left it may take twice another's share.
         plain: what the options are compared with.
-        options: by name; what differs from `plain`.
+        options: by name.
         end: when to stop, by `time.monotonic`.
-        place: `data_dir`, `device`, `gpu`, and the `seconds` of a window.
+        place: `data_dir`, `device`, and the `seconds` of a window.
 
     Returns:
-        Option (and `plain`) -> model -> what `trial` yields first, the largest relative `difference` of its losses, and
-        [rounds] `seconds` a step and `beside`, those of the plain one; and, where it is left out, `why`.
+        Option (and `plain`) -> model -> `timing.turns` after the warm-up, the largest relative `difference` of its
+        losses and, by rounds, the `hours` of its training and those `beside`, of the plain one; or `why` not.
     """
     found: dict[str, Found] = {"plain": {}, **{name: {} for name in options}}
+
+    def hours(turn: Callable[..., Any], seconds: float | None = None) -> float:
+        one = turn(seconds)
+        steps = config["training"]["epochs"] * batch_count(images, one["batch_size"])
+        return one["training"]["seconds"][-1] / one["training"]["steps"] * steps / 3600
+
     for number, (model, config) in enumerate(configs.items()):
-        left = end - time.monotonic()
-        stop = time.monotonic() + left / (len(configs) - number)
-        if number and left < 0:
+        share = 2 * (end - time.monotonic()) / (len(configs) - number + 1)
+        stop = time.monotonic() + share
+        if number and share < 0:
             break
-        with process(config, plain, place) as beside:
-            reference = beside(max(60, left))
-            windows = [beside(max(60, left)) for _ in range(2)]
-            found["plain"][model] = {**reference, "difference": 0.0, "seconds": windows, "beside": windows}
-            for name, option in options.items():
+        images = config["data"]["train_subset"] or len(open_split(place["data_dir"], "train"))
+        with trial(config, plain, FOREVER, **place) as beside:
+            _, exact = beside(), beside()
+            alone = [hours(beside) for _ in range(ROUNDS)]
+            found["plain"][model] = {**exact, "difference": 0.0, "hours": alone, "beside": alone}
+            for done, (name, option) in enumerate(options.items()):
                 if any("why" in one for one in found[name].values()):
-                    continue  # for all models or none
+                    continue
                 print(f"{model}: {name}", flush=True)
-                full = plain | option
+                until = time.monotonic() + max(0, stop - time.monotonic()) / (len(options) - done)
                 try:
-                    with process(config, full, place) as turn:
-                        one = turn(stop - time.monotonic())
-                        pairs = [(beside(60 + left), turn(stop - time.monotonic())) for _ in range(ROUNDS)]
+                    with trial(config, option, ROUNDS, **place) as turn:
+                        _, one = (turn(max(0, until - time.monotonic())) for _ in range(2))
+                        pairs = [(hours(beside), hours(turn, max(0, until - time.monotonic()))) for _ in range(ROUNDS)]
                 except Exception as error:  # whatever a compiler or a device may raise
                     found[name][model] = {"why": (str(error).strip() or type(error).__name__).splitlines()[0]}
                     continue
-                one["beside"], one["seconds"] = map(list, zip(*pairs, strict=True))
-                losses, exact = np.array(one["losses"]), np.array(reference["losses"])
-                one["difference"] = np.abs(losses / exact - 1).max().item()
-                bound = BOUNDS[full["precision"]] * (1 + (full["precision"] == "bf16" and full["compile"] is not False))
-                if full["batch"] == 1 and not one["difference"] <= bound:  # NaN is not
+                one["beside"], one["hours"] = map(list, zip(*pairs, strict=True))
+                one["difference"] = np.abs(np.divide(one["losses"], exact["losses"]) - 1).max().item()
+                bound = BOUNDS[option["precision"]] * (1 + (option["precision"] == "bf16" and bool(option["compile"])))
+                if option["times"] == 1 and not one["difference"] <= bound:  # NaN is not
                     one["why"] = f"losses differ by {one['difference']:.1e}, more than {bound:.0e}"
                 found[name][model] = one
     return found
 
 
-def hours(config: Mapping[str, Any], one: Mapping[str, Any], which: str) -> np.ndarray:
-    """Hours to train a model at the `seconds` of each round, or at those `beside` them."""
-    return np.array(one[which]) * one["epoch"] * config["training"]["epochs"] / 3600
-
-
-def gains(configs: Configs, found: Found, threads: Mapping[str, int], cores: int) -> np.ndarray:
-    """How many times as fast all models train under an option, round by round.
-
-    So many train side by side as have cores for their `threads` (of `seconds` and `beside`); one waits for its base.
-    """
-    whole = {}
-    for which, needed in threads.items():
-        each = {model: hours(configs[model], one, which) for model, one in found.items()}
-        bases = {model: (configs[model]["base"] or {}).get("model") for model in each}
-        chains = [each[model] + each.get(bases[model], 0) for model in each]
-        whole[which] = np.maximum(sum(each.values()) / max(1, cores // needed), np.max(chains, 0))
-    return whole["beside"] / whole["seconds"]
+def whole(configs: Configs, found: Found, which: str, side_by_side: int) -> np.ndarray:
+    """Hours (or those `beside`) until all are trained, so many side by side, by rounds; a model waits for its base."""
+    each = {model: np.array(one[which]) for model, one in found.items()}
+    chains = [each[model] + each.get((configs[model]["base"] or {}).get("model"), 0) for model in each]
+    return np.maximum(sum(each.values()) / side_by_side, np.max(chains, 0))
 
 
 def tune(
-    configs: Configs, others: Configs, device: torch.device, cores: int, minutes: float, **place: Any
+    configs: Configs, others: Configs, device: torch.device, cores: int, memory: str, minutes: float, **place: Any
 ) -> dict[str, Any]:
     """Find the settings with which `configs` train fastest, the same for all.
 
@@ -175,53 +127,45 @@ def tune(
         configs: of the models that are compared.
         others: of more models, measured with these settings.
         device: where to train.
-        cores: CPU cores to use; on a GPU one model trains at a time.
+        cores: CPU cores to use: as many models train side by side as have cores for their threads; on a GPU one.
+        memory: see `set_memory`.
         minutes: how long it may take.
         place: `data_dir`, and the `seconds` of a window.
 
     Returns:
-        `limits`; the name of the `chosen` option, or `plain`; and of each option its full `options`, its `trials` (see
-        `compare`) and, if it is valid, its `gains`.
+        `limits`; the name of the `chosen` option, or `plain`; and by option all its values (`options`), its `trials`
+        (see `compare`) and, if it is valid, its `gains`: how many times as fast all train, by rounds.
     """
-    gpu, end = device.type == "cuda", time.monotonic() + 60 * minutes
+    end, gpu = time.monotonic() + 60 * minutes, device.type == "cuda"
     cores, threads = (1 if gpu else cores), next(iter(configs.values()))["training"]["threads"]
-    plain = {"precision": "float32", "compile": False, "threads": threads, "memory": "stored", "batch": 1}
-    place |= {"device": device.type, "gpu": torch.cuda.current_device() if gpu else None}
-    found: dict[str, Any] = {"limits": limits(device), "options": {}, "trials": {}, "gains": {}}
+    plain = {"precision": "float32", "compile": False, "threads": threads, "memory": memory, "times": 1}
+    found: dict[str, Any] = {"limits": limits(device), "options": {"plain": plain}, "trials": {}, "gains": {}}
 
-    def measure(of: Configs, options: Mapping[str, Option], share: float = 1.0) -> None:
+    def measure(of: Configs, options: Mapping[str, Option], share: float) -> None:
         stop = time.monotonic() + share * (end - time.monotonic())
-        for name, models in compare(of, plain, options, stop, **place).items():
-            option = found["options"][name] = plain | options.get(name, {})
-            trials = found["trials"].setdefault(name, {})
-            trials |= models
-            valid = len(models) == len(of) and not any("why" in one for one in models.values())
-            if of is configs and name in options and valid:
-                needed = {"beside": plain["threads"], "seconds": option["threads"]}
-                found["gains"][name] = gains(configs, models, needed, cores).tolist()
+        found["options"] |= options
+        for name, models in compare(of, plain, options, stop, device=device.type, **place).items():
+            found["trials"][name] = found["trials"].get(name, {}) | models
+            if of is configs and len(models) == len(of) and not any("why" in one for one in models.values()):
+                sides = {"beside": plain, "hours": found["options"][name]}
+                before, after = (whole(of, models, w, max(1, cores // o["threads"])) for w, o in sides.items())
+                found["gains"][name] = (before / after).tolist()
 
     def choose() -> Option:
-        medians = {n: statistics.median(one) for n, one in found["gains"].items() if min(one) > 1}
+        medians = {name: statistics.median(gained) for name, gained in found["gains"].items() if min(gained) > 1}
         best = max(medians, key=medians.__getitem__, default="plain")
         found["chosen"] = best if medians.get(best, 0) >= WORTH else "plain"
         return found["options"][found["chosen"]]
 
-    try:
-        measure(configs, {})
-    except Exception as error:
-        if not memory_used_up(error):
-            raise
-        plain["memory"] = "checkpoint"
-        measure(configs, {})
     counts = [] if gpu else sorted(({2**n for n in range(cores.bit_length())} | {cores}) - {threads})
-    measure(configs, {f"{count} threads": {"threads": count} for count in counts}, 0.2)
+    measure(configs, {f"{count} threads": plain | {"threads": count} for count in counts}, 0.2)
     best = choose()
     precisions = ("float32", "tf32", "bf16") if gpu else ("float32", "bf16")
-    pairs = itertools.product(precisions, COMPILED if gpu else (False, True))
-    sets = {f"{one}{COMPILED[how]}": best | {"precision": one, "compile": how} for one, how in pairs}
-    measure(configs, {name: option for name, option in sets.items() if name != "float32"}, 0.7)
-    best = choose()
-    of, changes = found["chosen"], {"checkpoint": {"memory": "checkpoint"}, "double batch": {"batch": 2}}
-    measure(configs, {f"{of}, {name}": best | change for name, change in changes.items()}, 0.5)  # for information
-    measure(others, {} if of == "plain" else {of: best})
+    pairs = itertools.product(COMPILED if gpu else (False, True), precisions)
+    sets = {f"{one}{COMPILED[how]}": best | {"precision": one, "compile": how} for how, one in pairs}
+    measure(configs, {name: option for name, option in sets.items() if name != "float32"}, 0.8)
+    best, of = choose(), found["chosen"]
+    changes = {"checkpoint": {"memory": "checkpoint"}, "double batch": {"times": 2}}  # for information
+    measure(configs, {f"{of}, {name}": best | change for name, change in changes.items()}, 0.5)
+    measure(others, {} if of == "plain" else {of: best}, 1.0)
     return found
