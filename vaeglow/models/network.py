@@ -43,40 +43,24 @@ class Network(nn.Module):
         return super().__call__(x)
 
 
-class SwitchTF32(torch.autograd.Function):
-    """The identity; the backward pass of what was computed before it runs with TF32 on or off."""
-
-    @staticmethod
-    def forward(ctx: Any, on: bool, *values: Tensor) -> tuple[Tensor, ...]:
-        """`values` as they are."""
-        ctx.on = on
-        ctx.set_materialize_grads(False)
-        return values
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """`grads` as they are."""
-        allow_tf32(ctx.on)
-        return None, *grads
-
-
 def in_tf32(run: Callable[..., Any], x: Tensor) -> Any:
     """`run(x)` with TF32 on in it and in its backward pass, and off around both.
 
-    The backward pass takes the operations of a device in the reverse order of the forward pass. So that it comes past
-    the switch before `run`, x has a gradient, too.
+    The backward pass takes a device's operations in the reverse order of the forward pass. x has a gradient in any
+    case, so that it comes past the hook which switches off.
     """
-    if torch.is_grad_enabled() and not x.requires_grad:
-        x = x.detach().requires_grad_()
-    (x,) = SwitchTF32.apply(False, x)
+    if torch.is_grad_enabled():
+        x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+        x.register_hook(lambda _: allow_tf32(False))
     allow_tf32(True)
     try:
         outputs = run(x)
     finally:
         allow_tf32(False)
-    if isinstance(outputs, Tensor):
-        return SwitchTF32.apply(True, outputs)[0]
-    return SwitchTF32.apply(True, *outputs)
+    for output in (outputs,) if isinstance(outputs, Tensor) else outputs:
+        if output.requires_grad:
+            output.register_hook(lambda _: allow_tf32(True))
+    return outputs
 
 
 def networks(model: nn.Module) -> Iterator[Network]:

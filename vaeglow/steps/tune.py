@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 from vaeglow.steps import cli
 
-TRAINING = ("precision", "compile", "threads")  # what an overlay sets
-
 
 @cli.step
 def main(
@@ -24,7 +22,6 @@ def main(
     memory: Literal["stored", "checkpoint"],
     cores: int,
     minutes: float,
-    window_seconds: float = 1.0,
     output_dir: Path,
 ) -> None:
     """Measure, choose, write; on a GPU also run the tests that need one.
@@ -34,7 +31,6 @@ def main(
         other: those of more models, measured with what is chosen
         cores: CPU cores that training may use
         minutes: how long it may take
-        window_seconds: length of a measurement
         output_dir: folder for the two files, named by the device
     """
     import yaml
@@ -51,19 +47,17 @@ def main(
         check_data(one, data_dir)
     configs, others = ({one["model"]: one for one in some} for some in (config, other))
     minutes *= 0.7 if on.type == "cuda" else 1  # then the tests
-    found = tune(configs, others, on, cores, memory, minutes, data_dir=data_dir, seconds=window_seconds)
+    found = tune(configs, others, on, cores, memory, minutes, data_dir)
     chosen, name = found["chosen"], re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-")
-    said = (
-        f"# The fastest on {provenance['device']}: {chosen}, by `make tune` ({name}.md). Add to snakemake's options:\n"
-    )
-    said += f"# --configfile {output_dir}/{name}.yaml\n"
-    overlay = {"overrides": {"training": {key: found["options"][chosen][key] for key in TRAINING}}}
-    write_text(output_dir / f"{name}.yaml", said + yaml.safe_dump(overlay))
+    said = f"# The fastest on {provenance['device']}: {chosen}, by `make tune`; {name}.md says why.\n"
+    said += f"# snakemake ... --configfile {output_dir}/{name}.yaml\n"
+    training = {key: found["options"][chosen][key] for key in ("precision", "compile", "threads")}
+    write_text(output_dir / f"{name}.yaml", said + yaml.safe_dump({"overrides": {"training": training}}))
     report = sections(found, configs | others, provenance)
     if on.type == "cuda":
         command = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "-rs", "--tb=line", "-p", "no:randomly"]
-        limit = ["timeout", str(max(60, int(end - time.monotonic())))]
-        done = subprocess.run([*limit, *command], cwd=ROOT, capture_output=True, text=True)
+        limit = max(60, int(end - time.monotonic()))
+        done = subprocess.run(["timeout", "-s", "INT", str(limit), *command], cwd=ROOT, capture_output=True, text=True)
         report += ["## Tests on the GPU", f"```\n{done.stdout}{done.stderr}\n```"]
     write_text(output_dir / f"{name}.md", "\n\n".join(report) + "\n")
     print(*report, f"Written: {output_dir}/{name}.yaml (the settings) and .md (this text).", sep="\n\n")
@@ -77,43 +71,37 @@ def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: M
     from vaeglow.training.checkpoint import GOOD, NEWEST
 
     def spread(values: Any) -> str:
-        return f"{np.median(values):.2f} [{np.min(values):.2f}, {np.max(values):.2f}]"
+        return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, [0, 0.5, 1]))
 
-    chosen, plain, options, takes = found["chosen"], found["trials"]["plain"], {}, {}
+    chosen, options, takes = found["chosen"], {}, {}
     for name, models in found["trials"].items():
-        cells = {m: spread(np.divide(one["beside"], one["hours"])) for m, one in models.items() if "why" not in one}
-        cells |= {
-            model: f"{cells.get(model, '')} {one['why']}".strip() for model, one in models.items() if "why" in one
-        }
-        apart = max((one.get("difference", 0) for one in models.values()), default=0)
         gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
-        options[name] = gained | {"losses apart": f"{apart:.0e}"} | cells
-    for model, one in plain.items():
-        best = found["trials"][chosen].get(model, one)
-        snapshots = len(configs[model]["training"]["snapshots"])
+        apart = f"{max((one.get('difference', 0) for one in models.values()), default=0):.0e}"
+        cells = {m: one.get("why") or spread(np.divide(one["beside"], one["hours"])) for m, one in models.items()}
+        options[name] = gained | {"losses apart": apart} | cells
+    for model, plain in found["trials"]["plain"].items():
+        best = found["trials"][chosen].get(model, {})
+        snapshots, hours = len(configs[model]["training"]["snapshots"]), np.median(best.get("hours", np.nan))
         tensors = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights, two moments, snapshots so far
-        hours = {"hours, plain": np.median(one["hours"]), "hours": np.median(best.get("hours", np.nan))}
-        sizes = {"MiB of memory": one["peak_memory_bytes"], "MiB of disk": 4 * one["parameters"] * tensors}
-        sizes["MiB of memory"] = best.get("peak_memory_bytes", np.nan)
-        takes[model] = hours | {"three seeds": 3 * hours["hours"]} | {key: size / 2**20 for key, size in sizes.items()}
+        takes[model] = {"hours, plain": np.median(plain["hours"]), "hours": hours, "three seeds": 3 * hours}
+        takes[model]["MiB of memory"] = best.get("peak_memory_bytes", np.nan) / 2**20
+        takes[model]["MiB of disk"] = 4 * plain["parameters"] * tensors / 2**20
     total = pd.DataFrame(takes).T
     total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
-    rates = ", ".join(
-        f"{one} {rate:.3g} {'GB/s' if one == 'copies' else 'TFLOP/s'}" for one, rate in found["limits"].items()
-    )
+    units = {name: "GB/s" if name == "copies" else "TFLOP/s" for name in found["limits"]}
+    rates = ", ".join(f"{name} {found['limits'][name]:.3g} {unit}" for name, unit in units.items())
     first = next(iter(configs.values()))
     values = ", ".join(f"{key}: {value}" for key, value in found["options"][chosen].items() if key != "times")
     return [
         f"# Training on {provenance['device']}",
-        f"{provenance['started']}, commit {provenance['commit']}, torch {provenance['versions']['torch']}, "
-        f"{provenance['platform']}. Preset {first['preset']}, dataset {first['dataset']}.",
-        f"Large matrix products, and copies in memory: {rates}.",
-        f"Chosen: **{chosen}** ({values}).",
+        f"Preset {first['preset']}, dataset {first['dataset']}. {provenance['started']}, {provenance['platform']}, "
+        f"commit {provenance['commit']}, torch {provenance['versions']['torch']}.",
+        f"Large matrix products, and copies in memory: {rates}.\n\nChosen: **{chosen}** ({values}).",
         "## Options",
         "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
         "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
-        pd.DataFrame(options).T.fillna("").to_markdown(),
+        pd.DataFrame(options).T.fillna("").to_markdown(disable_numparse=True),
         f"## What preset {first['preset']} takes here",
         f"Training only, on {first['dataset']}. Free on this disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB.",
-        total.to_markdown(floatfmt=".3g"),
+        total.map("{:.4g}".format).replace("nan", "").to_markdown(disable_numparse=True),
     ]

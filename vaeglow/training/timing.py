@@ -125,9 +125,9 @@ def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any])
 
 @contextmanager
 def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., dict[str, Any]]]:
-    """A timing process for the length of a block; yields `turn(seconds)`: the next of its `turns`, or what that raises.
+    """A timing process for the length of a block; yields `turn(until)`: the next of its `turns`, or what that raises.
 
-    A turn raises UserError where the process was killed, or is not done in so many seconds (None: any time).
+    A turn raises UserError where the process was killed, or the turn is not done then (by `time.monotonic`).
     """
     spawn = multiprocessing.get_context("spawn")
     place |= {"gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
@@ -136,10 +136,11 @@ def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., di
     process.start()
     theirs.close()
 
-    def turn(seconds: float | None = None) -> dict[str, Any]:
+    def turn(until: float = math.inf) -> dict[str, Any]:
         try:
             ours.send(True)
-            answer = ours.recv() if ours.poll(seconds) else UserError(f"not done in {seconds:.0f} s")
+            seconds = None if until == math.inf else max(0, until - time.monotonic())
+            answer = ours.recv() if ours.poll(seconds) else UserError("not done in the time there was")
         except (EOFError, OSError):
             reason = "was killed, probably out of memory: lower timing.*.batch_size"
             answer = UserError(f"the process that timed {config['model']} {reason}")
@@ -150,6 +151,8 @@ def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., di
     try:
         yield turn
     finally:
+        ours.close()
+        process.join(3)
         process.kill()
         process.join()
 

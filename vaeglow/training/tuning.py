@@ -9,6 +9,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from vaeglow.training.timing import time_window, worker
 
 BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bf16": 1e-2}  # largest relative difference of a loss; compiled bf16: twice
 WORTH = 1.05  # so many times as fast, or nothing is changed: what is chosen changes the bits of all runs
-STEPS, ROUNDS, FOREVER = 20, 5, 10**9  # steps whose losses are compared; windows of an option; of the plain settings
+STEPS, ROUNDS, SECONDS = 20, 5, 1.0  # steps whose losses are compared; windows that are timed, and their length
 COMPILED = {False: "", True: ", compiled", "graphs": ", CUDA graphs"}
 
 Option = dict[str, Any]  # precision, compile, threads and memory as in the config; `times` the batch size
@@ -47,27 +48,23 @@ def limits(device: torch.device) -> dict[str, float]:
     return found | {"copies": 2 * 4 * count / best(lambda: copy.copy_(values)) / 1e9}
 
 
-def trial(config: Mapping[str, Any], option: Option, windows: int, seconds: float, **place: Any) -> Any:
+def trial(config: Mapping[str, Any], option: Option, **place: Any) -> Any:
     """A timing process of a model under an option, see `worker`."""
     training = {**config["training"], "devices": 1, "snapshots": [], "validate_every": 0}
     training |= {key: option[key] for key in ("precision", "compile", "threads")}
     training["batch_size"] *= option["times"]
-    lengths = {"warmup_steps": STEPS, "windows": windows, "window_seconds": seconds}
-    place |= {"windows": lengths, "threads": option["threads"], "memory": option["memory"]}
+    windows = {"warmup_steps": STEPS, "windows": 10**9, "window_seconds": SECONDS}
+    place |= {"windows": windows, "threads": option["threads"], "memory": option["memory"]}
     return worker({**config, "training": training}, **place)
 
 
 def compare(
     configs: Configs, plain: Option, options: Mapping[str, Option], end: float, **place: Any
 ) -> dict[str, Found]:
-    """Measure each model under each option beside the plain one.
+    """Measure each model under each option beside the plain one, until `end` (by `time.monotonic`).
 
-    Args:
-        configs: of the models, the slowest first: of the time that is left it may take twice another's share.
-        plain: what the options are compared with.
-        options: by name.
-        end: when to stop, by `time.monotonic`.
-        place: `data_dir`, `device`, and the `seconds` of a window.
+    The slowest model comes first: of the time that is left it may take twice another's share. `place`: `data_dir` and
+    `device`.
 
     Returns:
         Option (and `plain`) -> model -> `timing.turns` after the warm-up, the largest relative `difference` of its
@@ -75,30 +72,30 @@ def compare(
     """
     found: dict[str, Found] = {"plain": {}, **{name: {} for name in options}}
 
-    def hours(turn: Callable[..., Any], seconds: float | None = None) -> float:
-        one = turn(seconds)
+    def hours(one: Mapping[str, Any]) -> float:
         steps = config["training"]["epochs"] * batch_count(images, one["batch_size"])
         return one["training"]["seconds"][-1] / one["training"]["steps"] * steps / 3600
 
     for number, (model, config) in enumerate(configs.items()):
-        share = 2 * (end - time.monotonic()) / (len(configs) - number + 1)
-        stop = time.monotonic() + share
-        if number and share < 0:
+        now = time.monotonic()
+        stop = now + 2 * (end - now) / (len(configs) - number + 1)
+        if number and now > end:
             break
         images = config["data"]["train_subset"] or len(open_split(place["data_dir"], "train"))
-        with trial(config, plain, FOREVER, **place) as beside:
+        with trial(config, plain, **place) as beside:
             _, exact = beside(), beside()
-            alone = [hours(beside) for _ in range(ROUNDS)]
+            alone = [hours(beside()) for _ in range(ROUNDS)]
             found["plain"][model] = {**exact, "difference": 0.0, "hours": alone, "beside": alone}
             for done, (name, option) in enumerate(options.items()):
                 if any("why" in one for one in found[name].values()):
                     continue
                 print(f"{model}: {name}", flush=True)
-                until = time.monotonic() + max(0, stop - time.monotonic()) / (len(options) - done)
+                now = time.monotonic()
+                until = now + (stop - now) / (len(options) - done)
                 try:
-                    with trial(config, option, ROUNDS, **place) as turn:
-                        _, one = (turn(max(0, until - time.monotonic())) for _ in range(2))
-                        pairs = [(hours(beside), hours(turn, max(0, until - time.monotonic()))) for _ in range(ROUNDS)]
+                    with trial(config, option, **place) as turn:
+                        _, one = turn(until), turn(until)
+                        pairs = [(hours(beside()), hours(turn(until))) for _ in range(ROUNDS)]
                 except Exception as error:  # whatever a compiler or a device may raise
                     found[name][model] = {"why": (str(error).strip() or type(error).__name__).splitlines()[0]}
                     continue
@@ -119,18 +116,12 @@ def whole(configs: Configs, found: Found, which: str, side_by_side: int) -> np.n
 
 
 def tune(
-    configs: Configs, others: Configs, device: torch.device, cores: int, memory: str, minutes: float, **place: Any
+    configs: Configs, others: Configs, device: torch.device, cores: int, memory: str, minutes: float, data_dir: Path
 ) -> dict[str, Any]:
-    """Find the settings with which `configs` train fastest, the same for all.
+    """Find the settings with which `configs` train fastest, the same for all; then measure `others` with them.
 
-    Args:
-        configs: of the models that are compared.
-        others: of more models, measured with these settings.
-        device: where to train.
-        cores: CPU cores to use: as many models train side by side as have cores for their threads; on a GPU one.
-        memory: see `set_memory`.
-        minutes: how long it may take.
-        place: `data_dir`, and the `seconds` of a window.
+    On a CPU as many models train side by side as have `cores` for their threads, on a GPU one at a time. `memory`: see
+    `set_memory`.
 
     Returns:
         `limits`; the name of the `chosen` option, or `plain`; and by option all its values (`options`), its `trials`
@@ -140,11 +131,12 @@ def tune(
     cores, threads = (1 if gpu else cores), next(iter(configs.values()))["training"]["threads"]
     plain = {"precision": "float32", "compile": False, "threads": threads, "memory": memory, "times": 1}
     found: dict[str, Any] = {"limits": limits(device), "options": {"plain": plain}, "trials": {}, "gains": {}}
+    torch.cuda.empty_cache()  # of what `limits` took
 
     def measure(of: Configs, options: Mapping[str, Option], share: float) -> None:
         stop = time.monotonic() + share * (end - time.monotonic())
         found["options"] |= options
-        for name, models in compare(of, plain, options, stop, device=device.type, **place).items():
+        for name, models in compare(of, plain, options, stop, device=device.type, data_dir=data_dir).items():
             found["trials"][name] = found["trials"].get(name, {}) | models
             if of is configs and len(models) == len(of) and not any("why" in one for one in models.values()):
                 sides = {"beside": plain, "hours": found["options"][name]}
@@ -153,8 +145,8 @@ def tune(
 
     def choose() -> Option:
         medians = {name: statistics.median(gained) for name, gained in found["gains"].items() if min(gained) > 1}
-        best = max(medians, key=medians.__getitem__, default="plain")
-        found["chosen"] = best if medians.get(best, 0) >= WORTH else "plain"
+        medians["plain"] = WORTH
+        found["chosen"] = max(medians, key=medians.__getitem__)
         return found["options"][found["chosen"]]
 
     counts = [] if gpu else sorted(({2**n for n in range(cores.bit_length())} | {cores}) - {threads})
