@@ -102,10 +102,11 @@ def launch(devices: int) -> None:
         os.environ[TERMINAL] = "0"
     heard = ",".join(number.name for number in (*STOP, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN)
     with tempfile.TemporaryDirectory() as folder:
-        how = {"run_id": "vaeglow", "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "max_restarts": 0}
+        how = {"run_id": "vaeglow", "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
         how |= {"signals_to_handle": heard, "shutdown_timeout": PATIENCE, "logs_specs": DefaultLogsSpecs(folder)}
+        config = LaunchConfig(1, 1, devices, max_restarts=0, **how)
         try:
-            elastic_launch(LaunchConfig(1, 1, devices, **how), sys.executable)(*sys.orig_argv[1:])
+            elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
         except (ChildFailedError, SignalException) as error:
             for file in sorted(Path(folder).rglob("error.json")):
                 said = json.loads(file.read_text(encoding="utf-8"))

@@ -7,16 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models_tools import (  # noqa: F401
-    one_thread,
-    optimise,
-    phase_one,
-    photo_like,
-    randomise,
-    run_config,
-    seeded,
-    snapshot,
-)
+from models_tools import one_thread, phase_one, photo_like, randomise, run_config, seeded  # noqa: F401
 from run_tools import CONFIG, ROOT, Run, resolved, same_tensors
 from test_workflow import dry_run
 
@@ -25,32 +16,10 @@ from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.loader import BEFORE_TRAINING, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file
-from vaeglow.models.bounds import quantise, total
+from vaeglow.models.bounds import total
 from vaeglow.models.kinds import build
 from vaeglow.training.run import load_base
 from vaeglow.weights import load_model
-
-TOGETHER = ["vaeglow_joint", "vaeglow_joint_finetune"]
-
-
-# ----------------------------------------------------------------------------------------- what is moved
-
-
-@pytest.mark.parametrize("name", TOGETHER)
-def test_training_together_moves_all_of_it(name: str) -> None:
-    """Weights of VAE, prior and layer and the statistics of batch norms; evaluation mode leaves those alone."""
-    model = build(run_config(name))
-    pictures = quantise(photo_like(64, 3, 8), 256)
-    model.initialise(dequantise(pictures, 256, seeded(1)))
-    before = snapshot(model)
-    optimise(model, pictures, steps=10, rate=1e-3, batch=32)
-    still = {key for key, tensor in model.state_dict().items() if torch.equal(tensor, before[key])}
-    assert {key for key in still if not key.endswith(("initialised", "permutation"))} == set()
-    assert not any(module.training for module in model.modules())
-    after = snapshot(model)
-    model.loss(dequantise(pictures, 256, seeded(2)), seeded(2))
-    assert same_tensors(after, model.state_dict())
-    assert all(module.training for module in model.train().modules())
 
 
 @pytest.mark.parametrize("training", [False, True])

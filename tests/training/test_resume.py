@@ -11,7 +11,6 @@ from vaeglow.training.checkpoint import Checkpoints, pack, unpack
 from vaeglow.training.optimise import build_optimizer
 
 pytestmark = pytest.mark.faults
-STEPS = 4  # in an epoch: 64 images, batch 16
 
 
 @pytest.fixture
@@ -28,14 +27,6 @@ def test_stopped_at_any_step_and_resumed(steps, any_run, tmp_path):
     run = interrupt(Run(tmp_path, any_run.config, any_run.data, any_run.base), steps)
     assert run.saved_step() == steps
     assert_equal_runs(run.train(), any_run)
-
-
-def test_stopped_after_every_single_step(glow_run, tmp_path):
-    run = Run(tmp_path, glow_run.config, glow_run.data)
-    for done in range(1, 2 * STEPS + 1):
-        interrupt(run, 1)
-        assert run.saved_step() == done
-    assert_equal_runs(run.train(), glow_run)
 
 
 def test_moments_keep_the_layout_of_their_parameters():

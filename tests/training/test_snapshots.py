@@ -86,9 +86,3 @@ def test_a_snapshot_beyond_the_state_is_made_again(run, undisturbed):
     interrupt(run, 5)
     max(run.state.glob("*-*.safetensors")).unlink()
     assert_equal_runs(run.train(), undisturbed)
-
-
-def test_snapshots_of_another_identity_are_never_packed(run, undisturbed):
-    old = interrupt(Run(run.folder, resolved("vae", seed=1, snapshots=AT), run.data), 5)
-    max(old.state.glob("*-*.safetensors")).with_name(".half a state.4242.tmp").write_bytes(b"half")
-    assert_equal_runs(Run(run.folder, undisturbed.config, run.data).train(), undisturbed)
