@@ -170,24 +170,24 @@ rule tune:
     input:
         ancient(multiext(f"resources/data/{MAIN}/", "dataset.json", "train.npy", "val.npy")),
     log:
-        "logs/tune.log",
-    localrule: True
+        "logs/tune/tune.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: timing_threads
     resources:
         gpu=gpus,
         device=DEVICE,
         memory=MEMORY,
     params:
         configs=lambda wildcards: main_configs(),
+        data=lambda wildcards, input: os.path.dirname(input[0]),
         minutes=str(config["runtime"]["tune_minutes"]),
     shell:
         """
         python -m vaeglow.steps.tune \
             --config {params.configs[0]:q} \
             --other {params.configs[1]:q} \
-            --data-dir resources/data/{MAIN} \
+            --data-dir {params.data} \
             --device {resources.device:q} \
             --memory {resources.memory:q} \
             --cores {threads} \
