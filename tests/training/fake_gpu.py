@@ -25,11 +25,13 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from vaeglow.data import loader
 from vaeglow.distributed import SharedGenerator
 from vaeglow.models.kinds import build
+from vaeglow.models.network import exact
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Trainer
 
 GPU = "fakegpu"
 CAST = ("conv2d", "conv_transpose2d", "linear", "matmul")
+WAITS = {"_local_scalar_dense": "read", "nonzero": "read", "_linalg_check_errors": "inverse"}
 MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
 
 
@@ -50,9 +52,9 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
         devices = {one.device.type for one in tree_leaves(args) if isinstance(one, torch.Tensor)}
-        if name in ("_local_scalar_dense", "nonzero"):  # a value: true, or 1
-            if GPU in devices:
-                self.host.append("read")
+        if name in WAITS and GPU in devices:
+            self.host.append(WAITS[name])
+        if name == "_local_scalar_dense":  # it has no value: true, or 1
             return args[0].dtype.is_floating_point or args[0].dtype is torch.bool or 1
         outputs = function(*args, **(kwargs or {}))
         after = {one.device.type for one in tree_leaves(outputs) if isinstance(one, torch.Tensor)}
@@ -78,7 +80,7 @@ class Autocast(TorchFunctionMode):
 
 
 def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str, Any]:
-    """What the second step of a run does and the later ones as well; the first makes what lasts."""
+    """What the second step of a run does and the later ones as well (the first makes what lasts); then samples."""
     config, images = resolved(model, **training), blobs(64, 1)
     real = build(config)
     set_memory(real, memory)
@@ -89,8 +91,14 @@ def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str
         for step, index in itertools.islice(enumerate(loader.batches(order, trainer.batch)), 2):
             watch.host, watch.exact, watch.fast = [], [], []
             trainer.train_step(index, step, sums)
-    places = {tensor.device.type for tensor in (*trainer.model.state_dict().values(), *sums.values())}
-    return {"places": sorted(places), "host": watch.host, "exact": watch.exact, "fast": watch.fast}
+        found = {"host": watch.host, "exact": watch.exact, "fast": watch.fast}
+        watch.host, watch.exact, watch.fast = [], [], []
+        trainer.model.eval()
+        with torch.no_grad(), exact(trainer.model):
+            y = torch.rand(4, *trainer.model.shape, device=GPU)
+            made = [trainer.model.sample(4, 1.0), trainer.model.reconstruct(y), trainer.model.log_weights(y, 2)]
+    places = {tensor.device.type for tensor in (*trainer.model.state_dict().values(), *sums.values(), *made)}
+    return found | {"places": sorted(places), "sampling": {"host": watch.host, "fast": watch.fast}}
 
 
 def make_gpu() -> None:

@@ -47,6 +47,8 @@ def test_a_step_stays_on_the_gpu_and_reduces_precision_in_the_networks_only():
         plain, bf16, tf32, checkpoint = (next(found) for _ in options)
         for step in (plain, bf16, tf32, checkpoint):
             assert step["places"] == ["fakegpu"]
+            assert set(step["sampling"]["host"]) <= {"inverse"}  # torch.linalg.inv looks whether a matrix has one
+            assert step["sampling"]["fast"] == []
             assert step["host"] == ["read"] * (model == "glow"), model
         assert plain["fast"] == [] and plain["exact"]
         assert tf32 == bf16 and bool(tf32["fast"]) == (model != "vae_two_stage")  # that trains no such network

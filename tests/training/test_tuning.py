@@ -154,3 +154,16 @@ def test_on_a_gpu_the_report_has_its_tests(tmp_path, monkeypatch):
 
 def test_limits_are_positive():
     assert all(rate > 0 for rate in tuning.limits(CPU).values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_options_of_a_gpu_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "SECONDS", 0.1)
+    options = {"tf32": {"precision": "tf32"}, "graphs": {"compile": "graphs"}, "both": {}}
+    options["both"] = options["tf32"] | options["graphs"]
+    options = {name: PLAIN | option for name, option in options.items()}
+    place = {"data_dir": prepare(tmp_path / "data"), "device": "cuda"}
+    found = tuning.compare({"glow": resolved("glow")}, PLAIN, options, time.monotonic() + 600, **place)
+    assert [one["glow"].get("why") for one in found.values()] == [None] * 4
+    assert set(tuning.limits(torch.device("cuda"))) == {"float32", "tf32", "bf16", "copies"}
