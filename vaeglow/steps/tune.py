@@ -12,6 +12,50 @@ from typing import Any, Literal
 from vaeglow.steps import cli
 
 
+def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
+    """The paragraphs and tables of the report."""
+    import numpy as np
+    import pandas as pd
+
+    from vaeglow.training.checkpoint import GOOD, NEWEST
+
+    def spread(values: Any) -> str:
+        return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, [0, 0.5, 1]))
+
+    chosen, options, takes = found["chosen"], {}, {}
+    for name, models in found["trials"].items():
+        gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
+        apart = f"{max((one.get('difference', 0) for one in models.values()), default=0):.0e}"
+        cells = {m: one.get("why") or spread(np.divide(one["beside"], one["hours"])) for m, one in models.items()}
+        options[name] = gained | {"losses apart": apart} | cells
+    for model, plain in found["trials"]["plain"].items():
+        best = found["trials"][chosen].get(model, {})
+        snapshots, hours = len(configs[model]["training"]["snapshots"]), np.median(best.get("hours", np.nan))
+        tensors = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights, two moments, snapshots so far
+        takes[model] = {"hours, plain": np.median(plain["hours"]), "hours": hours, "three seeds": 3 * hours}
+        takes[model]["MiB of memory"] = best.get("peak_memory_bytes", np.nan) / 2**20
+        takes[model]["MiB of disk"] = 4 * plain["parameters"] * tensors / 2**20
+    total = pd.DataFrame(takes).T
+    total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
+    units = {name: "GB/s" if name == "copies" else "TFLOP/s" for name in found["limits"]}
+    rates = ", ".join(f"{name} {found['limits'][name]:.3g} {unit}" for name, unit in units.items())
+    first = next(iter(configs.values()))
+    values = ", ".join(f"{key}: {value}" for key, value in found["options"][chosen].items() if key != "times")
+    return [
+        f"# Training on {provenance['device']}",
+        f"Preset {first['preset']}, dataset {first['dataset']}. {provenance['started']}, {provenance['platform']}, "
+        f"commit {provenance['commit']}, torch {provenance['versions']['torch']}.",
+        f"Large matrix products, and copies in memory: {rates}.\n\nChosen: **{chosen}** ({values}).",
+        "## Options",
+        "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
+        "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
+        pd.DataFrame(options).T.fillna("").to_markdown(disable_numparse=True),
+        f"## What preset {first['preset']} takes here",
+        f"Training only, on {first['dataset']}. Free on this disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB.",
+        total.map("{:.4g}".format).replace("nan", "").to_markdown(disable_numparse=True),
+    ]
+
+
 @cli.step
 def main(
     *,
@@ -61,47 +105,3 @@ def main(
         report += ["## Tests on the GPU", f"```\n{done.stdout}{done.stderr}\n```"]
     write_text(output_dir / f"{name}.md", "\n\n".join(report) + "\n")
     print(*report, f"Written: {output_dir}/{name}.yaml (the settings) and .md (this text).", sep="\n\n")
-
-
-def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
-    """The paragraphs and tables of the report."""
-    import numpy as np
-    import pandas as pd
-
-    from vaeglow.training.checkpoint import GOOD, NEWEST
-
-    def spread(values: Any) -> str:
-        return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, [0, 0.5, 1]))
-
-    chosen, options, takes = found["chosen"], {}, {}
-    for name, models in found["trials"].items():
-        gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
-        apart = f"{max((one.get('difference', 0) for one in models.values()), default=0):.0e}"
-        cells = {m: one.get("why") or spread(np.divide(one["beside"], one["hours"])) for m, one in models.items()}
-        options[name] = gained | {"losses apart": apart} | cells
-    for model, plain in found["trials"]["plain"].items():
-        best = found["trials"][chosen].get(model, {})
-        snapshots, hours = len(configs[model]["training"]["snapshots"]), np.median(best.get("hours", np.nan))
-        tensors = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights, two moments, snapshots so far
-        takes[model] = {"hours, plain": np.median(plain["hours"]), "hours": hours, "three seeds": 3 * hours}
-        takes[model]["MiB of memory"] = best.get("peak_memory_bytes", np.nan) / 2**20
-        takes[model]["MiB of disk"] = 4 * plain["parameters"] * tensors / 2**20
-    total = pd.DataFrame(takes).T
-    total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
-    units = {name: "GB/s" if name == "copies" else "TFLOP/s" for name in found["limits"]}
-    rates = ", ".join(f"{name} {found['limits'][name]:.3g} {unit}" for name, unit in units.items())
-    first = next(iter(configs.values()))
-    values = ", ".join(f"{key}: {value}" for key, value in found["options"][chosen].items() if key != "times")
-    return [
-        f"# Training on {provenance['device']}",
-        f"Preset {first['preset']}, dataset {first['dataset']}. {provenance['started']}, {provenance['platform']}, "
-        f"commit {provenance['commit']}, torch {provenance['versions']['torch']}.",
-        f"Large matrix products, and copies in memory: {rates}.\n\nChosen: **{chosen}** ({values}).",
-        "## Options",
-        "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
-        "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
-        pd.DataFrame(options).T.fillna("").to_markdown(disable_numparse=True),
-        f"## What preset {first['preset']} takes here",
-        f"Training only, on {first['dataset']}. Free on this disk: {shutil.disk_usage('.').free / 2**30:.0f} GiB.",
-        total.map("{:.4g}".format).replace("nan", "").to_markdown(disable_numparse=True),
-    ]
