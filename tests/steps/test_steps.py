@@ -1,5 +1,6 @@
 """The step scripts as commands: end to end, refusals in one line, full disks."""
 
+import ast
 import errno
 import importlib
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from run_tools import Run, prepare, resolved, same_tensors, save_model
-from waiting import LIMIT
+from waiting import LIMIT, ROOT
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
@@ -97,6 +98,13 @@ def test_a_corrupt_config_file(content, message, tmp_path, blobs_dir, monkeypatc
     (tmp_path / "config.json").write_text(content)
     assert train(run, monkeypatch) == 2
     assert f"config.json {message}" in one_line(capfd)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "vaeglow/steps").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_step_comes_last_in_its_module(path):
+    """It runs where it is defined: what comes after it is not there yet."""
+    last = ast.parse(path.read_text(encoding="utf-8")).body[-1]
+    assert path.stem == "cli" or (isinstance(last, ast.FunctionDef) and last.name == "main")
 
 
 def test_a_step_has_the_command_line_of_its_signature(capsys):

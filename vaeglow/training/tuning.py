@@ -18,6 +18,7 @@ import torch
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import batch_count
 from vaeglow.device import allow_tf32
+from vaeglow.errors import UserError
 from vaeglow.training.timing import time_window, worker
 
 BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bf16": 1e-2}  # largest relative difference of a loss; compiled bf16: twice
@@ -89,10 +90,12 @@ def compare(
             for done, (name, option) in enumerate(options.items()):
                 if any("why" in one for one in found[name].values()):
                     continue
-                print(f"{model}: {name}", flush=True)
                 now = time.monotonic()
                 until = now + (stop - now) / (len(options) - done)
+                print(f"{model}: {name}", flush=True)
                 try:
+                    if now > stop:
+                        raise UserError("no time left")
                     with trial(config, option, **place) as turn:
                         _, one = turn(until), turn(until)
                         pairs = [(hours(beside()), hours(turn(until))) for _ in range(ROUNDS)]
