@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,45 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
     assert list(found["no thread"]["vae"]) == ["why"] and "threads" in found["no thread"]["vae"]["why"]
     with tuning.trial(resolved("vae"), PLAIN, **place) as turn, pytest.raises(UserError, match="not done"):
         turn(time.monotonic())
+
+
+@pytest.mark.parametrize(
+    ("option", "losses", "why"),
+    [
+        ({}, [2.0, 4.0002], None),
+        ({}, [2.0, 4.002], "losses differ by 5.0e-04, more than 1e-04"),
+        ({"precision": "tf32"}, [2.0, 4.002], None),
+        ({"precision": "bf16"}, [2.03, 4.0], "losses differ by 1.5e-02, more than 1e-02"),
+        ({"precision": "bf16", "compile": True}, [2.03, 4.0], None),
+        ({"precision": "bf16"}, [float("nan"), 4.0], "losses differ by nan, more than 1e-02"),
+        ({"times": 2}, [3.0, 3.0], None),  # other images
+        ({"compile": True}, [], "no compiler"),
+    ],
+)
+def test_one_bad_model_is_enough(option, losses, why, tmp_path, monkeypatch):
+    started = []
+
+    @contextmanager
+    def trial(config, option, **place):
+        started.append((config["model"], option))
+        if option == PLAIN or config["model"] != "vae":
+            found = [2.0, 4.0]
+        elif not losses:
+            raise RuntimeError("no compiler\nat all")
+        else:
+            found = losses
+        one = {"losses": found, "batch_size": 16 * option["times"], "training": {"steps": 2, "seconds": [3.6]}}
+        yield lambda until=0: dict(one)
+
+    monkeypatch.setattr(tuning, "trial", trial)
+    full, configs = PLAIN | {"option": 0} | option, {model: resolved(model) for model in MODELS}
+    place = {"data_dir": prepare(tmp_path), "device": "cpu"}
+    found = tuning.compare(configs, PLAIN, {"it": full}, time.monotonic() + 1e6, **place)
+    assert found["it"]["vae"].get("why") == why
+    assert ("vaeglow", full) in started or why  # after a failure it is not tried again
+    assert found["plain"]["glow"]["hours"] == pytest.approx([2 * 4 * 1.8 / 3600] * tuning.ROUNDS)  # 2 epochs of 4 steps
+    late = tuning.compare(configs, PLAIN, {"it": full}, time.monotonic(), **place)
+    assert late["it"]["glow"]["why"] == "no time left" and list(late["plain"]) == ["glow"]
 
 
 def found_by(monkeypatch: pytest.MonkeyPatch, gains: dict[str, Any], cores: int = 1, device: str = "cpu") -> dict:
