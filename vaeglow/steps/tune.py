@@ -25,9 +25,9 @@ def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: M
     chosen, options, takes = found["chosen"], {}, {}
     for name, models in found["trials"].items():
         gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
-        apart = f"{max((one.get('difference', 0) for one in models.values()), default=0):.0e}"
+        apart = [one["difference"] for one in models.values() if "difference" in one]
         cells = {m: one.get("why") or spread(np.divide(one["beside"], one["hours"])) for m, one in models.items()}
-        options[name] = gained | {"losses apart": apart} | cells
+        options[name] = gained | {"losses apart": f"{max(apart):.0e}" if apart else ""} | cells
     for model, plain in found["trials"]["plain"].items():
         best = found["trials"][chosen].get(model, {})
         snapshots, hours = len(configs[model]["training"]["snapshots"]), np.median(best.get("hours", np.nan))
