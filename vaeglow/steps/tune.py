@@ -22,30 +22,30 @@ def sections(found: Mapping[str, Any], configs: Mapping[str, Any], provenance: M
     def spread(values: Any) -> str:
         return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, [0, 0.5, 1]))
 
-    chosen, options, takes = found["chosen"], {}, {}
+    chosen, options, takes, unknown = found["chosen"], {}, {}, {"hours": np.nan, "peak_memory_bytes": np.nan}
     for name, models in found["trials"].items():
         gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
         apart = [one["difference"] for one in models.values() if "difference" in one]
         cells = {m: one.get("why") or spread(np.divide(one["beside"], one["hours"])) for m, one in models.items()}
         options[name] = gained | {"losses apart": f"{max(apart):.0e}" if apart else ""} | cells
     for model, plain in found["trials"]["plain"].items():
-        best = found["trials"][chosen].get(model, {})
-        snapshots, hours = len(configs[model]["training"]["snapshots"]), np.median(best.get("hours", np.nan))
+        best = {**unknown, "beside": plain["hours"], **found["trials"][chosen].get(model, {})}
+        before, hours = np.median(best["beside"]), np.median(best["hours"])
+        snapshots = len(configs[model]["training"]["snapshots"])
         tensors = 1 + snapshots + (NEWEST + GOOD) * (3 + snapshots)  # a state: weights, two moments, snapshots so far
-        takes[model] = {"hours, plain": np.median(plain["hours"]), "hours": hours, "three seeds": 3 * hours}
-        takes[model]["MiB of memory"] = best.get("peak_memory_bytes", np.nan) / 2**20
-        takes[model]["MiB of disk"] = 4 * plain["parameters"] * tensors / 2**20
+        sizes = {"memory": best["peak_memory_bytes"], "disk": 4 * plain["parameters"] * tensors}
+        takes[model] = {"hours, plain": before, "hours": hours, "three seeds": 3 * hours}
+        takes[model] |= {f"MiB of {what}": size / 2**20 for what, size in sizes.items()}
     total = pd.DataFrame(takes).T
     total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
-    units = {name: "GB/s" if name == "copies" else "TFLOP/s" for name in found["limits"]}
-    rates = ", ".join(f"{name} {found['limits'][name]:.3g} {unit}" for name, unit in units.items())
+    rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["limits"].items())
     first = next(iter(configs.values()))
     values = ", ".join(f"{key}: {value}" for key, value in found["options"][chosen].items() if key != "times")
     return [
         f"# Training on {provenance['device']}",
         f"Preset {first['preset']}, dataset {first['dataset']}. {provenance['started']}, {provenance['platform']}, "
         f"commit {provenance['commit']}, torch {provenance['versions']['torch']}.",
-        f"Large matrix products, and copies in memory: {rates}.\n\nChosen: **{chosen}** ({values}).",
+        f"Large matrix products in TFLOP/s, and copies in memory in GB/s: {rates}.\n\nChosen: **{chosen}** ({values}).",
         "## Options",
         "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
         "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
