@@ -12,7 +12,7 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all report verify test test-slurm faults lint clean clean-state
+.PHONY: help table2 all tune report verify test test-slurm faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -26,6 +26,9 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@echo
 	@cat results/claims.md
+
+tune: .venv/.installed-test  ## the fastest settings of training for this machine, as an overlay in config/tuned/, and a report
+	$(PY) -m snakemake --cores all tune $(SNAKEMAKE_FLAGS)
 
 report: .venv/.installed  ## report.html: all that has been built, in one page to browse, without a server
 	$(PY) -m snakemake --report report.html built $(SNAKEMAKE_FLAGS)

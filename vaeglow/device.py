@@ -44,11 +44,18 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        allow_tf32(False)
         if os.environ.get(CLAIM) == "1" and (count := torch.cuda.device_count()) > 1:
             torch.cuda.set_device(claim_gpu(int(os.environ.get("LOCAL_RANK", 0)), count))
     return torch.device(name)
+
+
+def allow_tf32(on: bool) -> None:
+    """Let a GPU's matrix products and convolutions of float32 use TF32, from now on, or not."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = on
+    torch.backends.cuda.matmul.allow_tf32 = on
 
 
 def claim_gpu(preferred: int, count: int) -> int:

@@ -1,5 +1,6 @@
 """The step scripts as commands: end to end, refusals in one line, failed writes."""
 
+import ast
 import errno
 import os
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from run_tools import Run, prepare, resolved, save_model
+from waiting import ROOT
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
@@ -48,6 +50,13 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         message = {other_data: "was trained on other data", mixed: "weights_sha256 is"}
         run = Run(tmp_path / str(number), resolved("vaeglow"), blobs_dir, base)
         assert_refused(run, message.get(base, "under another config than this run's base"), capfd)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "vaeglow/steps").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_step_comes_last_in_its_module(path):
+    """It runs where it is defined: what comes after it is not there yet."""
+    last = ast.parse(path.read_text(encoding="utf-8")).body[-1]
+    assert path.stem == "cli" or (isinstance(last, ast.FunctionDef) and last.name == "main")
 
 
 def test_a_step_has_the_command_line_of_its_signature(capsys):

@@ -57,7 +57,7 @@ def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
 
 
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
-    output = workflow("-n", "-p", "all", cwd=tmp_path)
+    output = workflow("-n", "-p", "all", "tune", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
     # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
     of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from vaeglow.device import allow_tf32
+
 
 class Network(nn.Module):
     """A neural network inside a density or a bijection.
@@ -15,17 +17,20 @@ class Network(nn.Module):
     stay in full precision.
 
     Attributes:
-        bf16: compute under autocast in bfloat16. Off by default.
+        precision: `float32`; `bf16`: under autocast in bfloat16; `tf32`: matrix products and convolutions of a GPU
+            round their factors to 10 bits of mantissa.
         compiled: replaces `forward` (torch.compile). None by default.
     """
 
-    bf16: bool = False
+    precision: str = "float32"
     compiled: Callable[..., Any] | None = None
 
     def __call__(self, x: Tensor) -> Any:
         """`forward` under the two attributes."""
         run = self.compiled or super().__call__
-        if not self.bf16:
+        if self.precision == "tf32" and x.device.type != "cpu":
+            return in_tf32(run, x)
+        if self.precision != "bf16":
             return run(x)
         with torch.autocast(x.device.type, torch.bfloat16):
             outputs = run(x)
@@ -36,6 +41,26 @@ class Network(nn.Module):
         return super().__call__(x)
 
 
+def in_tf32(run: Callable[..., Any], x: Tensor) -> Any:
+    """`run(x)` with TF32 on in it and in its backward pass, and off around both.
+
+    The backward pass takes a device's operations in the reverse order of the forward pass. x has a gradient in any
+    case, so that it comes past the hook which switches off.
+    """
+    if torch.is_grad_enabled():
+        x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+        x.register_hook(lambda _: allow_tf32(False))
+    allow_tf32(True)
+    try:
+        outputs = run(x)
+    finally:
+        allow_tf32(False)
+    for output in (outputs,) if isinstance(outputs, Tensor) else outputs:
+        if output.requires_grad:
+            output.register_hook(lambda _: allow_tf32(True))
+    return outputs
+
+
 def networks(model: nn.Module) -> Iterator[Network]:
     """All networks of a model."""
     return (part for part in model.modules() if isinstance(part, Network))
@@ -44,14 +69,14 @@ def networks(model: nn.Module) -> Iterator[Network]:
 @contextmanager
 def exact(model: nn.Module) -> Iterator[None]:
     """Within the block all networks of `model` compute in full precision and uncompiled, for evaluation."""
-    before = [(network, network.bf16, network.compiled) for network in networks(model)]
+    before = [(network, network.precision, network.compiled) for network in networks(model)]
     for network, _, _ in before:
-        network.bf16, network.compiled = False, None
+        network.precision, network.compiled = "float32", None
     try:
         yield
     finally:
-        for network, bf16, compiled in before:
-            network.bf16, network.compiled = bf16, compiled
+        for network, precision, compiled in before:
+            network.precision, network.compiled = precision, compiled
 
 
 class Sum(torch.autograd.Function):

@@ -14,10 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import torch
 
 from vaeglow.data.arrays import open_split
@@ -68,7 +69,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
-        What it has found so far (`time_in_turns`).
+        What it has found so far (`time_in_turns`), after the first warm-up also the `losses` of its steps in bits/dim.
     """
     os.environ.pop(CLAIM, None)
     if gpu is not None:
@@ -81,12 +82,14 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     trainer.compile()
     order = epoch_order(len(trainer.data), trainer.seed, 0, device)
-    upcoming, sums = itertools.cycle(enumerate(batches(order, trainer.batch))), {}
+    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, trainer.batch))), {}, []
     generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def train() -> None:
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
+        if len(totals) < windows["warmup_steps"]:
+            totals.append(sums["bits_per_dim"])
 
     found: dict[str, Any] = {}
     yield found
@@ -98,7 +101,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
             found |= {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # in no window
             found |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
             found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-        yield found
+        yield found | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
         found[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}
         for _ in range(windows["windows"]):
             seconds, cpu_seconds = time_window(work, steps, device)
@@ -119,6 +122,40 @@ def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any])
                 pipe.send(error)
 
 
+@contextmanager
+def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., dict[str, Any]]]:
+    """A timing process for the length of a block; yields `turn(until)`: the next of its `turns`, or what that raises.
+
+    A turn raises UserError where the process was killed, or the turn is not done then (by `time.monotonic`).
+    """
+    spawn = multiprocessing.get_context("spawn")
+    place |= {"gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(theirs, config, place), daemon=True)  # ends with this one
+    process.start()
+    theirs.close()
+
+    def turn(until: float = math.inf) -> dict[str, Any]:
+        try:
+            ours.send(True)
+            seconds = None if until == math.inf else max(0, until - time.monotonic())
+            answer = ours.recv() if ours.poll(seconds) else UserError("not done in the time there was")
+        except (EOFError, OSError):
+            reason = "was killed, probably out of memory: lower timing.*.batch_size"
+            answer = UserError(f"the process that timed {config['model']} {reason}")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    try:
+        yield turn
+    finally:
+        ours.close()
+        process.join(3)
+        process.kill()
+        process.join()
+
+
 def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, Any], **place: Any) -> dict[str, Any]:
     """Time training steps of all models in turns, then sampling.
 
@@ -134,27 +171,13 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
     Raises:
         UserError: a process was killed.
     """
-    spawn, pipes, found = multiprocessing.get_context("spawn"), {}, {}
-    place |= {"windows": windows, "gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
-
-    def turn(model: str) -> Any:
-        try:
-            pipes[model].send(True)
-            answer = pipes[model].recv()
-        except (EOFError, OSError):
-            reason = "was killed, probably out of memory: lower timing.*.batch_size"
-            raise UserError(f"the process that timed {model} {reason}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    for config in configs:
-        batch = windows["batch_size"] or config["training"]["batch_size"]
-        changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
-        pipes[config["model"]], theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(theirs, changed, place), daemon=True).start()  # ends with this process
-        theirs.close()
-        turn(config["model"])
-    for _ in range(len(KINDS) * (1 + windows["windows"])):
-        found = {model: turn(model) for model in pipes}
+    with ExitStack() as stack:
+        models = {}
+        for config in configs:
+            batch = windows["batch_size"] or config["training"]["batch_size"]
+            changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
+            models[config["model"]] = stack.enter_context(worker(changed, windows=windows, **place))
+            models[config["model"]]()
+        for _ in range(len(KINDS) * (1 + windows["windows"])):
+            found = {model: turn() for model, turn in models.items()}
     return found

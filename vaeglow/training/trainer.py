@@ -71,7 +71,7 @@ class Trainer:
             self.val_images = loader.on_device(val_images, device)
         self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
-            network.bf16 = self.training["precision"] == "bf16"
+            network.precision = self.training["precision"]
         if group.size > 1:
             share_batch_norms(self.model, group.size)
         self.optimizer = optimise.build_optimizer(model.trainable(), self.training)

@@ -78,6 +78,22 @@ def run_config(wildcards):
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
+# The dataset that stands for the paper's, at the configured preset.
+MAIN = EFFECTIVE[PRESET]["roles"]["main"]
+
+
+def main_configs():
+    """(configs of the runs on that dataset of the models that Table 4 compares, those of the other models), as JSON."""
+    view = EFFECTIVE[PRESET]
+    timed = [name for name, table in view["tables"].items() if table["kind"] == "timing"]
+    compared = [row["model"] for name in timed for row in plan.filled_in(view, "tables", name)["rows"]]
+    others = [model for dataset, model in plan.runs(config, view) if dataset == MAIN and model not in compared]
+    return [
+        [json.dumps(or_exit(resolve, config, PRESET, MAIN, model, view["seeds"][0])) for model in dict.fromkeys(models)]
+        for models in (compared, others)
+    ]
+
+
 def run_threads(wildcards):
     """CPU threads inside torch for one run. Snakemake reserves as many cores, or all there are if that is fewer."""
     return run_config(wildcards)["training"]["threads"]

@@ -162,3 +162,36 @@ rule time_epoch:
             --output {output.timing} \
             >{log} 2>&1
         """
+
+
+# `make tune`: the same on the preset's main dataset, under each setting that this machine has. Its files are named by
+# the device, so it has no output and always runs: config/tuned/{device}.yaml, an overlay, and .md, a report.
+rule tune:
+    input:
+        ancient(multiext(f"resources/data/{MAIN}/", "dataset.json", "train.npy", "val.npy")),
+    log:
+        "logs/tune/tune.log",
+    conda:
+        "../../environment.yml"
+    threads: timing_threads
+    resources:
+        gpu=gpus,
+        device=DEVICE,
+        memory=MEMORY,
+    params:
+        configs=lambda wildcards: main_configs(),
+        data=lambda wildcards, input: os.path.dirname(input[0]),
+        minutes=str(config["runtime"]["tune_minutes"]),
+    shell:
+        """
+        python -m vaeglow.steps.tune \
+            --config {params.configs[0]:q} \
+            --other {params.configs[1]:q} \
+            --data-dir {params.data} \
+            --device {resources.device:q} \
+            --memory {resources.memory:q} \
+            --cores {threads} \
+            --minutes {params.minutes} \
+            --output-dir config/tuned \
+            2>&1 | tee {log}
+        """
