@@ -12,7 +12,6 @@ sys.path.insert(0, str(ROOT))
 
 from vaeglow.config import inherited, plan, resolve
 from vaeglow.config.check import check_config, outside
-from vaeglow.config.plan import one_of
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import PROBES
@@ -48,8 +47,7 @@ def built(wildcards):
     return found or sys.exit("error: nothing is built: run `make table2`")
 
 
-# {dataset: how many images a run on it draws}, for each preset
-SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}
+SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that a dataset's runs draw
 PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
 STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 
@@ -57,18 +55,18 @@ STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
 def models_of(what):
     """A regular expression for all models that a rule of this name trains (`RULES` of their kinds)."""
     found = {name: [inherited(config, name, key) for key in ("kind", "mode")] for name in config["models"]}
-    return one_of(name for name, (kind, mode) in found.items() if kinds("models")[kind].RULES[mode] == what)
+    return plan.one_of(name for name, (kind, mode) in found.items() if kinds("models")[kind].RULES[mode] == what)
 
 
 wildcard_constraints:
-    preset=one_of(config["presets"]),
-    dataset=one_of(config["datasets"]),
-    model=one_of(config["models"]),
-    seed=one_of(sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})),
-    protocol=one_of(config["protocols"]),
-    table=one_of(config["tables"]),
-    figure=one_of(config["figures"]),
-    temperature=one_of(plan.temperatures(EFFECTIVE)),
+    preset=plan.one_of(config["presets"]),
+    dataset=plan.one_of(config["datasets"]),
+    model=plan.one_of(config["models"]),
+    seed=plan.one_of(sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})),
+    protocol=plan.one_of(config["protocols"]),
+    table=plan.one_of(config["tables"]),
+    figure=plan.one_of(config["figures"]),
+    temperature=plan.one_of(plan.temperatures(EFFECTIVE)),
     space="prior|latent",
 
 

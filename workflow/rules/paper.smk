@@ -25,7 +25,7 @@ use rule write_config as write_spec with:
         "logs/write_spec/{preset}/{section}/{name}.log",
     wildcard_constraints:
         section="tables|figures|claims",
-        name=one_of([*config["tables"], *config["figures"], "claims"]),
+        name=plan.one_of([*config["tables"], *config["figures"], "claims"]),
     params:
         content=lambda wildcards: json.dumps(
             plan.spec(EFFECTIVE[wildcards.preset], wildcards.section, wildcards.name), indent=2

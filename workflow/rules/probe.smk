@@ -1,6 +1,5 @@
-# Probes of trained models, for figures and claims; vaeglow/evaluation/probes/__init__.py declares the inputs of each kind
-# and the path of its result.
-# Counts and temperature are the preset's `probes` (config).
+# Probes of trained models, for figures and claims; vaeglow/evaluation/probes declares inputs and result of each kind,
+# `probes` in the config the counts and the temperature.
 
 
 for kind, probe in PROBES.items():
