@@ -27,8 +27,10 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	@echo
 	@cat results/claims.md
 
-tune: .venv/.installed-test  ## the fastest settings of training for this machine, as an overlay in config/tuned/, and a report
-	$(PY) -m snakemake --cores all tune $(SNAKEMAKE_FLAGS)
+tune: .venv/.installed-test  ## the fastest settings of training on this machine, in config/tuned/ (half an hour)
+	$(PY) -m snakemake --cores all --force tune $(SNAKEMAKE_FLAGS)
+	@echo
+	@cat config/tuned/report.md
 
 report: .venv/.installed  ## report.html: all that has been built, in one page to browse, without a server
 	$(PY) -m snakemake --report report.html built $(SNAKEMAKE_FLAGS)

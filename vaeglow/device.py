@@ -52,8 +52,6 @@ def pick_device(name: str) -> torch.device:
 
 def allow_tf32(on: bool) -> None:
     """Let a GPU's matrix products and convolutions of float32 use TF32, from now on, or not."""
-    import torch
-
     torch.backends.cudnn.allow_tf32 = on
     torch.backends.cuda.matmul.allow_tf32 = on
 

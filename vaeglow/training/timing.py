@@ -123,10 +123,10 @@ def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any])
 
 
 @contextmanager
-def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., dict[str, Any]]]:
-    """A timing process for the length of a block; yields `turn(until)`: the next of its `turns`, or what that raises.
+def worker(config: Mapping[str, Any], until: float = math.inf, **place: Any) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A timing process for the length of a block; yields `turn()`: the next of its `turns`, or what that raises.
 
-    A turn raises UserError where the process was killed, or the turn is not done then (by `time.monotonic`).
+    A turn raises UserError where the process was killed, or is not done then (by `time.monotonic`).
     """
     spawn = multiprocessing.get_context("spawn")
     place |= {"gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}
@@ -135,14 +135,13 @@ def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., di
     process.start()
     theirs.close()
 
-    def turn(until: float = math.inf) -> dict[str, Any]:
+    def turn() -> dict[str, Any]:
         try:
             ours.send(True)
             seconds = None if until == math.inf else max(0, until - time.monotonic())
             answer = ours.recv() if ours.poll(seconds) else UserError("not done in the time there was")
         except (EOFError, OSError):
-            reason = "was killed, probably out of memory: lower timing.*.batch_size"
-            answer = UserError(f"the process that timed {config['model']} {reason}")
+            answer = UserError(f"timing {config['model']}: killed, probably out of memory: lower timing.*.batch_size")
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -150,8 +149,6 @@ def worker(config: Mapping[str, Any], **place: Any) -> Iterator[Callable[..., di
     try:
         yield turn
     finally:
-        ours.close()
-        process.join(3)
         process.kill()
         process.join()
 

@@ -31,6 +31,7 @@ EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
 )
 PRESET = config["preset"]
+MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 EVERYTHING = [
@@ -76,20 +77,10 @@ def run_config(wildcards):
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
-# The dataset that stands for the paper's, at the configured preset.
-MAIN = EFFECTIVE[PRESET]["roles"]["main"]
-
-
-def main_configs():
-    """(configs of the runs on that dataset of the models that Table 4 compares, those of the other models), as JSON."""
-    view = EFFECTIVE[PRESET]
-    timed = [name for name, table in view["tables"].items() if table["kind"] == "timing"]
-    compared = [row["model"] for name in timed for row in plan.filled_in(view, "tables", name)["rows"]]
-    others = [model for dataset, model in plan.runs(config, view) if dataset == MAIN and model not in compared]
-    return [
-        [json.dumps(or_exit(resolve, config, PRESET, MAIN, model, view["seeds"][0])) for model in dict.fromkeys(models)]
-        for models in (compared, others)
-    ]
+def configs(preset, dataset, models=None):
+    """Configs under the preset's first seed, as JSON: of these models, or of those that are timed there."""
+    models, seed = models or plan.timed_models(EFFECTIVE, preset, dataset), EFFECTIVE[preset]["seeds"][0]
+    return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
 
 
 def run_threads(wildcards):
@@ -99,7 +90,7 @@ def run_threads(wildcards):
 
 def evaluation_threads(wildcards):
     """The same for a job of a preset, not of a single run."""
-    return EFFECTIVE[wildcards.preset]["training"]["threads"]
+    return EFFECTIVE[wildcards.get("preset", PRESET)]["training"]["threads"]
 
 
 def timing_threads(wildcards):

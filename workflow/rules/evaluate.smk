@@ -45,19 +45,15 @@ rule sample:
     threads: run_threads
     resources:
         gpu=gpus,
-        device=DEVICE,
+        options=f"--device {DEVICE}",
     params:
         step="sample",
         inputs=input_flags,
-        flags=lambda wildcards: flags(
-            temperature=wildcards.temperature, count=SAMPLES[wildcards.preset][wildcards.dataset]
-        ),
+        flags=lambda w: flags(temperature=w.temperature, count=SAMPLES[w.preset][w.dataset]),
     shell:
         """
-        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} \
-            --device {resources.device:q} \
-            --output {output.main} \
-            >{log} 2>&1
+        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
         """
 
 
@@ -130,68 +126,34 @@ use rule sample as evaluate_snapshots with:
 
 # Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
 # is one, the GPU: nothing else runs at the same time.
-rule time_epoch:
+use rule sample as time_epoch with:
     input:
         **reads("train", "val"),
     output:
-        timing=result("timing"),
+        main=result("timing"),
     log:
         "logs/time_epoch/{preset}/{dataset}.log",
-    conda:
-        "../../environment.yml"
     threads: timing_threads
     resources:
         gpu=gpus,
-        device=DEVICE,
-        memory=MEMORY,
+        options=lambda wildcards, threads: f"--device {DEVICE} --memory {MEMORY} --threads {threads}",
     params:
-        configs=lambda w: [
-            json.dumps(or_exit(resolve, config, w.preset, w.dataset, model, EFFECTIVE[w.preset]["seeds"][0]))
-            for model in plan.timed_models(EFFECTIVE, w.preset, w.dataset)
-        ],
-        timing=lambda wildcards: json.dumps(EFFECTIVE[wildcards.preset]["timing"]),
-    shell:
-        """
-        python -m vaeglow.steps.time_epoch \
-            --config {params.configs:q} \
-            --data-dir resources/data/{wildcards.dataset} \
-            --timing {params.timing:q} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --threads {threads} \
-            --output {output.timing} \
-            >{log} 2>&1
-        """
+        step="time_epoch",
+        flags=lambda w: flags(config=configs(w.preset, w.dataset), timing=json.dumps(EFFECTIVE[w.preset]["timing"])),
 
 
-# `make tune`: the same on the preset's main dataset, under each setting that this machine has. Its files are named by
-# the device, so it has no output and always runs: config/tuned/{device}.yaml, an overlay, and .md, a report.
-rule tune:
+# `make tune`: the same under each setting of this machine. Beside its report is an overlay, config/tuned/{device}.yaml.
+use rule time_epoch as tune with:
     input:
-        ancient(multiext(f"resources/data/{MAIN}/", "dataset.json", "train.npy", "val.npy")),
+        **reads("train", "val", dataset=MAIN),
+    output:
+        main="config/tuned/report.md",
     log:
         "logs/tune/tune.log",
-    conda:
-        "../../environment.yml"
-    threads: timing_threads
-    resources:
-        gpu=gpus,
-        device=DEVICE,
-        memory=MEMORY,
     params:
-        configs=lambda wildcards: main_configs(),
-        data=lambda wildcards, input: os.path.dirname(input[0]),
-        minutes=str(config["runtime"]["tune_minutes"]),
-    shell:
-        """
-        python -m vaeglow.steps.tune \
-            --config {params.configs[0]:q} \
-            --other {params.configs[1]:q} \
-            --data-dir {params.data} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --cores {threads} \
-            --minutes {params.minutes} \
-            --output-dir config/tuned \
-            2>&1 | tee {log}
-        """
+        step="tune",
+        flags=lambda wildcards: flags(
+            config=configs(PRESET, MAIN),
+            other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, EFFECTIVE[PRESET]) if d == MAIN]),
+            minutes=config["runtime"]["tune_minutes"],
+        ),

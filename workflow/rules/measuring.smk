@@ -8,12 +8,12 @@ def result(what):
     return f"results/{RESULTS[what]}"
 
 
-def reads(*names):
+def reads(*names, dataset="{dataset}"):
     """Inputs by name: kinds of results, `info` of the data and its splits, `weights` for Inception's."""
-    others = {"weights": INCEPTION, "info": "resources/data/{dataset}/dataset.json"}
+    others = {"weights": INCEPTION, "info": f"resources/data/{dataset}/dataset.json"}
     found = {name: result(name) for name in names if name in RESULTS}
     for split in [name for name in names if name in ("train", "val", "test")]:
-        found |= {"info": others["info"], split: ancient(f"resources/data/{{dataset}}/{split}.npy")}
+        found |= {"info": others["info"], split: ancient(f"resources/data/{dataset}/{split}.npy")}
     return found | {name: path for name, path in others.items() if name in names}
 
 

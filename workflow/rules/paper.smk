@@ -27,9 +27,7 @@ use rule write_config as write_spec with:
         section="tables|figures|claims",
         name=plan.one_of([*config["tables"], *config["figures"], "claims"]),
     params:
-        content=lambda wildcards: json.dumps(
-            plan.spec(EFFECTIVE[wildcards.preset], wildcards.section, wildcards.name), indent=2
-        ),
+        content=lambda w: json.dumps(plan.spec(EFFECTIVE[w.preset], w.section, w.name), indent=2),
 
 
 use rule inspect_data as table with:

@@ -19,15 +19,13 @@ for kind, probe in PROBES.items():
         threads: run_threads
         resources:
             gpu=gpus,
-            device=DEVICE,
+            options=f"--device {DEVICE}",
         params:
             step=["probe", kind],
             inputs=lambda wildcards, input: flags(reads=[f"{k}={path}" for k, path in input.items() if k != "info"]),
             flags=probed(kind),
         shell:
             """
-            python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} \
-                --device {resources.device:q} \
-                --output {output.main} \
-                >{log} 2>&1
+            python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \
+                --output {output.main} >{log} 2>&1
             """
