@@ -1,64 +1,140 @@
-"""Training steps on a GPU that has no values (`fake_gpu`): devices, waiting, and where reduced precision applies."""
+"""Training steps on a GPU without values: devices, waiting for the GPU, and where reduced precision applies.
 
-from __future__ import annotations
+Tensors have shapes, types and a device: PyTorch's slot for other devices, under FakeTensorMode. To mix devices in an
+operation is an error, as on a GPU. A process must register such a device before its first backward pass: so this file
+is a program, too.
 
+    python test_fake_gpu.py '[{"model": "vae", "precision": "bf16"}, ...]'     # prints JSON
+"""
+
+import itertools
 import json
-import subprocess
 import sys
 from typing import Any
 
-from run_tools import ROOT
+import torch
+from run_tools import ROOT, blobs, resolved
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 from waiting import call
 
+from vaeglow.data import loader
+from vaeglow.distributed import SharedGenerator
+from vaeglow.models import vae
+from vaeglow.models.base import build
+from vaeglow.models.network import exact
+from vaeglow.training.optimise import set_memory
+from vaeglow.training.trainer import Trainer
+
+GPU = "fakegpu"
+CAST = ("conv2d", "conv_transpose2d", "linear", "matmul")
+WAITS = {"_local_scalar_dense": "read", "nonzero": "read", "_linalg_check_errors": "inverse"}
+MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
 MODELS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
-SCRIPT = ROOT / "tests/training/fake_gpu.py"
-WRONG = """
-import sys, torch, fake_gpu
-from vaeglow.models import prior
-fake_gpu.make_gpu()
-for density in sys.argv[1:]:
-    prior.standard_normal_log_density = lambda z: eval(density)
-    try:
-        print(fake_gpu.second_step("vae")["host"])
-    except RuntimeError as error:
-        print(error)
-"""
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{SCRIPT.parent}", "OMP_NUM_THREADS": "1"}
-    return call([sys.executable, *words], env=environment)
+def devices(values: Any) -> set[str]:
+    return {one.device.type for one in tree_leaves(values) if isinstance(one, torch.Tensor)}
 
 
-def steps(*runs: dict[str, Any]) -> list[dict[str, Any]]:
-    done = run(str(SCRIPT), json.dumps(runs))
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+class Watch(TorchDispatchMode):
+    """Notes, in order, what waits for the device or is copied to it or from it, and how matrices are multiplied."""
+
+    def start(self) -> dict[str, list[str]]:
+        """From now on, `host`: reads and copies; operations in float32 (`exact`), in bfloat16 or TF32 (`fast`)."""
+        self.seen: dict[str, list[str]] = {"host": [], "exact": [], "fast": []}
+        return self.seen
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = function.overloadpacket.__name__
+        if name in WAITS and GPU in devices(args):
+            self.seen["host"].append(WAITS[name])
+        if name == "_local_scalar_dense":  # it has no value: true, or 1
+            return args[0].dtype.is_floating_point or args[0].dtype is torch.bool or 1
+        outputs = function(*args, **(kwargs or {}))
+        if name in ("_to_copy", "copy_") and {GPU, "cpu"} <= devices((args, outputs)):
+            self.seen["host"].append("copy")
+        if name in MATRIX:
+            fast = args[0].dtype is torch.bfloat16 or torch.backends.cudnn.allow_tf32
+            self.seen["fast" if fast else "exact"].append(name)
+        return outputs
+
+
+class Autocast(TorchFunctionMode):
+    """What torch.autocast does to the networks' operations on a GPU."""
+
+    def __init__(self, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") in CAST:
+            args = tree_map(lambda one: one.to(self.dtype) if isinstance(one, torch.Tensor) else one, args)
+        return function(*args, **(kwargs or {}))
+
+
+def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str, Any]:
+    """What the second step of a run does and the later ones as well (the first makes what lasts); then samples."""
+    config, images = resolved(model, **training), blobs(64, 1)
+    set_memory(real := build(config), memory)
+    with FakeTensorMode(allow_non_fake_inputs=True), Watch() as watch:
+        watch.start()
+        trainer = Trainer(real, config, images, images[:0], torch.device(GPU))
+        trainer.initialise()
+        order, sums = loader.epoch_order(len(images), 0, 0, trainer.device), {}
+        for step, index in itertools.islice(enumerate(loader.batches(order, trainer.batch)), 2):
+            found = watch.start()
+            trainer.train_step(index, step, sums)
+        sampling, made = watch.start(), trainer.model.eval()
+        with torch.no_grad(), exact(made):
+            y = torch.rand(4, *made.shape, device=GPU)
+            drawn = [made.sample(4, 1.0), made.reconstruct(y), made.log_weights(y, 2)]
+    places = devices([*made.state_dict().values(), *sums.values(), *drawn])
+    return found | {"places": sorted(places), "sampling": sampling}
 
 
 def test_a_step_stays_on_the_gpu_and_reduces_precision_in_the_networks_only():
     """Adam waits for nothing, Adamax for one verdict; TF32 acts where bf16 does, forward and backward."""
     options = [{}, {"precision": "bf16"}, {"precision": "tf32"}, {"precision": "tf32", "memory": "checkpoint"}]
     runs = [{"model": model, **option} for model in MODELS for option in options]
-    adam, *found = steps({"model": "glow", "optimizer": "adam"}, *runs)
-    assert adam["host"] == []
-    found = iter(found)
-    for model in MODELS:
-        plain, bf16, tf32, checkpoint = (next(found) for _ in options)
+    wrong = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
+    runs += [
+        {"model": "glow", "optimizer": "adam"},
+        *({"model": "vae", "density": f"z.sum(1) + {one}"} for one in wrong),
+    ]
+    done = call([sys.executable, __file__, json.dumps(runs)], env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    assert done.returncode == 0, done.stderr
+    *found, adam, left, read, copied = json.loads(done.stdout)
+    for number, model in enumerate(MODELS):
+        plain, bf16, tf32, checkpoint = found[4 * number :][:4]
         for step in (plain, bf16, tf32, checkpoint):
-            assert step["places"] == ["fakegpu"]
+            assert step["host"] == ["read"] * (model == "glow"), model
+            assert step["places"] == [GPU]
             assert set(step["sampling"]["host"]) <= {"inverse"}  # torch.linalg.inv looks whether a matrix has one
             assert step["sampling"]["fast"] == []
-            assert step["host"] == ["read"] * (model == "glow"), model
         assert plain["fast"] == [] and plain["exact"]
         assert tf32 == bf16 and bool(tf32["fast"]) == (model != "vae_two_stage")  # that trains no such network
         assert len(tf32["fast"]) + len(tf32["exact"]) == len(plain["exact"])
         recomputed = len(checkpoint["fast"]) - len(tf32["fast"])
         assert (recomputed > 0) == (model in ("vaeglow", "vaeglow_joint", "glow"))
+    assert "two devices, fakegpu:0 and cpu" in left["host"][0]  # slips are found
+    assert (adam["host"], read["host"], copied["host"]) == ([], ["read"], ["copy"])
 
 
-def test_this_finds_a_tensor_left_behind_and_a_value_read():
-    wrong = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
-    left, read, copied = run("-c", WRONG, *(f"z.sum(1) + {one}" for one in wrong)).stdout.splitlines()
-    assert "two devices, fakegpu:0 and cpu" in left
-    assert (read, copied) == ("['read']", "['copy']")
+if __name__ == "__main__":
+    _setup_privateuseone_for_python_backend(GPU)
+    FakeTensorMode.avoid_device_init = True  # a real tensor moves to the device as a fake one
+    torch.autocast, loader.SharedGenerator = Autocast, lambda device: SharedGenerator()  # it has none of its own
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    results = []
+    for run in json.loads(sys.argv[1]):
+        if density := run.pop("density", None):  # a slip, made on purpose
+            vae.standard_normal_log_density = lambda z, density=density: eval(density)
+        try:
+            results.append(second_step(**run))
+        except RuntimeError as error:
+            results.append({"host": [str(error)]})
+    print(json.dumps(results))

@@ -1,8 +1,7 @@
 """`make tune`: what is measured, what is left out, which settings are chosen, the overlay and the report."""
 
-from __future__ import annotations
-
 import json
+import re
 import subprocess
 import time
 from contextlib import contextmanager
@@ -12,34 +11,44 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from run_tools import checked, flags, prepare, resolved, shipped_config
+from run_tools import checked, flags, resolved, shipped_config
 
-from vaeglow import provenance
+from vaeglow import results
 from vaeglow.config import merge, resolve
 from vaeglow.errors import UserError
 from vaeglow.steps import tune as step
 from vaeglow.training import tuning
 
-CPU = torch.device("cpu")
 PLAIN = {"precision": "float32", "compile": False, "threads": 1, "memory": "stored", "times": 1}
-MODELS = ("glow", "vae", "vaeglow")
+CONFIGS = {model: resolved(model) for model in ("glow", "vae", "vaeglow")}  # compared
+ALL = CONFIGS | {"vae_standard": resolved("vae_standard")}
 
 
-def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reason(tmp_path, monkeypatch):
+def compare(data: Path, options: dict[str, Any], *models: str, seconds: float = 1e6, device: str = "cpu") -> dict:
+    configs = {model: CONFIGS[model] for model in models or CONFIGS}
+    return tuning.compare(configs, PLAIN, options, time.monotonic() + seconds, data_dir=data, device=device)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reason(device, blobs_dir, monkeypatch):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
     monkeypatch.setitem(tuning.BOUNDS, "bf16", 1e-9)
     monkeypatch.setattr(tuning, "SECONDS", 0.01)
-    options = {"bf16": PLAIN | {"precision": "bf16", "times": 1}, "no thread": PLAIN | {"threads": 0}}
-    place = {"data_dir": prepare(tmp_path / "data"), "device": "cpu"}
-    found = tuning.compare({"vae": resolved("vae")}, PLAIN, options, time.monotonic() + 1e6, **place)
-    assert list(found) == ["plain", *options]
-    assert 0 < found["bf16"]["vae"]["difference"] < 1e-2 and found["plain"]["vae"]["difference"] == 0
-    assert found["bf16"]["vae"]["why"].startswith("losses differ by")
-    for one in (found["plain"]["vae"], found["bf16"]["vae"]):
+    options = {"bf16": PLAIN | {"precision": "bf16"}, "no thread": PLAIN | {"threads": 0}}
+    options |= {"graphs": PLAIN | {"precision": "tf32", "compile": "graphs"}} if device == "cuda" else {}
+    found = {name: models["vae"] for name, models in compare(blobs_dir, options, "vae", device=device).items()}
+    assert list(found) == ["plain", *options] and "why" not in found.get("graphs", {})
+    assert 0 < found["bf16"]["difference"] < 1e-2 and found["plain"]["difference"] == 0
+    assert found["bf16"]["why"].startswith("losses differ by")
+    for one in (found["plain"], found["bf16"]):
         assert len(one["losses"]) == tuning.STEPS and one["losses"][-1] < one["losses"][0]
         assert len(one["hours"]) == len(one["beside"]) == tuning.ROUNDS and min(*one["hours"], *one["beside"]) > 0
-    assert list(found["no thread"]["vae"]) == ["why"] and "threads" in found["no thread"]["vae"]["why"]
-    with tuning.trial(resolved("vae"), PLAIN, **place) as turn, pytest.raises(UserError, match="not done"):
-        turn(time.monotonic())
+    assert list(found["no thread"]) == ["why"] and "threads" in found["no thread"]["why"]
+    assert min(tuning.limits(device).values()) > 0
+    late = tuning.trial(CONFIGS["vae"], PLAIN, until=time.monotonic(), data_dir=blobs_dir, device=device)
+    with late as turn, pytest.raises(UserError, match="not done"):
+        turn()
 
 
 @pytest.mark.parametrize(
@@ -57,34 +66,33 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
         ({"compile": True}, [], "no compiler"),
     ],
 )
-def test_one_bad_model_is_enough(option, losses, why, tmp_path, monkeypatch):
+def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
     started = []
 
     @contextmanager
-    def trial(config, option, **place):
+    def trial(config, option, until=1e99, **place):
         started.append((config["model"], option))
-        if option == PLAIN or config["model"] != "vae":
-            found = [2.0, 4.0, 2.0, 4.0, 2.0][: len(losses) or 2]
-        elif not losses:
+        if until < time.monotonic():
+            raise UserError("late")
+        wrong = option != PLAIN and config["model"] == "vae"
+        if wrong and not losses:
             raise RuntimeError("no compiler\nat all")
-        else:
-            found = losses
+        found = losses if wrong else [2.0, 4.0, 2.0, 4.0, 2.0][: len(losses) or 2]
         one = {"losses": found, "batch_size": 16 * option["times"], "training": {"steps": 2, "seconds": [3.6]}}
-        yield lambda until=0: dict(one)
+        yield lambda: dict(one)
 
     monkeypatch.setattr(tuning, "trial", trial)
-    full, configs = PLAIN | {"option": 0} | option, {model: resolved(model) for model in MODELS}
-    place = {"data_dir": prepare(tmp_path), "device": "cpu"}
-    found = tuning.compare(configs, PLAIN, {"it": full}, time.monotonic() + 1e6, **place)
+    options = {"it": PLAIN | {"option": 0} | option}
+    found = compare(blobs_dir, options)
     assert found["it"]["vae"].get("why") == why
-    assert ("vaeglow", full) in started or why  # after a failure it is not tried again
+    assert (("vaeglow", options["it"]) in started) == (why is None)  # after a failure it is not tried again
     assert found["plain"]["glow"]["hours"] == pytest.approx([2 * 4 * 1.8 / 3600] * tuning.ROUNDS)  # 2 epochs of 4 steps
-    late = tuning.compare(configs, PLAIN, {"it": full}, time.monotonic(), **place)
-    assert late["it"]["glow"]["why"] == "no time left" and list(late["plain"]) == ["glow"]
+    late = compare(blobs_dir, options, seconds=0)
+    assert late["it"]["glow"]["why"] == "late" and list(late["plain"]) == ["glow"]
 
 
-def found_by(monkeypatch: pytest.MonkeyPatch, gains: dict[str, Any], cores: int = 1, device: str = "cpu") -> dict:
-    """What `tune` makes of gains, round by round, the same for all models (or by model); 1.0 where none is given."""
+def gaining(patch: pytest.MonkeyPatch, gains: dict[str, Any]) -> None:
+    """`tune` finds these gains by rounds, of all models or by model, or why there is none; 1.0 of all others."""
 
     def compare(configs, plain, options, end, **place):
         found = {}
@@ -100,112 +108,57 @@ def found_by(monkeypatch: pytest.MonkeyPatch, gains: dict[str, Any], cores: int 
                 found[name][model] = one | {"peak_memory_bytes": 2**30, "parameters": 2**18, "option": option}
         return found
 
-    monkeypatch.setattr(tuning, "compare", compare)
-    monkeypatch.setattr(tuning, "limits", lambda device: {"float32": 1.0, "bf16": 2.0, "copies": 100.0})
-    configs = {model: resolved(model) for model in MODELS}
-    others = {"vae_standard": resolved("vae_standard")}
-    return tuning.tune(configs, others, torch.device(device), cores, "stored", 1.0, Path())
+    patch.setattr(tuning, "compare", compare)
+    patch.setattr(tuning, "limits", lambda device: {"float32": 1.0, "bf16": 2.0, "copies": 100.0})
 
 
 @pytest.mark.parametrize(
-    ("gains", "chosen"),
+    ("gains", "cores", "chosen"),
     [
-        ({}, "plain"),
-        ({"bf16": [1.8, 2.2, 2.0]}, "bf16"),
-        ({"bf16": [0.7, 0.8, 0.6]}, "plain"),
-        ({"bf16": [0.99, 2.2, 2.0]}, "plain"),  # not in every round
-        ({"bf16": [1.02, 1.03, 1.04]}, "plain"),  # not worth other bits
-        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": [1.9, 2.1, 2.3]}, "bf16, compiled"),
-        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": "no compiler"}, "bf16"),
-        ({"bf16": {"glow": [3.0] * 3, "vae": [2.0] * 3, "vaeglow": "losses differ"}}, "plain"),  # all or none
-        ({"bf16": {"glow": [2.0] * 3, "vae": [0.9] * 3, "vaeglow": [0.9] * 3}}, "bf16"),  # all together gain
+        ({}, 1, "plain"),
+        ({"bf16": [1.8, 2.2, 2.0]}, 1, "bf16"),
+        ({"bf16": [0.99, 2.2, 2.0]}, 1, "plain"),  # not in every round
+        ({"bf16": [1.02, 1.03, 1.04]}, 1, "plain"),  # not worth other bits
+        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": [1.9, 2.1, 2.3]}, 1, "bf16, compiled"),
+        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": "no compiler"}, 1, "bf16"),
+        ({"bf16": {"glow": [3.0] * 3, "vae": [2.0] * 3, "vaeglow": "losses differ"}}, 1, "plain"),  # all or none
+        ({"bf16": {"glow": [2.0] * 3, "vae": [0.9] * 3, "vaeglow": [0.9] * 3}}, 1, "bf16"),  # all together gain
+        ({"2 threads": [1.4] * 3}, 2, "plain"),  # two cores train two models side by side, on one thread each
+        ({"2 threads": [1.9] * 3}, 4, "2 threads"),  # three models, four cores
+        ({"2 threads": [1.9] * 3, "bf16": [2.2] * 3}, 4, "bf16"),
+        ({"tf32, CUDA graphs": [3.0] * 3, "tf32": [1.5] * 3}, None, "tf32, CUDA graphs"),  # a GPU
     ],
 )
-def test_the_fastest_valid_set_is_chosen_the_same_for_all_models(monkeypatch, gains, chosen):
-    found = found_by(monkeypatch, gains)
-    assert found["chosen"] == chosen
-    assert list(found["trials"]["plain"]) == [*MODELS, "vae_standard"]
-    assert chosen == "plain" or list(found["trials"][chosen]) == [*MODELS, "vae_standard"]
+def test_the_fastest_valid_set_is_chosen_the_same_for_all_models(monkeypatch, gains, cores, chosen):
+    gaining(monkeypatch, gains)
+    place = {"device": "cpu" if cores else "cuda", "data_dir": Path()}
+    found = tuning.tune(CONFIGS, ALL, cores, "stored", 1.0, **place)
+    assert found["chosen"] == chosen and found["options"][chosen]["threads"] == (2 if cores == 4 else 1)
+    assert list(found["trials"]["plain"]) == list(ALL)
+    assert chosen == "plain" or list(found["trials"][chosen]) == list(ALL)
     assert {f"{chosen}, checkpoint", f"{chosen}, double batch"} <= set(found["trials"])
+    assert all((gpus in found["trials"]) == (cores is None) for gpus in ("tf32", "bf16, CUDA graphs"))
 
 
-def test_more_threads_must_pay_for_the_cores_that_they_take(monkeypatch):
-    """Two cores train two models side by side, on one thread each."""
-    assert found_by(monkeypatch, {"2 threads": [1.4] * 3}, cores=2)["chosen"] == "plain"
-    found = found_by(monkeypatch, {"2 threads": [1.9] * 3, "bf16": [2.2] * 3}, cores=4)  # three models, four cores
-    assert found["chosen"] == "bf16" and found["options"]["bf16"]["threads"] == 2
-    assert set(found["trials"]) >= {"2 threads", "4 threads"}
-
-
-def test_a_gpu_has_more_options(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    found = found_by(monkeypatch, {"tf32, CUDA graphs": [3.0] * 3, "tf32": [1.5] * 3}, device="cuda")
-    names = {f"{one}{how}" for one in ("float32", "tf32", "bf16") for how in ("", ", compiled", ", CUDA graphs")}
-    assert names - {"float32"} <= set(found["trials"]) and found["chosen"] == "tf32, CUDA graphs"
-    assert not any("threads" in name for name in found["trials"])
-
-
-def written(folder: Path, monkeypatch: pytest.MonkeyPatch, found: dict, device: str) -> tuple[dict, str]:
-    """The overlay and the report of the step."""
-    monkeypatch.setattr(tuning, "tune", lambda *_, **__: found)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path, blobs_dir, monkeypatch):
+    gaining(monkeypatch, {"bf16": [1.8, 2.2, 2.0], "float32, compiled": {"glow": "no compiler"}})
+    about = results.collect("cpu") | {"device": "NVIDIA H100 80GB (R)"}
+    monkeypatch.setattr(results, "collect", lambda _: about)
     monkeypatch.setattr("vaeglow.device.pick_device", lambda _: torch.device(device))
-    plain = provenance.collect("cpu")
-    monkeypatch.setattr(provenance, "collect", lambda _: plain | {"device": "NVIDIA H100 80GB (R)"})
-    configs = {name: [json.dumps(resolved(one)) for one in some] for name, some in
-               {"config": MODELS, "other": ["vae_standard"]}.items()}  # fmt: skip
-    options = {"data_dir": prepare(folder / "data"), "device": device, "memory": "stored", "cores": 1, "minutes": 1}
-    step.main(flags(**configs, **options, output_dir=folder / "tuned"))
-    overlay, report = (folder / f"tuned/nvidia-h100-80gb-r.{ending}" for ending in ("yaml", "md"))
-    return yaml.safe_load(overlay.read_text()), report.read_text()
-
-
-def test_the_overlay_changes_all_models_and_the_report_says_why(tmp_path, monkeypatch, capsys):
-    gains = {"bf16": [1.8, 2.2, 2.0], "float32, compiled": {"glow": "no compiler"}}
-    overlay, report = written(tmp_path, monkeypatch, found_by(monkeypatch, gains), "cpu")
+    done = subprocess.CompletedProcess([], 1, "test_the_same_on_a_gpu FAILED", "")
+    monkeypatch.setattr(step.subprocess, "run", lambda command, **_: {"timeout", "gpu"} <= {*command} and done)
+    configs = {"config": list(map(json.dumps, CONFIGS.values())), "other": list(map(json.dumps, ALL.values()))}
+    options = {"data_dir": blobs_dir, "device": device, "memory": "stored", "threads": 1, "minutes": 1}
+    step.main(flags(**configs, **options, output=tmp_path / "report.md"))
+    overlay = yaml.safe_load((tmp_path / "nvidia-h100-80gb-r.yaml").read_text())
     assert overlay == {"overrides": {"training": {"precision": "bf16", "compile": False, "threads": 1}}}
     checked(yaml.safe_dump(overlay))  # of every preset
     config = merge(shipped_config(), overlay)
-    for model in config["models"]:
-        training = resolve(config, "demo", "photos32", model, 0)["training"]
-        assert (training["precision"], training["threads"]) == ("bf16", 1)
-    assert report.strip() in capsys.readouterr().out
-    for said in (
-        "Chosen: **bf16**",
-        "2.00 [1.80, 2.20]",
-        "no compiler",
-        "float32 1, bf16 2, copies 100",
-    ):
+    assert {resolve(config, "demo", "photos32", model, 0)["training"]["precision"] for model in CONFIGS} == {"bf16"}
+    report = (tmp_path / "report.md").read_text()
+    for said in ("bf16 is chosen", "2.00 [1.80, 2.20]", "no compiler", "float32 1, bf16 2, copies 100"):
         assert said in report
-    [row] = [line for line in report.splitlines() if line.startswith("| vaeglow ")]
-    assert [cell.strip() for cell in row.split("|")[2:6]] == ["6", "3", "9", "1024"]
-    [total] = [line for line in report.splitlines() if line.startswith("| one after another ")]
-    assert [cell.strip() for cell in total.split("|")[2:6]] == ["24", "12", "36", ""]
-
-
-def test_on_a_gpu_the_report_has_its_tests(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    found = found_by(monkeypatch, {}, device="cuda")
-    called = []
-    done = subprocess.CompletedProcess([], 1, "test_the_same_on_a_gpu FAILED", "")
-    monkeypatch.setattr(step.subprocess, "run", lambda command, **_: called.append(command) or done)
-    monkeypatch.setattr(provenance, "git_state", lambda *_: ("unknown", None))
-    _, report = written(tmp_path, monkeypatch, found, "cuda")
-    assert called[0][0] == "timeout" and "gpu" in called[0]
-    assert report.rstrip().endswith("test_the_same_on_a_gpu FAILED\n```")
-
-
-def test_limits_are_positive():
-    assert all(rate > 0 for rate in tuning.limits(CPU).values())
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_options_of_a_gpu_are_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "SECONDS", 0.1)
-    options = {"tf32": {"precision": "tf32"}, "graphs": {"compile": "graphs"}, "both": {}}
-    options["both"] = options["tf32"] | options["graphs"]
-    options = {name: PLAIN | option for name, option in options.items()}
-    place = {"data_dir": prepare(tmp_path / "data"), "device": "cuda"}
-    found = tuning.compare({"glow": resolved("glow")}, PLAIN, options, time.monotonic() + 600, **place)
-    assert [one["glow"].get("why") for one in found.values()] == [None] * 4
-    assert set(tuning.limits(torch.device("cuda"))) == {"float32", "tf32", "bf16", "copies"}
+    assert re.search(r"\| vaeglow +\| 6 +\| 3 +\| 9 +\| 1024 ", report)
+    assert re.search(r"\| one after another +\| 24 +\| 12 +\| 36 +\|  ", report)
+    assert report.rstrip().endswith("test_the_same_on_a_gpu FAILED\n```") == (device == "cuda")
