@@ -124,8 +124,7 @@ def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: fl
     end, gpu = time.monotonic() + 60 * minutes, place["device"] == "cuda"
     cores, threads = (1 if gpu else cores), next(iter(configs.values()))["training"]["threads"]
     plain = {"precision": "float32", "compile": False, "threads": threads, "memory": memory, "times": 1}
-    found = {"limits": limits(place["device"]), "options": {"plain": plain}, "trials": {}, "gains": {}}
-    torch.cuda.empty_cache()  # of what `limits` took
+    found: dict[str, Any] = {"options": {"plain": plain}, "trials": {}, "gains": {}}
 
     def measure(of: Configs, options: Mapping[str, Option], share: float) -> None:
         stop = (now := time.monotonic()) + share * (end - now)
@@ -152,7 +151,7 @@ def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: fl
     changes = {"checkpoint": {"memory": "checkpoint"}, "double batch": {"times": 2}}  # for information
     measure(configs, {f"{of}, {name}": best | change for name, change in changes.items()}, 0.5)
     measure({m: c for m, c in others.items() if m not in configs}, {} if of == "plain" else {of: best}, 1.0)
-    return found
+    return found | {"limits": limits(place["device"])}  # last: a process inherits the peak memory of its parent
 
 
 def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, Any]) -> list[str]:
