@@ -3,13 +3,11 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
-import yaml
+from run_tools import shipped_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,8 +21,6 @@ from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
-CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
-
 TINY_MODELS: dict[str, Any] = {
     "vae": {
         "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1},
@@ -37,24 +33,16 @@ TINY_MODELS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread inside torch: tiny tensors gain nothing from more, and tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overrides: Any) -> dict[str, Any]:
     """A resolved config: the project's own, or (dataset `tiny`) a tiny version of it for 8x8 colour images."""
-    config = yaml.safe_load(CONFIG.read_text())
+    config = shipped_config()
     if dataset == "tiny":
-        config["datasets"]["tiny"] = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
+        tiny = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
+        config["datasets"] = {**config["datasets"], "tiny": tiny}
         config["overrides"] = {"models": merge(TINY_MODELS, overrides)}
     return resolve(config, preset, dataset, model, 0)
 
