@@ -136,14 +136,6 @@ def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
     return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
 
 
-@torch.no_grad()
-def widen(model: GenerativeModel) -> None:
-    """Posteriors about as wide as the priors: under random narrow ones importance weights have no finite variance."""
-    for module in model.modules():
-        if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
-            head.bias.fill_(0.6)  # sd near 1
-
-
 def data(shape: dict[str, int]) -> Tensor:
     """A few hundred images of nearly equal pixels, the darkest and the brightest levels rare where there are four."""
     generator = seeded(9)
@@ -184,5 +176,7 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         optimise(made, data(shape), steps=120)
     else:
         randomise(made, scale=0.04)
-        widen(made)
+        for module in made.modules():  # under narrow random posteriors importance weights have no finite variance
+            if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
+                nn.init.constant_(head.bias, 0.6)  # sd near 1, about the priors'
     return made.eval()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vaeglow.files import sha256_file, write_json
+from vaeglow.paths import IDENTITY
 from vaeglow.reporting import traced
 from vaeglow.results import read_result, relative
 from vaeglow.steps import table
@@ -158,7 +159,8 @@ def write_results(root: Path) -> Path:
         run, identity = write_run(root, model, DRAWN[model], seed, **about), identity_of(model, seed)
         save(run / "likelihood.npz", identity, {"bits_per_dim_1": bits})
         change(run / "likelihood.json", inputs={relative(run / "likelihood.npz"): sha256_file(run / "likelihood.npz")})
-        write_config(run, CONFIGS[model])
+        save(run / "config.json", CONFIGS[model] | {key: identity[key] for key in IDENTITY})
+        change(run / "training.json", inputs={relative(run / "config.json"): sha256_file(run / "config.json")})
         save(run / "latents.json", identity | LATENTS | {"active_units": 12 + seed})
         save(run / "layer_action.json", identity | ACTION | {"pixel_distance": 12.0 + seed})
     change(root / "demo/photos32/vaeglow/seed0/metrics/test-500-64/T1.0.json", exploded_samples=3)
@@ -176,14 +178,6 @@ def write_results(root: Path) -> Path:
     write_timing(root, 0.01, "demo")
     write_timing(root, 1)
     return root
-
-
-def write_config(run: Path, config: dict) -> None:
-    """A run's config.json, which its training.json names."""
-    seed = int(run.name.removeprefix("seed"))
-    run_of = {key: identity_of(run.parent.name, seed)[key] for key in ("preset", "dataset", "model", "seed")}
-    save(run / "config.json", config | run_of)
-    change(run / "training.json", inputs={relative(run / "config.json"): sha256_file(run / "config.json")})
 
 
 def timed(model: str, seconds: float, **values) -> dict:

@@ -32,7 +32,6 @@ SLIPS = [
     ("{overrides: {training: {devices: 3}}}", r"training\.devices is 3, which does not divide .*batch_size, \d+"),
     ("{overrides: {models: {vea: {network: {base_dim: 8}}}}}", r"overrides\.models': .*did you mean 'vae'"),
     ("{presets: {demo: {models: {vae: {network: {bas_dim: 8}}}}}}", r"bas_dim.*did you mean 'base_dim'"),
-    ("{presets: {demo: {tables: {tabel2: {}}}}}", r"presets\.demo\.tables': .*did you mean 'table2'"),
     ("{datasets: {mine: {kind: foldr, root: x, size: 32}}}", r"datasets\.mine\.kind.*'foldr' is not one of"),
     ("{datasets: {mine: {kind: folder, size: 32}}}", r"'datasets\.mine' lacks the key 'root'"),
     ("{datasets: {tables: {kind: folder, root: x, size: 32}}}", "'datasets' cannot hold 'tables': results"),
@@ -40,7 +39,6 @@ SLIPS = [
     ("{models: {a: {like: b}, b: {like: c}, c: {like: a}}}", "models.a: 'like' forms a cycle"),
     ("{models: {vaeglow: {like: vaeglo}}}", r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)"),
     ("{models: {vaeglow: {base: vea}}}", "did you mean 'vae'"),
-    ("{models: {A b: {like: glow}}}", "'A b' does not match"),
     ("{tables: {table2: {protocol: test-10k-204}}}", r"tables\.table2: .*did you mean 'test-10k-2048'"),
     ("{tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}", r"tables\.table2: .*did you mean 'glow'"),
     (rows_of_pairs("{model: vaeglow, temperature: 0.5}"), r"differences: vaeglow at 0\.5 is compared with itself"),
@@ -52,7 +50,6 @@ SLIPS = [
         "{tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}",
         r"'tables\.table2\.rows': model: vae, temperature: 0.* is listed twice",
     ),
-    ("{figures: {samples: {rows: [{data: tets}]}}}", r"figures\.samples\.rows\.0\.data.*'tets' is not one of"),
     ("{overrides: {figures: {samples: {kind: sample_sheet}}}}", r"'overrides\.figures\.samples' cannot hold 'kind'"),
     ('{evaluation: {inception: {wheel: {requirement: "--index-url==1"}}}}', r"inception\.wheel\.requirement"),
     # what only the merged model shows: `like`, a preset, a dataset

@@ -113,9 +113,6 @@ def test_evaluate_refuses_what_does_not_belong_together(dataset, inception_file,
     assert not output.exists() and not output.with_suffix(".npz").exists()
 
 
-# ---------------------------------------------------------------------------------------- quality against training time
-
-
 EIGHT = {"protocol": "test-8-64", "images": 8}
 
 

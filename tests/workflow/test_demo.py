@@ -49,11 +49,12 @@ SHOWN = {"tables": {"table2": {"rows": ROWS}}, "figures": {"samples": {"rows": [
 
 
 def random_inception(path: Path) -> dict:
-    """Random weights as a file fetched by hand: `evaluation.inception` for it. The network is not asked."""
+    """Random weights as a file fetched by hand, and the overlay that names it. The network is not asked."""
     state = random_weights()
     torch.save(state, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
+    inception = {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
+    return {"overrides": {"evaluation": {"inception": inception}}}
 
 
 def made(folder: Path, config: dict, cores: str = "2") -> str:
@@ -78,8 +79,7 @@ def verified(folder: Path) -> tuple[int, list[str]]:
 
 
 def test_the_whole_workflow(tmp_path):
-    inception = {"overrides": {"evaluation": {"inception": random_inception(tmp_path / "weights.pth")}}}
-    config = merge(SMALL, inception, {"presets": {"demo": SHOWN}})
+    config = merge(SMALL, random_inception(tmp_path / "weights.pth"), {"presets": {"demo": SHOWN}})
 
     # From nothing to a table and a sheet.
     said = made(tmp_path, config)
@@ -155,8 +155,8 @@ VERDICTS = {"holds", "does not hold", "undecided", "not run at this preset"}
 def folder(tmp_path_factory) -> Path:
     """All there is, made in a folder of its own."""
     folder = tmp_path_factory.mktemp("everything")
-    TINY["overrides"]["evaluation"]["inception"] = random_inception(folder / "weights.pth")
-    (folder / "overlay.yaml").write_text(yaml.safe_dump(TINY))
+    overlay = merge(TINY, random_inception(folder / "weights.pth"))
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
     everything(folder)
     return folder
 

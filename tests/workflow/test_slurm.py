@@ -1,7 +1,6 @@
 """The profile for Slurm, on a real one: the same Table 2 as locally, though each training job is stopped once."""
 
 import contextlib
-import copy
 import itertools
 import json
 import os
@@ -22,6 +21,8 @@ from run_tools import holder
 from table_tools import without_times
 from test_demo import ROWS, SMALL, random_inception
 from waiting import LIMIT, ROOT, call, until
+
+from vaeglow.config import merge
 
 SCRIPTS = ROOT / "tests/slurm"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -92,12 +93,11 @@ EPOCHS = 24  # of four steps: long enough to be caught in the middle of
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("overlay")
-    config = copy.deepcopy(SMALL)
+    config = merge(SMALL, random_inception(folder / "weights.pth"))
     config["presets"] = {"demo": {"tables": {"table2": {"rows": SHOWN}}}}
     for model in config["overrides"]["models"].values():
         model["training"]["epochs"] = EPOCHS
     config["timing"] = {"cpu": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
-    config["overrides"]["evaluation"]["inception"] = random_inception(folder / "weights.pth")
     (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
     return folder / "overlay.yaml"
 

@@ -1,4 +1,4 @@
-"""The workflow: dry runs against the real steps' flags, the profiles, and runs of stub steps in a throw-away checkout."""
+"""The workflow: dry runs against the real steps' flags, the profiles, and stub steps run in a copy of the project."""
 
 import importlib
 import re
@@ -73,15 +73,6 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
         assert name == shared.get(rule := log.split("/")[1], rule)
 
 
-def test_images_that_a_model_cannot_take_are_refused_where_it_is_asked_for(tmp_path):
-    (tmp_path / "o.yaml").write_text("datasets: {photos32: {channels: 1}}\n")
-    options = ("--configfile", "o.yaml")
-    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
-    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert "vaeglow_as_written cannot split one channel in two: use a model with" in line
-    assert "train_vae" in workflow("-n", "results/table3.csv", *options, cwd=tmp_path)  # other data, no trouble
-
-
 @pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])
 def test_an_illegal_name_in_a_path_has_no_rule(path, tmp_path):
     assert "MissingRuleException" in workflow("-n", f"results/demo/photos32/{path}", cwd=tmp_path, ok=False)
@@ -95,19 +86,22 @@ def test_own_images_need_only_the_example(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("slip", "more", "says"),
     [
-        (["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
-        (["--configfile", "slip.yaml"], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
+        ("{}", ["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
+        ("models: {vae: {netwrk: {base_dim: 8}}}", [], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
+        ("datasets: {photos32: {channels: 1}}", [], "vaeglow_as_written cannot split one channel in two: use a model"),
     ],
 )
-def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
-    (tmp_path / "slip.yaml").write_text("models: {vae: {netwrk: {base_dim: 8}}}\n")
-    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
+def test_a_slip_ends_snakemake_with_one_line(slip, more, says, tmp_path):
+    (tmp_path / "slip.yaml").write_text(slip)
+    output = workflow("-n", "results/table2.csv", "--configfile", "slip.yaml", *more, cwd=tmp_path, ok=False)
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert says in line
     assert "Traceback" not in output and "additionalProperties" not in output
     assert len(output.splitlines()) < 6
+    if "datasets" in slip:  # other data, no trouble
+        assert "train_vae" in workflow("-n", "results/table3.csv", "--configfile", "slip.yaml", cwd=tmp_path)
 
 
 TARGETS = ("results/table2.csv", "results/samples.png")
