@@ -13,9 +13,10 @@ from run_tools import Run, interrupt, prepare, resolved
 
 
 @pytest.fixture(autouse=True)
-def one_seed() -> None:
-    """Weights drawn without a generator are the same in whatever order the tests run."""
+def one_seed_and_thread() -> None:
+    """Weights drawn without a generator are the same in whatever order the tests run; tiny tensors need one thread."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +53,11 @@ def stopped(tmp_path, blobs_dir) -> Run:
 
 @pytest.fixture(scope="session", params=["vae", "vaeglow", "glow"])
 def any_run(request) -> Run:
+    return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture(params=["vae", "vaeglow"])
+def latent_run(request) -> Run:
     return request.getfixturevalue(f"{request.param}_run")
 
 

@@ -3,13 +3,11 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
-import yaml
+from run_tools import shipped_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,8 +21,6 @@ from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
-CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
-
 TINY_MODELS: dict[str, Any] = {
     "vae": {
         "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1},
@@ -37,24 +33,16 @@ TINY_MODELS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread inside torch: tiny tensors gain nothing from more, and tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overrides: Any) -> dict[str, Any]:
     """A resolved config: the project's own, or (dataset `tiny`) a tiny version of it for 8x8 colour images."""
-    config = yaml.safe_load(CONFIG.read_text())
+    config = shipped_config()
     if dataset == "tiny":
-        config["datasets"]["tiny"] = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
+        tiny = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
+        config["datasets"] = {**config["datasets"], "tiny": tiny}
         config["overrides"] = {"models": merge(TINY_MODELS, overrides)}
     return resolve(config, preset, dataset, model, 0)
 
@@ -148,14 +136,6 @@ def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
     return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
 
 
-@torch.no_grad()
-def widen(model: GenerativeModel) -> None:
-    """Posteriors about as wide as the priors: under random narrow ones importance weights have no finite variance."""
-    for module in model.modules():
-        if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
-            head.bias.fill_(0.6)  # sd near 1
-
-
 def data(shape: dict[str, int]) -> Tensor:
     """A few hundred images of nearly equal pixels, the darkest and the brightest levels rare where there are four."""
     generator = seeded(9)
@@ -196,5 +176,7 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         optimise(made, data(shape), steps=120)
     else:
         randomise(made, scale=0.04)
-        widen(made)
+        for module in made.modules():  # under narrow random posteriors importance weights have no finite variance
+            if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
+                nn.init.constant_(head.bias, 0.6)  # sd near 1, about the priors'
     return made.eval()

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import json
 import os
 import signal
@@ -253,6 +254,11 @@ def assert_equal_runs(left: Run, right: Run) -> None:
 def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a step script to its end."""
     return call([sys.executable, "-m", f"vaeglow.steps.{name}", *arguments])
+
+
+def run_step(name: str, **options: Any) -> None:
+    """Run a step script in this process; `options` of `flags`."""
+    importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
 
 
 def flags(**options: Any) -> list[str]:

@@ -71,8 +71,7 @@ def project(tmp_path_factory) -> Path:
     for name in ("Snakefile", "resources/published.csv", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
     left_out = {name: {"enabled": False} for name in shipped_config()["claims"]}  # they need larger runs
-    inception = random_inception(folder / "weights.pth")
-    config = {"overrides": {"claims": left_out, "evaluation": {"inception": inception}}}
+    config = merge({"overrides": {"claims": left_out}}, random_inception(folder / "weights.pth"))
     for path, content in blocks(TEXT):
         if path.startswith("config/"):
             config = merge(config, yaml.safe_load(content))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from run_tools import Run, prepare, refused
+from table_tools import change
 from verify_tools import DATA
 from waiting import call
 
@@ -61,10 +62,6 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def edit(path: Path, **values: object) -> None:
-    write_json(path, read_json(path) | values)
-
-
 def edit_cell(path: Path, column: str) -> None:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[len(table) - 1, column] = "1.00"
@@ -82,8 +79,8 @@ FIGURE, COPY = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv"
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a byte of the weights": (MODEL, lambda path: flip(path, 0.999), "is corrupt"),
     "no weights": (MODEL, truncate, "truncated"),
-    "a number": (METRICS, lambda path: edit(path, fid=1.0), "is not what was written: its hash is"),
-    "no seal": (METRICS, lambda path: edit(path, provenance={}), "lacks 'content_sha256'"),
+    "a number": (METRICS, lambda path: change(path, fid=1.0), "is not what was written: its hash is"),
+    "no seal": (METRICS, lambda path: change(path, provenance={}), "lacks 'content_sha256'"),
     "what a figure was drawn from": (FIGURE, lambda path: Image.open(path).save(path), "no hash"),
     "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
     "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "row 1 ("),
@@ -91,7 +88,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
     "a cell of a copy": (COPY, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
     "a copy's evidence": (COPY, lambda path: path.write_text("a,b\n1,2\n"), "no hash"),
-    "a key of a config": (CONFIG, lambda path: edit(path, format=9), f"has changed (says {VAE}/training.json"),
+    "a key of a config": (CONFIG, lambda path: change(path, format=9), f"has changed (says {VAE}/training.json"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
     "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"has changed (says {VAE}/training.json"),
     "truncated JSON": (METRICS, truncate, "not valid JSON"),

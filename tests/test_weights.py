@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from vaeglow.errors import UserError
 from vaeglow.weights import KEY, load_model, read_tensors, tensors_sha256, write_tensors
 
-MODELS = ["vae", "vaeglow", "glow"]
 ABOUT = {"data": {"sha256": {"test": "d"}, "mean": [0.5]}, "provenance": {"commit": "c"}}
 
 
@@ -30,19 +29,13 @@ def refused(path: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_what_is_saved_is_loaded(model, tmp_path):
-    network, path = initialised(model), tmp_path / "model.safetensors"
-    digest = save_model(path, network, resolved(model), ABOUT)
-    loaded, about = load_model(path, "cpu")
-    assert same_tensors(loaded.state_dict(), network.state_dict())
-    assert type(loaded) is type(network) and not loaded.training
-    assert about == {"config": resolved(model), **ABOUT, "weights_sha256": digest}
-    assert digest == tensors_sha256(network.state_dict())
-    content = path.read_bytes()
-    for _ in range(8):  # the same bytes every time
-        save_model(path, network, resolved(model), ABOUT)
-        assert path.read_bytes() == content
+def test_a_file_has_its_description_and_the_same_bytes_every_time(saved):
+    """What it holds, of all kinds of model: `test_model_kinds.py`."""
+    network, content = initialised("glow"), saved.read_bytes()
+    digest = tensors_sha256(network.state_dict())
+    assert load_model(saved, "cpu")[1] == {"config": resolved("glow"), **ABOUT, "weights_sha256": digest}
+    for _ in range(8):
+        assert save_model(saved, network, resolved("glow"), ABOUT) == digest and saved.read_bytes() == content
 
 
 def test_the_hash_knows_names_types_shapes_and_values():

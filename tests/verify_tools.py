@@ -5,28 +5,15 @@ import functools
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
-import run_tools
 from claims_tools import claim
 from claims_tools import spec as claims_spec
-from run_tools import CONFIG, Run, prepare, run_probe
+from run_tools import CONFIG, Run, prepare, run_probe, run_step
 from table_tools import run_table, spec_file, spec_of
 
 from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
-from vaeglow.steps import (
-    claims,
-    evaluate,
-    fid_reference,
-    figure,
-    inspect_data,
-    likelihood,
-    sample,
-    time_epoch,
-    training_curves,
-)
 
 DATASET, IMAGES = "blobs", 12
 PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1, "stretch": False}
@@ -43,11 +30,11 @@ def make_tree(root: Path, inception: Path) -> None:
     with contextlib.chdir(root), mock.patch.object(inception_module, "load_inception", load):
         prepare(DATA, name=DATASET)
         page = Path(f"results/data/{DATASET}.png")
-        run(inspect_data, data_dir=DATA, json=page.with_suffix(".json"), output=page)
+        run_step("inspect_data", data_dir=DATA, json=page.with_suffix(".json"), output=page)
         made: dict[tuple, Run] = {}
         counts = {key: PROTOCOL[key] for key in ("protocol", "split", "images", "features", "sets")}
         for preset in ("tiny", "other"):
-            run(fid_reference, data_dir=DATA, **counts, weights=inception, **MACHINE, output=reference(preset))
+            run_step("fid_reference", data_dir=DATA, **counts, weights=inception, **MACHINE, output=reference(preset))
         config = {**CONFIG, "presets": {"tiny": {}, "other": {}}}
         for preset, model, seed in RUNS:
             folder = Path(f"results/{preset}/{DATASET}/{model}/seed{seed}")
@@ -66,28 +53,23 @@ def reference(preset: str) -> str:
     return f"results/{preset}/{DATASET}/fid_reference/{PROTOCOL['protocol']}.npz"
 
 
-def run(step: Any, **flags: Any) -> None:
-    """Run a step with `--flag value` for each keyword."""
-    step.main(run_tools.flags(**flags))
-
-
 def measure(folder: Path, preset: str, temperature: float, inception: Path) -> None:
     """Bits/dim, samples and FID of one run."""
     model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
     bounds = {"importance_samples": [2], "importance_images": 4, "batch_size": 8, "device": "cpu"}
-    run(likelihood, model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
-    run(sample, model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
+    run_step("likelihood", model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
+    run_step("sample", model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
     metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
-    run(evaluate, samples=samples, reference=reference(preset), weights=inception, **MACHINE, output=metrics)
+    run_step("evaluate", samples=samples, reference=reference(preset), weights=inception, **MACHINE, output=metrics)
 
 
 def look_into(made: Run) -> None:
     """Curves, timing, latents and draws of one run."""
     folder = made.folder
-    run(training_curves, history=made.history, training=made.training, output=[folder / "curves.png"])
+    run_step("training_curves", history=made.history, training=made.training, output=[folder / "curves.png"])
     text = (folder / "config.json").read_text()
     timing = {"timing": json.dumps(TIMING), "device": "cpu", "memory": "stored", "threads": 1}
-    run(time_epoch, config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
+    run_step("time_epoch", config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
     run_probe("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8})
     counts = {"images": 4, "draws": 2, "temperature": 1.0}
     run_probe("layer_draws", made, folder / "layer_draws.npz", counts)
@@ -102,11 +84,11 @@ def report(preset: str, seeds: list[int]) -> None:
     run_table(Path("results"), spec)
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
     output = Path(f"results/{preset}/figures/samples.png")
-    roots = {"results_root": "results", "data_root": DATA.parent}
-    run(figure, spec=spec_file(Path("results") / preset, spec), **roots, output=[output, output.with_suffix(".pdf")])
+    roots, files = {"results_root": "results", "data_root": DATA.parent}, [output, output.with_suffix(".pdf")]
+    run_step("figure", spec=spec_file(Path("results") / preset, spec), **roots, output=files)
     if len(models) > 1:
         entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
         forms = {"output": output, "markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
-        run(claims, spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)
+        run_step("claims", spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from models_tools import all_images, one_thread  # noqa: F401
+from models_tools import all_images
 from torch import Tensor
 
 from vaeglow.errors import UserError

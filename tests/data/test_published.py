@@ -77,22 +77,16 @@ def idx(images: np.ndarray) -> bytes:
     return struct.pack(">IIII", 0x803, len(images), 28, 28) + images.tobytes()
 
 
-def put(kind: str, content: bytes, folder: Path, monkeypatch) -> None:
-    """Write the archive of a kind, and pin it in place of the real one."""
-    file = ARCHIVED[kind].ARCHIVE
-    (folder / file.name).write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(ARCHIVED[kind], "ARCHIVE", dataclasses.replace(file, digest=digest))
-
-
 @pytest.fixture
 def files(tmp_path, monkeypatch) -> Path:
     """The folder `files` with the published files of all kinds, in small, pinned in place of the real ones."""
     (folder := tmp_path / "files").mkdir()
-    put("cifar10", cifar_archive(), folder, monkeypatch)
     monkeypatch.setattr(celeba, "LAST", {"train": 2, "val": 3, "test": 5})
-    put("celeba", celeba_archive([face(number) for number in range(1, 6)]), folder, monkeypatch)
-    pinned = {}
+    faces, pinned = celeba_archive([face(number) for number in range(1, 6)]), {}
+    for module, content in ((cifar10, cifar_archive()), (celeba, faces)):
+        (folder / module.ARCHIVE.name).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        monkeypatch.setattr(module, "ARCHIVE", dataclasses.replace(module.ARCHIVE, digest=digest))
     for split, images in FASHION.items():
         content, name = idx(images), fashion_mnist.FILES[split].name
         (folder / name).write_bytes(gzip.compress(content))
@@ -122,10 +116,7 @@ def refused(kind: str, folder: Path, **settings) -> str:
     return str(caught.value)
 
 
-kinds = pytest.mark.parametrize("kind", SETTINGS)
-
-
-@kinds
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_a_dataset_is_the_same_wherever_its_files_came_from(files, tmp_path, kind):
     before, name = left_in(tmp_path), pinned_file(kind).name
     places = {"folder": {"local": str(files)}, "path": {"sources": [str(tmp_path / "nowhere"), str(files)]}}
@@ -141,7 +132,7 @@ def test_a_dataset_is_the_same_wherever_its_files_came_from(files, tmp_path, kin
     assert outside == before and not Path("/absolute").exists()  # names in an archive lead nowhere
 
 
-@kinds
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_another_file_is_refused_unread_hashes_are_named_and_none_is_had_by_hand(files, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("read before its hash was checked"))
     file = pinned_file(kind)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fid_tools import photographs, random_weights
-from run_tools import Run, flags, prepare, resolved, save_model
+from run_tools import Run, prepare, resolved, run_step, save_model
 
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
@@ -15,13 +15,11 @@ from vaeglow.evaluation.fid import extract_features, image_features, measure_set
 from vaeglow.evaluation.inception import KEY, load_inception
 from vaeglow.files import sha256_json
 from vaeglow.results import read_result
-from vaeglow.steps import evaluate, evaluate_snapshots, fid_reference, likelihood
-from vaeglow.steps import sample as sample_step
 from vaeglow.training.checkpoint import SNAPSHOTS_KEY, read_snapshots
 from vaeglow.weights import load_model, write_tensors
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
-COMMON = flags(batch_size=4, device="cpu", threads=1)
+COMMON = {"batch_size": 4, "device": "cpu", "threads": 1}
 SPREAD = [0, 1, 2, 4, 5, 6]  # six of eight images
 
 
@@ -41,15 +39,14 @@ def write_samples(path: Path, images: np.ndarray, data: Path, **changes: object)
     return path
 
 
-def make_reference(data: Path, weights: Path, output: Path, stretch: bool = False, **options: object) -> Path:
+def make_reference(data: Path, weights: Path, output: Path, **options: object) -> Path:
     asked = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1} | options
-    words = flags(data_dir=data, weights=weights, output=output, **asked)
-    fid_reference.main([*COMMON, *words, *(["--stretch"] if stretch else [])])
+    run_step("fid_reference", data_dir=data, weights=weights, output=output, **COMMON, **asked)
     return output
 
 
 def measure(samples: Path, reference: Path, weights: Path, output: Path) -> dict:
-    evaluate.main([*COMMON, *flags(samples=samples, reference=reference, weights=weights, output=output)])
+    run_step("evaluate", samples=samples, reference=reference, weights=weights, output=output, **COMMON)
     return json.loads(output.read_text())
 
 
@@ -83,7 +80,7 @@ def test_samples_alone_are_stretched_and_too_few_for_all_sets_are_refused(datase
     images = photographs(13, seed=5) // 2
     wide = np.stack([(x - x.min()) / (x.max() - x.min()) for x in images[:6].astype(float)])
     metrics, reference = tmp_path / "metrics.json", tmp_path / "reference.npz"
-    make_reference(dataset, inception_file, reference, sets=2, stretch=True)
+    make_reference(dataset, inception_file, reference, sets=2, stretch=[])
     found = measure(write_samples(tmp_path / "two.npz", images, dataset), reference, inception_file, metrics)
     net = load_inception(inception_file, 64, "cpu")
     kept = np.load(metrics.with_suffix(".npz"), allow_pickle=False)["features"]
@@ -116,9 +113,6 @@ def test_evaluate_refuses_what_does_not_belong_together(dataset, inception_file,
     assert not output.exists() and not output.with_suffix(".npz").exists()
 
 
-# ---------------------------------------------------------------------------------------- quality against training time
-
-
 EIGHT = {"protocol": "test-8-64", "images": 8}
 
 
@@ -137,7 +131,7 @@ def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
 def curve(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
     options = {"model": run.model, "kept_weights": run.snapshots, "training": run.training, "data_dir": run.data}
     options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
-    evaluate_snapshots.main(flags(**options | changed, reference=reference, weights=weights, device="cpu"))
+    run_step("evaluate_snapshots", **options | changed, reference=reference, weights=weights, device="cpu")
     return json.loads(output.read_text())
 
 
@@ -176,12 +170,12 @@ def test_each_point_is_what_the_other_steps_say(which, result, run, reference, i
         path = tmp_path / "model.safetensors"
         save_model(path, model, about["config"], {"data": about["data"]})
     samples, metrics, bits = tmp_path / "T0.5.npz", tmp_path / "T0.5.json", tmp_path / "likelihood.json"
-    sample_step.main(flags(model=path, temperature=TEMPERATURE, count=8, device="cpu", output=samples))
+    run_step("sample", model=path, temperature=TEMPERATURE, count=8, device="cpu", output=samples)
     found = measure(samples, reference, inception_file, metrics)
     for key in ("fid", "kid", "kid_standard_error", "exploded_samples"):
         assert point[key] == pytest.approx(found[key], rel=1e-6)
-    asked = flags(model=path, data_dir=run.data, batch_size=4, importance_images=1, device="cpu")
-    likelihood.main([*asked, "--importance-samples", "1", *flags(output=bits)])
+    counts = {"batch_size": 4, "importance_samples": 1, "importance_images": 1}
+    run_step("likelihood", model=path, data_dir=run.data, **counts, device="cpu", output=bits)
     values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
     assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-9)
     assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-9)

@@ -3,7 +3,6 @@
 import inspect
 import os
 import re
-import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import scipy.linalg
 import torch
 from fid_tools import CLASSIFIER, photographs, pixels, random_weights, write_pngs
 from pytorch_fid import fid_score
+from waiting import call
 
 from vaeglow.data import arrays
 from vaeglow.errors import UserError
@@ -158,14 +158,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command_fid(one: Path, two: Path, features: int, cache: Path) -> float:
     """What `pytorch-fid` prints, in a process of its own without the network's help."""
     command = [sys.executable, "-m", "pytorch_fid", "--device", "cpu", "--num-workers", "0", "--batch-size", "10"]
-    home = {"TORCH_HOME": str(cache), "OMP_NUM_THREADS": "1", "http_proxy": "http://127.0.0.1:9"}
-    done = subprocess.run(
-        [*command, "--dims", str(features), str(one), str(two)],
-        env={**os.environ, **home, "https_proxy": home["http_proxy"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    changes = {"TORCH_HOME": str(cache), "OMP_NUM_THREADS": "1"}
+    changes |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    done = call([*command, "--dims", str(features), one, two], env=os.environ | changes)
     assert done.returncode == 0, done.stderr[-2000:]
     return float(re.search(r"^FID: +(\S+)$", done.stdout, re.MULTILINE)[1])
 

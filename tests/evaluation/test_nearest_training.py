@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fid_tools import pixels
-from run_tools import Run, blobs, flags, resolved, run_probe
+from run_tools import Run, blobs, resolved, run_probe, run_step
 from scipy.spatial.distance import cdist
 
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import nearest_training as nearest
-from vaeglow.steps import sample as sample_step
 
 OPTIONS = {"batch_size": 4, "device": "cpu", "levels": 256}
 
@@ -59,7 +58,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, vae_run: Run) -> Path:
 
 
 def draw(run: Run, path: Path) -> Path:
-    sample_step.main(flags(model=run.model, temperature=0.5, count=12, device="cpu", output=path))
+    run_step("sample", model=run.model, temperature=0.5, count=12, device="cpu", output=path)
     return path
 
 

@@ -70,9 +70,6 @@ def test_other_data_and_other_kinds_are_refused(vae_run, tmp_path: Path):
         vae_and_layer(None, {"model": "two", "kind": "vae_two_stage"}, "interpolate")
 
 
-# -------------------------------------------------------------------------------------------------------- interpolation
-
-
 def test_slerp_keeps_the_angle_even_and_the_length_between_the_ends():
     one, other = torch.randn(2, 40, 1, 6, generator=seeded()).double()
     path = slerp(one, other, WEIGHT)  # [40, 9, 6]
@@ -126,9 +123,6 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
     assert found.content == {**found.content, "space": space, **distances(images)}
 
 
-# ----------------------------------------------------------------------------------------------------------- noise maps
-
-
 def test_correlations_are_of_ranks_image_by_image():
     scale = np.random.default_rng(0).random((5, 4, 4)).astype(np.float32)
     error = np.stack([scale[0] ** 9, -scale[1], scale[2][::-1] + scale[2], scale[3], np.zeros((4, 4))])
@@ -139,8 +133,7 @@ def test_correlations_are_of_ranks_image_by_image():
 
 
 def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
-    settings = {"shown": 3, "images": 7, "batch_size": 7}
-    result = run_probe("noise_maps", latent_run, tmp_path / "noise_maps.npz", settings)
+    result = run_probe("noise_maps", latent_run, tmp_path / "noise_maps.npz", SETTINGS["noise_maps"])
     arrays, content = result.arrays, result.content
     network, _ = load_model(latent_run.model, "cpu")
     vae, x = getattr(network, "vae", network), torch.from_numpy(np.load(latent_run.data / "test.npy")[:7])

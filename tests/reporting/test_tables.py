@@ -7,9 +7,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from results_tools import FIDS, IMAGES, SECONDS, SPECS, image_bits, timed, write_results, write_timing
 from run_tools import shipped_config
-from table_tools import change, form, row, run_table, shown
+from table_tools import (
+    FIDS,
+    IMAGES,
+    SECONDS,
+    SPECS,
+    change,
+    form,
+    image_bits,
+    row,
+    run_table,
+    shown,
+    timed,
+    write_results,
+    write_timing,
+)
 
 from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError

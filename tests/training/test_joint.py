@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models_tools import one_thread, phase_one, photo_like, randomise, run_config, seeded  # noqa: F401
+from models_tools import phase_one, photo_like, randomise, run_config, seeded
 from run_tools import CONFIG, ROOT, Run, resolved, same_tensors
 from test_workflow import dry_run
 

@@ -16,18 +16,14 @@ from test_demo import SMALL, made, random_inception
 from test_workflow import snakemake
 from waiting import call
 
+from vaeglow.config import merge
 from vaeglow.device import DETERMINISTIC
 from vaeglow.results import read_result
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import read_tensors
 
-OTHERWISE = {
-    "PYTHONHASHSEED": "12345",
-    "OMP_NUM_THREADS": "2",
-    "MKL_NUM_THREADS": "2",
-    "LC_ALL": "C",
-    "TZ": "Asia/Tokyo",
-}
+OTHERWISE = {"PYTHONHASHSEED": "12345", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+OTHERWISE |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "2")
 
 
 def step(name: str, folder: Path, *flags: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,8 +118,7 @@ def test_the_whole_workflow_twice(tmp_path):
     for name, cores in (("one", "1"), ("two", "2")):
         folder = tmp_path / name
         folder.mkdir()
-        evaluation = SMALL["overrides"]["evaluation"] | {"inception": random_inception(folder / "weights.pth")}
-        made(folder, SMALL | {"overrides": SMALL["overrides"] | {"evaluation": evaluation}}, cores)
+        made(folder, merge(SMALL, random_inception(folder / "weights.pth")), cores)
         folders.append(folder / "results")
     for path in sorted(folders[0].rglob("model.safetensors")):
         other = folders[1] / path.relative_to(folders[0])

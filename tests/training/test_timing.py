@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from run_tools import flags, resolved
+from run_tools import resolved, run_step
 
 from vaeglow.errors import UserError
-from vaeglow.steps import time_epoch
 from vaeglow.training.timing import KINDS, steps_to_fill, time_window
 
 CPU = torch.device("cpu")
@@ -24,7 +23,7 @@ def timed(folder: Path, data: Path, models: list[str], device: str = "cpu", size
         config["data"]["size"] = size
     timing = {"epoch_images": 50000, "cpu": WINDOWS | windows, "cuda": WINDOWS | windows}
     options = {"data_dir": data, "device": device, "memory": "stored", "threads": 1, "output": folder / "timing.json"}
-    time_epoch.main(flags(config=list(map(json.dumps, configs)), timing=json.dumps(timing), **options))
+    run_step("time_epoch", config=list(map(json.dumps, configs)), timing=json.dumps(timing), **options)
     return json.loads((folder / "timing.json").read_text())
 
 

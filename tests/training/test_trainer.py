@@ -1,6 +1,10 @@
-"""Training: it learns, it is a function of its seed, and a non-finite step leaves no trace."""
+"""Training: it learns, it is a function of its seed, a non-finite step leaves no trace; what it prints."""
 
 import math
+import os
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +13,10 @@ from run_tools import Run, prepare, resolved, same_tensors, trainer
 
 from vaeglow.errors import UserError
 from vaeglow.models.base import build
+from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, learning_rate
+from vaeglow.training.progress import Progress
 
 STEPS = 4  # in an epoch: 64 images, batch 16
 
@@ -189,3 +195,64 @@ def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss():
     first, second = run.run().history
     assert first["skipped_steps"] == STEPS and math.isnan(first["bits_per_dim"])
     assert second["skipped_steps"] == 0 and math.isfinite(second["bits_per_dim"])
+
+
+ROW = {"epoch": 1, "bits_per_dim": 3.5, "val_bits_per_dim": None, "learning_rate": 0.001}
+ROW |= {"images_per_second": 10.0, "seconds": 2.0, "skipped_steps": 0}
+
+
+def config(epochs: int) -> dict:
+    return {"model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """A clock that stands until it is set."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def test_the_terminal_hears_now_and_then_what_is_left(clock, monkeypatch):
+    reader, writer = os.pipe()
+    monkeypatch.setenv(progress.TERMINAL, str(writer))
+    shown = Progress(config(10), 50, 100, None, True)
+    for second in range(1, 101):  # 2 images a second, 100 of 500 seen before
+        clock.seconds += 1
+        shown.advance(100 + 2 * second, 2, 3.456)
+    lines = os.read(reader, 10**6).decode().splitlines()
+    assert lines[0] == "vae on mine, seed 3: epoch 3/10, 3.46 bits/dim, 0:03:15 left"
+    assert len(lines) == 1 + 95 // 15
+    shown.advance(100, 0, 3.456)  # after a rollback
+    assert shown.left() == "0:03:20"
+    shown.epoch_done(ROW | {"epoch": 10, "seconds": 250.0})
+    assert os.read(reader, 10**6).decode().endswith("vae on mine, seed 3: all epochs done, 3.50 bits/dim, 0:04:10\n")
+    Progress(config(10), 50, 0, None, False).tell("what another process says")
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    shown.tell("a terminal that takes nothing stops no training")
+    assert b"process" not in os.read(reader, 10**6)
+    os.close(reader)
+    shown.tell("a pipe that nobody reads")
+    os.close(writer)
+    shown.tell("a closed descriptor")
+
+
+def test_without_snakemake_and_terminal_only_epochs_are_printed(clock, monkeypatch, capfd):
+    monkeypatch.delenv(progress.TERMINAL, raising=False)
+    shown = Progress(config(3), 10, 0, None, True)
+    clock.seconds += 1000
+    shown.advance(5, 0, 3.5)
+    assert capfd.readouterr() == ("", "")
+    shown.epoch_done(ROW | {"val_bits_per_dim": 3.25, "skipped_steps": 2})
+    start = "epoch 1/3  3.5000 bits/dim  val 3.2500  lr 1.00e-03  10.0 img/s  2 s in all"
+    assert capfd.readouterr().out == f"{start}  1:23:20 left  (2 bad steps skipped)\n"
+
+
+def test_a_missing_tensorboard_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[tensorboard\]'"):
+        Progress(config(3), 10, 0, tmp_path, True)

@@ -1,4 +1,4 @@
-"""The workflow: dry runs against the real steps' flags, and real runs of stub steps in a throw-away checkout."""
+"""The workflow: dry runs against the real steps' flags, the profiles, and stub steps run in a copy of the project."""
 
 import importlib
 import re
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from waiting import ROOT, call, warm
 
 from vaeglow.evaluation.probes import PROBES
 
-TRAINING = [f"train_{kind}" for kind in ("vae", "joint", "glow", "glow_layer", "two_stage")]
+RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+TRAINING = re.findall(r"^(?:use )?rule (?:\w+ as )?(train_\w+)(?: with)?:", RULES, re.MULTILINE)
 TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
 
 
@@ -71,15 +73,6 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
         assert name == shared.get(rule := log.split("/")[1], rule)
 
 
-def test_images_that_a_model_cannot_take_are_refused_where_it_is_asked_for(tmp_path):
-    (tmp_path / "o.yaml").write_text("datasets: {photos32: {channels: 1}}\n")
-    options = ("--configfile", "o.yaml")
-    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
-    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert "vaeglow_as_written cannot split one channel in two: use a model with" in line
-    assert "train_vae" in workflow("-n", "results/table3.csv", *options, cwd=tmp_path)  # other data, no trouble
-
-
 @pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])
 def test_an_illegal_name_in_a_path_has_no_rule(path, tmp_path):
     assert "MissingRuleException" in workflow("-n", f"results/demo/photos32/{path}", cwd=tmp_path, ok=False)
@@ -93,19 +86,23 @@ def test_own_images_need_only_the_example(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("slip", "more", "says"),
     [
-        (["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
-        (["--configfile", "slip.yaml"], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
+        ("{}", ["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
+        ("models: {vae: {netwrk: {base_dim: 8}}}", [], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
+        ("datasets: {photos32: {channels: 1}}", [], "vaeglow_as_written cannot split one channel in two: use a model"),
     ],
 )
-def test_a_slip_ends_snakemake_with_one_line(options, says, tmp_path):
-    (tmp_path / "slip.yaml").write_text("models: {vae: {netwrk: {base_dim: 8}}}\n")
-    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path, ok=False)
+def test_a_slip_ends_snakemake_with_one_line(slip, more, says, tmp_path):
+    (tmp_path / "slip.yaml").write_text(slip)
+    output = workflow("-n", "results/table2.csv", "--configfile", "slip.yaml", *more, cwd=tmp_path, ok=False)
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert says in line
     assert "Traceback" not in output and "additionalProperties" not in output
-    assert len(output.splitlines()) < 6
+    if "datasets" in slip:  # found where a run on them is planned: on other data, no trouble
+        assert "train_vae" in workflow("-n", "results/table3.csv", "--configfile", "slip.yaml", cwd=tmp_path)
+    else:
+        assert len(output.splitlines()) < 6
 
 
 TARGETS = ("results/table2.csv", "results/samples.png")
@@ -223,3 +220,61 @@ def test_preparing_identical_data_again_trains_nothing(checkout):
     info.write_text("other")
     found = dry_run("results/table2.csv", cwd=checkout)
     assert [rule for rule, _ in found].count("train_vae") == 1
+
+
+def profile(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8"))
+
+
+def body(rule: str) -> str:
+    """The text of a rule, and of the rules that it uses."""
+    base, text = re.search(
+        rf"^(?:use rule (\w+) as |rule ){rule}(?: with)?:\n(.*?)(?=^\S|\Z)", RULES, re.MULTILINE | re.DOTALL
+    ).groups()
+    return text + (body(base) if base else "")
+
+
+def test_slurms_profile_keeps_what_the_default_one_says():
+    default, slurm = profile("default"), profile("slurm")
+    same = default.keys() - {"cores"}  # cores are the nodes' own
+    assert same and {key: slurm[key] for key in same} == {key: default[key] for key in same}
+
+
+def test_retries_and_time_limits_know_every_training_rule():
+    slurm = profile("slurm")
+    assert len(TRAINING) >= 5
+    assert sorted(slurm["preemptible-rules"]) == sorted(slurm["set-resources"]) == sorted(TRAINING)
+    assert slurm["preemptible-retries"] > slurm["retries"]
+    assert "retries" not in RULES  # the Snakemake inside a cluster's job would multiply them
+    for entry in slurm["groups"]:
+        assert body(entry.partition("=")[0])
+
+
+def test_training_takes_its_shells_place():
+    """A shell in between would die of the signal that the trainer saves on, and the job with it."""
+    assert re.search(r'shell:\n\s+"""\n\s+exec python -m vaeglow\.steps\.train ', body("train_vae"))
+
+
+def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
+    for rule in re.findall(r"^(?:use rule \w+ as |rule )(\w+)", RULES, re.MULTILINE):
+        asks = re.findall(r"gpu=(.+),\n", body(rule))
+        assert (asks == []) == ("localrule: True" in body(rule)) and len(asks) < 2, rule
+        assert ("--device " in body(rule)) == bool(asks), rule
+        assert (asks == ["training_processes(gpus)"]) == (rule in TRAINING), rule
+
+
+@pytest.mark.parametrize(("device", "each"), [("cuda", 1), ("cpu", 0)])
+def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, device, each):
+    overlay = {"runtime": {"device": device}, "overrides": {"training": {"devices": 2}}}
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    options = ("--cores", "8", "--resources", "gpu=8", "--configfile", "overlay.yaml")
+    output = workflow("-n", "results/table2.csv", *options, cwd=tmp_path)
+    asked = {}
+    for job in re.split(r"\n(?=(?:local)?rule \w+:)", output):
+        rule, threads = re.match(r"(?:local)?rule (\w+):", job), re.search(r"^    threads: (\d+)", job, re.MULTILINE)
+        if rule and (gpu := re.search(r"\bgpu=(\d+)", job)):
+            asked[rule[1]] = int(gpu[1]), int(threads[1]) if threads else 1
+    assert asked == {
+        **dict.fromkeys(("train_vae", "train_glow_layer", "train_glow"), (2 * each, 2)),
+        **dict.fromkeys(("sample", "likelihood", "evaluate", "fid_reference"), (each, 1)),
+    }

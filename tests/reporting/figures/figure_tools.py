@@ -1,7 +1,6 @@
 """Synthetic results for the tests of figures: whole files in the steps' formats, made in milliseconds, no torch."""
 
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +89,6 @@ def texts(figure: Any) -> str:
     """All words that a figure shows, axes and legends included, a line each; those of a wrapped text in one line."""
     found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return "\n".join(text.replace("\n", " ") for text in found)
-
-
-def overlap(boxes: list[Any]) -> float:
-    """By how many dots, 256 an inch, two boxes cover each other at most."""
-    return max(
-        min(min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0))
-        for one, other in combinations(boxes, 2)
-    )
 
 
 def curves(axes: Any) -> list[tuple[list[float], list[float]]]:

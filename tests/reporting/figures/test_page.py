@@ -1,4 +1,4 @@
-"""The page that figures are laid out on: which pixel lands where, texts that overlap nothing, and the files."""
+"""The page that figures are laid out on: which pixel lands where, and the files; and the curves of one run."""
 
 import os
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_tools import Results, noise, spec
+from figure_tools import Results, curves, noise, spec, texts
 from PIL import Image
+from run_tools import run_step
 from waiting import call
 
 from vaeglow.errors import UserError
@@ -15,7 +16,7 @@ from vaeglow.files import write_json
 from vaeglow.reporting import style, traced
 from vaeglow.reporting.figures import full_range
 from vaeglow.reporting.style import GAP, Page, image_grid
-from vaeglow.steps import figure as step
+from vaeglow.steps.training_curves import draw
 
 SPEC = spec("sample_sheet", [{"data": "test"}, {"model": "vae", "temperature": 0.0}], columns=3, lines_per_row=2)
 
@@ -60,8 +61,8 @@ def test_every_pixel_is_printed_as_a_square_of_equal_dots(side, columns, lines, 
 def run(results: Results, output: Path) -> list[Path]:
     files = [output.with_suffix(".png"), output.with_suffix(".pdf")]
     write_json(output.with_suffix(".json"), SPEC)
-    command = ["--spec", str(output.with_suffix(".json")), "--results-root", str(results.results)]
-    step.main([*command, "--data-root", str(results.data), "--output", *map(str, files)])
+    roots = {"results_root": results.results, "data_root": results.data}
+    run_step("figure", spec=output.with_suffix(".json"), **roots, output=files)
     return files
 
 
@@ -91,3 +92,62 @@ def test_other_endings_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"written as \.png or \.pdf"):
         style.save(Page("").figure, tmp_path / "a.png", tmp_path / "a.jpg")
     assert list(tmp_path.iterdir()) == []
+
+
+HEADER = "epoch,bits_per_dim,reconstruction_bits_per_dim,kl_bits_per_dim,learning_rate,gradient_norm,skipped_steps,"
+HEADER += "images_per_second,seconds,val_bits_per_dim\n"
+LINES = [
+    "1,7.5,-0.75,0.25,0.001,4.0,0,100.0,10.0,\n",
+    "2,6.5,-1.25,0.5,0.0005,80.0,2,120.0,20.0,6.75\n",
+    "3,6.25,-1.5,0.75,0.0005,8.0,0,110.0,30.0,\n",
+]
+
+
+def write(folder: Path, lines: list[str], **changes) -> tuple[Path, Path]:
+    history, training = folder / "history.csv", folder / "training.json"
+    history.write_text(HEADER + "".join(lines))
+    about = {"preset": "demo", "dataset": "blobs", "model": "vae", "seed": 3, "epochs_by_phase": [40, len(lines)]}
+    write_json(training, about | {"provenance": {"commit": "0123456789abcdef", "dirty": True}} | changes)
+    return history, training
+
+
+def test_every_column_is_drawn_against_its_epoch(tmp_path):
+    figure = draw(*write(tmp_path, LINES))
+    bits, terms, rate, gradient, speed, time = (curves(axes) for axes in figure.axes)
+    epochs = [1.0, 2.0, 3.0]
+    assert (epochs, [7.5, 6.5, 6.25]) in bits and ([2.0], [6.75]) in bits  # validation was measured once
+    assert (epochs, [-0.75, -1.25, -1.5]) in terms and (epochs, [0.25, 0.5, 0.75]) in terms
+    assert (epochs, [0.001, 0.0005, 0.0005]) in rate and (epochs, [4.0, 80.0, 8.0]) in gradient
+    assert (epochs, [100.0, 120.0, 110.0]) in speed and (epochs, [10.0, 20.0, 30.0]) in time
+    assert figure.axes[3].get_yscale() == "log"
+    said = texts(figure).splitlines()
+    assert {"vae on blobs, preset demo, seed 3", "reconstruction", "KL", "validation"} <= set(said)
+    assert "Steps left out because they were not finite: 2." in said
+    assert "preset demo \u00b7 dataset blobs \u00b7 seed 3 \u00b7 commit 0123456789+dirty" in said
+
+
+def test_one_epoch_still_draws_by_the_step(tmp_path):
+    history, training = write(tmp_path, LINES[:1])
+    output = tmp_path / "curves.png"
+    run_step("training_curves", history=history, training=training, output=output)
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert all(len(line[0]) == 1 for axes in draw(history, training).axes for line in curves(axes))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda history, training: history.unlink(), r"history\.csv is missing or damaged"),
+        (lambda history, training: history.write_text(""), r"history\.csv is missing or damaged"),
+        (lambda history, training: history.write_text("epoch\n1\n"), r"damaged .*bits_per_dim.* not in index"),
+        (lambda history, training: history.write_text(HEADER + LINES[0].replace("7.5", "x")), r"damaged .*'x'"),
+        (lambda history, training: history.write_text(HEADER + LINES[0]), r"has 1 epochs, .* says 3"),
+        (lambda history, training: training.write_text("{}"), r"training\.json lacks 'model'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(spoil, says, tmp_path):
+    files = write(tmp_path, LINES)
+    spoil(*files)
+    with pytest.raises(UserError, match=says) as caught:
+        draw(*files)
+    assert "\n" not in str(caught.value)
