@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock, SoftFileLease, Timeout
 from torch import Tensor, nn
 
-from vaeglow.errors import DamagedFile, UserError
+from vaeglow.errors import STOP, DamagedFile, UserError, handled
 from vaeglow.results import source_sha256
 from vaeglow.weights import read_tensors, write_tensors
 
@@ -79,12 +79,17 @@ class FolderLock:
                 print(f"{self.folder}: this file system has no locks: using a lease file instead", flush=True)
             holder = self.holder()
             self.take_lease()
-            stack.callback(self.lease.release)
+            stack.callback(self.release)
             if holder:
                 print(f"{self.folder}: the last trainer ({holder}) was killed", flush=True)
             for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
                 leftover.unlink(missing_ok=True)
             yield
+
+    def release(self) -> None:
+        """Give the lease back, whatever signal comes: the processes of a run end each other while they end."""
+        with handled(lambda *_: None, STOP):
+            self.lease.release()
 
     def take_lease(self) -> None:
         """Take the lease, from a dead holder where there is one; raises what `held` raises."""
