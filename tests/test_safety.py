@@ -68,7 +68,7 @@ def test_whatever_a_config_says_is_quoted_in_a_shell_command(path):
         for field in re.findall(r"\{([^{}]+)\}", command):
             root = re.split(r"[.\[:]", field)[0]
             assert root in ("wildcards", "input", "output", "log", "threads", "params", "resources"), field
-            known = field in ("params.state", "params.base", "resources.tensorboard")  # of names
+            known = field in ("params.state", "params.base", "resources.tensorboard", "resources.options")  # of names
             assert known or field.endswith(":q") or root in ("wildcards", "input", "output", "log", "threads"), field
 
 

@@ -257,10 +257,10 @@ def test_training_takes_its_shells_place():
 
 def test_what_computes_asks_for_a_gpu_and_the_rest_runs_beside_snakemake():
     for rule in re.findall(r"^(?:use rule \w+ as |rule )(\w+)", RULES, re.MULTILINE):
-        asks = re.findall(r"gpu=(.+),\n", body(rule))
-        assert (asks == []) == ("localrule: True" in body(rule)) and len(asks) < 2, rule
+        asks = set(re.findall(r"gpu=(.+),\n", body(rule)))
+        assert (not asks) == ("localrule: True" in body(rule)) and len(asks) < 2, rule
         assert ("--device " in body(rule)) == bool(asks), rule
-        assert (asks == ["training_processes(gpus)"]) == (rule in TRAINING), rule
+        assert (asks == {"training_processes(gpus)"}) == (rule in TRAINING), rule
 
 
 @pytest.mark.parametrize(("device", "each"), [("cuda", 1), ("cpu", 0)])
