@@ -22,7 +22,7 @@ table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CO
 	@echo
 	@cat results/table2.md
 
-all: .venv/.installed  ## every table, figure and claim of the paper at demo scale (CORES=2 takes half an hour)
+all: .venv/.installed  ## every table, figure and claim of the paper at demo scale (CORES=2 is faster; times: README.md)
 	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@echo
 	@cat results/claims.md

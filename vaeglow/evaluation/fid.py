@@ -116,7 +116,7 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     """Squared Frechet distance of two Gaussians.
 
     tr (C1 C2)^(1/2) is the sum of the singular values of L1^T L2 with C = L L^T. It always exists, also where a
-    covariance is singular (fewer images than features, as in the demo: 128 and 2048). pytorch-fid takes the root of the
+    covariance is singular (fewer images than features, as in the demo: 100 and 2048). pytorch-fid takes the root of the
     matrix C1 C2 instead: at full rank the same up to rounding. For a singular one it uses the result of `sqrtm`, and if
     that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
