@@ -258,5 +258,6 @@ def device_name(device: str) -> str:
 
         return torch.cuda.get_device_name(device)
     known = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*:(.+)$", known.read_text() if known.exists() else "", re.MULTILINE)
+    text = known.read_text(errors="replace") if known.exists() else ""
+    named = re.search(r"^model name\s*:(.+)$", text, re.MULTILINE)
     return (named[1].strip() if named else platform.processor()) or platform.machine() or "unknown"

@@ -81,7 +81,7 @@ def obtain(
         name: the dataset's, in config.
         settings: its `local`, a path that must have the files, or None; its `sources`, otherwise tried in order.
         files: which.
-        where: else they can be had by hand, for messages.
+        where: a user can get them by hand, for messages.
         output_dir: the dataset's folder; downloads are kept in it.
 
     Returns:
@@ -102,7 +102,7 @@ def obtain(
             return paths
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     wanted = " and ".join(file.name for file in files)
-    by_hand = f"fetch {wanted} by hand ({where}) and set datasets.{name}.local to it or its folder"
+    by_hand = f"fetch {wanted} by hand ({where}) and set datasets.{name}.local to the file or its folder"
     raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
 
 

@@ -6,10 +6,10 @@ steps. The newest two are kept, for exact resume, and the good ones of the posit
 before the first step and after every hundredth of the run in whole epochs: the state a run returns to depends on its
 steps alone, so an interrupted run takes the same course.
 
-One trainer uses a folder. The system's lock (flock) is released when its process ends, for whatever reason. Some file
-systems do not share it with other hosts and a few have none (docs/faults.md), so a trainer also holds a lease, a file
-that it touches while it lives. The lease of a dead process of this host is free at once, one of another host when it
-is untouched for `LEASE` seconds.
+Only one trainer at a time uses a folder. The system's lock (flock) is released when its process ends, for whatever
+reason. Some file systems do not share it with other hosts and a few have none (docs/faults.md), so a trainer also
+holds a lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of
+another host when it is untouched for `LEASE` seconds.
 """
 
 import errno

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -119,6 +120,7 @@ def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any])
             try:
                 pipe.send(next(found))
             except Exception as error:
+                error.add_note(traceback.format_exc())
                 pipe.send(error)
 
 
@@ -141,7 +143,7 @@ def worker(config: Mapping[str, Any], until: float = math.inf, **place: Any) -> 
             seconds = None if until == math.inf else max(0, until - time.monotonic())
             answer = ours.recv() if ours.poll(seconds) else UserError("not done in the time there was")
         except (EOFError, OSError):
-            answer = UserError(f"timing {config['model']}: killed, probably out of memory: lower timing.*.batch_size")
+            answer = UserError(f"timing {config['model']}: killed, probably out of memory: lower its batch size")
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -8,6 +8,7 @@ of the first steps lies too far from float32's.
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def trial(config: Mapping[str, Any], option: Option, **place: Any) -> Any:
 def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end: float, **place: Any) -> Trials:
     """Measure each model under each option beside the plain one, until `end` (by `time.monotonic`).
 
-    The slowest model comes first: of the time that is left it may take twice another's share.
+    The first model, best the slowest (Glow in our config), may take twice the share of another in the time left.
 
     Returns:
         Option (and `plain`) -> model -> `timing.turns` after the warm-up, the largest relative `difference` of its
@@ -150,7 +151,11 @@ def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: fl
     best, of = choose(), found["chosen"]
     changes = {"checkpoint": {"memory": "checkpoint"}, "double batch": {"times": 2}}  # for information
     measure(configs, {f"{of}, {name}": best | change for name, change in changes.items()}, 0.5)
-    measure({m: c for m, c in others.items() if m not in configs}, {} if of == "plain" else {of: best}, 1.0)
+    rest = [model for model in others if model not in configs]
+    for number, model in enumerate(rest):
+        if time.monotonic() < end:
+            with suppress(Exception):  # whatever a device may raise: the report has the others
+                measure({model: others[model]}, {} if of == "plain" else {of: best}, 1 / (len(rest) - number))
     return found | {"limits": limits(place["device"])}  # last: a process inherits the peak memory of its parent
 
 
@@ -160,7 +165,7 @@ def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, 
     def spread(values: Any) -> str:
         return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, [0, 0.5, 1]))
 
-    chosen, options, takes = found["chosen"], {}, {}
+    chosen, options, takes = found["chosen"], {}, {model: {} for model in configs}
     for name, models in found["trials"].items():
         gained = {"all": spread(found["gains"][name])} if name in found["gains"] else {}
         apart = [one["difference"] for one in models.values() if "difference" in one]
@@ -174,7 +179,9 @@ def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, 
         takes[model] = {"hours, plain": np.median(plain["hours"]), "hours": hours, "three seeds": 3 * hours}
         takes[model] |= {"MiB of memory": memory / 2**20, "MiB of disk": 4 * plain["parameters"] * tensors / 2**20}
     total = pd.DataFrame(takes).T
-    total.loc["one after another"] = total.sum().mask(total.columns == "MiB of memory")
+    total.loc["one after another"] = total.sum(skipna=False).mask(total.columns == "MiB of memory")
+    failed = [model for model, one in found["trials"][chosen].items() if "why" in one]
+    warning = f"**Warning**: it does not do for {', '.join(failed)}. " if failed else ""
     rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["limits"].items())
     return [
         f"# Training on {provenance['device']}",
@@ -182,7 +189,8 @@ def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, 
         + "{started}, {platform}, commit {commit}, torch {versions[torch]}.".format(**provenance),
         f"Large matrix products in TFLOP/s, and copies in memory in GB/s: {rates}.",
         f"## Options: {chosen} is chosen",
-        "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
+        warning
+        + "How many times as fast as `plain` (float32, uncompiled, the configured threads) a model trains, and all "
         "together: median [lowest, highest]; the largest relative difference of a loss; or why the option is left out.",
         pd.DataFrame(options).T.fillna("").to_markdown(disable_numparse=True),
         "## What the preset takes here",

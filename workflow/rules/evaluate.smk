@@ -32,7 +32,7 @@ rule inception_weights:
         """
 
 
-# The body of all rules that measure a run, here and in probe.smk; each declares its inputs, outputs and flags.
+# The body of the rules below, each of which declares its inputs, outputs and flags; those in probe.smk are alike.
 rule sample:
     input:
         **reads("model"),
