@@ -51,7 +51,7 @@ faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, d
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakefmt --check $(SNAKEFILES)
+	.venv/bin/snakefmt --check $(SNAKEFILES)
 	$(PY) -m snakemake --lint
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay

@@ -109,7 +109,10 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
 def whole(configs: Configs, models: Mapping[str, Any], which: str, side_by_side: int) -> np.ndarray:
     """Hours (or those `beside`) until all are trained, so many side by side, by rounds; a model waits for its base."""
     each = {model: np.array(one[which]) for model, one in models.items()}
-    chains = [each[model] + each.get((configs[model]["base"] or {}).get("model"), 0) for model in each]
+    bases = {
+        model: configs[model]["base"] or {} for model in each
+    }  # one without `training` gives its architecture only
+    chains = [each[model] + each.get("training" in base and base["model"], 0) for model, base in bases.items()]
     return np.maximum(sum(each.values()) / side_by_side, np.max(chains, 0))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
 from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, mean_draws, ratio, resampled
-from vaeglow.reporting.frame import bound_note, finite_values
+from vaeglow.reporting.frame import BITS, bound_note, finite_values
 from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
 
 SET, SETS = {"$ref": "#/$defs/sample_set"}, {"$ref": "#/$defs/sample_sets"}
@@ -29,7 +29,6 @@ LATENTS = {  # numbers of latents.json: words, unit
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
-BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image at K = 1
 REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}

@@ -137,9 +137,9 @@ def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[np.ndarray
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:
     """Ends of the expanded percentile intervals (Hesterberg 2015, section 4.3) of draws [..., DRAWS].
 
-    Arguments as in `t_bounds`. With few `units` (see `Measured`) a plain percentile interval is too
-    short, as a normal interval with divisor n is: its tails are widened by what would turn the latter into a t
-    interval. A draw without a value (NaN) counts against either end.
+    Other arguments as in `t_bounds`. With few `units` (see `Measured`) a plain percentile interval is too short, as a
+    normal interval with divisor n is: its tails are widened by what would turn the latter into a t interval. A draw
+    without a value (NaN) counts against either end.
     """
     from scipy import stats
 

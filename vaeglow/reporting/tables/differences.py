@@ -12,24 +12,23 @@ import numpy as np
 
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
 from vaeglow.reporting.columns import ERROR, SHARED, SPREADS, Column, fixed, named, only, same
-from vaeglow.reporting.frame import Lines, Spec, bound_note, numbers, results_frame
+from vaeglow.reporting.frame import BITS, Lines, Spec, bound_note, numbers, results_frame
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/compared_rows"}}
-IMAGES = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 
 
 def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
     """For each pair the lines of both models, `minus` saying which one is subtracted."""
     sides = [side for row in spec["rows"] for side in (row, row["minus"])]
-    frame = results_frame(sides, results_root, READS, spec, [IMAGES])
+    frame = results_frame(sides, results_root, READS, spec, [BITS])
     yield from (pair for _, pair in frame.assign(minus=frame["row"] % 2 == 1).groupby(frame["row"] // 2))
 
 
 def differences(pair: Lines, name: str) -> np.ndarray:
     """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
     if name == "bits_per_dim":
-        values = np.stack([file.arrays[IMAGES] for file in pair["likelihood_images"]])
+        values = np.stack([file.arrays[BITS] for file in pair["likelihood_images"]])
     else:
         values = numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy()[:, None]
     return values[~pair["minus"]] - values[pair["minus"]]
