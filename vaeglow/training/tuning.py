@@ -109,10 +109,9 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
 def whole(configs: Configs, models: Mapping[str, Any], which: str, side_by_side: int) -> np.ndarray:
     """Hours (or those `beside`) until all are trained, so many side by side, by rounds; a model waits for its base."""
     each = {model: np.array(one[which]) for model, one in models.items()}
-    bases = {
-        model: configs[model]["base"] or {} for model in each
-    }  # one without `training` gives its architecture only
-    chains = [each[model] + each.get("training" in base and base["model"], 0) for model, base in bases.items()]
+    # of a joint model's base only the architecture is taken: it has no `training`
+    bases = {model: base["model"] for model in each if "training" in (base := configs[model]["base"] or {})}
+    chains = [each[model] + each.get(bases.get(model), 0) for model in each]
     return np.maximum(sum(each.values()) / side_by_side, np.max(chains, 0))
 
 
