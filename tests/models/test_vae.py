@@ -119,6 +119,38 @@ def test_standard_deviations_are_bounded_softly() -> None:
             torch.testing.assert_close(found, torch.full_like(found, decoder), atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("noise", ["diagonal", "isotropic", "fixed"])
+@pytest.mark.parametrize("architecture", ["resnet", "infogan"])
+def test_every_noise_starts_alike(architecture: str, noise: str) -> None:
+    """At `initial_noise` everywhere (3.1), for a fair comparison; `fixed` noise gets no gradient."""
+    widths = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 5, "batch_norm_momentum": 0.1}
+    network = {"architecture": architecture, "decoder_noise": noise, "initial_noise": 0.15, **widths}
+    torch.manual_seed(0)
+    vae = VAE(1, 8, 256, FlowPrior(5, 0, 0), network)
+    log_scale = vae.decode(torch.randn(64, 5, generator=seeded(0)))[1]
+    torch.testing.assert_close(log_scale, torch.full_like(log_scale, math.log(0.15)), atol=0.01, rtol=0)  # soft floor
+    vae.loss(photo_like(4, 1, 8), seeded(1))[0].backward()
+    learned = {name for name, parameter in vae.named_parameters() if parameter.grad is not None}
+    assert ("raw_log_scale" in learned) == (noise == "isotropic")
+    assert ("raw_log_scale" in vae.state_dict()) == (noise != "diagonal")
+
+
+def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form() -> None:
+    """As torch.distributions has it, whatever z; in evaluation, and under a flow, one sample of it, unbiased."""
+    vae, y = make("standard prior"), photo_like(3, 3, 8)
+    posterior = Normal(*(value if index == 0 else value.exp() for index, value in enumerate(vae.encode(y))))
+    exact = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+    samples = torch.stack([-vae.posterior_sample(y, seeded(seed))[1] for seed in range(400)])
+    assert ((samples.mean(0) - exact).abs() < 5 * samples.std(0) / 20).all() and (samples.std(0) > 0).all()
+    vae.training = True  # the batch norms stay as they are
+    for seed in (1, 2):
+        torch.testing.assert_close(-vae.posterior_sample(y, seeded(seed))[1], exact)
+    assert (vae.posterior_sample(y, seeded(1))[0] != vae.posterior_sample(y, seeded(2))[0]).any()
+    flow = make()
+    flow.training = True
+    assert (flow.posterior_sample(y, seeded(1))[1] != flow.posterior_sample(y, seeded(2))[1]).all()
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_bound_by_hand(name: str) -> None:
     """The terms of eq. 1 for the same z, by torch.distributions."""

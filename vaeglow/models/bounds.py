@@ -64,6 +64,11 @@ def standard_normal_log_density(value: Tensor) -> Tensor:
     return (-0.5 * (LOG_2PI + value**2)).flatten(1).sum(1)
 
 
+def standard_normal_divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(log_scale)^2) from N(0, I), both [N, d]: [N] nats."""
+    return (0.5 * (mean**2 + (2 * log_scale).exp() - 1) - log_scale).sum(1)
+
+
 def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
     """Standard normal noise of `value`'s shape, dtype and device, from `generator`."""
     return shared_noise(torch.randn, value.shape, generator, dtype=value.dtype, device=value.device)

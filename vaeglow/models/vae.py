@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel, image_shape
-from vaeglow.models.bounds import gaussian_log_density, log_scale_floor, normal_like, standard_normal_log_density
+from vaeglow.models.bounds import (
+    gaussian_log_density,
+    log_scale_floor,
+    normal_like,
+    standard_normal_divergence,
+    standard_normal_log_density,
+)
 from vaeglow.models.nets import ARCHITECTURES
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
@@ -123,8 +129,8 @@ def posterior_log_scale(raw: Tensor) -> Tensor:
 class VAE(GenerativeModel):
     """log p(y) >= E_q(z|y)[ log N(y; g_mu(z), g_Sigma(z)) - (log q(z|y) - log p(z)) ] (paper, eq. 1).
 
-    The decoder's noise is `isotropic`, one learned standard deviation that starts at `initial_noise` (Dai & Wipf 2019),
-    or `diagonal`, one for each pixel and channel, that starts near 1 (section 3.1).
+    The decoder's noise is `diagonal`, a standard deviation for each pixel and channel, `isotropic`, a single learned one
+    (Dai & Wipf 2019), or `fixed`. It starts at `initial_noise` everywhere (section 3.1).
 
     Args:
         channels: C.
@@ -143,8 +149,14 @@ class VAE(GenerativeModel):
         encoder, decoder = ARCHITECTURES[network["architecture"]]
         self.encoder = encoder(channels, size, network)
         self.decoder = decoder(2 * channels if self.diagonal else channels, size, network)
-        if not self.diagonal:
-            self.raw_log_scale = nn.Parameter(torch.tensor(math.log(network["initial_noise"])))
+        start = torch.tensor(math.log(network["initial_noise"]))
+        if self.diagonal:
+            last = self.decoder.last
+            weight = last.weight.transpose(0, 1) if isinstance(last, nn.ConvTranspose2d) else last.weight
+            nn.init.zeros_(weight[channels:])
+            nn.init.constant_(last.bias[channels:], start)
+        else:
+            self.raw_log_scale = nn.Parameter(start, requires_grad=network["decoder_noise"] == "isotropic")
 
     def freeze(self) -> Self:
         """For good: no gradients, and evaluation mode whatever the mode of the model around it; returns the VAE."""
@@ -170,13 +182,18 @@ class VAE(GenerativeModel):
         return mean, log_scale.expand_as(mean)
 
     def posterior_sample(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence."""
+        """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence.
+
+        Training under N(0, I) takes the divergence itself, as Dai & Wipf (2019) do; a flow prior has no closed form.
+        """
         mean, log_scale = self.encode(y)
         z = mean + log_scale.exp() * normal_like(mean, generator)
+        if self.training and not self.prior.layers:
+            return z, -standard_normal_divergence(mean, log_scale)
         return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """See `GenerativeModel`; the terms of eq. 1, with one sample of z (a flow prior has no closed-form KL)."""
+        """See `GenerativeModel`; the terms of eq. 1, with one sample of z."""
         z, negative_kl = self.posterior_sample(y, generator)
         mean, log_scale = self.decode(z)
         return {"reconstruction": gaussian_log_density(y, mean, log_scale), "negative_kl": negative_kl}

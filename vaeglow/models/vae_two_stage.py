@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import gaussian_log_density, normal_like, standard_normal_log_density
+from vaeglow.models.bounds import (
+    gaussian_log_density,
+    normal_like,
+    standard_normal_divergence,
+    standard_normal_log_density,
+)
 from vaeglow.models.nets import initialise
 from vaeglow.models.vae import VAE, posterior_log_scale
 from vaeglow.models.vae import build as build_vae
@@ -78,8 +83,7 @@ class SecondStage(nn.Module):
         """ELBO2(z) <= log p(z) in expectation, [N] nats: one sample of t, its KL divergence in closed form."""
         mean, log_scale = self.encode(z)
         t = mean + log_scale.exp() * normal_like(mean, generator)
-        divergence = (0.5 * (mean**2 + (2 * log_scale).exp() - 1) - log_scale).sum(1)
-        return gaussian_log_density(z, *self.decode(t)) - divergence
+        return gaussian_log_density(z, *self.decode(t)) - standard_normal_divergence(mean, log_scale)
 
     def log_weight(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """log p(z, t) - log q(t|z) at one t ~ q(t|z), [N] nats; the mean of its exponential is p(z)."""
