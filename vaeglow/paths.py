@@ -24,6 +24,7 @@ RESULTS = {
     "features": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
     "snapshots": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
     **{name: f"{RUN}/{probe.result}" for name, probe in PROBES.items()},
+    "layer_images": f"{RUN}/layer_action.npz",
     "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",

@@ -11,7 +11,7 @@ from vaeglow.steps import cli
 
 @cli.step
 def main(name: Literal[tuple(PROBES)], *, reads: list[str], settings: dict, device: str, output: Path) -> None:
-    """Probe with the run's own seed; write a .json or .npz.
+    """Probe with the run's own seed; write a .json, a .npz or both.
 
     Args:
         name: kind of probe (vaeglow/evaluation/probes)
@@ -27,4 +27,7 @@ def main(name: Literal[tuple(PROBES)], *, reads: list[str], settings: dict, devi
     run, kind = TrainedRun(paths["model"], device), importlib.import_module(f"vaeglow.evaluation.probes.{name}")
     content, arrays = kind.measure(run, paths, settings)
     inputs = [path for path in paths.values() if path.suffix != ".npy"]  # the data have a hash of their own
+    if arrays and output.suffix == ".json":  # numbers for readers; the images beside them
+        write_result(output.with_suffix(".npz"), {**run.identity, **settings}, inputs, run.provenance, arrays)
+        arrays = None
     write_result(output, {**run.identity, **content}, inputs, run.provenance, arrays)

@@ -12,6 +12,7 @@ for kind, probe in PROBES.items():
             **reads(*probe.reads),
         output:
             main=result(kind),
+            **({"images": result("layer_images")} if kind == "layer_action" else {}),
         log:
             f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
         conda:

@@ -13,7 +13,7 @@ class Probe(NamedTuple):
 
     Attributes:
         reads: its inputs: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights.
-        result: the path of its result in the run's folder.
+        result: the path of its result in the run's folder; arrays of a JSON are in an npz beside it.
         schema: of its entry in the config's `probes`.
     """
 
@@ -42,14 +42,14 @@ PROBES = {
         "latents.json",
         {"images": count("the first so many test images (at most all); their logarithm caps the information", 2)},
     ),
-    "layer_action": Probe(("model", "layer_draws", "test", "weights"), "layer_action.json", {"features": FEATURES}),
-    "layer_draws": Probe(
-        ("model",),
-        "layer_draws.npz",
+    "layer_action": Probe(
+        ("model", "test"),
+        "layer_action.json",
         {
-            "images": count("latents drawn from the prior; Figure 4 shows the first, `layer_action` measures all", 2),
-            "draws": count("draws of the Glow layer from each latent"),
+            "images": count("latents drawn from the prior", 2),
+            "draws": count("draws of the Glow layer from each latent", 2),
             "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
+            "shown": count("of how many latents the images are kept, in `layer_action.npz`, for Figure 4"),
         },
     ),
     "linear_reference": Probe(

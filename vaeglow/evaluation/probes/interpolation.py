@@ -19,11 +19,11 @@ INTERPOLATION = -6  # the "epoch" of all noise here
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See `interpolate` and `distances`; the rule adds the `space` to the settings."""
+    """See `interpolate`, `distances` and `detail`; the rule adds the `space` to the settings."""
     parts = vae_and_layer(run.network, run.config, "the probe interpolation")
     pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
     images = interpolate(*parts, pairs, steps, space, run.seed, run.device).numpy()
-    return {"space": space, **distances(images)}, {"images": images}
+    return {"space": space, **distances(images), **detail(images)}, {"images": images}
 
 
 def distances(images: np.ndarray) -> dict[str, list]:
@@ -31,6 +31,20 @@ def distances(images: np.ndarray) -> dict[str, list]:
     values = images.astype(float)
     found = {"step_distances": np.diff(values, axis=1), "end_distances": values[:, -1] - values[:, 0]}
     return {name: np.sqrt((one**2).mean((-3, -2, -1))).tolist() for name, one in found.items()}
+
+
+def detail(images: np.ndarray) -> dict[str, list]:
+    """Whether images between two ends have the ends' detail, or a cross-fade's: of [pairs, steps, C, H, W].
+
+    Detail is the mean square difference of neighbouring pixels. A cross-fade of unrelated images loses half of it at
+    its middle. Sums over the steps of a pair: `detail_lost`, what a cross-fade of its ends has less than they, which is
+    never negative; `detail_kept`, what the images have more than the cross-fade.
+    """
+    values, weight = images.astype(float), np.linspace(0, 1, images.shape[1])[:, None, None, None]
+    fade = values[:, :1] * (1 - weight) + values[:, -1:] * weight
+    found, faded = (sum((np.diff(of, axis=axis) ** 2).mean((-3, -2, -1)) for axis in (-2, -1)) for of in (values, fade))
+    ends = found[:, :1] * (1 - weight[:, 0, 0, 0]) + found[:, -1:] * weight[:, 0, 0, 0]
+    return {f"detail_{name}": (of - faded).sum(1).tolist() for name, of in {"kept": found, "lost": ends}.items()}
 
 
 def interpolate(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -23,8 +24,9 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     Returns:
         `error_correlations`, for each of N images the rank correlation over its pixels of s(z) and the error
         |target - g_mu(z)|, both root mean squares over the channels; the target is y, and f(y) under a Glow layer.
-        None for isotropic noise, which has one s for all. And of the images shown `mean`, g_mu(z), uint8
-        [n, C, H, W], and `scale`, s(z), the root mean square over the channels, float32 [n, H, W], grey levels.
+        `border_contrasts` (see there). Both None for isotropic noise, which has one s for all. And of the images shown
+        `mean`, g_mu(z), uint8 [n, C, H, W], and `scale`, s(z), the root mean square over the channels, float32
+        [n, H, W], grey levels.
     """
     vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
     images, shown = run.images(reads["test"])[: settings["images"]], settings["shown"]
@@ -47,6 +49,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     finite((scale + error).flatten(1).sum(1), "the decoder's noise or error")
     found = rank_correlations(scale.numpy(), error.numpy()) if vae.diagonal else None
     content = {"error_correlation": None if found is None else float(np.mean(found)), "error_correlations": found}
+    content["border_contrasts"] = border_contrasts(images, scale.numpy()) if vae.diagonal else None
     arrays = {"images": images[:shown], "mean": mean[:shown], "scale": scale.numpy()[:shown]}
     return {"split": "test", "images": len(images), **content}, arrays
 
@@ -55,3 +58,16 @@ def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
     """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is constant."""
     pairs = list(zip(scale.reshape(len(scale), -1), error.reshape(len(error), -1), strict=True))
     return [float(spearmanr(s, e).statistic) if np.ptp(s) > 0 and np.ptp(e) > 0 else 0.0 for s, e in pairs]
+
+
+def border_contrasts(images: np.ndarray, scale: np.ndarray) -> list[float]:
+    """Mean ln s over an image's border pixels minus that over its background; of images [N, C, H, W] that have both.
+
+    Background: pixels that are 0 in all channels, as their eight neighbours are. Border: pixels that are 0 and have a
+    neighbour that is not, or the reverse. `scale` is s, [N, H, W].
+    """
+    black, window, logs = (images == 0).all(1), (1, 3, 3), np.log(scale)
+    background = minimum_filter(black, window)
+    border = maximum_filter(black, window) & ~background
+    pairs = zip(logs, border, background, strict=True)
+    return [float(log[on].mean() - log[off].mean()) for log, on, off in pairs if on.any() and off.any()]

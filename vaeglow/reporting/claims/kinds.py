@@ -5,6 +5,7 @@ copies is biased upward; KID is unbiased and, with pairs of copies left out, sta
 too.
 """
 
+import dataclasses
 import functools
 import itertools
 from typing import Any
@@ -29,11 +30,16 @@ LATENTS = {  # numbers of latents.json: words, unit
     "decoder_information_upper_nats": ("upper estimate of the divergence of p(x_bar|z) from p(x_bar)", "nats"),
     "entropy_image_bits_per_dim": ("entropy of the image given z", "bits/dim"),
 }
+NOISE = {  # numbers of noise_maps.npz: words, unit
+    "error_correlations": ("rank correlation over pixels of s(z) and |error| of {model}", "correlation"),
+    "border_contrasts": ("log s(z) of {model} on borders between black and content, minus on black", "ln s"),
+}
 REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
-ACTION = {"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"}
+MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
+ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
 contrast = functools.partial(kind, "features", "metrics", "reference", **PROTOCOL)  # a kind that compares sample sets
 
 
@@ -167,13 +173,23 @@ def speed(evidence: Evidence) -> Measured:
     return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
 
 
-@kind("noise_maps", model=MODEL)
+@kind("timing", better=MODEL, worse=MODEL, networks=NETWORKS)
+def size(evidence: Evidence) -> Measured:
+    """Effect: parameters of `worse` / parameters of `better`."""
+    claim, result = evidence.claim, evidence.results("timing")[0]
+    better, worse = (result.value("models", claim[role], "parameters") for role in ("better", "worse"))
+    readings = {(evidence.label(claim["better"]), "parameters"): better}
+    readings |= {(evidence.label(claim["worse"]), "parameters"): worse}
+    words, of = "parameters of {worse}, by those of {better}", f"networks of preset {claim['networks']}"
+    return Measured(np.full((1, 1 + DRAWS), worse / better), "times", words, of, "none: counted", readings=readings)
+
+
+@kind("noise_maps", model=MODEL, value=MAPPED)
 def noise(evidence: Evidence) -> Measured:
-    """Effect: mean over images of the rank correlation of s(z) and the error."""
-    (result,) = evidence.results("noise_maps")
-    values = finite_values(result, "error_correlations")
-    words = "rank correlation over pixels of s(z) and |error| of {model}, mean over images"
-    return mean(values, evidence.claim, "correlation", words, "test images")
+    """Effect: mean over images of what s(z) says of their pixels."""
+    (result,), key = evidence.results("noise_maps"), evidence.claim["value"]
+    words, unit = NOISE[key]
+    return mean(finite_values(result, key), evidence.claim, unit, words + ", mean over images", "test images")
 
 
 @kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
@@ -190,8 +206,8 @@ def information(evidence: Evidence) -> Measured:
 def layer(evidence: Evidence) -> Measured:
     """Effect: what f does to an image.
 
-    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), or keeps what the sample shows (`content`): by
-    pixels, as texture, which the layer adds to every image, changes all Inception features alike.
+    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), keeps what the sample shows (`content`), or
+    changes little from one draw to another (`draws`).
     """
     (result,) = evidence.results("layer_action")
 
@@ -199,13 +215,21 @@ def layer(evidence: Evidence) -> Measured:
         return finite_values(result, "per_image", key)
 
     if evidence.claim["value"] == "content":
-        found, by_features, unit = values("content_kept_pixels"), values("content_kept").mean(), "share of images"
-        words = "share of the layer's images whose nearest VAE image, pixel by pixel, is their own ({model})"
-        note = (
-            f"by chance it would be {1 / len(found):.4g}; by Inception's features it is {by_features:.2f}. "
-            "Pixel by pixel, noise that has nothing to do with the image would keep its content, too: this asks that "
-            "nothing is lost, not that what is added makes sense"
+        own, *controls = (values(f"similarity{of}") for of in ("", "_noise", "_other"))
+        found, unit = np.stack([own - np.maximum(*controls), values("content_kept") - 0.5]), "SSIM or share"
+        words = (
+            "the lesser of two, {model}: structural similarity of the layer's image with its own VAE image, minus that "
+            "of the more similar of two controls, the VAE's image moved as far by noise or by what the layer does to "
+            "another image; and the share of the layer's images that are nearest to their own VAE image, minus 1/2"
         )
+        means = [one.mean() for one in (own, *controls)]
+        note = "similarity {:.3g}, by noise {:.3g}, by another's change {:.3g}".format(*means)
+        note += f"; nearest to its own: {values('content_kept').mean():.3g}"
+    elif evidence.claim["value"] == "draws":
+        draws, between = (values(f"{of}_pixel_distance") for of in ("draw", "between"))
+        found, unit = 1 - ratio(draws, between), "share of distance"
+        words = "1 minus the distance of two draws from one latent by that of images of two latents, {model}"
+        note = f"RMS distances, grey levels: {draws.mean():.3g} and {between.mean():.3g}"
     else:
         plain, noisy, after = (values(f"spectrum_error_{stage}") for stage in ("vae", "vae_noisy", "layer"))
         found, unit = np.minimum(plain, noisy) - after, "log10 of power"
@@ -217,19 +241,35 @@ def layer(evidence: Evidence) -> Measured:
     return mean(found, evidence.claim, unit, words, "latents", note)
 
 
+@kind("layer_action", better=MODEL, worse=MODEL)
+def detail(evidence: Evidence) -> Measured:
+    """Effect: how much farther from the data's spectrum the layer's images are with `worse` than with `better`."""
+    results = evidence.results("layer_action")
+    better, worse = (finite_values(result, "per_image", "spectrum_error_layer") for result in results)
+    words = "distance of an image's log power spectrum from the data's: with the layer of {worse}, minus of {better}"
+    note = f"means: {worse.mean():.3g} and {better.mean():.3g}"
+    return mean(worse - better, evidence.claim, "log10 of power", words, "latents, of the same noise", note)
+
+
 @kind("interpolation", model=MODEL, space={"$ref": "#/$defs/space"})
 def smooth(evidence: Evidence) -> Measured:
-    """Effect: mean step / largest step of an interpolation, in pixels."""
-    (result,) = evidence.results("interpolation")
-    steps = finite_values(result, "step_distances")
-    found = np.array([pair.mean() / pair.max() if pair.max() > 0 else np.nan for pair in steps])
-    words = "mean step of an interpolation by its largest, in pixels, {model}: 1 for even steps"
-    note = f"a path that is one jump has {1 / len(steps[0]):.2g}"
-    return mean(found, evidence.claim, "ratio", words, f"pairs of {len(steps[0])} steps", note)
+    """Effect: the least of: how even the steps are; how far below the ends' distance; how much detail is kept."""
+    (result,), key = evidence.results("interpolation"), evidence.claim["dataset"]
+    steps, ends = (finite_values(result, f"{of}_distances") for of in ("step", "end"))
+    kept, lost = (mean_draws(finite_values(result, f"detail_{of}"), key) for of in ("kept", "lost"))
+    words = (
+        "the least of three, {model}: mean step by the largest (1 for even steps); 1 minus the largest step by the "
+        "distance of the ends; and detail beyond a cross-fade's, as a share of what a cross-fade loses between the ends"
+    )
+    even, near, share = ratio(steps.mean(1), steps.max(1)), 1 - ratio(steps.max(1), ends), ratio(kept, lost)
+    note = f"{even.mean():.3g}, {near.mean():.3g} and {share[0]:.3g}; of a cross-fade 1, {1 - 1 / len(steps[0]):.3g}, 0"
+    found = mean(np.stack([even, near]), evidence.claim, "ratio", words, f"pairs of {len(steps[0])} steps", note)
+    return dataclasses.replace(found, draws=np.stack([*found.draws, share]))
 
 
 def mean(values: np.ndarray, claim: Claim, unit: str, words: str, of: str, *notes: str, **more: Any) -> Measured:
-    """The mean of one number per image (or pair), [n], resampled alike wherever the images are the same."""
+    """The mean of one number per image (or pair), [n], or of each of J, [J, n]; the same images are resampled alike."""
     how = f"bootstrap over {'pairs' if of.startswith('pairs') else 'images'}, {DRAWS} draws"
-    draws, count = mean_draws(values, claim["dataset"])[None], len(values)
+    draws = np.stack([mean_draws(one, claim["dataset"]) for one in np.atleast_2d(values)])
+    count = values.shape[-1]
     return Measured(draws, unit, words, f"{count} {of}", how, count, notes=notes, **more)

@@ -9,7 +9,7 @@ from vaeglow.reporting.figures.side_by_side import LINES
 from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.style import Page
 
-READS = ("layer_draws",)
+READS = ("layer_images",)
 SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
 
 
@@ -17,7 +17,7 @@ def draw(sources: Sources, page: Page) -> None:
     """A panel for each row."""
     panels = []
     for row in sources.spec["rows"]:
-        result = sources.read("layer_draws", row, "vae", "layer")
+        result = sources.read("layer_images", row, "vae", "layer")
         vae = sources.images(row, result, "vae", sources.spec["lines"])
         layer = sources.images(row, result, "layer", sources.spec["lines"])  # [latents, draws, C, H, W]
         label = sources.label(row), drawn_at(result.number("temperature"))

@@ -7,12 +7,13 @@ READS = ("layer_action",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 STAGES = {"vae": "VAE", "vae_noisy": "VAE + noise", "layer_mean": "layer of the mean", "layer": "layer", "data": "data"}
 NUMBERS = [
-    mean("layer_action.pixel_distance", 2, "Moved (grey levels)", null=True),
-    mean("layer_action.feature_distance", 3, "Moved (features)", null=True),
-    mean("layer_action.feature_distance_between", 3, "Between latents (features)", null=True),
-    mean("layer_action.draw_pixel_distance", 2, "Between draws (grey levels)", null=True),
-    mean("layer_action.content_kept_pixels", 3, "Content kept (pixels)", null=True),
-    mean("layer_action.content_kept", 3, "Content kept (features)", null=True),
+    mean("layer_action.pixel_distance", 2, "Moved (grey levels)"),
+    mean("layer_action.draw_pixel_distance", 2, "Between draws"),
+    mean("layer_action.between_pixel_distance", 2, "Between latents"),
+    mean("layer_action.similarity", 3, "SSIM"),
+    mean("layer_action.similarity_noise", 3, "SSIM: as much noise"),
+    mean("layer_action.similarity_other", 3, "SSIM: another's change"),
+    mean("layer_action.content_kept", 3, "Content kept"),
     *(
         mean(f"layer_action.{name}.{stage}", 3, f"{header}: {words}", name=f"{name}_{stage}")
         for name, header in {"sharpness": "Sharpness", "spectrum_error": "Spectrum error"}.items()
@@ -31,6 +32,6 @@ COLUMNS = named(
     same("layer_action.images"),
 )
 SHOWN = f"""
-    model dataset temperature pixel_distance draw_pixel_distance feature_distance feature_distance_between
-    content_kept_pixels content_kept content_chance {" ".join(column.name for column in NUMBERS[6:])}
+    model dataset temperature {" ".join(column.name for column in NUMBERS[:7])} content_chance
+    {" ".join(column.name for column in NUMBERS[7:])}
 """
