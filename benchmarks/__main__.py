@@ -70,7 +70,8 @@ def runs(case: Case, asked: object) -> bool:
     Raises:
         UserError: it has not, and the case was asked for by name.
     """
-    lacking = sorted(peer.module for peer in case.peers if peer.module and not importlib.util.find_spec(peer.module))
+    modules = {peer.module for peer in case.peers if peer.module}
+    lacking = sorted(module for module in modules if not importlib.util.find_spec(module))
     if lacking:
         message = f"case {case.name} needs {', '.join(lacking)}: pip install -e '.[bench]'"
         if asked:

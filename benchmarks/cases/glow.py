@@ -1,5 +1,6 @@
 """Affine Glow, 3 levels of 8 steps, width 128, against normflows: a training step, sampling; and its data alone."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -55,8 +56,8 @@ def normflows_glow(quick: bool) -> Any:
     return normflows.MultiscaleFlow(priors, flows, merges, class_cond=False)
 
 
-def theirs(setting: Setting) -> Work:
-    """The loop of normflows' examples: forward_kld, backward, Adamax, on the same images and noise."""
+def theirs(setting: Setting, autocast: bool) -> Work:
+    """The loop of normflows' examples, forward_kld, backward, Adamax, on the same images and noise; or under autocast."""
     import torch
 
     chosen = config(setting.quick)
@@ -68,7 +69,8 @@ def theirs(setting: Setting) -> Work:
 
     def step() -> Any:
         optimizer.zero_grad()
-        loss = model.forward_kld(next(batches) - 0.5)
+        with torch.autocast(trainer.device.type, torch.bfloat16, enabled=autocast):
+            loss = model.forward_kld(next(batches) - 0.5)
         if bool(torch.isfinite(loss)):
             loss.backward()
             optimizer.step()
@@ -150,6 +152,13 @@ def data_alone(setting: Setting) -> Work:
     return lambda: next(batches), trainer.batch, {}
 
 
+def rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """Of each of our options to normflows in float32, and of both in bf16."""
+    both = divide(measured["normflows-bf16"].seconds, measured["vaeglow-bf16"].seconds)
+    found = ratios(measured, "normflows", "normflows", target=1.4)
+    return [*found, Row("vaeglow, bf16 / normflows, bf16, images/s", both, 1.4)]
+
+
 def share(measured: Mapping[str, Measured]) -> list[Row]:
     """Of the data in the whole step."""
     parts = divide(measured["data"].seconds, measured["step"].seconds)
@@ -159,8 +168,14 @@ def share(measured: Mapping[str, Measured]) -> list[Row]:
 TRAINING = Case(
     "glow",
     "Training step of affine Glow, L3 K8 width 128, 32x32, batch 32",
-    (*our_peers(config), Peer("normflows", "normflows", theirs, package=False, module="normflows")),
-    lambda measured: ratios(measured, "normflows", "normflows", target=2.0),
+    (
+        *our_peers(config),
+        *(
+            Peer(name, name.replace("-", ", "), functools.partial(theirs, autocast=cast), False, "normflows")
+            for name, cast in (("normflows", False), ("normflows-bf16", True))
+        ),
+    ),
+    rows,
     check,
 )
 SAMPLING = Case(

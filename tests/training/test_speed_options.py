@@ -16,7 +16,7 @@ from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
 from vaeglow.models.network import networks
 from vaeglow.training.checkpoint import Position
-from vaeglow.training.optimise import compile_mode, set_memory
+from vaeglow.training.optimise import compile_options, set_memory
 from vaeglow.training.timing import draw
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
@@ -126,13 +126,12 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
     assert whole.summary()["compile_seconds"] == 0
 
 
-@pytest.mark.parametrize(
-    ("option", "cpu", "cuda"),
-    [(False, None, None), (True, *2 * ["default"]), ("auto", None, "default"), ("graphs", *2 * ["reduce-overhead"])],
-)
+@pytest.mark.parametrize(("option", "cpu", "cuda"), [(False, 0, 0), (True, 1, 1), ("auto", 0, 1), ("graphs", 1, 1)])
 def test_what_compile_asks_for(option, cpu, cuda):
-    assert compile_mode(option, torch.device("cpu")) == cpu
-    assert compile_mode(option, torch.device("cuda")) == cuda
+    for device, compiled in (("cpu", cpu), ("cuda", cuda)):
+        wanted = {"force_layout_optimization": device == "cpu", "triton.cudagraphs": option == "graphs"}
+        assert compile_options(option, torch.device(device)) == (wanted if compiled else None)
+    assert {"force_layout_optimization", "triton.cudagraphs"} <= {*torch._inductor.list_options()}
 
 
 @pytest.mark.parametrize("model", [*KINDS, "infogan"])

@@ -124,10 +124,11 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     """
 
     def factor(covariance: np.ndarray) -> np.ndarray:
-        """L [F, rank] with covariance = L L^T; directions without variance are left out."""
-        values, vectors = scipy.linalg.eigh(covariance)
-        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-        return vectors[:, kept] * np.sqrt(values[kept])
+        """L [F, rank] with covariance = L L^T: Cholesky with pivots, which stops at the rank."""
+        lower, order, rank, _ = scipy.linalg.lapack.dpstrf(np.asarray_chkfinite(covariance), lower=1)
+        found = np.empty((len(covariance), rank))
+        found[order - 1] = np.tril(lower)[:, :rank]
+        return found
 
     trace = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
     shift = mean1 - mean2

@@ -100,9 +100,9 @@ def sample(
         raise UserError(f"{count} samples are requested: request 1 or more")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
-    parts, overflowed = [], []
-    for index in range(-(-count // BATCH_SIZE)):  # all batches are of full size, the last is cut
-        images = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))
-        parts.append(quantise(images, model.levels).cpu())
-        overflowed.append(~images.isfinite().flatten(1).all(1).cpu())
-    return torch.cat(parts)[:count], int(torch.cat(overflowed)[:count].sum())
+    images, overflowed = torch.empty(count, *model.shape, dtype=torch.uint8), 0
+    for index, part in enumerate(images.split(BATCH_SIZE)):
+        drawn = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))[: len(part)]
+        part.copy_(quantise(drawn, model.levels))  # all batches are drawn whole, the last is cut
+        overflowed += int((~drawn.isfinite().flatten(1).all(1)).sum())
+    return images, overflowed

@@ -129,8 +129,8 @@ def posterior_log_scale(raw: Tensor) -> Tensor:
 class VAE(GenerativeModel):
     """log p(y) >= E_q(z|y)[ log N(y; g_mu(z), g_Sigma(z)) - (log q(z|y) - log p(z)) ] (paper, eq. 1).
 
-    The decoder's noise is `diagonal`, a standard deviation for each pixel and channel, `isotropic`, a single learned one
-    (Dai & Wipf 2019), or `fixed`. It starts at `initial_noise` everywhere (section 3.1).
+    The decoder's noise is `diagonal`, a standard deviation for each pixel and channel, `isotropic`, one for all (Dai &
+    Wipf 2019), or `fixed`, one that is not learned. It starts at `initial_noise` everywhere (section 3.1).
 
     Args:
         channels: C.

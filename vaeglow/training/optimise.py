@@ -126,24 +126,25 @@ def set_memory(model: nn.Module, memory: str) -> None:
             part.checkpoint = memory == "checkpoint"
 
 
-def compile_mode(option: bool | str, device: torch.device) -> str | None:
-    """The mode of torch.compile for `training.compile`; None: do not compile.
+def compile_options(option: bool | str, device: torch.device) -> dict[str, bool] | None:
+    """The options of torch.compile for `training.compile`; None: do not compile.
 
-    On a CPU `auto` does not: most runs are too short to gain from it (docs/performance.md).
+    On a CPU `auto` does not: most runs are too short to gain from it (docs/performance.md). There torch.compile keeps
+    channels-last tensors only if forced to: it looks at the convolutions of the forward pass alone.
     """
     if option is False or (option == "auto" and device.type == "cpu"):
         return None
-    return "reduce-overhead" if option == "graphs" else "default"
+    return {"force_layout_optimization": device.type == "cpu", "triton.cudagraphs": option == "graphs"}
 
 
-def compile_networks(model: nn.Module, mode: str, step: Callable[[], object]) -> None:
+def compile_networks(model: nn.Module, options: dict[str, bool], step: Callable[[], object]) -> None:
     """Compile the networks of a model, in a first forward and backward pass, `step`.
 
     Raises:
         UserError: it fails. The run does not go on without: its bits are those of compiled networks.
     """
     for network in networks(model):
-        network.compiled = torch.compile(network.forward, dynamic=False, mode=mode)
+        network.compiled = torch.compile(network.forward, dynamic=False, options=options)
     try:
         step()
     except Exception as error:  # whatever a compiler, a missing one included, may raise

@@ -148,12 +148,12 @@ class Trainer:
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
-        if (mode := optimise.compile_mode(self.training["compile"], self.device)) is None:
+        if (options := optimise.compile_options(self.training["compile"], self.device)) is None:
             return
         self.count_time(training=False)
         before, first = self.position.seconds, loader.epoch_order(len(self.data), self.seed, 0, self.device)
         self.guard.before_forward()
-        optimise.compile_networks(self.model, mode, lambda: self.gradients(first[: self.batch], 0))
+        optimise.compile_networks(self.model, options, lambda: self.gradients(first[: self.batch], 0))
         self.guard.forget()
         self.count_time()
         self.position.compile_seconds += self.position.seconds - before
