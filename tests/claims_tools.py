@@ -14,7 +14,7 @@ from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
-PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
+PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
     **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
@@ -70,12 +70,14 @@ def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
         return found | {"inputs": {}}
     reference = result_path(root, **{**whose, "what": "reference"})
     inputs |= {str(reference): sha256_file(reference)} if reference.exists() else {}
-    counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1, "stretch": False}
+    counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
     return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
 
 
 def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
-    """The numbers of a file that shows `value`, a number or what else a kind of file takes."""
+    """The numbers of a file that shows `value`: a number, what else a kind of file takes, or all of them."""
+    if isinstance(value, dict):
+        return value
     if what in ("reference", "features"):
         shift, scale = (0, 1) if what == "reference" else value if isinstance(value, tuple) else (value, 1)
         return {"features": (shift + scale * random.normal(size=(60, 8))).astype(np.float32)}
@@ -91,21 +93,29 @@ def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
     if what == "likelihood_images":  # hard and easy images, the same for all models
         return {"bits_per_dim_1": value + np.random.default_rng(1).normal(size=50) + 0.01 * random.normal(size=50)}
     if what == "noise_maps":
-        return {"error_correlations": (value + 0.1 * random.normal(size=40)).tolist()}
+        return dict.fromkeys(
+            ("error_correlations", "border_contrasts"), (value + 0.1 * random.normal(size=40)).tolist()
+        )
     if what == "latents":
         return {"images": 50, "decoder_information_upper_nats": value, "entropy_image_bits_per_dim": value}
     if what == "layer_action":
         noise = 0.1 * random.normal(size=40)
         kept = (random.random(40) < value).astype(int).tolist()
-        errors = {"vae": 1 + noise, "vae_noisy": 2 + noise, "layer": 1 - value + noise / 2}
-        images = {f"spectrum_error_{stage}": values.tolist() for stage, values in errors.items()}
-        return {"per_image": images | {"content_kept": kept, "content_kept_pixels": kept}}
-    return {"step_distances": value} if what == "interpolation" else {}
+        stages = {"vae": 1 + noise, "vae_noisy": 2 + noise, "layer": 1 - value + noise / 2}
+        images = {f"spectrum_error_{stage}": values for stage, values in stages.items()}
+        images |= {"similarity": value + noise, "similarity_noise": 0.5 + noise / 2, "similarity_other": 0.4 + noise}
+        images |= {"draw_pixel_distance": 1 - value + noise / 2, "between_pixel_distance": 1 + noise / 2}
+        return {"per_image": {name: values.tolist() for name, values in images.items()} | {"content_kept": kept}}
+    if what == "interpolation":
+        ends = [sum(steps) for steps in value]
+        return {"step_distances": value, "end_distances": ends, "detail_kept": ends, "detail_lost": ends}
+    return {}
 
 
 def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
     """One model of timing.json, by seconds an image in each round."""
-    return {"batch_size": 1, "training": {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}}
+    training = {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}
+    return {"batch_size": 1, "parameters": round(1000 * seconds[0]), "training": training}
 
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:

@@ -16,7 +16,7 @@ from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
 
 DATASET, IMAGES = "blobs", 12
-PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1, "stretch": False}
+PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1}
 TEMPERATURES = {"vae": 0.0, "vaeglow": 1.0}
 RUNS = [("tiny", "vae", 0), ("tiny", "vae", 1), ("tiny", "vaeglow", 0), ("tiny", "vaeglow", 1), ("other", "vae", 0)]
 TIMING = {"epoch_images": 100, "cpu": {"batch_size": 4, "warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
@@ -71,8 +71,8 @@ def look_into(made: Run) -> None:
     timing = {"timing": json.dumps(TIMING), "device": "cpu", "memory": "stored", "threads": 1}
     run_step("time_epoch", config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
     run_probe("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8})
-    counts = {"images": 4, "draws": 2, "temperature": 1.0}
-    run_probe("layer_draws", made, folder / "layer_draws.npz", counts)
+    counts = {"images": 4, "draws": 2, "temperature": 1.0, "shown": 2}
+    run_probe("layer_action", made, folder / "layer_action.json", counts)
 
 
 def report(preset: str, seeds: list[int]) -> None:

@@ -101,12 +101,6 @@ def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused()
         list(extract_features(photographs(4), lambda x: [torch.where(x == x.max(), torch.nan, x)], 4, "cpu"))
 
 
-def test_an_image_of_one_value_is_stretched_to_black_and_one_of_all_is_left() -> None:
-    """Any other: test_evaluate."""
-    images = torch.tensor([[[0.5, 0.5]], [[0.0, 1.0]]])[:, None]
-    assert torch.equal(fid.stretched(images), torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]]])[:, None])
-
-
 @pytest.mark.parametrize("count", [100, 1000])
 def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is constant in the number of images: a batch, the one on the way, and what is kept."""
@@ -192,7 +186,7 @@ def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
 
 def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Result:
     found = dict(zip(("features", "mean", "covariance"), image_features(images, pixels, 7, "cpu"), strict=True))
-    return Result(Path("r.npz"), {"images": count, "sets": sets, "levels": 256, "stretch": False}, found)
+    return Result(Path("r.npz"), {"images": count, "sets": sets, "levels": 256}, found)
 
 
 def measured(samples: np.ndarray, reference: Result) -> tuple[np.ndarray, dict[str, Any]]:

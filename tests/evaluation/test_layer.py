@@ -9,15 +9,14 @@ from scipy.ndimage import gaussian_filter
 
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import layer_draws
-from vaeglow.evaluation.probes.layer_action import ROUNDING, draw_distance, log_error, probe_action, spectrum
+from vaeglow.evaluation.probes import layer_action
+from vaeglow.evaluation.probes.layer_action import controls, log_error, probe_action, rms, similarity, spectrum
 from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.results import read_result
 from vaeglow.weights import load_model
 
 CPU = torch.device("cpu")
 NAMES = ("vae", "vae_noisy", "layer_mean", "layer")
-ACTION = {"features": 64, "batch_size": 10}
-FEATURES = np.random.default_rng(5).normal(size=(12, 4))
 
 
 @pytest.fixture
@@ -26,8 +25,7 @@ def model(vaeglow_run):
 
 
 def draw(model, count: int, draws: int, temperature: float, seed: int = 0) -> dict[str, np.ndarray]:
-    settings = {"images": count, "draws": draws, "temperature": temperature}
-    return layer_draws.measure(opened(model, None, "vae_glow", seed), {}, settings)[1]
+    return layer_action.draw(opened(model, None, "vae_glow", seed), count, draws, temperature)[0]
 
 
 def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
@@ -35,7 +33,7 @@ def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
     shapes = {name: (6, 3, 8, 8) for name in NAMES} | {"layer": (6, 3, 3, 8, 8)}
     assert {name: images.shape for name, images in arrays.items()} == shapes
     assert {images.dtype for images in arrays.values()} == {np.dtype(np.uint8)}
-    generator = step_generator(0, layer_draws.LAYER_DRAWS, 0)
+    generator = step_generator(0, layer_action.LAYER_DRAWS, 0)
     with torch.no_grad():
         mean, log_scale = model.vae.decode(model.vae.prior_sample(100, generator))
         first = mean + 0.5 * log_scale.exp() * normal_like(mean, generator)
@@ -72,15 +70,15 @@ def test_overflow_is_counted_and_too_much_of_it_refused(share, monkeypatch):
         return x, log_det
 
     monkeypatch.setattr(model.layer, "inverse", inverse)
-    run, settings = opened(model, None, "vae_glow"), {"images": 100, "draws": 1, "temperature": 0.5}
+    run = opened(model, None, "vae_glow")
     if share < 0.5:
-        assert layer_draws.measure(run, {}, settings)[0]["exploded_samples"] == 10
+        assert layer_action.draw(run, 100, 1, 0.5)[1] == 10
         return
     with pytest.raises(UserError, match="60 of 100 latents give images that are not finite"):
-        layer_draws.measure(run, {}, settings)
+        layer_action.draw(run, 100, 1, 0.5)
 
 
-def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 1) -> dict[str, np.ndarray]:
+def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.ndarray]:
     """Draws of a layer that makes `layer` of `vae`, whatever the noise."""
     layers = np.repeat(layer[:, None], draws, 1)
     return {"vae": vae, "vae_noisy": vae, "layer_mean": layer, "layer": layers}
@@ -89,14 +87,15 @@ def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 1) -> dict[str, np.nd
 def test_a_layer_that_does_nothing_and_one_that_sharpens():
     """The one leaves the spectrum as it is, the other brings it to the data's."""
     images = photographs(12)
-    found = probe_action(drawn(images, images, 3), FEATURES, FEATURES, images)
-    assert found["pixel_distance"] == found["feature_distance"] == found["draw_pixel_distance"] == 0
-    assert found["content_kept"] == 1 and found["feature_distance_between"] > 1
+    found = probe_action(drawn(images, images, 3), images, 256)
+    assert found["pixel_distance"] == found["draw_pixel_distance"] == 0 and found["between_pixel_distance"] > 1
+    assert found["content_kept"] == 1
+    assert found["similarity"] == found["similarity_noise"] == found["similarity_other"] == pytest.approx(1)
     assert max(found["spectrum_error"].values()) < 1e-9
     assert list(found["sharpness"].values()) == pytest.approx([found["sharpness"]["data"]] * 5)
     assert found["images"] == found["data_images"] == 12
     real = photographs(12, seed=1)
-    found = probe_action(drawn(real, gaussian_filter(real, (0, 0, 1.5, 1.5))), FEATURES, FEATURES, photographs(40))
+    found = probe_action(drawn(real, gaussian_filter(real, (0, 0, 1.5, 1.5))), photographs(40), 256)
     assert found["sharpness"]["vae"] < 0.3 * found["sharpness"]["layer"]
     assert found["spectrum_error"]["layer"] < 0.5 < found["spectrum_error"]["vae"]
     per_image = found["per_image"]
@@ -106,28 +105,36 @@ def test_a_layer_that_does_nothing_and_one_that_sharpens():
     assert found["spectrum"]["frequency"] == pytest.approx([k / 32 for k in range(1, 17)])
 
 
-def test_distances_are_in_grey_levels_and_euclidean():
+def test_distances_are_root_mean_squares_in_grey_levels():
     vae = photographs(12) // 2
-    found = probe_action(drawn(vae + 10, vae), FEATURES, FEATURES + np.array([3, 4, 0, 0]), vae)
-    assert found["per_image"]["pixel_distance"] == pytest.approx([10] * 12)
-    assert found["per_image"]["feature_distance"] == pytest.approx([5] * 12)
-    pairs = [np.linalg.norm(FEATURES[i] - FEATURES[j]) for i in range(12) for j in range(i)]
-    assert found["feature_distance_between"] == pytest.approx(np.mean(pairs))
-    layer = np.zeros((2, 3, 1, 2, 2), np.uint8)
-    layer[:, 1], layer[:, 2] = 6, 255
-    assert draw_distance(layer) == pytest.approx((6 + 255 + 249) / 3)  # no wrap-around of bytes
-    assert draw_distance(layer[:, :1]) is None
+    draws = drawn(vae + 10, vae, 3)
+    draws["layer"][:, 1:] = np.array([4, 253])[:, None, None, None]
+    found = probe_action(draws, vae, 256)["per_image"]
+    assert found["pixel_distance"] == pytest.approx([10] * 12)
+    others = [np.mean([rms(vae[i], vae[j]) for j in range(12) if j != i]) for i in range(12)]
+    assert found["between_pixel_distance"] == pytest.approx(others)
+    first = rms(vae + 10, 4), rms(vae + 10, 253)  # no wrap-around of bytes
+    assert found["draw_pixel_distance"] == pytest.approx((249 + first[0] + first[1]) / 3)
 
 
 def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     images = photographs(12)
-    shifted = FEATURES.copy()
-    shifted[[0, 1]] = FEATURES[[1, 0]]  # two latents change places
-    found = probe_action(drawn(images, images), FEATURES, shifted, images)
+    swapped = images[[1, 0, *range(2, 12)]]  # two latents change places
+    found = probe_action(drawn(swapped, images), images, 256)
     assert found["per_image"]["content_kept"] == [0, 0] + [1] * 10 and found["content_kept"] == pytest.approx(10 / 12)
-    assert found["content_kept_pixels"] == 1
-    found = probe_action(drawn(images[::-1], images), 0 * FEATURES, 0 * FEATURES, images)
-    assert found["content_kept_pixels"] == 0 and found["content_kept"] == pytest.approx(1 / 12)  # all one: by chance
+    assert np.argmin(found["per_image"]["similarity"]) in (0, 1)
+
+
+def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own():
+    vae = 100 + photographs(4) // 8  # nothing is clipped
+    layer = vae + np.array([20, 8, 251, 253], np.uint8)[:, None, None, None]  # the last two are darker: -5, -3
+    found = controls(vae, layer, 256)
+    for images in found.values():
+        assert rms(images, vae) == pytest.approx([20, 8, 5, 3], rel=0.05)
+    assert [np.ptp(found["other"][i].astype(int) - vae[i]) for i in range(4)] == [0] * 4
+    assert [int(found["other"][i].mean() > vae[i].mean()) for i in range(4)] == [0, 1, 1, 0]  # of the one before
+    assert (similarity(found["noise"], vae, 256) < similarity(layer, vae, 256)).all()
+    assert similarity(vae, vae, 256) == pytest.approx([1] * 4)
 
 
 def noise(count: int, side: int, channels: int = 1, deviation: float = 20) -> np.ndarray:
@@ -171,25 +178,21 @@ def test_the_spectrum_is_of_luminance_and_an_error_of_one_is_ten_times_the_power
     errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
     np.testing.assert_allclose(errors, [0, 1, 1], atol=1e-4)
     assert np.isfinite(log_error(np.zeros(3), reference)) and log_error(np.zeros(3), np.zeros(3)) == 0
-    assert log_error(np.zeros(1), np.array([9 * ROUNDING])) == pytest.approx(1)
+    assert log_error(np.zeros(1), np.array([9 * layer_action.ROUNDING])) == pytest.approx(1)
 
 
-def test_the_steps_draw_and_measure(inception_file, vaeglow_run, finetune_run, tmp_path):
-    run, draws = vaeglow_run, tmp_path / "layer_draws.npz"
-    made = run_probe("layer_draws", run, draws, {"images": 9, "draws": 2, "temperature": 0.5})
-    for name, images in draw(load_model(run.model, CPU)[0], 9, 2, 0.5, run.config["seed"]).items():
-        assert np.array_equal(made.arrays[name], images)
-    assert made.value("exploded_samples") == 0 and made.value("temperature") == 0.5
-    files = {"layer_draws": draws, "weights": inception_file}
-    found = run_probe("layer_action", run, tmp_path / "layer_action.json", ACTION, **files).content
-    assert found["images"] == found["data_images"] == 9 and found["features"] == 64 and found["temperature"] == 0.5
-    assert found["inputs"].keys() == {str(path) for path in (draws, inception_file, run.model)}
+def test_the_step_writes_numbers_and_the_images_shown(vaeglow_run, tmp_path):
+    settings, output = {"images": 9, "draws": 2, "temperature": 0.5, "shown": 3}, tmp_path / "layer_action.json"
+    found = run_probe("layer_action", vaeglow_run, output, settings).content
+    images = read_result(output.with_suffix(".npz"), None, model="vaeglow", temperature=0.5)
+    draws = draw(load_model(vaeglow_run.model, CPU)[0], 9, 2, 0.5, vaeglow_run.config["seed"])
+    assert images.arrays.keys() == {"vae", "layer"}
+    assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.arrays.items())
+    assert found["images"] == found["data_images"] == 9 and found["temperature"] == 0.5
+    assert found["exploded_samples"] == 0
     assert set(found["sharpness"]) == {*NAMES, "data"} and set(found["spectrum"]) == {*NAMES, "data", "frequency"}
     assert set(found["spectrum_error"]) == set(NAMES)
     for name, values in found["per_image"].items():
         assert len(values) == 9
         if name in found:
             assert np.mean(values) == pytest.approx(found[name])
-    assert found["feature_distance"] > 0 and found["draw_pixel_distance"] > 0
-    with pytest.raises(UserError, match=r"layer_draws\.npz: model is 'vaeglow', expected 'vaeglow_finetune'"):
-        run_probe("layer_action", finetune_run, tmp_path / "x", ACTION, layer_draws=draws, weights=inception_file)

@@ -15,8 +15,8 @@ import vaeglow
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import PROBES, noise_maps
-from vaeglow.evaluation.probes.interpolation import INTERPOLATION, distances, latent_paths, slerp
-from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, rank_correlations
+from vaeglow.evaluation.probes.interpolation import INTERPOLATION, detail, distances, latent_paths, slerp
+from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, border_contrasts, rank_correlations
 from vaeglow.evaluation.trained import vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.weights import load_model
@@ -27,13 +27,13 @@ SETTINGS = {
     "latents": {"images": 12, "batch_size": 5},
     "noise_maps": {"shown": 3, "images": 7, "batch_size": 7},
     "interpolation": {"space": "prior", "pairs": 1, "steps": 2},
-    "layer_draws": {"images": 9, "draws": 2, "temperature": 0.5},
+    "layer_action": {"images": 9, "draws": 2, "temperature": 0.5, "shown": 3},
     "linear_reference": {"images": 200, "batch_size": 64},
 }
 KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256", "data_sha256")
 
 
-@pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_draws"])
+@pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_action"])
 def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_path):
     outputs = (tmp_path / f"{i}" / PROBES[name].result for i in range(2))
     one, other = (run_probe(name, vaeglow_run, output, SETTINGS[name]) for output in outputs)
@@ -50,7 +50,7 @@ def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_
         ("latents", "glow_run", {}, "glow is a glow: the probe latents needs a model with one VAE latent"),
         ("noise_maps", "glow_run", {}, "glow is a glow: the probe noise_maps needs"),
         ("interpolation", "glow_run", {}, "glow is a glow: the probe interpolation needs"),
-        ("layer_draws", "vae_run", {}, "vae is a vae: it has no Glow layer"),
+        ("layer_action", "vae_run", {}, "vae is a vae: it has no Glow layer"),
         ("linear_reference", "glow_run", {}, "glow is a glow: a linear reference is of a vae"),
         ("linear_reference", "vae_run", {}, "the test split has 12 images, probes.linear_reference needs 192"),
         ("noise_maps", "vae_run", {"shown": 9}, "9 maps of 7 images are requested"),
@@ -108,6 +108,16 @@ def test_distances_are_root_mean_squares_in_grey_levels():
     assert found["end_distances"] == pytest.approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
 
 
+def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
+    ends = np.random.default_rng(0).integers(0, 256, (40, 2, 1, 16, 16)).astype(float)
+    fade, kept = np.stack([ends[:, 0], ends.mean(1), ends[:, 1]], 1), np.stack([ends[:, 0], *[ends[:, 1]] * 2], 1)
+    variance = 2 * 2 * (256**2 - 1) / 12  # of the difference of two pixels, two ways
+    found = detail(fade)
+    np.testing.assert_allclose(found["detail_kept"], 0, atol=1e-9)
+    assert np.mean(found["detail_lost"]) == pytest.approx(variance / 2, rel=0.05)
+    assert np.mean(detail(kept)["detail_kept"]) == pytest.approx(variance / 2, rel=0.05)
+
+
 @pytest.mark.parametrize("space", ["prior", "latent"])
 def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path):
     found = run_probe("interpolation", latent_run, tmp_path / "x.npz", {"space": space, "pairs": 3, "steps": 5})
@@ -120,7 +130,7 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
             direct = vae.decode(vae.prior.inverse(drawn)[0])[0]
             direct = quantise(direct if layer is None else layer.inverse(direct)[0], 256).numpy()
             assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
-    assert found.content == {**found.content, "space": space, **distances(images)}
+    assert found.content == {**found.content, "space": space, **distances(images), **detail(images)}
 
 
 def test_correlations_are_of_ranks_image_by_image():
@@ -130,6 +140,16 @@ def test_correlations_are_of_ranks_image_by_image():
     found = rank_correlations(scale, error)
     assert found[:2] == pytest.approx([1, -1]) and found[3:] == [0, 0]
     assert found[2] == pytest.approx(spearmanr(scale[2].ravel(), error[2].ravel()).statistic)
+
+
+def test_borders_are_where_black_meets_content_and_background_is_black_all_round():
+    images, scale = np.zeros((3, 2, 6, 6), np.uint8), np.ones((3, 6, 6), np.float32)
+    images[0, 1, :, 4:], images[1] = (
+        9,
+        200,
+    )  # in one channel; the second has no background, the third no border
+    scale[0, :, 3:5], scale[0, :, 5] = np.e**2, 1e9  # inside the content is neither
+    assert border_contrasts(images, scale) == pytest.approx([2])
 
 
 def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
@@ -156,6 +176,6 @@ def test_isotropic_noise_has_one_scale_and_no_correlation():
     vae = plain_vae(GREY, "isotropic", True).eval()
     settings = {"shown": 6, "images": 6, "batch_size": 4}
     content, arrays = noise_maps.measure(opened(vae, data(GREY)[:6].numpy()), {"test": None}, settings)
-    assert content["error_correlations"] is None
+    assert content["error_correlations"] is None and content["border_contrasts"] is None
     assert np.ptp(arrays["scale"]) < 1e-6
     assert arrays["scale"][0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0

@@ -55,7 +55,7 @@ def test_each_table_has_the_expected_numbers_words_and_notes(name, results):
         ("table2", f"{VAE}/training.json", {"preset": "paper"}, "preset is 'paper'"),
         ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid_samples": 400}, "fid_samples is 400"),
         ("table2", f"{VAE}/{METRICS}T0.0.json", {"fid_sets": 2}, "fid_sets is 2, expected 1"),
-        ("table2", f"{VAE}/{METRICS}T0.0.json", {"stretch": True}, "stretch is True"),
+        ("table2", f"{VAE}/{METRICS}T0.0.json", {"split": "val"}, "split is 'val'"),
         ("table2", f"{VAE}/{METRICS}T0.0.json", {"temperature": 0.5}, "temperature is 0.5"),
         ("table2", f"{VAE}/{METRICS}T0.0.json", {"weights_sha256": "old"}, "differ in weights_sha256"),
         ("table2", f"{VAE}/likelihood.json", {"images": 10}, "differ in images"),
@@ -178,13 +178,13 @@ def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
     assert "<script" not in text and "&lt;script&gt;" in text and "&amp;lt;" not in text
 
 
-def test_a_protocol_says_all_five_things_in_a_spec():
+def test_a_protocol_says_all_four_things_in_a_spec():
     changes = {"presets": {"demo": {"protocols": {"test-100-2048": {"sets": 4}}}}}
     view = effective(merge(shipped_config(), changes), "demo")
     for name, protocol in view["protocols"].items():
         found = plan.protocol(view, name)
-        assert set(found) == {"split", "images", "features", "sets", "stretch"} and protocol.items() <= found.items()
-    assert plan.protocol(view, "dai-wipf")["stretch"] is True and plan.spec(view, "tables", "table2")["sets"] == 4
+        assert set(found) == {"split", "images", "features", "sets"} and protocol.items() <= found.items()
+    assert plan.spec(view, "tables", "table2")["sets"] == 4
     assert plan.sample_counts(view)["photos32"] == 400
 
 

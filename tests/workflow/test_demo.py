@@ -138,8 +138,7 @@ overrides:
   evaluation: {snapshot_images: 16}
   probes:
     latents: {images: 16}
-    layer_draws: {images: 16, draws: 2}
-    layer_action: {features: 64}
+    layer_action: {images: 16, draws: 2}
     linear_reference: {images: 200}
     nearest_training: {samples: 16, test_images: 32, training_images: 48, features: 64}
   figures: {figure2: &sheet {columns: 2, lines: 2}, figure3: *sheet}

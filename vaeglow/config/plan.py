@@ -34,8 +34,8 @@ def one_of(names: Iterable[Any]) -> str:
 
 
 def protocol(view: View, name: str) -> dict[str, Any]:
-    """How FIDs are measured: `split`, `images`, `features`, `sets` and `stretch` of a protocol."""
-    return {"sets": 1, "stretch": False, **lookup(view["protocols"], name, "protocol")}
+    """How FIDs are measured: `split`, `images`, `features` and `sets` of a protocol."""
+    return {"sets": 1, **lookup(view["protocols"], name, "protocol")}
 
 
 def measured_by(view: View, entry: Mapping[str, Any]) -> dict[str, Any]:

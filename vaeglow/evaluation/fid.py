@@ -31,7 +31,6 @@ def extract_features(
     batch_size: int,
     device: torch.device | str,
     levels: int = 256,
-    stretch: bool = False,
     indices: np.ndarray | None = None,
 ) -> Iterator[Tensor]:
     """Yield the features of images, batch by batch, in order.
@@ -42,7 +41,6 @@ def extract_features(
         batch_size: images at a time; on a CPU at most 10.
         device: where `net` is.
         levels: number of pixel values; images are divided by levels - 1, so 255 as in pytorch-fid.
-        stretch: see `stretched`.
         indices: of the images to take; None: all.
 
     Yields:
@@ -54,23 +52,12 @@ def extract_features(
     exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
     for start in range(0, len(indices), batch_size):
         batch = torch.from_numpy(np.array(images[indices[start : start + batch_size]])).to(device).float()
-        batch = stretched(batch / (levels - 1)) if stretch else batch / (levels - 1)
-        batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
+        batch = (batch / (levels - 1)).expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
         with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
             features = adaptive_avg_pool2d(net(batch)[0], 1).flatten(1).cpu()
         if not features.isfinite().all():
             raise UserError("Inception features are not finite: delete the weights and run inception_weights again")
         yield features
-
-
-def stretched(images: Tensor) -> Tensor:
-    """Each image's [C, H, W] values moved linearly so that its smallest is 0 and its largest 1.
-
-    Dai & Wipf's code (2019, fid_score.py, `norm=True`) does so with generated images and not with real ones. An image
-    of one value, which it divides by 0, becomes black.
-    """
-    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-    return (images - low) / torch.where(high > low, high - low, 1.0)
 
 
 def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +134,7 @@ def read_reference(path: str | Path) -> Result:
 
 def protocol_of(reference: Result) -> dict[str, Any]:
     """What every result measured against a reference records of the protocol."""
-    about = {key: reference.value(key) for key in ("protocol", "split", "stretch")}
+    about = {key: reference.value(key) for key in ("protocol", "split")}
     counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
     return about | counts | {"fid_features": reference.value("features")}
 
@@ -171,8 +158,8 @@ def measure_set(
     samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
 ) -> tuple[np.ndarray, float]:
     """The features kept of one set of samples, and its FID; see `measure_sets`."""
-    options, real = {key: reference.value(key) for key in ("levels", "stretch")}, reference.arrays
-    features, mean, covariance = image_features(samples, net, batch_size, device, **options)
+    levels, real = reference.value("levels"), reference.arrays
+    features, mean, covariance = image_features(samples, net, batch_size, device, levels=levels)
     return features, frechet_distance(mean, covariance, real["mean"], real["covariance"])
 
 

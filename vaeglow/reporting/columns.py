@@ -111,7 +111,6 @@ SHARED = {
         *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
         Column("exploded_samples", lambda lines: numbers(lines, "metrics.exploded_samples").sum(), form=fixed(0)),
         same("metrics.split", name="fid_split"),
-        same("metrics.stretch", form=lambda stretched: "yes" if stretched else "no"),
     )
 }
 

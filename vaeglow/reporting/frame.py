@@ -22,7 +22,7 @@ Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.con
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 # What results state besides their identity, and the key of the protocol that sets it.
 COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
-SNAPSHOTS = {"split": "split", "stretch": "stretch", **COUNTS}  # of one set of samples
+SNAPSHOTS = {"split": "split", **COUNTS}  # of one set of samples
 CONDITIONS = {"snapshots": SNAPSHOTS, "metrics": {**SNAPSHOTS, "fid_sets": "sets"}}
 
 

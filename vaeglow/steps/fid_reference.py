@@ -14,7 +14,6 @@ def main(
     images: int,
     features: int,
     sets: int,
-    stretch: bool,
     weights: Path,
     batch_size: int,
     device: str,
@@ -29,7 +28,6 @@ def main(
         images: how many images, spread over the split
         features: Inception layer: 64, 192, 768 or 2048
         sets: sets of samples the FID is the mean of
-        stretch: samples are stretched to the whole range first
     """
     import numpy as np
 
@@ -49,6 +47,6 @@ def main(
     net, indices = load_inception(weights, features, on), evenly_spaced(np.arange(len(real)), images)
     found, mean, covariance = image_features(real, net, batch_size, on, levels=info["levels"], indices=indices)
     about = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
-    about |= {"dataset": info["name"], "stretch": stretch, "levels": info["levels"]}
+    about |= {"dataset": info["name"], "levels": info["levels"]}
     about |= {"image_shape": list(real.shape[1:]), "data_sha256": sha256_json(info["sha256"])}
     write_result(output, about, [weights], provenance, {"mean": mean, "covariance": covariance, "features": found})

@@ -6,8 +6,8 @@
 #   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; the samples' features: .npz)
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
-# A protocol (config) names split, image count, Inception features, sets of samples and whether they are stretched: an
-# FID is keyed by all five. The reference file passes them to the steps that measure samples.
+# A protocol (config) names split, image count, Inception features and sets of samples: an FID is keyed by all four.
+# The reference file passes them to the steps that measure samples.
 # The reference comes first (`priority`): too few images or missing weights are reported before the training.
 
 

@@ -15,7 +15,7 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.reporting.claims import KINDS, Evidence
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED, draws_of
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED, draws_of
 from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
@@ -55,11 +55,15 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "bits": ("models", {**BITS, "reference_model": "v"}, BITS_TURNED),
     "bits-behind": ("models", {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
     "speed": ("models", TIMES, {"threshold": 1.6}),
-    "noise": ((0.4, -0.4), {"model": "far"}, {}),
+    "size": ("models", {**BITS, "networks": "demo", "threshold": 1.3}, {"threshold": 3.0}),
+    "noise": ((0.4, -0.4), {"model": "far", "value": "error_correlations"}, {}),
+    "noise-border": ((0.4, -0.4), {"model": "far", "value": "border_contrasts"}, {}),
     "information": ("models", {**HIGHER, "value": "decoder_information_upper_nats"}, LOWER),
     "information-entropy": ("models", {**HIGHER, "value": "entropy_image_bits_per_dim"}, {"threshold": 2.0}),
     "layer-sharpness": ((0.5, -0.5), {"model": "m", "value": "sharpness"}, {}),
-    "layer-content": ((0.95, 0.1), {**HALF, "value": "content"}, {}),
+    "layer-content": ((0.95, 0.1), {"model": "m", "value": "content"}, {}),
+    "layer-draws": ((0.9, 0.2), {**HALF, "value": "draws"}, {}),
+    "detail": ("models", BITS_TURNED, BITS),
     "smooth": ((EVEN, JUMP), {**HALF, "space": "prior"}, {}),
 }
 
@@ -82,9 +86,9 @@ def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     assert row["verdict"] == (HOLDS if holds else FAILS)
     assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
     assert row["unit"] and row["scale"] and row["note"] and "{" not in row["note"]
-    over_seeds = "t over rounds of timed windows" if name == "speed" else "t over 3 seeds"
+    over_seeds = {"speed": "t over rounds of timed windows", "size": "none: counted"}.get(name, "t over 3 seeds")
     assert row["interval"] == over_seeds if len(seeds) == 3 else row["interval"]
-    assert row["seeds"] == ("" if name == "speed" else " ".join(map(str, seeds)))
+    assert row["seeds"] == ("" if name in SEEDLESS else " ".join(map(str, seeds)))
     assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
 
 

@@ -14,7 +14,7 @@ from vaeglow.reporting import figures, style
 
 PRESET, SEED, PROTOCOL = "demo", 3, "test-100-2048"
 LABELS = {"vae": "VAE", "glow": "Glow", "vaeglow": "Ours (Glow layer)", "squeeze1": "Ours, 1", "squeeze4": "Ours, 4"}
-MEASURED = {"protocol": PROTOCOL, "split": "test", "stretch": False, "fid_samples": 100, "fid_reference_images": 100}
+MEASURED = {"protocol": PROTOCOL, "split": "test", "fid_samples": 100, "fid_reference_images": 100}
 MEASURED["fid_features"] = 2048
 STYLES = {
     model: {"label": label, "color": color, "marker": marker}
@@ -30,7 +30,7 @@ def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A figure as `vaeglow.config.plan.spec` makes it."""
     rows = [{"dataset": "blobs", "preset": PRESET, **row} for row in rows]
     about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED, 4], "seed": SEED}
-    measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "sets": 1, "stretch": False}
+    measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "sets": 1}
     return {**about, "dataset": "blobs", **measured, "styles": STYLES, "rows": rows, **more}
 
 

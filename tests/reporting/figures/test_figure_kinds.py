@@ -97,7 +97,7 @@ def results(tmp_path: Path) -> Results:
         images = {"images": noise(7, seed=seed)}
         about = {"temperature": temperature, "exploded_samples": 2 * (model == "glow")}
         made.write("samples", model, about, images)
-    made.write("layer_draws", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
+    made.write("layer_images", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
     made.write("interpolation", "vaeglow", {"space": "prior"}, {"images": noise(3, 4, seed=5)})
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
     maps = {"images": noise(4, seed=6), "mean": noise(4, seed=7), "scale": scale}
@@ -230,7 +230,7 @@ def test_noise_maps_share_one_scale_of_colours_that_starts_at_zero(results):
 def test_too_few_images_or_images_of_other_data_are_refused(results):
     with pytest.raises(UserError, match=r"blobs has 13 images, figure figure9 needs 15: lower the figure's columns or"):
         results.draw(SPECS["sample_sheet"] | {"columns": 5, "lines_per_row": 3})
-    with pytest.raises(UserError, match=r"layer_draws\.npz has 5 images, figure figure9 needs 6"):
+    with pytest.raises(UserError, match=r"layer_action\.npz has 5 images, figure figure9 needs 6"):
         results.draw(SPECS["sharpening"] | {"lines": 6})
     results.prepare(noise(13, seed=9))
     with pytest.raises(UserError, match=r"T0\.0\.npz is of other data than blobs"):

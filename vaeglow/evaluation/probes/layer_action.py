@@ -119,7 +119,7 @@ def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int)
 def controls(vae: np.ndarray, layer: np.ndarray, levels: int) -> dict[str, np.ndarray]:
     """VAE images [N, C, H, W], each changed by as much as the layer changes it (RMS), but by nothing of its own.
 
-    By white `noise`, and by what the layer does to the `other` latent that comes next. Where the layer's change has
+    By white `noise`, and by what the layer does to the `other` latent that comes before. Where the layer's change has
     nothing to do with the image, either, it is as near to the VAE's image as the latter, and not nearer than both.
     """
     change = layer.astype(float) - vae

@@ -110,9 +110,8 @@ class Sources:
         """How FID etc. were measured; `sets` where it is not the protocol's number of sets."""
         count, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
         drawn = f"{sets} sets of {count:,} samples (all but FID: the first), each" if sets > 1 else f"{count:,} samples"
-        stretched = ", each sample stretched to the whole range first" if self.spec["stretch"] else ""
         biased = ", fewer images than features: FID biased upward" if count < features else ""
-        against = f"{count:,} {self.spec['split']} images, {features} features{stretched}{biased}"
+        against = f"{count:,} {self.spec['split']} images, {features} features{biased}"
         return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
 
 

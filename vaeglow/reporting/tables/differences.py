@@ -70,7 +70,7 @@ COLUMNS = named(
     difference_bits_per_dim_sd difference_bits_per_dim_low difference_bits_per_dim_high
     difference_kid_standard_error difference_bits_per_dim_standard_error model_bound minus_bound likelihood_images
     dequantisation temperature minus_temperature fid_samples fid_sets exploded_samples fid_reference_images fid_features
-    fid_split stretch protocol device commit run minus_run origin minus_origin
+    fid_split protocol device commit run minus_run origin minus_origin
     """,
     *difference_columns("fid", "FID", 2),
     *difference_columns("kid", "KID", 5, kid_error),

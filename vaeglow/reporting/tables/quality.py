@@ -34,7 +34,7 @@ COLUMNS = named(
     kid precision recall density coverage diversity reference_diversity
     fid_sd fid_sd_over_sets bits_per_dim_sd bits_per_dim_standard_error kid_sd kid_standard_error
     precision_sd recall_sd density_sd coverage_sd diversity_sd
-    fid_samples fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images stretch protocol
+    fid_samples fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images protocol
     likelihood_images dequantisation train_seconds_by_phase parameters device commit run origin
     """,
     mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
