@@ -69,7 +69,7 @@ SLIPS = [
     ("{roles: {main: cifar}}", r"unknown dataset 'cifar' \(did you mean 'cifar10'"),
     ("{roles: {cifar10: photos32}}", "a dataset has that name"),
     ("{evaluation: {protocol: test-10k}}", r"unknown protocol 'test-10k' \(did you mean 'test-10k-2048'"),
-    ("{figures: {figure4: {rows: [{model: vae}]}}}", "model vae is a vae: only a vae_glow has layer draws"),
+    ("{figures: {figure4: {rows: [{model: vae}]}}}", "model vae is a vae: only a vae_glow has layer images"),
     ("{tables: {linear_reference: {reference_model: glow}}}", "only a vae has linear reference"),
     ("{claims: {temperature_best: {others: [0.5, 1.0]}}}", r"temperature_best: others contains .* 0\.5 itself"),
     ("{models: {vae: {color: blue}}}", r"models\.vae\.color.*'blue' does not match"),

@@ -4,6 +4,7 @@
 
 for kind, probe in PROBES.items():
     name = "interpolate" if kind == "interpolation" else kind
+    written = {"main": result(kind)} | ({"images": result("layer_images")} if kind == "layer_action" else {})
 
     rule:
         name:
@@ -11,8 +12,7 @@ for kind, probe in PROBES.items():
         input:
             **reads(*probe.reads),
         output:
-            main=result(kind),
-            **({"images": result("layer_images")} if kind == "layer_action" else {}),
+            **written,
         log:
             f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
         conda:
