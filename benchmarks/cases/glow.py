@@ -57,7 +57,7 @@ def normflows_glow(quick: bool) -> Any:
 
 
 def theirs(setting: Setting, autocast: bool) -> Work:
-    """The loop of normflows' examples, forward_kld, backward, Adamax, on the same images and noise; or under autocast."""
+    """normflows' examples: forward_kld, backward, Adamax, on the same images and noise; bf16 by autocast."""
     import torch
 
     chosen = config(setting.quick)
