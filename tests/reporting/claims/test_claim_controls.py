@@ -70,16 +70,17 @@ def moving() -> np.ndarray:
     return np.stack([pictures[..., 8:40, step : step + 32] for step in range(STEPS)], 1)
 
 
-def between(weight: np.ndarray) -> np.ndarray:
-    """Pairs of photographs, the second with the weights given."""
+def between(weight: np.ndarray, images: np.ndarray = REAL) -> np.ndarray:
+    """Pairs of images, the second with the weights given."""
     weight = weight[:, None, None, None]
-    return (1 - weight) * REAL[:12, None] + weight * REAL[12:24, None]
+    return (1 - weight) * images[:12, None] + weight * images[12:24, None]
 
 
 WAY = np.linspace(0, 1, STEPS)
 PATHS = {
     "moving": (moving(), HOLDS),
     "cross-fade": (between(WAY), FAILS),
+    "faint cross-fade": (between(WAY, 128 + 0.8 * WHITE), FAILS),  # rounding adds no detail
     "jump": (between((WAY > 0.5).astype(float)), FAILS),
     "unrelated images": (photographs(12 * STEPS, seed=2).reshape(12, STEPS, 3, 32, 32), FAILS),
 }

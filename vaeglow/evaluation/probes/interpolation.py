@@ -37,11 +37,11 @@ def detail(images: np.ndarray) -> dict[str, list]:
     """Whether images between two ends have the ends' detail, or a cross-fade's: of [pairs, steps, C, H, W].
 
     Detail is the mean square difference of neighbouring pixels. A cross-fade of unrelated images loses half of it at
-    its middle. Sums over the steps of a pair: `detail_lost`, what a cross-fade of its ends has less than they, which is
-    never negative; `detail_kept`, what the images have more than the cross-fade.
+    its middle. Sums over the steps of a pair: `detail_lost`, what a cross-fade of its ends, in whole grey levels, has
+    less than they; `detail_kept`, what the images have more than the cross-fade.
     """
     values, weight = images.astype(float), np.linspace(0, 1, images.shape[1])[:, None, None, None]
-    fade = values[:, :1] * (1 - weight) + values[:, -1:] * weight
+    fade = np.rint(values[:, :1] * (1 - weight) + values[:, -1:] * weight)
     found, faded = (sum((np.diff(of, axis=axis) ** 2).mean((-3, -2, -1)) for axis in (-2, -1)) for of in (values, fade))
     ends = found[:, :1] * (1 - weight[:, 0, 0, 0]) + found[:, -1:] * weight[:, 0, 0, 0]
     return {f"detail_{name}": (of - faded).sum(1).tolist() for name, of in {"kept": found, "lost": ends}.items()}
