@@ -110,7 +110,8 @@ def test_distances_are_root_mean_squares_in_grey_levels():
 
 def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
     ends = np.random.default_rng(0).integers(0, 256, (40, 2, 1, 16, 16)).astype(float)
-    fade, kept = np.stack([ends[:, 0], np.rint(ends.mean(1)), ends[:, 1]], 1), np.stack([ends[:, 0], *[ends[:, 1]] * 2], 1)
+    fade = np.stack([ends[:, 0], np.rint(ends.mean(1)), ends[:, 1]], 1)
+    kept = np.stack([ends[:, 0], *[ends[:, 1]] * 2], 1)
     variance = 2 * 2 * (256**2 - 1) / 12  # of the difference of two pixels, two ways
     found = detail(fade)
     np.testing.assert_allclose(found["detail_kept"], 0, atol=1e-9)
