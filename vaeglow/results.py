@@ -133,7 +133,7 @@ def write_result(
         if arrays is None:
             file.write(f"{text}\n".encode())
         else:
-            np.savez(file, **arrays, metadata=np.array(text))
+            np.savez_compressed(file, **arrays, metadata=np.array(text))
 
 
 def relative(path: str | Path) -> str:
@@ -164,7 +164,7 @@ SHARED = {
 def check_together(results: Iterable[Result]) -> None:
     """Refuse (UserError) results that do not belong together: two differ in what `SHARED` says, or in a file.
 
-    Those made from one file (an FID reference, the Inception weights, samples) must be of the same version of it; where
+    Those made from one file (the Inception weights, samples) must be of the same version of it; where
     it is among the results, of its present version.
     """
     results = list(results)

@@ -185,7 +185,7 @@ def test_a_protocol_says_all_five_things_in_a_spec():
         found = plan.protocol(view, name)
         assert set(found) == {"split", "images", "features", "sets", "stretch"} and protocol.items() <= found.items()
     assert plan.protocol(view, "dai-wipf")["stretch"] is True and plan.spec(view, "tables", "table2")["sets"] == 4
-    assert plan.sample_counts(view)["photos32"] == 400
+    assert plan.sample_counts(view)["photos32"]["count"] == 400
 
 
 def test_a_table_of_differences_reads_both_sides_of_each_pair():

@@ -22,6 +22,7 @@ from vaeglow.reporting.style import PALETTE
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
+SHOWN = 36  # images of a sample set that are kept for figures; more where one shows more
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
 
 
@@ -143,24 +144,25 @@ def style(view: View, model: str) -> dict[str, str]:
 # ----------------------------------------------------------------------------------------- runs and files
 
 
-def sample_counts(view: View) -> dict[str, int]:
+def sample_counts(view: View) -> dict[str, dict[str, int]]:
     """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
 
-    That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
-    images, more where a figure or a probe takes more.
+    `count` is the largest of the protocols used on it (the preset's own where none is), each its sets times its images,
+    more where a figure or a probe takes more; of these the first `shown` are kept for figures.
     """
     samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
     counts = {dataset: [samples[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
+    shown = {dataset: [SHOWN] for dataset in view["datasets"]}
     for need in all_needs(view):
-        if need["what"] in ("metrics", "features"):
+        if need["what"] in ("metrics", "draws"):
             counts[need["dataset"]].append(samples[need["protocol"]])
         if need["what"] == "nearest_training":
             counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
-        shown = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
+        images = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
         for row in filled_in(view, "figures", name)["rows"]:
-            counts[row["dataset"]].append(shown)
-    return {dataset: max(found) for dataset, found in counts.items()}
+            shown[row["dataset"]].append(images)
+    return {name: {"count": max(of + shown[name][1:]), "shown": max(shown[name])} for name, of in counts.items()}
 
 
 def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims_tools import claim, ledger, spec, timed_model, write_timing, write_world
+from claims_tools import REAL, claim, features, ledger, spec, timed_model, write_timing, write_world
 from run_tools import run_step
 from table_tools import change, spec_file
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.bootstrap import resample, sample_draws
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
-from vaeglow.reporting.claims import KINDS, Evidence
+from vaeglow.reporting.claims import KINDS
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED, draws_of
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
@@ -105,7 +106,7 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
     ("name", "file", "key"),
     [
         ("kid", "T0.5.npz", "weights_sha256"),
-        ("kept-recall", "T1.0.npz", "fid_reference"),
+        ("kept-recall", "T1.0.npz", "resources/weights/i"),
         ("quality_time", "T0.5.json", "resources/weights/i"),
         ("bits", "linear_reference.json", "data_sha256"),
     ],
@@ -172,27 +173,44 @@ def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
     assert words in note and bool(words) == ("upper bound" in note)
 
 
-def test_models_are_resampled_apart_but_the_real_images_alike(tmp_path):
-    """A model against itself at another temperature, with the same features: no difference, and none in any draw."""
-    rows = [{"model": "m", "temperature": 0.5}, {"model": "m", "temperature": 1.0}]
-    entry = claim("kid", better=rows[0], worse=rows[1])
-    paths = write_world(tmp_path / "results", entry, lambda need, seed: 0.3, [0])
-    files = [path for path in paths if path.suffix == ".npz" and "metrics" in path.parts]
-    files[1].write_bytes(files[0].read_bytes())
-    change(files[1], temperature=1.0)
-    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
-    one, other = (draws_of(evidence, row, "kid") for row in rows)
-    assert np.array_equal(one, other) and one.std() > 0
-
-
-def test_the_estimates_are_those_of_the_step_evaluate(tmp_path):
+def test_draws_are_those_of_features_directly(tmp_path):
+    """An effect and its draws, each resampling written out: KID, distances and balls of the images that it holds."""
+    random, run, other = np.random.default_rng(1), ("toys", "test-60-8", "m", 3), ("toys", "test-60-8", "n", 3)
+    sets = features(0.3, random), features(0.8, random)
+    draws = [sample_draws(found, REAL, of) for found, of in zip(sets, (run, other), strict=True)]
+    effects = {name: draws[1][name] - draws[0][name] for name in draws[0]}
+    real, *own = (resample(60, *key)[:4].astype(int) for key in ((*run[:2], "reference"), run, other))
+    for draw in range(4):
+        found = [
+            directly(*pair) for pair in zip(sets, (weights[draw] for weights in own), [real[draw]] * 2, strict=True)
+        ]
+        for name, values in effects.items():
+            assert values[draw] == pytest.approx(found[1][name] - found[0][name], rel=1e-9), (name, draw)
+    measured = kernel_inception_distance(sets[0], REAL, "cpu") | compare_neighbours(sets[0], REAL, "cpu")
+    assert {name: values[0] for name, values in draws[0].items()} == pytest.approx({n: measured[n] for n in effects})
+    alike = sample_draws(sets[0], REAL, run)  # at another temperature
+    assert all(np.array_equal(alike[name], values) and values.std() > 0 for name, values in draws[0].items())
     entry = claim("kid", better=NEAR, worse=FAR)
-    paths = write_world(tmp_path / "results", entry, lambda need, seed: (0.3, 1.2), [0])
-    real, samples, _ = (read_result(path, ("features",)).arrays["features"] for path in paths if path.suffix == ".npz")
-    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
-    measured = kernel_inception_distance(samples, real, "cpu") | compare_neighbours(samples, real, "cpu")
-    for quantity in ("kid", "diversity", "recall"):
-        assert draws_of(evidence, NEAR, quantity)[0] == pytest.approx(measured[quantity]), quantity
+    (path, _, far, _) = write_world(tmp_path / "results", entry, WORLDS["models"], [0])
+    kids = [read_result(one, ("kid",)).arrays["kid"][0] for one in (path, far)]
+    assert float(ledger(tmp_path / "results", entry, [0])["effect"]) == pytest.approx(kids[1] - kids[0], rel=1e-3)
+
+
+def directly(samples: np.ndarray, mine: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """What the images that weights hold give, copy by copy; pairs of copies of one image are no pairs."""
+    x, y = (np.repeat(np.arange(60), weights) for weights in (mine, real))
+
+    def pairs(values: np.ndarray, held: np.ndarray) -> float:
+        return values[np.ix_(held, held)][held[:, None] != held].mean()
+
+    kernels = [
+        ((one.astype(float) @ two.T.astype(float)) / 8 + 1) ** 3
+        for one, two in ((samples, samples), (REAL, REAL), (samples, REAL))
+    ]
+    apart = np.sqrt(((samples[:, None].astype(float) - samples) ** 2).sum(2))
+    near = np.sqrt(((samples[:, None].astype(float) - REAL) ** 2).sum(2)) <= np.sort(apart)[:, [3]]
+    kid = pairs(kernels[0], x) + pairs(kernels[1], y) - 2 * kernels[2][np.ix_(x, y)].mean()
+    return {"kid": kid, "diversity": pairs(apart, x), "recall": near.any(0)[y].mean()}
 
 
 RACE = ("slow", "one", "other")

@@ -96,7 +96,7 @@ def results(tmp_path: Path) -> Results:
     for seed, (model, temperature) in enumerate({"vae": 0.0, "glow": 1.0, "vaeglow": 0.5}.items()):
         images = {"images": noise(7, seed=seed)}
         about = {"temperature": temperature, "exploded_samples": 2 * (model == "glow")}
-        made.write("samples", model, about, images)
+        made.write("shown", model, about | {"samples": 7}, images)
     made.write("layer_draws", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
     made.write("interpolation", "vaeglow", {"space": "prior"}, {"images": noise(3, 4, seed=5)})
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
@@ -199,7 +199,7 @@ def test_rows_may_be_of_several_datasets_of_several_sizes_and_levels(results):
     small = noise(9, side=4, channels=1) % 16
     small[0, 0, 0, :2] = 0, 15
     results.prepare(small, "small", levels=16)
-    results.write("samples", "vae", {"temperature": 0.0}, {"images": small}, "small")
+    results.write("shown", "vae", {"temperature": 0.0}, {"images": small}, "small")
     rows = [*ROWS["sample_sheet"][0], at("vae", 0.0, dataset="small")]
     figure = results.draw(spec("sample_sheet", rows, columns=3, lines_per_row=2))
     last = figure.axes[-1].images[0].get_array()

@@ -1,8 +1,7 @@
 """The kinds of claim, a function each from a claim's files under one seed to its effect. No torch when imported.
 
-Samples are judged by KID on resampled features, never by a bootstrapped FID: resampling copies images, and an FID of
-copies is biased upward; KID is unbiased and, with pairs of copies left out, stays so when resampled. FIDs are reported
-too.
+Samples are judged by KID, resampled in `vaeglow.evaluation.bootstrap`, never by a bootstrapped FID: resampling copies
+images, and an FID of copies is biased upward. FIDs are reported too.
 """
 
 import functools
@@ -11,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, generator, mean_draws, ratio
 from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
-from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, mean_draws, ratio, resampled
 from vaeglow.reporting.frame import BITS, bound_note, finite_values
 from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
 
@@ -34,7 +33,7 @@ MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phas
 NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 ACTION = {"enum": ["sharpness", "content"], "description": "which value of `layer_action.json`"}
-contrast = functools.partial(kind, "features", "metrics", "reference", **PROTOCOL)  # a kind that compares sample sets
+contrast = functools.partial(kind, "draws", "metrics", **PROTOCOL)  # a kind that compares sample sets
 
 
 @contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
@@ -102,6 +101,12 @@ def quality_time(evidence: Evidence) -> Measured:
     words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
     how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
     return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
+
+
+def resampled(evidence: Evidence) -> list[np.ndarray]:
+    """The claim's quantity of each of its sample sets, the estimate and its draws: [1 + DRAWS]."""
+    quantity = evidence.claim.get("measure", "kid")
+    return [result.arrays[quantity] for result in evidence.results("draws", quantity)]
 
 
 def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:

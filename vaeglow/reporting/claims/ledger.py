@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vaeglow.evaluation import bootstrap
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
 from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
@@ -33,11 +34,11 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """
     commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
-    entries, cache = [], {}
+    entries = []
     for name, claim in spec["claims"].items():
         claim = {"claim": name, **claim}
         seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
-        evidence = [Evidence(results_root, claim, seed, spec["styles"], cache) for seed in seeds]
+        evidence = [Evidence(results_root, claim, seed, spec["styles"]) for seed in seeds]
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
@@ -75,4 +76,6 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     found = ledger["verdict"].value_counts()
     counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
-    return render("ledger.md", spec=spec, counts=counts, rows=rows, rule=statistics, times=DISAGREE)
+    return render(
+        "ledger.md", spec=spec, counts=counts, rows=rows, rule=statistics, bootstrap=bootstrap, times=DISAGREE
+    )
