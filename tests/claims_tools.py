@@ -15,6 +15,7 @@ from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1, "stretch": False}
+MADE = {"commit": "abc", "dirty": False, "device": "A CPU"}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
     **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
@@ -64,7 +65,9 @@ def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of itself."""
     inputs = {"resources/weights/i": "i"}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
-    found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
+    found = {"provenance": MADE} | {
+        key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose
+    }
     found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
     if "temperature" not in whose:
         return found | {"inputs": {}}
@@ -81,7 +84,8 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
     if what == "snapshots":
         keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
         return {
-            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)]
+            "training_device": "A CPU",
+            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)],
         }
     if what == "likelihood":
         return {"images": 50, "bound": "<="}
@@ -113,4 +117,6 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
-    save(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models, **machine})
+    save(
+        path, {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d", "models": models, **machine}
+    )

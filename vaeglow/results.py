@@ -150,13 +150,11 @@ def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
 
 
-# What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike,
-# seconds of training on one device only.
+# What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike.
 SHARED = {
     "config_sha256": IDENTITY,
     "weights_sha256": IDENTITY,
     "data_sha256": ("dataset",),
-    "training_device": (),
     "dequantisation": ("preset", "dataset"),
 }
 

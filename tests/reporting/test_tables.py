@@ -28,6 +28,7 @@ from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
 from vaeglow.reporting.tables import ESCAPES, page
+from vaeglow.results import read_result
 
 EXPECTED = Path(__file__).parent / "expected"
 VAE, OURS, METRICS = "demo/photos32/vae/seed0", "demo/photos32/vaeglow/seed0", "metrics/test-500-64/"
@@ -112,6 +113,17 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     change(results / f"demo/photos32/glow/seed0/{METRICS}T1.0.json", kid=None, kid_standard_error=None)
     found = run_table(results, SPECS["differences"] | {"seeds": [0]})[0]
     assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
+
+
+def test_seconds_of_trainings_on_two_machines_are_left_out_and_the_page_says_so(results):
+    said = "Trained on several machines"
+    assert any(row["train_seconds"] for row in run_table(results, SPECS["table2"]))
+    assert said not in form(results, SPECS["table2"])
+    made = read_result(path := results / f"{VAE}/training.json").value("provenance")
+    change(path, provenance=made | {"device": "B CPU"})
+    rows = [row for row in run_table(results, SPECS["table2"]) if row["source"] == "measured"]
+    assert not any(row["train_seconds"] or row["train_cpu_seconds"] for row in rows) and all(r["epochs"] for r in rows)
+    assert said in form(results, SPECS["table2"])
 
 
 def test_the_evidence_names_every_file_of_both_sides(results):

@@ -149,8 +149,11 @@ def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path, vae
     row = ledger(tmp_path / "results", entry, [0])
     if effect is None:
         assert row["effect"] == "" and row["verdict"] == UNDECIDED and "no snapshot of its last phase" in row["note"]
-    else:
-        assert float(row["effect"]) == pytest.approx(effect) and row["verdict"] == FAILS
+        return
+    assert float(row["effect"]) == pytest.approx(effect) and row["verdict"] == FAILS
+    change(tmp_path / "results/demo/toys/far/seed0/snapshots/test-60-8/T1.0.json", training_device="B CPU")
+    row = ledger(tmp_path / "results", entry, [0])
+    assert row["effect"] == "" and "Seed 0: seconds of A CPU and B CPU do not compare" in row["note"]
 
 
 def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path):
@@ -299,6 +302,7 @@ def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path,
         assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"
         assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
     assert "5 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1." in page
+    assert "Measured on: A CPU; commits: abc." in page and {row["device"] for row in rows} == {"A CPU", ""}
     assert "**Demo scale**" in page and "## The rule" in page
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1  # a | in a statement makes no column

@@ -152,14 +152,15 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(
-    ("kind", "what", "key"),
-    [("temperature", "metrics", "weights_sha256"), ("quality_time", "snapshots", "training_device")],
-)
-def test_files_of_two_trainings_or_timed_on_two_devices_are_not_mixed(kind, what, key, results):
-    change(results.path(what, "glow", protocol=PROTOCOL, temperature=1.0), **{key: "other"})
-    with pytest.raises(UserError, match=f"differ in {key}"):
-        results.draw(SPECS[kind])
+def test_files_of_two_trainings_are_not_mixed_and_seconds_of_two_devices_said_to_be_such(results):
+    where = {"protocol": PROTOCOL, "temperature": 1.0}
+    change(results.path("metrics", "glow", **where), weights_sha256="other")
+    with pytest.raises(UserError, match="differ in weights_sha256"):
+        results.draw(SPECS["temperature"])
+    assert "do not compare" not in texts(results.draw(SPECS["quality_time"]))
+    change(results.path("snapshots", "glow", **where), training_device="B CPU")
+    said = "Seconds of different machines do not compare: VAE, without noise on A CPU;"
+    assert said in texts(results.draw(SPECS["quality_time"])).replace("  ", " ")
 
 
 # The images that each kind shows, grid by grid, and words.

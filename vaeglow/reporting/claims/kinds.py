@@ -84,11 +84,15 @@ def quality_time(evidence: Evidence) -> Measured:
     for role in ("ours", "theirs"):  # the snapshots of all phases, by their seconds of training
         read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
         sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    devices = {result.value("training_device") for result in evidence.results("snapshots")}
     moment = min(points[-1][1]["total_seconds"] for points in sides.values())
     readings = {("both", "seconds of training"): moment}
     for role, points in sides.items():
         row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
-        if row is claim[role][-1] and point["kid"] is not None:
+        if len(devices) > 1:
+            notes = [f"seed {evidence.seed}: seconds of {' and '.join(sorted(devices))} do not compare"]
+            kids[role] = np.full(1 + DRAWS, np.nan)
+        elif row is claim[role][-1] and point["kid"] is not None:
             noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
             kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
             trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"

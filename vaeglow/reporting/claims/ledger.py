@@ -13,11 +13,12 @@ from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
 from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
 from vaeglow.reporting.tables import render
 from vaeglow.reporting.tables.timing import DISAGREE
-from vaeglow.results import check_together, git_state, source_sha256
+from vaeglow.results import Result, check_together, git_state, source_sha256
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
-    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
+    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", "device", "evidence_commit"),
+    *(traced.FILES, traced.HASHES, traced.SEAL),
 )
 
 
@@ -43,10 +44,17 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     check_together(result for *_, results in entries for result in results)
     rows = [
         {**claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        | (judged(evidence) | traced.evidence_cells([result.path for result in results]) if evidence else {})
+        | (judged(evidence) | made_by(results) if evidence else {})
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
+
+
+def made_by(results: Sequence[Result]) -> dict[str, str]:
+    """The cells that name a row's evidence, and the machines and commits that measured it."""
+    devices = traced.distinct(result.value("provenance", "device") for result in results)
+    about = {"device": devices, "evidence_commit": traced.distinct(result.commit for result in results)}
+    return about | traced.evidence_cells(result.path for result in results)
 
 
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
@@ -76,6 +84,6 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     found = ledger["verdict"].value_counts()
     counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
-    return render(
-        "ledger.md", spec=spec, counts=counts, rows=rows, rule=statistics, bootstrap=bootstrap, times=DISAGREE
-    )
+    made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in COLUMNS[-5:-3]}
+    words = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE, "made": made}
+    return render("ledger.md", spec=spec, counts=counts, rows=rows, **words)
