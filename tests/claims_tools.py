@@ -65,10 +65,9 @@ def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of itself."""
     inputs = {"resources/weights/i": "i"}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
-    found = {"provenance": MADE} | {
-        key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose
-    }
+    found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
     found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
+    found["provenance"] = MADE
     if "temperature" not in whose:
         return found | {"inputs": {}}
     counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1, "stretch": False}
@@ -117,6 +116,5 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
-    save(
-        path, {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d", "models": models, **machine}
-    )
+    made = {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d"}
+    save(path, made | {"models": models, **machine})

@@ -79,13 +79,7 @@ def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
 def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run, tmp_path):
     about = load_model(vae_run.model, CPU)[1]
     monkeypatch.setattr("vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), about))
-    options = {
-        "model": vae_run.model,
-        "temperature": 0.5,
-        "device": "cpu",
-        "output": tmp_path / "samples/x.npz",
-        "shown": 4,
-    }
+    options = {"model": vae_run.model, "temperature": 0.5, "device": "cpu", "shown": 4, "output": tmp_path / "a/x.npz"}
     with pytest.raises(UserError, match="10 of 19 samples are not finite"):
         run_step("sample", **options, count=19)
     run_step("sample", **options, count=20)

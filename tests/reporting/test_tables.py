@@ -116,14 +116,11 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
 
 
 def test_seconds_of_trainings_on_two_machines_are_left_out_and_the_page_says_so(results):
-    said = "Trained on several machines"
     assert any(row["train_seconds"] for row in run_table(results, SPECS["table2"]))
-    assert said not in form(results, SPECS["table2"])
     made = read_result(path := results / f"{VAE}/training.json").value("provenance")
     change(path, provenance=made | {"device": "B CPU"})
-    rows = [row for row in run_table(results, SPECS["table2"]) if row["source"] == "measured"]
-    assert not any(row["train_seconds"] or row["train_cpu_seconds"] for row in rows) and all(r["epochs"] for r in rows)
-    assert said in form(results, SPECS["table2"])
+    assert not any(row["train_seconds"] or row["train_cpu_seconds"] for row in run_table(results, SPECS["table2"]))
+    assert "Trained on several machines" in form(results, SPECS["table2"])
 
 
 def test_the_evidence_names_every_file_of_both_sides(results):

@@ -191,6 +191,32 @@ def files(view: View, section: str, name: str | None = None) -> list[str]:
     return paths(needs(view, section, name), view["seeds"][:1] if section == "figures" else view["seeds"])
 
 
+def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What `vaeglow.study` keeps of a preset: the small files that its tables, figures and claims are made from.
+
+    Names are of files and folders below `results`: `runs`, by folder and bases first, have the folder of their `base`
+    or None, and `files`; `others` are files of no run. The `roles` and `seeds` are the view's.
+    """
+    entries = [(section, name) for section in SECTIONS for name in view[section]] + [("claims", None)]
+    read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(run: Mapping[str, Any] | None) -> str | None:
+        if "training" not in (run or {}):  # no base, or only its architecture is taken
+            return None
+        base, folder = add(run["base"]), str(result_path("", "config", **run).parent)
+        own = [f"{folder}/{name}" for name in ("config.json", "history.csv", "training.json")]
+        small = dict.fromkeys([*own, *(file for file in read if file.startswith(f"{folder}/"))])
+        found[folder] = {"base": base, "files": list(small)}
+        return folder
+
+    for dataset, model in runs(config, view):
+        for seed in view["seeds"]:
+            add(resolve(config, view["preset"], dataset, model, seed))
+    about = {key: view[key] for key in ("roles", "seeds")}
+    return {"runs": found, "others": [file for file in read if "/seed" not in file], **about}
+
+
 def figure_data(view: View, figure: str, what: str) -> list[str]:
     """The prepared data that a figure reads: its datasets' `info` (dataset.json), or `images` (the splits shown)."""
     rows = filled_in(view, "figures", figure)["rows"]

@@ -41,6 +41,7 @@ rule sample:
         shown=result("shown"),
     log:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
+    priority: 10  # what is trained is measured before another is trained, and can be kept
     conda:
         "../../environment.yml"
     threads: run_threads

@@ -14,6 +14,7 @@ for kind, probe in PROBES.items():
             main=result(kind),
         log:
             f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
+        priority: 10
         conda:
             "../../environment.yml"
         threads: run_threads

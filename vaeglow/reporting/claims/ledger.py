@@ -85,5 +85,5 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
     made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in COLUMNS[-5:-3]}
-    words = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE, "made": made}
-    return render("ledger.md", spec=spec, counts=counts, rows=rows, **words)
+    rules = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE}
+    return render("ledger.md", spec=spec, counts=counts, rows=rows, made=made, **rules)

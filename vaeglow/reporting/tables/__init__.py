@@ -53,8 +53,7 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
         results_root: the folder that holds the presets' folders.
 
     Returns:
-        The columns of its kind and those it is traced by; published rows, then the spec's rows in its order. Where runs
-        were trained on several devices, their seconds of training do not compare, and are left out.
+        The columns of its kind and those it is traced by; published rows, then the spec's rows in its order.
 
     Raises:
         UserError: files that are missing, damaged or do not belong in one table (see `frame.results_frame`).
