@@ -42,6 +42,11 @@ EVERYTHING = [
 ]
 
 
+STUDY = plan.study(config, EFFECTIVE[PRESET])
+MEASURED = [need for need in plan.all_needs(EFFECTIVE[PRESET]) if "{protocol}" in RESULTS[need["what"]]]
+REFERENCES = plan.paths([{**need, "what": "reference"} for need in MEASURED], [0])  # that FIDs are measured against
+
+
 def built(wildcards):
     """The results that exist, for a report of them."""
     found = [file for file in EVERYTHING if Path(file).exists()]
