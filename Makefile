@@ -10,9 +10,12 @@ PYTEST_FLAGS ?=
 # Relative paths only: the checkout's own path may hold spaces.
 PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
+PRESET ?= cpu
+STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
+  $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)")
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all tune report verify test test-slurm faults lint clean clean-state
+.PHONY: help table2 all study study-left tune report verify test test-slurm faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -26,6 +29,12 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@echo
 	@cat results/claims.md
+
+study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder FACES=/folder; or PRESET=paper)
+	$(STUDY)
+
+study-left: .venv/.installed  ## what a study has left to train, and about how long that takes
+	$(STUDY) --plan
 
 tune: .venv/.installed-test  ## the fastest settings of training on this machine, in config/tuned/ (half an hour)
 	$(PY) -m snakemake --cores all --force tune $(SNAKEMAKE_FLAGS)

@@ -9,16 +9,18 @@ import numpy as np
 from table_tools import save
 
 from vaeglow.data.seeds import stable_hash
-from vaeglow.files import sha256_file
+from vaeglow.evaluation.bootstrap import sample_draws
 from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1}
+MADE = {"commit": "abc", "dirty": False, "device": "A CPU"}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
     **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
 }
+REAL = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)  # features of the real images
 Value = Callable[[Mapping[str, Any], int], Any]  # (need, seed) -> what its file shall show
 
 
@@ -41,7 +43,7 @@ def ledger(root: Path, entry: dict[str, Any], seeds: list[int]) -> dict[str, str
 def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[int]) -> list[Path]:
     """Exactly the files that a claim says it needs."""
     paths = []
-    for need in sorted(needed(entry), key=lambda need: need["what"] != "reference"):
+    for need in needed(entry):
         for seed in seeds:
             whose = {"seed": seed, **need}
             path, what = result_path(root, **whose), need["what"]
@@ -51,7 +53,8 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
                 models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
                 write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
             elif path not in paths:
-                values = shown(what, value(need, seed), random)
+                run = [need[key] for key in ("dataset", "protocol", "model")] + [seed]
+                values = shown(what, value(need, seed), random, run)
                 arrays = {key: values.pop(key) for key in list(values) if isinstance(values[key], np.ndarray)}
                 save(path, about(root, whose) | values, arrays)
             paths.append(path)
@@ -61,32 +64,29 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
 def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of itself."""
     inputs = {"resources/weights/i": "i"}
-    if whose["what"] == "reference":
-        return {"dataset": whose["dataset"], "protocol": whose["protocol"], "data_sha256": "d", "inputs": inputs}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
     found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
     found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
+    found["provenance"] = MADE
     if "temperature" not in whose:
         return found | {"inputs": {}}
-    reference = result_path(root, **{**whose, "what": "reference"})
-    inputs |= {str(reference): sha256_file(reference)} if reference.exists() else {}
     counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
     return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
 
 
-def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
+def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict[str, Any]:
     """The numbers of a file that shows `value`: a number, what else a kind of file takes, or all of them."""
     if isinstance(value, dict):
         return value
-    if what in ("reference", "features"):
-        shift, scale = (0, 1) if what == "reference" else value if isinstance(value, tuple) else (value, 1)
-        return {"features": (shift + scale * random.normal(size=(60, 8))).astype(np.float32)}
+    if what == "draws":
+        return sample_draws(features(value, random), REAL, run)
     if what == "metrics":
         return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
     if what == "snapshots":
         keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
         return {
-            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)]
+            "training_device": "A CPU",
+            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)],
         }
     if what == "likelihood":
         return {"images": 50, "bound": "<="}
@@ -112,6 +112,12 @@ def shown(what: str, value: Any, random: np.random.Generator) -> dict[str, Any]:
     return {}
 
 
+def features(value: Any, random: np.random.Generator) -> np.ndarray:
+    """Features of a sample set: `value` is their mean, or mean and spread."""
+    shift, scale = value if isinstance(value, tuple) else (value, 1)
+    return (shift + scale * random.normal(size=(60, 8))).astype(np.float32)
+
+
 def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
     """One model of timing.json, by seconds an image in each round."""
     training = {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}
@@ -120,4 +126,5 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
 
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
-    save(path, {"preset": "demo", "dataset": "toys", "data_sha256": "d", "models": models, **machine})
+    made = {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d"}
+    save(path, made | {"models": models, **machine})

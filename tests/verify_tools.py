@@ -58,7 +58,7 @@ def measure(folder: Path, preset: str, temperature: float, inception: Path) -> N
     model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
     bounds = {"importance_samples": [2], "importance_images": 4, "batch_size": 8, "device": "cpu"}
     run_step("likelihood", model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
-    run_step("sample", model=model, temperature=temperature, count=IMAGES, device="cpu", output=samples)
+    run_step("sample", model=model, temperature=temperature, count=IMAGES, shown=4, device="cpu", output=samples)
     metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
     run_step("evaluate", samples=samples, reference=reference(preset), weights=inception, **MACHINE, output=metrics)
 

@@ -133,7 +133,7 @@ def write_result(
         if arrays is None:
             file.write(f"{text}\n".encode())
         else:
-            np.savez(file, **arrays, metadata=np.array(text))
+            np.savez_compressed(file, **arrays, metadata=np.array(text))
 
 
 def relative(path: str | Path) -> str:
@@ -150,13 +150,11 @@ def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
 
 
-# What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike,
-# seconds of training on one device only.
+# What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike.
 SHARED = {
     "config_sha256": IDENTITY,
     "weights_sha256": IDENTITY,
     "data_sha256": ("dataset",),
-    "training_device": (),
     "dequantisation": ("preset", "dataset"),
 }
 
@@ -164,7 +162,7 @@ SHARED = {
 def check_together(results: Iterable[Result]) -> None:
     """Refuse (UserError) results that do not belong together: two differ in what `SHARED` says, or in a file.
 
-    Those made from one file (an FID reference, the Inception weights, samples) must be of the same version of it; where
+    Those made from one file (the Inception weights, samples) must be of the same version of it; where
     it is among the results, of its present version.
     """
     results = list(results)

@@ -205,14 +205,14 @@ def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
     views = checked()
-    assert plan.sample_counts(views["demo"])["photos32"] == views["demo"]["protocols"]["test-100-2048"]["images"]
-    assert plan.sample_counts(views["paper"])["cifar10"] == 30000  # three sets
-    assert plan.sample_counts(views["paper"])["photos64"] == 30000  # in no table
-    view = checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"]
-    assert plan.sample_counts(view) == {**dict.fromkeys(view["datasets"], 100), "photos64": 10000}
+    assert plan.sample_counts(views["demo"])["photos32"] == {"count": 100, "shown": 64}  # by Figure 2
+    assert plan.sample_counts(views["paper"])["cifar10"]["count"] == 30000  # three sets
+    assert plan.sample_counts(views["paper"])["photos64"] == {"count": 30000, "shown": plan.SHOWN}  # in no table
+    counts = plan.sample_counts(checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"])
+    assert {name for name, of in counts.items() if of["count"] != 100} == {"photos64"}
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
-    assert plan.sample_counts(large["demo"])["photos32"] == 800
-    assert plan.sample_counts(large["paper"])["cifar10"] == 30000  # the table's protocol asks for more than the sheet
+    assert plan.sample_counts(large["demo"])["photos32"] == {"count": 800, "shown": 800}
+    assert plan.sample_counts(large["paper"])["cifar10"] == {"count": 30000, "shown": 800}  # the protocol asks for more
 
 
 def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
@@ -220,7 +220,7 @@ def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
     view = checked(f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}")["demo"]
     spec = plan.spec(view, "figures", "samples")
     assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")
-    assert plan.files(view, "figures", "samples") == ["results/demo/photos32/vae/seed7/samples/T0.0.npz"]
+    assert plan.files(view, "figures", "samples") == ["results/demo/photos32/vae/seed7/shown/T0.0.npz"]
     folder = "resources/data/photos32"
     assert plan.figure_data(view, "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]
     assert plan.figure_data(view, "samples", "info") == [f"{folder}/dataset.json"]

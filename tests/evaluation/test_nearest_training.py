@@ -58,7 +58,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, vae_run: Run) -> Path:
 
 
 def draw(run: Run, path: Path) -> Path:
-    run_step("sample", model=run.model, temperature=0.5, count=12, device="cpu", output=path)
+    run_step("sample", model=run.model, temperature=0.5, count=12, shown=1, device="cpu", output=path)
     return path
 
 

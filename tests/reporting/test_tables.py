@@ -28,6 +28,7 @@ from vaeglow.config import effective, merge, plan
 from vaeglow.errors import UserError
 from vaeglow.reporting import traced
 from vaeglow.reporting.tables import ESCAPES, page
+from vaeglow.results import read_result
 
 EXPECTED = Path(__file__).parent / "expected"
 VAE, OURS, METRICS = "demo/photos32/vae/seed0", "demo/photos32/vaeglow/seed0", "metrics/test-500-64/"
@@ -114,6 +115,14 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
 
 
+def test_seconds_of_trainings_on_two_machines_are_left_out_and_the_page_says_so(results):
+    assert any(row["train_seconds"] for row in run_table(results, SPECS["table2"]))
+    made = read_result(path := results / f"{VAE}/training.json").value("provenance")
+    change(path, provenance=made | {"device": "B CPU"})
+    assert not any(row["train_seconds"] or row["train_cpu_seconds"] for row in run_table(results, SPECS["table2"]))
+    assert "Trained on several machines" in form(results, SPECS["table2"])
+
+
 def test_the_evidence_names_every_file_of_both_sides(results):
     found = traced.evidence_of(run_table(results, SPECS["differences"] | {"seeds": [0, 1]})[0])
     files = ("training.json", "likelihood.json", "likelihood.npz")
@@ -185,7 +194,7 @@ def test_a_protocol_says_all_four_things_in_a_spec():
         found = plan.protocol(view, name)
         assert set(found) == {"split", "images", "features", "sets"} and protocol.items() <= found.items()
     assert plan.spec(view, "tables", "table2")["sets"] == 4
-    assert plan.sample_counts(view)["photos32"] == 400
+    assert plan.sample_counts(view)["photos32"]["count"] == 400
 
 
 def test_a_table_of_differences_reads_both_sides_of_each_pair():

@@ -62,9 +62,9 @@ def test_another_process_in_other_circumstances_gives_the_same_bits(vae_run, tmp
     assert run.summary()["weights_sha256"] == vae_run.summary()["weights_sha256"]
     samples = []
     for number, environment in enumerate(({}, OTHERWISE)):
-        output = tmp_path / f"{number}.npz"
-        flags = ["--model", run.model, "--temperature", 1.0, "--count", 5, "--device", "cpu", "--output", output]
-        step("sample", tmp_path, *flags, **environment)
+        output = tmp_path / "samples" / f"{number}.npz"
+        flags = ["--model", run.model, "--temperature", 1.0, "--count", 5, "--shown", 1]
+        step("sample", tmp_path, *flags, "--device", "cpu", "--output", output, **environment)
         samples.append(arrays(output))
     assert same_arrays(*samples)
     first, second = likelihood(run, tmp_path), likelihood(run, tmp_path, **OTHERWISE)

@@ -124,6 +124,8 @@ for word in flags:
         paths = [Path(word)] if flag in outputs else []
     if flag == "--output" and name in ("likelihood", "evaluate"):
         paths.append(Path(word).with_suffix(".npz"))
+    if flag == "--output" and name == "sample":
+        paths.append(Path(word).parents[1] / "shown" / Path(word).name)
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(" ".join([name, *flags]))

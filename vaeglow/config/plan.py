@@ -22,6 +22,7 @@ from vaeglow.reporting.style import PALETTE
 
 View = Mapping[str, Any]
 SECTIONS = ("tables", "figures")
+SHOWN = 36  # images of a sample set that are kept for figures; more where one shows more
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
 
 
@@ -143,24 +144,25 @@ def style(view: View, model: str) -> dict[str, str]:
 # ----------------------------------------------------------------------------------------- runs and files
 
 
-def sample_counts(view: View) -> dict[str, int]:
+def sample_counts(view: View) -> dict[str, dict[str, int]]:
     """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
 
-    That is the largest count of the protocols used on it (the preset's own where none is), each its sets times its
-    images, more where a figure or a probe takes more.
+    `count` is the largest of the protocols used on it (the preset's own where none is), each its sets times its images,
+    more where a figure or a probe takes more; of these the first `shown` are kept for figures.
     """
     samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
     counts = {dataset: [samples[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
+    shown = {dataset: [SHOWN] for dataset in view["datasets"]}
     for need in all_needs(view):
-        if need["what"] in ("metrics", "features"):
+        if need["what"] in ("metrics", "draws"):
             counts[need["dataset"]].append(samples[need["protocol"]])
         if need["what"] == "nearest_training":
             counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
-        shown = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
+        images = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
         for row in filled_in(view, "figures", name)["rows"]:
-            counts[row["dataset"]].append(shown)
-    return {dataset: max(found) for dataset, found in counts.items()}
+            shown[row["dataset"]].append(images)
+    return {name: {"count": max(of + shown[name][1:]), "shown": max(shown[name])} for name, of in counts.items()}
 
 
 def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
@@ -187,6 +189,32 @@ def paths(wanted: Iterable[Mapping[str, Any]], seeds: Sequence[int]) -> list[str
 def files(view: View, section: str, name: str | None = None) -> list[str]:
     """All results that a table or the claims read, under every seed, or a figure, under the first."""
     return paths(needs(view, section, name), view["seeds"][:1] if section == "figures" else view["seeds"])
+
+
+def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What `vaeglow.study` keeps of a preset: the small files that its tables, figures and claims are made from.
+
+    Names are of files and folders below `results`: `runs`, by folder and bases first, have the folder of their `base`
+    or None, and `files`; `others` are files of no run. The `roles` and `seeds` are the view's.
+    """
+    entries = [(section, name) for section in SECTIONS for name in view[section]] + [("claims", None)]
+    read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(run: Mapping[str, Any] | None) -> str | None:
+        if "training" not in (run or {}):  # no base, or only its architecture is taken
+            return None
+        base, folder = add(run["base"]), str(result_path("", "config", **run).parent)
+        own = [f"{folder}/{name}" for name in ("config.json", "history.csv", "training.json")]
+        small = dict.fromkeys([*own, *(file for file in read if file.startswith(f"{folder}/"))])
+        found[folder] = {"base": base, "files": list(small)}
+        return folder
+
+    for dataset, model in runs(config, view):
+        for seed in view["seeds"]:
+            add(resolve(config, view["preset"], dataset, model, seed))
+    about = {key: view[key] for key in ("roles", "seeds")}
+    return {"runs": found, "others": [file for file in read if "/seed" not in file], **about}
 
 
 def figure_data(view: View, figure: str, what: str) -> list[str]:

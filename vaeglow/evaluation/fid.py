@@ -20,7 +20,7 @@ from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.files import sha256_file
-from vaeglow.results import Result, read_result
+from vaeglow.results import SEAL, Result, read_result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -133,10 +133,11 @@ def read_reference(path: str | Path) -> Result:
 
 
 def protocol_of(reference: Result) -> dict[str, Any]:
-    """What every result measured against a reference records of the protocol."""
+    """What results measured against a reference record; it is no input of theirs: another machine rounds otherwise."""
     about = {key: reference.value(key) for key in ("protocol", "split")}
     counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
-    return about | counts | {"fid_features": reference.value("features")}
+    digest = reference.value("provenance", SEAL)
+    return about | counts | {"fid_features": reference.value("features"), "reference_sha256": digest}
 
 
 def check_comparable(image_shape: Sequence[int], sampled: Result, reference: Result, weights: Path) -> None:

@@ -163,5 +163,4 @@ def evaluate_likelihood(
         | {"levels": math.log2(model.levels)},
         "undequantised": {**summary(undequantised), "not_a_bound": True},
     }
-    arrays = {f"bits_per_dim_{samples}": values.numpy() for samples, values in per_image.items()}
-    return result, {**arrays, "undequantised": undequantised.numpy()}
+    return result, {f"bits_per_dim_{samples}": values.float().numpy() for samples, values in per_image.items()}

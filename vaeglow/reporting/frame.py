@@ -76,8 +76,6 @@ def read(results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Spec
     values = {**row, "protocol": spec["protocol"]}
     identity = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
     path = result_path(results_root, kind, **identity)
-    if kind == "reference":
-        del identity["preset"]  # the real images are the same at every preset
     return read_result(path, arrays, **identity, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
 
 

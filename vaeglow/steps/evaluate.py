@@ -1,6 +1,6 @@
 """FID, KID, precision, recall etc. of a run's samples, with all that the numbers depend on.
 
-One pass of Inception; the first set's features are kept for comparing models.
+One pass of Inception; bootstrap draws of the first set's numbers are kept for comparing models.
 """
 
 import sys
@@ -13,7 +13,7 @@ from vaeglow.steps import cli
 def main(
     *, samples: Path, reference: Path, weights: Path, batch_size: int, device: str, threads: int, output: Path
 ) -> None:
-    """Measure by the protocol of the reference; features of the samples go to .npz next to `output`.
+    """Measure by the protocol of the reference; bootstrap draws go to .npz next to `output`.
 
     Args:
         samples: npz file of the step sample
@@ -21,6 +21,7 @@ def main(
     from vaeglow.data.arrays import require_images
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation import fid
+    from vaeglow.evaluation.bootstrap import sample_draws
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.results import collect, read_result, write_result
 
@@ -36,8 +37,9 @@ def main(
     net = load_inception(weights, protocol["fid_features"], on)
     features, found = fid.measure_sets(images, net, real, batch_size, on)
     about = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")} | protocol
-    inputs, arrays = [sampled, reference, weights], output.with_suffix(".npz")
-    write_result(arrays, about, inputs, provenance, {"features": features})
+    inputs, arrays = [sampled, weights], output.with_suffix(".npz")
+    run = [about[key] for key in ("dataset", "protocol", "model", "seed")]
+    write_result(arrays, about, inputs, provenance, sample_draws(features, real.arrays["features"], run))
     about["samples_provenance"] = sampled.value("provenance")
     write_result(output, about | found, [*inputs, arrays], provenance)
     print(

@@ -73,4 +73,4 @@ def main(
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
     content |= {"likelihood_images": len(images), "base_seconds": sum(before)}
     content |= {"training_device": trained.value("provenance", "device"), "points": points}
-    write_result(output, content, [run.path, kept_weights, training, reference, weights], run.provenance)
+    write_result(output, content, [run.path, kept_weights, training, weights], run.provenance)

@@ -1,4 +1,4 @@
-"""Draw images from a trained model into one .npz (paper, section 3.5)."""
+"""Draw images from a trained model into one .npz (paper, section 3.5), and the first of them into another."""
 
 from pathlib import Path
 
@@ -7,11 +7,12 @@ from vaeglow.steps import cli
 
 
 @cli.step
-def main(*, model: Path, temperature: float, count: int, device: str, output: Path) -> None:
-    """Sample with the run's own seed.
+def main(*, model: Path, temperature: float, count: int, shown: int, device: str, output: Path) -> None:
+    """Sample with the run's own seed; what figures show goes to `../shown`.
 
     Args:
         count: how many images
+        shown: how many of them figures show
     """
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.results import write_result
@@ -22,3 +23,5 @@ def main(*, model: Path, temperature: float, count: int, device: str, output: Pa
         raise UserError(f"{exploded} of {count} samples are not finite: train the model with a lower rate")
     content = {**run.identity, "temperature": temperature, "exploded_samples": exploded}
     write_result(output, content, [run.path], run.provenance, {"images": images.numpy()})
+    few, arrays = output.parents[1] / "shown" / output.name, {"images": images[:shown].numpy()}
+    write_result(few, content | {"samples": count}, [run.path], run.provenance, arrays)

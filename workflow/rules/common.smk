@@ -42,6 +42,12 @@ EVERYTHING = [
 ]
 
 
+STUDY = plan.study(config, EFFECTIVE[PRESET])
+TRAINED_ON = dict.fromkeys(Path(run).parts[1] for run in STUDY["runs"])  # datasets
+MEASURED = [need for need in plan.all_needs(EFFECTIVE[PRESET]) if "{protocol}" in RESULTS[need["what"]]]
+REFERENCES = plan.paths([{**need, "what": "reference"} for need in MEASURED], [0])  # that FIDs are measured against
+
+
 def built(wildcards):
     """The results that exist, for a report of them."""
     found = [file for file in EVERYTHING if Path(file).exists()]

@@ -1,9 +1,9 @@
 # Evaluation: weights and prepared data -> samples, test bits per dimension, FID.
 #
-#   model.safetensors           ->  samples/T{temperature}.npz                 (sample)
+#   model.safetensors           ->  samples/T{temperature}.npz                 (sample; the first: shown/T{temperature}.npz)
 #   model.safetensors, test.npy ->  likelihood.json, likelihood.npz            (likelihood)
 #   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference)
-#   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; the samples' features: .npz)
+#   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; bootstrap draws: .npz)
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
 # A protocol (config) names split, image count, Inception features and sets of samples: an FID is keyed by all four.
@@ -38,8 +38,10 @@ rule sample:
         **reads("model"),
     output:
         main=result("samples"),
+        shown=result("shown"),
     log:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
+    priority: 10  # what is trained is measured before another is trained, and can be kept
     conda:
         "../../environment.yml"
     threads: run_threads
@@ -49,7 +51,7 @@ rule sample:
     params:
         step="sample",
         inputs=input_flags,
-        flags=lambda w: flags(temperature=w.temperature, count=SAMPLES[w.preset][w.dataset]),
+        flags=lambda w: flags(temperature=w.temperature, **SAMPLES[w.preset][w.dataset]),
     shell:
         """
         python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \
@@ -99,7 +101,7 @@ use rule sample as evaluate with:
         **reads("samples", "reference", "weights"),
     output:
         main=result("metrics"),
-        features=result("features"),
+        draws=result("draws"),
     log:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     params:

@@ -10,6 +10,7 @@
 # Seconds each: on a cluster they run where Snakemake runs. `use rule` does not pass `localrule` on.
 localrules:
     write_spec,
+    write_study,
     table,
     figure,
     claims,
@@ -28,6 +29,15 @@ use rule write_config as write_spec with:
         name=plan.one_of([*config["tables"], *config["figures"], "claims"]),
     params:
         content=lambda w: json.dumps(plan.spec(EFFECTIVE[w.preset], w.section, w.name), indent=2),
+
+
+use rule write_config as write_study with:
+    output:
+        "results/{preset}/study.json",
+    log:
+        "logs/write_study/{preset}.log",
+    params:
+        content=lambda wildcards: json.dumps(plan.study(config, EFFECTIVE[wildcards.preset]), indent=2),
 
 
 use rule inspect_data as table with:

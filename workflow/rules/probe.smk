@@ -15,6 +15,7 @@ for kind, probe in PROBES.items():
             **written,
         log:
             f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
+        priority: 10
         conda:
             "../../environment.yml"
         threads: run_threads

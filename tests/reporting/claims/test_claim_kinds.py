@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims_tools import claim, ledger, spec, timed_model, write_timing, write_world
+from claims_tools import REAL, claim, features, ledger, spec, timed_model, write_timing, write_world
 from run_tools import run_step
 from table_tools import change, spec_file
 
+from vaeglow.data.seeds import stable_hash
 from vaeglow.errors import UserError
-from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
-from vaeglow.reporting.claims import KINDS, Evidence
+from vaeglow.evaluation.bootstrap import resample
+from vaeglow.reporting.claims import KINDS
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED, draws_of
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED
 from vaeglow.results import read_result
 
 NEAR, FAR = {"model": "near", "temperature": 0.5}, {"model": "far", "temperature": 1.0}
@@ -109,7 +110,7 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
     ("name", "file", "key"),
     [
         ("kid", "T0.5.npz", "weights_sha256"),
-        ("kept-recall", "T1.0.npz", "fid_reference"),
+        ("kept-recall", "T1.0.npz", "resources/weights/i"),
         ("quality_time", "T0.5.json", "resources/weights/i"),
         ("bits", "linear_reference.json", "data_sha256"),
     ],
@@ -152,8 +153,11 @@ def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path, vae
     row = ledger(tmp_path / "results", entry, [0])
     if effect is None:
         assert row["effect"] == "" and row["verdict"] == UNDECIDED and "no snapshot of its last phase" in row["note"]
-    else:
-        assert float(row["effect"]) == pytest.approx(effect) and row["verdict"] == FAILS
+        return
+    assert float(row["effect"]) == pytest.approx(effect) and row["verdict"] == FAILS
+    change(tmp_path / "results/demo/toys/far/seed0/snapshots/test-60-8/T1.0.json", training_device="B CPU")
+    row = ledger(tmp_path / "results", entry, [0])
+    assert row["effect"] == "" and "Seed 0: seconds of A CPU and B CPU do not compare" in row["note"]
 
 
 def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path):
@@ -176,27 +180,30 @@ def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
     assert words in note and bool(words) == ("upper bound" in note)
 
 
-def test_models_are_resampled_apart_but_the_real_images_alike(tmp_path):
-    """A model against itself at another temperature, with the same features: no difference, and none in any draw."""
-    rows = [{"model": "m", "temperature": 0.5}, {"model": "m", "temperature": 1.0}]
-    entry = claim("kid", better=rows[0], worse=rows[1])
-    paths = write_world(tmp_path / "results", entry, lambda need, seed: 0.3, [0])
-    files = [path for path in paths if path.suffix == ".npz" and "metrics" in path.parts]
-    files[1].write_bytes(files[0].read_bytes())
-    change(files[1], temperature=1.0)
-    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
-    one, other = (draws_of(evidence, row, "kid") for row in rows)
-    assert np.array_equal(one, other) and one.std() > 0
+def test_effects_are_those_of_features_directly(tmp_path):
+    """The ledger's, and the first draws of each quantity: copy by copy; pairs of copies of one image are no pairs."""
 
+    def directly(x: np.ndarray, mine: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        one, other = (np.repeat(np.arange(60), weights) for weights in (mine, real))
+        apart, near = (np.sqrt(((x[:, None] - y) ** 2).sum(2)) for y in (x, REAL.astype(float)))
+        own, theirs, cross = ((y @ z.T / 8 + 1) ** 3 for y, z in ((x, x), (REAL, REAL), (x, REAL)))
+        pairs = [v[np.ix_(held, held)][held[:, None] != held].mean() for v, held in ((own, one), (theirs, other))]
+        found = {"kid": sum(pairs) - 2 * cross[np.ix_(one, other)].mean()}
+        found["diversity"] = apart[np.ix_(one, one)][one[:, None] != one].mean()
+        return found | {"recall": (near <= np.sort(apart)[:, [3]]).any(0)[other].mean()}
 
-def test_the_estimates_are_those_of_the_step_evaluate(tmp_path):
-    entry = claim("kid", better=NEAR, worse=FAR)
-    paths = write_world(tmp_path / "results", entry, lambda need, seed: (0.3, 1.2), [0])
-    real, samples, _ = (read_result(path, ("features",)).arrays["features"] for path in paths if path.suffix == ".npz")
-    evidence = Evidence(tmp_path / "results", {"preset": "demo", **entry}, 0, {}, {})
-    measured = kernel_inception_distance(samples, real, "cpu") | compare_neighbours(samples, real, "cpu")
-    for quantity in ("kid", "diversity", "recall"):
-        assert draws_of(evidence, NEAR, quantity)[0] == pytest.approx(measured[quantity]), quantity
+    entry, place = claim("kid", better=NEAR, worse=FAR), ("toys", "test-60-8")
+    paths, kids = write_world(tmp_path / "results", entry, WORLDS["models"], [0]), []
+    real = resample(60, *place, "reference").astype(int)
+    for model, path in zip(("near", "far"), paths[::2], strict=True):
+        random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
+        x, own = features(LEVELS[model], random).astype(float), resample(60, *place, model, 0).astype(int)
+        draws = read_result(path, None).arrays
+        kids.append(draws["kid"][0])
+        for draw in range(4):
+            found = directly(x, own[draw], real[draw])
+            assert found == pytest.approx({name: values[draw] for name, values in draws.items()}, rel=1e-5), draw
+    assert float(ledger(tmp_path / "results", entry, [0])["effect"]) == pytest.approx(kids[1] - kids[0], rel=1e-3)
 
 
 RACE = ("slow", "one", "other")
@@ -285,6 +292,7 @@ def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path,
         assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"
         assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
     assert "5 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1." in page
+    assert "Measured on: A CPU; commits: abc." in page and {row["device"] for row in rows} == {"A CPU", ""}
     assert "**Demo scale**" in page and "## The rule" in page
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1  # a | in a statement makes no column

@@ -9,9 +9,11 @@ import scipy.stats
 import torch
 from claims_tools import claim
 
+from vaeglow.evaluation import bootstrap
+from vaeglow.evaluation.bootstrap import DRAWS
 from vaeglow.evaluation.sample_quality import kernel
 from vaeglow.reporting.claims import Measured, statistics
-from vaeglow.reporting.claims.statistics import DRAWS, FAILS, HOLDS, LEVEL, UNDECIDED, judge, rule
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, LEVEL, UNDECIDED, judge, rule
 
 ENDS = (-math.inf, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, math.inf)
 INTERVALS = [(low, high) for low, high in itertools.combinations_with_replacement(ENDS, 2)]
@@ -78,10 +80,10 @@ def test_an_effect_without_a_value_or_of_one_image_is_undecided():
 
 
 def test_the_interval_of_a_mean_covers_even_with_six_images(monkeypatch):
-    monkeypatch.setattr(statistics, "DRAWS", 500)
+    monkeypatch.setattr(bootstrap, "DRAWS", 500)
     random, hits = np.random.default_rng(3), {6: 0, None: 0}
     for repeat in range(300):
-        draws = statistics.mean_draws(random.normal(size=6), repeat)[1:]
+        draws = bootstrap.mean_draws(random.normal(size=6), repeat)[1:]
         for units in hits:
             low, high = statistics.percentile_bounds(draws, units, 0.025, 0.025)
             hits[units] += low <= 0 <= high
@@ -102,16 +104,16 @@ def expected_kernel(a: np.ndarray, b: np.ndarray) -> float:
 def test_the_interval_of_a_kid_difference_covers(monkeypatch):
     """Samples of two models against one reference, all Gaussian; the true difference in closed form."""
     count, width, repeats = 30, 4, 250
-    monkeypatch.setattr(statistics, "DRAWS", 300)
+    monkeypatch.setattr(bootstrap, "DRAWS", 300)
     random = np.random.default_rng(5)
     near, far, real = (np.full(width, shift) for shift in (0.5, 0.8, 0.1))
     truth = sum(sign * (expected_kernel(m, m) - 2 * expected_kernel(m, real)) for sign, m in ((1, far), (-1, near)))
     hits, errors, bias, spread = 0, [], [], []
     for repeat in range(repeats):
         x, y, z = (mean + random.normal(size=(count, width)) for mean in (near, far, real))
-        u, v, w = (statistics.resample(count, repeat, name) for name in ("near", "far", "real"))
+        u, v, w = (bootstrap.resample(count, repeat, name) for name in ("near", "far", "real"))
         kids = [
-            statistics.pair_mean(between(s, s), weights) - 2 * statistics.cross_mean(between(s, z), weights, w)
+            bootstrap.pair_mean(between(s, s), weights) - 2 * bootstrap.cross_mean(between(s, z), weights, w)
             for s, weights in ((x, u), (y, v))
         ]
         found = kids[1] - kids[0]
@@ -137,12 +139,12 @@ def test_the_least_of_tied_effects_is_covered_from_both_sides():
 
 def test_copies_of_one_image_are_no_pair():
     values = np.array([[9.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]])
-    found = statistics.pair_mean(values, np.array([[1, 1, 1], [2, 1, 0], [3, 0, 0]], float))
+    found = bootstrap.pair_mean(values, np.array([[1, 1, 1], [2, 1, 0], [3, 0, 0]], float))
     assert found[:2] == pytest.approx([2.0, 1.0]) and np.isnan(found[2])
 
 
 def test_weights_are_resamplings_the_first_row_the_sample_itself_and_shared_by_key():
-    weights = statistics.resample(30, "a", 1)
+    weights = bootstrap.resample(30, "a", 1)
     assert weights.shape == (1 + DRAWS, 30) and (weights[0] == 1).all() and (weights.sum(1) == 30).all()
     assert (weights == np.round(weights)).all() and (weights >= 0).all()
-    assert (weights == statistics.resample(30, "a", 1)).all() and (weights != statistics.resample(30, "a", 2)).any()
+    assert (weights == bootstrap.resample(30, "a", 1)).all() and (weights != bootstrap.resample(30, "a", 2)).any()

@@ -68,7 +68,7 @@ def run(results: Results, output: Path) -> list[Path]:
 
 def test_the_step_writes_the_same_files_from_the_same_results(tmp_path, monkeypatch):
     results = Results(tmp_path).prepare(noise(13))
-    path = results.write("samples", "vae", {"temperature": 0.0}, {"images": noise(7)})
+    path = results.write("shown", "vae", {"temperature": 0.0}, {"images": noise(7)})
     first = [file.read_bytes() for file in run(results, tmp_path / "first")]
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert first == [file.read_bytes() for file in run(results, tmp_path / "second")]

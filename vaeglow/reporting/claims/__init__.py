@@ -60,13 +60,11 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
     """The results that an entry of `vaeglow.config.plan.claims` reads under each seed.
 
     Returns:
-        `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, with what else its
-        row has. A FID reference belongs to no model: its need names one that is measured against it.
+        `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
     needs = [{"what": what, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
     if "reference_model" in claim:
         needs.append({"what": "linear_reference", "model": claim["reference_model"]})
-    needs.sort(key=lambda need: need["what"] == "reference")
     return [{key: claim[key] for key in ("preset", "dataset", "protocol")} | need for need in needs]
 
 
@@ -79,14 +77,12 @@ class Evidence:
         claim: its entry of `vaeglow.config.plan.claims`.
         seed: of the runs.
         styles: model -> its `label`.
-        cache: key -> what one claim computed and others reuse.
     """
 
     root: str | Path
     claim: Claim
     seed: int
     styles: Mapping[str, Any]
-    cache: dict[tuple, np.ndarray]
 
     def read(self, what: str, row: Row, *arrays: str) -> Result:
         """The result of kind `what` of a row, with the arrays named."""

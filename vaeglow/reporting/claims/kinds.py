@@ -1,8 +1,7 @@
 """The kinds of claim, a function each from a claim's files under one seed to its effect. No torch when imported.
 
-Samples are judged by KID on resampled features, never by a bootstrapped FID: resampling copies images, and an FID of
-copies is biased upward; KID is unbiased and, with pairs of copies left out, stays so when resampled. FIDs are reported
-too.
+Samples are judged by KID, resampled in `vaeglow.evaluation.bootstrap`, never by a bootstrapped FID: resampling copies
+images, and an FID of copies is biased upward. FIDs are reported too.
 """
 
 import dataclasses
@@ -12,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, generator, mean_draws, ratio
 from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
-from vaeglow.reporting.claims.statistics import DRAWS, LIMIT, generator, mean_draws, ratio, resampled
 from vaeglow.reporting.frame import BITS, bound_note, finite_values
 from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
 
@@ -40,7 +39,7 @@ NETWORKS = {"type": "string", "description": "the preset whose networks are time
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
-contrast = functools.partial(kind, "features", "metrics", "reference", **PROTOCOL)  # a kind that compares sample sets
+contrast = functools.partial(kind, "draws", "metrics", **PROTOCOL)  # a kind that compares sample sets
 
 
 @contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
@@ -91,11 +90,15 @@ def quality_time(evidence: Evidence) -> Measured:
     for role in ("ours", "theirs"):  # the snapshots of all phases, by their seconds of training
         read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
         sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    devices = {result.value("training_device") for result in evidence.results("snapshots")}
     moment = min(points[-1][1]["total_seconds"] for points in sides.values())
     readings = {("both", "seconds of training"): moment}
     for role, points in sides.items():
         row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
-        if row is claim[role][-1] and point["kid"] is not None:
+        if len(devices) > 1:
+            notes = [f"seed {evidence.seed}: seconds of {' and '.join(sorted(devices))} do not compare"]
+            kids[role] = np.full(1 + DRAWS, np.nan)
+        elif row is claim[role][-1] and point["kid"] is not None:
             noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
             kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
             trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"
@@ -108,6 +111,12 @@ def quality_time(evidence: Evidence) -> Measured:
     words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
     how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
     return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
+
+
+def resampled(evidence: Evidence) -> list[np.ndarray]:
+    """The claim's quantity of each of its sample sets, the estimate and its draws: [1 + DRAWS]."""
+    quantity = evidence.claim.get("measure", "kid")
+    return [result.arrays[quantity] for result in evidence.results("draws", quantity)]
 
 
 def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vaeglow.evaluation import bootstrap
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
 from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
 from vaeglow.reporting.tables import render
 from vaeglow.reporting.tables.timing import DISAGREE
-from vaeglow.results import check_together, git_state, source_sha256
+from vaeglow.results import Result, check_together, git_state, source_sha256
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
-    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", traced.FILES, traced.HASHES, traced.SEAL),
+    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", "device", "evidence_commit"),
+    *(traced.FILES, traced.HASHES, traced.SEAL),
 )
 
 
@@ -33,19 +35,26 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     """
     commit, dirty = git_state()  # of this step; the evidence has that of the steps that measured
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
-    entries, cache = [], {}
+    entries = []
     for name, claim in spec["claims"].items():
         claim = {"claim": name, **claim}
         seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
-        evidence = [Evidence(results_root, claim, seed, spec["styles"], cache) for seed in seeds]
+        evidence = [Evidence(results_root, claim, seed, spec["styles"]) for seed in seeds]
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
         {**claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        | (judged(evidence) | traced.evidence_cells([result.path for result in results]) if evidence else {})
+        | (judged(evidence) | made_by(results) if evidence else {})
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
+
+
+def made_by(results: Sequence[Result]) -> dict[str, str]:
+    """The cells that name a row's evidence, and the machines and commits that measured it."""
+    devices = traced.distinct(result.value("provenance", "device") for result in results)
+    about = {"device": devices, "evidence_commit": traced.distinct(result.commit for result in results)}
+    return about | traced.evidence_cells(result.path for result in results)
 
 
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
@@ -75,4 +84,6 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     found = ledger["verdict"].value_counts()
     counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
-    return render("ledger.md", spec=spec, counts=counts, rows=rows, rule=statistics, times=DISAGREE)
+    made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in COLUMNS[-5:-3]}
+    rules = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE}
+    return render("ledger.md", spec=spec, counts=counts, rows=rows, made=made, **rules)

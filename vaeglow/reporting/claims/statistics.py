@@ -1,4 +1,4 @@
-"""From measurements to an interval and a verdict: a bootstrap, Student's t over seeds, and the rule."""
+"""From measurements to an interval and a verdict: Student's t over seeds, percentiles of draws, and the rule."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,100 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import evenly_spaced
-from vaeglow.data.seeds import stable_hash
-from vaeglow.reporting.claims import Evidence, Measured, Row, rows_of
+from vaeglow.reporting.claims import Measured
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
-DRAWS = 2000  # of every bootstrap
 SEEDS = 3  # from this number on, seeds alone give the interval
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
-LIMIT = 2000  # images of a set that a bootstrap of KID takes
 OPEN = (-math.inf, math.inf)  # an interval without information
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
-
-
-def generator(*key: int | str) -> np.random.Generator:
-    """A random generator that depends on `key` only."""
-    return np.random.default_rng(stable_hash("claims", *key))
-
-
-def resample(count: int, *key: int | str) -> np.ndarray:
-    """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate.
-
-    Equal keys and counts (of images) give equal weights, so that shared images are resampled alike.
-    """
-    weights = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.concatenate([np.ones((1, count)), weights])
-
-
-def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
-    """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
-    random, count = generator("mean", len(values), *key), len(values)
-    return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
-
-
-def resampled(evidence: Evidence) -> list[np.ndarray]:
-    """The claim's quantity of each of its sample sets: see `draws_of`."""
-    return [draws_of(evidence, row, evidence.claim.get("measure", "kid")) for row in rows_of(evidence.claim)]
-
-
-def draws_of(evidence: Evidence, row: Row, quantity: str) -> np.ndarray:
-    """KID, diversity or recall of a sample set, the estimate and its draws: [1 + DRAWS]. Each is computed once.
-
-    The weights of the real images are the same for all sample sets, those of a run the same at each temperature, where
-    its latents are the same. For recall the real images alone are resampled: copies among the samples would shrink the
-    balls around them to points. A kernel matrix of `LIMIT` images fits in memory, 2,000 resamplings are one product.
-    """
-    import torch  # here: planning reads the claims, and starts faster without
-
-    from vaeglow.evaluation.sample_quality import NEIGHBOURS, distances, kernel
-
-    place = evidence.claim["dataset"], evidence.claim["protocol"]
-    run, cache = (*place, row["model"], evidence.seed), evidence.cache
-    key, shared = (*run, float(row["temperature"]), quantity), (*place, "reference")
-    if key in cache:
-        return cache[key]
-    found = [evidence.read(what, row, "features").arrays["features"] for what in ("features", "reference")]
-    x, y = torch.as_tensor(found[0][:LIMIT]), torch.as_tensor(evenly_spaced(found[1], min(LIMIT, len(found[1]))))
-    own, theirs = resample(len(x), *run), resample(len(y), *shared)
-    if quantity == "diversity":
-        cache[key] = pair_mean(distances(x, x).numpy(), own)
-    elif quantity == "recall":
-        radii = distances(x, x).kthvalue(1 + NEIGHBOURS).values[:, None]  # the nearest is the sample itself
-        cache[key] = theirs @ (distances(x, y) <= radii).any(0).double().numpy() / len(y)
-    else:
-        if shared not in cache:
-            cache[shared] = pair_mean(kernel(y, y).numpy(), theirs)
-        cross = cross_mean(kernel(x, y).numpy(), own, theirs)
-        cache[key] = pair_mean(kernel(x, x).numpy(), own) + cache[shared] - 2 * cross
-    return cache[key]
-
-
-def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
-
-    Two copies of one image in a resampling are not a pair: their kernel is that of equal images, and would raise a KID.
-
-    Args:
-        values: symmetric, [n, n].
-        weights: [B, n]; those that hold one image only give NaN.
-    """
-    squares = weights**2
-    total = np.einsum("bi,bi->b", weights @ values, weights) - squares @ np.diagonal(values)
-    return ratio(total, weights.sum(1) ** 2 - squares.sum(1))
-
-
-def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
-    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
-
-
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
 def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:

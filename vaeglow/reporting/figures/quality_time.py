@@ -60,5 +60,9 @@ def draw(sources: Sources, page: style.Page) -> None:
         else:
             axes.set_xlim(left=0.0)
     page.notes.append(NOTE + sources.protocol_note(sets=1))  # a snapshot draws one set
+    devices = [row["snapshots"].value("training_device") for row, *_ in runs]
+    if len(set(devices)) > 1:
+        named = (f"{label} on {device}" for (_, _, label, _), device in zip(runs, devices, strict=True))
+        page.notes.append(f"Seconds of different machines do not compare: {'; '.join(named)}.")
     if left_out:
         page.notes.append(f"Not shown, because not finite: {'; '.join(left_out)}.")

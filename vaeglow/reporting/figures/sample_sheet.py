@@ -12,7 +12,7 @@ from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at, row_label
 from vaeglow.reporting.style import Label, Page
 
-READS = ("samples",)
+READS = ("shown",)
 COLUMNS = {
     "$ref": "#/$defs/count",
     "description": "images across. Every run on the dataset draws at least as many images as a figure shows",
@@ -36,11 +36,11 @@ def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label
         images = sources.real_images(row, lines * columns)
         name, details = row.get("label", "Data"), [f"{row['data']} images"]
     else:
-        result = sources.read("samples", row, "images")
+        result = sources.read("shown", row, "images")
         images = sources.images(row, result, "images", lines * columns)
         plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, state the model
         condition = row_label(plain, sources.spec["styles"]) if "label" in row else drawn_at(row["temperature"])
         name, details = sources.label(row), [condition]
         if overflowed := result.content.get("exploded_samples"):
-            details.append(f"{overflowed} of {len(result.arrays['images'])} overflowed, clipped")
+            details.append(f"{overflowed} of {result.number('samples')} overflowed, clipped")
     return (name, ", ".join(details)), images.reshape(lines, columns, *images.shape[1:])

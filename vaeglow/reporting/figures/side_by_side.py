@@ -7,7 +7,7 @@ from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.sample_sheet import COLUMNS, samples
 from vaeglow.reporting.style import Page
 
-READS = ("samples",)
+READS = ("shown",)
 LINES = {"$ref": "#/$defs/count", "description": "lines of images"}
 SCHEMA = {"columns": COLUMNS, "lines": LINES, "rows": {"$ref": "#/$defs/one_temperature_rows"}}
 

@@ -67,9 +67,11 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
         read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
         rows = [lines for _, lines in read.groupby("row")]
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
+    devices = {run.value("provenance", "device") for lines in rows for run in frame.files(lines, "training")}
     texts = cited[cited["table"] == spec["published"]].assign(source="published").to_dict("records")
     for lines in rows:
         cells = {column.name: column.cell(lines) for column in columns}
+        cells |= dict.fromkeys([name for name in cells if name.startswith("train_") and len(devices) > 1], "")
         texts.append(cells | traced.trace_cells(frame.results_of(lines)))
     names = [*(column.name for column in columns), *traced.COLUMNS]
     table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))

@@ -28,7 +28,7 @@ def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
 def differences(pair: Lines, name: str) -> np.ndarray:
     """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
     if name == "bits_per_dim":
-        values = np.stack([file.arrays[BITS] for file in pair["likelihood_images"]])
+        values = np.stack([file.arrays[BITS] for file in pair["likelihood_images"]]).astype(float)
     else:
         values = numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy()[:, None]
     return values[~pair["minus"]] - values[pair["minus"]]

@@ -1,0 +1,141 @@
+"""Run a study from what is kept of it, and keep what it finishes: `make study` (docs/provenance.md).
+
+    python docs/measured/study.py config/study/cpu.yaml --cifar /path/to/images --faces /path/to/others
+
+The overlay's seeds are run one after the other, so that all tables and claims of fewer seeds are there in between. Stop
+it at any time: the same command goes on, here or, from what is kept and committed, on another machine.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from vaeglow import study
+from vaeglow.errors import UserError
+from vaeglow.files import read_json, write_json
+from vaeglow.reporting.claims.statistics import SEEDS
+from vaeglow.results import read_result
+from vaeglow.steps import cli
+
+KEPT = Path(__file__).parent / "runs"
+LOOK_SECONDS = 60  # between two looks at what has been finished
+FOLDERS = {"CIFAR": "cifar10_jpeg", "FACES": "faces_jpeg"}  # variable of make: dataset
+
+
+def link(variable: str, folder: Path | None, root: Path) -> None:
+    """Make a folder of images the `root` that the overlay names.
+
+    Raises:
+        UserError: there is no such folder, or its data were prepared from another.
+    """
+    if folder is None:
+        if not root.is_dir():
+            raise UserError(f"no images at {root}: make study {variable}=/their/folder, or put them there")
+        return
+    if not folder.is_dir():
+        raise UserError(f"{variable}={folder} is not a folder: correct the path")
+    if os.path.realpath(root) != os.path.realpath(folder):
+        if (data := study.DATA / FOLDERS[variable]).exists():
+            raise UserError(f"{data} was prepared from {os.path.realpath(root)}: delete it to take {folder}")
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.unlink(missing_ok=True)
+        root.symlink_to(folder.resolve())
+
+
+def run(command: Sequence[str], look: Callable[[], None]) -> None:
+    """Run a command to its end, looking from time to time, also at the end and when it is interrupted.
+
+    Its process group is its own: a signal to this process reaches it, and all it started, once.
+    """
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(LOOK_SECONDS)
+                except subprocess.TimeoutExpired:
+                    look()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)  # trainers save, and Snakemake ends with its jobs
+            process.wait()
+            raise
+        finally:
+            look()
+    if process.returncode:
+        sys.exit(process.returncode)
+
+
+def left(options: Sequence[str], preset: str) -> list[str]:
+    """What Snakemake would train, with the time that it took under another seed, on whatever machine; and the sum."""
+    seconds = {}
+    for path in study.RESULTS.glob(f"{preset}/*/*/seed*/training.json"):
+        seconds[path.parts[2:4]] = read_result(path).value("train_seconds_by_phase")[-1]
+    said = subprocess.run([*options, "--dry-run", "--", "all"], capture_output=True, text=True, check=True)
+    rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n {4}.*)*?\n {4}wildcards: (.*)$", said.stdout + said.stderr, re.M)
+    trained = [
+        dict(pair.split("=") for pair in words.split(", ")) for rule, words in rules if rule.startswith("train_")
+    ]
+    hours = {"/".join(one[key] for key in ("dataset", "model", "seed")): 0.0 for one in trained}
+    for one, name in zip(trained, hours, strict=True):
+        hours[name] = seconds.get((one["dataset"], one["model"]), 0) / 3600
+    lines = [f"to train: {name}, {f'about {time:.2f} h' if time else 'time unknown'}" for name, time in hours.items()]
+    unknown = list(hours.values()).count(0)
+    return [*lines, f"{len(lines)} runs to train, {sum(hours.values()):.2f} h one by one and {unknown} of unknown time"]
+
+
+def say(count: int, kept: Path) -> None:
+    """A line about files that were kept, if any were."""
+    if count:
+        print(f"{count} files kept in {kept}: commit them", flush=True)
+
+
+@cli.step
+def main(
+    overlay: Path,
+    *,
+    cifar: Path | None = None,
+    faces: Path | None = None,
+    cores: str = "2",
+    kept: Path = KEPT,
+    flags: str = "",
+    plan: bool = False,
+) -> None:
+    """Prepare, restore, say what is left, run and keep, for the first seed, the first two, ...
+
+    Args:
+        overlay: of the config, with the preset and its seeds
+        cifar: folder of images for `cifar10_jpeg`
+        faces: folder of images for `faces_jpeg`
+        cores: that Snakemake takes
+        kept: folder of the files that are kept
+        flags: more options for Snakemake
+        plan: prepare, restore and say what is left of all seeds, then stop
+    """
+    if not overlay.is_file():
+        there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml")))
+        raise UserError(f"there is no {overlay}: PRESET is one of {there}")
+    settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    preset, seeds, folders = settings["preset"], settings["seeds"], {"CIFAR": cifar, "FACES": faces}
+    for variable, dataset in FOLDERS.items():
+        if root := settings.get("datasets", {}).get(dataset, {}).get("root"):
+            link(variable, folders[variable], Path(root))
+    if len(seeds) < SEEDS:
+        print(f"note: {overlay} has fewer than {SEEDS} seeds: claims about training stay undecided")
+    few = study.RESULTS / preset / "seeds.json"
+    options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
+    options += shlex.split(flags)
+    for count in range(len(seeds) if plan else 1, len(seeds) + 1):
+        write_json(few, {"seeds": seeds[:count]})
+        run([*options, "--", "prepared"], lambda: None)
+        spec = read_json(study.RESULTS / preset / "study.json")
+        study.check(kept, spec)
+        print(f"{study.restore(kept, spec)} files restored from {kept}")
+        print(*left(options, preset), sep="\n", flush=True)
+        if not plan:
+            run([*options, "--", "all"], lambda spec=spec: say(study.keep(kept, spec), kept))

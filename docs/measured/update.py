@@ -1,0 +1,136 @@
+"""Write docs/measured.md from a study's results, and copy what it shows to docs/measured/: no number is typed.
+
+    python -m docs.measured.update cpu
+
+of the preset's results after `make study`. No picture that shows or was made of a real face is copied.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from docs.demo.update import listed, read_csv, short
+from vaeglow.files import read_json, sha256_json
+from vaeglow.reporting.claims.statistics import SEEDS, TAIL, VERDICTS
+from vaeglow.reporting.traced import FIGURE_KEY
+from vaeglow.results import read_result
+from vaeglow.steps import cli
+
+DOCS = Path(__file__).parents[1]
+OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
+MOST = 10 * 2**20  # bytes in docs/measured
+SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
+HEAD = """# Measured on real images
+
+`make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
+is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
+[measured/runs/](measured/runs/), and the study goes on from them ([provenance.md](provenance.md)).
+
+## What was run
+
+Preset `{preset}`, seeds {seeds}, with [this overlay](measured/overlay.yaml).
+
+"""
+
+
+def datasets(study: Mapping[str, Any], data: Path) -> Iterator[str]:
+    """A table of the datasets and their counts."""
+    yield "| Role | Dataset | Kind | Images (train, val, test) | Shape | `data_sha256` |\n|---|---|---|---|---|---|"
+    used = {run.split("/")[1] for run in study["runs"]}
+    for role, dataset in study["roles"].items():
+        if dataset in used:
+            info = read_json(data / dataset / "dataset.json")
+            counts = ", ".join(f"{info['counts'][split]:,}" for split in ("train", "val", "test"))
+            shape, digest = f"{info['channels']}x{info['size']}x{info['size']}", sha256_json(info["sha256"])[:16]
+            yield f"| {role} | `{dataset}` | `{info['kind']}` | {counts} | {shape} | `{digest}` |"
+
+
+def trainings(study: Mapping[str, Any], results: Path) -> Iterator[str]:
+    """A table of the machines: runs, hours of training, commits."""
+    yield "| Machine | Runs trained | Hours of training | Commits |\n|---|---:|---:|---|"
+    found = [read_result(results / run / "training.json") for run in study["runs"]]
+    for device in dict.fromkeys(run.value("provenance", "device") for run in found):
+        mine = [run for run in found if run.value("provenance", "device") == device]
+        hours = sum(run.value("train_seconds_by_phase")[-1] for run in mine) / 3600
+        yield f"| {device} | {len(mine)} | {hours:.2f} | {listed(short(run.commit for run in mine))} |"
+
+
+def with_intervals(text: str, seeds: int) -> str:
+    """Markdown in which the 95% t interval over seeds, if three or more, follows each mean and standard deviation."""
+    if seeds < SEEDS:
+        return text
+    from scipy import stats
+
+    factor = stats.t.isf(TAIL, seeds - 1) / seeds**0.5
+
+    def interval(match: re.Match) -> str:
+        mean, half, decimals = float(match[1]), factor * float(match[2]), len(match[1].partition(".")[2])
+        return f"{match[0]} [{mean - half:.{decimals}f}, {mean + half:.{decimals}f}]"
+
+    note = f"- [low, high]: the 95% interval of the mean by Student's t over {seeds} seeds.\n"
+    return SPREAD.sub(interval, text) + (note if SPREAD.search(text) else "")
+
+
+def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
+    """Whether a figure shows real images of a dataset, or pictures made of them."""
+    rows = [row for row in spec["rows"] if row["dataset"] == dataset]
+    return any("data" in row or spec["kind"] in OF_REAL for row in rows)
+
+
+def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> str:
+    """The page; what it shows is copied to `folder`."""
+    root = results / study["preset"]
+    parts = [HEAD.format(preset=study["preset"], seeds=" ".join(map(str, study["seeds"])))]
+    parts += ["\n".join(datasets(study, data)), "\n\n", "\n".join(trainings(study, results)), "\n\n## Tables\n\n"]
+    for table in sorted(root.glob("tables/*.csv")):
+        shutil.copy(table, folder)
+        text = with_intervals(table.with_suffix(".md").read_text(encoding="utf-8"), len(study["seeds"]))
+        parts.append(f"##{text}\n[{table.name}](measured/{table.name})\n\n")
+    for name in ("claims.csv", "claims.md"):
+        shutil.copy(root / name, folder)
+    verdicts = read_csv(root / "claims.csv")["verdict"].value_counts()
+    counts = ", ".join(f"**{verdict}** {verdicts[verdict]}" for verdict in VERDICTS if verdict in verdicts)
+    ledger = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2]
+    parts.append(
+        f"## The claims\n\n{counts}; the rule and a note on each: [claims.md](measured/claims.md).\n{ledger}\n"
+    )
+    parts.append(
+        "## Figures\n\nOf the first seed; samples are the first drawn, none picked. Here they have 256 colours.\n\n"
+    )
+    for figure in sorted(root.glob("figures/*.png")):
+        spec = read_json(root / f"specs/figures/{figure.stem}.json")
+        if not shows_a_real(study["roles"].get("faces"), spec):
+            with Image.open(figure) as image:  # a third of the bytes
+                text = PngInfo()
+                text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
+                image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
+            parts.append(f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+def main(
+    arguments: Sequence[str], docs: Path = DOCS, results: Path = Path("results"), data: Path | None = None
+) -> None:
+    """Write all of it, of the preset that is named."""
+    (preset,) = arguments
+    folder, study = docs / "measured", read_json(results / preset / "study.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
+        old.unlink()
+    shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
+    text = page({**study, "preset": preset}, folder, results, data or Path("resources/data"))
+    (docs / "measured.md").write_text(text, encoding="utf-8")
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    if (total := sum(sizes.values())) > MOST:
+        largest = max(sizes, key=sizes.__getitem__)
+        print(f"note: {folder} holds {total / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}; the largest is {largest}")
+
+
+if __name__ == "__main__":
+    cli.run(lambda: main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""A study that goes on from what is kept of it, on a machine that has nothing else; what is refused; its page."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from run_tools import shipped_config
+from scipy.stats import ttest_1samp
+from test_demo import SHOWN, SMALL, measured, random_inception, verified
+from test_workflow import jobs, snakemake
+from waiting import ROOT, call, warm
+
+from docs.measured import update
+from vaeglow import study
+from vaeglow.config import merge
+from vaeglow.errors import UserError
+from vaeglow.files import read_json, write_json, write_text
+
+VAE, OURS = "tiny/blobs/vae/seed0", "tiny/blobs/vaeglow/seed0"
+
+
+def project(folder: Path) -> Path:
+    """A config with a table, two figures and a claim; three seeds; the photographs stand for faces, too."""
+    config, few = shipped_config(), ("table2", "samples", "figure2", "quality_main")
+    for section in ("tables", "figures", "claims"):
+        config[section] = {name: entry for name, entry in config[section].items() if name in few}
+    config["presets"] = {"demo": {**config["presets"]["demo"], "claims": {}} | SHOWN}
+    folder.mkdir(parents=True)
+    three = {"preset": "demo", "seeds": [0, 1, 2], "overrides": {"roles": {"faces": "photos32"}}}
+    overlay = merge(SMALL, random_inception(folder / "weights.pth"), three)
+    for name, content in (("config/config", config), ("config/claims", {}), ("demo", overlay)):
+        write_text(folder / f"{name}.yaml", yaml.safe_dump(content))
+    return folder
+
+
+def run(folder: Path, *options: object, status: int = 0) -> str:
+    """What `make study` calls; its output."""
+    done = call([sys.executable, ROOT / "docs/measured/study.py", *options], folder, env=warm())
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def left(folder: Path, *options: object) -> set[str]:
+    """Runs to train, as a line says and as Snakemake plans; of all others it plans nothing but reports."""
+    count = re.search(r"(\d+) runs to train", run(project(folder), *options, "--plan"))[1]
+    planned = jobs(snakemake("-s", ROOT / "Snakefile", "--configfile", "demo.yaml", "-n", "all", cwd=folder))
+    found = {(rule, f"{w['model']} {w['seed']}") for rule, w in planned if "model" in w and rule != "training_curves"}
+    trained = {name for rule, name in found if rule.startswith("train_")}
+    assert len(trained) == int(count) and {name for _, name in found} == trained
+    return trained
+
+
+@pytest.mark.slow
+def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
+    kept, first, second, third = (tmp_path / name for name in ("docs/measured/runs", "first", "second", "third"))
+    options = ("demo.yaml", "--kept", kept, f"--flags=-s {ROOT / 'Snakefile'}")
+    assert "to train: photos32/glow/2, about 0.00 h" in run(project(first), *options)
+    spec, files = read_json(first / "results/demo/study.json"), [path.as_posix() for path in kept.rglob("*.*")]
+    assert len(files) == sum(len(of["files"]) for of in spec["runs"].values()) and not re.search(
+        "/samples/|safetensors", "".join(files)
+    )
+    assert left(second, *options) == set()
+    run(second, *options)
+    assert measured(second) == measured(first) and verified(second)[0] == 0
+
+    # Of a run that is not there, with its base, the base is trained again, too, and measured again.
+    shutil.rmtree(kept / "demo/photos32/glow/seed1")
+    assert left(third, *options) == {"glow 1"}
+    before = read_json(training := kept / "demo/photos32/vae/seed0/training.json")
+    for path in (kept / "demo/photos32/vaeglow/seed0", third):
+        shutil.rmtree(path)
+    assert left(third, *options) == {"glow 1", "vae 0", "vaeglow 0"}
+    run(third, *options)
+    assert read_json(training)["weights_sha256"] == before["weights_sha256"] and read_json(training) != before
+    assert verified(third)[0] == 0 and len(study.whole(kept, spec)) == 9
+
+    # The page: means over seeds and their intervals; no real images of the dataset of faces.
+    write_text(tmp_path / "config/study/demo.yaml", "preset: demo")
+    monkeypatch.chdir(third)
+    update.main(["demo"], tmp_path / "docs")
+    text = (tmp_path / "docs/measured.md").read_text(encoding="utf-8")
+    for row in measured(third):
+        fids = [read_json(path)["fid"] for path in third.glob(f"results/*/*/{row['run']}/*/metrics/*/*.json")]
+        ends = re.search(rf"\| {re.escape(row['fid'])} ± {re.escape(row['fid_sd'])} \[(\S+), (\S+)\]", text).groups()
+        assert [*map(float, ends)] == pytest.approx([*ttest_1samp(fids, 0).confidence_interval()], abs=0.03)
+    assert "![Figure 2" in text and "samples.png" not in text and str(tmp_path) not in text
+
+
+def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, monkeypatch):
+    shutil.copytree(results_tree, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    names, kept = ("config.json", "history.csv", "training.json", "likelihood.json", "likelihood.npz"), Path("kept")
+    runs = {run: {"base": base, "files": [f"{run}/{n}" for n in names]} for run, base in ((VAE, None), (OURS, VAE))}
+    write_json("results/tiny/study.json", spec := {"runs": runs, "others": ["tiny/blobs/timing.json"]})
+    assert study.keep(kept, spec) == 11 and study.keep(kept, spec) == 0
+    for path, key, of, says in (
+        (f"results/{VAE}/config.json", "training", "epochs", "training.epochs is 2 there, 9 here: delete that folder"),
+        ("resources/data/blobs/dataset.json", "sha256", "val", "data_sha256 is '"),
+    ):
+        write_json(path, (content := read_json(path)) | {key: content[key] | {of: 9}})
+        with pytest.raises(UserError, match=f"^kept/{VAE}: {says}"):
+            study.main(["restore", "--preset", "tiny", "--kept", "kept"])
+        write_json(path, content)
+    shutil.rmtree("results/tiny/blobs")
+    assert study.restore(kept, spec) == 11
+    assert len({path.stat().st_mtime_ns for path in Path("results/tiny/blobs").rglob("*.*")}) == 1
+    again = Path(f"results/{VAE}/training.json")
+    write_json(again, read_json(again) | {"skipped_steps": 1})
+    for name in (f"{VAE}/likelihood.json", f"{VAE}/likelihood.npz", f"{OURS}/training.json"):
+        Path("results", name).unlink()
+    assert study.restore(kept, spec) == 0  # nothing that was measured before, nor the layer on the old base
+    assert study.keep(kept, spec) == 3 and len(list((kept / VAE).iterdir())) == 3  # it replaces all of the old
+    assert list(study.whole(kept, spec)) == [VAE]
+    write_json(kept / VAE / "training.json", read_json(again) | {"inputs": {f"results/{VAE}/history.csv": "other"}})
+    assert study.whole(kept, spec) == {}
+
+
+def test_folders_that_are_not_there_are_one_line(tmp_path):
+    write_text(tmp_path / "cpu.yaml", "{preset: cpu, seeds: [0], datasets: {cifar10_jpeg: {root: here}}}")
+    assert run(tmp_path, "x.yaml", status=2) == "error: there is no x.yaml: PRESET is one of cpu\n"
+    assert "error: no images at here: make study CIFAR=/their/folder, or put" in run(tmp_path, "cpu.yaml", status=2)
+    assert "CIFAR=nowhere is not a folder" in run(tmp_path, "cpu.yaml", "--cifar", "nowhere", status=2)

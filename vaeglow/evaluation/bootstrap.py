@@ -1,0 +1,75 @@
+"""Bootstrap draws of a mean, and of a sample set's KID, diversity and recall. No torch when imported.
+
+Equal keys give equal draws, so images that two sample sets share are resampled alike.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.seeds import stable_hash
+
+DRAWS = 2000  # of every bootstrap
+LIMIT = 2000  # images of a set that a bootstrap of samples takes
+
+
+def generator(*key: int | str) -> np.random.Generator:
+    """A random generator that depends on `key` only."""
+    return np.random.default_rng(stable_hash("claims", *key))
+
+
+def resample(count: int, *key: int | str) -> np.ndarray:
+    """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate."""
+    weights = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return np.concatenate([np.ones((1, count)), weights])
+
+
+def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
+    """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
+    random, count = generator("mean", len(values), *key), len(values)
+    return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
+
+
+def sample_draws(features: np.ndarray, real: np.ndarray, run: Sequence[int | str]) -> dict[str, np.ndarray]:
+    """`kid`, `diversity` and `recall` of a sample set, the estimate and its draws each: float64 [1 + DRAWS].
+
+    Of features of the samples [N, F] and of real images [M, F]; `run` is dataset, protocol, model and seed. The weights
+    of the real images are the same for all sample sets, those of a run the same at each temperature, where its latents
+    are. For recall the real images alone are resampled: copies among the samples would shrink the balls around them to
+    points. A kernel matrix of `LIMIT` images fits in memory, 2,000 resamplings are one product.
+    """
+    import torch
+
+    from vaeglow.evaluation.sample_quality import NEIGHBOURS, distances, kernel
+
+    x, y = torch.as_tensor(features[:LIMIT]), torch.as_tensor(evenly_spaced(real, LIMIT))
+    own, theirs, apart = resample(len(x), *run), resample(len(y), *run[:2], "reference"), distances(x, x)
+    radii = apart.kthvalue(1 + NEIGHBOURS).values[:, None]  # the nearest is the sample itself
+    kids = (pair_mean(kernel(z, z).numpy(), weights) for z, weights in ((x, own), (y, theirs)))
+    return {
+        "kid": sum(kids) - 2 * cross_mean(kernel(x, y).numpy(), own, theirs),
+        "diversity": pair_mean(apart.numpy(), own),
+        "recall": theirs @ (distances(x, y) <= radii).any(0).double().numpy() / len(y),
+    }
+
+
+def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
+
+    Two copies of one image in a resampling are not a pair: their kernel is that of equal images, and would raise a KID.
+    Values are symmetric, [n, n]; weights [B, n], and those that hold one image only give NaN.
+    """
+    squares = weights**2
+    total = np.einsum("bi,bi->b", weights @ values, weights) - squares @ np.diagonal(values)
+    return ratio(total, weights.sum(1) ** 2 - squares.sum(1))
+
+
+def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
+    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
