@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from vaeglow.files import read_json, write_json
-from vaeglow.paths import RUN
 
 RECORD = ".snakemake/vaeglow_jobs.json"  # what is known of each job
 # Seconds of the demo's jobs on one core, of others 1. Elsewhere trainings take one factor of it, the rest another: the
@@ -25,19 +24,19 @@ class TimeLeft(logging.Handler):
 
     def emit(self, record: Any) -> None:
         """Take an event. Under --quiet there is none when a job is done: it is noticed when the next starts."""
-        event, dag = getattr(record, "event", ""), self.workflow.dag
+        event, ended = getattr(record, "event", ""), getattr(record, "job_id", None)
         with suppress(Exception):  # without an estimate the jobs go on
-            if event in ("job_info", "job_finished") and not self.workflow.dryrun:
-                for job in dag.needrun_jobs(exclude_finished=False):
+            if event in ("job_info", "job_finished") and not (self.workflow.dryrun or self.workflow.touch):
+                for job in self.workflow.dag.needrun_jobs(exclude_finished=False):
                     entry = self.jobs[job] = self.jobs.get(job) or self.entry(job)
                     if job.jobid == getattr(record, "jobid", None):
                         entry.setdefault("started", time.time())  # a retry goes on
-                    elif "left" not in entry and (job.jobid == getattr(record, "job_id", None) or dag.finished(job)):
+                    elif "left" not in entry and (job.jobid == ended or job.dag.finished(job)):
                         entry |= {"left": 0.0, "seconds": time.time() - entry["started"]}
                         if entry["run"]:  # this start may have resumed it
                             entry["seconds"] = read_json(job.output.training)["train_seconds_by_phase"][-1]
                 write_json(RECORD, list(self.jobs.values()))
-            elif event == "progress" and (text := time_left()):
+            elif event == "progress" and self.jobs and (text := time_left()):
                 logging.getLogger(record.name).info(text)
 
     def entry(self, job: Any) -> dict[str, Any]:
@@ -47,13 +46,13 @@ class TimeLeft(logging.Handler):
         group = "training" if like in TRAINING else "rest" if like in REST else rule
         alike = [f"{rule} on {job.wildcards_dict.get('dataset')}", rule, group]
         share = max(job.resources.get(k, 0) / has[k] for k in ("_cores", "gpu" if here else "_nodes") if has.get(k))
-        run = RUN.format(**job.wildcards_dict) if like in TRAINING else ""
+        run = "{model} on {dataset}, seed {seed}".format(**job.wildcards_dict) if like in TRAINING else ""
         return {"alike": alike, "typical": (TRAINING | REST).get(like, 1), "share": share, "run": run}
 
 
 def time_left(run: str = "", **own: float) -> str:
-    """`about 0:06:10 left for all 30 jobs`, or nothing yet; a training `run` gives `seconds`, that it takes, and `left`."""
-    with suppress(Exception):  # no record, or a damaged one
+    """`about 0:06:10 left for all 30 jobs`, or nothing; a training `run` adds `seconds` that it takes, and `left`."""
+    with suppress(Exception):  # no record, a damaged one, or infinity: no training is timed yet
         work, longest, jobs = 0.0, 0.0, [job | (own if job["run"] == run else {}) for job in read_json(RECORD)]
         done = sorted((job for job in jobs if "seconds" in job), key=lambda job: (job["typical"], job["started"]))
         factors = {key: job["seconds"] / job["typical"] for job in done for key in job["alike"]}

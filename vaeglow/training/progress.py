@@ -11,7 +11,6 @@ from typing import Any
 
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
-from vaeglow.paths import RUN
 from vaeglow.time_left import duration, time_left
 
 FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
@@ -35,7 +34,7 @@ class Progress:
         self, config: Mapping[str, Any], images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
         self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
-        self.run, self.epochs = RUN.format(**config), config["training"]["epochs"]
+        self.epochs = config["training"]["epochs"]
         self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
@@ -55,7 +54,7 @@ class Progress:
         self.done = done
         if time.monotonic() >= self.due:
             left = self.takes(self.total - self.done)
-            of_all = time_left(self.run, seconds=self.takes(self.total), left=left) if TERMINAL in os.environ else ""
+            of_all = time_left(self.label, seconds=self.takes(self.total), left=left) if TERMINAL in os.environ else ""
             self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {duration(left)} left", of_all)
 
     def takes(self, images: int) -> float:
