@@ -215,16 +215,17 @@ def clock(monkeypatch) -> SimpleNamespace:
 
 def test_the_terminal_hears_now_and_then_what_is_left(clock, monkeypatch):
     reader, writer = os.pipe()
+    monkeypatch.setattr(progress, "time_left", lambda run, seconds, left: f"{left:.0f}/{seconds:.0f} {run}")
     monkeypatch.setenv(progress.TERMINAL, str(writer))
     shown = Progress(config(10), 50, 100, None, True)
     for second in range(1, 101):  # 2 images a second, 100 of 500 seen before
         clock.seconds += 1
         shown.advance(100 + 2 * second, 2, 3.456)
     lines = os.read(reader, 10**6).decode().splitlines()
-    assert lines[0] == "vae on mine, seed 3: epoch 3/10, 3.46 bits/dim, 0:03:15 left"
+    assert lines[0] == "vae on mine, seed 3: epoch 3/10, 3.46 bits/dim, 0:03:15 left, 195/250 vae on mine, seed 3"
     assert len(lines) == 1 + 95 // 15
     shown.advance(100, 0, 3.456)  # after a rollback
-    assert shown.left() == "0:03:20"
+    assert shown.takes(shown.total - shown.done) == 200
     shown.epoch_done(ROW | {"epoch": 10, "seconds": 250.0})
     assert os.read(reader, 10**6).decode().endswith("vae on mine, seed 3: all epochs done, 3.50 bits/dim, 0:04:10\n")
     Progress(config(10), 50, 0, None, False).tell("what another process says")

@@ -87,6 +87,7 @@ def test_the_whole_workflow(tmp_path):
         r"^(\w+) on photos32, seed 0: all epochs done, \d+\.\d\d bits/dim, [\d:]{7,}$", said, re.MULTILINE
     )
     assert sorted(ended) == sorted(row["model"] for row in ROWS)
+    assert re.search(r"%\) done\nabout [\d:]{7,} left for all \d\d jobs\n", said)
     table = measured(tmp_path)
     assert [{"model": row["run"], "temperature": float(row["temperature"])} for row in table] == ROWS
     for row in table:

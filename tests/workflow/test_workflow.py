@@ -14,6 +14,7 @@ import yaml
 from waiting import ROOT, call, warm
 
 from vaeglow.evaluation.probes import PROBES
+from vaeglow.time_left import RECORD
 
 RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TRAINING = re.findall(r"^(?:use )?rule (?:\w+ as )?(train_\w+)(?: with)?:", RULES, re.MULTILINE)
@@ -202,12 +203,14 @@ def test_a_report_shows_what_there_is(checkout):
 
 
 def test_a_change_reruns_what_stands_on_it(checkout):
+    (checkout / RECORD).unlink()  # of the run; a dry run leaves none
     found = dry_run(*overlay(checkout, "overrides: {models: {vae: {training: {epochs: 1}}}}"), cwd=checkout)
     trained = {wildcards["model"] for rule, wildcards in found if rule.startswith("train_")}
     assert trained == {"vae", "vaeglow", "vaeglow_as_written"}
     style = checkout / "vaeglow/reporting/style.py"
     style.write_text(style.read_text().replace("#1a1a1a", "#0a0a0a"))
     assert [rule for rule, _ in dry_run(*TARGETS, cwd=checkout)] == ["figure", "publish_figure"]
+    assert not (checkout / RECORD).exists()
 
 
 def test_preparing_identical_data_again_trains_nothing(checkout):

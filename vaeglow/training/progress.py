@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
+from vaeglow.time_left import duration, time_left
 
 FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
 
@@ -53,18 +53,20 @@ class Progress:
         self.seen += max(done - self.done, 0)
         self.done = done
         if time.monotonic() >= self.due:
-            self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {self.left()} left")
+            left = self.takes(self.total - self.done)
+            of_all = time_left(self.label, seconds=self.takes(self.total), left=left) if TERMINAL in os.environ else ""
+            self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {duration(left)} left", of_all)
 
-    def left(self) -> str:
-        """The time left, at this process's own speed so far, time between steps included."""
-        return duration((self.total - self.done) * (time.monotonic() - self.start) / max(self.seen, 1))
+    def takes(self, images: int) -> float:
+        """The seconds for so many, at this process's own speed so far, time between steps included."""
+        return images * (time.monotonic() - self.start) / max(self.seen, 1)
 
-    def tell(self, text: str) -> None:
-        """Print a line on the terminal, if there is one that takes it: training never waits for it."""
+    def tell(self, *parts: str) -> None:
+        """Print a line of these on the terminal, if there is one that takes it: training never waits for it."""
         self.due = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - self.start))
         with suppress(OSError, ValueError):
             if select.select([], [self.terminal], [], 0)[1]:
-                os.write(self.terminal, f"{self.label}: {text}\n".encode())
+                os.write(self.terminal, f"{self.label}: {', '.join(filter(None, parts))}\n".encode())
 
     def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Print an epoch's line, and write its numbers for TensorBoard."""
@@ -72,7 +74,7 @@ class Progress:
         if row["val_bits_per_dim"] is not None:
             line += f"  val {row['val_bits_per_dim']:.4f}"
         line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
-        line += f"  {self.left()} left"
+        line += f"  {duration(self.takes(self.total - self.done))} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
         print(line, flush=True)
@@ -83,8 +85,3 @@ class Progress:
                 if name != "epoch" and value is not None:
                     self.writer.add_scalar(name, value, row["epoch"])
             self.writer.flush()
-
-
-def duration(seconds: float) -> str:
-    """A time for people: `0:03:20`, `3 days, 4:00:00`."""
-    return str(timedelta(seconds=round(seconds)))

@@ -16,6 +16,7 @@ from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import PROBES
 from vaeglow.paths import RESULTS, RUN, result_path
+from vaeglow.time_left import TimeLeft
 
 
 def or_exit(function, *arguments):
@@ -34,6 +35,8 @@ PRESET = config["preset"]
 MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
+if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
+    logger.addHandler(TimeLeft(workflow))
 EVERYTHING = [
     *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),

@@ -1,0 +1,59 @@
+"""The time left for a whole workflow: Table 2 of the demo replayed; records that are missing or damaged."""
+
+import logging
+
+import pytest
+
+from vaeglow import time_left
+from vaeglow.files import write_json
+
+TABLE2 = [("inception_weights", "", 7), ("fid_reference", "", 13), ("prepare_data", "", 1)]  # rule, model, seconds
+for model, like, takes, n in (("a", "glow", 71, 1), ("b", "vae", 28, 1), ("c", "glow_layer", 33, 2)):
+    TABLE2 += [(f"train_{like}", model, takes), ("likelihood", model, 4)]
+    TABLE2 += [("sample", model, 2), ("evaluate", model, 16)] * n
+
+
+class Snakemake:
+    """What is read of a job, its rule, its outputs, the DAG, the scheduler and the workflow."""
+
+    dryrun, touch, local_exec, resources, global_resources = False, False, True, {"_cores": 1}, {"_cores": 1}
+    training, finished = "training.json", staticmethod(lambda job: job.done)
+    rule = output = scheduler = dag = property(lambda self: self)
+
+    def __init__(self, jobid=0, name="", model="", jobs=()) -> None:
+        self.jobid, self.name, self.needrun_jobs, self.done = jobid, name, lambda exclude_finished: jobs, False
+        self.wildcards_dict = {"model": model, "dataset": "photos32", "seed": 0}
+
+
+@pytest.mark.parametrize(("slower", "quiet"), [(1, False), (7, False), (7, True)])
+def test_from_a_third_of_the_demo_on_the_estimate_is_near(slower, quiet, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO)
+    now, shown = 1e9, []
+    monkeypatch.setattr(time_left.time, "time", lambda: now)
+    jobs = [Snakemake(number, rule, model) for number, (rule, model, _) in enumerate(TABLE2)]
+    handler = time_left.TimeLeft(Snakemake(jobs=jobs))
+    for job, (rule, model, seconds) in zip(jobs, TABLE2, strict=True):
+        takes = slower * seconds
+        handler.emit(logging.makeLogRecord({"event": "job_info", "jobid": job.jobid}))
+        if rule.startswith("train_"):
+            write_json(job.training, {"train_seconds_by_phase": [1.0, takes]})
+            shown.append((now, time_left.time_left(f"{model} on photos32, seed 0", seconds=takes, left=takes)))
+        now += takes
+        for event in [] if quiet else ["job_finished", "progress"]:
+            handler.emit(logging.makeLogRecord({"event": event, "job_id": job.jobid}))
+        job.done = True
+        shown += [(now, text) for text in caplog.messages]
+        caplog.clear()
+    assert len(shown) == (3 if quiet else 16)  # none before a training is timed, nor at the end
+    for then, text in shown:
+        left = sum(int(part) * unit for part, unit in zip(text.split()[1].split(":"), (3600, 60, 1), strict=True))
+        assert abs(left - (now - then)) <= 0.3 * (now - then) + 1 or then - 1e9 < (now - 1e9) / 3
+
+
+@pytest.mark.parametrize("record", ["", "[1]", "{}", '[{"run": "a"}]'])
+def test_without_a_good_record_there_is_no_estimate(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(time_left, "RECORD", tmp_path / "record")
+    assert time_left.time_left("a", seconds=9.0, left=5.0) == ""
+    time_left.RECORD.write_text(record)
+    assert time_left.time_left("a", seconds=9.0, left=5.0) == ""
