@@ -123,7 +123,7 @@ for word in flags:
         paths = [Path(word, file) for file in ("train.npy", "val.npy", "test.npy", "dataset.json")]
     else:
         paths = [Path(word)] if flag in outputs else []
-    if flag == "--output" and name in ("likelihood", "evaluate"):
+    if flag == "--output" and (name in ("likelihood", "evaluate") or "layer_action" in flags):
         paths.append(Path(word).with_suffix(".npz"))
     if flag == "--output" and name == "sample":
         paths.append(Path(word).parents[1] / "shown" / Path(word).name)
