@@ -35,6 +35,7 @@ PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
 DETERMINISTIC = "VAEGLOW_DETERMINISTIC"  # environment: 1 where `runtime.deterministic` is true
 SEAL = "content_sha256"
+SMALL = 4 << 20  # bytes of arrays up to which compression takes no time worth saving
 REMEDY = "run snakemake again, or delete the file that is out of date"
 
 
@@ -133,7 +134,8 @@ def write_result(
         if arrays is None:
             file.write(f"{text}\n".encode())
         else:
-            np.savez_compressed(file, **arrays, metadata=np.array(text))
+            save = np.savez_compressed if sum(a.nbytes for a in arrays.values()) < SMALL else np.savez
+            save(file, **arrays, metadata=np.array(text))
 
 
 def relative(path: str | Path) -> str:
