@@ -32,7 +32,7 @@ SMALL = yaml.safe_load("""  # the demo, smaller
 datasets: {photos32: {train_images: 64, val_images: 8, test_images: 16, expected_sha256: null}}
 protocols: {test-16-64: {split: test, images: 16, features: 64}}
 overrides:
-  datasets: {photos32: {train_subset: null}}
+  datasets: {photos32: {train_subset: null}, photos64: {train_subset: null}}
   training: {epochs: 1, batch_size: 16, threads: 1}
   models:
     vae:

@@ -35,7 +35,7 @@ NOISE = {  # numbers of noise_maps.npz: words, unit
 }
 REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
-NETWORKS = {"type": "string", "description": "the preset whose networks are timed"}
+NETWORKS = {"type": "string", "description": "the preset whose networks are compared"}
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
