@@ -30,6 +30,7 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	@echo
 	@cat results/claims.md
 
+study study-left: CORES = 2
 study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder FACES=/folder; or PRESET=paper)
 	$(STUDY)
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -49,8 +50,8 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
         root.symlink_to(folder.resolve())
 
 
-def run(command: Sequence[str], look: Callable[[], None]) -> None:
-    """Run a command to its end, looking from time to time, also at the end and when it is interrupted.
+def run(command: Sequence[str], look: Callable[[], None]) -> int:
+    """Run a command to its end, looking from time to time, also at the end and when it is interrupted; its status.
 
     Its process group is its own: a signal to this process reaches it, and all it started, once.
     """
@@ -60,15 +61,15 @@ def run(command: Sequence[str], look: Callable[[], None]) -> None:
                 try:
                     process.wait(LOOK_SECONDS)
                 except subprocess.TimeoutExpired:
-                    look()
+                    with suppress(UserError, OSError):  # a file on its way, or no room: the next look, or the last
+                        look()
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)  # trainers save, and Snakemake ends with its jobs
             process.wait()
             raise
         finally:
             look()
-    if process.returncode:
-        sys.exit(process.returncode)
+    return process.returncode
 
 
 def left(options: Sequence[str], preset: str) -> list[str]:
@@ -76,7 +77,9 @@ def left(options: Sequence[str], preset: str) -> list[str]:
     seconds = {}
     for path in study.RESULTS.glob(f"{preset}/*/*/seed*/training.json"):
         seconds[path.parts[2:4]] = read_result(path).value("train_seconds_by_phase")[-1]
-    said = subprocess.run([*options, "--dry-run", "--", "all"], capture_output=True, text=True, check=True)
+    said = subprocess.run([*options, "--dry-run", "--", "all"], capture_output=True, text=True)
+    if said.returncode:
+        sys.exit(said.stderr)
     rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n {4}.*)*?\n {4}wildcards: (.*)$", said.stdout + said.stderr, re.M)
     trained = [
         dict(pair.split("=") for pair in words.split(", ")) for rule, words in rules if rule.startswith("train_")
@@ -130,12 +133,15 @@ def main(
     few = study.RESULTS / preset / "seeds.json"
     options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
     options += shlex.split(flags)
+    failed = 0
     for count in range(len(seeds) if plan else 1, len(seeds) + 1):
         write_json(few, {"seeds": seeds[:count]})
-        run([*options, "--", "prepared"], lambda: None)
+        if status := run([*options, "--", "prepared"], lambda: None):
+            sys.exit(status)
         spec = read_json(study.RESULTS / preset / "study.json")
         study.check(kept, spec)
         print(f"{study.restore(kept, spec)} files restored from {kept}")
         print(*left(options, preset), sep="\n", flush=True)
         if not plan:
-            run([*options, "--", "all"], lambda spec=spec: say(study.keep(kept, spec), kept))
+            failed |= run([*options, "--keep-going", "--", "all"], lambda spec=spec: say(study.keep(kept, spec), kept))
+    sys.exit(failed)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from run_tools import ROOT, checked, shipped_config
 
@@ -134,6 +135,17 @@ def test_every_key_of_every_kind_says_what_it_means(section):
         assert kinds(section)[kind].__doc__, kind
         own = {key: inner for key, inner in keys.items() if key not in common}
         assert {key.split(".")[0] for key, text in config_keys.described(SCHEMA, own) if text} == set(own)
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "config/study").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
+    views, chosen = checked(overlay.read_text(encoding="utf-8")), yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    view = views[chosen["preset"]]
+    assert view["seeds"] == [0, 1, 2] and all(plan.claims(view)[name]["run"] for name in view["claims"])
+    images = {"cifar10_jpeg": 10_000, "faces_jpeg": 2_000, "celeba64": 19_962}  # others: 10,000
+    for need in plan.all_needs(view):
+        if need["what"] == "metrics":
+            assert plan.protocol(view, need["protocol"])["images"] <= images.get(need["dataset"], 10_000)
 
 
 def test_the_readme_is_what_the_schema_says_of_every_section():

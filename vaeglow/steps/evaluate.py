@@ -39,7 +39,8 @@ def main(
     about = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")} | protocol
     inputs, arrays = [sampled, weights], output.with_suffix(".npz")
     run = [about[key] for key in ("dataset", "protocol", "model", "seed")]
-    write_result(arrays, about, inputs, provenance, sample_draws(features, real.arrays["features"], run))
+    draws = sample_draws(features, real.arrays["features"], run)
+    write_result(arrays, about, inputs, provenance, {name: one.astype("float32") for name, one in draws.items()})
     about["samples_provenance"] = sampled.value("provenance")
     write_result(output, about | found, [*inputs, arrays], provenance)
     print(

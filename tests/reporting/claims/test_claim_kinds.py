@@ -141,7 +141,7 @@ def test_a_recall_of_zero_has_no_share_to_compare(tmp_path):
 @pytest.mark.parametrize(
     ("vae", "near", "effect"),
     [
-        ([(2.0, 5.0), (4.0, 4.0)], [(6.0, 3.0), (8.0, 1.0)], 1.5 - 3.0),  # at the last 7 s: the snapshot of 6 s
+        ([(2.0, 5.0), (4.0, 4.0)], [(6.0, 3.0), (8.0, 1.0)], 1.5 - 2.0),  # at the last 7 s: between 6 and 8 s
         ([(8.0, 1.0)], [(8.0, 1.0)], None),  # none yet
         ([(2.0, 0.5), (4.0, 0.1)], [(8.0, 0.2)], None),  # none yet of its last phase
     ],

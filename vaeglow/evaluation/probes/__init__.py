@@ -35,6 +35,7 @@ PROBES = {
         {
             "pairs": count("pairs of random latents"),
             "steps": count("images from one end to the other, ends included", 2),
+            "shown": count("pairs whose images are kept for Figure 5"),
         },
     ),
     "latents": Probe(

@@ -21,9 +21,9 @@ INTERPOLATION = -6  # the "epoch" of all noise here
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
     """See `interpolate`, `distances` and `detail`; the rule adds the `space` to the settings."""
     parts = vae_and_layer(run.network, run.config, "the probe interpolation")
-    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
+    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))  # images are kept of those `shown`
     images = interpolate(*parts, pairs, steps, space, run.seed, run.device).numpy()
-    return {"space": space, **distances(images), **detail(images)}, {"images": images}
+    return {"space": space, **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
 
 
 def distances(images: np.ndarray) -> dict[str, list]:

@@ -7,6 +7,7 @@ images, and an FID of copies is biased upward. FIDs are reported too.
 import dataclasses
 import functools
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -86,29 +87,27 @@ def kept(evidence: Evidence) -> Measured:
 @kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
-    claim, sides, kids, notes = evidence.claim, {}, {}, []
-    for role in ("ours", "theirs"):  # the snapshots of all phases, by their seconds of training
-        read = [(row, point) for row in claim[role] for point in evidence.read("snapshots", row).value("points")]
-        sides[role] = sorted(read, key=lambda pair: pair[1]["total_seconds"])
+    claim, kids, notes = evidence.claim, {}, []
+    last = {role: evidence.read("snapshots", claim[role][-1]) for role in ("ours", "theirs")}  # of the last phase
     devices = {result.value("training_device") for result in evidence.results("snapshots")}
-    moment = min(points[-1][1]["total_seconds"] for points in sides.values())
+    moment = min(result.value("points")[-1]["total_seconds"] for result in last.values())
     readings = {("both", "seconds of training"): moment}
-    for role, points in sides.items():
-        row, point = next((pair for pair in points[::-1] if pair[1]["total_seconds"] <= moment), (None, {}))
+    for role, result in last.items():
+        points = [point for point in result.value("points") if point["kid"] is not None]
+        keys = ("total_seconds", "kid", "kid_standard_error")
+        seconds, *values = [[point[key] for point in points] or [math.inf] for key in keys]
         if len(devices) > 1:
             notes = [f"seed {evidence.seed}: seconds of {' and '.join(sorted(devices))} do not compare"]
-            kids[role] = np.full(1 + DRAWS, np.nan)
-        elif row is claim[role][-1] and point["kid"] is not None:
-            noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
-            kids[role] = point["kid"] + point["kid_standard_error"] * np.concatenate([[0], noise])
-            trained = f"{evidence.label(row)} after {point['fraction']:.0%} of its training"
-            readings |= {(trained, "KID"): point["kid"], (trained, "seconds"): point["total_seconds"]}
-        else:
+        elif moment < seconds[0]:
             models = " then ".join(evidence.label(row["model"]) for row in claim[role])
             missing = "had no snapshot of its last phase, or none with finite samples,"
             notes.append(f"seed {evidence.seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
-            kids[role] = np.full(1 + DRAWS, np.nan)
-    words = "KID of theirs minus KID of ours, each by its latest snapshot within the longest time that both trained"
+        noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
+        kid, error = (np.interp(moment, seconds, one, left=math.nan) for one in values)
+        kids[role] = kid + error * np.concatenate([[0], noise]) if len(devices) == 1 else np.full(1 + DRAWS, np.nan)
+        if np.isfinite(kid):
+            readings[evidence.label(claim[role][-1]), "KID"] = float(kid)
+    words = "KID of theirs minus KID of ours at the longest time that both trained, on lines between their snapshots"
     how, of = "normal, from the standard errors of both KIDs", scale(claim, claim["images"])
     return Measured((kids["theirs"] - kids["ours"])[None], "KID", words, of, how, readings=readings, notes=tuple(notes))
 
@@ -116,7 +115,7 @@ def quality_time(evidence: Evidence) -> Measured:
 def resampled(evidence: Evidence) -> list[np.ndarray]:
     """The claim's quantity of each of its sample sets, the estimate and its draws: [1 + DRAWS]."""
     quantity = evidence.claim.get("measure", "kid")
-    return [result.arrays[quantity] for result in evidence.results("draws", quantity)]
+    return [result.arrays[quantity].astype(float) for result in evidence.results("draws", quantity)]
 
 
 def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
@@ -270,7 +269,8 @@ def smooth(evidence: Evidence) -> Measured:
         "the least of three, {model}: mean step by the largest (1 for even steps); 1 minus the largest step by the "
         "distance of the ends; and detail beyond a cross-fade's, as a share of what a cross-fade loses between the ends"
     )
-    even, near, share = ratio(steps.mean(1), steps.max(1)), 1 - ratio(steps.max(1), ends), ratio(kept, lost)
+    even, near = ratio(steps.mean(1), steps.max(1)), 1 - ratio(steps.max(1), ends)
+    share = 1 - abs(1 - ratio(kept, lost))  # too much detail is no better than too little
     note = f"{even.mean():.3g}, {near.mean():.3g} and {share[0]:.3g}; of a cross-fade 1, {1 - 1 / len(steps[0]):.3g}, 0"
     found = mean(np.stack([even, near]), evidence.claim, "ratio", words, f"pairs of {len(steps[0])} steps", note)
     return dataclasses.replace(found, draws=np.stack([*found.draws, share]))
