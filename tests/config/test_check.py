@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from run_tools import ROOT, checked, shipped_config
 
 from docs import config_keys
+from vaeglow.config import plan
 from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
 from vaeglow.errors import UserError
 
