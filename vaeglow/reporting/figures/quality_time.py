@@ -55,7 +55,9 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.set_xlabel(f"training time, {name}")
         axes.margins(y=0.12)
         if 0 < seconds.min() < seconds.max() / WIDE:
-            axes.set_xscale("log")
+            axes.set_xscale("log", subs=[2, 5])
+            axes.xaxis.set_minor_formatter("{x:g}")
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_major_formatter("{x:g}")
         else:
             axes.set_xlim(left=0.0)
