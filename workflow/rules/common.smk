@@ -45,16 +45,24 @@ EVERYTHING = [
 ]
 
 
-STUDY = plan.study(config, EFFECTIVE[PRESET])
-TRAINED_ON = dict.fromkeys(Path(run).parts[1] for run in STUDY["runs"])  # datasets
-MEASURED = [need for need in plan.all_needs(EFFECTIVE[PRESET]) if "{protocol}" in RESULTS[need["what"]]]
-REFERENCES = plan.paths([{**need, "what": "reference"} for need in MEASURED], [0])  # that FIDs are measured against
-
-
 def built(wildcards):
     """The results that exist, for a report of them."""
     found = [file for file in EVERYTHING if Path(file).exists()]
     return found or sys.exit("error: nothing is built: run `make table2`")
+
+
+def prepared(wildcards):
+    """What training and measuring take: plan, configs, data, Inception and the references of FIDs."""
+    view = EFFECTIVE[PRESET]
+    runs = plan.study(config, view)["runs"]
+    measured = [need for need in plan.all_needs(view) if "{protocol}" in RESULTS[need["what"]]]
+    return [
+        f"results/{PRESET}/study.json",
+        *expand("results/{run}/config.json", run=runs),
+        *expand("resources/data/{dataset}/dataset.json", dataset=sorted({Path(run).parts[1] for run in runs})),
+        *plan.paths([{**need, "what": "reference"} for need in measured], view["seeds"][:1]),
+        INCEPTION,
+    ]
 
 
 SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that a dataset's runs draw

@@ -19,9 +19,9 @@ INTERPOLATION = -6  # the "epoch" of all noise here
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
-    """See `interpolate`, `distances` and `detail`; the rule adds the `space` to the settings."""
+    """See `interpolate`, `distances` and `detail`; images of the pairs `shown`. The rule adds the `space`."""
     parts = vae_and_layer(run.network, run.config, "the probe interpolation")
-    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))  # images are kept of those `shown`
+    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
     images = interpolate(*parts, pairs, steps, space, run.seed, run.device).numpy()
     return {"space": space, **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
 
