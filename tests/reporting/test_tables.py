@@ -188,13 +188,13 @@ def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
 
 
 def test_a_protocol_says_all_four_things_in_a_spec():
-    changes = {"presets": {"demo": {"protocols": {"test-100-2048": {"sets": 4}}}}}
+    changes = {"presets": {"demo": {"protocols": {"test-64-2048": {"sets": 4}}}}}
     view = effective(merge(shipped_config(), changes), "demo")
     for name, protocol in view["protocols"].items():
         found = plan.protocol(view, name)
         assert set(found) == {"split", "images", "features", "sets"} and protocol.items() <= found.items()
     assert plan.spec(view, "tables", "table2")["sets"] == 4
-    assert plan.sample_counts(view)["photos32"]["count"] == 400
+    assert plan.sample_counts(view)["photos32"]["count"] == 256
 
 
 def test_a_table_of_differences_reads_both_sides_of_each_pair():
