@@ -1,32 +1,40 @@
 """Count the FLOPs and the memory traffic of a training step of each model at paper size.
 
-    python -m benchmarks.cost     FLOPs and bytes an image; nothing is computed, only counted
+    python -m benchmarks.cost                FLOPs and bytes an image; nothing is computed, only counted
+    python -m benchmarks.cost short paper    FLOPs and GPU hours of all that a preset trains, under one seed and three
 
 Bytes in two ways: all that eager operations read and write; those of convolutions and matrix products alone, as if all
 other operations were fused into them.
 """
 
+import itertools
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import yaml
 from tabulate import tabulate
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.work import run_config
+from benchmarks.work import ROOT, run_config, shipped_config
+from vaeglow.config import effective, merge, plan, resolve
 from vaeglow.models.base import build
 from vaeglow.steps import cli
 from vaeglow.training.timing import time_window
 
 MODELS = ("glow", "glow_additive", "vae", "vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint")
+NAMED = list(itertools.product(("cifar10", "celeba64"), ("glow", "vae", "vaeglow", "vaeglow_as_written")))
+NAMED += [("cifar10", "vae_isotropic"), ("fashion_mnist", "vae_isotropic")]  # a row each
 MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm")
 ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_strided")  # they write nothing
 BATCH = 64
+IMAGES = {"cifar10": 50_000, "celeba64": 162_770, "fashion_mnist": 60_000}  # of their training splits
+GTX_1080_TI = 24.07e9 * 50_000 / 512  # FLOP/s of the paper's GPU: a step of our Glow, its seconds an epoch (Table 4)
 SIDE, TRIES = 2048, 5  # of the matrix whose product is timed, and how often
 
 
@@ -71,28 +79,51 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * SIDE**3 / statistics.median(seconds[1:])
 
 
-def cost(name: str) -> list[str]:
-    """The row of one model: of a training step, an image at batch 64 (weights are read once a batch)."""
-    config = run_config(name, {})
+def cost(config: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
+    """The trained parameters of a run's model, and the `count` of a training step of a batch of 64."""
     model = build(config).to("meta").train()
-    y = torch.rand(BATCH, config["data"]["channels"], config["data"]["size"], config["data"]["size"], device="meta")
+    y = torch.rand(BATCH, *(config["data"][key] for key in ("channels", "size", "size")), device="meta")
 
     def step() -> None:
         model.loss(model.inputs(y))[0].backward()
         model.zero_grad()
 
-    parameters = sum(parameter.numel() for parameter in model.trainable())
-    flops, *moved = count(step).values()
+    return sum(parameter.numel() for parameter in model.trainable()), count(step)
+
+
+def one_step(name: str) -> list[str]:
+    """The row of one model: of a training step, an image at batch 64 (weights are read once a batch)."""
+    parameters, counts = cost(run_config(name, {}))
+    flops, *moved = counts.values()
     megabytes = (f"{one / BATCH / 1e6:.1f}" for one in moved)
     return [name, f"{parameters / 1e6:.1f}", f"{flops / BATCH / 1e9:.2f}", *megabytes]
 
 
-def main() -> None:
-    """Print the table."""
+def whole(preset: str) -> list[list[str]]:
+    """The rows of a preset: what its tables, figures and claims train under one seed, by dataset, and `NAMED`."""
+    claims = yaml.safe_load((ROOT / "config/claims.yaml").read_text(encoding="utf-8"))
+    config, found = merge(claims, shipped_config()), Counter[tuple[str, str]]()
+    for dataset, model in plan.runs(config, effective(config, preset)):
+        run = resolve(config, preset, dataset, model, seed=0)
+        flops = cost(run)[1]["flops"] / BATCH * run["training"]["epochs"] * IMAGES[dataset]
+        found[dataset, "all"] += flops
+        if (dataset, model) in NAMED:
+            found[dataset, model] = flops
+    hours = {key: flops / GTX_1080_TI / 3600 for key, flops in found.items()}
+    return [[preset, *key, f"{found[key] / 1e18:.2f}", f"{h:.3g}", f"{3 * h:.3g}"] for key, h in hours.items()]
+
+
+@cli.step
+def main(presets: list[str] = ()) -> None:  # type: ignore[assignment]
+    """Print the table.
+
+    Args:
+        presets: whose runs are added up; none: a step of each model
+    """
     heads = ["model", "M trained", "GFLOP", "MB eager", "MB matrix"]
-    align = ("left", *["right"] * 4)
-    print(tabulate(map(cost, MODELS), heads, tablefmt="github", disable_numparse=True, colalign=align))
-
-
-if __name__ == "__main__":
-    cli.run(main)
+    rows = map(one_step, MODELS)
+    if presets:
+        heads = ["preset", "dataset", "runs", "EFLOP", "GTX 1080 Ti hours", "three seeds"]
+        rows = itertools.chain(*map(whole, presets))
+    align = ("left", *["right"] * (len(heads) - 1))
+    print(tabulate(rows, heads, tablefmt="github", disable_numparse=True, colalign=align))

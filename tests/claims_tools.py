@@ -89,7 +89,7 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
             "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)],
         }
     if what == "likelihood":
-        return {"images": 50, "bound": "<="}
+        return {"images": 50, "bound": "<=", "bits_per_dim": value}
     if what == "likelihood_images":  # hard and easy images, the same for all models
         return {"bits_per_dim_1": value + np.random.default_rng(1).normal(size=50) + 0.01 * random.normal(size=50)}
     if what == "noise_maps":

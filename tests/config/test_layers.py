@@ -205,11 +205,11 @@ def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
     views = checked()
-    assert plan.sample_counts(views["demo"])["photos32"] == {"count": 100, "shown": 64}  # by Figure 2
+    assert plan.sample_counts(views["demo"])["photos32"] == {"count": 64, "shown": 64}  # by Figure 2
     assert plan.sample_counts(views["paper"])["cifar10"]["count"] == 30000  # three sets
     assert plan.sample_counts(views["paper"])["photos64"] == {"count": 30000, "shown": plan.SHOWN}  # in no table
     counts = plan.sample_counts(checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"])
-    assert {name for name, of in counts.items() if of["count"] != 100} == {"photos64"}
+    assert {name for name, of in counts.items() if of["count"] != 64} == {"photos64"}
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
     assert plan.sample_counts(large["demo"])["photos32"] == {"count": 800, "shown": 800}
     assert plan.sample_counts(large["paper"])["cifar10"] == {"count": 30000, "shown": 800}  # the protocol asks for more

@@ -108,6 +108,7 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfi
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
                 raise UserError(f"others contains the temperature {claim['temperature']} itself: remove it")
+            lookup(views, claim.get("needs", view["preset"]), "preset")
             for need in needed(claim) if claim["run"] else ():
                 check_need(views, view, need)
                 if reason := unfit.get((need["preset"], need["dataset"], need["model"])):

@@ -87,7 +87,8 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     for name, entry in view["claims"].items():
         entry = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
-        found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry}
+        here = entry.get("needs", view["preset"]) == view["preset"]
+        found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry and here}
     return found
 
 

@@ -55,6 +55,8 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "quality_time": ("learning", {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
     "bits": ("models", {**BITS, "reference_model": "v"}, BITS_TURNED),
     "bits-behind": ("models", {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
+    "fid_reached": ("models", {"better": NEAR, "value": 13.0}, {"value": 12.0}),
+    "bits_reached": ("models", {"better": "near", "value": 0.4, "threshold": -0.2}, {"value": 0.2}),
     "speed": ("models", TIMES, {"threshold": 1.6}),
     "size": ("models", {**BITS, "networks": "demo", "threshold": 1.3}, {"threshold": 3.0}),
     "noise": ((0.4, -0.4), {"model": "far", "value": "error_correlations"}, {}),
@@ -81,7 +83,8 @@ def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
 def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     assert {name.split("-")[0] for name in CASES} == set(KINDS)
     entry, world = case(name, holds)
-    seeds = [0, 1, 2] if name.startswith("information") or not holds else [0]  # no images to resample: seeds alone
+    alone = name.startswith("information") or name.endswith("reached")  # no images to resample: seeds alone
+    seeds = [0, 1, 2] if alone or not holds else [0]
     paths = write_world(tmp_path / "results", entry, world, seeds)
     row = ledger(tmp_path / "results", entry, seeds)
     assert row["verdict"] == (HOLDS if holds else FAILS)
@@ -253,9 +256,10 @@ ENTRIES = {
     "trained": claim("bits", better="near", worse="far", training=True),
     "equal": claim("kid_same", one=MEAN | {"model": "a"}, other=MEAN | {"model": "b"}, margin=0.9),
     "off": claim("information", higher="near", lower="far", value="kl_nats", run=False, unfit="Too small"),
+    "elsewhere": claim("bits_reached", better="near", value=3.17, run=False, needs="paper", takes="71 hours"),
 }
 VERDICTS = {"likelihood": "holds", "smoothness": "does not hold", "trained": "undecided", "equal": "holds"}
-VERDICTS["off"] = "not run at this preset"
+VERDICTS |= {"off": "not run at this preset", "elsewhere": "needs preset paper"}
 
 
 def world(need, seed):
@@ -275,8 +279,8 @@ def run() -> tuple[list[dict[str, str]], str]:
 
 def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, entry in ENTRIES.items():
-        if name != "off":
+    for entry in ENTRIES.values():
+        if entry["run"]:
             write_world(Path("results"), entry, world, [0])
     rows, page = first = run()
     assert run() == first
@@ -284,14 +288,15 @@ def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path,
     assert {row["claim"]: row["verdict"] for row in rows} == VERDICTS
     for row in rows:
         assert row["preset"] == "demo" and row["dataset"] == "toys" and row["statement"] and row["where"]
-        if row["claim"] == "off":
+        if not ENTRIES[row["claim"]]["run"]:
             assert not any(row[key] for key in ("effect", "low", "high", "unit", "interval", "evidence", "seeds"))
-            assert row["note"] == "Too small"
+            assert row["note"] == "Too small" or row["note"].endswith("--config preset=paper` measures it: 71 hours.")
             continue
         assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
         assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"
         assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
-    assert "5 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1." in page
+    assert "6 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1, " in page
+    assert "needs preset paper 1.\n" in page
     assert "Measured on: A CPU; commits: abc." in page and {row["device"] for row in rows} == {"A CPU", ""}
     assert "**Demo scale**" in page and "## The rule" in page
     table = [line for line in page.splitlines() if line.startswith("|")]

@@ -37,6 +37,7 @@ NOISE = {  # numbers of noise_maps.npz: words, unit
 REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are compared"}
+NUMBER = {**ABOVE_0, "description": "the published number"}
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
@@ -146,6 +147,30 @@ def bits(evidence: Evidence) -> Measured:
     notes = filter(None, [bound_note(worse, better, *names[::-1])])
     words, of = "bits/dim of {worse}, minus those of {better}", "test images, paired"
     return mean(theirs - mine, evidence.claim, "bits/dim", words, of, *notes, readings=readings)
+
+
+@kind("metrics", **PROTOCOL, better=SET, value=NUMBER)
+def fid_reached(evidence: Evidence) -> Measured:
+    """Effect: the published FID - the FID of `better`."""
+    (result,), claim = evidence.results("metrics"), evidence.claim
+    return reached(evidence, result.number("fid"), "FID", scale(claim, claim["images"]))
+
+
+@kind("likelihood", better=MODEL, value=NUMBER)
+def bits_reached(evidence: Evidence) -> Measured:
+    """Effect: the published bits/dim - those of `better`."""
+    (result,) = evidence.results("likelihood")
+    return reached(evidence, result.number("bits_per_dim"), "bits/dim", f"{result.value('images')} test images")
+
+
+def reached(evidence: Evidence, number: float, unit: str, of: str) -> Measured:
+    """How far a number of one run is below the published one."""
+    readings = {(evidence.label(evidence.claim["better"]), unit): number}
+    effect, words = (
+        np.array([[evidence.claim["value"] - number]]),
+        f"published {unit} ({{value}}), minus that of {{better}}",
+    )
+    return Measured(effect, unit, words, of, "none: one number a run", readings=readings)
 
 
 @kind("timing", slow=MODELS, fast=MODELS, networks=NETWORKS)

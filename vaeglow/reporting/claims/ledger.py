@@ -10,7 +10,7 @@ import pandas as pd
 from vaeglow.evaluation import bootstrap
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
-from vaeglow.reporting.claims.statistics import NOT_RUN, SEEDLESS, judge
+from vaeglow.reporting.claims.statistics import NEEDS, NOT_RUN, SEEDLESS, judge
 from vaeglow.reporting.tables import render
 from vaeglow.reporting.tables.timing import DISAGREE
 from vaeglow.results import Result, check_together, git_state, source_sha256
@@ -43,11 +43,18 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
-        {**claim, **made, "verdict": NOT_RUN, "note": claim.get("unfit", "")}
-        | (judged(evidence) | made_by(results) if evidence else {})
+        {**claim, **made, **missing(claim)} | (judged(evidence) | made_by(results) if evidence else {})
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
+
+
+def missing(claim: Mapping[str, Any]) -> dict[str, str]:
+    """The verdict and note of a claim that is not measured."""
+    if claim.get("needs", claim["preset"]) == claim["preset"]:
+        return {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
+    command = "`snakemake --cores 4 results/claims.csv --config preset={needs}` measures it: {takes}."
+    return {"verdict": NEEDS.format(**claim), "note": command.format(**claim)}
 
 
 def made_by(results: Sequence[Result]) -> dict[str, str]:
@@ -82,7 +89,8 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
 def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     """What `build_ledger` made of a spec, as a page by `ledger.md.j2`: findings, the rule, and a note on each claim."""
     found = ledger["verdict"].value_counts()
-    counts = [f"{verdict} {found[verdict]}" for verdict in statistics.VERDICTS if verdict in found]
+    order = sorted(found.index, key=lambda verdict: [*statistics.VERDICTS, verdict].index(verdict))
+    counts = [f"{verdict} {found[verdict]}" for verdict in order]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
     made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in COLUMNS[-5:-3]}
     rules = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE}

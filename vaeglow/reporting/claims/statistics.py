@@ -13,8 +13,9 @@ TAIL = (1 - LEVEL) / 2
 SEEDS = 3  # from this number on, seeds alone give the interval
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 OPEN = (-math.inf, math.inf)  # an interval without information
-HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run at this preset"
-VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+NOT_RUN, NEEDS = "not run at this preset", "needs preset {needs}"
+VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)  # and NEEDS
 
 
 def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
