@@ -86,6 +86,7 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
         keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
         return {
             "training_device": "A CPU",
+            "clock": "cpu_seconds",
             "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)],
         }
     if what == "likelihood":

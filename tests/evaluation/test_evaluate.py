@@ -140,9 +140,10 @@ def test_points_lie_on_the_runs_clock(result, run, vae_run, reference, inception
     base, summary, points = vae_run.summary(), run.summary(), result["points"]
     assert [point["fraction"] for point in points] == [0.25, 0.5, 1.0]
     assert [point["epoch"] for point in points] == [0.5, 1.0, 2.0]
-    assert result["base_seconds"] == base["train_seconds_by_phase"][0] > 0
-    seconds = [info["seconds"] for info, _ in read_snapshots(run.snapshots)]
-    assert [point["seconds"] for point in points] == [*seconds, summary["train_seconds_by_phase"][-1]]
+    assert result["clock"] == "cpu_seconds" and base["device_kind"] == "cpu"
+    assert result["base_seconds"] == base["train_cpu_seconds_by_phase"][0] > 0
+    seconds = [info["cpu_seconds"] for info, _ in read_snapshots(run.snapshots)]
+    assert [point["seconds"] for point in points] == [*seconds, summary["train_cpu_seconds_by_phase"][-1]]
     assert sorted(seconds) == seconds and points[-1]["seconds"] > seconds[-1]
     for point in points:
         assert point["total_seconds"] == point["seconds"] + result["base_seconds"]
@@ -153,7 +154,7 @@ def test_points_lie_on_the_runs_clock(result, run, vae_run, reference, inception
     one = curve(vae_run, tmp_path / "T0.5.json", reference, inception_file, likelihood_images=500)
     (point,) = one["points"]  # of a run without snapshots
     assert point["fraction"] == 1 and one["base_seconds"] == 0 and one["likelihood_images"] == 12
-    assert point["total_seconds"] == point["seconds"] == base["train_seconds_by_phase"][0]
+    assert point["total_seconds"] == point["seconds"] == base["train_cpu_seconds_by_phase"][0]
 
 
 @pytest.mark.parametrize("which", [0, 2])

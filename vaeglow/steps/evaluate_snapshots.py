@@ -1,6 +1,7 @@
 """Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights.
 
-Models trained in one and in two phases share an axis, `total_seconds`: those of this phase and of all before it.
+Models trained in one and in two phases share an axis, `total_seconds`: those of this phase and of all before it,
+CPU seconds where the run was trained on a CPU.
 """
 
 from contextlib import suppress
@@ -53,12 +54,14 @@ def main(
         raise UserError(f"{kept_weights} is not of the model's run: train the run again")
     check_comparable(network.shape, Result(run.path, run.identity), real, weights)
     net = load_inception(weights, real.value("features"), run.device)
-    *before, seconds = trained.value("train_seconds_by_phase")
-    last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), "seconds": seconds}
+    clock = "cpu_seconds" if trained.value("device_kind") == "cpu" else "seconds"  # other jobs slow a CPU's down
+    *before, seconds = trained.value(f"train_{clock}_by_phase")
+    last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), clock: seconds}
     final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
     for when, state in [*snapshots, (last, final)]:
         network.load_state_dict(state)
-        point = {key: when[key] for key in last} | {"total_seconds": sum(before) + when["seconds"]}
+        point = {key: when[key] for key in ("fraction", "epoch")}
+        point |= {"seconds": when[clock], "total_seconds": sum(before) + when[clock]}
         point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
         with suppress(UserError):  # of a term that is not finite
             terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
@@ -71,6 +74,6 @@ def main(
         points.append(point)
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
-    content |= {"likelihood_images": len(images), "base_seconds": sum(before)}
+    content |= {"likelihood_images": len(images), "base_seconds": sum(before), "clock": clock}
     content |= {"training_device": trained.value("provenance", "device"), "points": points}
     write_result(output, content, [run.path, kept_weights, training, weights], run.provenance)

@@ -51,7 +51,7 @@ class Position:
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
-    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`, `seconds`
+    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`, times
 
 
 class FolderLock:

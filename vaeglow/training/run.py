@@ -99,10 +99,12 @@ def write_results(
         **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},
         "compile_seconds": here.compile_seconds,
+        "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "end_bits_per_dim": trainer.end_bits_per_dim,  # of the training images, as is the mean over its last epoch
         "last_epoch_bits_per_dim": here.history[-1]["bits_per_dim"],
+        "val_bits_per_dim": here.history[-1]["val_bits_per_dim"],  # None without `validate_every`
         "skipped_steps": sum(row["skipped_steps"] for row in here.history),
         "rollbacks": here.rollbacks,
         **digests,

@@ -274,7 +274,9 @@ class Trainer:
         for index, (fraction, step) in enumerate(self.snapshots.items()):
             if step == self.done:
                 when = {"fraction": fraction, "epoch": step / self.steps, "step": step}
-                self.position.snapshots.append({**when, "seconds": self.position.seconds})
+                self.position.snapshots.append(
+                    {**when, "seconds": self.position.seconds, "cpu_seconds": self.position.cpu_seconds}
+                )
                 weights = self.model.state_dict().items()
                 self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 

@@ -76,7 +76,8 @@ class Results:
 
     def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> None:
         """Of points of seconds, FID and bits/dim."""
-        content = {"base_seconds": base_seconds, "training_device": "A CPU", "temperature": temperature, **MEASURED}
+        content = {"base_seconds": base_seconds, "training_device": "A CPU", "clock": "seconds", **MEASURED}
+        content["temperature"] = temperature
         names = ("total_seconds", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
         values = [(*point, 0.02, point[1] and point[1] / 1000, point[1] and 0.01) for point in points]
         self.write("snapshots", model, content | {"points": [dict(zip(names, of, strict=True)) for of in values]})

@@ -92,7 +92,7 @@ def quality_time(evidence: Evidence) -> Measured:
     last = {role: evidence.read("snapshots", claim[role][-1]) for role in ("ours", "theirs")}  # of the last phase
     devices = {result.value("training_device") for result in evidence.results("snapshots")}
     moment = min(result.value("points")[-1]["total_seconds"] for result in last.values())
-    readings = {("both", "seconds of training"): moment}
+    readings = {("both", f"training, {CLOCKS[last['ours'].value('clock')]}"): moment}
     for role, result in last.items():
         points = [point for point in result.value("points") if point["kid"] is not None]
         keys = ("total_seconds", "kid", "kid_standard_error")

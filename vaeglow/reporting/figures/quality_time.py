@@ -7,6 +7,7 @@ from vaeglow.models.kinds import KINDS
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
+from vaeglow.reporting.tables.timing import CLOCKS
 
 READS = ("snapshots", "config")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
@@ -14,9 +15,9 @@ SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows"
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
 WIDE = 12.0  # last over first second, beyond which the axis is logarithmic
 NOTE = (
-    "Wall-clock time of the training steps, both phases added up; other jobs slow them down. Points of a "
-    "curve are snapshots of one training: a shorter one would have lowered its rate earlier. Bits/dim: = exact for "
-    "dequantised data, \u2264 an upper bound (K=1). "
+    "Time of the training steps in {}, both phases added up. Points of a curve are snapshots of one training: a "
+    "shorter one would have lowered its rate earlier. Bits/dim: = exact for dequantised data, \u2264 an upper bound "
+    "(K=1). "
 )
 
 
@@ -61,7 +62,9 @@ def draw(sources: Sources, page: style.Page) -> None:
             axes.xaxis.set_major_formatter("{x:g}")
         else:
             axes.set_xlim(left=0.0)
-    page.notes.append(NOTE + sources.protocol_note(sets=1))  # a snapshot draws one set
+    page.notes.append(
+        NOTE.format(CLOCKS[runs[0][0]["snapshots"].value("clock")]) + sources.protocol_note(sets=1)
+    )  # a snapshot draws one set
     devices = [row["snapshots"].value("training_device") for row, *_ in runs]
     if len(set(devices)) > 1:
         named = (f"{label} on {device}" for (_, _, label, _), device in zip(runs, devices, strict=True))

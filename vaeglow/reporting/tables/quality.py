@@ -35,7 +35,7 @@ COLUMNS = named(
     fid_sd fid_sd_over_sets bits_per_dim_sd bits_per_dim_standard_error kid_sd kid_standard_error
     precision_sd recall_sd density_sd coverage_sd diversity_sd
     fid_samples fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images protocol
-    likelihood_images dequantisation train_seconds_by_phase parameters device commit run origin
+    likelihood_images dequantisation val_bits_per_dim train_seconds_by_phase parameters device commit run origin
     """,
     mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
     Column("fid_sd_over_sets", over_sets, form=fixed(2)),
@@ -44,4 +44,5 @@ COLUMNS = named(
     *(mean(f"metrics.{name}", 3, name.capitalize(), null=True) for name in ("precision", "recall", "density")),
     *(mean(f"metrics.{name}", 3, name.capitalize(), null=True) for name in ("coverage", "diversity")),
     mean("metrics.reference_diversity", 3, null=True),
+    mean("training.val_bits_per_dim", 3, "val bits/dim", null=True),
 )
