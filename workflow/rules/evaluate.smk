@@ -144,7 +144,8 @@ use rule sample as time_epoch with:
         flags=lambda w: flags(config=configs(w.preset, w.dataset), timing=json.dumps(EFFECTIVE[w.preset]["timing"])),
 
 
-# `make tune`: the same under each setting of this machine. Beside its report is an overlay, config/tuned/{device}.yaml.
+# `make tune`: Table 4's models under each setting of this machine, then all with the best. Beside its report is an
+# overlay, config/tuned/{device}.yaml.
 use rule time_epoch as tune with:
     input:
         **reads("train", "val", dataset=MAIN),
@@ -155,7 +156,7 @@ use rule time_epoch as tune with:
     params:
         step="tune",
         flags=lambda wildcards: flags(
-            config=configs(PRESET, MAIN),
+            config=configs(PRESET, MAIN, [row["model"] for row in EFFECTIVE[PRESET]["tables"]["table4"]["rows"]]),
             other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, EFFECTIVE[PRESET]) if d == MAIN]),
             minutes=config["runtime"]["tune_minutes"],
         ),
