@@ -46,7 +46,7 @@ FROM: dict[str, dict[str, str]] = {
         "clipped": "exploded_samples",
     },
     "likelihood": {"bits_per_dim": "bits_per_dim", "bound": "bound", "likelihood_images": "images"},
-    "training": {"epochs": "epochs_by_phase", "train_seconds": "train_seconds_by_phase"},
+    "training": {"epochs": "epochs_by_phase", "train_seconds": "train_cpu_seconds_by_phase"},
 }
 
 
@@ -93,7 +93,7 @@ def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
     drawn = zip(spread["run"], spread["temperature"].map(str), strict=True)
     spread = spread.assign(name=[labels[one] for one in drawn])
     groups = dict(list(spread.groupby("name", sort=False)))
-    lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (s) |", "|---|---|---|---|---|---|"]
+    lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (CPU s) |", "|---|---|---|---|---|---|"]
     for name, rows in groups.items():
         bound = "≤ " if rows["bound"].iloc[0] == "<=" else ""
         kid = f"{between(rows['kid'], 3)} (± {rows['kid_error'].max():.3f})"
