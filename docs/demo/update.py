@@ -93,7 +93,10 @@ def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
     drawn = zip(spread["run"], spread["temperature"].map(str), strict=True)
     spread = spread.assign(name=[labels[one] for one in drawn])
     groups = dict(list(spread.groupby("name", sort=False)))
-    lines = ["| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (CPU s) |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| Model | FID | KID (± standard error) | bits/dim | Epochs | Training (CPU s) |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, rows in groups.items():
         bound = "≤ " if rows["bound"].iloc[0] == "<=" else ""
         kid = f"{between(rows['kid'], 3)} (± {rows['kid_error'].max():.3f})"
