@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.work import ROOT, run_config, shipped_config
-from vaeglow.config import effective, merge, plan, resolve
+from vaeglow.config import effective, lookup, merge, plan, resolve
 from vaeglow.models.base import build
 from vaeglow.steps import cli
 from vaeglow.training.timing import time_window
@@ -34,7 +34,7 @@ MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm")
 ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_strided")  # they write nothing
 BATCH = 64
 IMAGES = {"cifar10": 50_000, "celeba64": 162_770, "fashion_mnist": 60_000}  # of their training splits
-GTX_1080_TI = 24.07e9 * 50_000 / 512  # FLOP/s of the paper's GPU: a step of our Glow, its seconds an epoch (Table 4)
+GLOW_SECONDS = 512  # an epoch of Glow on the paper's GTX 1080 Ti (Table 4)
 SIDE, TRIES = 2048, 5  # of the matrix whose product is timed, and how often
 
 
@@ -105,11 +105,12 @@ def whole(preset: str) -> list[list[str]]:
     config, found = merge(claims, shipped_config()), Counter[tuple[str, str]]()
     for dataset, model in plan.runs(config, effective(config, preset)):
         run = resolve(config, preset, dataset, model, seed=0)
-        flops = cost(run)[1]["flops"] / BATCH * run["training"]["epochs"] * IMAGES[dataset]
+        flops = cost(run)[1]["flops"] / BATCH * run["training"]["epochs"] * lookup(IMAGES, dataset, "dataset")
         found[dataset, "all"] += flops
         if (dataset, model) in NAMED:
             found[dataset, model] = flops
-    hours = {key: flops / GTX_1080_TI / 3600 for key, flops in found.items()}
+    rate = cost(run_config("glow", {}))[1]["flops"] / BATCH * IMAGES["cifar10"] / GLOW_SECONDS
+    hours = {key: flops / rate / 3600 for key, flops in found.items()}
     return [[preset, *key, f"{found[key] / 1e18:.2f}", f"{h:.3g}", f"{3 * h:.3g}"] for key, h in hours.items()]
 
 

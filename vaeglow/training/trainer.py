@@ -273,10 +273,8 @@ class Trainer:
         """Keep the current weights for each snapshot that is due."""
         for index, (fraction, step) in enumerate(self.snapshots.items()):
             if step == self.done:
-                when = {"fraction": fraction, "epoch": step / self.steps, "step": step}
-                self.position.snapshots.append(
-                    {**when, "seconds": self.position.seconds, "cpu_seconds": self.position.cpu_seconds}
-                )
+                here, when = self.position, {"fraction": fraction, "epoch": step / self.steps, "step": step}
+                here.snapshots.append({**when, "seconds": here.seconds, "cpu_seconds": here.cpu_seconds})
                 weights = self.model.state_dict().items()
                 self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 

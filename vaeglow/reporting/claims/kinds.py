@@ -166,11 +166,8 @@ def bits_reached(evidence: Evidence) -> Measured:
 def reached(evidence: Evidence, number: float, unit: str, of: str) -> Measured:
     """How far a number of one run is below the published one."""
     readings = {(evidence.label(evidence.claim["better"]), unit): number}
-    effect, words = (
-        np.array([[evidence.claim["value"] - number]]),
-        f"published {unit} ({{value}}), minus that of {{better}}",
-    )
-    return Measured(effect, unit, words, of, "none: one number a run", readings=readings)
+    effect, words = evidence.claim["value"] - number, f"published {unit} ({{value}}), minus that of {{better}}"
+    return Measured(np.array([[effect]]), unit, words, of, "none: one number a run", readings=readings)
 
 
 @kind("timing", slow=MODELS, fast=MODELS, networks=NETWORKS)

@@ -53,8 +53,9 @@ def missing(claim: Mapping[str, Any]) -> dict[str, str]:
     """The verdict and note of a claim that is not measured."""
     if claim.get("needs", claim["preset"]) == claim["preset"]:
         return {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
-    command = "`snakemake --cores 4 results/claims.csv --config preset={needs}` measures it: {takes}."
-    return {"verdict": NEEDS.format(**claim), "note": command.format(**claim)}
+    note = "`snakemake --cores 4 results/claims.csv --config preset={needs}` measures it"
+    note += ": {takes}." if "takes" in claim else "."
+    return {"verdict": NEEDS.format(**claim), "note": note.format(**claim)}
 
 
 def made_by(results: Sequence[Result]) -> dict[str, str]:

@@ -59,12 +59,10 @@ def draw(sources: Sources, page: style.Page) -> None:
             axes.set_xscale("log", subs=[2, 5])
             axes.xaxis.set_minor_formatter("{x:g}")
             axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_major_formatter("{x:g}")
         else:
             axes.set_xlim(left=0.0)
-    page.notes.append(
-        NOTE.format(CLOCKS[runs[0][0]["snapshots"].value("clock")]) + sources.protocol_note(sets=1)
-    )  # a snapshot draws one set
+    clock = CLOCKS[runs[0][0]["snapshots"].value("clock")]
+    page.notes.append(NOTE.format(clock) + sources.protocol_note(sets=1))  # a snapshot draws one set
     devices = [row["snapshots"].value("training_device") for row, *_ in runs]
     if len(set(devices)) > 1:
         named = (f"{label} on {device}" for (_, _, label, _), device in zip(runs, devices, strict=True))
