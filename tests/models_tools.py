@@ -126,7 +126,14 @@ def normal(value: Tensor, mean: Tensor | float, scale: Tensor | float) -> Tensor
 # Models small enough to enumerate all their images.
 GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
 PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a layer without squeeze can split them
-BASES = {"vae_glow": "vae", "vae_glow pair": "vae pair", "two_stage": "vae isotropic standard"}  # their phase 1
+BASES = {  # their phase 1
+    "vae_glow": "vae",
+    "vae_glow pair": "vae pair",
+    "vae_glow beyond": "vae isotropic",
+    "vae_glow pair beyond": "vae pair",
+    "two_stage": "vae isotropic standard",
+}
+PAPER = {"affine_steps": 0, "levels": 1}  # the paper's layer
 
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
@@ -150,10 +157,13 @@ def shape_of(name: str) -> dict[str, int]:
     return PAIR if "pair" in name else GREY
 
 
-# Names: glow (additive | affine), vae [isotropic] [standard] [pair], two_stage, vae_glow [pair] [joint]
+# Names: glow (additive | affine), vae [isotropic] [standard] [pair], two_stage, vae_glow [pair] [joint] [beyond]
 @functools.cache
 def fitted_model(name: str, trained: bool) -> GenerativeModel:
-    """A tiny model, random or fitted to `data` (on phase 1, `BASES`); `pair`: two channels, no squeeze."""
+    """A tiny model, random or fitted to `data` (on phase 1, `BASES`); `pair`: two channels, no squeeze.
+
+    `beyond`: with all that the paper's layer does not have (docs/beyond.md), two levels where there is no squeeze.
+    """
     words, shape, base = name.split(), shape_of(name), BASES.get(name)
     vae = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
     torch.manual_seed(1)
@@ -168,14 +178,17 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
                 (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
         made = vae
         if words[0] == "vae_glow":
-            made = VAEGlow(vae, GlowLayer(shape["channels"], 3, 16, 1 if "pair" in words else 2), "joint" not in words)
+            pair, beyond = "pair" in words, "beyond" in words
+            options = {"affine_steps": 2, "levels": 1 + pair} if beyond else PAPER
+            layer = GlowLayer(shape["channels"], 3, 16, 1 if pair else 2, **options)
+            made = VAEGlow(vae, layer, "joint" not in words, noise_head=beyond)
         elif words[0] == "two_stage":
             made = TwoStageVAE(vae, SecondStage(2, 16, 2))
     made.initialise(dequantise(data(shape), shape["levels"], seeded(2)))
     if trained:
         optimise(made, data(shape), steps=120)
     else:
-        randomise(made, scale=0.04)
+        randomise(made, scale=0.02 if "beyond" in words else 0.04)
         for module in made.modules():  # under narrow random posteriors importance weights have no finite variance
             if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
                 nn.init.constant_(head.bias, 0.6)  # sd near 1, about the priors'

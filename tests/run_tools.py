@@ -46,7 +46,12 @@ models:
     network: {architecture: resnet, num_scale: 2, base_dim: 4, fc_dim: 16, latent_dim: 4, decoder_noise: diagonal,
               initial_noise: 1.0, batch_norm_momentum: 0.1}
     prior: {kind: flow, layers: 2, width: 8}
-  vaeglow: {kind: vae_glow, base: vae, mode: frozen, layer: {squeeze: 2, depth: 2, width: 8}}
+  vaeglow:
+    kind: vae_glow
+    base: vae
+    mode: frozen
+    layer: {squeeze: 2, depth: 2, width: 8, affine_steps: 0, levels: 1, noise_head: false}
+  vaeglow_beyond: {like: vaeglow, layer: {affine_steps: 2, levels: 2, noise_head: true}}
   glow:
     kind: glow
     network: {levels: 2, depth: 2, width: 8, coupling: affine}

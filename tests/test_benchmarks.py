@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from models_tools import PAPER
 from torch import nn
 from waiting import call
 
@@ -21,7 +22,7 @@ from vaeglow.models.glow_layer import GlowLayer
 
 @pytest.mark.parametrize("squeeze", [1, 2])
 def test_the_plain_layer_is_the_packages_layer(squeeze):
-    layer, plain = (one(channels=3, depth=3, width=8, squeeze=squeeze) for one in (GlowLayer, PlainGlowLayer))
+    layer, plain = (one(3, 3, 8, squeeze, **PAPER) for one in (GlowLayer, PlainGlowLayer))
     layer.initialise(torch.rand(16, 3, 8, 8))
     with torch.no_grad():
         for parameter in layer.parameters():  # none is left at its start

@@ -36,11 +36,9 @@ def plain(setting: Setting) -> Work:
     chosen = config(setting.quick)
     trainer = make_trainer(chosen, setting)  # for its batches and its VAE
     model = trainer.model
-    layer = PlainGlowLayer(chosen["data"]["channels"], **{k: chosen["layer"][k] for k in ("depth", "width", "squeeze")})
-    layer.load_state_dict(model.layer.state_dict())
-    model.layer = layer
+    model.layer.__class__ = PlainGlowLayer  # the same parameters
     model = model.to(trainer.device, memory_format=torch.contiguous_format).train()
-    optimizer = torch.optim.Adam(layer.parameters(), lr=chosen["training"]["learning_rate"])
+    optimizer = torch.optim.Adam(model.layer.parameters(), lr=chosen["training"]["learning_rate"])
     batches = all_batches(trainer)
 
     def step() -> Any:
@@ -49,7 +47,7 @@ def plain(setting: Setting) -> Work:
         optimizer.zero_grad()
         loss, _ = model.loss(y.contiguous(), generator)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(layer.parameters(), chosen["training"]["gradient_clip"])
+        torch.nn.utils.clip_grad_norm_(model.layer.parameters(), chosen["training"]["gradient_clip"])
         optimizer.step()
         return loss
 

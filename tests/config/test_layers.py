@@ -110,7 +110,8 @@ def test_effective_is_base_then_preset_then_overrides_and_lists_are_replaced():
     [
         ("vae", {"size": 24}, {}, "needs a side that is a power of two"),
         ("vaeglow", {"size": 24}, {}, "model vae needs a side that is a power of two"),
-        ("vaeglow", {"size": 8}, {"layer": {"squeeze": 3}}, "has squeeze 3, which does not divide the side"),
+        ("vaeglow", {"size": 8}, {"layer": {"squeeze": 3}}, "has squeeze 3 and 1 level, which do not divide the side"),
+        ("vaeglow", {"size": 8}, {"layer": {"levels": 4}}, "has squeeze 2 and 4 levels, which do not divide the side"),
         ("vaeglow", {"channels": 1}, {"layer": {"squeeze": 1}}, "cannot split one channel in two"),
         ("glow", {"size": 6}, {}, "model glow has 2 levels, which do not divide the side"),
     ],

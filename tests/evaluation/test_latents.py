@@ -86,7 +86,7 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     with torch.no_grad():
         z = model.vae.prior_sample(4000, seeded(5))
         mean, log_scale = model.vae.decode(z)
-        x_hat = model.layer.inverse(mean + log_scale.exp() * torch.randn(mean.shape, generator=seeded(6)))[0]
+        x_hat = model.layer.inverse(mean + log_scale.exp() * torch.randn(mean.shape, generator=seeded(6)))
         x_bar, log_det = model.layer(x_hat)
         costs = -(gaussian_log_density(x_bar, mean, log_scale) + log_det) / (model.dims * math.log(2))
     sampled = costs.mean() + math.log2(GREY["levels"])
@@ -113,7 +113,7 @@ def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float
     for _ in range(4):
         with torch.no_grad():
             z = vae.prior_sample(COUNT // 4, generator)
-            found.append(latents.draw_x_bar(vae, None, z, torch.full((2,), width), generator))
+            found.append(latents.draw_x_bar(vae, None, vae.decode, z, torch.full((2,), width), generator))
     return {name: torch.cat([one[name] for one in found]) for name in found[0]}
 
 

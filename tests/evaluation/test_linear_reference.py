@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fid_tools import opened
+from models_tools import PAPER
 from run_tools import Run, initialised, prepare, resolved, run_probe
 from scipy.special import hyp2f1
 from torch import nn
@@ -113,7 +114,7 @@ def test_what_the_torus_adds_only_raises_a_reference():
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
     """Our Glow layer with circular convolutions as its coupling nets: linear, invariant to shifts by `squeeze`."""
     torch.manual_seed(seed)
-    layer = GlowLayer(3, 4, 4, squeeze)
+    layer = GlowLayer(3, 4, 4, squeeze, **PAPER)
     for glow_step in layer.steps:
         kept, changed = glow_step.coupling.split
         net = nn.Conv2d(kept, changed, 3, padding=1, padding_mode="circular")

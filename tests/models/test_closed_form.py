@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from models_tools import optimise, seeded
+from models_tools import PAPER, optimise, seeded
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
@@ -49,8 +49,11 @@ class LinearVAE(VAE):
         mean = (self.seen(y).flatten(1) - self.offset) @ self.loadings / NOISE**2 * self.scale**2
         return mean + self.shift * self.scale, (self.stretch * self.scale).log().expand_as(mean)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        mean = (self.offset + z @ self.loadings.T).reshape(-1, *self.shape)
+    def decoder(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.offset + z @ self.loadings.T, z
+
+    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: None = None) -> tuple[Tensor, Tensor]:
+        mean = output.reshape(-1, *self.shape)
         return mean, torch.full_like(mean, math.log(NOISE))
 
     @property
@@ -67,7 +70,7 @@ class LinearVAE(VAE):
 def affine_layer() -> GlowLayer:
     """A Glow layer whose couplings are still at zero: an affine map of the four pixels, with a volume."""
     torch.manual_seed(3)
-    layer = GlowLayer(1, 3, 4, 2)
+    layer = GlowLayer(1, 3, 4, 2, **PAPER)
     layer.initialise(torch.rand(64, 1, 2, 2, generator=seeded()))  # the identity
     with torch.no_grad():
         layer.closing_weight.add_(0.2 * layer.closing_weight @ torch.randn(4, 4))
@@ -102,7 +105,7 @@ def made(kind: str) -> tuple[GenerativeModel, MultivariateNormal, float]:
         return vae.eval(), vae.density, vae.divergence
     layer = affine_layer()
     vae.seen = lambda y: layer(y)[0]
-    return VAEGlow(vae, layer, frozen=True).eval(), pulled_back(vae.density, layer), vae.divergence
+    return VAEGlow(vae, layer, frozen=True, noise_head=False).eval(), pulled_back(vae.density, layer), vae.divergence
 
 
 @pytest.mark.parametrize("kind", ["vae", "vae_glow"])

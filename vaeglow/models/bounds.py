@@ -53,6 +53,12 @@ def log_scale_floor(levels: int) -> float:
     return -math.log(levels * math.sqrt(12))
 
 
+def soft_bound(raw: Tensor, low: float, high: float) -> Tensor:
+    """`raw` softly bounded to (low, high), near the identity in between: a log-scale that cannot overflow."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return middle + half * torch.tanh((raw - middle) / half)
+
+
 def gaussian_log_density(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log N(value; mean, exp(log_scale)^2), summed over all but the first (batch) dimension: [N]."""
     standardised = (value - mean) * torch.exp(-log_scale)

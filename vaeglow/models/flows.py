@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.bounds import soft_bound
 from vaeglow.models.network import Network
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
@@ -117,36 +118,37 @@ class Coupling(nn.Module):
     """A coupling layer; x1 is the first C // 2 channels (1 of 3, 6 of 12), x2 the rest.
 
     additive: x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3;
-    affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale.
+    affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale;
+    bounded: the same with exp(2 tanh(raw(x1) / 2)): the identity at the start, and the inverse cannot overflow.
 
     Args:
         channels: C >= 2.
         width: hidden channels of the net.
-        kind: `additive` or `affine`.
+        kind: `additive`, `affine` or `bounded`.
     """
 
     def __init__(self, channels: int, width: int, kind: str) -> None:
         super().__init__()
-        self.affine = kind == "affine"
+        self.kind = kind
         self.split = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.split[0], width, self.split[1] * (2 if self.affine else 1))
+        self.net = CouplingNet(self.split[0], width, self.split[1] * (1 if kind == "additive" else 2))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [N, C, H, W] -> (y, log|det dy/dx|: [N] if affine, else the scalar 0)."""
+        """x [N, C, H, W] -> (y, log|det dy/dx|: [N], or the scalar 0 if additive)."""
         kept, changed = x.split(self.split, 1)
         outputs = self.net(kept)
-        if not self.affine:
+        if self.kind == "additive":
             return torch.cat([kept, changed + outputs], 1), x.new_zeros(())
-        shift, log_scale = shift_and_log_scale(outputs)
+        shift, log_scale = self.shift_and_log_scale(outputs)
         return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y; always in full precision."""
         kept, changed = y.split(self.split, 1)
         outputs = self.net.exactly(kept)
-        if not self.affine:
+        if self.kind == "additive":
             return torch.cat([kept, changed - outputs], 1)
-        shift, log_scale = shift_and_log_scale(outputs)
+        shift, log_scale = self.shift_and_log_scale(outputs)
         return torch.cat([kept, changed * (-log_scale).exp() - shift], 1)
 
     def initialise(self, x: Tensor) -> Tensor:
@@ -154,8 +156,7 @@ class Coupling(nn.Module):
         self.net.initialise(x.split(self.split, 1)[0])
         return self(x)[0]
 
-
-def shift_and_log_scale(outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Of an affine coupling, from its net's outputs, each [N, C - C // 2, H, W]; log scale is at most 0."""
-    shift, raw = outputs.chunk(2, 1)
-    return shift, F.logsigmoid(raw + 2.0)
+    def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0 (`affine`), in (-2, 2) (`bounded`)."""
+        shift, raw = outputs.chunk(2, 1)
+        return shift, F.logsigmoid(raw + 2.0) if self.kind == "affine" else soft_bound(raw, -2, 2)

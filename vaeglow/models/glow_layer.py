@@ -1,9 +1,12 @@
 """The Glow layer f on top of the VAE (section 3.3, eq. 4)."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.flows import Coupling
 from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
@@ -11,55 +14,74 @@ class GlowLayer(nn.Module):
     """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one level without split; at first the identity.
 
     A closing 1x1 convolution with bias is set to the inverse of all actnorms and 1x1s before it, so that f is
-    the identity before its first update: phase 2 starts at phase 1's likelihood. Couplings are additive, so
-    log|det df/dx| is a constant: that of the 1x1s and actnorms.
+    the identity before its first update: phase 2 starts at phase 1's likelihood. The paper's couplings are additive:
+    then log|det df/dx| is a constant, that of the 1x1s and actnorms.
+
+    With more than one level (docs/beyond.md) half of the channels leave after each but the last, as in Glow: a coupling
+    changes them given the other half, which goes on through the `rest`, a layer of one level less.
 
     Args:
         channels: C of the images.
-        depth: number of steps (32 in the paper).
+        depth: number of steps at each level (32 in the paper).
         width: hidden channels of each coupling net.
         squeeze: q of the space-to-depth, which must divide H and W: 1 for the paper's text as written ("no
             squeeze"), 2 or 4 otherwise (docs/open-choices.md says why).
+        affine_steps: how many of each level's steps, the last ones, have affine couplings (`bounded`); 0 in the paper.
+        levels: 1 in the paper; each further one squeezes by 2 and must halve the side.
     """
 
-    def __init__(self, channels: int, depth: int, width: int, squeeze: int) -> None:
+    def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, levels: int) -> None:
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = squeeze
-        self.steps = GlowSteps(GlowStep(mixed, width, "additive") for _ in range(depth))
+        kinds = ["bounded" if index >= depth - affine_steps else "additive" for index in range(depth)]
+        self.steps = GlowSteps(GlowStep(mixed, width, kind) for kind in kinds)
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
+        self.split = self.rest = None
+        if levels > 1:
+            self.split = Coupling(mixed, width, "bounded")
+            self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, levels - 1)
 
-    def log_det(self, x: Tensor) -> Tensor:
-        """log|det df/dx| for squeezed images x: a scalar, the same for every image."""
+    def channel_log_det(self, x: Tensor) -> Tensor:
+        """log|det df/dx| of the level's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
         closing = torch.linalg.slogdet(self.closing_weight.double())[1].to(x.dtype)
         return self.steps.channel_log_det(x) + x[0, 0].numel() * closing
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|, a scalar) (paper, eq. 4)."""
+        """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|: [N], or a scalar if constant) (paper, eq. 4)."""
         x = F.pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
-        log_det = self.log_det(x)
-        x, _ = self.steps(x)
+        log_det = self.channel_log_det(x)
+        x, log_dets = self.steps(x)
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
-        return F.pixel_shuffle(x, self.squeeze), log_det
+        if self.split is not None:
+            x, change = self.split(x)
+            kept, leaving = x.split(self.split.split, 1)
+            kept, rest = self.rest(kept)
+            x = torch.cat([kept, leaving], 1)
+            log_dets += [change, rest]
+        return F.pixel_shuffle(x, self.squeeze), sum(log_dets, log_det)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """f^-1: x_bar -> (x_hat, its log-determinant); the matrices' inverses are taken in float64."""
+    def inverse(self, y: Tensor) -> Tensor:
+        """f^-1: x_bar -> x_hat; the matrices' inverses are taken in float64."""
         y = F.pixel_unshuffle(y, self.squeeze)
-        log_det = -self.log_det(y)
+        if self.split is not None:
+            kept, leaving = y.split(self.split.split, 1)
+            y = self.split.inverse(torch.cat([self.rest.inverse(kept), leaving], 1))
         inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
         y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
-        return F.pixel_shuffle(self.steps.inverse(y), self.squeeze), log_det
+        return F.pixel_shuffle(self.steps.inverse(y), self.squeeze)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set the actnorms from x [N, C, H, W], then close the layer to the identity, composed in float64.
+        """Set the actnorms from x [N, C, H, W], then close each level to the identity, composed in float64.
 
         A layer whose actnorms are already set is left as it is.
         """
         if all(step.actnorm.initialised for step in self.steps):
             return
-        self.steps.initialise(F.pixel_unshuffle(x, self.squeeze))
+        x = F.pixel_unshuffle(x, self.squeeze)
+        self.steps.initialise(x)
         matrix = torch.eye(len(self.closing_bias), dtype=torch.float64, device=x.device)
         offset = torch.zeros(len(self.closing_bias), dtype=torch.float64, device=x.device)
         for step in self.steps:
@@ -68,3 +90,6 @@ class GlowLayer(nn.Module):
             matrix = step_matrix @ matrix
         self.closing_weight.copy_(torch.linalg.inv(matrix))
         self.closing_bias.copy_(-torch.linalg.solve(matrix, offset))
+        if self.split is not None:
+            self.split.initialise(x)
+            self.rest.initialise(x[:, : self.split.split[0]])

@@ -22,7 +22,7 @@ class GlowStep(nn.Module):
     Args:
         channels: C.
         width: hidden channels of the coupling net.
-        coupling: `additive` (the paper's Glow layer) or `affine` (the Glow baseline).
+        coupling: the kind of `Coupling`: `additive` is the paper's Glow layer, `affine` the Glow baseline.
     """
 
     def __init__(self, channels: int, width: int, coupling: str) -> None:

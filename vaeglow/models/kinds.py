@@ -68,9 +68,9 @@ class vae_glow(Kind):
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
         """The squeeze divides the side, and a coupling has two channels or more."""
-        squeeze = config["layer"]["squeeze"]
-        if side % squeeze:
-            return f"has squeeze {squeeze}, which does not divide the side"
+        squeeze, levels = config["layer"]["squeeze"], config["layer"]["levels"]
+        if side % (squeeze * 2 ** (levels - 1)):
+            return f"has squeeze {squeeze} and {levels} level{'s' * (levels > 1)}, which do not divide the side"
         if channels * squeeze**2 < 2:
             return "cannot split one channel in two: use a model with layer.squeeze 2 or 4"
         return None

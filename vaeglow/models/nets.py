@@ -140,10 +140,10 @@ class ResNetDecoder(Network):
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
         initialise(self, nn.init.xavier_uniform_)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z [N, latent_dim] -> [N, channels, size, size], without a final activation."""
-        hidden = self.dense(z).unflatten(1, (-1, 2, 2))  # [N, widths[0], 2, 2]
-        return self.last(self.trunk(hidden))
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z [N, latent_dim] -> [N, channels, size, size], without a final activation, and the input of `last`."""
+        hidden = self.trunk(self.dense(z).unflatten(1, (-1, 2, 2)))  # [N, base_dim, size, size]
+        return self.last(hidden), hidden
 
 
 class InfoganEncoder(Network):
@@ -198,9 +198,10 @@ class InfoganDecoder(Network):
         self.last = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)
         initialise(self, infogan_normal)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """z [N, latent_dim] -> [N, channels, size, size], without a final activation."""
-        return self.last(self.trunk(z))
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z [N, latent_dim] -> [N, channels, size, size], without a final activation, and the input of `last`."""
+        hidden = self.trunk(z)  # [N, width, size / 2, size / 2]
+        return self.last(hidden), hidden
 
 
 ARCHITECTURES = {"resnet": (ResNetEncoder, ResNetDecoder), "infogan": (InfoganEncoder, InfoganDecoder)}

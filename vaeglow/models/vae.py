@@ -17,10 +17,13 @@ from vaeglow.models.bounds import (
     gaussian_log_density,
     log_scale_floor,
     normal_like,
+    soft_bound,
     standard_normal_divergence,
     standard_normal_log_density,
 )
 from vaeglow.models.nets import ARCHITECTURES
+
+Decode = Callable[[Tensor], tuple[Tensor, Tensor]]  # z [N, d] -> mean and log sd of a Gaussian, [N, C, H, W] each
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
 
@@ -29,7 +32,7 @@ class VectorCoupling(nn.Module):
     """One affine coupling of a vector (Dinh et al. 2016); an even layer first permutes the entries, a fixed order.
 
     "Each layer comprised of two fully connected layers of width 1024, each followed by a ReLU" (section 4.2),
-    then a linear layer that starts at zero. The log-scale is bounded to (-2, 2) by 2 tanh(raw / 2).
+    then a linear layer that starts at zero. The log-scale is softly bounded to (-2, 2).
 
     Args:
         dims: d >= 2, the size of z.
@@ -64,7 +67,7 @@ class VectorCoupling(nn.Module):
         """The net's outputs for the changed half; log-scale in (-2, 2)."""
         hidden = F.relu(self.second(F.relu(self.first(kept))))
         shift, raw = self.last(hidden).chunk(2, 1)
-        return shift, 2 * torch.tanh(raw / 2)
+        return shift, soft_bound(raw, -2, 2)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z [N, d] -> (towards eps [N, d], log|det| [N])."""
@@ -119,13 +122,6 @@ class FlowPrior(nn.Module):
         return standard_normal_log_density(eps) + log_det
 
 
-def posterior_log_scale(raw: Tensor) -> Tensor:
-    """Log sd of a posterior from an encoder's output: softly bounded to [-7, 2], near the identity in between."""
-    low, high = POSTERIOR_LOG_SCALE
-    middle, half = (low + high) / 2, (high - low) / 2
-    return middle + half * torch.tanh((raw - middle) / half)
-
-
 class VAE(GenerativeModel):
     """log p(y) >= E_q(z|y)[ log N(y; g_mu(z), g_Sigma(z)) - (log q(z|y) - log p(z)) ] (paper, eq. 1).
 
@@ -170,12 +166,20 @@ class VAE(GenerativeModel):
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""
         mean, raw = self.encoder(y)
-        return mean, posterior_log_scale(raw)
+        return mean, soft_bound(raw, *POSTERIOR_LOG_SCALE)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """g(z): mean in (0, 1) and log standard deviation of p(x_bar|z), each [N, C, H, W] (paper, eq. 3)."""
-        output = self.decoder(z)
+        return self.gaussian(*self.decoder(z))
+
+    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log sd as of `decode`, from the decoder's output and last features.
+
+        A noise head changes the noise: its outputs [N, C, H, W] are added to the raw log sd.
+        """
         raw = output[:, self.channels :] if self.diagonal else self.raw_log_scale
+        if noise_head is not None:
+            raw = raw + noise_head(hidden)
         floor = log_scale_floor(self.levels)
         log_scale = floor + F.softplus(raw - floor)
         mean = torch.sigmoid(output[:, : self.channels])
@@ -200,18 +204,7 @@ class VAE(GenerativeModel):
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
-        return torch.stack(self.weigh(y, self.encode(y), latents, self.prior.log_prob, generator), 1)
-
-    def weigh(
-        self, y: Tensor, r: tuple[Tensor, Tensor], draws: int, log_prior: Callable, generator: torch.Generator | None
-    ) -> list[Tensor]:
-        """log N(y; g(z)) + log p(z) - log r(z), [N], of each draw of z ~ r, whose mean and log sd are [N, d]."""
-        (mean, log_scale), weights = r, []
-        for _ in range(draws):
-            z = mean + log_scale.exp() * normal_like(mean, generator)
-            log_ratio = log_prior(z) - gaussian_log_density(z, mean, log_scale)
-            weights.append(gaussian_log_density(y, *self.decode(z)) + log_ratio)
-        return weights
+        return torch.stack(weigh(y, self.decode, self.encode(y), latents, self.prior.log_prob, generator), 1)
 
     def prior_sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """z ~ p(z), always at temperature 1: [count, d]."""
@@ -219,20 +212,37 @@ class VAE(GenerativeModel):
         eps = normal_like(parameter.new_empty(count, self.prior.dims), generator)
         return self.prior.inverse(eps)[0]
 
-    def decode_sample(self, z: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """x_bar = g_mu(z) + temperature * s(z) * noise: [N, C, H, W]; temperature 0 is the decoder mean."""
-        mean, log_scale = self.decode(z)
-        if temperature == 0:
-            return mean
-        return mean + temperature * log_scale.exp() * normal_like(mean, generator)
-
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the decoder's noise."""
-        return self.decode_sample(self.prior_sample(count, generator), temperature, generator)
+        return draw(*self.decode(self.prior_sample(count, generator)), temperature, generator)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The decoder mean at E[z|y]: [N, C, H, W]."""
         return self.decode(self.encode(y)[0])[0]
+
+
+def draw(mean: Tensor, log_scale: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """mean + temperature * scale * noise, all [N, C, H, W] (section 3.5); temperature 0 is the mean."""
+    if temperature == 0:
+        return mean
+    return mean + temperature * log_scale.exp() * normal_like(mean, generator)
+
+
+def weigh(
+    y: Tensor,
+    decode: Decode,
+    r: tuple[Tensor, Tensor],
+    draws: int,
+    log_prior: Callable[[Tensor], Tensor],
+    generator: torch.Generator | None,
+) -> list[Tensor]:
+    """log N(y; decode(z)) + log p(z) - log r(z), [N], of each draw of z ~ r, whose mean and log sd are [N, d]."""
+    (mean, log_scale), weights = r, []
+    for _ in range(draws):
+        z = mean + log_scale.exp() * normal_like(mean, generator)
+        log_ratio = log_prior(z) - gaussian_log_density(z, mean, log_scale)
+        weights.append(gaussian_log_density(y, *decode(z)) + log_ratio)
+    return weights
 
 
 def build(config: Mapping[str, Any]) -> VAE:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import gaussian_log_density
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.vae import VAE
+from vaeglow.models.nets import initialise
+from vaeglow.models.vae import VAE, draw, weigh
 from vaeglow.models.vae import build as build_vae
 
 
@@ -23,22 +24,35 @@ class VAEGlow(GenerativeModel):
         vae: the VAE; if frozen, that of phase 1.
         layer: the Glow layer f.
         frozen: keep the VAE as it is.
+        noise_head: learn the decoder's noise anew, by a head on its last features that starts at no change; then
+            phase 2 need not explain f(y) by a noise that was learned for y (docs/beyond.md). Not in the paper.
     """
 
-    def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool) -> None:
+    def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool, noise_head: bool) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
         self.frozen = frozen
         self.vae = vae.freeze() if frozen else vae
         self.layer = layer
+        self.noise_head = None
+        if noise_head:
+            last = vae.decoder.last
+            shape = (last.in_channels, vae.channels, last.kernel_size, last.stride, last.padding)
+            self.noise_head = type(last)(*shape)
+            initialise(self.noise_head, nn.init.zeros_)
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """p(x_bar|z): mean and log standard deviation, each [N, C, H, W] (paper, eq. 3)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            output, hidden = self.vae.decoder(z)
+        return self.vae.gaussian(output, hidden, self.noise_head)
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             z, negative_kl = self.vae.posterior_sample(y, generator)
-            mean, log_scale = self.vae.decode(z)
         x_bar, log_det = self.layer(y)
         return {
-            "reconstruction": gaussian_log_density(x_bar, mean, log_scale),
+            "reconstruction": gaussian_log_density(x_bar, *self.decode(z)),
             "log_det": log_det.expand(len(y)),
             "negative_kl": negative_kl,
         }
@@ -46,16 +60,17 @@ class VAEGlow(GenerativeModel):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; f does not depend on z, so it is computed once for all draws."""
         x_bar, log_det = self.layer(y)
-        draws = self.vae.weigh(x_bar, self.vae.encode(y), latents, self.vae.prior.log_prob, generator)
-        return torch.stack(draws, 1) + log_det
+        draws = weigh(x_bar, self.decode, self.vae.encode(y), latents, self.vae.prior.log_prob, generator)
+        return (torch.stack(draws) + log_det).T
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """See `GenerativeModel`; x = f^-1(x_bar), x_bar sampled from the VAE at `temperature` (section 3.5)."""
-        return self.layer.inverse(self.vae.sample(count, temperature, generator))[0]
+        """See `GenerativeModel`; x = f^-1(x_bar), x_bar ~ p(x_bar|z) at `temperature` (section 3.5)."""
+        x_bar = draw(*self.decode(self.vae.prior_sample(count, generator)), temperature, generator)
+        return self.layer.inverse(x_bar)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(g_mu(E[z|y])): [N, C, H, W]."""
-        return self.layer.inverse(self.vae.reconstruct(y))[0]
+        return self.layer.inverse(self.vae.reconstruct(y))
 
     def initialise(self, y: Tensor) -> None:
         """Initialise the layer as the identity on data y [N, C, H, W], unless its actnorms are already set."""
@@ -65,5 +80,7 @@ class VAEGlow(GenerativeModel):
 def build(config: Mapping[str, Any]) -> VAEGlow:
     """The untrained model of a resolved config (section 3.3); training loads the base's weights over it."""
     base = config["base"]["base"] if config["mode"] == "finetune" else config["base"]
-    vae, layer = build_vae(base), GlowLayer(config["data"]["channels"], **config["layer"])
-    return VAEGlow(vae, layer, frozen=config["mode"] == "frozen")
+    vae, layer = build_vae(base), dict(config["layer"])
+    noise_head = layer.pop("noise_head")
+    layer = GlowLayer(config["data"]["channels"], **layer)
+    return VAEGlow(vae, layer, config["mode"] == "frozen", noise_head)

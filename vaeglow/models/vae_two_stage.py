@@ -20,11 +20,12 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import (
     gaussian_log_density,
     normal_like,
+    soft_bound,
     standard_normal_divergence,
     standard_normal_log_density,
 )
 from vaeglow.models.nets import initialise
-from vaeglow.models.vae import VAE, posterior_log_scale
+from vaeglow.models.vae import POSTERIOR_LOG_SCALE, VAE, draw, weigh
 from vaeglow.models.vae import build as build_vae
 
 
@@ -72,7 +73,7 @@ class SecondStage(nn.Module):
     def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
         hidden = self.encoder(z)
-        return self.mean(hidden), posterior_log_scale(self.raw_log_scale(hidden))
+        return self.mean(hidden), soft_bound(self.raw_log_scale(hidden), *POSTERIOR_LOG_SCALE)
 
     def decode(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean g2(t) and log standard deviation log gamma_z of p(z|t), each [N, d]."""
@@ -147,11 +148,11 @@ class TwoStageVAE(GenerativeModel):
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; joint samples (z, t) ~ q(z|y) q(t|z), weighted by p(y, z, t) / q(z, t|y)."""
         log_prior = partial(self.second.log_weight, generator=generator)
-        return torch.stack(self.vae.weigh(y, self.vae.encode(y), latents, log_prior, generator), 1)
+        return torch.stack(weigh(y, self.vae.decode, self.vae.encode(y), latents, log_prior, generator), 1)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""
-        return self.vae.decode_sample(self.second.sample(count, generator), temperature, generator)
+        return draw(*self.vae.decode(self.second.sample(count, generator)), temperature, generator)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""

@@ -55,7 +55,7 @@ def interpolate(
     with torch.no_grad():
         for part in z.flatten(0, 1).split(BATCH_SIZE):
             mean = vae.decode(part)[0]
-            parts.append(quantise(mean if layer is None else layer.inverse(mean)[0], vae.levels).cpu())
+            parts.append(quantise(mean if layer is None else layer.inverse(mean), vae.levels).cpu())
     return torch.cat(parts).unflatten(0, (pairs, steps))
 
 

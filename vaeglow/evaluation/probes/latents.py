@@ -21,7 +21,7 @@ from vaeglow.evaluation.likelihood import dequantised_batches, finite
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.vae import VAE
+from vaeglow.models.vae import VAE, Decode, weigh
 
 LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
@@ -51,7 +51,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
             z = mean + log_scale.exp() * normal_like(mean, generator)
             kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
             prior_z = vae.prior_sample(len(y), generator)
-            found = draw_x_bar(vae, layer, prior_z, log_scale.mean(0), generator)
+            found = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
             found |= {"kl": kl.double().cpu(), "z": z.cpu(), "z_means": mean.cpu(), "z_log_scales": log_scale.cpu()}
             log_dets = layer(y)[1] if layer is not None else y.new_zeros(())
             parts.append(found | {"log_det": log_dets.double().mean()[None].cpu()})
@@ -113,7 +113,7 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
 
 
 def draw_x_bar(
-    vae: VAE, layer: GlowLayer | None, z: Tensor, width: Tensor, generator: torch.Generator
+    vae: VAE, layer: GlowLayer | None, decode: Decode, z: Tensor, width: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Draw x_bar ~ p(x_bar|z) for a batch of z ~ p(z), and bound log p(x_bar) by importance weights.
 
@@ -126,13 +126,13 @@ def draw_x_bar(
         float64 on the CPU: `x_bar`, the decoder's `means` and `log_scales` at z, all [B, D]; `own`, log p(x_bar|z) [B];
         `bounds` on log p(x_bar), [B, 1 + len(WIDTHS)].
     """
-    mean, log_scale = vae.decode(z)
+    mean, log_scale = decode(z)
     x_bar = mean + log_scale.exp() * normal_like(mean, generator)
-    y = x_bar if layer is None else layer.inverse(x_bar)[0]
-    bounds = vae.weigh(x_bar, vae.encode(y), 1, vae.prior.log_prob, generator)
+    y = x_bar if layer is None else layer.inverse(x_bar)
+    bounds = weigh(x_bar, decode, vae.encode(y), 1, vae.prior.log_prob, generator)
     for factor in WIDTHS:
         near = z, (width + math.log(factor)).expand_as(z)
-        weights = vae.weigh(x_bar, near, DRAWS, vae.prior.log_prob, generator)
+        weights = weigh(x_bar, decode, near, DRAWS, vae.prior.log_prob, generator)
         bounds.append(torch.logsumexp(torch.stack(weights), 0) - math.log(DRAWS))
     flat = {"x_bar": x_bar.flatten(1), "means": mean.flatten(1), "log_scales": log_scale.flatten(1)}
     flat |= {"own": gaussian_log_density(x_bar, mean, log_scale), "bounds": torch.stack(bounds, 1)}

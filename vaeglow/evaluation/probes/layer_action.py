@@ -57,11 +57,11 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
     with torch.no_grad():
         for index in range(-(-images // BATCH_SIZE)):  # all batches are of full size, the last is cut
             generator = step_generator(run.seed, LAYER_DRAWS, index, run.device)
-            mean, log_scale = vae.decode(vae.prior_sample(BATCH_SIZE, generator))
+            mean, log_scale = run.network.decode(vae.prior_sample(BATCH_SIZE, generator))
             noises = [normal_like(mean, generator) for _ in range(draws)]
             noisy = [mean + temperature * log_scale.exp() * noise for noise in noises]
-            shown = {"vae": mean, "vae_noisy": noisy[0], "layer_mean": layer.inverse(mean)[0]}
-            shown["layer"] = torch.stack([layer.inverse(x_bar)[0] for x_bar in noisy], 1)
+            shown = {"vae": mean, "vae_noisy": noisy[0], "layer_mean": layer.inverse(mean)}
+            shown["layer"] = torch.stack([layer.inverse(x_bar) for x_bar in noisy], 1)
             for name, values in shown.items():
                 parts[name].append(quantise(values, vae.levels).cpu())
             whole = torch.stack([values.isfinite().flatten(1).all(1) for values in shown.values()]).all(0)

@@ -41,7 +41,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     with torch.no_grad():
         for _, y, _ in dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device):
             target = y if layer is None else layer(y)[0]
-            mean, log_scale = vae.decode(vae.encode(y)[0])
+            mean, log_scale = run.network.decode(vae.encode(y)[0])
             means.append(quantise(mean, vae.levels).cpu())
             scales.append(over_channels(log_scale.exp()))
             errors.append(over_channels(target - mean))
