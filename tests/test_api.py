@@ -56,7 +56,7 @@ def test_wrong_images_are_refused_in_one_line(method, model, images):
     for wrong, message in [
         (images.float() / 255, "must be uint8, not torch.float32"),
         (images.numpy() / 255, "must be uint8"),
-        (images[0], r"shape \[N, 3, 8, 8\], not \[3, 8, 8\]"),
+        (images[0], r"shape \[N, C, H, W\] with C 1 or 3, not \[3, 8, 8\]"),
         (images[:0], r"not \[0, 3, 8, 8\]"),
         (images[:, :1], r"not \[12, 1, 8, 8\]"),
         (images.permute(0, 2, 3, 1), r"not \[12, 8, 8, 3\]"),
