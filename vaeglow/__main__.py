@@ -78,11 +78,11 @@ def score(
     net = load_inception(weights, FEATURES, on := pick_device("auto"))
     real, real_are = read(reference, count, temperature, seed)
     drawn, drawn_are = read(samples, count or len(real), temperature, seed)
+    drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
     for images, what in ((real, real_are), (drawn, drawn_are)):
-        arrays.require_images(len(images), max(count, FEWEST), what, "this comparison", "give more, or lower --count")
+        arrays.require_images(len(images), max(count, FEWEST), what, "this comparison", "give more, or another --count")
     if drawn.shape[2:] != real.shape[2:]:
         raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
-    drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
     print(f"samples    {drawn_are}\nreference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
