@@ -1,17 +1,23 @@
 """`vaeglow.load(path)` and what a model in hand can do."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from run_tools import CHANNELS, SIZE, blobs
+from PIL import Image
+from run_tools import CHANNELS, SIZE, Run, blobs, same_tensors
 from waiting import call
 
 import vaeglow
+from docs.examples import own_loop
+from vaeglow import api
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import EVALUATION
+from vaeglow.files import read_json
 from vaeglow.models.bounds import quantise
 
 SHAPE = (CHANNELS, SIZE, SIZE)
@@ -56,7 +62,7 @@ def test_wrong_images_are_refused_in_one_line(method, model, images):
     for wrong, message in [
         (images.float() / 255, "must be uint8, not torch.float32"),
         (images.numpy() / 255, "must be uint8"),
-        (images[0], r"shape \[N, 3, 8, 8\], not \[3, 8, 8\]"),
+        (images[0], r"shape \[N, C, H, W\] with C 1 or 3, not \[3, 8, 8\]"),
         (images[:0], r"not \[0, 3, 8, 8\]"),
         (images[:, :1], r"not \[12, 1, 8, 8\]"),
         (images.permute(0, 2, 3, 1), r"not \[12, 8, 8, 3\]"),
@@ -104,6 +110,127 @@ def test_what_cannot_be_sampled_or_interpolated(loaded, images):
             ask()
 
 
+def pil(images: torch.Tensor) -> list[Image.Image]:
+    return [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+
+
+def test_images_may_be_a_tensor_an_array_or_from_pil(model, images):
+    for form in (images.numpy(), images.flip(0).numpy()[::-1], pil(images)):
+        assert torch.equal(model.bits_per_dim(form), model.bits_per_dim(images))
+        assert torch.equal(model.reconstruct(form), model.reconstruct(images))
+
+
+def test_what_are_no_images(loaded, images):
+    one = pil(images)
+    takers = (loaded["vae"].bits_per_dim, vaeglow.train, lambda images: vaeglow.save_images(images, "never.png"))
+    for wrong, says in [
+        (one[0], "must be uint8, not Image: give a tensor or array"),
+        ("x.png", "not str: give"),
+        (None, "not NoneType: give"),
+        ([], "not list: give"),
+        (list(images), "not list: give .* or a list of PIL images, all RGB or all L"),
+        ([image.convert("P") for image in one], "not list: give"),
+        ([image.convert("RGBA") for image in one], "not list: give"),
+        ([one[0], one[1].convert("L")], "not list: give"),
+        ([one[0], one[1].resize((9, 8))], r"must have one size, not \[\(8, 8\), \(9, 8\)\]: resize them"),
+        (torch.full(images.shape, torch.nan), "must be uint8, not torch.float32"),
+        (images[:0], r"shape \[N, C, H, W\] with C 1 or 3, not \[0, 3, 8, 8\]"),
+    ]:
+        for take in takers:
+            with pytest.raises(UserError, match=says):
+                take(wrong)
+    with pytest.raises(UserError, match=r"shape \[N, 3, 8, 8\], not \[12, 1, 8, 8\]"):
+        loaded["vae"].reconstruct([image.convert("L") for image in one])
+    assert not Path("never.png").exists()
+
+
+def test_a_model_says_what_it_is(loaded, vaeglow_run, joint_run):
+    names, size = "preset tiny, dataset blobs, model", sum(p.numel() for p in loaded["vaeglow"].network.parameters())
+    assert vaeglow_run.summary()["parameters"] == size
+    wanted = f"<vaeglow.Model: {names} vaeglow, seed 0, 2+2 epochs, {size:,} parameters, images 3x8x8>"
+    assert repr(loaded["vaeglow"]) == wanted
+    assert "glow, seed 0, 2 epochs, " in repr(loaded["glow"])
+    assert "vaeglow_joint, seed 0, 2 epochs, " in repr(vaeglow.load(joint_run.model))
+
+
+def test_saved_images_are_read_back(tmp_path, images):
+    vaeglow.save_images(images, tmp_path / "a")
+    saved = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "a").iterdir())])
+    assert np.array_equal(saved.transpose(0, 3, 1, 2), images)
+    vaeglow.save_images(images[:3, :1], tmp_path / "grey.png")
+    grid = np.asarray(Image.open(tmp_path / "grey.png"))
+    assert grid.shape == (17, 17, 3) and (grid[9:, 9:] == 255).all()  # a blank in the place of a fourth
+    assert np.array_equal(grid[:8, 9:], images[1, :1].permute(1, 2, 0).expand(-1, -1, 3))
+    vaeglow.save_images(pil(images), tmp_path / "grey.png")  # a picture is replaced
+    assert Image.open(tmp_path / "grey.png").size == (4 * 9 - 1, 3 * 9 - 1)
+    with pytest.raises(UserError, match="a is there already"):
+        vaeglow.save_images(images, tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "grey.png"]
+
+
+TINY = {
+    "vae": {
+        "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 4},
+        "prior": {"layers": 2, "width": 8},
+        "training": {"epochs": 1, "snapshots": []},
+    },
+    "vaeglow": {"layer": {"depth": 2, "width": 8}, "training": {"epochs": 1, "snapshots": [0.5]}},
+}
+
+
+def test_train_in_this_process_is_the_workflows_training(tmp_path, images):
+    torch.set_num_threads(2)
+    model = vaeglow.train(images, folder=tmp_path / "here", seed=3, models=TINY)
+    assert torch.get_num_threads() == 2
+    assert "preset demo, dataset images, model vaeglow, seed 3, 1+1 epochs" in repr(model)
+    assert model.sample(2).shape == (2, *SHAPE)
+    base = None
+    for name in ("vae", "vaeglow"):
+        config = read_json(tmp_path / f"here/demo/images/{name}/seed3/config.json")
+        base = Run(tmp_path / name, config, tmp_path / "here/data", base).train()
+    assert same_tensors(base.weights(), model.network.state_dict())
+    assert model.about["weights_sha256"] == base.summary()["weights_sha256"]
+
+
+def test_training_goes_on_in_its_folder_and_a_temporary_one_is_left_out(tmp_path, images, capsys, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    once = vaeglow.train(pil(images), "vae", models=TINY)
+    assert not list((tmp_path / "temporary").iterdir())
+    for says in ("epoch 1/1", "resuming at epoch 2"):
+        model = vaeglow.train(images.numpy(), model="vae", folder=tmp_path / "kept", models=TINY)
+        assert says in capsys.readouterr().out
+        assert same_tensors(model.network.state_dict(), once.network.state_dict())
+
+
+def test_what_train_refuses(images, monkeypatch, tmp_path):
+    for says, options in {
+        "two or more square images are needed, not": {"images": images[:1]},
+        r"not \[12, 3, 4, 8\]": {"images": images[:, :, :4]},
+        r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)": {"model": "vaeglo"},
+        "unknown preset 'dem'": {"preset": "dem"},
+        "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
+        "unknown key 'overrides.epochs'": {"epochs": 3},
+    }.items():
+        with pytest.raises(UserError, match=says):
+            vaeglow.train(**{"images": images, **options})
+    monkeypatch.setattr(api, "PACKAGE", tmp_path / "site-packages/vaeglow")
+    with pytest.raises(UserError, match=r"no config in .*site-packages/config: to train, install .*pip install -e"):
+        vaeglow.train(images)
+
+
+def test_the_package_offers_its_names():
+    names = {"FlowPrior", "Glow", "GlowLayer", "Model", "UserError", "load", "save_images", "train"}
+    assert names == set(vaeglow.__all__) == set(dir(vaeglow)) and all(callable(getattr(vaeglow, one)) for one in names)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        vaeglow.nothing  # noqa: B018
+
+
+def test_the_example_of_a_loop_of_ones_own():
+    losses, samples = own_loop.train(steps=60, batch=32)
+    assert losses[-1] < losses[0] - 20 and samples.shape == (64, 1, 8, 8) and samples.isfinite().all()
+
+
 def test_cuda_without_a_gpu(vae_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"torch sees no GPU: use auto or cpu"):
@@ -114,7 +241,7 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
 
 
 def test_modules_load_only_what_they_need():
-    light = ["config.check", "config.plan", "files", "results", "steps.cli", "time_left", "verify"]
+    light = ["__main__", "config.check", "config.plan", "files", "results", "steps.cli", "time_left", "verify"]
     light += [f"reporting.{name}" for name in ("claims", "figures", "tables")]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from waiting import ROOT, call
 
+import vaeglow
 from docs.demo import update
+from vaeglow import __main__ as command
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
@@ -49,7 +51,8 @@ def test_the_lock_pins_every_dependency_and_leaves_the_platform_open():
 
 def test_citation_licence_and_catalogue_agree_with_pyproject():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == PROJECT["version"] == vaeglow.__version__
+    assert PROJECT["scripts"] == {"vaeglow": f"{command.main.__module__}:main"}
     assert citation["license"] == PROJECT["license"] == "MIT"
     assert "2004.05617" in citation["preferred-citation"]["journal"]
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")

@@ -1,29 +1,24 @@
 """vaeglow: Variational Autoencoders with Normalizing Flow Decoders (Morrow & Chiu 2020), reproduced.
 
-`vaeglow.load(path)` gives a trained model; everything else is run by the workflow (see README.md).
+What is here is for Python (docs/python.md); the paper's tables and figures are made by the workflow (README.md).
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import Any
 
 from vaeglow.errors import UserError
 
-if TYPE_CHECKING:
-    from vaeglow.api import Model
+__version__ = "0.1.0"
+LATE = {  # imported at the first use: `import vaeglow` alone loads no torch
+    **dict.fromkeys(("Model", "load", "save_images", "train"), "api"),
+    **{"GlowLayer": "models.glow_layer", "FlowPrior": "models.vae", "Glow": "models.glow"},
+}
+__all__ = ["UserError", *LATE]
+__dir__ = __all__.copy  # what completion offers
 
-__all__ = ["UserError", "load"]
 
-
-def load(path: str | Path, device: str = "auto") -> "Model":
-    """Load a trained model from its one self-describing file.
-
-    Args:
-        path: a `model.safetensors` that a training step wrote.
-        device: `auto`, `cpu` or `cuda`.
-
-    Raises:
-        UserError: the file is missing, truncated or of another kind, or there is no such device.
-    """
-    from vaeglow.api import Model  # imported late: `import vaeglow` alone loads no torch
-
-    return Model(path, device)
+def __getattr__(name: str) -> Any:
+    """A name of `LATE`; `load` is `Model` by another name."""
+    if name not in LATE:
+        raise AttributeError(f"module 'vaeglow' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"vaeglow.{LATE[name]}"), "Model" if name == "load" else name)

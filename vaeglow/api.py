@@ -1,4 +1,4 @@
-"""A trained model: `vaeglow.load(path)` and what it can do.
+"""A trained model, by `vaeglow.load(path)` or `vaeglow.train(images)`, and what it can do.
 
 import vaeglow
 model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
@@ -6,27 +6,109 @@ images = model.sample(16, temperature=0.5, seed=0)
 """
 
 import warnings
+from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
+from PIL import Image
 from torch import Tensor
 
+from vaeglow.config import merge, phases, resolve
+from vaeglow.config.check import check_config
+from vaeglow.data import moments, value_counts, write_dataset
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
 from vaeglow.evaluation import likelihood, trained
 from vaeglow.evaluation.probes.interpolation import interpolate
+from vaeglow.files import atomic_path, write_json
 from vaeglow.models.bounds import quantise
+from vaeglow.paths import identity, result_path
+from vaeglow.reporting.style import image_grid
+from vaeglow.results import PACKAGE
+from vaeglow.training.run import train_run
 from vaeglow.weights import load_model
 
 BATCH_SIZE = 100  # images at a time
 
 
-class Model:
-    """A trained VAE, VAEGlow or Glow. Images in and out are uint8 [N, C, H, W]; all results are on the CPU.
+def as_array(images: Any) -> np.ndarray:
+    """Images [N, C, H, W], C 1 or 3: a uint8 tensor or array, or a list of PIL images. UserError for anything else."""
+    if isinstance(images, list) and {getattr(image, "mode", None) for image in images} in ({"L"}, {"RGB"}):
+        if len(sizes := {image.size for image in images}) > 1:
+            raise UserError(f"PIL images must have one size, not {sorted(sizes)[:3]}: resize them")
+        images = np.stack([np.atleast_3d(np.asarray(image)).transpose(2, 0, 1) for image in images])
+    if str(found := getattr(images, "dtype", type(images).__name__)).removeprefix("torch.") != "uint8":
+        wanted = "a tensor or array [N, C, H, W] of 0..255, or a list of PIL images, all RGB or all L"
+        raise UserError(f"images must be uint8, not {found}: give {wanted}")
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        raise UserError(f"images must have shape [N, C, H, W] with C 1 or 3, not {list(images.shape)}")
+    return images.cpu().numpy() if isinstance(images, Tensor) else images
 
-    Images of another type, shape or range than those it was trained on raise a UserError.
+
+def save_images(images: Any, path: str | Path) -> None:
+    """Write images (see `as_array`) as PNG: to a path in `.png` all in a grid, else each to a file of a new folder."""
+    path, array = Path(path), as_array(images)
+    if path.exists() and (path.is_file() != (path.suffix == ".png") or (path.is_dir() and any(path.iterdir()))):
+        raise UserError(f"{path} is there already: name a new or empty folder, or a .png file")
+    with atomic_path(path) as temporary:
+        if path.suffix == ".png":
+            columns = int(np.ceil(len(array) ** 0.5))
+            blank = np.full((-len(array) % columns, *array.shape[1:]), 255, np.uint8)
+            grid = image_grid(np.concatenate([array, blank]).reshape(-1, columns, *array.shape[1:]))
+            return Image.fromarray(grid).save(temporary, "PNG")
+        temporary.mkdir()
+        for number, image in enumerate(array):
+            Image.fromarray(image_grid(image[None, None])).save(temporary / f"{number:05}.png")
+
+
+def train(
+    images: Any, model: str = "vaeglow", preset: str = "demo", seed: int = 0, folder: str | Path = "", **overrides: Any
+) -> "Model":
+    """Train a model in this process as the workflow does, its base first, by the config of the package's checkout.
+
+    Args:
+        images: square ones, see `as_array`; all train.
+        model: its name in the config.
+        preset: how large the networks are, how long they train.
+        seed: of weights, order and noise.
+        folder: for data, weights and resume state: the same call goes on there. Left out, one that is deleted.
+        **overrides: changes to the config, as its key `overrides` takes them. What does not fit is a UserError.
+    """
+    x, home, base = as_array(images), PACKAGE.parent, dict.fromkeys(("base", "base_training"))
+    if len(x) < 2 or x.shape[2] != x.shape[3]:
+        raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
+    if not (home / "config/config.yaml").is_file():
+        raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
+    layers = [yaml.safe_load((home / f"config/{name}.yaml").read_text("utf-8")) for name in ("claims", "config")]
+    data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
+    config = merge(*layers, {"preset": preset, "datasets": {"images": data}, "overrides": overrides})
+    check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
+    runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
+    with nullcontext(folder) if folder else TemporaryDirectory() as root:
+        mean, std = moments(value_counts(x, 256))
+        info = {"name": "images", **data, "mean": mean, "std": std, "source": {"made_by": "vaeglow.train"}}
+        write_dataset(Path(root, "data"), {"train": x, "val": x[:0], "test": x[:0]}, info)
+        for run in runs:
+            at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
+            write_json(at["config"], run)
+            more = {"snapshots": result_path(root, "kept_weights", **run), "state_dir": at["model"].with_name("state")}
+            how = {"device": "auto", "memory": "stored", "save_minutes": 10, "tensorboard": False}
+            train_run(Namespace(**at, **more, **how, **base, data_dir=Path(root, "data")))
+            base = {"base": at["model"], "base_training": at["training"]}
+        torch.set_num_threads(threads)  # a run has a number of its own
+        return Model(at["model"])
+
+
+class Model:
+    """A trained VAE, VAEGlow or Glow, from its one self-describing file.
+
+    Images in and out are uint8 [N, C, H, W], a tensor, an array or (in) a list of PIL images; all results are on the
+    CPU. Images of another type, shape or range than those it was trained on raise a UserError.
 
     Attributes:
         config: the resolved config it was trained under.
@@ -35,11 +117,18 @@ class Model:
         device: where it computes.
     """
 
-    def __init__(self, path: str | Path, device: str) -> None:
-        """See `vaeglow.load`."""
+    def __init__(self, path: str | Path, device: str = "auto") -> None:
+        """Load a `model.safetensors` (UserError where it is none, or damaged) to `auto`, `cpu` or `cuda`."""
         self.device = pick_device(device)
         self.network, self.about = load_model(path, self.device)
         self.config: dict[str, Any] = self.about["config"]
+
+    def __repr__(self) -> str:
+        """The names of its run, the epochs of its phases, its size and that of its images, in one line."""
+        size = f"{sum(parameter.numel() for parameter in self.network.parameters()):,} parameters"
+        epochs = "+".join(str(run["training"]["epochs"]) for run in phases(self.config))
+        names = ", ".join(f"{key} {value}" for key, value in identity(self.config).items())
+        return f"<vaeglow.Model: {names}, {epochs} epochs, {size}, images {'x'.join(map(str, self.network.shape))}>"
 
     def sample(self, count: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """Draw images.
@@ -61,7 +150,7 @@ class Model:
             warnings.warn(f"{exploded} of {count} samples overflowed and were clipped", stacklevel=2)
         return images
 
-    def bits_per_dim(self, images: Tensor | np.ndarray, importance_samples: int = 1, seed: int = 0) -> Tensor:
+    def bits_per_dim(self, images: Any, importance_samples: int = 1, seed: int = 0) -> Tensor:
         """An estimate, from random draws, of an upper bound on -log2 P(image) / D for each image.
 
         The bound is its mean over the draws; average over images, or raise `importance_samples`.
@@ -84,7 +173,7 @@ class Model:
         return bounds[importance_samples]
 
     @torch.no_grad()
-    def reconstruct(self, images: Tensor | np.ndarray, seed: int = 0) -> Tensor:
+    def reconstruct(self, images: Any, seed: int = 0) -> Tensor:
         """Reconstructions of images: VAE g_mu(E[z|y]), VAEGlow f^-1(g_mu(E[z|y])), Glow the image itself.
 
         Args:
@@ -114,12 +203,10 @@ class Model:
         parts = trained.vae_and_layer(self.network, self.config, "interpolate")
         return interpolate(*parts, pairs, steps, space, seed, self.device)
 
-    def check(self, images: Tensor | np.ndarray) -> Tensor:
+    def check(self, images: Any) -> Tensor:
         """The images as a uint8 tensor; UserError where they are not what the model was trained on."""
-        x = torch.as_tensor(np.array(images) if isinstance(images, np.ndarray) else images)
-        if x.dtype != torch.uint8:
-            raise UserError(f"images must be uint8, not {x.dtype}: give pixel values 0..{self.network.levels - 1}")
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.network.shape or not len(x):
+        x = torch.from_numpy(np.array(as_array(images)))
+        if tuple(x.shape[1:]) != self.network.shape:
             expected = ", ".join(str(n) for n in self.network.shape)
             raise UserError(f"images must have shape [N, {expected}], not {list(x.shape)}")
         if int(x.max()) >= self.network.levels:

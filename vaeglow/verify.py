@@ -61,8 +61,9 @@ def read_checked(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         from vaeglow.weights import KEY, read_tensors  # imported late: it imports torch
 
-        _, about = read_tensors(path, KEY if path.stem == "model" else f"{KEY}_{path.stem}")
-        return {**about, **about["config"], "data_sha256": sha256_json(about["data"]["sha256"])}
+        _, about = read_tensors(path, f"{KEY}_snapshots" if path.stem == "snapshots" else KEY)
+        hashes = {"config_sha256": sha256_json(about["config"]), "data_sha256": sha256_json(about["data"]["sha256"])}
+        return {**about["config"], **hashes, **about}
     result = read_result(path, None)
     written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
     if found != written:

@@ -147,3 +147,8 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
     shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
     return {**run, **described, "data": shape, "base": base}
+
+
+def phases(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All that is trained for a run, by resolved configs: its base, unless only its architecture is taken; itself."""
+    return [*(phases(run["base"]) if "training" in (run["base"] or {}) else []), run]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from vaeglow.config import inherited, lookup, merge, resolve
+from vaeglow.config import inherited, lookup, merge, phases, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitImages
 from vaeglow.paths import RESULTS, result_path
@@ -175,10 +175,8 @@ def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
     trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == view["preset"]]
     for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):  # timed: untrained
         with suppress(UnfitImages):
-            resolved: Any = resolve(config, view["preset"], dataset, model, view["seeds"][0])
-            while resolved is not None:
-                found[dataset, resolved["model"]] = None
-                resolved = None if resolved.get("mode") == "joint" else resolved["base"]
+            for run in reversed(phases(resolve(config, view["preset"], dataset, model, view["seeds"][0]))):
+                found[dataset, run["model"]] = None
     return list(found)
 
 
@@ -202,18 +200,14 @@ def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
     read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
     found: dict[str, dict[str, Any]] = {}
 
-    def add(run: Mapping[str, Any] | None) -> str | None:
-        if "training" not in (run or {}):  # no base, or only its architecture is taken
-            return None
-        base, folder = add(run["base"]), str(result_path("", "config", **run).parent)
-        own = [f"{folder}/{name}" for name in ("config.json", "history.csv", "training.json")]
-        small = dict.fromkeys([*own, *(file for file in read if file.startswith(f"{folder}/"))])
-        found[folder] = {"base": base, "files": list(small)}
-        return folder
-
     for dataset, model in runs(config, view):
         for seed in view["seeds"]:
-            add(resolve(config, view["preset"], dataset, model, seed))
+            base = None
+            for run in phases(resolve(config, view["preset"], dataset, model, seed)):
+                folder = str(result_path("", "config", **run).parent)
+                own = [f"{folder}/{name}" for name in ("config.json", "history.csv", "training.json")]
+                small = dict.fromkeys([*own, *(file for file in read if file.startswith(f"{folder}/"))])
+                found[folder], base = {"base": base, "files": list(small)}, folder
     about = {key: view[key] for key in ("roles", "seeds")}
     return {"runs": found, "others": [file for file in read if "/seed" not in file], **about}
 

@@ -92,9 +92,6 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
     seen, links = set(), 0
     for split, folder in folders.items():
         found, skipped = _list(folder, root, seen)
-        if not found:
-            looked = f"{' '.join(SUFFIXES)}; links that lead out of the root are not followed"
-            raise UserError(f"{folder} holds no image files ({looked}): correct `root`")
         order = Stream(settings["split_seed"], "folder", split).permutation(len(found))
         files["train" if split == "all" else split] = [found[i] for i in order]
         links += skipped
@@ -111,7 +108,7 @@ def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Pat
 
 
 def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
-    """Image files under `folder`, sorted by relative path, without links out of `root` and files in `seen`."""
+    """Image files under `folder`, at least one, sorted by path, without links out of `root` and files in `seen`."""
     found = []
 
     def refuse(error: OSError) -> None:
@@ -127,10 +124,23 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
         if real not in seen and real.is_relative_to(real_root):
             seen.add(real)
             kept.add(path)
+    if not kept:
+        looked = f"{' '.join(SUFFIXES)}; links that lead out of it are not followed"
+        raise UserError(f"{folder} holds no image files ({looked}): correct the path")
     return [path for path in found if path in kept], len(found) - len(kept)
 
 
-def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
+def read_whole(root: Path) -> np.ndarray:
+    """All images of a folder as they are, in RGB: uint8 [N, 3, H, W]; UserError where sizes differ or one is broken."""
+    found = {path: read_or_reason(path, None, 3) for path in _list(root, root, set())[0]}
+    looks = {one if isinstance(one, str) else f"{one.shape[2]}x{one.shape[1]}": path for path, one in found.items()}
+    if len(looks) > 1 or str in map(type, found.values()):
+        named = ", ".join(f"{path} ({look})" for look, path in list(looks.items())[:3])
+        raise UserError(f"whole images of one size are needed, not {named}: repair, resize or remove some")
+    return np.stack(list(found.values()))
+
+
+def read_or_reason(path: Path, size: int | None, channels: int) -> np.ndarray | str:
     """`read_square`, or in a few words why the file cannot be read."""
     try:
         return read_square(path, size, channels)
@@ -142,14 +152,14 @@ def read_or_reason(path: Path, size: int, channels: int) -> np.ndarray | str:
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def read_square(path: Path, size: int, channels: int) -> np.ndarray:
-    """Read an image file, cut the largest centred square, resize it with antialiasing.
+def read_square(path: Path, size: int | None, channels: int) -> np.ndarray:
+    """Read an image file, cut the largest centred square, resize it with antialiasing; without a size, neither.
 
     EXIF orientation is applied. Alpha is composited on white. Palette, 16-bit grey and CMYK become 8-bit RGB (colour
     profiles are not applied); of an animation the first frame is taken. A smaller image is enlarged.
 
     Returns:
-        uint8 [channels, size, size]; 3 channels are RGB, 1 is ITU-R 601 luminance.
+        uint8 [channels, size, size], or [channels, H, W]; 3 channels are RGB, 1 is ITU-R 601 luminance.
 
     Raises:
         ValueError: 32-bit pixels, or so many that it may be a decompression bomb.
@@ -162,11 +172,12 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
         image.verify()  # checksums, where the format has them; the file must then be reopened
     with Image.open(path) as image:
         flat = _to_8_bit(ImageOps.exif_transpose(image))
-    side = min(flat.size)
-    left, top = (flat.width - side) // 2, (flat.height - side) // 2
-    # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
-    square = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(square.convert({1: "L", 3: "RGB"}[channels])).reshape(size, size, channels).transpose(2, 0, 1)
+    if size is not None:
+        side = min(flat.size)
+        left, top = (flat.width - side) // 2, (flat.height - side) // 2
+        # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
+        flat = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+    return np.atleast_3d(np.asarray(flat.convert({1: "L", 3: "RGB"}[channels]))).transpose(2, 0, 1)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,9 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
     """
     path = Path(settings["file"]).expanduser()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            if missing := sorted({"train", "test"} - held):
-                raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
-            splits = {split: _read(archive, split, settings) for split in SPLITS if split in held}
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"the dataset's `file` {path} is not a file ({error.strerror}): correct the path") from None
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
+    splits, held = read(path, SPLITS, settings)
+    if missing := sorted({"train", "test"} - held):
+        raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
     source = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
@@ -49,19 +42,32 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     return splits, {**source, "split_seed": settings["split_seed"]}
 
 
-def _read(archive: zipfile.ZipFile, split: str, settings: Mapping[str, Any]) -> np.ndarray:
-    """One array, uint8 [N, C, size, size]."""
-    where = f"{archive.filename}: array {split}"
+def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], set[str]]:
+    """The arrays of these names in a file, uint8 [N, C, size, size], of any size if `settings` lacks it; all names."""
     try:
-        with archive.open(f"{split}.npy") as member:
+        with zipfile.ZipFile(path) as archive:
+            held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+            return {name: _read(archive, name, settings) for name in names if name in held}, held
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path} is not a file ({error.strerror}): correct the path") from None
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
+
+
+def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> np.ndarray:
+    """One of these arrays."""
+    where = f"{archive.filename}: array {name}"
+    try:
+        with archive.open(f"{name}.npy") as member:
             array = np.lib.format.read_array(member, allow_pickle=False)
             if member.read(1):
                 raise ValueError("more bytes than its header says")
     except DAMAGED as error:
         raise UserError(f"{where} is damaged or holds objects ({error}): write it again with numpy.savez") from error
     if array.dtype != np.uint8:
-        raise UserError(f"{where} is {array.dtype}, not uint8: convert it with numpy's astype")
-    size, channels = settings["size"], settings["channels"]
+        raise UserError(f"{where} is {array.dtype}, not uint8: convert it to 0..255 with numpy's astype")
+    size = settings.get("size", array.shape[-2] if array.ndim > 2 else 0)
+    channels = settings.get("channels", next((count for count in array.shape[1::2] if count in (1, 3)), 1))
     first, last = (channels, size, size), (size, size, channels)
     shapes = [first, last, (size, size)] if channels == 1 else [first, last]
     if array.shape[1:] not in shapes or not len(array):

@@ -93,7 +93,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        says = f"{path} does not hold Inception weights: delete it and run the step inception_weights again"
+        says = f"{path} does not hold Inception weights: delete what is there and run `snakemake --cores 1 {path}`"
         raise UserError(says) from error
 
 

@@ -11,11 +11,11 @@ from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
 class GlowLayer(nn.Module):
-    """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one level without split; at first the identity.
+    """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one level without split.
 
-    A closing 1x1 convolution with bias is set to the inverse of all actnorms and 1x1s before it, so that f is
-    the identity before its first update: phase 2 starts at phase 1's likelihood. The paper's couplings are additive:
-    then log|det df/dx| is a constant, that of the 1x1s and actnorms.
+    It starts as the identity only after `initialise(x)`, which sets a closing 1x1 convolution with bias to the inverse
+    of all actnorms and 1x1s before it: phase 2 starts at phase 1's likelihood. The paper's couplings are additive: then
+    log|det df/dx| is a constant, that of the 1x1s and actnorms.
 
     With more than one level (docs/beyond.md) half of the channels leave after each but the last, as in Glow: a coupling
     changes them given the other half, which goes on through the `rest`, a layer of one level less.

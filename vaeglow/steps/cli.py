@@ -38,7 +38,7 @@ COMMON = {  # the help of flags that several steps have
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a step the command line that its signature describes, and run it if its module is run by `python -m`.
+    """Give a step the command line that its signature describes; run a `main` whose module is run by `python -m`.
 
     A keyword `data_dir` becomes the flag `--data-dir`, with the annotated type: `list[...]` takes several values,
     `Literal[...]` one of these, `dict` a JSON object; `bool` is a flag without a value. A parameter with a default may
@@ -59,7 +59,7 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
         function(**vars(parser.parse_args(argv)))
 
     main.parser = parser  # type: ignore[attr-defined]
-    if function.__module__ == "__main__":
+    if (function.__module__, function.__name__) == ("__main__", "main"):
         run(main)
     return main
 

@@ -1,0 +1,129 @@
+"""Samples of a trained model, the quality of anybody's samples, and what a file is (docs/python.md)."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from vaeglow.data import arrays, folder, npz
+from vaeglow.errors import UserError
+from vaeglow.reporting.figures import full_range
+from vaeglow.results import Result
+from vaeglow.steps import cli
+from vaeglow.verify import read_checked
+
+SAMPLES, WEIGHTS = Path("samples"), Path("resources/weights/inception-2015-12-05.safetensors")
+FEATURES, FEWEST = 2048, 6  # of Inception; images that precision, recall and their kin need
+NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .npz
+
+
+def sample(
+    model: Path, *, count: int = 16, temperature: float = 1.0, seed: int = 0, grid: bool = False, output: Path = SAMPLES
+) -> None:
+    """Draw images from a trained model into PNG files.
+
+    Args:
+        model: a model.safetensors
+        count: how many images (16)
+        seed: of all noise (0)
+        grid: one picture of all in place of a folder of files
+        output: a new or empty folder (samples), or a .png file for a grid
+    """
+    from vaeglow.api import save_images
+
+    if model.suffix != ".safetensors":
+        raise UserError(f"{model} is no trained model: name a model.safetensors")
+    path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
+    images, what = read(model, count, temperature, seed)
+    save_images(images, path)
+    print(f"{path}: {what}")
+
+
+def read(path: Path, count: int, temperature: float, seed: int) -> tuple[np.ndarray, str]:
+    """Anybody's images, a dataset's test split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
+    if path.suffix == ".safetensors":
+        from vaeglow.api import Model
+
+        model = Model(path)
+        images = full_range(model.sample(count, temperature, seed).numpy(), model.network.levels)
+        return images, f"{count:,} images at temperature {temperature}, seed {seed}, of {model}"
+    if (path / arrays.INFO_FILE).is_file():
+        info = arrays.read_info(path)
+        return full_range(arrays.open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
+    if path.is_dir():
+        return folder.read_whole(path), str(path)
+    found, _ = npz.read(path, NAMES, {})
+    if not found:
+        raise UserError(f"{path} has no array {' or '.join(NAMES)}: rename that of its images")
+    return next(iter(found.values())), str(path)
+
+
+def score(
+    samples: Path, reference: Path, *, count: int = 0, temperature: float = 1.0, seed: int = 0, weights: Path = WEIGHTS
+) -> None:
+    """Compare samples with real images as the workflow's tables do: FID, KID, precision, recall.
+
+    Args:
+        samples: a folder of images, an .npz, or a model.safetensors to draw from
+        reference: a prepared dataset's folder (its test split), a folder of images, or an .npz
+        count: the first so many samples, and as many real images spread over all; 0: all
+        seed: of a model's samples (0)
+    """
+    from vaeglow.device import pick_device
+    from vaeglow.evaluation.fid import image_features, measure_sets
+    from vaeglow.evaluation.inception import load_inception
+    from vaeglow.evaluation.trained import BATCH_SIZE
+
+    net = load_inception(weights, FEATURES, on := pick_device("auto"))
+    real, real_are = read(reference, count, temperature, seed)
+    drawn, drawn_are = read(samples, count or len(real), temperature, seed)
+    drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
+    for images, what in ((real, real_are), (drawn, drawn_are)):
+        arrays.require_images(len(images), max(count, FEWEST), what, "this comparison", "give more, or another --count")
+    if drawn.shape[2:] != real.shape[2:]:
+        raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
+    biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
+    print(f"samples    {drawn_are}\nreference  {real_are}")
+    print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
+    real_features = zip(("features", "mean", "covariance"), image_features(real, net, BATCH_SIZE, on), strict=True)
+    protocol = Result(reference, {"images": len(drawn), "sets": 1, "levels": 256}, dict(real_features))
+    _, found = measure_sets(drawn, net, protocol, BATCH_SIZE, on)
+    kid, error = found["kid"], found["kid_standard_error"]
+    print(f"FID        {found['fid']:.3f}\nKID        {kid:.5f} (standard error {error:.5f})")
+    for name in ("precision", "recall", "density", "coverage"):
+        print(f"{name:<10} {found[name]:.3f}")
+
+
+def info(file: Path) -> None:
+    """Say what a trained model or a result of the workflow is.
+
+    Args:
+        file: a model.safetensors, or a result, .json or .npz
+    """
+    if file.suffix not in (".safetensors", ".json", ".npz") or file.name in ("config.json", arrays.INFO_FILE):
+        raise UserError(f"{file} is no model and no result: name a .safetensors, .json or .npz file of vaeglow's")
+    about = read_checked(file)
+    if file.suffix == ".safetensors":
+        from vaeglow.api import Model
+
+        print(Model(file, "cpu"))
+        about = {key: value for key, value in about.items() if not isinstance(value, dict) or key == "provenance"}
+    print(yaml.safe_dump(about, sort_keys=False, width=10**6), end="")
+
+
+def main() -> None:
+    """Run the command that the process's words name."""
+    parser = ArgumentParser(prog="vaeglow", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (sample, score, info):
+        text = command.__doc__.partition("\n")[0]
+        how = {"help": text, "description": text, "add_help": False, "allow_abbrev": False}
+        below = commands.add_parser(command.__name__, parents=[cli.step(command).parser], **how)
+        below.set_defaults(command=command)
+    words = vars(parser.parse_args())
+    cli.run(lambda: words.pop("command")(**words))
+
+
+if __name__ == "__main__":
+    main()
