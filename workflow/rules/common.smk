@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(ROOT))
 
-from vaeglow.config import inherited, plan, resolve
+from vaeglow.config import inherited, merge, plan, read_config, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
@@ -26,6 +26,9 @@ def or_exit(function, *arguments):
     except UserError as error:
         sys.exit(f"error: {error}")
 
+
+# All files of config/, each the folder's own or else the repository's; an overlay's keys stay on top, and in their order.
+config = merge(config, or_exit(read_config, Path("config"), ROOT / "config"), config)
 
 # {preset: the config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(
