@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CORES ?= 1
+SIZE ?= 32
 # More options for pip, snakemake and pytest, for example SNAKEMAKE_FLAGS="--config preset=short".
 PIP_FLAGS ?=
 SNAKEMAKE_FLAGS ?=
@@ -15,7 +16,7 @@ STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES
   $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)")
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all study study-left tune report verify test test-slurm faults lint clean clean-state
+.PHONY: help table2 all mine study study-left tune report verify test test-slurm faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +30,13 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@echo
 	@cat results/claims.md
+
+mine: PRESET = demo
+mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folder; SIZE=64, PRESET=cpu: larger)
+	@name=$$($(PY) workflow/mine.py "$(IMAGES)" --size $(SIZE) --preset $(PRESET) --cores $(CORES)) && \
+	$(PY) -m snakemake --cores $(CORES) results/$$name.csv results/$${name}_samples.png \
+	  --configfile config/mine/$$name-$(PRESET).yaml $(SNAKEMAKE_FLAGS) && \
+	echo && cat results/$$name.md && echo && echo "samples: results/$${name}_samples.png"
 
 study study-left: CORES = 2
 study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder FACES=/folder; or PRESET=paper)

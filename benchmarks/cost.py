@@ -14,15 +14,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import yaml
 from tabulate import tabulate
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.work import ROOT, run_config, shipped_config
-from vaeglow.config import effective, lookup, merge, plan, resolve
+from benchmarks.work import run_config, shipped_config
+from vaeglow.config import effective, lookup, plan, resolve
 from vaeglow.models.base import build
 from vaeglow.steps import cli
 from vaeglow.training.timing import time_window
@@ -101,8 +100,7 @@ def one_step(name: str) -> list[str]:
 
 def whole(preset: str) -> list[list[str]]:
     """The rows of a preset: what its tables, figures and claims train under one seed, by dataset, and `NAMED`."""
-    claims = yaml.safe_load((ROOT / "config/claims.yaml").read_text(encoding="utf-8"))
-    config, found = merge(claims, shipped_config()), Counter[tuple[str, str]]()
+    config, found = shipped_config(), Counter[tuple[str, str]]()
     for dataset, model in plan.runs(config, effective(config, preset)):
         run = resolve(config, preset, dataset, model, seed=0)
         flops = cost(run)[1]["flops"] / BATCH * run["training"]["epochs"] * lookup(IMAGES, dataset, "dataset")

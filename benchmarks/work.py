@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks.case import Peer, Setting, Work
-from vaeglow.config import merge, resolve
+from vaeglow.config import merge, read_config, resolve
 
 ROOT = Path(__file__).parents[1]
 TRACED = 10  # losses kept of the first steps
@@ -33,16 +32,16 @@ def photographs(count: int = 256, side: int = 32) -> np.ndarray:
 
 
 def shipped_config() -> dict[str, Any]:
-    """The content of config/config.yaml."""
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    """The content of config/, as the workflow loads it."""
+    return read_config(ROOT / "config")
 
 
 def run_config(model: str, change: Mapping[str, Any], preset: str = "paper", **training: Any) -> dict[str, Any]:
     """The resolved config of a run on 32x32 images with 3 channels.
 
     Args:
-        model: a name in `models` of config/config.yaml.
-        change: on top of that file's `models`.
+        model: a name in config/models.yaml.
+        change: on top of the shipped `models`.
         preset: in config.
         **training: on top of the run's own training values.
     """

@@ -20,7 +20,7 @@ import yaml
 from filelock import SoftFileLease
 from waiting import ROOT, call
 
-from vaeglow.config import merge, resolve
+from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import Interrupted
@@ -34,7 +34,7 @@ from vaeglow.weights import KEY, load_model, write_tensors
 
 SIZE, CHANNELS = 8, 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
-CONFIG: dict[str, Any] = yaml.safe_load("""  # config/config.yaml in small
+CONFIG: dict[str, Any] = yaml.safe_load("""  # the shipped config in small
 datasets: {blobs: {kind: folder, channels: 3, size: 8, levels: 256}}
 training:
   {epochs: 2, optimizer: adam, learning_rate: 0.002, betas: [0.9, 0.999], schedule: constant, warmup_epochs: 0,
@@ -65,15 +65,15 @@ overrides: {}
 """)
 
 
-def shipped_config() -> dict[str, Any]:
-    """config/claims.yaml and config/config.yaml, as the workflow loads them."""
-    return merge(*map(parsed, ("claims", "config")))
-
-
 @functools.cache
-def parsed(name: str) -> dict[str, Any]:
-    """A file of config/; not to be changed."""
-    return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
+def parsed() -> dict[str, Any]:
+    """The files of config/; not to be changed."""
+    return read_config(ROOT / "config")
+
+
+def shipped_config() -> dict[str, Any]:
+    """The files of config/, as the workflow loads them."""
+    return copy.deepcopy(parsed())
 
 
 def checked(changes: str = "{}") -> dict[str, dict[str, Any]]:

@@ -119,7 +119,8 @@ def checkout(tmp_path: Path) -> Path:
         '#!/bin/sh\necho "python $*" >> calls\n'
         'case "$*" in\n'
         '  "-m venv .venv") mkdir -p .venv/bin && cp bin/python3 .venv/bin/python ;;\n'
-        '  *snakemake*) mkdir -p results && echo "the table" > results/table2.md ;;\n'
+        "  *mine.py*) echo flowers_64 ;;\n"
+        '  *snakemake*) mkdir -p results && echo "the table" | tee results/flowers_64.md > results/table2.md ;;\n'
         "esac\n"
     )
     python.chmod(0o755)
@@ -129,7 +130,7 @@ def checkout(tmp_path: Path) -> Path:
 def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     """Output of make, and the calls of Python it led to."""
     (checkout / "calls").unlink(missing_ok=True)
-    settings = ("MAKE", "PYTHON", "CORES", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")  # of who runs the tests
+    settings = ("MAKE", "PYTHON", "CORES", "SIZE", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")  # of who tests
     environment = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
     done = call(["make", *arguments], checkout, env=environment)
@@ -150,6 +151,17 @@ def test_make_installs_once_then_runs_snakemake_and_prints_the_table_or_verifies
     assert any("pip install" in call for call in changed)
     (checkout / "resources/data").mkdir(parents=True)
     assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results --data resources/data"
+
+
+def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
+    output, calls = make(checkout, "mine", "IMAGES=my flowers", "SIZE=64", "CORES=2")
+    assert output.split("\n")[-4:] == ["the table", "", "samples: results/flowers_64_samples.png", ""]
+    assert calls[-2:] == [
+        "python workflow/mine.py my flowers --size 64 --preset demo --cores 2",
+        "python -m snakemake --cores 2 results/flowers_64.csv results/flowers_64_samples.png "
+        "--configfile config/mine/flowers_64-demo.yaml",
+    ]
+    assert make(checkout, "mine", "IMAGES=x", "PRESET=cpu")[1][0].endswith("x --size 32 --preset cpu --cores 1")
 
 
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):

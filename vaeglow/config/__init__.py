@@ -12,11 +12,14 @@ run's numbers, so its hash is the run's identity, and a change of anything else 
 import copy
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
+# The files of the folder config/, without `.yaml`: each is merged over those before.
+FILES = ("claims", "embedded", "models", "evaluation", "tables_figures", "presets", "config")
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
@@ -28,6 +31,25 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
             merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
     return merged
+
+
+def read_config(*folders: Path) -> dict[str, Any]:
+    """The config without an overlay: its `FILES`, each from the first of the folders that has it.
+
+    Raises:
+        UserError: one is not YAML.
+    """
+    import yaml
+
+    layers = []
+    for name in FILES:
+        path = next(path for folder in folders if (path := folder / f"{name}.yaml").exists())
+        try:
+            with path.open("rb") as file:
+                layers.append(yaml.safe_load(file))
+        except yaml.YAMLError as error:  # it names the file
+            raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
+    return merge(*layers)
 
 
 def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +70,7 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
         UserError: no such name; the message names the nearest one.
     """
     if name not in table:
-        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: config/config.yaml has {', '.join(table)}")
+        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: the config has {', '.join(table)}")
     return table[name]
 
 

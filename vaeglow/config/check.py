@@ -23,7 +23,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
     """Check all of a config: keys, types and ranges by the schema, then every name it mentions.
 
     Args:
-        config: config.yaml with its overlays, as Snakemake loads it.
+        config: `vaeglow.config.read_config`, with its overlays.
         schema_path: the schema file.
         published_path: resources/published.csv, for the names in its first column.
 

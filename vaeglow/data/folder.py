@@ -1,4 +1,4 @@
-"""Your own images; see `examples/own_dataset.yaml`."""
+"""Your own images: `make mine` writes an overlay; another is `examples/own_dataset.yaml`."""
 
 import functools
 import os
@@ -52,7 +52,7 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
     out of the root, or to a file already taken (test first, then val, then train), is skipped.
     """
     root, size, channels = Path(settings["root"]).expanduser(), settings["size"], settings["channels"]
-    files, links_skipped = _divide(root, settings)
+    files, links_skipped = divide(root, settings)
     read = functools.partial(read_or_reason, size=size, channels=channels)
     splits, broken = {}, {}
     for split in SPLITS:
@@ -76,7 +76,7 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
     return splits, {**source, "split_seed": settings["split_seed"], "filter": "lanczos"}
 
 
-def _divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
+def divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
     """The files of each split, in their final order, and how many links were skipped."""
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(ROOT))
 
-from vaeglow.config import inherited, plan, resolve
+from vaeglow.config import inherited, merge, plan, read_config, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
@@ -27,6 +27,9 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
+# All files of config/, each the folder's own or else the repository's; an overlay's keys stay on top, and in their order.
+config = merge(config, or_exit(read_config, Path("config"), ROOT / "config"), config)
+
 # {preset: the config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(
     check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
@@ -38,9 +41,9 @@ for line in outside(EFFECTIVE[PRESET], Path.cwd()):
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
 EVERYTHING = [
-    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
+    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "full.csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
-    *multiext("results/claims", ".csv", ".md", ".html"),
+    *multiext("results/claims", ".csv", ".full.csv", ".md", ".html"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
 

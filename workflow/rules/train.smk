@@ -3,7 +3,7 @@
 #   config.json, resources/data/{dataset}  ->  model.safetensors, history.csv, training.json, snapshots.safetensors
 #   (all in the run's folder)
 #
-# config.json is an input: editing one key of config.yaml retrains the runs whose config.json changes, and no other.
+# config.json is an input: editing one key in config/ retrains the runs whose config.json changes, and no other.
 # The resume state is a folder unknown to Snakemake, because Snakemake deletes declared outputs when a job starts
 # or fails: stop at any time, run the same command again, and training resumes.
 # Snakemake deletes a log when its job starts again; those of earlier attempts stay in state/attempts.
