@@ -36,8 +36,7 @@ def reported(path, section, form):
     kind = section.removesuffix("s")
 
     def title(wildcards):
-        entry = config[section].get(wildcards.get(kind), {"title": "The paper's claims, and what we measured"})
-        return entry["title"]
+        return config[section].get(wildcards.get(kind), {"title": "The paper's claims, and what we measured"})["title"]
 
     return report(
         path,
