@@ -16,10 +16,15 @@ STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES
   $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)")
 
 .DEFAULT_GOAL := help
-.PHONY: help table2 all mine study study-left tune report verify test test-slurm faults lint clean clean-state
+.PHONY: help flags table2 all mine study study-left tune report verify test test-slurm faults lint clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+# What Snakemake would meet with a traceback is one line.
+table2 all study study-left tune report: flags
+flags: .venv/.installed
+	@$(PY) -m vaeglow.front_door $(SNAKEMAKE_FLAGS)
 
 table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CORES=2 is faster)
 	$(PY) -m snakemake --cores $(CORES) results/table2.csv $(SNAKEMAKE_FLAGS)

@@ -84,7 +84,8 @@ def train(
     if not (home / "config/config.yaml").is_file():
         raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
-    config = merge(read_config(home / "config"), {"preset": preset, "datasets": {"images": data}, "overrides": overrides})
+    changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
+    config = merge(read_config(home / "config"), changes)
     check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
     runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
     with nullcontext(folder) if folder else TemporaryDirectory() as root:

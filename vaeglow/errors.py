@@ -24,6 +24,10 @@ class UnfitImages(UserError):
     """A model cannot take a dataset's images; raised only when such a run is requested."""
 
 
+class UnfitGrey(UnfitImages):
+    """The same of a model that could take them in colour: tables and figures leave its rows out."""
+
+
 class DamagedFile(UserError):
     """One of our files is missing or incomplete, as opposed to temporarily unreadable (memory, permission)."""
 

@@ -207,6 +207,34 @@ def test_models_that_cannot_take_the_images_are_no_runs_and_their_claims_say_why
     assert all(need["model"] != "vaeglow_as_written" for need in plan.needs(view, "claims"))
 
 
+def test_rows_of_models_for_colour_are_left_out_on_grey_images_and_say_why():
+    """But not an entry's only rows, nor those of a model that cannot take the size: such a run is refused."""
+    only = "{kind: quality, title: t, caption: c, published: null, rows: [{model: vaeglow_as_written, temperature: 1}]}"
+    view = checked(f"{{overrides: {{roles: {{main: digits32}}}}, tables: {{only: {only}}}}}")["demo"]
+    entries = {(s, name): plan.filled_in(view, s, name) for s in plan.SECTIONS for name in view[s]}
+    kept = {name for name, entry in entries.items() if ("digits32", "vaeglow_as_written") in sides(entry)}
+    assert kept == {("tables", "only")} and "left_out" not in entries["tables", "only"]
+    left = entries["tables", "table2"]
+    assert [row["model"] for row in left["rows"]] == ["glow", "vae", "vaeglow", "vaeglow"]
+    assert len(entries["tables", "differences"]["rows"]) == 3  # of five; one of the others has it on its other side
+    (reason,) = left["left_out"]
+    assert reason.startswith("dataset digits32 (1 channel, side 32): model vaeglow_as_written cannot split")
+    assert "left_out" not in entries["tables", "table1"] | entries["figures", "figure3"]
+    small = checked("{datasets: {photos32: {size: 24, channels: 1}}}")["demo"]  # the VAEs need a power of two
+    assert {"vae", "vaeglow"} <= {row["model"] for row in plan.filled_in(small, "tables", "table2")["rows"]}
+
+
+def sides(entry: dict) -> set[tuple[str, str]]:
+    """The (dataset, model) pairs that an entry's rows are of."""
+    found = [
+        (row["dataset"], side["model"])
+        for row in entry["rows"]
+        for side in (row, row.get("minus", {}))
+        if "model" in side
+    ]
+    return set(found)
+
+
 @pytest.mark.parametrize("preset", list(SHIPPED["presets"]))
 def test_runs_include_bases_and_leave_out_what_is_only_timed(preset):
     view = checked()[preset]

@@ -167,6 +167,10 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
             found(tmp_path / "anew", [empty.url, server.url])
     with pytest.raises(UserError, match=r"dataset mine: .*`sources` are empty.*fetch .* by hand .its page"):
         found(tmp_path, [])
+    with pytest.raises(UserError, match=r"by hand \(its page\) into resources/by_hand/, or set datasets\.mine\.local"):
+        found(tmp_path, ["resources/by_hand"])
+    with pytest.raises(UserError, match=r"by hand \(its page\) and set datasets\.mine\.local"):
+        found(tmp_path, ["resources/by_hand"], "nowhere")
 
 
 def test_a_wrong_file_at_hand_is_an_error_even_where_a_server_has_it(server, folder, tmp_path):

@@ -117,6 +117,12 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
 
 
+def test_a_note_says_which_rows_are_left_out(results):
+    spec = {**SPECS["table2"], "left_out": ["no grey images"]}
+    run_table(results, spec)
+    assert "\n- Left out: no grey images.\n" in form(results, spec)
+
+
 def test_seconds_of_trainings_on_two_machines_are_left_out_and_the_page_says_so(results):
     assert any(row["train_seconds"] for row in run_table(results, SPECS["table2"]))
     made = read_result(path := results / f"{VAE}/training.json").value("provenance")
@@ -181,8 +187,9 @@ def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
 
 def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
     text = page(
-        "# Table 2: a & b\n\n| FID | bits/dim |\n|--|--|\n| <script> | ≤ 3.17 |\n\n- **Demo**: `x`, x < y\n- two\n"
+        "# Table 2: a & b\n\n| FID | bits/dim |\n|--|:-|\n| <script> | ≤ 3.17 |\n\n- **Demo**: `x`, x < y\n- two\n"
     )
+    assert '"long"' not in text and page(f"# A\n\n| B |\n|:--|\n| {'c ' * 20} |\n").count('<td class="long" style') == 1
     assert [text.count(f"<{tag}>") for tag in ("table", "tr", "li", "strong", "code")] == [1, 2, 2, 1, 1]
     assert "<title>Table 2: a &amp; b</title>" in text and "≤ 3.17" in text
     assert "href" not in text and "src" not in text

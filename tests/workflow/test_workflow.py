@@ -1,6 +1,7 @@
 """The workflow: dry runs against the real steps' flags, the profiles, and stub steps run in a copy of the project."""
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -83,14 +84,30 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
         assert name == shared.get(rule := log.split("/")[1], rule)
 
 
-@pytest.mark.parametrize("path", ["vae_glow/seed0/model.safetensors", "vae/seed0/samples/T0.7.npz"])
-def test_an_illegal_name_in_a_path_has_no_rule(path, tmp_path):
-    assert "MissingRuleException" in workflow("-n", f"results/demo/photos32/{path}", cwd=tmp_path, ok=False)
+RUN = "results/demo/photos32"
+
+
+@pytest.mark.parametrize(
+    ("target", "near"),
+    [
+        ("results/tabel2.csv", "results/table2.csv"),
+        (f"{RUN}/vae_glow/seed0/model.safetensors", f"{RUN}/vaeglow/seed0/model.safetensors"),
+        (f"{RUN}/vae/seed0/samples/T0.7.npz", f"{RUN}/vae/seed0/samples/T0.75.npz"),
+        ("tun", "tune"),
+    ],
+)
+def test_the_last_line_has_the_name_nearest_to_a_mistyped_one(target, near, tmp_path):
+    output = workflow("-n", target, cwd=tmp_path, ok=False)
+    assert "MissingRuleException" in output
+    assert output.splitlines()[-1] == f"error: no rule makes '{target}' (did you mean '{near}'?)"
 
 
 def test_own_images_need_only_the_example(tmp_path):
-    example = str(ROOT / "config/examples/own_dataset.yaml")
-    output = workflow("-n", "-p", "results/table2.csv", "--configfile", example, cwd=tmp_path)
+    example = ["results/table2.csv", "--configfile", str(ROOT / "config/examples/own_dataset.yaml")]
+    refused = workflow("-n", *example, cwd=tmp_path, ok=False).splitlines()[-1]
+    assert refused == "error: dataset mine: my_images is not there: make it, or correct the path"
+    (tmp_path / "my_images").mkdir()
+    output = workflow("-n", "-p", *example, cwd=tmp_path)
     assert {wildcards["dataset"] for _, wildcards in jobs(output) if "dataset" in wildcards} == {"mine"}
     assert '"root": "my_images"' in output and "--images 50" in output
 
@@ -100,7 +117,7 @@ def test_own_images_need_only_the_example(tmp_path):
     [
         ("{}", ["--config", "training={epochs: 3}"], "'training.epochs' is '3' (str), not of type integer"),
         ("models: {vae: {netwrk: {base_dim: 8}}}", [], "unknown key 'models.vae.netwrk' (did you mean 'network'?)"),
-        ("datasets: {photos32: {channels: 1}}", [], "vaeglow_as_written cannot split one channel in two: use a model"),
+        ("datasets: {photos32: {size: 24}}", [], "model vae needs a side that is a power of two, 4 or more, for its"),
     ],
 )
 def test_a_slip_ends_snakemake_with_one_line(slip, more, says, tmp_path):
@@ -190,6 +207,10 @@ def test_what_is_built_stays_until_it_is_asked_for_anew_and_plain_snakemake_buil
     assert reported(checkout) >= {"table1.csv", "table4.html", "figure5.png", "claims.csv", "curves.png"}
 
 
+ABLATIONS = {f"results/{name}.{end}" for name in ("noise", "squeeze", "training") for end in ("csv", "html")}
+ABLATIONS |= {"results/ablations.png"}
+
+
 def published(checkout: Path, preset: str) -> list[str]:
     """The targets' content, which is that of a preset."""
     found = [(checkout / target).read_text() for target in TARGETS]
@@ -201,7 +222,12 @@ def published(checkout: Path, preset: str) -> list[str]:
 def reported(checkout: Path) -> set[str]:
     """The names of the files in the report of what has been built."""
     snakemake("--report", "report.html", "built", cwd=checkout)
-    return set(re.findall(r'"name": "([^"]+)"', (checkout / "report.html").read_text(encoding="utf-8")))
+    text = (checkout / "report.html").read_text(encoding="utf-8")
+    assert (ROOT / "workflow/report/style.css").read_text(encoding="utf-8") in text
+    categories = json.loads(re.search("var categories = (.*?);\n", text)[1])
+    assert "results/samples.png" in [path for paths in categories["Figures"].values() for path in paths]
+    assert not {path for paths in categories.get("Ablations", {}).values() for path in paths} - ABLATIONS
+    return set(re.findall(r'"name": "([^"]+)"', text))
 
 
 def test_a_report_shows_what_there_is(checkout):
@@ -211,6 +237,22 @@ def test_a_report_shows_what_there_is(checkout):
         path.unlink()
     output = snakemake("--report", "report.html", "built", cwd=checkout, ok=False)
     assert output.splitlines()[-1] == "error: nothing is built: run `make table2`" and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("says", "last"),
+    [
+        ("error: damaged\nerror: the rows are damaged", "error: the rows are damaged"),
+        ("stopped: SIGTERM: state saved, run again to resume", "stopped: state saved, run again to go on"),
+        ("Segmentation fault", "error: table failed: see logs/table/demo/table2.log"),
+    ],
+)
+def test_the_last_line_of_a_failed_run_is_its_step_s_own(checkout, says, last):
+    (checkout / "vaeglow/steps/table.py").write_text(f"import sys\nsys.exit({says!r})")
+    for path in ("results/demo/tables/table2.csv", "results/table2.csv"):
+        (checkout / path).unlink()
+    output = snakemake("--cores", "1", "results/table2.csv", cwd=checkout, ok=False)
+    assert output.splitlines()[-2:] == ["At least one job did not complete successfully.", last]
 
 
 def test_a_change_reruns_what_stands_on_it(checkout):

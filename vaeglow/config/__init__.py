@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.errors import UnfitImages, UserError
+from vaeglow.errors import UnfitGrey, UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
 # The files of the folder config/, without `.yaml`: each is merged over those before.
@@ -143,7 +143,7 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
 
     Raises:
         UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
-        UnfitImages: see the kind's `wrong_images`.
+        UnfitImages: see the kind's `wrong_images`; UnfitGrey where three channels would fit.
     """
     described, base = describe_model(config, preset, dataset, model), None
     kind = KINDS[described["kind"]]
@@ -165,7 +165,8 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     data = {"channels": 3, "levels": 256, "train_subset": None, **merge(*layers_of(config, preset, dataset)[1::2])}
     channels, side = data["channels"], data["size"]
     if wrong := kind.wrong_images(described, channels, side):
-        raise UnfitImages(f"dataset {dataset} ({channels} channels, side {side}): model {model} {wrong}")
+        kept = UnfitImages if kind.wrong_images(described, 3, side) else UnfitGrey
+        raise kept(f"dataset {dataset} ({channels} channel{'s'[: channels - 1]}, side {side}): model {model} {wrong}")
     run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
     shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
     return {**run, **described, "data": shape, "base": base}

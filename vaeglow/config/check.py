@@ -16,8 +16,6 @@ from vaeglow.errors import UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 from vaeglow.reporting.claims import needed
 
-Unfit = dict[tuple[str, str, str], str]  # {(preset, dataset, model): why the model cannot take the images}
-
 
 def check_config(config: Mapping[str, Any], schema_path: Path, published_path: Path) -> dict[str, dict[str, Any]]:
     """Check all of a config: keys, types and ranges by the schema, then every name it mentions.
@@ -28,8 +26,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
         published_path: resources/published.csv, for the names in its first column.
 
     Returns:
-        `{preset: effective(config, preset)}`; in it a claim on a model that cannot take its dataset's images has the
-        reason under `unfit`.
+        `{preset: effective(config, preset)}`, each with the models that cannot take a dataset's images under `unfit`.
 
     Raises:
         UserError: the first thing wrong, in one line.
@@ -45,8 +42,9 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
             validate({**view, "presets": {}, "overrides": {}}, schema)
             unfit |= check_models(config, view, schema)
     for preset, view in views.items():
+        view["unfit"] = unfit  # `plan` leaves out what is of these
         with named(f"preset {preset}"):
-            check_entries(views, view, unfit)
+            check_entries(views, view)
     return views
 
 
@@ -59,18 +57,18 @@ def named(place: str) -> Iterator[None]:
         raise UserError(f"{place}: {error}") from error
 
 
-def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Mapping[str, Any]) -> Unfit:
+def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[Any, Any]:
     """Check that every model, its layers merged, has exactly the keys of its kind.
 
     A model's own entry cannot be checked alone: `like`, the dataset, the preset and the user add to it.
 
     Returns:
-        The models that cannot take a dataset's images. Such a run is refused when it is planned, so that entries may
-        name models for colour where the images are grey.
+        `{(preset, dataset, model): why it cannot take the images}`. Such a run is refused when it is planned, so that
+        entries may name models for colour where the images are grey.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
     passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
-    unfit: Unfit = {}
+    unfit = {}
     for dataset in config["datasets"]:
         for name in config["models"]:
             described = describe_model(config, view["preset"], dataset, name)
@@ -82,15 +80,12 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
             try:
                 resolve(config, view["preset"], dataset, name, view["seeds"][0])
             except UnfitImages as error:
-                unfit[view["preset"], dataset, name] = str(error)
+                unfit[view["preset"], dataset, name] = error
     return unfit
 
 
-def check_entries(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfit) -> None:
-    """Every role, table, figure and claim of a preset names what exists and fits together; `views` are all presets'.
-
-    A claim on a model that cannot take the images gets the reason under `unfit`.
-    """
+def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+    """Every role, table, figure and claim of a preset names what exists and fits together; `views` are all presets'."""
     for role, dataset in view["roles"].items():
         if role in view["datasets"]:
             raise UserError(f"roles.{role}: a dataset has that name; choose another for the role")
@@ -111,8 +106,6 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any], unfit: Unfi
             lookup(views, claim.get("needs", view["preset"]), "preset")
             for need in needed(claim) if claim["run"] else ():
                 check_need(views, view, need)
-                if reason := unfit.get((need["preset"], need["dataset"], need["model"])):
-                    view["claims"][name].setdefault("unfit", reason)
 
 
 def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vaeglow.config import inherited, lookup, merge, phases, resolve
 from vaeglow.config.schema import kinds
-from vaeglow.errors import UnfitImages
+from vaeglow.errors import UnfitGrey, UnfitImages
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.style import PALETTE
@@ -50,7 +50,8 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
 
     Returns:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's values; each row has `dataset` and `preset`, a row with a VAE as base also `base`.
+        protocol's values; each row has `dataset` and `preset`, a row with a VAE as base also `base`. Rows of a model
+        that takes colour images only are left out on grey ones, for the reasons in `left_out`.
     """
     entry, roles = merge(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
@@ -68,6 +69,11 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
             several = [] if wide else full.pop("temperatures", [])  # such a row becomes several
             temperatures = several or ([full["temperature"]] if "temperature" in full else [])
             rows += [{**full, "temperature": float(t)} for t in temperatures] or [full]
+    rows = [row for index, row in enumerate(rows) if row not in rows[:index]]  # two roles may be one dataset
+    grey = [unfit(view, (row, {**row, **row.get("minus", {})}), UnfitGrey) for row in rows]
+    if any(grey) and not all(grey):  # of no row at all that model's run is the error
+        rows = [row for row, reasons in zip(rows, grey, strict=True) if not reasons]
+        entry["left_out"] = list(dict.fromkeys(reasons[0] for reasons in grey if reasons))
     return {
         **entry,
         "name": name,
@@ -77,7 +83,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         "dataset": roles.get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
-        "rows": [row for index, row in enumerate(rows) if row not in rows[:index]],  # two roles may be one dataset
+        "rows": rows,
     }
 
 
@@ -87,9 +93,16 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     for name, entry in view["claims"].items():
         entry = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
-        here = entry.get("needs", view["preset"]) == view["preset"]
-        found[name] = {**entry, "run": entry["enabled"] and "unfit" not in entry and here}
+        run = entry["enabled"] and entry.get("needs", view["preset"]) == view["preset"]
+        reasons = unfit(view, needed(entry)) if run else []
+        found[name] = {**entry, **({"unfit": reasons[0]} if reasons else {}), "run": run and not reasons}
     return found
+
+
+def unfit(view: View, rows: Iterable[Mapping[str, Any]], error: type[UnfitImages] = UnfitImages) -> list[str]:
+    """Why models of rows or needs cannot take their dataset's images; nothing of those that can."""
+    keys = [(row["preset"], row["dataset"], row.get("model")) for row in rows]
+    return [str(view["unfit"][key]) for key in keys if isinstance(view.get("unfit", {}).get(key), error)]
 
 
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:

@@ -90,8 +90,8 @@ def obtain(
     Raises:
         UserError: no place has the files (the message gives the reason for each), or a file is another one.
     """
-    failures = []
-    for place in settings["sources"] if settings["local"] is None else [settings["local"]]:
+    failures, places = [], settings["sources"] if settings["local"] is None else [settings["local"]]
+    for place in places:
         try:
             paths = [get(place, file, output_dir / DOWNLOADS) for file in files]
         except Unavailable as error:
@@ -102,8 +102,9 @@ def obtain(
             return paths
     tried = "; ".join(failures) or "`local` and `sources` are empty"
     wanted = " and ".join(file.name for file in files)
-    by_hand = f"fetch {wanted} by hand ({where}) and set datasets.{name}.local to the file or its folder"
-    raise UserError(f"dataset {name}: no source has the data ({tried}): {by_hand}")
+    shelf = "into resources/by_hand/, or" if "resources/by_hand" in places else "and"
+    remedy = f"fetch {wanted} by hand ({where}) {shelf} set datasets.{name}.local to the file or its folder"
+    raise UserError(f"dataset {name}: no source has the data ({tried}): {remedy}")
 
 
 def get(place: str, file: PinnedFile, folder: Path) -> Path:

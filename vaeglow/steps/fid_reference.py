@@ -42,7 +42,7 @@ def main(
     on = pick_device(device)
     provenance = collect(str(on))
     info, real = read_info(data_dir), open_split(data_dir, split)
-    where, remedy = f"the {split} split of {info['name']}", "choose a protocol with fewer (protocols in the config)"
+    where, remedy = f"the {split} split of {info['name']}", "add images, or choose a protocol with fewer, 6 at least"
     require_images(len(real), images, where, f"protocol {protocol}", remedy)
     net, indices = load_inception(weights, features, on), evenly_spaced(np.arange(len(real)), images)
     found, mean, covariance = image_features(real, net, batch_size, on, levels=info["levels"], indices=indices)

@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import PROBES
+from vaeglow.front_door import LastLine
 from vaeglow.paths import RESULTS, RUN, result_path
 from vaeglow.time_left import TimeLeft
 
@@ -36,16 +36,29 @@ EFFECTIVE = or_exit(
 )
 PRESET = config["preset"]
 MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
+SEEDS = sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
-if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
-    logger.addHandler(TimeLeft(workflow))
 EVERYTHING = [
     *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "full.csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
     *multiext("results/claims", ".csv", ".full.csv", ".md", ".html"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
+
+
+def targets():
+    """What can be asked for, to find the name nearest to a mistyped one: rules, what is published, files of runs."""
+    names = {what: config[f"{what}s"] for what in ("preset", "dataset", "model", "table", "figure")}
+    files = [f"results/{path}" for path in RESULTS.values() if "{protocol}" not in path]
+    files += ["results/{preset}/tables/{table}.csv", "results/{preset}/figures/{figure}.png"]
+    found = expand(files, **names, seed=SEEDS, temperature=plan.temperatures(EFFECTIVE), space=["prior", "latent"])
+    return [*EVERYTHING, *(rule.name for rule in workflow.rules if not rule.has_wildcards()), *found]
+
+
+if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
+    logger.addHandler(TimeLeft(workflow))
+    logger.addHandler(LastLine(targets))
 
 
 def built(wildcards):
@@ -83,7 +96,7 @@ wildcard_constraints:
     preset=plan.one_of(config["presets"]),
     dataset=plan.one_of(config["datasets"]),
     model=plan.one_of(config["models"]),
-    seed=plan.one_of(sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})),
+    seed=plan.one_of(SEEDS),
     protocol=plan.one_of(config["protocols"]),
     table=plan.one_of(config["tables"]),
     figure=plan.one_of(config["figures"]),
@@ -141,8 +154,6 @@ def training_processes(needs):
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
 DEVICE = config["runtime"]["device"]
 MEMORY = config["runtime"]["memory"]
-SAVE_MINUTES = str(config["runtime"]["save_minutes"])
-TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.

@@ -8,6 +8,15 @@
 # represents them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
 
+def source_settings(wildcards):
+    """A dataset's entry without what belongs to a run; until the data are prepared, what it names has to be there."""
+    entry = config["datasets"][wildcards.dataset]
+    for path in filter(None, map(entry.get, ("root", "file", "local"))):
+        if not (Path(path).expanduser().exists() or Path(f"resources/data/{wildcards.dataset}/dataset.json").exists()):
+            sys.exit(f"error: dataset {wildcards.dataset}: {path} is not there: make it, or correct the path")
+    return json.dumps({key: value for key, value in entry.items() if key not in ("train_subset", "models")})
+
+
 rule prepare_data:
     output:
         train="resources/data/{dataset}/train.npy",
@@ -21,10 +30,7 @@ rule prepare_data:
         "../../environment.yml"
     threads: lambda wildcards: getattr(kinds("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
     params:
-        # all except what belongs to a run
-        settings=lambda wildcards: json.dumps(
-            {k: v for k, v in config["datasets"][wildcards.dataset].items() if k not in ("train_subset", "models")}
-        ),
+        settings=source_settings,
     shell:
         """
         python -m vaeglow.steps.prepare_data \

@@ -32,17 +32,17 @@ def output_flags(wildcards, output):
 
 
 def reported(path, section, form):
-    """A file of the report, under its title: the paper's own in one section, claims made in its text in another."""
+    """A file of the report, under its title; what is called an ablation is in a section of its own."""
     kind = section.removesuffix("s")
-    titles = {"claims": "The paper's claims, and what we measured"}
-    titles |= {name: entry["title"] for name, entry in config[section].items() if "title" in entry}
-    of_paper = re.compile(r"(table|figure)[0-9]+|claims").fullmatch
-    categories = {name: section.capitalize() if of_paper(name) else "Ablations and in-text claims" for name in titles}
+
+    def title(wildcards):
+        return config[section].get(wildcards.get(kind), {"title": "The paper's claims, and what we measured"})["title"]
+
     return report(
         path,
         caption=f"../report/{kind}.rst",
-        category=lambda wildcards: categories[wildcards.get(kind, "claims")],
-        labels=lambda wildcards: {"result": titles[wildcards.get(kind, "claims")], "as": form},
+        category=lambda w: "Ablations" if title(w).startswith("Ablation") else section.capitalize(),
+        labels=lambda wildcards: {"result": title(wildcards), "as": form},
     )
 
 

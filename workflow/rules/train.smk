@@ -42,8 +42,8 @@ rule train_vae:
         gpu=training_processes(gpus),
         device=DEVICE,
         memory=MEMORY,
-        save_minutes=SAVE_MINUTES,
-        tensorboard=TENSORBOARD,
+        save_minutes=str(config["runtime"]["save_minutes"]),
+        tensorboard="--tensorboard" if config["runtime"]["tensorboard"] else "",
     params:
         base=lambda wildcards, input: (
             f"--base {input.base} --base-training {input.base_training}" if "base" in input.keys() else ""

@@ -119,6 +119,10 @@ def results(tmp_path: Path) -> Results:
     return made
 
 
+def test_a_note_says_which_rows_are_left_out(results):
+    assert "Left out: no grey images." in texts(results.draw({**SPECS["spectrum"], "left_out": ["no grey images"]}))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_title_and_footer_are_there_and_texts_and_images_are_apart(kind, results):
     figure = results.draw(SPECS[kind])

@@ -48,6 +48,7 @@ def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
     with style.styled():
         page = Page(spec["title"])
         KINDS[spec["kind"]].draw(sources, page)
+        page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
         check_together(sources.results)
         return page.finish(f"preset {spec['preset']} \u00b7 {named} \u00b7 seed {spec['seed']}", sources.results)
 

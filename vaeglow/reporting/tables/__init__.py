@@ -159,4 +159,5 @@ def page(text: str) -> str:
 
     text = html.escape(text, quote=False)
     body = markdown.markdown(text, extensions=["tables", "sane_lists"])
+    body = re.sub("<td(?=[^>]*>[^<]{25})", '<td class="long"', body)  # or a narrow window breaks it after each word
     return render("page.html", title=text.splitlines()[0].removeprefix("# "), body=body)
