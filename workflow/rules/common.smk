@@ -8,9 +8,12 @@ import shlex
 import shutil
 import sys
 
-sys.path.insert(0, str(ROOT))
+import yaml
 
-from vaeglow.config import inherited, plan, resolve
+if ROOT:
+    sys.path.insert(0, str(ROOT))
+
+from vaeglow.config import inherited, merge, plan, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
@@ -27,10 +30,11 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
+if workflow.modifier.skip_configfile:  # of a module with `config: ...`, which is an overlay, too
+    config = merge(*(yaml.safe_load(Path(shipped(file)).read_text(encoding="utf-8")) for file in CONFIGS), config)
+PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
-EFFECTIVE = or_exit(
-    check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
-)
+EFFECTIVE = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
 PRESET = config["preset"]
 MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
@@ -66,8 +70,7 @@ def prepared(wildcards):
 
 
 SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that a dataset's runs draw
-PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
-STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
+STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 
 
 def models_of(what):
@@ -144,9 +147,11 @@ TENSORBOARD = "--tensorboard" if config["runtime"]["tensorboard"] else ""
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = (
-    f"set -euo pipefail; export VAEGLOW_CLAIM_GPU=1 PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+    "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
     "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
 )
+if ROOT:
+    prefix += f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:
