@@ -204,7 +204,7 @@ ROW |= {"images_per_second": 10.0, "seconds": 2.0, "skipped_steps": 0}
 
 
 def config(epochs: int) -> dict:
-    return {"model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
+    return {"preset": "my", "model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
 
 
 @pytest.fixture
