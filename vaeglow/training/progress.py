@@ -78,9 +78,7 @@ class Progress:
         line += f"  {duration(self.takes(self.total - self.done))} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
-        if outside := reference.left(self.config, row["epoch"], row["bits_per_dim"]):
-            line += f"\n{outside}"
-        print(line, flush=True)
+        print(line + reference.left(self.config, row["epoch"], row["bits_per_dim"]), flush=True)
         if row["epoch"] == self.epochs:
             self.tell(f"all epochs done, {row['bits_per_dim']:.2f} bits/dim, {duration(row['seconds'])}")
         if self.writer is not None:

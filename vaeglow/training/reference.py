@@ -18,7 +18,7 @@ def settings(config: Mapping[str, Any]) -> str:
 
 
 def left(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
-    """What to say of an epoch's bits/dim where it left the band of earlier runs; empty inside, or without such runs."""
+    """A line to add where an epoch's bits/dim left the band of earlier runs; empty inside it, or without such runs."""
     path, share = FOLDER / f"{config['preset']}.csv", round(epoch / config["training"]["epochs"], 4)
     if not path.is_file():
         return ""
@@ -26,6 +26,6 @@ def left(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
         alike = [row for row in csv.DictReader(file) if row["settings"] == settings(config)]
     for mean, band in [(row["bits_per_dim"], row["band"]) for row in alike if float(row["fraction"]) == share]:
         if not abs(bits_per_dim - float(mean)) <= float(band):  # NaN is outside, too
-            found = f"note: {bits_per_dim:.3f} bits/dim at {share:.0%} of the run, outside the reference"
+            found = f"\nnote: {bits_per_dim:.3f} bits/dim at {share:.0%} of the run, outside the reference"
             return f"{found}, {mean} +- {band} (config/reference/{path.name}): {CHECK}"
     return ""

@@ -49,10 +49,26 @@ EVERYTHING = [
 ]
 
 
+NOT_EMBEDDED = {"local", "sources", "root", "file"}  # keys of datasets that no package brings
+
+
 def built(wildcards):
     """The results that exist, for a report of them."""
     found = [file for file in EVERYTHING if Path(file).exists()]
     return found or sys.exit("error: nothing is built: run `make table2`")
+
+
+def drawn(wildcards):
+    """The same for `make figures`, without what shows images that are neither there nor in a package."""
+    view, found = EFFECTIVE[PRESET], []
+    for file in built(wildcards):
+        figure = Path(file).stem if Path(file).suffix in (".png", ".pdf") else ""
+        shown = plan.figure_data(view, figure, "images") if figure in view["figures"] else []
+        elsewhere = [path for path in shown if view["datasets"][Path(path).parts[2]].keys() & NOT_EMBEDDED]
+        if lacking := [path for path in elsewhere if not Path(path).exists()]:
+            print(f"note: {file} is left as it is: it shows images of {lacking[0]}, not there", file=sys.stderr)
+        found += [] if lacking else [file]
+    return found
 
 
 def prepared(wildcards):
