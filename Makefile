@@ -14,9 +14,12 @@ SNAKEFILES := Snakefile workflow
 PRESET ?= cpu
 STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
   $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)")
+# Nothing is trained or measured for `make figures`.
+DRAWING = drawn write_spec table figure claims publish publish_figure publish_claims prepare_data
 
 .DEFAULT_GOAL := help
-.PHONY: help flags table2 all mine study study-left tune report verify test test-slurm faults lint clean clean-state
+.PHONY: help flags table2 all mine study study-left tune report archive figures verify test test-slurm faults lint \
+  clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -58,6 +61,16 @@ tune: .venv/.installed-test  ## the fastest settings of training on this machine
 report: .venv/.installed  ## report.html: all that has been built, in one page to browse, without a server
 	$(PY) -m snakemake --report report.html built $(SNAKEMAKE_FLAGS)
 
+archive: verify .venv/.installed-archive  ## what is built of a preset in one file, results/PRESET.zip, for Zenodo and the like
+	$(PY) -m snakemake --cores 1 --force archive $(SNAKEMAKE_FLAGS)
+
+figures: TO ?= unpacked/$(basename $(notdir $(FROM)))
+figures: .venv/.installed  ## draw the tables and figures of an archive again, in a folder of its own (FROM=archive.zip)
+	$(PY) -m vaeglow.archive "$(FROM)" --folder "$(TO)"
+	$(PY) -m snakemake --cores $(CORES) --directory "$(TO)" --configfile "$(TO)/config.json" --replace-workflow-config \
+	  --allowed-rules $(DRAWING) --forcerun table figure claims --keep-going -- drawn
+	@echo "drawn: $(TO)/results"
+
 verify: .venv/.installed  ## re-hash results and data, and say what no longer matches
 	$(PY) -m vaeglow.verify results $(if $(wildcard resources/data),--data resources/data)
 
@@ -95,6 +108,10 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 
 .venv/.installed-test: .venv/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test]'
+	@touch $@
+
+.venv/.installed-archive: .venv/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[archive]'
 	@touch $@
 
 .venv/.installed-slurm: .venv/.installed-test

@@ -165,6 +165,15 @@ def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
     assert make(checkout, "mine", "IMAGES=x", "PRESET=cpu")[1][0].endswith("x --size 32 --preset cpu --cores 1")
 
 
+def test_make_packs_what_is_verified_and_draws_an_archive_in_a_folder_of_its_own(checkout):
+    calls = make(checkout, "archive")[1]
+    assert calls[-1] == "python -m snakemake --cores 1 --force archive"
+    assert "python -m vaeglow.verify results" in calls and any(".[archive]" in call for call in calls)
+    unpack, draw = make(checkout, "figures", "FROM=some/demo.zip")[1]
+    assert unpack == "python -m vaeglow.archive some/demo.zip --folder unpacked/demo"
+    assert "--directory unpacked/demo " in draw and "train" not in draw and draw.endswith("-- drawn")
+
+
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):
     for folder in ("results/demo/d/m/seed0/state", ".venv/bin", "logs", "vaeglow", "tests"):
         (checkout / folder).mkdir(parents=True, exist_ok=True)
@@ -187,6 +196,14 @@ def test_the_readme_says_what_the_tables_hold():
         means = rows[["fid", "kid", "bits_per_dim"]].mean()
         shown = (f"{means['fid']:.2f}", f"{means['kid']:.5f}", f"{means['bits_per_dim']:.3f}")
         assert shown == (cells["fid"], cells["kid"], cells["bits_per_dim"])
+
+
+def test_the_demos_weights_are_of_the_runs_that_the_readme_shows():
+    assert update.WEIGHTS.stat().st_size < 2_000_000
+    model = vaeglow.load(update.WEIGHTS, "cpu")
+    spread = update.pd.read_csv(update.SPREAD)
+    assert {model.about["provenance"]["source_sha256"]} == {*spread["source_sha256"]}
+    assert model.sample(2, temperature=0.5).shape == (2, 3, 32, 32)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rewrite what the README says of the demo from runs of it: its block, docs/demo/*.csv, docs/images/samples.png.
+"""Rewrite what the README says of the demo from runs of it: its block, docs/demo/*, docs/images/samples.png.
 
     python docs/demo/update.py native=results avx2=elsewhere/results
 
@@ -6,7 +6,8 @@ Each argument is a name for the machine's instruction set and the results folder
 
     snakemake --cores 2 results/table2.csv results/samples.png --configfile seeds.yaml
 
-with `seeds: [0, 1, 2]` in the overlay. All runs have to be of the same code. The first folder gives the picture.
+with `seeds: [0, 1, 2]` in the overlay. All runs have to be of the same code. The first folder gives the picture and the
+weights. `python -m docs.reference demo results elsewhere/results` then makes the reference of training.
 Without arguments the block alone is rewritten from the CSVs that are there.
 """
 
@@ -30,6 +31,7 @@ from vaeglow.steps import cli
 
 ROOT = Path(__file__).parents[2]
 README, PICTURE = ROOT / "README.md", ROOT / "docs/images/samples.png"
+WEIGHTS = ROOT / "docs/demo/vaeglow.safetensors"  # to try `vaeglow.load` before anything is trained
 TABLE, SPREAD = ROOT / "docs/demo/table2.csv", ROOT / "docs/demo/spread.csv"
 BLOCK = re.compile(r"(?<=<!-- demo:begin -->\n).*?(?=<!-- demo:end -->)", re.DOTALL)
 ERRORS = 2.0  # standard errors by which two KIDs have to differ in a run
@@ -204,6 +206,7 @@ def main(arguments: Sequence[str]) -> None:
         shutil.copyfile(first / "samples.png", PICTURE)
         for name in ("table2.csv", "table2.full.csv"):
             shutil.copyfile(first / name, TABLE.with_name(name))
+        shutil.copyfile(first / "demo/photos32/vaeglow/seed0/model.safetensors", WEIGHTS)
         spread.to_csv(SPREAD, index=False)
     new = block(pd.read_csv(SPREAD), read_csv(TABLE), PICTURE)
     README.write_text(BLOCK.sub(lambda _: new, README.read_text(encoding="utf-8")), encoding="utf-8")

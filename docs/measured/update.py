@@ -1,5 +1,7 @@
 """Write docs/measured.md from a study's results, and copy what it shows to docs/measured/: no number is typed.
 
+Also the preset's file in config/reference/, by which trainings are checked.
+
     python -m docs.measured.update cpu
 
 of the preset's results after `make study`. No picture that shows or was made of a real face is copied.
@@ -15,6 +17,7 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from docs import reference
 from docs.demo.update import listed, read_csv, short
 from vaeglow.files import read_json, sha256_json
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL, VERDICTS
@@ -125,6 +128,7 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
         old.unlink()
+    reference.write(preset, [results], docs.parent / "config/reference")
     shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
     text = page({**study, "preset": preset}, folder, results, data or Path("resources/data"))
     (docs / "measured.md").write_text(text, encoding="utf-8")

@@ -7,12 +7,14 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from run_tools import Run, prepare, resolved, same_tensors, trainer
 
 from vaeglow.errors import UserError
 from vaeglow.models.base import build
+from vaeglow.steps import train
 from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, learning_rate
@@ -202,7 +204,7 @@ ROW |= {"images_per_second": 10.0, "seconds": 2.0, "skipped_steps": 0}
 
 
 def config(epochs: int) -> dict:
-    return {"model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
+    return {"preset": "my", "model": "vae", "dataset": "mine", "seed": 3, "training": {"epochs": epochs}}
 
 
 @pytest.fixture
@@ -257,3 +259,15 @@ def test_a_missing_tensorboard_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[tensorboard\]'"):
         Progress(config(3), 10, 0, tmp_path, True)
+
+
+def test_tensorboard_shows_the_history(tmp_path, blobs_dir):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = Run(tmp_path / "run", resolved("vae", validate_every=2), blobs_dir)
+    train.main([*run.flags(10), "--tensorboard"])
+    events = reader.EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    read = {name: {one.step: one.value for one in events.Scalars(name)} for name in events.Tags()["scalars"]}
+    history = pd.read_csv(run.history, index_col="epoch")
+    assert len(history) == 2 and {*read} == {*history} and {*read["val_bits_per_dim"]} == {2}
+    for name, values in read.items():
+        assert values == pytest.approx(history[name].dropna().to_dict(), rel=1e-6)

@@ -1,11 +1,13 @@
 """The real workflow from end to end, every step for real: the demo in a minute; all of it in minutes, as CI runs it."""
 
 import csv
+import filecmp
 import hashlib
 import math
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from fid_tools import random_weights
 from PIL import Image
 from run_tools import shipped_config
 from test_workflow import jobs, workflow
-from waiting import ROOT, call
+from waiting import ROOT, call, warm
 
 from vaeglow.config import merge
 from vaeglow.reporting import traced
@@ -120,6 +122,16 @@ def test_the_whole_workflow(tmp_path):
     # Every hash is what it was.
     status, lines = verified(tmp_path)
     assert status == 0 and " 0 mismatches, 0 not there, " in lines[-1], lines
+
+    # Packed, and drawn again from the archive alone: the same table and sheet.
+    if find_spec("rocrate"):
+        workflow("--cores", "1", "--force", "archive", "--configfile", "overlay.yaml", cwd=tmp_path)
+        words = (f"FROM={tmp_path / 'results/demo.zip'}", f"TO={tmp_path / 'again'}", f"PY={sys.executable}")
+        done = call(["make", "-o", ".venv/.installed", "figures", *words], env=warm())
+        assert done.returncode == 0, done.stdout + done.stderr
+        drawn = {rule for rule, _ in jobs(done.stdout + done.stderr)}
+        assert drawn == {"prepare_data", "write_spec", "table", "figure", "publish", "publish_figure", "drawn"}
+        assert all(filecmp.cmp(tmp_path / file, tmp_path / "again" / file, shallow=False) for file in TARGETS)
 
 
 CHANGES = yaml.safe_load("""

@@ -12,6 +12,7 @@ from typing import Any
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
 from vaeglow.time_left import duration, time_left
+from vaeglow.training import reference
 
 FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
 
@@ -33,7 +34,7 @@ class Progress:
     def __init__(
         self, config: Mapping[str, Any], images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
-        self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        self.config, self.label = config, f"{config['model']} on {config['dataset']}, seed {config['seed']}"
         self.epochs = config["training"]["epochs"]
         self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
@@ -77,7 +78,7 @@ class Progress:
         line += f"  {duration(self.takes(self.total - self.done))} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
-        print(line, flush=True)
+        print(line + reference.left(self.config, row["epoch"], row["bits_per_dim"]), flush=True)
         if row["epoch"] == self.epochs:
             self.tell(f"all epochs done, {row['bits_per_dim']:.2f} bits/dim, {duration(row['seconds'])}")
         if self.writer is not None:

@@ -7,9 +7,10 @@ import shlex
 import shutil
 import sys
 
-sys.path.insert(0, str(ROOT))
+if ROOT:
+    sys.path.insert(0, str(ROOT))
 
-from vaeglow.config import inherited, merge, plan, read_config, resolve
+from vaeglow.config import FILES, inherited, merge, plan, read_config, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
@@ -28,12 +29,13 @@ def or_exit(function, *arguments):
 
 
 # All files of config/, each the folder's own or else the repository's; an overlay's keys stay on top, and in their order.
-config = merge(config, or_exit(read_config, Path("config"), ROOT / "config"), config)
-
+# The folder of a workflow that uses this one as a module, with `config:`, has a config of its own.
+CONFIG = [Path(shipped(f"config/{name}.yaml")).parent for name in FILES][-1]
+FOLDERS = [CONFIG] if workflow.modifier.skip_configfile else [Path("config"), CONFIG]
+config = merge(config, or_exit(read_config, *FOLDERS), config)
+PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
-EFFECTIVE = or_exit(
-    check_config, config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
-)
+EFFECTIVE = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
 PRESET = config["preset"]
 MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
 SEEDS = sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})
@@ -61,10 +63,26 @@ if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # a
     logger.addHandler(LastLine(targets))
 
 
+NOT_EMBEDDED = {"local", "sources", "root", "file"}  # keys of datasets that no package brings
+
+
 def built(wildcards):
     """The results that exist, for a report of them."""
     found = [file for file in EVERYTHING if Path(file).exists()]
     return found or sys.exit("error: nothing is built: run `make table2`")
+
+
+def drawn(wildcards):
+    """The same for `make figures`, without what shows images that are neither there nor in a package."""
+    view, found = EFFECTIVE[PRESET], []
+    for file in built(wildcards):
+        figure = Path(file).stem if Path(file).suffix in (".png", ".pdf") else ""
+        shown = plan.figure_data(view, figure, "images") if figure in view["figures"] else []
+        elsewhere = [path for path in shown if view["datasets"][Path(path).parts[2]].keys() & NOT_EMBEDDED]
+        if lacking := [path for path in elsewhere if not Path(path).exists()]:
+            print(f"note: {file} is left as it is: it shows images of {lacking[0]}, not there", file=sys.stderr)
+        found += [] if lacking else [file]
+    return found
 
 
 def prepared(wildcards):
@@ -82,8 +100,7 @@ def prepared(wildcards):
 
 
 SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that a dataset's runs draw
-PUBLISHED = os.path.relpath(ROOT / "resources/published.csv")
-STYLE = os.path.relpath(ROOT / "vaeglow/reporting/style.py")
+STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 
 
 def models_of(what):
@@ -158,9 +175,11 @@ MEMORY = config["runtime"]["memory"]
 # Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
 # (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
 prefix = (
-    f"set -euo pipefail; export VAEGLOW_CLAIM_GPU=1 PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+    "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
     "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
 )
+if ROOT:
+    prefix += f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:

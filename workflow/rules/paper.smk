@@ -110,6 +110,23 @@ use rule inspect_data as training_curves with:
         told=lambda wildcards, input: flags(history=input.history, training=input.training),
 
 
+# `make archive`: what is finished of the configured preset, in one file.
+rule archive:
+    input:
+        f"results/{PRESET}/study.json",
+    output:
+        f"results/{PRESET}.zip",
+    log:
+        "logs/archive/archive.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        config=json.dumps(config),
+    shell:
+        "python -m vaeglow.archive {output} --config {params.config:q} >{log} 2>&1"
+
+
 # The preset is in the input's path: whenever `preset` changes the copy is made again.
 rule publish:
     input:

@@ -1,0 +1,77 @@
+"""A training says when it leaves what earlier runs with its settings had; what ships is of the shipped config."""
+
+import csv
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from run_tools import Run, resolved, shipped_config
+
+from docs.reference import write
+from vaeglow.config import resolve
+from vaeglow.errors import UserError
+from vaeglow.files import write_json
+from vaeglow.training import reference
+
+BITS = {0: (7.0, 6.0), 1: (7.1, 6.0), 2: (7.2, 6.03)}  # of three seeds after two epochs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A reference of three runs of the tiny VAE, one of them of long training, too, which is too few."""
+    for seed, bits in BITS.items():
+        save(tmp_path / f"results/tiny/blobs/vae/seed{seed}", resolved("vae", seed), bits)
+    save(tmp_path / "results/tiny/blobs/long/seed0", resolved("vae", epochs=40), range(40))
+    write("tiny", [tmp_path / "results"], tmp_path / "reference")
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+    return tmp_path / "reference"
+
+
+def save(run: Path, config: dict, bits) -> None:
+    write_json(run / "config.json", config)
+    pd.DataFrame({"epoch": range(1, len(bits) + 1), "bits_per_dim": bits}).to_csv(run / "history.csv", index=False)
+
+
+def test_the_band_is_of_at_least_three_seeds(folder):
+    rows = list(csv.DictReader((folder / "tiny.csv").open()))
+    assert [{k: row[k] for k in ("fraction", "bits_per_dim", "band", "runs")} for row in rows] == [
+        {"fraction": "0.5", "bits_per_dim": "7.100", "band": "0.300", "runs": "3"},
+        {"fraction": "1.0", "bits_per_dim": "6.010", "band": "0.060", "runs": "3"},
+    ]
+    for seed in range(3):  # with three seeds of the longer runs: only tenths
+        save(folder / f"long/tiny/blobs/vae/seed{seed}", resolved("vae", seed, epochs=40), range(40))
+    write("tiny", [folder / "long"], folder)
+    assert [row["fraction"] for row in csv.DictReader((folder / "tiny.csv").open())] == [
+        f"{k / 10}" for k in range(1, 11)
+    ]
+    with pytest.raises(UserError, match="no runs of preset other"):
+        write("other", [folder], folder)
+
+
+@pytest.mark.parametrize(("epoch", "bits", "outside"), [(1, 7.39, False), (1, 6.7, True), (2, 6.08, True)])
+def test_only_what_leaves_the_band_is_said(folder, epoch, bits, outside):
+    said = reference.left(resolved("vae", seed=9), epoch, bits)
+    assert bool(said) == outside
+    assert not reference.left(resolved("vae", learning_rate=0.1), epoch, 99.0)  # other settings: no reference
+    assert not reference.left({**resolved("vae"), "preset": "my"}, epoch, 99.0)
+
+
+def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blobs_dir, tmp_path, capsys):
+    Run(tmp_path / "run", resolved("vae"), blobs_dir).train()
+    notes = re.findall(
+        r"^note: (\S+) bits/dim at (\S+) of the run, outside the reference, (\S+) \+- (\S+) \(",
+        capsys.readouterr().out,
+        re.M,
+    )
+    assert [note[1:] for note in notes] == [("50%", "7.100", "0.300"), ("100%", "6.010", "0.060")]
+
+
+def test_the_shipped_reference_is_of_the_shipped_config():
+    """Else: run the demo with three seeds, then `python -m docs.reference demo results`."""
+    rows = list(csv.DictReader((reference.FOLDER / "demo.csv").open(encoding="utf-8")))
+    assert {row["model"] for row in rows} == {"glow", "vae", "vaeglow", "vaeglow_as_written"}
+    for row in rows:
+        config = resolve(shipped_config(), "demo", row["dataset"], row["model"], 7)
+        assert row["settings"] == reference.settings(config), row["model"]
+        assert reference.left(config, config["training"]["epochs"], 99.0)

@@ -1,0 +1,81 @@
+"""The workflow as a module of another one, from a git repository: config, schema, published numbers, environments."""
+
+import csv
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from table_tools import write_timing
+from test_workflow import jobs, snakemake
+from waiting import ROOT, warm
+
+from vaeglow.files import read_json
+
+URL = "https://github.com/someone/vaeglow"
+# What Snakemake's catalog writes, with the config of the project that uses the workflow; and from a clone, without one.
+GITHUB = """
+configfile: "config/config.yaml"
+
+module vaeglow:
+    snakefile: github("someone/vaeglow", path="workflow/Snakefile", tag="v1")
+    config: config
+
+use rule * from vaeglow
+"""
+GITFILE = """
+module vaeglow:
+    snakefile: gitfile({repository!r}, path="workflow/Snakefile", ref="main")
+
+use rule * from vaeglow as flow_*
+"""
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    """The files of the workflow, without the package, committed to a repository of their own."""
+    folder = tmp_path_factory.mktemp("git") / "vaeglow"
+    for name in ("workflow", "config"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "resources").mkdir()
+    for name in ("Snakefile", "environment.yml", "resources/published.csv"):
+        shutil.copy(ROOT / name, folder / name)
+    words = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    for command in (["init", "-q", "-b", "main"], ["add", "."], [*words, "commit", "-qm", "all"], ["tag", "v1"]):
+        subprocess.run(["git", "-C", folder, *command], check=True)
+    return folder
+
+
+@pytest.fixture
+def environment(repository, tmp_path) -> dict[str, str]:
+    """github.com is the repository here; the package is found as an installed one is; caches are new."""
+    moved = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{repository.as_uri()}.insteadOf"}
+    paths = os.pathsep.join(filter(None, [warm().get("PYTHONPATH"), str(ROOT)]))
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": paths, "GITHUB_TOKEN": ""}
+    return {**warm(), **moved, "GIT_CONFIG_VALUE_0": URL, **cache}
+
+
+def test_a_module_from_github_with_a_config_that_says_only_what_differs(environment, tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("seeds: [3]")
+    (tmp_path / "Snakefile").write_text(GITHUB)
+    for factor, preset in ((0.01, "demo"), (1, "paper")):
+        write_timing(tmp_path / "results", factor, preset)
+    targets = ("results/table4.csv", "results/demo/photos32/glow/seed3/config.json")
+    snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
+    assert {row["source"] for row in csv.DictReader((tmp_path / targets[0]).open())} == {"published", "measured"}
+    assert read_json(tmp_path / targets[1])["training"]["epochs"] == 4
+    assert "Nothing to be done" in snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
+    planned = {rule for rule, _ in jobs(snakemake("-n", "all", cwd=tmp_path, env=environment))}
+    assert {"figure", "claims", "train_vae", "fid_reference"} <= planned
+
+
+def test_a_module_from_a_clone_with_the_configs_of_the_repository(repository, environment, tmp_path):
+    (tmp_path / "Snakefile").write_text(GITFILE.format(repository=str(repository)))
+    options = ("-n", "-p", "results/table2.csv", "--config", "preset=cpu")
+    output = snakemake(*options, cwd=tmp_path, env=environment)
+    rules = [rule for rule, _ in jobs(output)]
+    assert rules.count("flow_train_vae") == 1 and "flow_publish" in rules and "results/cpu/" in output
+    line = snakemake("-n", "--config", "preset=cpus", cwd=tmp_path, env=environment, ok=False).splitlines()[-1]
+    assert line.startswith("error: unknown preset 'cpus' (did you mean 'cpu'?)")

@@ -1,0 +1,97 @@
+"""What is finished of a preset in one file, fit for a repository such as Zenodo; a folder of it, to draw all again in.
+
+`make archive` packs and `make figures FROM=...` unpacks; docs/provenance.md says what is in it.
+"""
+
+import hashlib
+import json
+import shutil
+import zipfile
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from vaeglow.data.arrays import INFO_FILE
+from vaeglow.data.npz import DAMAGED
+from vaeglow.errors import UserError
+from vaeglow.files import atomic_path, read_json, sha256_file
+from vaeglow.steps import cli
+from vaeglow.study import DATA, RESULTS, whole
+
+SUMS, CRATE = "SHA256SUMS", "ro-crate-metadata.json"
+ABOUT = "Runs of 'Variational Autoencoders with Normalizing Flow Decoders' (arXiv 2004.05617), by vaeglow, preset "
+README = """# {about}
+
+- `results/`: tables, figures, `claims`; each names what it was made from. Below, of each run: config, history, results,
+  the images shown and, where they were kept, the weights: `vaeglow.load(".../model.safetensors").sample(16)`.
+- `config.json`: the whole config. `resources/data/`: the hashes of the data, without the images.
+- `sha256sum -c SHA256SUMS` checks all files; `make figures FROM=this.zip`, in a checkout of vaeglow, draws again.
+"""
+
+
+def pack(file: Path, config: dict[str, Any]) -> None:
+    """Write the archive of what there is of a config's preset.
+
+    Raises:
+        UserError: no run is finished, or rocrate is missing.
+    """
+    try:
+        from rocrate.rocrate import ROCrate
+    except ImportError:
+        raise UserError("an archive needs rocrate: pip install -e '.[archive]'") from None
+    root, about = RESULTS / config["preset"], ABOUT + config["preset"]
+    study = read_json(root / "study.json")
+    if not (runs := whole(RESULTS, study)):
+        raise UserError(f"{root} holds no finished run: train first, for example by `make table2`")
+    names = [*study["others"], *(name for run, of in runs.items() for name in [*of, f"{run}/model.safetensors"])]
+    paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
+    members = {path.as_posix(): path for path in paths if path.is_file()}
+    made = [path for pattern in ("tables/*", "figures/*", "claims.*") for path in root.glob(pattern)]
+    members |= {f"results/{path.name}": path for path in made}  # where `publish` puts them
+    texts = {"config.json": json.dumps(config, indent=2), "README.md": README.format(about=about)}
+    hashes = {name: sha256_file(path) for name, path in members.items()}
+    hashes |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    texts[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+    crate = ROCrate()
+    crate.name = crate.description = about
+    crate.license, crate.isBasedOn = "https://spdx.org/licenses/MIT", "https://arxiv.org/abs/2004.05617"
+    for name, source in [*((name, StringIO(text)) for name, text in texts.items()), *members.items()]:
+        crate.add_file(source, name, record_size=True)
+    with atomic_path(file) as temporary:
+        crate.write_zip(temporary)
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Make a folder of an archive, once all of it is what was packed.
+
+    Raises:
+        UserError: it is no archive, incomplete or changed, or the folder is there.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            hashes = dict(line.split("  ", 1)[::-1] for line in archive.read(SUMS).decode().splitlines())
+            for name in sorted({*archive.namelist(), *hashes} - {SUMS, CRATE}):
+                if Path(name).is_absolute() or ".." in Path(name).parts:
+                    raise UserError(f"{file}: {name} would lie outside the folder: do not trust this file")
+                with archive.open(name) as member:
+                    if hashlib.file_digest(member, "sha256").hexdigest() != hashes.get(name):
+                        raise UserError(f"{file}: {name} is not what was packed: get the archive again")
+            if folder.exists():
+                raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
+            for name in sorted({*hashes, SUMS, CRATE}):
+                with archive.open(name) as member, atomic_path(folder / name) as path, open(path, "wb") as target:
+                    shutil.copyfileobj(member, target)
+    except (*DAMAGED, KeyError, OSError) as error:
+        raise UserError(f"{file} is no complete archive of `make archive` ({error}): correct FROM=...") from None
+
+
+@cli.step
+def main(file: Path, *, config: dict | None = None, folder: Path | None = None) -> None:
+    """Pack it, or unpack it where there is no config.
+
+    Args:
+        file: the archive, .zip
+        config: of what is packed, as Snakemake knows it
+        folder: what is unpacked becomes this folder
+    """
+    pack(file, config) if config else unpack(file, folder)

@@ -1,0 +1,31 @@
+"""Bits/dim of earlier runs with the same settings, by docs/reference.py: config/reference/{preset}.csv."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vaeglow.files import sha256_json
+
+FOLDER = Path(__file__).parents[2] / "config/reference"
+CHECK = "see if steps were skipped above, if dataset.json has the usual hashes, and what changed in the code"
+
+
+def settings(config: Mapping[str, Any]) -> str:
+    """A short hash of a run's resolved config without its seed."""
+    plain = {key: value for key, value in config.items() if key not in ("seed", "base")}
+    return sha256_json({**plain, "base": config["base"] and settings(config["base"])})[:16]
+
+
+def left(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
+    """A line to add where an epoch's bits/dim left the band of earlier runs; empty inside it, or without such runs."""
+    path, share = FOLDER / f"{config['preset']}.csv", round(epoch / config["training"]["epochs"], 4)
+    if not path.is_file():
+        return ""
+    with open(path, encoding="utf-8", newline="") as file:
+        alike = [row for row in csv.DictReader(file) if row["settings"] == settings(config)]
+    for mean, band in [(row["bits_per_dim"], row["band"]) for row in alike if float(row["fraction"]) == share]:
+        if not abs(bits_per_dim - float(mean)) <= float(band):  # NaN is outside, too
+            found = f"\nnote: {bits_per_dim:.3f} bits/dim at {share:.0%} of the run, outside the reference"
+            return f"{found}, {mean} +- {band} (config/reference/{path.name}): {CHECK}"
+    return ""
