@@ -1,7 +1,6 @@
 """Files of runs as the steps write them, a folder of all that tables are made from, and a spec of each."""
 
 import csv
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,14 +96,14 @@ def spec_file(folder: Path, spec: dict) -> str:
 
 
 def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
-    """Run the step; the CSV's rows. Markdown, HTML and LaTeX lie beside it."""
+    """Run the step; the rows of the CSV with all columns. The other forms lie beside it."""
     folder = results / spec["preset"]
     output = folder / f"tables/{spec['name']}.csv"
     command = ["--spec", spec_file(folder, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    endings = {"markdown": ".md", "html": ".html", "latex": ".tex"}
+    endings = {"full": ".full.csv", "markdown": ".md", "html": ".html", "latex": ".tex"}
     forms = [word for form, end in endings.items() for word in (f"--{form}", str(output.with_suffix(end)))]
     table.main([*command, "--output", str(output), *forms])
-    return list(csv.DictReader(io.StringIO(output.read_text())))
+    return traced.cells_of(output.with_suffix(traced.FULL))
 
 
 def without_times(path: Path) -> list[dict[str, str]]:

@@ -168,7 +168,7 @@ def test_every_file_says_where_it_comes_from(results_tree):
 
 def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tree):
     """Down from a number in the published CSV, file by file, every hash computed anew."""
-    rows = list(csv.DictReader((results_tree / "results/table2.csv").open(newline="", encoding="utf-8")))
+    rows = list(csv.DictReader((results_tree / "results/table2.full.csv").open(newline="", encoding="utf-8")))
     assert tuple(rows[0])[-len(traced.COLUMNS) :] == traced.COLUMNS
     published = [row for row in rows if row["source"] == "published"]
     assert published and not any(row[key] for row in published for key in traced.COLUMNS if key != traced.SEAL)
@@ -196,7 +196,7 @@ def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tr
         assert one["samples_provenance"]["commit"] == one["provenance"]["commit"]
     made = results.collect()
     assert row["commit"] == made["commit"] + ("+dirty" if made["dirty"] else "")
-    (claim,) = csv.DictReader((results_tree / "results/claims.csv").open(newline="", encoding="utf-8"))
+    (claim,) = csv.DictReader((results_tree / "results/claims.full.csv").open(newline="", encoding="utf-8"))
     assert row["source_sha256"] == claim["source_sha256"] == made["source_sha256"] and claim["commit"] == row["commit"]
     assert "2000" < row["started"] <= row["finished"]
 

@@ -23,7 +23,8 @@ METRICS, SAMPLES = VAE / "metrics/test-12-64/T0.0.json", VAE / "samples/T0.0.npz
 MODEL, CONFIG, HISTORY, LIKELIHOOD = (
     VAE / name for name in ("model.safetensors", "config.json", "history.csv", "likelihood.json")
 )
-TABLE, CLAIMS = RESULTS / "tiny/tables/table2.csv", RESULTS / "tiny/claims.csv"
+TABLE, FULL = (RESULTS / f"tiny/tables/table2{ending}" for ending in (".csv", ".full.csv"))
+CLAIMS = RESULTS / "tiny/claims.csv"
 
 
 @pytest.fixture
@@ -82,12 +83,14 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a number": (METRICS, lambda path: change(path, fid=1.0), "is not what was written: its hash is"),
     "no seal": (METRICS, lambda path: change(path, provenance={}), "lacks 'content_sha256'"),
     "what a figure was drawn from": (FIGURE, lambda path: Image.open(path).save(path), "no hash"),
-    "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
-    "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "row 1 ("),
-    "a row cut short": (TABLE, lambda path: path.write_text(path.read_text()[:-200]), "is not what was written"),
-    "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "row 1 (likelihood"),
-    "a cell of a copy": (COPY, lambda path: edit_cell(path, "fid"), "row 7 (Ours"),
-    "a copy's evidence": (COPY, lambda path: path.write_text("a,b\n1,2\n"), "no hash"),
+    "a cell of a table": (TABLE, lambda path: edit_cell(path, "fid"), "not the first columns of table2.full.csv"),
+    "a row away": (TABLE, lambda p: p.write_text("".join(p.read_text().splitlines(keepends=True)[:-1])), "not the"),
+    "a column away": (TABLE, lambda p: pd.read_csv(p, dtype=str).iloc[:, :-1].to_csv(p, index=False), "not the first"),
+    "a cell of all columns": (FULL, lambda path: edit_cell(path, "precision"), "row 7 (Ours"),
+    "a row cut short": (FULL, lambda path: path.write_text(path.read_text()[:-200]), "is not what was written"),
+    "a cell of the claims": (CLAIMS, lambda path: edit_cell(path, "verdict"), "not the first columns of claims."),
+    "a cell of a copy": (COPY, lambda path: edit_cell(path, "fid"), "not the first columns of table2.full.csv"),
+    "a copy's evidence": (COPY, lambda path: path.with_suffix(".full.csv").unlink(), "no hash"),
     "a key of a config": (CONFIG, lambda path: change(path, format=9), f"has changed (says {VAE}/training.json"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
     "a loss": (HISTORY, lambda path: edit_cell(path, "bits_per_dim"), f"has changed (says {VAE}/training.json"),

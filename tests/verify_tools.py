@@ -14,6 +14,7 @@ from table_tools import run_table, spec_file, spec_of
 
 from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
+from vaeglow.reporting import traced
 
 DATASET, IMAGES = "blobs", 12
 PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1}
@@ -90,5 +91,10 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {"output": output, "markdown": output.with_suffix(".md"), "html": output.with_suffix(".html")}
+        forms = {
+            "output": output,
+            "full": output.with_suffix(traced.FULL),
+            "markdown": output.with_suffix(".md"),
+            "html": output.with_suffix(".html"),
+        }
         run_step("claims", spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)

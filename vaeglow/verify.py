@@ -36,7 +36,8 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
             about = read_json(path) if what == "config" else {}
         elif path.suffix in (".png", ".csv"):
             named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
-            reports = [path.stem == "claims", *(any(root.glob(f"*/{of}/{path.name}")) for of in ("tables", "figures"))]
+            of_claims = path.stem in ("claims", "claims.full")
+            reports = [of_claims, *(any(root.glob(f"*/{of}/{path.name}")) for of in ("tables", "figures"))]
             if named is None and (what or any(reports)):
                 raise UserError("it has no hash of its content")
             about = None if named is None else {"inputs": named}

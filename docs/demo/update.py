@@ -202,7 +202,8 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"the runs are not of one code: {', '.join(sorted(codes))}")
         first = next(iter(folders.values()))
         shutil.copyfile(first / "samples.png", PICTURE)
-        shutil.copyfile(first / "table2.csv", TABLE)
+        for name in ("table2.csv", "table2.full.csv"):
+            shutil.copyfile(first / name, TABLE.with_name(name))
         spread.to_csv(SPREAD, index=False)
     new = block(pd.read_csv(SPREAD), read_csv(TABLE), PICTURE)
     README.write_text(BLOCK.sub(lambda _: new, README.read_text(encoding="utf-8")), encoding="utf-8")

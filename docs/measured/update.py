@@ -88,11 +88,13 @@ def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> s
     root = results / study["preset"]
     parts = [HEAD.format(preset=study["preset"], seeds=" ".join(map(str, study["seeds"])))]
     parts += ["\n".join(datasets(study, data)), "\n\n", "\n".join(trainings(study, results)), "\n\n## Tables\n\n"]
-    for table in sorted(root.glob("tables/*.csv")):
+    for table in sorted(root.glob("tables/*.full.csv")):
+        stem = table.name.removesuffix(".full.csv")
         shutil.copy(table, folder)
-        text = with_intervals(table.with_suffix(".md").read_text(encoding="utf-8"), len(study["seeds"]))
-        parts.append(f"##{text}\n[{table.name}](measured/{table.name})\n\n")
-    for name in ("claims.csv", "claims.md"):
+        shutil.copy(table.with_name(f"{stem}.csv"), folder)
+        text = with_intervals(table.with_name(f"{stem}.md").read_text(encoding="utf-8"), len(study["seeds"]))
+        parts.append(f"##{text}\n[{stem}.csv](measured/{stem}.csv), [all columns](measured/{table.name})\n\n")
+    for name in ("claims.csv", "claims.full.csv", "claims.md"):
         shutil.copy(root / name, folder)
     verdicts = read_csv(root / "claims.csv")["verdict"].value_counts()
     counts = ", ".join(f"**{verdict}** {verdicts[verdict]}" for verdict in VERDICTS if verdict in verdicts)

@@ -43,11 +43,20 @@ def results(tmp_path: Path) -> Path:
 def test_each_table_has_the_expected_numbers_words_and_notes(name, results):
     """As in `expected/`, for a change on purpose written anew to the test's folder: the CSV on its side, untraced."""
     run_table(results, SPECS[name])
-    table = pd.read_csv(results / f"demo/tables/{name}.csv", dtype=str, keep_default_na=False)
+    path = results / f"demo/tables/{name}.csv"
+    table, plain = (pd.read_csv(one, dtype=str, keep_default_na=False) for one in (path.with_suffix(traced.FULL), path))
+    assert plain.shape[1] == min(15, table.shape[1] - len(traced.COLUMNS)) and plain.equals(table[list(plain)])
     found = {".csv": table.drop(columns=[*traced.COLUMNS]).T.to_csv(header=False), ".md": form(results, SPECS[name])}
     for suffix, text in found.items():
         (results.parent / f"{name}{suffix}").write_text(text)
         assert text == (EXPECTED / f"{name}{suffix}").read_text(encoding="utf-8")
+
+
+def test_the_plain_csv_has_what_a_reader_asks_for(results):
+    run_table(results, SPECS["table2"])
+    plain = set(traced.cells_of(results / "demo/tables/table2.csv")[0])
+    asked = "model fid bits_per_dim bound source dataset preset fid_samples temperature"
+    assert plain >= set(asked.split())
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--markdown", "--html", "--latex", "--json"}
+outputs = {"--output", "--full", "--markdown", "--html", "--latex", "--json"}
 outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
 flag = ""
 for word in flags:

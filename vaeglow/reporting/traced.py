@@ -1,6 +1,7 @@
 """What makes a table, the claims or a figure traceable: the files it was read from and their hashes. No torch.
 
 In a CSV these are the last columns, in a PNG an entry of its metadata. `python -m vaeglow.verify` reads them back.
+A table has two CSVs: its first columns alone, and beside them, in `FULL`, all.
 """
 
 import csv
@@ -16,6 +17,7 @@ FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
 RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
 TIMES = {"started": min, "finished": max}
 COLUMNS = (*RUN_HASHES, "source_sha256", *TIMES, FILES, HASHES, SEAL)
+SHORT, FULL = 15, ".full.csv"  # columns of the one; how the other's name ends
 BETWEEN = "; "
 FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
@@ -64,25 +66,45 @@ def sealed(table: Lines) -> Lines:
     return table.assign(**{SEAL: row_hashes(table.to_dict("records"))})
 
 
+def csv_forms(table: Lines) -> tuple[str, str]:
+    """A sealed table as CSV: its first columns, and all."""
+    return table[first_columns(table)].to_csv(index=False), table.to_csv(index=False)
+
+
+def first_columns(names: Iterable[str]) -> list[str]:
+    """The columns of the plain CSV: the first `SHORT` that are a table's own."""
+    return [name for name in names if name not in COLUMNS][:SHORT]
+
+
 def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
     return [sha256_json([len(rows), [[key, cell] for key, cell in row.items() if key != SEAL]]) for row in rows]
 
 
 def read_table(path: Path) -> dict[str, str] | None:
-    """What the rows of a CSV were read from, path -> hash; None for a CSV without evidence.
+    """What the rows of a CSV were read from, path -> hash; None for one without evidence, {} for first columns alone.
 
     Raises:
-        ValueError: a row is not what was written.
+        ValueError: a row is not what was written, or first columns are not those of the whole table beside them.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
+    rows, full = cells_of(path), path.with_suffix(FULL)
+    if rows and SEAL not in rows[0] and full.is_file():
+        whole = cells_of(full)
+        if rows != [{name: row[name] for name in first_columns(whole[0])} for row in whole]:
+            raise ValueError(f"it is not the first columns of {full.name}")
+        return {}
     if not rows or SEAL not in rows[0]:
         return None
     for number, (row, digest) in enumerate(zip(rows, row_hashes(rows), strict=True), 1):
         if row[SEAL] != digest:
             raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
     return {path: digest for row in rows for path, digest in evidence_of(row).items()}
+
+
+def cells_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
 
 
 def read_figure(path: Path) -> dict[str, str] | None:

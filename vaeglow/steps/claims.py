@@ -7,14 +7,18 @@ from vaeglow.steps import cli
 
 
 @cli.step
-def main(*, spec: Path, results_root: Path, output: Path, markdown: Path, html: Path) -> None:
-    """Read, measure, judge; write CSV (`output`), Markdown and HTML."""
+def main(*, spec: Path, results_root: Path, output: Path, full: Path, markdown: Path, html: Path) -> None:
+    """Read, measure, judge; write CSV (`output`), Markdown and HTML.
+
+    Args:
+        full: the CSV with all columns
+    """
     from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
     from vaeglow.reporting.tables import page
+    from vaeglow.reporting.traced import csv_forms
 
     content = files.read_json(spec)
     ledger = build_ledger(content, results_root)
     text = to_markdown(ledger, content)
-    files.write_text(output, ledger.to_csv(index=False))
-    files.write_text(markdown, text)
-    files.write_text(html, page(text))
+    for path, form in zip((output, full, markdown, html), (*csv_forms(ledger), text, page(text)), strict=True):
+        files.write_text(path, form)

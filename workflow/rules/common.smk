@@ -41,9 +41,9 @@ for line in outside(EFFECTIVE[PRESET], Path.cwd()):
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
 EVERYTHING = [
-    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "md", "html", "tex"]),
+    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "full.csv", "md", "html", "tex"]),
     *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
-    *multiext("results/claims", ".csv", ".md", ".html"),
+    *multiext("results/claims", ".csv", ".full.csv", ".md", ".html"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
 

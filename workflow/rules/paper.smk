@@ -47,6 +47,7 @@ use rule inspect_data as table with:
         published=PUBLISHED,
     output:
         output="results/{preset}/tables/{table}.csv",
+        full="results/{preset}/tables/{table}.full.csv",
         markdown="results/{preset}/tables/{table}.md",
         html="results/{preset}/tables/{table}.html",
         latex="results/{preset}/tables/{table}.tex",
@@ -80,6 +81,7 @@ use rule inspect_data as claims with:
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
     output:
         output="results/{preset}/claims.csv",
+        full="results/{preset}/claims.full.csv",
         markdown="results/{preset}/claims.md",
         html="results/{preset}/claims.html",
     log:
@@ -111,11 +113,11 @@ use rule inspect_data as training_curves with:
 # The preset is in the input's path: whenever `preset` changes the copy is made again.
 rule publish:
     input:
-        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".md", ".html", ".tex"),
+        multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".full.csv", ".md", ".html", ".tex"),
     output:
         reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
         reported("results/{table}.html", "tables", "page"),
-        multiext("results/{table}", ".md", ".tex"),
+        multiext("results/{table}", ".full.csv", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
     localrule: True
@@ -137,10 +139,10 @@ use rule publish as publish_figure with:
 
 use rule publish as publish_claims with:
     input:
-        multiext(f"results/{PRESET}/claims", ".csv", ".md", ".html"),
+        multiext(f"results/{PRESET}/claims", ".csv", ".full.csv", ".md", ".html"),
     output:
         reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
         reported("results/claims.html", "claims", "page"),
-        "results/claims.md",
+        multiext("results/claims", ".full.csv", ".md"),
     log:
         "logs/publish/claims.log",

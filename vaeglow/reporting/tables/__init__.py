@@ -1,4 +1,4 @@
-"""Tables of config's `tables`, a module for each kind: all columns in CSV; some, and notes, in Markdown and LaTeX.
+"""Tables of config's `tables`, a module for each kind, as CSV; some columns, and notes, as Markdown and LaTeX.
 
 No torch; pandas is imported when a table is made.
 
@@ -6,7 +6,7 @@ A kind's module has
 
 READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA   -> its entries' own keys in config, a JSON schema each
-COLUMNS  -> its columns, or `columns_of(spec, rows)`
+COLUMNS  -> its columns, or `columns_of(spec, rows)`; the first are those of its plain CSV (`traced.SHORT`)
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
 and optionally
 rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row

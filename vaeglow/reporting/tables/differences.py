@@ -65,12 +65,13 @@ def difference_columns(name: str, header: str, decimals: int, error: Callable | 
 
 COLUMNS = named(
     """
-    model minus difference_fid difference_kid difference_bits_per_dim seeds source dataset preset
+    model minus difference_fid difference_kid difference_kid_standard_error
+    difference_bits_per_dim difference_bits_per_dim_standard_error source dataset preset temperature minus_temperature
+    seeds fid_samples protocol
     difference_fid_sd difference_fid_low difference_fid_high difference_kid_sd difference_kid_low difference_kid_high
     difference_bits_per_dim_sd difference_bits_per_dim_low difference_bits_per_dim_high
-    difference_kid_standard_error difference_bits_per_dim_standard_error model_bound minus_bound likelihood_images
-    dequantisation temperature minus_temperature fid_samples fid_sets exploded_samples fid_reference_images fid_features
-    fid_split protocol device commit run minus_run origin minus_origin
+    model_bound minus_bound likelihood_images dequantisation fid_sets exploded_samples fid_reference_images fid_features
+    fid_split device commit run minus_run origin minus_origin
     """,
     *difference_columns("fid", "FID", 2),
     *difference_columns("kid", "KID", 5, kid_error),

@@ -37,8 +37,9 @@ def columns_of(spec: Spec, rows: Sequence[Lines]) -> list[Column]:
             found.append(only(column, "temperature", t, name=f"{name}_t{t}"))
     spreads = (f"{column.name}_sd" for column in found if column.name != "information_cap_nats")
     names = f"""
-    model bits_per_dim bound {" ".join(column.name for column in found)} bits_per_dim_sd {" ".join(spreads)}
-    source dataset preset epochs train_seconds train_cpu_seconds seeds latent_dim latent_images exploded_samples
+    model bits_per_dim bound source dataset preset
+    {" ".join(column.name for column in found)} bits_per_dim_sd {" ".join(spreads)}
+    epochs train_seconds train_cpu_seconds seeds latent_dim latent_images exploded_samples
     bits_per_dim_standard_error likelihood_images dequantisation parameters protocol device commit run origin
     """
     return named(names, *found, same("latents.latent_dim"), same("latents.images", name="latent_images"))

@@ -23,8 +23,9 @@ NUMBERS = [
 ]
 COLUMNS = named(
     f"""
-    model {" ".join(column.name for column in NUMBERS)} {" ".join(f"{column.name}_sd" for column in NUMBERS)}
-    content_chance temperature images source dataset preset seeds device commit run origin
+    model temperature images source dataset preset seeds
+    {" ".join(column.name for column in NUMBERS)} {" ".join(f"{column.name}_sd" for column in NUMBERS)}
+    content_chance device commit run origin
     """,
     *NUMBERS,
     Column("content_chance", lambda lines: 1 / first(lines, "layer_action.images"), "By chance", fixed(3)),

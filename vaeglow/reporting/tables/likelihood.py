@@ -27,10 +27,10 @@ def columns_of(spec: Spec, rows: Sequence[Lines]) -> list[Column]:
     source = "likelihood.undequantised"
     found.append(mean(f"{source}.bits_per_dim", 3, "undequantised (not a bound)", name=NO_BOUND))
     names = f"""
-    model bits_per_dim bound {" ".join(column.name for column in found)}
+    model bits_per_dim bound source dataset preset {" ".join(column.name for column in found)}
     bits_per_dim_sd {" ".join(f"{column.name}_sd" for column in found)}
     bits_per_dim_standard_error importance_images {NO_BOUND}_standard_error undequantised_images
-    likelihood_images dequantisation source dataset preset epochs train_seconds train_cpu_seconds seeds
+    likelihood_images dequantisation epochs train_seconds train_cpu_seconds seeds
     parameters device commit run origin
     """
     return named(

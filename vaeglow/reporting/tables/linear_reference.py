@@ -58,9 +58,9 @@ def residual(name: str, part: str, header: str = "") -> Column:
 COLUMNS = named(
     """
     reference vae_residual pca_residual trained_model bits_per_dim bound source dataset preset epochs train_seconds
-    train_cpu_seconds seeds vae_residual_sd pca_residual_sd bits_per_dim_sd bits_per_dim_standard_error reference_model
-    reference_images estimation_bias latents likelihood_images dequantisation train_seconds_by_phase parameters device
-    commit run origin
+    train_cpu_seconds seeds reference_model reference_images vae_residual_sd pca_residual_sd bits_per_dim_sd
+    bits_per_dim_standard_error estimation_bias latents likelihood_images dequantisation train_seconds_by_phase
+    parameters device commit run origin
     """,
     Column("reference", lambda lines: REFERENCES.get(first(lines, "reference")), "Linear reference"),
     residual("vae_residual", "sources.vae", "on the VAE's residual (bits/dim)"),

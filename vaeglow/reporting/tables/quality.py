@@ -16,7 +16,7 @@ SCHEMA = {
     "show": {
         "$ref": "#/$defs/models",
         "default": None,
-        "description": "the columns of the Markdown and LaTeX forms; left out, the usual ones. The CSV has all",
+        "description": "the columns of the Markdown and LaTeX forms; left out, the usual ones",
     },
     "rows": {"$ref": "#/$defs/drawn_rows"},
 }
@@ -30,12 +30,13 @@ def over_sets(lines: Lines) -> float:
 
 COLUMNS = named(
     """
-    model fid bits_per_dim bound source dataset preset epochs train_seconds train_cpu_seconds seeds temperature
-    kid precision recall density coverage diversity reference_diversity
+    model fid kid bits_per_dim bound source dataset preset temperature seeds
+    epochs train_seconds fid_samples protocol run
+    train_cpu_seconds precision recall density coverage diversity reference_diversity
     fid_sd fid_sd_over_sets bits_per_dim_sd bits_per_dim_standard_error kid_sd kid_standard_error
     precision_sd recall_sd density_sd coverage_sd diversity_sd
-    fid_samples fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images protocol
-    likelihood_images dequantisation val_bits_per_dim train_seconds_by_phase parameters device commit run origin
+    fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images
+    likelihood_images dequantisation val_bits_per_dim train_seconds_by_phase parameters device commit origin
     """,
     mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
     Column("fid_sd_over_sets", over_sets, form=fixed(2)),

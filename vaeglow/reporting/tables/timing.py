@@ -133,11 +133,10 @@ TIMED = [
 COLUMNS = named(
     """
     model seconds_per_epoch seconds_per_epoch_low seconds_per_epoch_high cpu_seconds_per_epoch
-    speed_up speed_up_low speed_up_high source dataset preset
+    speed_up speed_up_low speed_up_high source dataset preset batch_size peak_memory_mib device threads
     images_per_second images_per_second_low images_per_second_high
     sampling_images_per_second sampling_images_per_second_low sampling_images_per_second_high sampling_batch_size
-    batch_size epoch_images windows steps_per_window peak_memory_mib peak_memory_of parameters device device_kind
-    threads commit run origin
+    epoch_images windows steps_per_window peak_memory_of parameters device_kind commit run origin
     """,
     *TIMED,
     median("seconds_per_epoch", partial(epochs, clock="seconds"), "s/epoch"),
