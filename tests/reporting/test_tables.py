@@ -52,6 +52,13 @@ def test_each_table_has_the_expected_numbers_words_and_notes(name, results):
         assert text == (EXPECTED / f"{name}{suffix}").read_text(encoding="utf-8")
 
 
+def test_the_plain_csv_has_what_a_reader_asks_for(results):
+    run_table(results, SPECS["table2"])
+    plain = set(traced.cells_of(results / "demo/tables/table2.csv")[0])
+    asked = "model fid bits_per_dim bound source dataset preset fid_samples temperature"
+    assert plain >= set(asked.split())
+
+
 @pytest.mark.parametrize(
     ("name", "file", "values", "says"),
     [
