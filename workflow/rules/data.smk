@@ -8,15 +8,6 @@
 # represents them: later rules compare it by content and the large arrays only by existence (`ancient`).
 
 
-def source_settings(wildcards):
-    """A dataset's entry without what belongs to a run; until the data are prepared, what it names has to be there."""
-    entry = config["datasets"][wildcards.dataset]
-    for path in filter(None, map(entry.get, ("root", "file", "local"))):
-        if not (Path(path).expanduser().exists() or Path(f"resources/data/{wildcards.dataset}/dataset.json").exists()):
-            sys.exit(f"error: dataset {wildcards.dataset}: {path} is not there: make it, or correct the path")
-    return json.dumps({key: value for key, value in entry.items() if key not in ("train_subset", "models")})
-
-
 rule prepare_data:
     output:
         train="resources/data/{dataset}/train.npy",
