@@ -33,7 +33,7 @@ def photographs(count: int = 256, side: int = 32) -> np.ndarray:
 
 def shipped_config() -> dict[str, Any]:
     """The content of config/, as the workflow loads it."""
-    return read_config(ROOT / "config")
+    return read_config((ROOT / "config").joinpath)
 
 
 def run_config(model: str, change: Mapping[str, Any], preset: str = "paper", **training: Any) -> dict[str, Any]:

@@ -68,7 +68,7 @@ overrides: {}
 @functools.cache
 def parsed() -> dict[str, Any]:
     """The files of config/; not to be changed."""
-    return read_config(ROOT / "config")
+    return read_config((ROOT / "config").joinpath)
 
 
 def shipped_config() -> dict[str, Any]:

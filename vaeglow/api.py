@@ -85,7 +85,7 @@ def train(
         raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
     changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
-    config = merge(read_config(home / "config"), changes)
+    config = merge(read_config((home / "config").joinpath), changes)
     check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
     runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
     with nullcontext(folder) if folder else TemporaryDirectory() as root:

@@ -126,7 +126,7 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
         raise UserError("say which folder of images: make mine IMAGES=/its/path")
     if size < 8 or size & (size - 1):
         raise UserError(f"SIZE={size}: the networks take a side that is a power of two, such as 32, 64 or 128")
-    root, config = Path(images).expanduser().resolve(), read_config(Path("config"))
+    root, config = Path(images).expanduser().resolve(), read_config(Path("config").joinpath)
     name = f"{re.sub('[^a-z0-9]+', '_', root.name.lower()).strip('_') or 'images'}_{size}"
     path = Path(f"config/mine/{name}-{preset}.yaml")
     data: dict[str, Any] = {"kind": "folder", "root": str(root), "size": size}

@@ -20,7 +20,7 @@ def config() -> dict:
 
 
 def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two(tmp_path):
-    files = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "config").glob("*.yaml")}
+    files = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "config").glob("*.yaml")}
     assert set(files) == set(FILES)
     of_datasets = [name for content in files.values() for name in content.pop("datasets", {})]
     keys = [key for content in files.values() for key in content]
@@ -29,15 +29,19 @@ def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two(tmp_path):
     assert len((ROOT / "config/config.yaml").read_text(encoding="utf-8").splitlines()) <= 80
 
 
-def test_a_folders_own_file_takes_the_place_of_the_repositorys(tmp_path):
+def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
     (tmp_path / "config.yaml").write_text("{preset: mine, models: {vae: {label: V}}}")
     (tmp_path / "presets.yaml").write_text("presets: {mine: {}}")
-    found = read_config(tmp_path, ROOT / "config")
+
+    def find(name):
+        return own if (own := tmp_path / name).exists() else ROOT / "config" / name
+
+    found = read_config(find)
     assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and "seeds" not in found
     assert found["models"]["vae"] == SHIPPED["models"]["vae"] | {"label": "V"}  # config.yaml decides
     (tmp_path / "models.yaml").write_text("models: [")
     with pytest.raises(UserError, match=r"not YAML: .*models\.yaml\", line 1"):
-        read_config(tmp_path, ROOT / "config")
+        read_config(find)
 
 
 def test_every_layer_overrides_the_one_before(config):

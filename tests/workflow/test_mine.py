@@ -67,7 +67,7 @@ def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(fold
 
 @pytest.mark.parametrize(("size", "scales"), [(16, 2), (32, 3), (64, 4), (128, 5)])
 def test_networks_follow_the_side_and_epochs_the_number_of_images(size, scales, folder):
-    config = mine.read_config(Path("config"))
+    config = mine.read_config(Path("config").joinpath)
     overlay = mine.overlay_of(config, "cpu", "x", {"kind": "folder", "root": "/x", "size": size}, COUNTS)
     config = mine.merge(config, overlay)
     vae, ours, glow = (resolve(config, "cpu", "x", model, 0) for model in ("vae", "vaeglow", "glow"))

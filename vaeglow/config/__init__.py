@@ -11,15 +11,18 @@ run's numbers, so its hash is the run's identity, and a change of anything else 
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import UnfitGrey, UnfitImages, UserError
 from vaeglow.models.kinds import KINDS
 
-# The files of the folder config/, without `.yaml`: each is merged over those before.
-FILES = ("claims", "embedded", "models", "evaluation", "tables_figures", "presets", "config")
+# The files of the folder config/: each is merged over those before.
+FILES = (
+    *("claims.yaml", "embedded.yaml", "models.yaml", "evaluation.yaml"),
+    *("tables_figures.yaml", "presets.yaml", "config.yaml"),
+)
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
@@ -33,8 +36,8 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def read_config(*folders: Path) -> dict[str, Any]:
-    """The config without an overlay: its `FILES`, each from the first of the folders that has it.
+def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
+    """The config without an overlay; `find` gives the path of each of its `FILES`.
 
     Raises:
         UserError: one is not YAML.
@@ -43,9 +46,8 @@ def read_config(*folders: Path) -> dict[str, Any]:
 
     layers = []
     for name in FILES:
-        path = next(path for folder in folders if (path := folder / f"{name}.yaml").exists())
         try:
-            with path.open("rb") as file:
+            with open(find(name), "rb") as file:
                 layers.append(yaml.safe_load(file))
         except yaml.YAMLError as error:  # it names the file
             raise UserError(f"not YAML: {' '.join(str(error).split())}") from error

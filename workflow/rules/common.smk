@@ -10,7 +10,7 @@ import sys
 if ROOT:
     sys.path.insert(0, str(ROOT))
 
-from vaeglow.config import FILES, inherited, merge, plan, read_config, resolve
+from vaeglow.config import inherited, merge, plan, read_config, resolve
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
@@ -28,11 +28,13 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
-# All files of config/, each the folder's own or else the repository's; an overlay's keys stay on top, and in their order.
-# The folder of a workflow that uses this one as a module, with `config:`, has a config of its own.
-CONFIG = [Path(shipped(f"config/{name}.yaml")).parent for name in FILES][-1]
-FOLDERS = [CONFIG] if workflow.modifier.skip_configfile else [Path("config"), CONFIG]
-config = merge(config, or_exit(read_config, *FOLDERS), config)
+def config_file(name):
+    """A file of config/: the folder's own, or else the repository's; of a module with `config:` the repository's."""
+    own = Path("config", name)
+    return own if own.exists() and not workflow.modifier.skip_configfile else shipped(f"config/{name}")
+
+
+config = merge(config, or_exit(read_config, config_file), config)  # an overlay's keys stay on top, and in their order
 PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
 EFFECTIVE = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
