@@ -185,10 +185,14 @@ def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(chec
     assert not (checkout / ".venv").exists() and not (checkout / "logs").exists()
 
 
-def test_the_readme_says_what_the_tables_hold():
+def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
     spread, table = update.pd.read_csv(update.SPREAD), update.read_csv(update.TABLE)
-    (block,) = update.BLOCK.findall(update.README.read_text(encoding="utf-8"))
-    assert block == update.block(spread, table, update.PICTURE)
+    for path, block in (
+        (update.README, update.short_block(spread, table)),
+        (update.PAGE, update.block(spread, table, update.PICTURE)),
+    ):
+        assert update.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python docs/demo/update.py"
+    assert len(update.README.read_text(encoding="utf-8").splitlines()) <= 110
     assert re.fullmatch("[0-9a-f]{64}", spread["source_sha256"].unique().item())
     first = spread[spread["instructions"] == spread["instructions"][0]]
     for (run, temperature), rows in first.groupby(["run", "temperature"]):

@@ -33,7 +33,7 @@ HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
 is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
-[measured/runs/](measured/runs/), and the study goes on from them ([provenance.md](provenance.md)).
+[measured/runs/](measured/runs/), and the study goes on from them ([study.md](study.md)).
 
 ## What was run
 
