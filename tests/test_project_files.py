@@ -60,18 +60,6 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 
 
-DOCUMENTS = sorted(path for folder in ("", "config", "docs") for path in (ROOT / folder).glob("*.md"))
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_file_a_document_links_or_shows_exists(document):
-    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
-    targets = re.findall(r"\]\(\s*<?([^)>\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
-    local = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
-    assert [target for target in local if not (document.parent / target).exists()] == []
-    assert local or document.name != "README.md" or document.parent != ROOT
-
-
 LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md)
     "data": set(),
     "models": set(),
