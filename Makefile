@@ -19,7 +19,7 @@ DRAWING = drawn write_spec table figure claims publish publish_figure publish_cl
 
 .DEFAULT_GOAL := help
 .PHONY: help flags table2 all mine study study-left tune report archive figures verify test test-slurm faults lint \
-  clean clean-state
+  docs clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -90,8 +90,11 @@ lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/snakefmt --check $(SNAKEFILES)
 	$(PY) -m snakemake --lint
 
+docs: .venv/.installed-docs  ## the documentation as a site to browse, in site/, built without the network
+	$(PY) docs/build_site.py
+
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay
-	rm -rf .venv .pytest_cache .ruff_cache build dist logs *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache build dist logs site .cache *.egg-info
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared again)
@@ -112,6 +115,10 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 
 .venv/.installed-archive: .venv/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[archive]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[docs]'
 	@touch $@
 
 .venv/.installed-slurm: .venv/.installed-test

@@ -1,4 +1,4 @@
-"""Run a study from what is kept of it, and keep what it finishes: `make study` (docs/provenance.md).
+"""Run a study from what is kept of it, and keep what it finishes: `make study` (docs/study.md).
 
     python docs/measured/study.py config/study/cpu.yaml --cifar /path/to/images --faces /path/to/others
 

@@ -1,6 +1,6 @@
 """Write docs/measured.md from a study's results, and copy what it shows to docs/measured/: no number is typed.
 
-Also the preset's file in config/reference/, by which trainings are checked.
+Its claims are docs/measured-claims.md. Also the preset's file in config/reference/, by which trainings are checked.
 
     python -m docs.measured.update cpu
 
@@ -33,7 +33,8 @@ HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
 is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
-[measured/runs/](measured/runs/), and the study goes on from them ([provenance.md](provenance.md)).
+[measured/runs/](measured/runs/), and the study goes on from them ([study.md](study.md)). What they say of the paper's
+claims: [measured-claims.md](measured-claims.md).
 
 ## What was run
 
@@ -86,8 +87,8 @@ def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
 
-def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> str:
-    """The page; what it shows is copied to `folder`."""
+def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> dict[str, str]:
+    """The text of each page by its file; what they show is copied to `folder`."""
     root = results / study["preset"]
     parts = [HEAD.format(preset=study["preset"], seeds=" ".join(map(str, study["seeds"])))]
     parts += ["\n".join(datasets(study, data)), "\n\n", "\n".join(trainings(study, results)), "\n\n## Tables\n\n"]
@@ -102,9 +103,12 @@ def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> s
     verdicts = read_csv(root / "claims.csv")["verdict"].value_counts()
     counts = ", ".join(f"**{verdict}** {verdicts[verdict]}" for verdict in VERDICTS if verdict in verdicts)
     ledger = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2]
-    parts.append(
-        f"## The claims\n\n{counts}; the rule and a note on each: [claims.md](measured/claims.md).\n{ledger}\n"
-    )
+    claims = f"""# What holds on real images, and what does not
+
+Of the runs of [measured.md](measured.md): {counts}. The rule and a note on each: [claims.md](measured/claims.md).
+
+{ledger.strip()}
+"""
     parts.append(
         "## Figures\n\nOf the first seed; samples are the first drawn, none picked. Here they have 256 colours.\n\n"
     )
@@ -116,7 +120,7 @@ def page(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> s
                 text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
             parts.append(f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n\n")
-    return "".join(parts).rstrip() + "\n"
+    return {"measured.md": "".join(parts).rstrip() + "\n", "measured-claims.md": claims}
 
 
 def main(
@@ -130,8 +134,8 @@ def main(
         old.unlink()
     reference.write(preset, [results], docs.parent / "config/reference")
     shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
-    text = page({**study, "preset": preset}, folder, results, data or Path("resources/data"))
-    (docs / "measured.md").write_text(text, encoding="utf-8")
+    for name, text in pages({**study, "preset": preset}, folder, results, data or Path("resources/data")).items():
+        (docs / name).write_text(text, encoding="utf-8")
     sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if (total := sum(sizes.values())) > MOST:
         largest = max(sizes, key=sizes.__getitem__)

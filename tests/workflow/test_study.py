@@ -87,6 +87,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
         ends = re.search(rf"\| {re.escape(row['fid'])} ± {re.escape(row['fid_sd'])} \[(\S+), (\S+)\]", text).groups()
         assert [*map(float, ends)] == pytest.approx([*ttest_1samp(fids, 0).confidence_interval()], abs=0.03)
     assert "![Figure 2" in text and "samples.png" not in text and str(tmp_path) not in text
+    assert "measured/claims.md" in (tmp_path / "docs/measured-claims.md").read_text(encoding="utf-8")
 
 
 def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, monkeypatch):

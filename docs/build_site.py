@@ -1,0 +1,100 @@
+"""Build the site of these pages in site/, without the network: `make docs`. A link that leads nowhere is an error.
+
+The pages stay where a repository's reader finds them. Those that `nav` in zensical.toml names are copied to build/pages
+under the same paths, with every file they show or link to, so that links hold. config/README.md becomes several pages.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = Path("build/pages")
+KEYS = Path("config/README.md")
+LINK = re.compile(r"""(?P<text>\[[^]\[]*\])\((?P<target>[^)\s]+)\)|(?:src|href)="(?P<source>[^"]+)\"""")
+REMOTE = re.compile(r"[a-z]+:|#")
+LEFT_OUT = re.compile(r"^.*img\.shields\.io.*\n|^<!-- .* -->$", re.MULTILINE)  # needs the network; spoils a table
+
+
+def pages_of(nav: Any) -> Iterator[Path]:
+    """The pages that `nav` names, in order."""
+    if isinstance(nav, str):
+        yield Path(nav)
+    for inner in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from pages_of(inner)
+
+
+def split_keys(text: str, pages: set[Path]) -> dict[Path, str]:
+    """config/README.md by page: that of section `training` begins a page where `nav` has config/training.md.
+
+    Args:
+        text: the whole.
+        pages: the pages of `nav`.
+    """
+    found: dict[Path, list[str]] = {KEYS: []}
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
+        name = re.match(r"## `(\w+)`", section)
+        if name and (page := KEYS.with_name(f"{name[1]}.md")) in pages:
+            found[page] = []
+        list(found.values())[-1].append(section)
+    for sections in list(found.values())[1:]:
+        names = re.findall(r"^## (`\w+`)", "".join(sections), flags=re.MULTILINE)
+        sections.insert(0, f"# Config: {', '.join(names)}\n\nHow the config is read: [Every key](README.md).\n\n")
+    return {page: "".join(sections) for page, sections in found.items()}
+
+
+def copied(text: str, page: Path, pages: set[Path], root: Path, to: Path) -> str:
+    """A page's text for the site; files it shows or links to are copied.
+
+    A link to a folder, or to a document that is no page, is its text alone.
+
+    Args:
+        text: of the page.
+        page: its path below `root`.
+        pages: those of the site.
+        root: of the checkout.
+        to: where pages are copied.
+    """
+
+    def keep(link: re.Match) -> str:
+        target = (link["target"] or link["source"]).partition("#")[0]
+        if not target or REMOTE.match(target):
+            return link[0]
+        path = (root / page.parent / target).resolve()
+        place = path.relative_to(root.resolve())
+        if path.is_dir() or (path.is_file() and path.suffix == ".md" and place not in pages):
+            return link["text"][1:-1]
+        if path.is_file() and path.suffix != ".md":
+            copy = to / place
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        return link[0]
+
+    return LINK.sub(keep, LEFT_OUT.sub("", text))
+
+
+def write_pages(to: Path, root: Path = ROOT) -> None:
+    """Copy what `nav` names to a folder, whose old content goes."""
+    shutil.rmtree(to, ignore_errors=True)
+    settings = tomllib.loads((root / "zensical.toml").read_text(encoding="utf-8"))
+    pages = set(pages_of(settings["project"]["nav"]))
+    texts = split_keys((root / KEYS).read_text(encoding="utf-8"), pages)
+    for page in pages - texts.keys():
+        texts[page] = (root / page).read_text(encoding="utf-8")
+    for page, text in texts.items():
+        (to / page).parent.mkdir(parents=True, exist_ok=True)
+        (to / page).write_text(copied(text, page, pages, root, to), encoding="utf-8")
+    for style in settings["project"]["extra_css"]:
+        shutil.copyfile(root / style, to / style)
+
+
+if __name__ == "__main__":
+    write_pages(ROOT / PAGES)
+    sys.exit(subprocess.call([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=ROOT))

@@ -1,0 +1,81 @@
+"""The README and the pages of docs/: their links, their length, and the site that `make docs` builds of them."""
+
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from waiting import ROOT, call
+
+from docs import build_site
+
+DOCUMENTS = sorted(path for folder in ("", "config", "docs") for path in (ROOT / folder).glob("*.md"))
+NAV = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+WORDS = 1500  # of two letters and more, outside code, on a page
+
+
+def prose(text: str) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """What a link may name in a document: its headings as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_and_heading_a_document_links_or_shows_exists(document):
+    text = prose(document.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(\s*<?([^)>\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    local = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
+    paths = [((document.parent / name) if name else document, anchor) for name, _, anchor in local]
+    assert [path for path, _ in paths if not path.exists()] == []
+    assert [one for one in paths if one[1] and one[1] not in anchors(one[0].read_text(encoding="utf-8"))] == []
+    assert local or document.name != "README.md" or document.parent != ROOT
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> Path:
+    """What the site is built of."""
+    folder = tmp_path_factory.mktemp("pages")
+    build_site.write_pages(folder)
+    return folder
+
+
+def test_every_document_is_a_page_and_none_twice(pages):
+    listed = [path.as_posix() for path in build_site.pages_of(NAV)]
+    assert len(set(listed)) == len(listed)
+    assert {path.relative_to(pages).as_posix() for path in pages.rglob("*.md")} == set(listed)
+    assert {path.relative_to(ROOT).as_posix() for path in DOCUMENTS} <= set(listed), "name it in zensical.toml"
+    sections = re.findall(r"^## .*", (ROOT / build_site.KEYS).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = "\n".join(path.read_text(encoding="utf-8") for path in (pages / "config").glob("*.md"))
+    assert sorted(re.findall(r"^## .*", parts, flags=re.MULTILINE)) == sorted(sections)
+
+
+def test_no_page_is_long(pages):
+    words = {
+        path.relative_to(pages).as_posix(): len(re.findall(r"[^\W\d_]{2,}[\w'-]*", prose(path.read_text("utf-8"))))
+        for path in pages.rglob("*.md")
+    }
+    assert {page: count for page, count in words.items() if count > WORDS} == {}
+
+
+def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
+    pytest.importorskip("zensical")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    generated = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build", "logs", "unpacked")
+    shutil.copytree(ROOT, project := tmp_path / "a project", ignore=generated)
+    done = call([sys.executable, "docs/build_site.py"], project)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "No issues found" in said and "arning" not in said, said
+    for page in (project / "site").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        targets = re.findall(r"<(?:a|img|link|script)\b[^>]*?\b(?:href|src)=\"?([^\"\s>]+)", text)
+        places = [re.split("[#?]", target)[0] for target in targets if not re.match(r"[a-z]+:", target)]
+        base = (project / "site" if page.name == "404.html" else page.parent, project / "site")
+        assert [place for place in places if not (base[place.startswith("/")] / place.lstrip("/")).exists()] == []
+        assert not re.search(r"<(?:img|script|link rel=\"?stylesheet)\b[^>]*?\b(?:href|src)=\"?https?:", text), page
