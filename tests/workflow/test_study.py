@@ -15,7 +15,7 @@ from waiting import ROOT, call, warm
 
 from docs.measured import update
 from vaeglow import study
-from vaeglow.config import merge
+from vaeglow.config import FILES, merge
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json, write_text
 
@@ -31,8 +31,9 @@ def project(folder: Path) -> Path:
     folder.mkdir(parents=True)
     three = {"preset": "demo", "seeds": [0, 1, 2], "overrides": {"roles": {"faces": "photos32"}}}
     overlay = merge(SMALL, random_inception(folder / "weights.pth"), three)
-    for name, content in (("config/config", config), ("config/claims", {}), ("demo", overlay)):
-        write_text(folder / f"{name}.yaml", yaml.safe_dump(content))
+    empty = dict.fromkeys((f"config/{name}" for name in FILES), {})  # or the repository's would be read
+    for name, content in {**empty, "config/config.yaml": config, "demo.yaml": overlay}.items():
+        write_text(folder / name, yaml.safe_dump(content))
     return folder
 
 
