@@ -1,5 +1,7 @@
 """`vaeglow.load(path)` and what a model in hand can do."""
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from run_tools import CHANNELS, SIZE, Run, blobs, same_tensors
-from waiting import call
+from waiting import ROOT, call
 
 import vaeglow
 from docs.examples import own_loop
@@ -21,6 +23,7 @@ from vaeglow.files import read_json
 from vaeglow.models.bounds import quantise
 
 SHAPE = (CHANNELS, SIZE, SIZE)
+TUTORIAL = json.loads((ROOT / "docs/tutorial.ipynb").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
@@ -229,6 +232,36 @@ def test_the_package_offers_its_names():
 def test_the_example_of_a_loop_of_ones_own():
     losses, samples = own_loop.train(steps=60, batch=32)
     assert losses[-1] < losses[0] - 20 and samples.shape == (64, 1, 8, 8) and samples.isfinite().all()
+
+
+def test_the_tutorial_at_a_tiny_size(tmp_path):
+    """Its code cells, in one namespace: no Jupyter is needed; the cell of sizes is followed by smaller ones."""
+    tiny = {"SIZE": 8, "TRAIN": 100, "TEST": 40, "MODELS": TINY, "STEPS": 10, "FOLDER": tmp_path / "run"}
+    found: dict[str, Any] = {}
+    for cell in TUTORIAL["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"tutorial.ipynb, {cell['id']}", "exec"), found)
+        if "parameters" in cell["metadata"].get("tags", []):
+            assert tiny.keys() <= found.keys()
+            found |= tiny
+    assert found["bits"]["VAEGlow"] < found["bits"]["VAE"] - 0.1
+    assert found["samples"].shape == (64, 1, 8, 8) and found["samples"].dtype == torch.uint8
+    assert found["before"].keys() == found["after"].keys() == {"Glow layer", "checkerboard"}
+    for name, start in found["before"].items():
+        assert start == pytest.approx(found["bits"]["VAE"], abs=0.05)  # the identity on the VAE, other noise
+        assert 0 < found["after"][name] < start - 0.1
+    assert found["inverse_error"] < 1e-4 and found["log_det_error"] < 1e-2
+    assert found["rows"][2].shape == (16, 1, 8, 8) and not torch.equal(found["rows"][2], found["rows"][0])
+
+
+def test_the_tutorial_is_kept_as_one_run_left_it():
+    code = [cell for cell in TUTORIAL["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
+    assert kinds == {"stream", "execute_result"}  # no error
+    text = "".join(line for cell in TUTORIAL["cells"] if cell["cell_type"] == "markdown" for line in cell["source"])
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https:")]
+    assert links and all((ROOT / "docs" / link).exists() for link in links)
 
 
 def test_cuda_without_a_gpu(vae_run, monkeypatch):
