@@ -59,7 +59,7 @@ def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(fold
     assert sum(rule.startswith("train_") for rule, _ in found) == 4
     demo, both = checked()["demo"], checked(yaml.safe_dump(overlay))["demo"]
     assert not without(demo, both) and {section for section in both if both[section] != demo[section]} == {
-        *("datasets", "protocols", "tables", "figures")  # nothing of the demo's is another
+        *("datasets", "protocols", "tables", "figures", "unfit")  # nothing of the demo's is another
     }
     assert plan.filled_in(both, "tables", name)["published"] is None
     assert overlay["protocols"] == {"test-22-2048": {"split": "test", "images": 22, "features": 2048, "sets": 1}}
