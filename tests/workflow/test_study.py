@@ -31,7 +31,7 @@ def project(folder: Path) -> Path:
     folder.mkdir(parents=True)
     three = {"preset": "demo", "seeds": [0, 1, 2], "overrides": {"roles": {"faces": "photos32"}}}
     overlay = merge(SMALL, random_inception(folder / "weights.pth"), three)
-    empty = dict.fromkeys((f"config/{name}" for name in FILES), {})  # or the repository's would be read
+    empty = {f"config/{name}": {} for name in FILES}  # or the repository's would be read
     for name, content in {**empty, "config/config.yaml": config, "demo.yaml": overlay}.items():
         write_text(folder / name, yaml.safe_dump(content))
     return folder
