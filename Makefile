@@ -25,7 +25,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
 # What Snakemake would meet with a traceback is one line.
-table2 all study study-left tune report: flags
+table2 all mine study study-left tune report archive: flags
 flags: .venv/.installed
 	@$(PY) -m vaeglow.front_door $(SNAKEMAKE_FLAGS)
 

@@ -150,7 +150,7 @@ def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
         "python -m snakemake --cores 2 results/flowers_64.csv results/flowers_64_samples.png "
         "--configfile config/mine/flowers_64-demo.yaml",
     ]
-    assert make(checkout, "mine", "IMAGES=x", "PRESET=cpu")[1][0].endswith("x --size 32 --preset cpu --cores 1")
+    assert make(checkout, "mine", "IMAGES=x", "PRESET=cpu")[1][-2].endswith("x --size 32 --preset cpu --cores 1")
 
 
 def test_make_packs_what_is_verified_and_draws_an_archive_in_a_folder_of_its_own(checkout):

@@ -92,14 +92,17 @@ def train(
         mean, std = moments(value_counts(x, 256))
         info = {"name": "images", **data, "mean": mean, "std": std, "source": {"made_by": "vaeglow.train"}}
         write_dataset(Path(root, "data"), {"train": x, "val": x[:0], "test": x[:0]}, info)
-        for run in runs:
-            at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
-            write_json(at["config"], run)
-            more = {"snapshots": result_path(root, "kept_weights", **run), "state_dir": at["model"].with_name("state")}
-            how = {"device": "auto", "memory": "stored", "save_minutes": 10, "tensorboard": False}
-            train_run(Namespace(**at, **more, **how, **base, data_dir=Path(root, "data")))
-            base = {"base": at["model"], "base_training": at["training"]}
-        torch.set_num_threads(threads)  # a run has a number of its own
+        try:
+            for run in runs:
+                at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
+                write_json(at["config"], run)
+                state, kept = at["model"].with_name("state"), result_path(root, "kept_weights", **run)
+                how = {"device": "auto", "memory": "stored", "save_minutes": 10, "tensorboard": False}
+                data_dir = Path(root, "data")
+                train_run(Namespace(**at, **how, **base, snapshots=kept, state_dir=state, data_dir=data_dir))
+                base = {"base": at["model"], "base_training": at["training"]}
+        finally:
+            torch.set_num_threads(threads)  # a run has a number of its own
         return Model(at["model"])
 
 

@@ -77,10 +77,11 @@ def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
         tried.lost("steps trained again", resume(run, whole, counter))
 
 
-@pytest.mark.parametrize("model", ["vae", "vaeglow", "glow", "vaeglow_joint"])
+@pytest.mark.parametrize("model", ["vae", "vaeglow", "vaeglow_beyond", "glow", "vaeglow_joint"])
 def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
     """Five kills of one run, each some steps after the one before."""
-    config, base = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS), vae_run if model == "vaeglow" else None
+    config = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS)
+    base = vae_run if model in ("vaeglow", "vaeglow_beyond") else None
     whole = Run(tmp_path / "whole", config, vae_run.data, base).train()
     run, counter = Run(tmp_path / "run", config, vae_run.data, base), tmp_path / "steps"
     with fault("SIGKILL of the trainer five times in one run") as tried:

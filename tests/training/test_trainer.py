@@ -41,8 +41,9 @@ def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
 
 
 def test_loss_falls_for_every_kind(tmp_path, blobs_dir, vae_run):
-    for model in ("vae", "vaeglow", "glow"):
-        run = Run(tmp_path / model, resolved(model, epochs=12), blobs_dir, vae_run if model == "vaeglow" else None)
+    for model in ("vae", "vaeglow", "vaeglow_beyond", "glow"):
+        base = vae_run if model.startswith("vaeglow") else None
+        run = Run(tmp_path / model, resolved(model, epochs=12), blobs_dir, base)
         bits = [float(row["bits_per_dim"]) for row in run.train().rows()]
         assert bits[-1] < bits[0] - 1, (model, bits)
 

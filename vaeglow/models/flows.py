@@ -119,7 +119,7 @@ class Coupling(nn.Module):
 
     additive: x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3;
     affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale;
-    bounded: the same with exp(2 tanh(raw(x1) / 2)): the identity at the start, and the inverse cannot overflow.
+    bounded: the same with exp(2 tanh(raw(x1) / 2)): the identity at the start; no scale beyond e^2, nor in the inverse.
 
     Args:
         channels: C >= 2.

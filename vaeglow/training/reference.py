@@ -22,9 +22,10 @@ def left(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
     path, share = FOLDER / f"{config['preset']}.csv", round(epoch / config["training"]["epochs"], 4)
     if not path.is_file():
         return ""
+    own = settings(config)
     with open(path, encoding="utf-8", newline="") as file:
-        alike = [row for row in csv.DictReader(file) if row["settings"] == settings(config)]
-    for mean, band in [(row["bits_per_dim"], row["band"]) for row in alike if float(row["fraction"]) == share]:
+        alike = [row for row in csv.DictReader(file) if row["settings"] == own and float(row["fraction"]) == share]
+    for mean, band in [(row["bits_per_dim"], row["band"]) for row in alike]:
         if not abs(bits_per_dim - float(mean)) <= float(band):  # NaN is outside, too
             found = f"\nnote: {bits_per_dim:.3f} bits/dim at {share:.0%} of the run, outside the reference"
             return f"{found}, {mean} +- {band} (config/reference/{path.name}): {CHECK}"

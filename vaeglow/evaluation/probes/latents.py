@@ -54,7 +54,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
             found = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
             found |= {"kl": kl.double().cpu(), "z": z.cpu(), "z_means": mean.cpu(), "z_log_scales": log_scale.cpu()}
             log_dets = layer(y)[1] if layer is not None else y.new_zeros(())
-            parts.append(found | {"log_det": log_dets.double().mean()[None].cpu()})
+            parts.append(found | {"log_det": log_dets.double().expand(len(y)).cpu()})
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     size, nats = len(images), vae.dims * math.log(2)  # nats in a bit/dim
     lower = information_lower(whole["z"], whole["z_means"], whole["z_log_scales"])

@@ -47,9 +47,10 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
             errors.append(over_channels(target - mean))
     mean, scale, error = torch.cat(means).numpy(), torch.cat(scales), torch.cat(errors)
     finite((scale + error).flatten(1).sum(1), "the decoder's noise or error")
-    found = rank_correlations(scale.numpy(), error.numpy()) if vae.diagonal else None
+    varies = scale.min() < scale.max()
+    found = rank_correlations(scale.numpy(), error.numpy()) if varies else None
     content = {"error_correlation": None if found is None else float(np.mean(found)), "error_correlations": found}
-    content["border_contrasts"] = border_contrasts(images, scale.numpy()) if vae.diagonal else None
+    content["border_contrasts"] = border_contrasts(images, scale.numpy()) if varies else None
     arrays = {"images": images[:shown], "mean": mean[:shown], "scale": scale.numpy()[:shown]}
     return {"split": "test", "images": len(images), **content}, arrays
 
