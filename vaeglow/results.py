@@ -157,7 +157,7 @@ SHARED = {
     "config_sha256": IDENTITY,
     "weights_sha256": IDENTITY,
     "data_sha256": ("dataset",),
-    "dequantisation": ("preset", "dataset"),
+    "dequantisation": ("preset", "dataset", "model"),
 }
 
 

@@ -43,7 +43,8 @@ def results_frame(
         arrays: of npz files, those to read.
 
     Returns:
-        Columns `row` (index in `rows`), `label`, the identity, `device`, `commit`, and `{kind}`, the `Result`.
+        Columns `row` (index in `rows`), `label`, the identity, `at` (the temperature, or "-" for a model without one),
+        `device`, `commit`, and `{kind}`, the `Result`.
 
     Raises:
         UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was not
@@ -57,6 +58,7 @@ def results_frame(
             for seed in spec["seeds"]:
                 line = {key: row[key] for key in ("preset", "dataset", "model")} | {"seed": seed}
                 line |= {"row": index, "label": row_label(row, spec["styles"]), "temperature": temperature}
+                line["at"] = temperature if has_temperature(row, spec["styles"]) else "-"
                 results = {kind: read(results_root, kind, line, spec, arrays) for kind in kinds}
                 made = results[kinds[0]]
                 lines.append({**line, **results, "device": made.value("provenance", "device"), "commit": made.commit})
@@ -121,8 +123,14 @@ def first(lines: Lines, source: str) -> Any:
 
 def row_label(row: Mapping[str, Any], styles: Mapping[str, Any]) -> str:
     """The label of a row: its own, or its model's (`label` in config) and, where it has one, its temperature."""
-    condition = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
+    named = "temperature" in row and has_temperature(row, styles)
+    condition = f", {drawn_at(row['temperature'])}" if named else ""
     return row.get("label") or styles.get(row["model"], {}).get("label", row["model"]) + condition
+
+
+def has_temperature(row: Mapping[str, Any], styles: Mapping[str, Any]) -> bool:
+    """Whether a row's model can be drawn at another temperature than 1."""
+    return styles.get(row["model"], {}).get("temperature", True)
 
 
 def drawn_at(temperature: float | str) -> str:
