@@ -62,7 +62,7 @@ models:
   vaeglow_finetune: {like: vaeglow, base: vaeglow, mode: finetune}
   pixelcnn: {kind: pixelcnn, network: {depth: 2, width: 9, kernel: 3, head_width: 9}, training: {learning_rate: 0.02}}
   pixeliqn: {like: pixelcnn, kind: pixeliqn, network: {cosines: 8, huber: 0.002}}
-  residual_flow: {kind: residual_flow, network: {levels: 2, depth: 2, width: 8}}
+  residual_flow: {kind: residual_flow, network: {levels: 2, depth: 2, width: 8}, training: {learning_rate: 0.02}}
 presets: {tiny: {}}
 overrides: {}
 """)

@@ -210,8 +210,8 @@ class PixelCNN(PixelModel):
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; exact, so the generator is not used."""
         x = self.discrete(y)
-        logits = self.head(self.net(self.inputs_of(x))).unflatten(1, (self.channels, self.levels))
-        log_p = -F.cross_entropy(logits.transpose(1, 2), x, reduction="none").flatten(1).sum(1)
+        logits = self.head(self.net(self.inputs_of(x))).movedim(1, -1).reshape(-1, self.levels)  # [N H W C, levels]
+        log_p = -F.cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none").view(len(x), -1).sum(1)
         return {"prediction": log_p + self.dims * math.log(self.levels)}
 
     def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ class LipSwish(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
-        return x * torch.sigmoid(F.softplus(self.raw) * x) / 1.1
+        b = F.softplus(self.raw)
+        return F.silu(b * x) / (1.1 * b)
 
 
 class LipschitzConv(nn.Conv2d):
