@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from vaeglow.distributed import shared_noise
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel, image_shape
+from vaeglow.models.nets import initialise
 from vaeglow.models.network import Network
 
 
@@ -163,6 +164,7 @@ class PixelModel(GenerativeModel):
     def __init__(self, channels: int, size: int, levels: int, net: PixelNet, head: nn.Module) -> None:
         super().__init__(channels, size, levels)
         self.net, self.head = net, head
+        initialise(self, nn.init.xavier_uniform_)
 
     def discrete(self, y: Tensor) -> Tensor:
         """The images that y was dequantised from: int64, 0..levels-1, in y's shape."""
@@ -205,7 +207,7 @@ class PixelCNN(PixelModel):
     """
 
     bound = "="
-    dequantisation = "none"
+    dequantisation = None
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; exact, so the generator is not used."""

@@ -59,7 +59,7 @@ class PixelIQN(PixelModel):
         huber: half the width of the parabola in `quantile_loss`.
     """
 
-    bound = dequantisation = ""
+    bound, dequantisation = "", None
 
     def __init__(self, huber: float, **parts: Any) -> None:
         super().__init__(**parts)
