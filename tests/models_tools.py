@@ -30,6 +30,9 @@ TINY_MODELS: dict[str, Any] = {
     "vaeglow": {"layer": {"depth": 4, "width": 6}},
     "vaeglow_as_written": {"layer": {"width": 6}},
     "glow": {"network": {"levels": 2, "depth": 2, "width": 6}},
+    "pixelcnn": {"network": {"depth": 2, "width": 6, "kernel": 3, "head_width": 6}},
+    "pixeliqn": {"network": {"depth": 2, "width": 6, "kernel": 3, "head_width": 6}},
+    "residual_flow": {"network": {"levels": 2, "depth": 2, "width": 6}},
 }
 
 

@@ -60,6 +60,9 @@ models:
   vae_two_stage: {kind: vae_two_stage, base: vae_standard, second_stage: {width: 16, depth: 3}}
   vaeglow_joint: {like: vaeglow, mode: joint}
   vaeglow_finetune: {like: vaeglow, base: vaeglow, mode: finetune}
+  pixelcnn: {kind: pixelcnn, network: {depth: 2, width: 9, kernel: 3, head_width: 9}, training: {learning_rate: 0.02}}
+  pixeliqn: {like: pixelcnn, kind: pixeliqn, network: {cosines: 8, huber: 0.002}}
+  residual_flow: {kind: residual_flow, network: {levels: 2, depth: 2, width: 8}, training: {learning_rate: 0.02}}
 presets: {tiny: {}}
 overrides: {}
 """)

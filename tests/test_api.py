@@ -214,6 +214,7 @@ def test_what_train_refuses(images, monkeypatch, tmp_path):
         "unknown preset 'dem'": {"preset": "dem"},
         "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
         "unknown key 'overrides.epochs'": {"epochs": 3},
+        "unknown device 'gpu'": {"device": "gpu"},
     }.items():
         with pytest.raises(UserError, match=says):
             vaeglow.train(**{"images": images, **options})

@@ -169,6 +169,13 @@ def test_what_cannot_be_scored(said, features, blobs_dir, vae_run):
     assert "blobs has 12 images, this" in said("score", vae_run.model, blobs_dir, "--count", 13)[0]
 
 
+@pytest.mark.parametrize("words", [("sample",), ("score", "good")])
+def test_the_device_is_the_one_asked_for(words, said, vae_run):
+    write_pngs(Path("good"), blobs(8, 3))
+    (line,) = said(words[0], vae_run.model, *words[1:], "--device", "gpu")
+    assert "unknown device 'gpu'" in line
+
+
 def test_without_weights_one_line_says_what_makes_them(said):
     (line,) = said("score", "a", "b")
     assert line.endswith("run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`")

@@ -19,7 +19,14 @@ NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .np
 
 
 def sample(
-    model: Path, *, count: int = 16, temperature: float = 1.0, seed: int = 0, grid: bool = False, output: Path = SAMPLES
+    model: Path,
+    *,
+    count: int = 16,
+    temperature: float = 1.0,
+    seed: int = 0,
+    grid: bool = False,
+    device: str = "auto",
+    output: Path = SAMPLES,
 ) -> None:
     """Draw images from a trained model into PNG files.
 
@@ -35,17 +42,17 @@ def sample(
     if model.suffix != ".safetensors":
         raise UserError(f"{model} is no trained model: name a model.safetensors")
     path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
-    images, what = read(model, count, temperature, seed)
+    images, what = read(model, count, temperature, seed, device)
     save_images(images, path)
     print(f"{path}: {what}")
 
 
-def read(path: Path, count: int, temperature: float, seed: int) -> tuple[np.ndarray, str]:
+def read(path: Path, count: int, temperature: float, seed: int, device: str) -> tuple[np.ndarray, str]:
     """Anybody's images, a dataset's test split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
     if path.suffix == ".safetensors":
         from vaeglow.api import Model
 
-        model = Model(path)
+        model = Model(path, device)
         images = full_range(model.sample(count, temperature, seed).numpy(), model.network.levels)
         return images, f"{count:,} images at temperature {temperature}, seed {seed}, of {model}"
     if (path / arrays.INFO_FILE).is_file():
@@ -60,7 +67,14 @@ def read(path: Path, count: int, temperature: float, seed: int) -> tuple[np.ndar
 
 
 def score(
-    samples: Path, reference: Path, *, count: int = 0, temperature: float = 1.0, seed: int = 0, weights: Path = WEIGHTS
+    samples: Path,
+    reference: Path,
+    *,
+    count: int = 0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    device: str = "auto",
+    weights: Path = WEIGHTS,
 ) -> None:
     """Compare samples with real images as the workflow's tables do: FID, KID, precision, recall.
 
@@ -75,9 +89,9 @@ def score(
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.trained import BATCH_SIZE
 
-    net = load_inception(weights, FEATURES, on := pick_device("auto"))
-    real, real_are = read(reference, count, temperature, seed)
-    drawn, drawn_are = read(samples, count or len(real), temperature, seed)
+    net = load_inception(weights, FEATURES, on := pick_device(device))
+    real, real_are = read(reference, count, temperature, seed, device)
+    drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)
     drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
     for images, what in ((real, real_are), (drawn, drawn_are)):
         arrays.require_images(len(images), max(count, FEWEST), what, "this comparison", "give more, or another --count")

@@ -66,7 +66,13 @@ def save_images(images: Any, path: str | Path) -> None:
 
 
 def train(
-    images: Any, model: str = "vaeglow", preset: str = "demo", seed: int = 0, folder: str | Path = "", **overrides: Any
+    images: Any,
+    model: str = "vaeglow",
+    preset: str = "demo",
+    seed: int = 0,
+    folder: str | Path = "",
+    device: str = "auto",
+    **overrides: Any,
 ) -> "Model":
     """Train a model in this process as the workflow does, its base first, by the config of the package's checkout.
 
@@ -76,6 +82,7 @@ def train(
         preset: how large the networks are, how long they train.
         seed: of weights, order and noise.
         folder: for data, weights and resume state: the same call goes on there. Left out, one that is deleted.
+        device: `auto`, `cpu` or `cuda`.
         **overrides: changes to the config, as its key `overrides` takes them. What does not fit is a UserError.
     """
     x, home, base = as_array(images), PACKAGE.parent, dict.fromkeys(("base", "base_training"))
@@ -97,13 +104,13 @@ def train(
                 at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
                 write_json(at["config"], run)
                 state, kept = at["model"].with_name("state"), result_path(root, "kept_weights", **run)
-                how = {"device": "auto", "memory": "stored", "save_minutes": 10, "tensorboard": False}
+                how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
                 data_dir = Path(root, "data")
                 train_run(Namespace(**at, **how, **base, snapshots=kept, state_dir=state, data_dir=data_dir))
                 base = {"base": at["model"], "base_training": at["training"]}
         finally:
             torch.set_num_threads(threads)  # a run has a number of its own
-        return Model(at["model"])
+        return Model(at["model"], device)
 
 
 class Model:

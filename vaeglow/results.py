@@ -173,7 +173,7 @@ def check_together(results: Iterable[Result]) -> None:
     for result in results:
         content, here = result.content, relative(result.path)
         shared = SHARED | ({"images": ("preset", "dataset")} if "dequantisation" in content else {})
-        facts = {(key, *map(content.get, owner)): content[key] for key, owner in shared.items() if key in content}
+        facts = {(key, *map(content.get, owner)): content[key] for key, owner in shared.items() if content.get(key)}
         facts |= {(name,): digest for name, digest in content.get("inputs", {}).items()}
         facts |= {(here,): sha256_file(result.path)} if here in named else {}
         for fact, value in facts.items():

@@ -61,6 +61,14 @@ SLIPS = [
     ),
     ("{models: {g: {like: vaeglow, base: glow}}}", "models.g: base 'glow' is a glow, not a vae"),
     ("{datasets: {photos64: {models: {glow: {network: {fc_dim: 2}}}}}}", r"a glow on dataset photos64: .*glow.*fc_dim"),
+    (
+        "{overrides: {models: {pixelcnn: {network: {coupling: affine}}}}}",
+        r"a pixelcnn on dataset .*unknown key 'models\.pixelcnn\.network\.coupling'; legal here: depth, width, kernel",
+    ),
+    (
+        "{tables: {table2: {rows: [{model: pixeliqn, temperature: 0.5}]}}}",
+        r"tables\.table2: model pixeliqn is a pixeliqn, without a temperature: write 1\.0, not 0\.5",
+    ),
     (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
     (
         own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),

@@ -77,7 +77,10 @@ def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
         tried.lost("steps trained again", resume(run, whole, counter))
 
 
-@pytest.mark.parametrize("model", ["vae", "vaeglow", "vaeglow_beyond", "glow", "vaeglow_joint"])
+MODELS = ["vae", "vaeglow", "vaeglow_beyond", "glow", "vaeglow_joint", "pixelcnn", "pixeliqn", "residual_flow"]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
     """Five kills of one run, each some steps after the one before."""
     config = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS)

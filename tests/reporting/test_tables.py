@@ -21,6 +21,7 @@ from table_tools import (
     shown,
     timed,
     write_results,
+    write_run,
     write_timing,
 )
 
@@ -122,6 +123,27 @@ def test_samples_too_few_for_a_kid_leave_its_cells_empty(results):
     change(results / f"demo/photos32/glow/seed0/{METRICS}T1.0.json", kid=None, kid_standard_error=None)
     found = run_table(results, SPECS["differences"] | {"seeds": [0]})[0]
     assert found["difference_kid"] == found["difference_kid_standard_error"] == "" and found["difference_fid"]
+
+
+def test_models_without_a_temperature_or_a_likelihood_leave_these_cells_empty(results):
+    """And the page says whose bits/dim are of discrete images."""
+    write_run(results, "pixelcnn", [1.0], fid=50.0, likelihood_images=IMAGES)
+    write_run(results, "pixeliqn", [1.0], fid=45.0, likelihood_images=IMAGES)
+    change(results / "demo/photos32/pixelcnn/seed0/likelihood.json", dequantisation=None, bound="=")
+    nothing = {"bits_per_dim": None, "standard_error": None, "dequantisation": None, "bound": ""}
+    change(results / "demo/photos32/pixeliqn/seed0/likelihood.json", **nothing)
+    models = {"pixelcnn": "PixelCNN", "pixeliqn": "PixelIQN"}
+    spec = {**SPECS["table2"], "published": None, "rows": [row(model, 1.0) for model in (*models, "glow")]}
+    spec["styles"] |= {model: {"label": label, "temperature": False} for model, label in models.items()}
+    spec["show"] = ["model", "temperature", "fid", "bits_per_dim"]
+    cnn, iqn, glow = run_table(results, spec)
+    assert (cnn["model"], cnn["temperature"], cnn["dequantisation"], cnn["bound"]) == ("PixelCNN", "", "none", "=")
+    assert (iqn["bits_per_dim"], iqn["temperature"], iqn["fid"]) == ("", "", "45.00") and cnn["bits_per_dim"]
+    assert (glow["temperature"], glow["dequantisation"]) == ("1.0", "uniform")
+    text = form(results, spec)
+    assert "| PixelIQN | - | 45.00 | - |" in re.sub(" +", " ", text)
+    assert f"{IMAGES} test images, uniform dequantisation noise" in text
+    assert "\n- PixelCNN: bits/dim of the discrete images themselves" in text
 
 
 def test_a_note_says_which_rows_are_left_out(results):

@@ -14,6 +14,7 @@ from vaeglow.training.trainer import Trainer
 READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")
 MAKES = ("tensor", "as_tensor", "asarray", "from_numpy")  # from values on the host
 MODELS = ["vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow", "vae_two_stage"]
+MODELS += ["pixelcnn", "pixeliqn", "residual_flow"]
 
 
 class HostTraffic(TorchFunctionMode):

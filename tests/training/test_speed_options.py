@@ -94,7 +94,7 @@ def test_evaluation_is_exact_whatever_training_does(model):
     fast = trainer(resolved(model, validate_every=1, precision="bf16"))
     for one in (default, fast):
         randomise(one.model, scale=0.01)
-    found = [one.bits_per_dim(one.val_images) for one in (default, fast)]
+    found = [one.mean_loss(one.val_images) for one in (default, fast)]
     assert found[0] == found[1]
     assert all(network.precision == "bf16" for network in networks(fast.model))  # and go on in bf16
 

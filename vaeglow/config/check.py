@@ -118,6 +118,8 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
     if legal and kind not in legal:
         what = need["what"].replace("_", " ")
         raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
+    if not KINDS[kind].TEMPERATURE and (temperature := need.get("temperature", 1.0)) != 1:
+        raise UserError(f"model {need['model']} is a {kind}, without a temperature: write 1.0, not {temperature}")
 
 
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:

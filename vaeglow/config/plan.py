@@ -16,6 +16,7 @@ from typing import Any
 from vaeglow.config import inherited, lookup, merge, phases, resolve
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitGrey, UnfitImages
+from vaeglow.models.kinds import KINDS
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.style import PALETTE
@@ -152,7 +153,9 @@ def style(view: View, model: str) -> dict[str, str]:
     """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
     number = zlib.crc32(model.encode())
     chosen = {"label": model, "color": PALETTE[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
-    return chosen | {key: value for key, value in view["models"][model].items() if key in chosen}
+    kind = KINDS[inherited(view, model, "kind")]
+    own = {key: value for key, value in view["models"][model].items() if key in chosen}
+    return chosen | own | ({} if kind.TEMPERATURE else {"temperature": False})
 
 
 # ----------------------------------------------------------------------------------------- runs and files

@@ -144,7 +144,11 @@ def evaluate_likelihood(
 
     The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`
     (at most all); `importance_samples` are the other K, possibly none.
+    A model without a likelihood has none of them, and no arrays.
     """
+    about = {"bound": model.bound, "dequantisation": model.dequantisation, "levels": model.levels}
+    if not model.bound:
+        return {"bits_per_dim": None, "standard_error": None, "images": len(images), **about}, {}
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
     more = [draws for draws in importance_samples if draws != 1]
@@ -155,9 +159,7 @@ def evaluate_likelihood(
     undequantised = undequantised_bits_per_dim(model, images, batch_size, seed, device)
     result = {
         **summary(per_image["1"]),
-        "bound": model.bound,
-        "dequantisation": "uniform",
-        "levels": model.levels,
+        **about,
         "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
         "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
         | {"levels": math.log2(model.levels)},

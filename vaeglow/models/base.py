@@ -20,7 +20,8 @@ class GenerativeModel(nn.Module):
         levels: number of values a pixel can take.
     """
 
-    bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact
+    bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact; "": there is no likelihood
+    dequantisation: str | None = "uniform"  # of log_likelihood; None: it is of discrete images themselves
     inputs_last = False  # True: training computes the `inputs` of an image once; False: at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:

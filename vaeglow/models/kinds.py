@@ -11,12 +11,19 @@ Config = Mapping[str, Any]
 KINDS: dict[str, "type[Kind]"] = {}  # all that are declared below, by the name that config has for them
 
 
+def unit(objective: str) -> str:
+    """How a `Kind.OBJECTIVE` is printed: `bits/dim`, `quantile loss`."""
+    return objective.replace("_per_", "/").replace("_", " ")
+
+
 class Kind:
     """A kind of model; the first line of its docstring describes it in config/README.md.
 
     Attributes:
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
         EXACT: whether its bits/dim are exact instead of an upper bound.
+        OBJECTIVE: what training reports: bits/dim, or the loss of a kind without a likelihood.
+        TEMPERATURE: whether it has one; else it is drawn at 1 only, and tables show none.
         PROBES: the probes that only some kinds can give (`vaeglow.evaluation.probes`), of those that this one gives.
         RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes: `train_vae`, or
             `train_glow_layer` on a trained base, does for a new kind.
@@ -24,6 +31,8 @@ class Kind:
 
     KL_FREE: ClassVar[str] = ""
     EXACT: ClassVar[bool] = False
+    OBJECTIVE: ClassVar[str] = "bits_per_dim"
+    TEMPERATURE: ClassVar[bool] = True
     PROBES: ClassVar[tuple[str, ...]] = ()
     RULES: ClassVar[dict[str | None, str]] = {None: "train_vae"}
 
@@ -118,3 +127,37 @@ class glow(Kind):
         """Each level halves the side."""
         levels = config["network"]["levels"]
         return f"has {levels} levels, which do not divide the side" if side % 2**levels else None
+
+
+class pixelcnn(Kind):
+    """A Gated PixelCNN (van den Oord et al. 2016), a baseline."""
+
+    KL_FREE = "has no KL"
+    EXACT = True
+    TEMPERATURE = False
+
+    @staticmethod
+    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+        """Each channel of a pixel has features of its own."""
+        width = min(config["network"]["width"], config["network"]["head_width"])
+        return None if width >= channels else f"has {width} features, fewer than channels"
+
+
+class pixeliqn(pixelcnn):
+    """PixelIQN (Ostrovski, Dabney & Munos 2018), a baseline without a likelihood."""
+
+    EXACT = False
+    OBJECTIVE = "quantile_loss"
+
+
+class residual_flow(Kind):
+    """A Residual Flow (Chen et al. 2019), a baseline."""
+
+    KL_FREE = "has no KL"
+    EXACT = True
+
+    @staticmethod
+    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+        """Each level but the first halves the side."""
+        levels = config["network"]["levels"]
+        return f"has {levels} levels, which do not divide the side" if side % 2 ** (levels - 1) else None

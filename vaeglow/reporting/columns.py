@@ -83,6 +83,11 @@ def phases(lines: Lines, cpu: str = "") -> Numbers:
     return pd.DataFrame([file.value(f"train_{cpu}seconds_by_phase") for file in files(lines, "training")]).mean()
 
 
+def dequantisation(lines: Lines) -> str | None:
+    """That of a row's bits/dim; `none` of a model of discrete images, nothing where lines have no likelihood."""
+    return next((file.value("dequantisation") or "none" for file in files(lines, "likelihood")), None)
+
+
 # What several kinds of table have.
 SHARED = {
     column.name: column
@@ -92,7 +97,7 @@ SHARED = {
         same("dataset", "Dataset"),
         same("preset", "Preset"),
         Column("seeds", lambda lines: " ".join(map(str, dict.fromkeys(lines["seed"]))), "Seeds"),
-        same("temperature", "T"),
+        same("at", "T", name="temperature"),
         Column("device", lambda lines: distinct(lines["device"]), "Device"),
         Column("commit", lambda lines: distinct(lines["commit"])),
         same("model", name="run"),
@@ -102,11 +107,11 @@ SHARED = {
         Column("train_cpu_seconds", lambda lines: phases(lines, "cpu_").sum(min_count=1), "Training (CPU s)", fixed(1)),
         Column("train_seconds_by_phase", lambda lines: "+".join(map(fixed(1), phases(lines))), "Training by phase (s)"),
         same("training.parameters", "Parameters"),
-        mean("likelihood.bits_per_dim", 3, "bits/dim"),
+        mean("likelihood.bits_per_dim", 3, "bits/dim", null=True),
         mean("likelihood.standard_error", 3, name="bits_per_dim_standard_error", null=True),
         same("likelihood.bound"),
         same("likelihood.images", name="likelihood_images"),
-        same("likelihood.dequantisation"),
+        Column("dequantisation", dequantisation),
         *(same(f"metrics.{name}") for name in ("fid_samples", "fid_sets", "fid_reference_images", "fid_features")),
         *(same(f"metrics.{name}") for name in ("feature_images", "protocol")),
         Column("exploded_samples", lambda lines: numbers(lines, "metrics.exploded_samples").sum(), form=fixed(0)),

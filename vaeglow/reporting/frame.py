@@ -43,7 +43,8 @@ def results_frame(
         arrays: of npz files, those to read.
 
     Returns:
-        Columns `row` (index in `rows`), `label`, the identity, `device`, `commit`, and `{kind}`, the `Result`.
+        Columns `row` (index in `rows`), `label`, the identity, `at` (the temperature, empty for a model without one),
+        `device`, `commit`, and `{kind}`, the `Result`.
 
     Raises:
         UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was not
@@ -57,6 +58,7 @@ def results_frame(
             for seed in spec["seeds"]:
                 line = {key: row[key] for key in ("preset", "dataset", "model")} | {"seed": seed}
                 line |= {"row": index, "label": row_label(row, spec["styles"]), "temperature": temperature}
+                line["at"] = temperature_of({**row, "temperature": temperature}, spec["styles"])
                 results = {kind: read(results_root, kind, line, spec, arrays) for kind in kinds}
                 made = results[kinds[0]]
                 lines.append({**line, **results, "device": made.value("provenance", "device"), "commit": made.commit})
@@ -121,12 +123,19 @@ def first(lines: Lines, source: str) -> Any:
 
 def row_label(row: Mapping[str, Any], styles: Mapping[str, Any]) -> str:
     """The label of a row: its own, or its model's (`label` in config) and, where it has one, its temperature."""
-    condition = f", {drawn_at(row['temperature'])}" if "temperature" in row else ""
-    return row.get("label") or styles.get(row["model"], {}).get("label", row["model"]) + condition
+    model = styles.get(row["model"], {}).get("label", row["model"])
+    return row.get("label") or ", ".join(filter(None, (model, drawn_at(temperature_of(row, styles)))))
+
+
+def temperature_of(row: Mapping[str, Any], styles: Mapping[str, Any]) -> float | str:
+    """A row's temperature; empty where it has none, or its model."""
+    return row.get("temperature", "") if styles.get(row["model"], {}).get("temperature", True) else ""
 
 
 def drawn_at(temperature: float | str) -> str:
-    """The temperature of a sample, in words. Without noise a VAE's sample is its decoder's mean."""
+    """The temperature of a sample, in words, empty as it is. Without noise a VAE's sample is its decoder's mean."""
+    if temperature == "":
+        return ""
     return f"T={float(temperature)}" if float(temperature) else "without noise"
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import UserError
+from vaeglow.models.kinds import unit
 from vaeglow.reporting import style
 from vaeglow.reporting.frame import Lines
 from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
 
-TERM, VALIDATION = "_bits_per_dim", "val_bits_per_dim"  # suffix of a loss term's column; columns that are none
+TERM = "_bits_per_dim"  # suffix of a loss term's column
 # Column: the heading. Bits/dim and their terms come first.
 PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
 PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}
@@ -32,7 +33,9 @@ def draw(history: Path, training: Path) -> style.Figure:
     result = read_result(training)
     try:
         rows = pd.read_csv(history).astype(float)
-        rows[["epoch", "bits_per_dim", "skipped_steps", *PANELS]]
+        rows[["epoch", "skipped_steps", *PANELS]]
+        objective = str(rows.columns[1])
+        validation = f"val_{objective}"
     except (OSError, ValueError, KeyError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{history} is missing or damaged ({problem}): delete it and train again") from None
@@ -41,11 +44,11 @@ def draw(history: Path, training: Path) -> style.Figure:
         raise UserError(f"{history} has {len(rows)} epochs, {training} says {epochs}: delete both and train again")
     with style.styled():
         page = style.Page(f"{model} on {dataset}, preset {preset}, seed {seed}")
-        panels = page.charts(["bits/dim", "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
-        curve(panels[0], rows, "bits_per_dim", label="training", color=style.INK)
-        if rows.get(VALIDATION, pd.Series()).notna().any():
-            curve(panels[0], rows, VALIDATION, label="validation", color=style.GREY, marker="s", linestyle="--")
-        terms = [name for name in rows if name.endswith(TERM) and name != VALIDATION]
+        panels = page.charts([unit(objective), "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
+        curve(panels[0], rows, objective, label="training", color=style.INK)
+        if rows.get(validation, pd.Series()).notna().any():
+            curve(panels[0], rows, validation, label="validation", color=style.GREY, marker="s", linestyle="--")
+        terms = [name for name in rows if name.endswith(TERM) and name != validation]
         for name, color, marker in zip(terms, style.PALETTE, "osD^vP", strict=False):
             label = name.removesuffix(TERM).replace("_", " ").replace("kl", "KL")
             curve(panels[1], rows, name, label=label, color=color, marker=marker)

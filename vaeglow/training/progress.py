@@ -11,6 +11,7 @@ from typing import Any
 
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
+from vaeglow.models.kinds import KINDS, unit
 from vaeglow.time_left import duration, time_left
 from vaeglow.training import reference
 
@@ -36,6 +37,8 @@ class Progress:
     ) -> None:
         self.config, self.label = config, f"{config['model']} on {config['dataset']}, seed {config['seed']}"
         self.epochs = config["training"]["epochs"]
+        self.objective = KINDS[config["kind"]].OBJECTIVE
+        self.unit = unit(self.objective)
         self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()
         self.due = self.start + FIRST
@@ -49,14 +52,14 @@ class Progress:
                 raise UserError(f"runtime.tensorboard is true but TensorBoard is missing: {advice}") from None
             self.writer = SummaryWriter(str(tensorboard))
 
-    def advance(self, done: int, epoch: int, bits_per_dim: float) -> None:
+    def advance(self, done: int, epoch: int, loss: float) -> None:
         """Note how many images of the run are done (fewer than before after a rollback); print it occasionally."""
         self.seen += max(done - self.done, 0)
         self.done = done
         if time.monotonic() >= self.due:
             left = self.takes(self.total - self.done)
             of_all = time_left(self.label, seconds=self.takes(self.total), left=left) if TERMINAL in os.environ else ""
-            self.tell(f"epoch {epoch + 1}/{self.epochs}, {bits_per_dim:.2f} bits/dim, {duration(left)} left", of_all)
+            self.tell(f"epoch {epoch + 1}/{self.epochs}, {loss:.2f} {self.unit}, {duration(left)} left", of_all)
 
     def takes(self, images: int) -> float:
         """The seconds for so many, at this process's own speed so far, time between steps included."""
@@ -71,16 +74,16 @@ class Progress:
 
     def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Print an epoch's line, and write its numbers for TensorBoard."""
-        line = f"epoch {row['epoch']}/{self.epochs}  {row['bits_per_dim']:.4f} bits/dim"
-        if row["val_bits_per_dim"] is not None:
-            line += f"  val {row['val_bits_per_dim']:.4f}"
+        loss, validated = row[self.objective], row[f"val_{self.objective}"]
+        line = f"epoch {row['epoch']}/{self.epochs}  {loss:.4f} {self.unit}"
+        line += "" if validated is None else f"  val {validated:.4f}"
         line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
         line += f"  {duration(self.takes(self.total - self.done))} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
-        print(line + reference.left(self.config, row["epoch"], row["bits_per_dim"]), flush=True)
+        print(line + reference.left(self.config, row["epoch"], loss), flush=True)
         if row["epoch"] == self.epochs:
-            self.tell(f"all epochs done, {row['bits_per_dim']:.2f} bits/dim, {duration(row['seconds'])}")
+            self.tell(f"all epochs done, {loss:.2f} {self.unit}, {duration(row['seconds'])}")
         if self.writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:

@@ -102,9 +102,9 @@ def write_results(
         "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "end_bits_per_dim": trainer.end_bits_per_dim,  # of the training images, as is the mean over its last epoch
-        "last_epoch_bits_per_dim": here.history[-1]["bits_per_dim"],
-        "val_bits_per_dim": here.history[-1]["val_bits_per_dim"],  # None without `validate_every`
+        f"end_{trainer.objective}": trainer.end_loss,  # of the training images, as is the mean over its last epoch
+        f"last_epoch_{trainer.objective}": here.history[-1][trainer.objective],
+        (val := f"val_{trainer.objective}"): here.history[-1][val],  # None without `validate_every`
         "skipped_steps": sum(row["skipped_steps"] for row in here.history),
         "rollbacks": here.rollbacks,
         **digests,

@@ -18,6 +18,7 @@ from vaeglow.distributed import ALONE, Group, SharedGenerator
 from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
+from vaeglow.models.kinds import KINDS, unit
 from vaeglow.models.network import exact, networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
@@ -44,7 +45,7 @@ class Trainer:
     Attributes:
         position: the position of the run.
         kept: the tensors of its snapshots so far, on the CPU: `{index}/{name}`.
-        end_bits_per_dim: of the finished model on all training images.
+        end_loss: of the finished model on all training images.
 
     Raises:
         UserError: images or processes that `config` needs are missing.
@@ -69,6 +70,7 @@ class Trainer:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
+        self.objective = KINDS[config["kind"]].OBJECTIVE
         self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
             network.precision = self.training["precision"]
@@ -85,7 +87,7 @@ class Trainer:
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
         self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
         self.kept: dict[str, Tensor] = {}
-        self.end_bits_per_dim = math.nan
+        self.end_loss = math.nan
         self.stop_signal, self.last_save = 0, time.monotonic()
 
     @property
@@ -162,7 +164,7 @@ class Trainer:
         """The rest of the epoch in progress, then its history row."""
         here = self.position
         self.keep_good_state()
-        means = [row["bits_per_dim"] for row in here.history if math.isfinite(row["bits_per_dim"])]
+        means = [row[self.objective] for row in here.history if math.isfinite(row[self.objective])]
         self.guard.limit = means[-1] + self.training["max_rise"] if means else math.inf
         order = loader.epoch_order(len(self.data), self.seed, here.epoch, self.device)
         double = {"dtype": torch.float64, "device": self.device}
@@ -178,7 +180,7 @@ class Trainer:
                 stop, save = map(max, zip(*self.group.gather((self.stop_signal, due or self.stop_signal)), strict=True))
                 after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
                 self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
-                progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, "bits_per_dim"))
+                progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, self.objective))
                 self.count_time()
                 self.take_snapshots()
                 if save:
@@ -187,7 +189,7 @@ class Trainer:
         self.count_time()
         every = self.training["validate_every"]
         due = every and (here.epoch + 1) % every == 0
-        here.history.append(self.history_row(self.bits_per_dim(self.val_images) if due else None))
+        here.history.append(self.history_row(self.mean_loss(self.val_images) if due else None))
         here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
 
@@ -202,7 +204,7 @@ class Trainer:
         if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
             bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
         good, norm = self.guard.step(loss, bound)
-        values = {"bits_per_dim": bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
+        values = {self.objective: bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
             counted = torch.where(good, value, 0).double()
             sums[name] = sums[name] + counted if name in sums else counted
@@ -246,8 +248,8 @@ class Trainer:
         return self.fixed.index_select(0, index), noise
 
     @torch.no_grad()
-    def bits_per_dim(self, images: Tensor) -> float:
-        """Bits/dim of a split, its noise fixed by the seed; every process computes all of it."""
+    def mean_loss(self, images: Tensor) -> float:
+        """The mean `Kind.OBJECTIVE` of a split, its noise fixed by the seed; every process computes all of it."""
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         with exact(self.model):
@@ -261,10 +263,11 @@ class Trainer:
         return total.item() / len(images)
 
     def check_end(self) -> None:
-        """Set `end_bits_per_dim`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
-        self.end_bits_per_dim = end = self.bits_per_dim(self.data)
-        last = self.position.history[-1]["bits_per_dim"]
-        line = f"finished model: {end:.4f} bits/dim on the training images, {last:.4f} the mean of its last epoch"
+        """Set `end_loss`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
+        self.end_loss = end = self.mean_loss(self.data)
+        last = self.position.history[-1][self.objective]
+        line = f"finished model: {end:.4f} {unit(self.objective)} on the training images, "
+        line += f"{last:.4f} the mean of its last epoch"
         if end > last + END_TOLERANCE:
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
         print(line, flush=True)
@@ -319,17 +322,17 @@ class Trainer:
         here = self.position
         seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
         terms = {name: mean_of(self.sums, name) for name in self.sums}
-        bits, norm, _ = (terms.pop(name) for name in ("bits_per_dim", "gradient_norm", "steps"))
+        objective, norm, _ = (terms.pop(name) for name in (self.objective, "gradient_norm", "steps"))
         return {
             "epoch": here.epoch + 1,
-            "bits_per_dim": bits,
+            self.objective: objective,
             **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
             "gradient_norm": norm,
             "skipped_steps": self.steps - int(self.sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
             "seconds": here.seconds,
-            "val_bits_per_dim": validated,
+            f"val_{self.objective}": validated,
         }
 
 

@@ -139,7 +139,7 @@ def test_one_epoch_still_draws_by_the_step(tmp_path):
     [
         (lambda history, training: history.unlink(), r"history\.csv is missing or damaged"),
         (lambda history, training: history.write_text(""), r"history\.csv is missing or damaged"),
-        (lambda history, training: history.write_text("epoch\n1\n"), r"damaged .*bits_per_dim.* not in index"),
+        (lambda history, training: history.write_text("epoch\n1\n"), r"damaged .*skipped_steps.* not in index"),
         (lambda history, training: history.write_text(HEADER + LINES[0].replace("7.5", "x")), r"damaged .*'x'"),
         (lambda history, training: history.write_text(HEADER + LINES[0]), r"has 1 epochs, .* says 3"),
         (lambda history, training: training.write_text("{}"), r"training\.json lacks 'model'"),

@@ -34,7 +34,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     for _, row in frame.iterrows():
         points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
         sign = "=" if KINDS[row["config"].value("kind")].EXACT else "\u2264"
-        runs.append((row, points, f"{row['label']}, {drawn_at(row['temperature'])}", sign))
+        runs.append((row, points, ", ".join(filter(None, (row["label"], drawn_at(row["at"])))), sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
     seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])
     unit, name = (3600.0, "hours") if seconds.max() > 3 * 3600 else (1.0, "seconds")

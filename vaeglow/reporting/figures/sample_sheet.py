@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import drawn_at, row_label
+from vaeglow.reporting.frame import drawn_at, row_label, temperature_of
 from vaeglow.reporting.style import Label, Page
 
 READS = ("shown",)
@@ -39,8 +39,9 @@ def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label
         result = sources.read("shown", row, "images")
         images = sources.images(row, result, "images", lines * columns)
         plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, state the model
-        condition = row_label(plain, sources.spec["styles"]) if "label" in row else drawn_at(row["temperature"])
-        name, details = sources.label(row), [condition]
+        styles = sources.spec["styles"]
+        condition = row_label(plain, styles) if "label" in row else drawn_at(temperature_of(row, styles))
+        name, details = sources.label(row), [condition] if condition else []
         if overflowed := result.content.get("exploded_samples"):
             details.append(f"{overflowed} of {result.number('samples')} overflowed, clipped")
     return (name, ", ".join(details)), images.reshape(lines, columns, *images.shape[1:])

@@ -1,0 +1,116 @@
+"""PixelCNN and PixelIQN: masks that never look ahead, a probability that sums to 1, quantiles, the cached sampler."""
+
+import pytest
+import torch
+from models_tools import all_images, data, optimise, randomise, run_config, seeded
+
+from vaeglow.data.loader import dequantise
+from vaeglow.errors import UserError
+from vaeglow.models.base import build
+from vaeglow.models.bounds import quantise, total
+from vaeglow.models.pixelcnn import PixelCNN, PixelModel, PixelNet, causal_head
+from vaeglow.models.pixeliqn import PixelIQN, QuantileHead, quantile_loss
+
+TWO = {"channels": 2, "size": 2, "levels": 2}
+
+
+def pixels(kind: str, channels: int, size: int, levels: int, width: int = 12, depth: int = 2) -> PixelModel:
+    """A small model, away from its start."""
+    torch.manual_seed(1)
+    parts = {"channels": channels, "size": size, "levels": levels, "net": PixelNet(channels, depth, width, 3)}
+    if kind == "pixelcnn":
+        return randomise(PixelCNN(**parts, head=causal_head(channels, width, width, channels * levels)))
+    return randomise(PixelIQN(0.002, **parts, head=QuantileHead(channels, width, 16, 16)))
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(1, 3), (3, 3), (2, 5)])
+def test_no_feature_looks_ahead_and_none_before_is_missed(channels: int, kernel: int) -> None:
+    """The gradient of a pixel's features: 0 at that pixel's channel and after, not 0 at what the kernels reach."""
+    net, size = randomise(PixelNet(channels, 3, 4 * channels, kernel)), 7
+    x = torch.randn(1, channels, size, size, generator=seeded(), requires_grad=True)
+    features = net(x)
+    place = torch.arange(size * size * channels).view(size, size, channels).permute(2, 0, 1)
+    for channel in range(channels):
+        for i, j in ((0, 0), (3, 3), (0, 6), (6, 0), (6, 6)):
+            own = features[0, 4 * channel : 4 * channel + 4, i, j].sum()
+            (gradient,) = torch.autograd.grad(own, x, retain_graph=True, allow_unused=True)
+            seen = gradient[0] != 0
+            assert not (seen & (place >= place[channel, i, j])).any()
+            assert seen[:channel, i, j].all()
+            assert j == 0 or seen[:, i, j - 1].all()
+            assert i == 0 or seen[:, i - 1, max(0, j - 1) : j + 2].all()
+
+
+@pytest.mark.parametrize("kind", ["pixelcnn", "pixeliqn"])
+def test_the_cached_features_are_the_network_s(kind: str) -> None:
+    """Pixel by pixel, as the image fills; each channel's once the channels before it are there."""
+    model = pixels(kind, 3, 6, 8)
+    x = torch.rand(4, 3, 6, 6, generator=seeded()) * 2 - 1
+    with torch.no_grad():
+        whole, filled = model.net(x), torch.full_like(x, -1)
+        for i, j, features in model.net.scan(filled):
+            for channel in range(3):
+                part = slice(4 * channel, 4 * channel + 4)
+                torch.testing.assert_close(features()[:, part], whole[:, part, i, j])
+                filled[:, channel, i, j] = x[:, channel, i, j]
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_probabilities_sum_to_one_and_samples_follow_them(trained: bool) -> None:
+    """Enumerated; whatever the dequantisation noise; counts by a chi-squared test."""
+    model = pixels("pixelcnn", **TWO)
+    if trained:
+        optimise(model, data(TWO), steps=150)
+    images = all_images(**TWO)
+    with torch.no_grad():
+        log_p = [
+            total(model.eval().log_likelihood(dequantise(images, 2, seeded(seed)))).double() - 8 * torch.tensor(2).log()
+            for seed in (0, 1)
+        ]
+        assert torch.equal(*log_p)
+        p = log_p[0].exp()
+        assert p.sum().item() == pytest.approx(1, abs=1e-5)
+        drawn = quantise(model.sample(20_000, 1.0, seeded(3)), 2).flatten(1).long()
+    observed = torch.bincount((drawn * 2 ** torch.arange(7, -1, -1)).sum(1), minlength=256)
+    expected, common = 20_000 * p, 20_000 * p > 20
+    off = ((observed - expected) ** 2 / expected)[common].sum().item()
+    assert common.sum() > 10 and off < common.sum() + 6 * (2 * common.sum()) ** 0.5
+
+
+def test_the_quantile_loss_has_the_quantile_as_its_minimum() -> None:
+    """Of exponential values, at several levels, found by descent; and its parabola by hand."""
+    values = torch.distributions.Exponential(1.0).icdf((torch.arange(4000) + 0.5) / 4000)
+    for tau in (0.1, 0.5, 0.9):
+        guesses = torch.linspace(0, 4, 801)
+        losses = torch.stack([quantile_loss(values, g, torch.tensor(tau), 0.002).mean() for g in guesses])
+        assert guesses[losses.argmin()].item() == pytest.approx(-torch.tensor(1 - tau).log().item(), abs=0.01)
+    u = torch.tensor([-0.3, -0.1, 0.1, 0.3])
+    expected = torch.tensor([0.75 * 0.2, 0.75 * 0.025, 0.25 * 0.025, 0.25 * 0.2])
+    torch.testing.assert_close(quantile_loss(u, torch.zeros(4), torch.tensor(0.25), 0.2), expected)
+
+
+def test_pixeliqn_learns_a_distribution() -> None:
+    """Of grey images that are uniform in [64, 192) but for a right half that is as bright as the left."""
+    torch.manual_seed(0)
+    left = torch.randint(64, 192, (2000, 1, 2, 1), generator=seeded(1))
+    images = left.expand(-1, 1, 2, 2).to(torch.uint8).contiguous()
+    model = pixels("pixeliqn", 1, 2, 256, width=16)
+    optimise(model, images, steps=400)
+    with torch.no_grad():
+        drawn = model.sample(500, 1.0, seeded(2))[:, 0]
+    first, second = drawn[:, :, 0].flatten(), drawn[:, :, 1].flatten()
+    quantiles = torch.quantile(first, torch.tensor([0.1, 0.5, 0.9]))
+    torch.testing.assert_close(quantiles, torch.tensor([0.3, 0.5, 0.7]), atol=0.05, rtol=0)
+    assert (first - second).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("model", ["pixelcnn", "pixeliqn"])
+def test_what_they_have_not_is_an_error_of_one_line(model: str) -> None:
+    made, y = build(run_config(model)), torch.rand(2, 3, 8, 8)
+    with pytest.raises(UserError, match=r"temperature 0\.5: a Pixel\w+ has none, request 1"):
+        made.sample(2, 0.5, seeded())
+    with pytest.raises(UserError, match="has no latent"):
+        made.reconstruct(y)
+    if model == "pixeliqn":
+        with pytest.raises(UserError, match="a PixelIQN has no likelihood"):
+            made.log_weights(y, 2)

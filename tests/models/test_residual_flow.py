@@ -1,0 +1,116 @@
+"""The Residual Flow: Lipschitz constants, log-determinant and its gradient against autograd, inverse, probability."""
+
+import math
+
+import pytest
+import torch
+from models_tools import GREY, all_images, data, log_abs_det, normal, optimise, photo_like, randomise, seeded
+from torch import Tensor
+
+from vaeglow.data.loader import dequantise
+from vaeglow.models import residual_flow
+from vaeglow.models.residual_flow import LipschitzConv, ResidualFlow
+
+
+def moved_flow(channels: int = 1, size: int = 4, levels: int = 256, width: int = 8) -> ResidualFlow:
+    """Two levels, away from the start, its convolutions at their largest norms."""
+    flow = randomise(ResidualFlow(channels, size, levels, scales=2, depth=2, width=width), scale=0.3)
+    flow.initialise(photo_like(64, channels, size, noise=0.1))
+    return flow.eval()
+
+
+def exact(flow: ResidualFlow, y: Tensor) -> Tensor:
+    """log p(y) of each image by autograd's Jacobian."""
+
+    def transform(v: Tensor) -> Tensor:
+        return flow.encode(v).flatten(1)
+
+    return normal(transform(y), 0.0, 1.0) + torch.stack([log_abs_det(transform, one[None]) for one in y])
+
+
+def test_every_convolution_is_a_contraction() -> None:
+    """Its norm as a matrix on whole images is .98 where the raw one is larger; a smaller one is left alone."""
+    conv = LipschitzConv(2, 3, 3, 5)
+    for scale in (3.0, 0.1):
+        torch.nn.init.normal_(conv.weight, std=scale)
+        conv.iterate(200)
+        matrix = torch.autograd.functional.jacobian(conv.eval(), torch.zeros(1, 2, 5, 5)).reshape(75, 50)
+        raw = torch.autograd.functional.jacobian(
+            lambda x: torch.nn.functional.conv2d(x, conv.weight, padding=1), torch.zeros(1, 2, 5, 5)
+        ).reshape(75, 50)
+        norm = torch.linalg.matrix_norm(raw, 2).item()
+        assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(min(norm, 0.98), rel=1e-3)
+
+
+def test_the_log_likelihood_has_no_bias() -> None:
+    """Against autograd's Jacobian, in training (few exact terms) and evaluation, within its standard error."""
+    flow, y = moved_flow().double(), photo_like(2, 1, 4, seed=1, noise=0.1).double()
+    expected = exact(flow, y)
+    for training in (False, True):
+        flow.train(training)
+        with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+            patch.setattr(residual_flow, "POWER_ITERATIONS", {True: 0, False: 50})
+            found = torch.stack(
+                [
+                    sum(flow.log_likelihood(y.repeat(40, 1, 1, 1), seeded(k)).values()).view(40, 2).mean(0)
+                    for k in range(50)
+                ]
+            )
+        off = (found.mean(0) - expected) / (found.std(0) / math.sqrt(50))
+        assert off.abs().max() < 4 and (found.std(0) < 1).all()
+
+
+def test_the_gradient_has_no_bias() -> None:
+    """Of the log-determinant by a weight and an input, against that of autograd's log-determinant."""
+    flow, y = moved_flow().double().train(), photo_like(1, 1, 4, seed=1, noise=0.1).double().requires_grad_()
+    weights = [flow.blocks[1].g[1].weight, flow.blocks[2].g[3].weight, flow.blocks[0].actnorm.logs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(residual_flow, "POWER_ITERATIONS", {True: 0, False: 50})
+        jacobian = torch.autograd.functional.jacobian(
+            lambda v: flow.encode(v).flatten(1), y, create_graph=True, strict=True
+        )
+        log_det = torch.linalg.slogdet(jacobian.reshape(16, 16))[1]
+        expected = torch.cat([g.flatten() for g in torch.autograd.grad(log_det, [*weights, y])])
+        found = []
+        for k in range(60):
+            estimate = flow.log_likelihood(y.expand(50, 1, 4, 4), seeded(k))["log_det"].mean()
+            found.append(torch.cat([g.flatten() for g in torch.autograd.grad(estimate, [*weights, y])]))
+    errors = torch.stack(found).std(0) / math.sqrt(60)
+    off = ((torch.stack(found).mean(0) - expected) / errors)[errors > 1e-12]
+    assert len(off) > 100 and off.square().mean().sqrt() < 1.5 and off.abs().max() < 6
+
+
+def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, y = moved_flow(3, 8), photo_like(4, 3, 8, seed=1)
+    with torch.no_grad():
+        assert (flow.reconstruct(y) - y).abs().max() < 1e-4
+        noise = flow.encode(y)
+        monkeypatch.setattr(residual_flow, "MOST_ITERATIONS", 2)
+        marked = flow.decode(noise)
+    assert marked.isnan().flatten(1).sum(1).tolist() == [1] * 4  # one value each: the rest is the last iterate
+
+
+def test_temperature_multiplies_the_noise() -> None:
+    flow = moved_flow(3, 8)
+    with torch.no_grad():
+        whole, half = (flow.encode(flow.sample(4, t, seeded(3))) for t in (1.0, 0.5))
+    torch.testing.assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
+
+
+def test_probabilities_sum_to_one() -> None:
+    """Of all grey 2x2 images with 4 levels, after training; by autograd's Jacobian at Sobol points of each cell."""
+    torch.manual_seed(1)
+    flow = ResidualFlow(**GREY, scales=2, depth=3, width=16)
+    flow.initialise(dequantise(data(GREY), 4, seeded(2)))
+    optimise(flow, data(GREY), steps=200)
+    flow.double()
+    u = torch.quasirandom.SobolEngine(4, scramble=True, seed=0).draw(16, dtype=torch.float64).view(-1, 1, 2, 2)
+    y = ((all_images(**GREY)[:, None] + u) / 4).flatten(0, 1)
+
+    def transform(v: Tensor) -> Tensor:
+        return flow.encode(v[None]).flatten()
+
+    jacobian = torch.vmap(torch.func.jacrev(transform))(y).reshape(-1, 4, 4)
+    with torch.no_grad():
+        log_p = normal(flow.encode(y), 0.0, 1.0) + torch.linalg.slogdet(jacobian)[1]
+    assert 0.99 < log_p.exp().mean().item() <= 1.01

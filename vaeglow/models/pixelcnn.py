@@ -1,0 +1,242 @@
+"""The Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders"), the baseline.
+
+Table 2 cites it. P(x) = prod_i P(x_i | x_<i) over all pixels in raster order, and in a pixel over its channels (section
+2). Each layer has two stacks (section 2.2, figure 2): the vertical one sees the rows above a pixel, the horizontal one
+that and what is left of it in its own row, and of the pixel itself the channels before. Without labels or skip
+connections.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.distributed import shared_noise
+from vaeglow.errors import UserError
+from vaeglow.models.base import GenerativeModel, image_shape
+from vaeglow.models.nets import initialise
+from vaeglow.models.network import Network
+
+
+def gate(x: Tensor) -> Tensor:
+    """tanh(a) * sigmoid(b) of both halves of the channels (their eq. 2): [N, 2F, ...] -> [N, F, ...]."""
+    a, b = x.chunk(2, 1)
+    return torch.tanh(a) * torch.sigmoid(b)
+
+
+class CausalConv(nn.Conv2d):
+    """1 x k convolution over a pixel and the k - 1 on its left; of the pixel itself it sees the channels allowed.
+
+    Features belong to the image's channels in equal blocks, in order. Those of one channel see the inputs of this
+    channel and those before (mask B), with `strict` only those before (mask A).
+
+    Args:
+        inputs, outputs: features.
+        k: width.
+        channels: of the image.
+        strict: mask A, for the layer that sees the image.
+        parts: into so many parts the outputs are cut later; each is in blocks.
+    """
+
+    allowed: Tensor
+
+    def __init__(self, inputs: int, outputs: int, k: int, channels: int, strict: bool = False, parts: int = 1) -> None:
+        super().__init__(inputs, outputs, (1, k))
+        of_output, of_input = (torch.arange(n) * channels // n for n in (outputs // parts, inputs))
+        allowed = of_output[:, None] - of_input >= int(strict)
+        self.register_buffer("allowed", allowed.repeat(parts, 1))  # [outputs, inputs]
+
+    def masked(self) -> Tensor:
+        """The weight, 0 where an output must not see the pixel itself: [outputs, inputs, 1, k]."""
+        return torch.cat([self.weight[..., :-1], self.weight[..., -1:] * self.allowed[..., None, None]], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        return F.conv2d(F.pad(x, (self.kernel_size[1] - 1, 0)), self.masked(), self.bias)
+
+    def at_pixel(self) -> Callable[[Tensor], Tensor]:
+        """The same for one pixel, from it and those on its left: [N, inputs, k] -> [N, outputs]."""
+        weight = self.masked().flatten(1)
+        return lambda window: F.linear(window.flatten(1), weight, self.bias)
+
+
+class GatedLayer(nn.Module):
+    """Both stacks' gated convolutions; the horizontal stack has a residual connection (figure 2).
+
+    Args:
+        inputs: features of each stack.
+        width: features out.
+        k: the kernel's side, odd.
+        channels: of the image.
+        first: the layer that sees the image: mask A, no residual connection.
+    """
+
+    def __init__(self, inputs: int, width: int, k: int, channels: int, first: bool) -> None:
+        super().__init__()
+        self.half, self.first = k // 2, first
+        self.vertical = nn.Conv2d(inputs, 2 * width, (self.half + 1, k))
+        self.link = nn.Conv2d(2 * width, 2 * width, 1)
+        self.horizontal = CausalConv(inputs, 2 * width, self.half + 1, channels, strict=first, parts=2)
+        self.out = CausalConv(width, width, 1, channels)
+
+    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertical and horizontal stack [N, inputs, H, W] each -> [N, width, H, W] each."""
+        above = self.vertical(F.pad(v, (self.half, self.half, self.half, 0)))
+        out = self.out(gate(self.horizontal(h) + self.link(above)))
+        return gate(above), out if self.first else h + out
+
+
+class PixelNet(Network):
+    """The layers: features of each pixel that know what comes before it.
+
+    Args:
+        channels: C.
+        depth: gated layers.
+        width: features, at least one for each channel.
+        k: the kernel's side, odd.
+    """
+
+    def __init__(self, channels: int, depth: int, width: int, k: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            GatedLayer(width if i else channels, width, k, channels, first=not i) for i in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, H, W] in [-1, 1] -> [N, width, H, W]."""
+        v, h = F.pad(x, (0, 0, 1, -1)), x  # the vertical stack starts one row above
+        for layer in self.layers:
+            v, h = layer(v, h)
+        return h
+
+    def scan(self, x: Tensor) -> Iterator[tuple[int, int, Callable[[], Tensor]]]:
+        """The pixels of x [N, C, H, W] in raster order, for a sampler that fills it.
+
+        What does not change any more is computed once: the vertical stack once a row, activations on the left are kept.
+
+        Yields:
+            row, column, and a function: that pixel's features [N, width], from what x holds before and in it by then.
+        """
+        layers, (count, _, height, width) = list(self.layers), x.shape
+        causal = [(layer.horizontal.at_pixel(), layer.out.at_pixel()) for layer in layers]
+        halves = [(layer.vertical.in_channels, layer.half) for layer in layers]
+        above = [x.new_zeros(count, inputs, half + 1, width + 2 * half) for inputs, half in halves]
+        for i in range(height):
+            row, links = x[:, :, i - 1 : i] if i else torch.zeros_like(x[:, :, :1]), []
+            for n, layer in enumerate(layers):
+                above[n] = torch.cat([above[n][:, :, 1:], F.pad(row, (layer.half, layer.half))], 2)
+                gates = F.conv2d(above[n], layer.vertical.weight, layer.vertical.bias)
+                links.append(layer.link(gates)[:, :, 0])  # [N, 2 width, W]
+                row = gate(gates)
+            left = [x.new_zeros(count, inputs, half + 1) for inputs, half in halves]
+            for j in range(width):
+                left = [F.pad(window[..., 1:], (0, 1)) for window in left]
+                if j:
+                    left[0][..., -2] = x[:, :, i, j - 1]  # whole by now
+
+                def features(i: int = i, j: int = j, left: list[Tensor] = left, links: list[Tensor] = links) -> Tensor:
+                    h = x[:, :, i, j]
+                    for layer, (horizontal, out), window, link in zip(layers, causal, left, links, strict=True):
+                        window[..., -1] = h
+                        residual = out(gate(horizontal(window) + link[..., j])[..., None])
+                        h = residual if layer.first else h + residual
+                    return h
+
+                yield i, j, features
+
+
+class PixelModel(GenerativeModel):
+    """An autoregressive model of the values of pixels: `PixelNet`, a head, and the quantiles that samples are.
+
+    Temperature has no meaning here: only 1 is allowed.
+
+    Args:
+        channels: C.
+        size: H = W.
+        levels: number of values a pixel can take.
+        net: the features.
+        head: [N, inputs, H, W] -> what the pixels' distributions are made from.
+    """
+
+    def __init__(self, channels: int, size: int, levels: int, net: PixelNet, head: nn.Module) -> None:
+        super().__init__(channels, size, levels)
+        self.net, self.head = net, head
+        initialise(self, nn.init.xavier_uniform_)
+
+    def discrete(self, y: Tensor) -> Tensor:
+        """The images that y was dequantised from: int64, 0..levels-1, in y's shape."""
+        return (y * self.levels).long().clamp_(0, self.levels - 1)
+
+    def inputs_of(self, x: Tensor) -> Tensor:
+        """Discrete values as the network takes them, in [-1, 1]."""
+        return x * (2 / (self.levels - 1)) - 1
+
+    def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
+        """The level at which the distribution of a pixel's channel reaches u [N]: int64 [N], from features [N, F]."""
+        raise NotImplementedError
+
+    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; pixel by pixel, each channel the quantile of a uniform number.
+
+        Raises:
+            UserError: a temperature other than 1.
+        """
+        if temperature != 1:
+            raise UserError(f"temperature {temperature}: a {type(self).__name__} has none, request 1")
+        weight = next(self.parameters())
+        u = shared_noise(torch.rand, (count, *self.shape), generator, dtype=weight.dtype, device=weight.device)
+        levels, x = torch.zeros_like(u), torch.full_like(u, -1)
+        for i, j, features in self.net.scan(x):
+            for channel in range(self.channels):
+                levels[:, channel, i, j] = self.quantile(features(), channel, u[:, channel, i, j]).to(u.dtype)
+                x[:, channel, i, j] = self.inputs_of(levels[:, channel, i, j])
+        return (levels + 0.5) / self.levels
+
+    def reconstruct(self, y: Tensor) -> Tensor:
+        """There is no latent: a UserError."""
+        raise UserError(f"a {type(self).__name__} has no latent to reconstruct images from")
+
+
+class PixelCNN(PixelModel):
+    """The source's own head, a softmax over all values (its section 2); log P(x) is exact, no matter the noise u.
+
+    As a density of dequantised images it is constant in each cell: log p(y) = log P(x) + D log(levels).
+    """
+
+    bound = "="
+    dequantisation = None
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; exact, so the generator is not used."""
+        x = self.discrete(y)
+        logits = self.head(self.net(self.inputs_of(x))).movedim(1, -1).reshape(-1, self.levels)  # [N H W C, levels]
+        log_p = -F.cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none").view(len(x), -1).sum(1)
+        return {"prediction": log_p + self.dims * math.log(self.levels)}
+
+    def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
+        """See `PixelModel`."""
+        logits = self.head(features[..., None, None]).view(len(u), self.channels, self.levels)[:, channel]
+        return (logits.softmax(1).cumsum(1) < u[:, None]).sum(1).clamp_(max=self.levels - 1)
+
+
+def causal_head(channels: int, inputs: int, width: int, outputs: int) -> nn.Sequential:
+    """2 x [ReLU, 1x1]: [N, inputs, H, W] -> [N, outputs, H, W], each channel's block after the other."""
+    first, last = CausalConv(inputs, width, 1, channels), CausalConv(width, outputs, 1, channels)
+    return nn.Sequential(nn.ReLU(), first, nn.ReLU(), last)
+
+
+def net_of(config: Mapping[str, Any]) -> PixelNet:
+    """The untrained network of a resolved config."""
+    network = config["network"]
+    return PixelNet(config["data"]["channels"], network["depth"], network["width"], network["kernel"])
+
+
+def build(config: Mapping[str, Any]) -> PixelCNN:
+    """The untrained PixelCNN of a resolved config."""
+    shape, network = image_shape(config), config["network"]
+    outputs = shape["channels"] * shape["levels"]
+    head = causal_head(shape["channels"], network["width"], network["head_width"], outputs)
+    return PixelCNN(**shape, net=net_of(config), head=head)

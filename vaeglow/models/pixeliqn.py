@@ -1,0 +1,90 @@
+"""PixelIQN (Ostrovski, Dabney & Munos 2018, "Autoregressive Quantile Networks"), a baseline that Table 2 cites.
+
+The PixelCNN's network learns, instead of a softmax, each conditional's quantile function Q(tau): its minimiser over tau
+~ U[0, 1) is the expected quantile loss (their eq. 4). It has no likelihood. As in implicit quantile networks
+(Dabney et al. 2018, section 3.1), tau enters at the end, as a product with the features; the source adds it in every
+layer.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaeglow.distributed import shared_noise
+from vaeglow.errors import UserError
+from vaeglow.models.base import image_shape
+from vaeglow.models.pixelcnn import CausalConv, PixelModel, net_of
+
+
+def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -> Tensor:
+    """The quantile loss |tau - 1(u < 0)| |u|, u = target - quantile, a parabola where |u| <= huber; one shape."""
+    u = target - quantile
+    size = torch.where(u.abs() <= huber, u.square() / (2 * huber), u.abs() - huber / 2)
+    return (tau - (u < 0).to(u.dtype)).abs() * size
+
+
+class QuantileHead(nn.Module):
+    """Q(tau) = w . relu(A(features) * relu(B cos(pi k tau), k = 0..K-1)), for each channel of a pixel.
+
+    Args:
+        channels: C.
+        inputs: features.
+        width: of A and B, for each channel.
+        cosines: K.
+    """
+
+    def __init__(self, channels: int, inputs: int, width: int, cosines: int) -> None:
+        super().__init__()
+        self.features = CausalConv(inputs, channels * width, 1, channels)
+        self.embedding = nn.Linear(cosines, width)
+        self.hidden = nn.Conv2d(channels * width, channels * width, 1, groups=channels)
+        self.last = nn.Conv2d(channels * width, channels, 1, groups=channels)
+        self.register_buffer("frequencies", math.pi * torch.arange(cosines))
+
+    def forward(self, features: Tensor, tau: Tensor) -> Tensor:
+        """Features [N, inputs, H, W], tau [N, C, H, W] -> quantiles, in tau's shape."""
+        embedded = F.relu(self.embedding(torch.cos(tau[..., None] * self.frequencies)))  # [N, C, H, W, width]
+        product = self.features(F.relu(features)) * embedded.movedim(-1, 2).flatten(1, 2)
+        return self.last(F.relu(self.hidden(product)))
+
+
+class PixelIQN(PixelModel):
+    """Quantiles of the dequantised values in [0, 1), by `QuantileHead`.
+
+    Args:
+        huber: half the width of the parabola in `quantile_loss`.
+    """
+
+    bound, dequantisation = "", None
+
+    def __init__(self, huber: float, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.huber = huber
+
+    def loss(
+        self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean quantile loss of dequantised images y [N, C, H, W] in levels, tau new at each value; no terms."""
+        tau = shared_noise(torch.rand, inputs.shape, generator, dtype=inputs.dtype, device=inputs.device)
+        quantiles = 0.5 + self.head(self.net(self.inputs_of(self.discrete(inputs))), tau)
+        return self.levels * quantile_loss(inputs, quantiles, tau, self.huber).mean(), {}
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """There is none: a UserError."""
+        raise UserError("a PixelIQN has no likelihood, so no bits/dim: score its samples instead")
+
+    def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
+        """See `PixelModel`."""
+        tau = u[:, None, None, None].expand(-1, self.channels, 1, 1)
+        return self.discrete(0.5 + self.head(features[..., None, None], tau)[:, channel, 0, 0])
+
+
+def build(config: Mapping[str, Any]) -> PixelIQN:
+    """The untrained PixelIQN of a resolved config."""
+    shape, network = image_shape(config), config["network"]
+    head = QuantileHead(shape["channels"], network["width"], network["head_width"], network["cosines"])
+    return PixelIQN(network["huber"], **shape, net=net_of(config), head=head)

@@ -1,0 +1,230 @@
+"""The Residual Flow (Chen, Behrmann, Duvenaud & Jacobsen 2019), a baseline that Table 2 cites.
+
+x -> x + g(x) is invertible where g's Lipschitz constant is below 1 (their section 2), and
+
+    log|det(I + J)| = sum_k (-1)^(k+1) / k tr(J^k),    tr(J^k) = E_v[v^T J^k v],
+
+without bias by a random number of terms, the k-th over its probability (section 3.1, eq. 6); its gradient by a Neumann
+series, so that memory does not grow with the terms (section 3.2, eq. 8). What differs from the source: there are no
+dense layers at the end; spectral norms take a fixed number of power iterations; training reports the log-determinant
+itself, from the products that its gradient needs.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, autograd, nn
+from torch.nn import functional as F
+
+from vaeglow.models.base import GenerativeModel, image_shape
+from vaeglow.models.bounds import normal_like, standard_normal_log_density
+from vaeglow.models.flows import ActNorm, standardise
+
+LIPSCHITZ = 0.98  # of each convolution, as in the source
+EXACT_TERMS = {True: 2, False: 20}  # of the series, in training and in evaluation; more with probability 1/2 each
+POWER_ITERATIONS = {True: 2, False: 50}  # of a spectral norm: at a training step, at the start
+MARGIN = 0.05  # pixels are squeezed into (.05, .95) before the logit, as in the source
+TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a block
+
+
+class LipSwish(nn.Module):
+    """x sigmoid(b x) / 1.1, b = softplus(raw), of Lipschitz constant below 1 (section 4.1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        b = F.softplus(self.raw)
+        return F.silu(b * x) / (1.1 * b)
+
+
+class LipschitzConv(nn.Conv2d):
+    """A convolution whose norm, as an operator on images, is at most `LIPSCHITZ`.
+
+    The norm is |W v| at v, u = W v / |W v| that power iterations keep; u is as large as an image.
+
+    Args:
+        inputs, outputs: channels.
+        k: side of the kernel, odd.
+        side: of the images.
+    """
+
+    u: Tensor
+
+    def __init__(self, inputs: int, outputs: int, k: int, side: int) -> None:
+        super().__init__(inputs, outputs, k, padding=k // 2)
+        self.register_buffer("u", F.normalize(torch.randn(1, outputs, side, side), dim=(1, 2, 3)))
+
+    @torch.no_grad()
+    def iterate(self, count: int) -> None:
+        """Power iterations."""
+        for _ in range(count):
+            self.u.copy_(F.normalize(F.conv2d(self.back(), self.weight, padding=self.padding), dim=(1, 2, 3)))
+
+    def back(self) -> Tensor:
+        """v = W^T u / |W^T u|."""
+        return F.normalize(F.conv_transpose2d(self.u, self.weight, padding=self.padding), dim=(1, 2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, side, side] -> [N, outputs, side, side]."""
+        if self.training:
+            self.iterate(POWER_ITERATIONS[True])
+        with torch.no_grad():
+            u, v = self.u.clone(), self.back()
+        norm = (u * F.conv2d(v, self.weight, padding=self.padding)).sum()
+        return F.conv2d(x, self.weight / (norm / LIPSCHITZ).clamp(min=1), self.bias, padding=self.padding)
+
+
+class ResidualBlock(nn.Module):
+    """[squeeze], actnorm, x -> x + g(x); g = conv3x3, conv1x1, conv3x3, LipSwish before each but an image's first.
+
+    Args:
+        channels: C, after the squeeze.
+        width: hidden channels.
+        side: of the images, after the squeeze.
+        squeeze: whether it has one.
+        first: of the model.
+    """
+
+    def __init__(self, channels: int, width: int, side: int, squeeze: bool, first: bool) -> None:
+        super().__init__()
+        self.squeeze = squeeze
+        self.actnorm = ActNorm(channels)
+        sizes = ((channels, width, 3), (width, width, 1), (width, channels, 3))
+        layers = [part for size in sizes for part in (LipSwish(), LipschitzConv(*size, side))]
+        self.g = nn.Sequential(*layers[int(first) :])
+
+    def enter(self, x: Tensor) -> Tensor:
+        """Squeeze and actnorm, (x + b) s, the input of g."""
+        x = F.pixel_unshuffle(x, 2) if self.squeeze else x
+        return (x + self.actnorm.bias[:, None, None]) * self.actnorm.log_scale().exp()[:, None, None]
+
+    def forward(self, x: Tensor, terms: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """x [N, C, H, W] -> (y, an estimate without bias of log|det dy/dx|, [N] nats).
+
+        Args:
+            x: images.
+            terms: of the series, more than `EXACT_TERMS`.
+            generator: of v.
+        """
+        learns = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = self.enter(x)
+            x = x if x.requires_grad else x.requires_grad_()
+            g = self.g(x)
+            v = product = left = normal_like(x, generator)
+            log_det = x[0, 0].numel() * self.actnorm.log_scale().sum()
+            for k in range(1, terms + 1):
+                (product,) = autograd.grad(g, x, product, retain_graph=True)  # v^T J^k
+                weight = (-1) ** k * 2.0 ** max(0, k - EXACT_TERMS[self.training] - 1)
+                log_det = log_det - weight / k * (product * v).flatten(1).sum(1)
+                left = left + weight * product  # v^T sum_k (-J)^k
+            if learns:
+                (jacobian,) = autograd.grad(g, x, left, create_graph=True)
+                slope = (jacobian * v).flatten(1).sum(1)
+                log_det = log_det + slope - slope.detach()
+        y = x + g
+        return (y, log_det) if learns else (y.detach(), log_det.detach())
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The x of y by x <- y - g(x) (algorithm 1 of Behrmann et al. 2019), and whether it failed to converge, [N]."""
+        x = y
+        for _ in range(MOST_ITERATIONS):
+            before, x = x, y - self.g(x)
+            failed = ~((x - before).abs().flatten(1).amax(1) <= TOLERANCE)  # NaN fails, too
+            if not failed.any():
+                break
+        x = x * (-self.actnorm.log_scale()).exp()[:, None, None] - self.actnorm.bias[:, None, None]
+        return F.pixel_shuffle(x, 2) if self.squeeze else x, failed
+
+
+class ResidualFlow(GenerativeModel):
+    """The logit of the pixels, then levels of residual blocks, a squeeze between two levels.
+
+    log p(y) is estimated without bias, so mean bits/dim are, too; their standard error includes the estimator's.
+    The base density is N(0, I), of all dimensions; nothing leaves between levels.
+
+    Args:
+        channels: C.
+        size: image side, divisible by 2^(levels - 1).
+        levels: number of values a pixel can take.
+        scales: number of levels.
+        depth: blocks at each.
+        width: hidden channels of each block.
+    """
+
+    bound = "="
+
+    def __init__(self, channels: int, size: int, levels: int, scales: int, depth: int, width: int) -> None:
+        super().__init__(channels, size, levels)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(channels * 4**scale, width, size >> scale, squeeze=scale > n == 0, first=scale + n == 0)
+            for scale in range(scales)
+            for n in range(depth)
+        )
+        self.top = channels * 4 ** (scales - 1), size >> (scales - 1), size >> (scales - 1)
+
+    def logit(self, y: Tensor) -> Tensor:
+        """The logit of .05 + .9 y, as in the source."""
+        return (MARGIN + (1 - 2 * MARGIN) * y).logit()
+
+    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """See `GenerativeModel`; an estimate, from a random number of terms and random v."""
+        seed = None if generator is None else generator.initial_seed()  # no number has to come from a GPU
+        extra = 1 + int(-math.log2(1 - random.Random(seed).random()))  # geometric: P(extra > k) = 2^-k
+        x = self.logit(y)
+        log_det = (math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)).flatten(1).sum(1)
+        for block in self.blocks:
+            x, change = block(x, EXACT_TERMS[self.training] + extra, generator)
+            log_det = log_det + change
+        return {"log_det": log_det, "prior": standard_normal_log_density(x)}
+
+    def encode(self, y: Tensor) -> Tensor:
+        """Images y [N, C, H, W] to noise [N, C', H', W']."""
+        x = self.logit(y)
+        for block in self.blocks:
+            x = block.enter(x)
+            x = x + block.g(x)
+        return x
+
+    def decode(self, noise: Tensor) -> Tensor:
+        """The inverse of `encode`; an image for which a block's fixed point did not converge has a NaN."""
+        x, failed = noise, torch.zeros(len(noise), dtype=torch.bool, device=noise.device)
+        for block in reversed(self.blocks):
+            x, here = block.inverse(x)
+            failed |= here
+        y = (x.sigmoid() - MARGIN) / (1 - 2 * MARGIN)
+        y[failed, 0, 0, 0] = math.nan  # whoever samples counts it
+        return y
+
+    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+        """See `GenerativeModel`; the temperature multiplies all noise."""
+        empty = next(self.parameters()).new_empty(count, *self.top)
+        return self.decode(temperature * normal_like(empty, generator))
+
+    def reconstruct(self, y: Tensor) -> Tensor:
+        """f^-1(f(y)): the images themselves, up to rounding."""
+        return self.decode(self.encode(y))
+
+    @torch.no_grad()
+    def initialise(self, y: Tensor) -> None:
+        """Set the spectral norms, and from images y [N, C, H, W] all actnorms, block by block, unless they are set."""
+        x = self.logit(y)
+        for block in self.blocks:
+            for conv in block.g:
+                if isinstance(conv, LipschitzConv) and not block.actnorm.initialised:
+                    conv.iterate(POWER_ITERATIONS[False])
+            standardise(block.actnorm, F.pixel_unshuffle(x, 2) if block.squeeze else x)
+            x = block.enter(x)
+            x = x + block.g(x)
+
+
+def build(config: Mapping[str, Any]) -> ResidualFlow:
+    """The untrained Residual Flow of a resolved config."""
+    network = dict(config["network"])
+    return ResidualFlow(**image_shape(config), scales=network.pop("levels"), **network)
