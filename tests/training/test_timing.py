@@ -43,7 +43,7 @@ def test_windows_hold_as_many_steps_as_fill_them_and_warm_up_is_not_counted():
 
 
 def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
-    models = ["vae", "vaeglow", "glow", "vaeglow_joint"]
+    models = ["vae", "vaeglow", "glow", "vaeglow_joint", "pixeliqn", "residual_flow"]
     found = timed(tmp_path, blobs_dir, models)
     assert list(found["models"]) == models and found["device_kind"] == "cpu" and found["epoch_images"] == 50000
     for model, one in found["models"].items():

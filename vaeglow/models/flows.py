@@ -17,6 +17,7 @@ from vaeglow.models.bounds import soft_bound
 from vaeglow.models.network import Network
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
+CAUTION = 0.1  # of bounded log-scales: at first all move the same way, and many steps multiply up (docs/beyond.md)
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 
 
@@ -119,7 +120,7 @@ class Coupling(nn.Module):
 
     additive: x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3;
     affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale;
-    bounded: the same with exp(2 tanh(raw(x1) / 2)): the identity at the start; no scale beyond e^2, nor in the inverse.
+    bounded: the same with exp(2 tanh(raw(x1) / 20)): the identity at the start; no scale beyond e^2, inverse or not.
 
     Args:
         channels: C >= 2.
@@ -159,4 +160,4 @@ class Coupling(nn.Module):
     def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0 (`affine`), in (-2, 2) (`bounded`)."""
         shift, raw = outputs.chunk(2, 1)
-        return shift, F.logsigmoid(raw + 2.0) if self.kind == "affine" else soft_bound(raw, -2, 2)
+        return shift, F.logsigmoid(raw + 2.0) if self.kind == "affine" else soft_bound(CAUTION * raw, -2, 2)

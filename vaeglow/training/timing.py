@@ -70,7 +70,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
-        What it has found so far (`time_in_turns`), after the first warm-up also the `losses` of its steps in bits/dim.
+        What it has found so far (`time_in_turns`), after the first warm-up also the `losses` of its steps.
     """
     os.environ.pop(CLAIM, None)
     if gpu is not None:
@@ -90,7 +90,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
         step, index = next(upcoming)
         trainer.train_step(index, step, sums)
         if len(totals) < windows["warmup_steps"]:
-            totals.append(sums["bits_per_dim"])
+            totals.append(sums[trainer.objective])
 
     found: dict[str, Any] = {}
     yield found
