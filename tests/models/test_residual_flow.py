@@ -58,6 +58,8 @@ def test_the_log_likelihood_has_no_bias() -> None:
             )
         off = (found.mean(0) - expected) / (found.std(0) / math.sqrt(50))
         assert off.abs().max() < 4 and (found.std(0) < 1).all()
+    flow.eval()
+    assert torch.equal(*(flow.log_weights(y, 2, seeded(7)).detach() for _ in range(2)))  # nothing else is random
 
 
 def test_the_gradient_has_no_bias() -> None:

@@ -53,7 +53,7 @@ class GenerativeModel(nn.Module):
         Their log-mean-exp is a lower bound on log p(y) that gets tighter with more draws. By default, for a model
         without a latent, each column is its exact log p(y).
         """
-        return bounds.total(self.log_likelihood(y))[:, None].expand(-1, latents)
+        return bounds.total(self.log_likelihood(y, generator))[:, None].expand(-1, latents)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """`count` images [count, C, H, W], continuous, to be quantised; `temperature` scales the pixel noise."""
