@@ -194,9 +194,11 @@ def test_all_that_tables_and_claims_time_on_one_dataset_is_timed_together():
     views = checked()
     table4 = {row["model"] for row in SHIPPED["tables"]["table4"]["rows"]}
     sampled = {row["model"] for row in SHIPPED["tables"]["sampling"]["rows"]}
-    assert set(plan.timed_models(views, "paper", "photos32")) == table4
-    assert set(plan.timed_models(views, "demo", "photos32")) == table4 | sampled
-    assert plan.timed_models(views, "demo", "cifar10") == []
+    assert set(plan.timed_models(views["demo"], "paper", "photos32")) == table4
+    assert set(plan.timed_models(views["demo"], "demo", "photos32")) == table4 | sampled
+    assert plan.timed_models(views["demo"], "demo", "cifar10") == []
+    moved = checked("{overrides: {roles: {main: photos32}}}")  # the paper's own tables are of photos32, too
+    assert set(plan.timed_models(moved["demo"], "paper", "photos32")) == table4
 
 
 def test_models_that_cannot_take_the_images_are_no_runs_and_their_claims_say_why():
@@ -260,14 +262,26 @@ def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
     views = checked()
-    assert plan.sample_counts(views["demo"])["photos32"] == {"count": 64, "shown": 64}  # by Figure 2
-    assert plan.sample_counts(views["paper"])["cifar10"]["count"] == 30000  # three sets
-    assert plan.sample_counts(views["paper"])["photos64"] == {"count": 30000, "shown": plan.SHOWN}  # in no table
+    assert plan.sample_counts(views["demo"])["photos32",] == {"count": 64, "shown": 64}  # by Figure 2
+    counts = plan.sample_counts(views["paper"])
+    assert counts["cifar10", "vaeglow", "0.5"]["count"] == 30000  # three sets
+    assert counts["photos64",] == {"count": 30000, "shown": plan.SHOWN}  # in no table
     counts = plan.sample_counts(checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"])
-    assert {name for name, of in counts.items() if of["count"] != 64} == {"photos64"}
+    assert {key for key, of in counts.items() if of["count"] != 64} == {
+        ("photos64", row["model"], str(row["temperature"]))
+        for row in SHIPPED["presets"]["demo"]["tables"]["table3"]["rows"]
+    }
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
-    assert plan.sample_counts(large["demo"])["photos32"] == {"count": 800, "shown": 800}
-    assert plan.sample_counts(large["paper"])["cifar10"] == {"count": 30000, "shown": 800}  # the protocol asks for more
+    assert plan.sample_counts(large["demo"])["photos32", "glow", "1.0"] == {"count": 800, "shown": 800}
+    most = plan.sample_counts(large["paper"])["cifar10", "glow", "1.0"]
+    assert most == {"count": 30000, "shown": 800}  # the protocol asks for more
+
+
+def test_importance_weighted_bounds_are_evaluated_of_the_runs_that_show_them():
+    view = checked()["demo"]
+    assert plan.importance_samples(view, "photos32", "glow") == [10]
+    assert plan.importance_samples(view, "photos32", "residual_flow") == []
+    assert plan.importance_samples(view, "photos64", "glow") == []
 
 
 def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():

@@ -161,25 +161,28 @@ def style(view: View, model: str) -> dict[str, str]:
 # ----------------------------------------------------------------------------------------- runs and files
 
 
-def sample_counts(view: View) -> dict[str, dict[str, int]]:
-    """How many images a run on each dataset draws: enough for all that the preset measures or shows of it.
+def sample_counts(view: View) -> dict[tuple[str, ...], dict[str, int]]:
+    """How many images are drawn: enough for all that the preset measures or shows of them.
 
-    `count` is the largest of the protocols used on it (the preset's own where none is), each its sets times its images,
-    more where a figure or a probe takes more; of these the first `shown` are kept for figures.
+    Returns:
+        (dataset,) -> `count`, that of the preset's own protocol, and `shown`, of which the first are kept for figures;
+        (dataset, model, temperature) -> the same, by the largest protocol used: its sets times its images.
     """
     samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
-    counts = {dataset: [samples[view["evaluation"]["protocol"]]] for dataset in view["datasets"]}
     shown = {dataset: [SHOWN] for dataset in view["datasets"]}
-    for need in all_needs(view):
-        if need["what"] in ("metrics", "draws"):
-            counts[need["dataset"]].append(samples[need["protocol"]])
-        if need["what"] == "nearest_training":
-            counts[need["dataset"]].append(view["probes"]["nearest_training"]["samples"])
     for name, figure in view["figures"].items():
         images = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
         for row in filled_in(view, "figures", name)["rows"]:
             shown[row["dataset"]].append(images)
-    return {name: {"count": max(of + shown[name][1:]), "shown": max(shown[name])} for name, of in counts.items()}
+    own = samples[view["evaluation"]["protocol"]]
+    found = {(dataset,): [own, *counts[1:]] for dataset, counts in shown.items()}
+    for need in all_needs(view):
+        if need["what"] in ("metrics", "draws", "nearest_training"):
+            nearest = need["what"] == "nearest_training"
+            count = view["probes"]["nearest_training"]["samples"] if nearest else samples[need["protocol"]]
+            key = need["dataset"], need["model"], str(need["temperature"])
+            found.setdefault(key, shown[need["dataset"]][1:]).append(count)
+    return {key: {"count": max(counts), "shown": max(shown[key[0]])} for key, counts in found.items()}
 
 
 def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
@@ -248,8 +251,16 @@ def temperatures(views: Mapping[str, View]) -> list[float]:
     return sorted({need["temperature"] for need in asked if "temperature" in need})
 
 
-def timed_models(views: Mapping[str, View], preset: str, dataset: str) -> list[str]:
-    """The models whose steps are timed in turns: all that any preset uses."""
+def importance_samples(view: View, dataset: str, model: str) -> list[int]:
+    """The K of the importance-weighted bounds of a run: the preset's where an entry shows them, else none."""
+    entries = [(section, name) for section in SECTIONS for name in view[section]]
+    showing = [one for one in entries if hasattr(kinds(one[0])[view[one[0]][one[1]]["kind"]], "IMPORTANCE")]
+    shown = [need for entry in showing for need in needs(view, *entry)]
+    here = any((need["dataset"], need["model"]) == (dataset, model) for need in shown)
+    return list(view["evaluation"]["importance_samples"]) if here else []
+
+
+def timed_models(view: View, preset: str, dataset: str) -> list[str]:
+    """The models of a preset whose steps are timed in turns: all that tables and claims of the view's preset use."""
     wanted = {"what": "timing", "preset": preset, "dataset": dataset}.items()
-    asked = [need for view in views.values() for need in all_needs(view) if need.items() >= wanted]
-    return list(dict.fromkeys(need["model"] for need in asked))
+    return list(dict.fromkeys(need["model"] for need in all_needs(view) if need.items() >= wanted))

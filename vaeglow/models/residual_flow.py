@@ -124,9 +124,12 @@ class ResidualBlock(nn.Module):
                 weight = (-1) ** k * 2.0 ** max(0, k - EXACT_TERMS[self.training] - 1)
                 log_det = log_det - weight / k * (product * v).flatten(1).sum(1)
                 left = left + weight * product  # v^T sum_k (-J)^k
-            if learns:
+            if learns:  # at once, as second derivatives take most of the memory: a slope that has their gradient
                 (jacobian,) = autograd.grad(g, x, left, create_graph=True)
-                slope = (jacobian * v).flatten(1).sum(1)
+                of = [x, *self.g.parameters()]
+                gradient = autograd.grad((jacobian * v).sum(), of, retain_graph=True, materialize_grads=True)
+                slope = (x * gradient[0]).flatten(1).sum(1)
+                slope = slope + sum((p * d).sum() for p, d in zip(of[1:], gradient[1:], strict=True)) / len(x)
                 log_det = log_det + slope - slope.detach()
         y = x + g
         return (y, log_det) if learns else (y.detach(), log_det.detach())

@@ -101,7 +101,7 @@ def prepared(wildcards):
     ]
 
 
-SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that a dataset's runs draw
+SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that are drawn
 STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 
 
@@ -131,7 +131,7 @@ def run_config(wildcards):
 
 def configs(preset, dataset, models=None):
     """Configs under the preset's first seed, as JSON: of these models, or of those that are timed there."""
-    models, seed = models or plan.timed_models(EFFECTIVE, preset, dataset), EFFECTIVE[preset]["seeds"][0]
+    models, seed = models or plan.timed_models(EFFECTIVE[PRESET], preset, dataset), EFFECTIVE[preset]["seeds"][0]
     return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
 
 

@@ -51,7 +51,10 @@ rule sample:
     params:
         step="sample",
         inputs=input_flags,
-        flags=lambda w: flags(temperature=w.temperature, **SAMPLES[w.preset][w.dataset]),
+        flags=lambda w: flags(
+            temperature=w.temperature,
+            **SAMPLES[w.preset].get((w.dataset, w.model, w.temperature), SAMPLES[w.preset][w.dataset,]),
+        ),
     shell:
         """
         python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \
@@ -69,7 +72,12 @@ use rule sample as likelihood with:
         "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
         step="likelihood",
-        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size", "importance_samples", "importance_images")),
+        flags=lambda wildcards: flags(
+            **evaluation(wildcards, "batch_size", "importance_images"),
+            importance_samples=plan.importance_samples(
+                EFFECTIVE[wildcards.preset], wildcards.dataset, wildcards.model
+            ),
+        ),
 
 
 use rule sample as fid_reference with:

@@ -10,6 +10,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 
 READS = ("likelihood", "likelihood_images")
+IMPORTANCE = True  # see the table `likelihood`
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 NOTE = (
     "The first {} test images, the same at every K. Error bars: one standard error over images, in (b) of the "

@@ -8,6 +8,7 @@ from vaeglow.reporting.frame import Lines, Spec, first
 from vaeglow.reporting.traced import distinct
 
 READS = ("training", "likelihood")
+IMPORTANCE = True  # of the runs shown, the importance-weighted bounds are evaluated
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 NO_BOUND = "undequantised_not_a_bound"
 TERMS = {"kl": "KL", "log_det": "log-det", "levels": "constant (log2 levels)"}
