@@ -80,7 +80,7 @@ def configure(made: Results, model: str, **parts) -> dict:
 
 def ours(made: Results, squeeze: int = 2, model: str = "vaeglow", **vae) -> None:
     base = configure(made, "vae", kind="vae", **VAE | vae)
-    layer = {"squeeze": squeeze, "depth": 5, "width": 96}
+    layer = {"squeeze": squeeze, "depth": 5, "width": 96, "affine_steps": 0, "levels": 1, "noise_head": False}
     configure(made, model, kind="vae_glow", mode="frozen", layer=layer, base=base)
 
 
@@ -340,6 +340,22 @@ def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, prese
     counts = ["1,000 parameters, 7 epochs", "2,500 parameters, 9 epochs; all of phase 1 is frozen", "repeated 5 times"]
     always = [*counts, "net of width 96", "dense 128", "32 means", "phase 1 maximises", "sampling"]
     assert [words for words in present + always if words not in said] == [] and absent not in said
+
+
+def test_the_overview_shows_what_a_layer_has_that_the_papers_has_not(results):
+    layer = {"squeeze": 2, "depth": 5, "width": 96, "affine_steps": 5, "levels": 2, "noise_head": True}
+    configure(
+        results,
+        "vaeglow",
+        kind="vae_glow",
+        mode="frozen",
+        layer=layer,
+        base=configure(results, "vae", kind="vae", **VAE),
+    )
+    said = texts(results.draw(SPECS["overview"]))
+    assert all(
+        words in said for words in ("affine coupling", "repeated 5 times at each of 2 levels", "anew in phase 2")
+    )
 
 
 def test_the_overview_shows_only_models_of_two_phases(results):

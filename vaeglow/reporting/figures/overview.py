@@ -71,7 +71,8 @@ def draw(sources: Sources, page: style.Page) -> None:
     left, right, foot, head = COLUMNS[2] - 0.53, COLUMNS[4] + 0.53, ROWS[2] - 0.45, ROWS[2] + 0.45
     axes.plot([left, left, right, right, left], [foot, head, head, foot, foot], "--", color=style.GREY, lw=0.7)
     axes.plot([x[0] - 0.2] * 2, [x[1] - TALL / 2, x_hat[1] + TALL / 2], ":", color=style.GREY, lw=1.0)
-    repeated = f"repeated {config.value('layer', 'depth')} times"
+    levels = config.value("layer", "levels")
+    repeated = f"repeated {config.value('layer', 'depth')} times" + f" at each of {levels} levels" * (levels > 1)
     axes.text(COLUMNS[3], head + 0.1, repeated, size=style.DETAIL, ha="center", va="center")
     axes.text(x[0] - 0.24, ROWS[1], "the same in training", size=style.FOOTER, rotation=90, ha="right", va="center")
 
@@ -94,8 +95,10 @@ def texts(config: Mapping[str, Any]) -> list[list[str]]:
     if prior["kind"] == "standard":
         noises = ["prior $p(z)$\nN(0, I),\nnot trained"]
     posterior = f"$q(z|x)$\nGaussian,\n{latent} means\nand variances"
-    gaussian = f"$N(g_\\mu(z), g_\\Sigma(z))$\n$g_\\mu$: {image}\n$g_\\Sigma$: {noise}"
-    halves = f"add. coupling\n{mixed // 2} | {mixed - mixed // 2} channels\nnet of width {layer['width']}"
+    anew = ",\nanew in phase 2" if layer["noise_head"] else ""
+    gaussian = f"$N(g_\\mu(z), g_\\Sigma(z))$\n$g_\\mu$: {image}\n$g_\\Sigma$: {noise}{anew}"
+    coupling = "add." if not layer["affine_steps"] else "affine" if layer["affine_steps"] >= layer["depth"] else "mixed"
+    halves = f"{coupling} coupling\n{mixed // 2} | {mixed - mixed // 2} channels\nnet of width {layer['width']}"
     steps = [f"actnorm\n{mixed} scales\nand shifts", f"1\u00d71 conv.\n{mixed}\u00d7{mixed}", halves]
     before, after = f"{squeeze}\n{mixed}\u00d7{side}\u00d7{side}", f"1\u00d71 conv.\nand bias,\n{undo}{image}"
     return [
