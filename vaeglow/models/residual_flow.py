@@ -124,7 +124,7 @@ class ResidualBlock(nn.Module):
                 weight = (-1) ** k * 2.0 ** max(0, k - EXACT_TERMS[self.training] - 1)
                 log_det = log_det - weight / k * (product * v).flatten(1).sum(1)
                 left = left + weight * product  # v^T sum_k (-J)^k
-            if learns:  # at once, as second derivatives take most of the memory: a slope that has their gradient
+            if learns:  # at once, as second derivatives take most of the memory; a slope whose mean has their gradient
                 (jacobian,) = autograd.grad(g, x, left, create_graph=True)
                 of = [x, *self.g.parameters()]
                 gradient = autograd.grad((jacobian * v).sum(), of, retain_graph=True, materialize_grads=True)
