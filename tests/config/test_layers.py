@@ -262,18 +262,17 @@ def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
     views = checked()
-    assert plan.sample_counts(views["demo"])["photos32",] == {"count": 64, "shown": 64}  # by Figure 2
-    counts = plan.sample_counts(views["paper"])
-    assert counts["cifar10", "vaeglow", "0.5"]["count"] == 30000  # three sets
-    assert counts["photos64",] == {"count": 30000, "shown": plan.SHOWN}  # in no table
-    counts = plan.sample_counts(checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"])
-    assert {key for key, of in counts.items() if of["count"] != 64} == {
-        ("photos64", row["model"], str(row["temperature"]))
-        for row in SHIPPED["presets"]["demo"]["tables"]["table3"]["rows"]
-    }
+    glow = ("photos32", "glow", 1.0)
+    assert plan.sample_counts(views["demo"], *glow) == {"count": 64, "shown": 64}  # by Figure 2
+    assert plan.sample_counts(views["paper"], "cifar10", "glow", 1.0)["count"] == 30000  # three sets
+    in_no_table = plan.sample_counts(views["paper"], "photos64", "glow", 1.0)
+    assert in_no_table == {"count": 30000, "shown": plan.SHOWN}
+    faces = checked("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")["demo"]
+    assert plan.sample_counts(faces, "photos64", "glow", 1.0)["count"] == 10000
+    assert {plan.sample_counts(faces, *of)["count"] for of in (glow, ("photos64", "vaeglow", 1.0))} == {64}
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
-    assert plan.sample_counts(large["demo"])["photos32", "glow", "1.0"] == {"count": 800, "shown": 800}
-    most = plan.sample_counts(large["paper"])["cifar10", "glow", "1.0"]
+    assert plan.sample_counts(large["demo"], *glow) == {"count": 800, "shown": 800}
+    most = plan.sample_counts(large["paper"], "cifar10", "glow", 1.0)
     assert most == {"count": 30000, "shown": 800}  # the protocol asks for more
 
 

@@ -232,7 +232,7 @@ def test_a_protocol_says_all_four_things_in_a_spec():
         found = plan.protocol(view, name)
         assert set(found) == {"split", "images", "features", "sets"} and protocol.items() <= found.items()
     assert plan.spec(view, "tables", "table2")["sets"] == 4
-    assert plan.sample_counts(view)["photos32", "vaeglow", "0.5"]["count"] == 256
+    assert plan.sample_counts(view, "photos32", "vaeglow", 0.5)["count"] == 256
 
 
 def test_a_table_of_differences_reads_both_sides_of_each_pair():

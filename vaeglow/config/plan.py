@@ -161,28 +161,25 @@ def style(view: View, model: str) -> dict[str, str]:
 # ----------------------------------------------------------------------------------------- runs and files
 
 
-def sample_counts(view: View) -> dict[tuple[str, ...], dict[str, int]]:
-    """How many images are drawn: enough for all that the preset measures or shows of them.
+def sample_counts(view: View, dataset: str, model: str, temperature: float) -> dict[str, int]:
+    """How many images of a model are drawn: enough for all that the preset measures or shows of them.
 
-    Returns:
-        (dataset,) -> `count`, that of the preset's own protocol, and `shown`, of which the first are kept for figures;
-        (dataset, model, temperature) -> the same, by the largest protocol used: its sets times its images.
+    `count` is the largest of the protocols used on them (the preset's own where none is), each its sets times its
+    images, more where a figure or a probe takes more; of these the first `shown` are kept for figures.
     """
     samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
-    shown = {dataset: [SHOWN] for dataset in view["datasets"]}
-    for name, figure in view["figures"].items():
-        images = figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
-        for row in filled_in(view, "figures", name)["rows"]:
-            shown[row["dataset"]].append(images)
+    these = {"dataset": dataset, "model": model, "temperature": temperature}.items()
+    needed = [need for need in all_needs(view) if need.items() >= these]
+    counts = [samples[need["protocol"]] for need in needed if need["what"] in ("metrics", "draws")]
+    if any(need["what"] == "nearest_training" for need in needed):
+        counts.append(view["probes"]["nearest_training"]["samples"])
+    sheets = [
+        figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
+        for name, figure in view["figures"].items()
+        if any(row["dataset"] == dataset for row in filled_in(view, "figures", name)["rows"])
+    ]
     own = samples[view["evaluation"]["protocol"]]
-    found = {(dataset,): [own, *counts[1:]] for dataset, counts in shown.items()}
-    for need in all_needs(view):
-        if need["what"] in ("metrics", "draws", "nearest_training"):
-            nearest = need["what"] == "nearest_training"
-            count = view["probes"]["nearest_training"]["samples"] if nearest else samples[need["protocol"]]
-            key = need["dataset"], need["model"], str(need["temperature"])
-            found.setdefault(key, shown[need["dataset"]][1:]).append(count)
-    return {key: {"count": max(counts), "shown": max(shown[key[0]])} for key, counts in found.items()}
+    return {"count": max([*(counts or [own]), *sheets]), "shown": max([SHOWN, *sheets])}
 
 
 def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
@@ -254,10 +251,9 @@ def temperatures(views: Mapping[str, View]) -> list[float]:
 def importance_samples(view: View, dataset: str, model: str) -> list[int]:
     """The K of the importance-weighted bounds of a run: the preset's where an entry shows them, else none."""
     entries = [(section, name) for section in SECTIONS for name in view[section]]
-    showing = [one for one in entries if hasattr(kinds(one[0])[view[one[0]][one[1]]["kind"]], "IMPORTANCE")]
-    shown = [need for entry in showing for need in needs(view, *entry)]
-    here = any((need["dataset"], need["model"]) == (dataset, model) for need in shown)
-    return list(view["evaluation"]["importance_samples"]) if here else []
+    showing = [(s, name) for s, name in entries if hasattr(kinds(s)[view[s][name]["kind"]], "IMPORTANCE")]
+    runs_shown = {(need["dataset"], need["model"]) for entry in showing for need in needs(view, *entry)}
+    return list(view["evaluation"]["importance_samples"]) if (dataset, model) in runs_shown else []
 
 
 def timed_models(view: View, preset: str, dataset: str) -> list[str]:

@@ -101,7 +101,6 @@ def prepared(wildcards):
     ]
 
 
-SAMPLES = {preset: plan.sample_counts(view) for preset, view in EFFECTIVE.items()}  # images that are drawn
 STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 
 

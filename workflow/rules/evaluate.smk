@@ -53,7 +53,7 @@ rule sample:
         inputs=input_flags,
         flags=lambda w: flags(
             temperature=w.temperature,
-            **SAMPLES[w.preset].get((w.dataset, w.model, w.temperature), SAMPLES[w.preset][w.dataset,]),
+            **plan.sample_counts(EFFECTIVE[w.preset], w.dataset, w.model, float(w.temperature)),
         ),
     shell:
         """
