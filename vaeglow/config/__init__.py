@@ -11,6 +11,7 @@ run's numbers, so its hash is the run's identity, and a change of anything else 
 
 import copy
 import difflib
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,13 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
         UserError: no such name; the message names the nearest one.
     """
     if name not in table:
-        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: the config has {', '.join(table)}")
+        raise UserError(f"unknown {what} '{name}'{nearest(name, table)}: the config has {several(table)}")
     return table[name]
+
+
+def several(names: Iterable[str]) -> str:
+    """Names as a message lists them: as many as fit into 200 characters."""
+    return textwrap.shorten(", ".join(names), 200, placeholder=" ...")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import STYLE, nearest
+from vaeglow.config import STYLE, nearest, several
 from vaeglow.errors import UserError
 
 # Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}
@@ -145,7 +145,7 @@ def explain(error: Any, place: str = "") -> str:
         return f"'{where}' cannot hold '{error.instance}': {error.schema['description']}"
     if error.validator == "enum":
         legal = [str(value) for value in error.validator_value]
-        return f"'{where}': {error.instance!r} is not one of {', '.join(legal)}{nearest(str(error.instance), legal)}"
+        return f"'{where}': {error.instance!r} is not one of {several(legal)}{nearest(str(error.instance), legal)}"
     if error.validator == "uniqueItems":
         twice = next(one for index, one in enumerate(error.instance) if one in error.instance[:index])
         said = ", ".join(f"{key}: {value}" for key, value in twice.items()) if isinstance(twice, dict) else twice
