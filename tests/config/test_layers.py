@@ -252,6 +252,14 @@ def test_runs_include_bases_and_leave_out_what_is_only_timed(preset):
     assert (main, "vae_alone") not in plan.runs(SHIPPED, only_timed)
 
 
+def test_only_preset_paper_trains_for_the_papers_epochs():
+    """A model's own `epochs` win over what it would inherit, so every preset must name them again."""
+    for preset, view in checked().items():
+        runs = plan.runs(SHIPPED, view)
+        epochs = {one: resolve(SHIPPED, preset, *one, 0)["training"]["epochs"] for one in runs}
+        assert preset == "paper" or max(epochs.values()) <= 20, epochs
+
+
 def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
     one, three = checked()["demo"], checked("{presets: {demo: {seeds: [0, 1, 2]}}}")["demo"]
     for asked in (("tables", "table2"), ("claims",)):
