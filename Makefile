@@ -66,7 +66,7 @@ archive: verify .venv/.installed-archive  ## what is built of a preset in one fi
 
 figures: TO ?= unpacked/$(basename $(notdir $(FROM)))
 figures: .venv/.installed  ## draw the tables and figures of an archive again, in a folder of its own (FROM=archive.zip)
-	$(PY) -m vaeglow.archive "$(FROM)" --folder "$(TO)"
+	$(if $(FROM),,$(error which archive: make figures FROM=results/demo.zip))$(PY) -m vaeglow.archive "$(FROM)" --folder "$(TO)"
 	$(PY) -m snakemake --cores $(CORES) --directory "$(TO)" --configfile "$(TO)/config.json" --replace-workflow-config \
 	  --allowed-rules $(DRAWING) --forcerun table figure claims --keep-going -- drawn
 	@echo "drawn: $(TO)/results"

@@ -149,9 +149,11 @@ def test_what_cannot_be_scored(said, features, blobs_dir, vae_run):
         "nowhere": "nowhere is not a file",
         "x.png": "x.png is not a complete .npz file",
         "x.safetensors": "truncated or not a safetensors file",
-        npz(Path("float.npz"), images=images / 255): "array images is float64, not uint8: convert it to 0..255",
+        npz(Path("float.npz"), images=images / 255): "array images is float64, not uint8: give levels",
         npz(Path("nan.npz"), images=np.full((8, 3, 8, 8), np.nan)): "array images is float64, not uint8",
-        npz(Path("four.npz"), images=np.zeros((8, 4, 8, 8), np.uint8)): r"array images is \[8, 4, 8, 8\], not",
+        npz(
+            Path("four.npz"), images=np.zeros((8, 4, 8, 8), np.uint8)
+        ): r"array images is \[8, 4, 8, 8\], not .* of 1 or 3",
         npz(Path("none.npz"), images=images[:0]): r"array images is \[0, 3, 8, 8\], not",
         npz(Path("one.npz"), images=images[:1]): "one.npz has 1 images",
         npz(Path("flat.npz"), arr_0=np.arange(8).astype(np.uint8)): r"array arr_0 is \[8\], not",
@@ -162,8 +164,8 @@ def test_what_cannot_be_scored(said, features, blobs_dir, vae_run):
         assert re.search(says, line), line
     for count, says in {
         9: "good has 8 images, this comparison needs 9: give more, or another --count",
-        5: "has 5 images, this comparison needs 6",
-        -1: "has 0 images, this comparison needs 6",
+        5: "--count 5: this comparison needs 6 images or more",
+        -1: "--count -1: this comparison needs 6 images or more",
     }.items():
         assert says in said("score", folder, folder, "--count", count)[0]
     assert "blobs has 12 images, this" in said("score", vae_run.model, blobs_dir, "--count", 13)[0]

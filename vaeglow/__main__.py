@@ -89,12 +89,14 @@ def score(
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.trained import BATCH_SIZE
 
+    if count and count < FEWEST:
+        raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
     net = load_inception(weights, FEATURES, on := pick_device(device))
     real, real_are = read(reference, count, temperature, seed, device)
     drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)
     drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
     for images, what in ((real, real_are), (drawn, drawn_are)):
-        arrays.require_images(len(images), max(count, FEWEST), what, "this comparison", "give more, or another --count")
+        arrays.require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
     if drawn.shape[2:] != real.shape[2:]:
         raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""

@@ -44,9 +44,9 @@ if __name__ == "__main__":  # `make` asks first: Snakemake has a traceback for t
     flag = ""
     for word in sys.argv[1:]:
         if word.startswith("-"):
-            flag = word
-        elif flag == "--configfile" and not (path := Path(word)).is_file():
+            flag, _, word = word.partition("=")
+        if word and flag in ("--configfile", "--configfiles") and not (path := Path(word)).is_file():
             near = nearest(word, map(str, [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]))
             sys.exit(f"error: {flag}: there is no file {word}{near}")
-        elif flag == "--config" and "=" not in word:
+        elif word and flag in ("--config", "-C") and "=" not in word:
             sys.exit(f"error: {word} after {flag} is no KEY=VALUE: targets come before {flag}")

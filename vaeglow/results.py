@@ -94,9 +94,11 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
         except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
                 raise known from None  # permission, too many open files: the file may be intact
-            raise UserError(f"{path} is damaged or not a result ({error}): delete it and run snakemake again") from None
+            raise UserError(
+                f"{path} is damaged or not a result: if snakemake made it, delete it and run again"
+            ) from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object: delete it and run snakemake again")
+        raise UserError(f"{path} is not a JSON object: if snakemake made it, delete it and run again")
     result = Result(path, content, found)
     for key, wanted in expected.items():
         if (value := result.value(key)) != wanted:

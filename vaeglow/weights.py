@@ -89,7 +89,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         sealed = isinstance(about, dict) and about.pop(SEAL, None) == sha256_json(about)
         if sealed and tensors_sha256(tensors) == about.get("weights_sha256"):
             return tensors, about
-    raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; delete it and run again")
+    raise DamagedFile(f"{path} is corrupt: not what its hash is of. If snakemake made it, delete it and run again")
 
 
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:

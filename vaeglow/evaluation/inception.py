@@ -93,8 +93,8 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        says = f"{path} does not hold Inception weights: delete what is there and run `snakemake --cores 1 {path}`"
-        raise UserError(says) from error
+        says = f"{path} does not hold Inception weights: correct the path, or delete what snakemake made there and"
+        raise UserError(f"{says} run `snakemake --cores 1 {path}`") from error
 
 
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
