@@ -149,7 +149,7 @@ def test_what_cannot_be_scored(said, features, blobs_dir, vae_run):
         "nowhere": "nowhere is not a file",
         "x.png": "x.png is not a complete .npz file",
         "x.safetensors": "truncated or not a safetensors file",
-        npz(Path("float.npz"), images=images / 255): "array images is float64, not uint8: give levels",
+        npz(Path("float.npz"), images=images / 255): "array images is float64, not uint8: use levels",
         npz(Path("nan.npz"), images=np.full((8, 3, 8, 8), np.nan)): "array images is float64, not uint8",
         npz(
             Path("four.npz"), images=np.zeros((8, 4, 8, 8), np.uint8)

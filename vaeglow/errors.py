@@ -8,6 +8,8 @@ from types import FrameType
 # Slurm can send SIGUSR1 before a time limit; SIGHUP comes from a closed terminal.
 STOP = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
+MAKE_AGAIN = "if snakemake made it, delete it and run again"  # of a damaged file, which may be the user's own
+
 # torch's words, in RuntimeErrors that share no class: CUDA, its CPU allocator on Linux and elsewhere, mmap
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 

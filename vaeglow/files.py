@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vaeglow.errors import UserError
+from vaeglow.errors import MAKE_AGAIN, UserError
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
     except (ValueError, RecursionError) as error:  # in the JSON or in its encoding
-        raise UserError(f"{path} is not valid JSON ({error}): if snakemake made it, delete it and run again") from None
+        raise UserError(f"{path} is not valid JSON ({error}): {MAKE_AGAIN}") from None
 
 
 def sha256_file(path: str | Path) -> str:

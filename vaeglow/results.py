@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.data.arrays import array_sha256
-from vaeglow.errors import UserError
+from vaeglow.errors import MAKE_AGAIN, UserError
 from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
 from vaeglow.paths import IDENTITY
 
@@ -94,11 +94,9 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
         except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
                 raise known from None  # permission, too many open files: the file may be intact
-            raise UserError(
-                f"{path} is damaged or not a result: if snakemake made it, delete it and run again"
-            ) from None
+            raise UserError(f"{path} is damaged or not a result: {MAKE_AGAIN}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object: if snakemake made it, delete it and run again")
+        raise UserError(f"{path} is not a JSON object: {MAKE_AGAIN}")
     result = Result(path, content, found)
     for key, wanted in expected.items():
         if (value := result.value(key)) != wanted:

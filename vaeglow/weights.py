@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.device import image_layout
-from vaeglow.errors import DamagedFile, UserError
+from vaeglow.errors import MAKE_AGAIN, DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error, sha256_json
 from vaeglow.models.base import GenerativeModel, build
 
@@ -81,7 +81,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         reason = f"is truncated or not a safetensors file ({str(error).splitlines()[0]})"
-        raise DamagedFile(f"{path} {reason}: check the path; delete a damaged result and run again") from None
+        raise DamagedFile(f"{path} {reason}: check the path; {MAKE_AGAIN}") from None
     if (text := metadata.get(key)) is None:
         raise DamagedFile(f"{path} is a safetensors file but not one of vaeglow's: it lacks '{key}' metadata")
     with suppress(ValueError, RecursionError):
@@ -89,7 +89,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         sealed = isinstance(about, dict) and about.pop(SEAL, None) == sha256_json(about)
         if sealed and tensors_sha256(tensors) == about.get("weights_sha256"):
             return tensors, about
-    raise DamagedFile(f"{path} is corrupt: not what its hash is of. If snakemake made it, delete it and run again")
+    raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; {MAKE_AGAIN}")
 
 
 def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:

@@ -65,17 +65,17 @@ def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> n
     except DAMAGED as error:
         raise UserError(f"{where} is damaged or holds objects ({error}): write it again with numpy.savez") from error
     if array.dtype != np.uint8:
-        raise UserError(
-            f"{where} is {array.dtype}, not uint8: give levels, (255 * x).round().astype('uint8') of x in [0, 1]"
-        )
+        raise UserError(f"{where} is {array.dtype}, not uint8: use levels, (255 * x).round().astype('uint8') of [0, 1]")
     size = settings.get("size", array.shape[-2] if array.ndim > 2 else 0)
     channels = settings.get("channels", next((count for count in array.shape[1::2] if count in (1, 3)), 1))
     first, last = (channels, size, size), (size, size, channels)
     shapes = [first, last, (size, size)] if channels == 1 else [first, last]
     if array.shape[1:] not in shapes or not len(array):
-        wanted = ", ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes) + ": set `size` and `channels`, or"
-        wanted = wanted if "size" in settings else "[N, C, side, side] or [N, side, side, C] of 1 or 3 channels:"
-        raise UserError(f"{where} is {list(array.shape)}, not {wanted} reshape it")
+        wanted, remedy = "[N, C, side, side] or [N, side, side, C] of 1 or 3 channels", "reshape it"
+        if "size" in settings:
+            wanted = ", ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
+            remedy = "set `size` and `channels`, or reshape it"
+        raise UserError(f"{where} is {list(array.shape)}, not {wanted}: {remedy}")
     if first == last:
         raise UserError(f"{where} is {list(array.shape)}: which axis has the channels? Use images of another size")
     if array.shape[1:] == last:
