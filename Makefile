@@ -65,6 +65,7 @@ report: .venv/.installed  ## report.html: all that has been built, in one page t
 
 archive: verify .venv/.installed-archive  ## what is built of a preset in one file, results/PRESET.zip, for Zenodo and the like
 	$(PY) -m snakemake --cores 1 --force archive $(SNAKEMAKE_FLAGS)
+	@ls -sh results/*.zip
 
 figures: TO ?= unpacked/$(basename $(notdir $(FROM)))
 figures: .venv/.installed  ## draw the tables and figures of an archive again, in a folder of its own (FROM=archive.zip)

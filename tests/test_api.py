@@ -168,6 +168,8 @@ def test_saved_images_are_read_back(tmp_path, images):
     assert Image.open(tmp_path / "grey.png").size == (4 * 9 - 1, 3 * 9 - 1)
     with pytest.raises(UserError, match="a is there already"):
         vaeglow.save_images(images, tmp_path / "a")
+    with pytest.raises(UserError, match="pictures are written as PNG: name it g"):
+        vaeglow.save_images(images, tmp_path / "g.jpg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "grey.png"]
 
 

@@ -16,6 +16,7 @@ from waiting import ROOT, call
 import vaeglow
 from docs.demo import update
 from vaeglow import __main__ as command
+from vaeglow.reporting.claims import ledger
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
@@ -142,6 +143,22 @@ def test_make_installs_once_then_runs_snakemake_and_prints_the_table_or_verifies
     assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results --data resources/data"
 
 
+def test_make_all_prints_a_verdict_a_line(checkout):
+    claims = {name: {"statement": f"{name} is | so", "reason": "it is", "threshold": 0} for name in ("a_b", "c")}
+    verdicts = ("holds", "does not hold")
+    rows = [dict.fromkeys(ledger.COLUMNS, "") | {"claim": name} | claims[name] for name in claims]
+    rows = update.pd.DataFrame([row | {"verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)])
+    page = ledger.to_markdown(rows, {"preset": "cpu", "seeds": [0, 1, 2], "claims": claims})
+    (checkout / "results").mkdir()
+    (checkout / "results/claims.md").write_text(page)
+    output, calls = make(checkout, "all")
+    assert calls[-1] == "python -m snakemake --cores 1"
+    counts, *lines = output.splitlines()[-4:-1]
+    assert counts == "2 claims at preset cpu, seeds 0 1 2: holds 1, does not hold 1."
+    assert [line.split(maxsplit=2)[:2] for line in lines] == [["holds", "a_b:"], ["does", "not"]]
+    assert lines[1].split() == ["does", "not", "hold", "c:", "c", "is", "\\|", "so"]
+
+
 def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
     output, calls = make(checkout, "mine", "IMAGES=my flowers", "SIZE=64", "CORES=2")
     assert output.split("\n")[-4:] == ["the table", "", "samples: results/flowers_64_samples.png", ""]
@@ -154,7 +171,10 @@ def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
 
 
 def test_make_packs_what_is_verified_and_draws_an_archive_in_a_folder_of_its_own(checkout):
-    calls = make(checkout, "archive")[1]
+    (checkout / "results").mkdir()
+    (checkout / "results/demo.zip").write_bytes(b"0" * 4096)
+    output, calls = make(checkout, "archive")
+    assert output.rstrip().endswith("results/demo.zip")
     assert calls[-1] == "python -m snakemake --cores 1 --force archive"
     assert "python -m vaeglow.verify results" in calls and any(".[archive]" in call for call in calls)
     unpack, draw = make(checkout, "figures", "FROM=some/demo.zip")[1]

@@ -54,6 +54,8 @@ def save_images(images: Any, path: str | Path) -> None:
     path, array = Path(path), as_array(images)
     if path.exists() and (path.is_file() != (path.suffix == ".png") or (path.is_dir() and any(path.iterdir()))):
         raise UserError(f"{path} is there already: name a new or empty folder, or a .png file")
+    if path.suffix.lower() in Image.registered_extensions() and path.suffix != ".png":
+        raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")
     with atomic_path(path) as temporary:
         if path.suffix == ".png":
             columns = int(np.ceil(len(array) ** 0.5))

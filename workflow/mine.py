@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vaeglow.config import effective, merge, plan, read_config, resolve
+from vaeglow.config import effective, lookup, merge, plan, read_config, resolve
 from vaeglow.data import complete, folder
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import write_text
@@ -127,6 +127,7 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     if size < 8 or size & (size - 1):
         raise UserError(f"SIZE={size}: the networks take a side that is a power of two, such as 32, 64 or 128")
     root, config = Path(images).expanduser().resolve(), read_config(Path("config").joinpath)
+    lookup(config["presets"], preset, "preset")
     name = f"{re.sub('[^a-z0-9]+', '_', root.name.lower()).strip('_') or 'images'}_{size}"
     path = Path(f"config/mine/{name}-{preset}.yaml")
     data: dict[str, Any] = {"kind": "folder", "root": str(root), "size": size}

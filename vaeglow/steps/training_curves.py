@@ -72,7 +72,8 @@ def draw(history: Path, training: Path) -> style.Figure:
 def curve(axes: style.Axes, rows: Lines, name: str, marker: str = "o", **look: Any) -> None:
     """One column against epochs; empty cells are left out."""
     shown = rows[["epoch", name]].dropna()
-    axes.plot(shown["epoch"], shown[name], marker=marker if len(shown) <= MANY else "", markersize=3, **look)
+    line = {"marker": marker if len(shown) <= MANY else "", "markersize": 3, "clip_on": False}  # markers stay whole
+    axes.plot(shown["epoch"], shown[name], **line, **look)
 
 
 @cli.step

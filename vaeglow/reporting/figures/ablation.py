@@ -36,7 +36,7 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.margins(x=0.12)
     for temperature, fill in zip(temperatures, FILLS, strict=False):
         right.plot([], [], "o", color=style.INK, fillstyle=fill, label=drawn_at(temperature))
-    note = "Bits/dim: on test images (K=1), \u00b1 one standard error over images. FID: "
+    note = "Bits/dim: the same at each T; on test images (K=1), \u00b1 one standard error over images. FID: "
     page.notes.append(note + sources.protocol_note())
 
 

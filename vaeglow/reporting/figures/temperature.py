@@ -30,7 +30,7 @@ def draw(sources: Sources, page: style.Page) -> None:
             errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
             label, look = lines["label"].iloc[0], sources.look(lines.iloc[0])
             axes.errorbar(temperatures, values, errors, label=label, **look)
-            if best and len(values) > 1:
+            if best and values.nunique() > 1:
                 at = getattr(values, best)()
                 ring = {"color": look["color"], "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
                 axes.plot([temperatures[at]], [values[at]], "o", label="best temperature", zorder=4, **ring)
