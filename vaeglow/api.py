@@ -116,7 +116,7 @@ def train(
 
 
 class Model:
-    """A trained VAE, VAEGlow or Glow, from its one self-describing file.
+    """A trained model of any kind, from its one self-describing file.
 
     Images in and out are uint8 [N, C, H, W], a tensor, an array or (in) a list of PIL images; all results are on the
     CPU. Images of another type, shape or range than those it was trained on raise a UserError.
@@ -154,7 +154,7 @@ class Model:
             uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.trained.sample`) give a warning.
 
         Raises:
-            UserError: count below 1, or a temperature below 0 or not finite.
+            UserError: count below 1, a temperature below 0 or not finite, or one that the model does not have.
         """
         images, exploded = trained.sample(self.network, count, temperature, seed, self.device)
         if exploded:
@@ -175,7 +175,7 @@ class Model:
             float64 [N].
 
         Raises:
-            UserError: an illegal K.
+            UserError: an illegal K, or a model without a likelihood (PixelIQN).
         """
         x = self.check(images)
         bounds = likelihood.importance_bits_per_dim(

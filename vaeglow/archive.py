@@ -1,6 +1,6 @@
 """What is finished of a preset in one file, fit for a repository such as Zenodo; a folder of it, to draw all again in.
 
-`make archive` packs and `make figures FROM=...` unpacks; docs/provenance.md says what is in it.
+`make archive` packs and `make figures FROM=...` unpacks; docs/study.md says what is in it.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
-On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/cluster.md). The
-first writes and prints for all; one alone exchanges nothing. Each makes the random numbers of the whole batch and uses
-its own images' part, so results do not depend on how many processes there are.
+On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/several-gpus.md).
+The first writes and prints for all; one alone exchanges nothing. Each makes the random numbers of the whole batch and
+uses its own images' part, so results do not depend on how many processes there are.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Keep the small files of a study's finished runs, and go on from them where weights and samples are gone.
 
-`make study` calls it, for what `snakemake prepared` has planned and made; docs/provenance.md says how.
+`make study` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
 """
 
 import filecmp

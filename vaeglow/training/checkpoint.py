@@ -7,9 +7,9 @@ before the first step and after every hundredth of the run in whole epochs: the 
 steps alone, so an interrupted run takes the same course.
 
 Only one trainer at a time uses a folder. The system's lock (flock) is released when its process ends, for whatever
-reason. Some file systems do not share it with other hosts and a few have none (docs/faults.md), so a trainer also
-holds a lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one of
-another host when it is untouched for `LEASE` seconds.
+reason. Some file systems do not share it with other hosts and a few have none (docs/faults-survival.md), so a trainer
+also holds a lease, a file that it touches while it lives. The lease of a dead process of this host is free at once, one
+of another host when it is untouched for `LEASE` seconds.
 """
 
 import errno
