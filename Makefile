@@ -112,18 +112,8 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e .
 	@touch $@
 
-.venv/.installed-test: .venv/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test]'
-	@touch $@
-
-.venv/.installed-archive: .venv/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[archive]'
-	@touch $@
-
-.venv/.installed-docs: .venv/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[docs]'
+.venv/.installed-%: .venv/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[$*]'
 	@touch $@
 
 .venv/.installed-slurm: .venv/.installed-test
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[test,slurm]'
-	@touch $@

@@ -30,6 +30,8 @@ def write(preset: str, results: Iterable[Path], folder: Path = FOLDER) -> None:
     found = []
     for path in sorted(path for root in results for path in root.glob(f"{preset}/*/*/seed*/history.csv")):
         config, history = read_json(path.with_name("config.json")), pd.read_csv(path)
+        if "bits_per_dim" not in history:  # a PixelIQN has no likelihood
+            continue
         run = {key: config[key] for key in ("model", "dataset", "seed")} | {"settings": settings(config)}
         epochs = config["training"]["epochs"]
         tenths = history["epoch"] * 10 // epochs

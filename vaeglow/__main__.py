@@ -14,7 +14,7 @@ from vaeglow.steps import cli
 from vaeglow.verify import read_checked
 
 SAMPLES, WEIGHTS = Path("samples"), Path("resources/weights/inception-2015-12-05.safetensors")
-FEATURES, FEWEST = 2048, 6  # of Inception; images that precision, recall and their kin need
+FEATURES, FEWEST = 2048, 6  # of Inception; images that precision, recall etc. need
 NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .npz
 
 

@@ -146,8 +146,8 @@ class Model:
 
         Args:
             count: how many.
-            temperature: scales the decoder's noise (VAE, VAEGlow; 0 is the decoder mean) or all noise (Glow).
-                1 samples from the trained model itself.
+            temperature: scales the decoder's noise (VAE, VAEGlow; 0 is the decoder mean) or all noise (Glow, Residual
+                Flow). 1 samples from the trained model itself; PixelCNN and PixelIQN take 1 only.
             seed: of all noise.
 
         Returns:

@@ -35,7 +35,7 @@ class DamagedFile(UserError):
 
 
 class Interrupted(BaseException):
-    """The process was told to stop (SIGTERM, SIGUSR1, SIGINT); what it saved is complete and the next run resumes.
+    """The process was told to stop (a signal of `STOP`, or Ctrl-C); what it saved is complete and the next run resumes.
 
     Not an `Exception`: it may be raised anywhere, and a library's `except Exception` must not swallow it.
     """

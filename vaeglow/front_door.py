@@ -1,4 +1,4 @@
-"""Why a run ended early, in one line after all that Snakemake says; slips in `make`'s SNAKEMAKE_FLAGS. Light."""
+"""Why a run ended early, in one line after all that Snakemake says; and mistakes in `make`'s SNAKEMAKE_FLAGS. Light."""
 
 import logging
 import re

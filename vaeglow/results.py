@@ -229,7 +229,7 @@ def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
     """
 
     def git(*words: str) -> str:
-        # GIT_DIR and its kin, set inside a git hook, would point at another repository
+        # GIT_DIR and similar variables, set inside a git hook, would point at another repository
         plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         command = ["git", "--no-optional-locks", "-C", str(root), *words]
         return subprocess.check_output(command, env=plain, stderr=subprocess.DEVNULL, text=True, timeout=30)

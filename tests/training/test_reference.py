@@ -23,14 +23,17 @@ def folder(tmp_path, monkeypatch) -> Path:
     for seed, bits in BITS.items():
         save(tmp_path / f"results/tiny/blobs/vae/seed{seed}", resolved("vae", seed), bits)
     save(tmp_path / "results/tiny/blobs/long/seed0", resolved("vae", epochs=40), range(40))
+    unlikely = save(tmp_path / "results/tiny/blobs/quantiles/seed0", resolved("vae"), BITS[0])
+    unlikely.write_text(unlikely.read_text().replace("bits_per_dim", "quantile_loss"))
     write("tiny", [tmp_path / "results"], tmp_path / "reference")
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
     return tmp_path / "reference"
 
 
-def save(run: Path, config: dict, bits) -> None:
+def save(run: Path, config: dict, bits) -> Path:
     write_json(run / "config.json", config)
     pd.DataFrame({"epoch": range(1, len(bits) + 1), "bits_per_dim": bits}).to_csv(run / "history.csv", index=False)
+    return run / "history.csv"
 
 
 def test_the_band_is_of_at_least_three_seeds(folder):

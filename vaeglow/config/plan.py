@@ -215,7 +215,6 @@ def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
     entries = [(section, name) for section in SECTIONS for name in view[section]] + [("claims", None)]
     read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
     found: dict[str, dict[str, Any]] = {}
-
     for dataset, model in runs(config, view):
         for seed in view["seeds"]:
             base = None

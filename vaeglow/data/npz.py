@@ -23,7 +23,7 @@ SCHEMA = {
     **HELD_OUT,
 }
 # What numpy and zipfile raise on a damaged or hostile file; MemoryError: its header claims more data than there are.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, MemoryError)
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:

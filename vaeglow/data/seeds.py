@@ -14,7 +14,7 @@ import numpy as np
 from vaeglow.errors import UserError
 
 # Schemas of the keys of several kinds of dataset: a path on this machine; those that are split by a seed.
-PATH = {"type": "string", "minLength": 1, "format": "path"}
+PATH = {"type": "string", "minLength": 1}
 SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
 HELD_OUT = {
     "val_images": {"type": "integer", "minimum": 0, "default": 0, "description": "training images held out (paper: 0)"},
@@ -28,7 +28,7 @@ def stable_hash(*key: int | str) -> int:
 
 
 class Stream:
-    """An endless stream of random integers, named by a key: `Stream(seed, "epoch", 3)`."""
+    """An endless stream of random integers, named by a key: `Stream(seed, "order", 3)`."""
 
     def __init__(self, *key: int | str) -> None:
         self._raw = np.random.PCG64(stable_hash(*key)).random_raw

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaeglow.errors import UserError
 from vaeglow.models import bounds
 from vaeglow.models.kinds import KINDS
 
@@ -60,8 +61,8 @@ class GenerativeModel(nn.Module):
         raise NotImplementedError
 
     def reconstruct(self, y: Tensor) -> Tensor:
-        """Images y encoded and decoded again, without noise: [N, C, H, W]."""
-        raise NotImplementedError
+        """Images y encoded and decoded again, without noise: [N, C, H, W]. By default there is no latent: UserError."""
+        raise UserError(f"a {type(self).__name__} has no latent to reconstruct images from")
 
     def initialise(self, y: Tensor) -> None:
         """Set data-dependent parameters from the first images; does nothing by default."""

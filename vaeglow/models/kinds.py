@@ -25,8 +25,8 @@ class Kind:
         OBJECTIVE: what training reports: bits/dim, or the loss of a kind without a likelihood.
         TEMPERATURE: whether it has one; else it is drawn at 1 only, and tables show none.
         PROBES: the probes that only some kinds can give (`vaeglow.evaluation.probes`), of those that this one gives.
-        RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes: `train_vae`, or
-            `train_glow_layer` on a trained base, does for a new kind.
+        RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes. For a new kind
+            `train_vae`, or `train_glow_layer` on a trained base, is enough.
     """
 
     KL_FREE: ClassVar[str] = ""

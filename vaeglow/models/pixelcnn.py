@@ -195,10 +195,6 @@ class PixelModel(GenerativeModel):
                 x[:, channel, i, j] = self.inputs_of(levels[:, channel, i, j])
         return (levels + 0.5) / self.levels
 
-    def reconstruct(self, y: Tensor) -> Tensor:
-        """There is no latent: a UserError."""
-        raise UserError(f"a {type(self).__name__} has no latent to reconstruct images from")
-
 
 class PixelCNN(PixelModel):
     """The source's own head, a softmax over all values (its section 2); log P(x) is exact, no matter the noise u.

@@ -1,1 +1,1 @@
-"""Tables and figures from result files: CSV, JSON and arrays in; CSV, Markdown, PNG and PDF out. No torch."""
+"""Tables, figures and claims from result files: CSV, Markdown, HTML, LaTeX, PNG, PDF. No torch."""

@@ -28,9 +28,10 @@ def main(
     set_threads(threads)
     on = pick_device(device)
     provenance = collect(str(on))
-    sampled, real = read_result(samples, ("images",)), fid.read_reference(reference)
-    images, protocol = sampled.arrays["images"], fid.protocol_of(real)
-    fid.check_comparable(images.shape[1:], sampled, real, weights)
+    sampled = read_result(samples, ("images",))
+    images, alike = sampled.arrays["images"], {key: sampled.value(key) for key in ("dataset", "data_sha256")}
+    real = fid.read_reference(reference, **alike, image_shape=list(images.shape[1:]))
+    protocol = fid.protocol_of(real)
     count, sets = real.value("images"), real.value("sets")  # a set: as many samples as real images
     user, remedy = f"protocol {protocol['protocol']}", "choose a protocol with fewer images or sets, or draw more"
     require_images(len(images), sets * count, f"{sampled.path} ({sampled.value('dataset')})", user, remedy)

@@ -37,22 +37,23 @@ def main(
         kept_weights: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
-    from vaeglow.evaluation.fid import check_comparable, measure_set, protocol_of, read_reference
+    from vaeglow.evaluation.fid import measure_set, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.likelihood import one_sample_terms, summary
     from vaeglow.evaluation.sample_quality import kernel_inception_distance
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.models.bounds import bits_per_dim, total
-    from vaeglow.results import Result, read_result, write_result
+    from vaeglow.results import read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
-    run, real = TrainedRun(model, device), read_reference(reference)
+    run = TrainedRun(model, device)
     network, images = run.network, run.images(data_dir / "test.npy")[:likelihood_images]
+    alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
+    real = read_reference(reference, **alike, image_shape=list(network.shape))
     trained = read_result(training, weights_sha256=run.identity["weights_sha256"])
     snapshots = sorted(read_snapshots(kept_weights), key=lambda one: one[0]["fraction"])
     if any(info[key] != run.identity[key] for info, _ in snapshots for key in ("config_sha256", "data_sha256")):
         raise UserError(f"{kept_weights} is not of the model's run: train the run again")
-    check_comparable(network.shape, Result(run.path, run.identity), real, weights)
     net = load_inception(weights, real.value("features"), run.device)
     clock = "cpu_seconds" if trained.value("device_kind") == "cpu" else "seconds"  # other jobs slow a CPU's down
     *before, seconds = trained.value(f"train_{clock}_by_phase")

@@ -1,7 +1,7 @@
 """Train or resume one run (paper, sections 3 and 4.2), described by its config.json.
 
 A VAE with its prior (phase 1), the Glow layer on a frozen VAE (phase 2), all of them jointly, or fine-tuned (section
-3.4), the second stage of a two-stage VAE (section 4.1), or Glow.
+3.4), the second stage of a two-stage VAE (section 4.1), or a baseline (Glow, PixelCNN, PixelIQN, Residual Flow).
 """
 
 from argparse import Namespace

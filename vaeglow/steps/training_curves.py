@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from vaeglow.errors import UserError
 from vaeglow.models.kinds import unit
 from vaeglow.reporting import style
 from vaeglow.reporting.frame import Lines
@@ -23,25 +22,14 @@ def draw(history: Path, training: Path) -> style.Figure:
     Args:
         history: history.csv, a row an epoch.
         training: training.json of the same run.
-
-    Raises:
-        UserError: a file is missing, damaged, or of another run.
     """
     import pandas as pd
     from matplotlib.ticker import MaxNLocator
 
-    result = read_result(training)
-    try:
-        rows = pd.read_csv(history).astype(float)
-        rows[["epoch", "skipped_steps", *PANELS]]
-        objective = str(rows.columns[1])
-        validation = f"val_{objective}"
-    except (OSError, ValueError, KeyError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"{history} is missing or damaged ({problem}): delete it and train again") from None
+    result, rows = read_result(training), pd.read_csv(history).astype(float)
+    objective = str(rows.columns[1])
+    validation = f"val_{objective}"
     model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
-    if (epochs := result.value("epochs_by_phase")[-1]) != len(rows):
-        raise UserError(f"{history} has {len(rows)} epochs, {training} says {epochs}: delete both and train again")
     with style.styled():
         page = style.Page(f"{model} on {dataset}, preset {preset}, seed {seed}")
         panels = page.charts([unit(objective), "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
@@ -78,7 +66,7 @@ def curve(axes: style.Axes, rows: Lines, name: str, marker: str = "o", **look: A
 
 @cli.step
 def main(*, history: Path, training: Path, output: list[Path]) -> None:
-    """Read, check, draw; write .png or .pdf.
+    """Read, draw; write .png or .pdf.
 
     Args:
         history: the run's history.csv

@@ -244,7 +244,8 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
 
     Returns:
         (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data),
-        `step` (of the run), `seconds` (of training, this phase only), `config_sha256` and `data_sha256`.
+        `step` (of the run), `seconds` and `cpu_seconds` (of training, this phase only), `config_sha256` and
+        `data_sha256`.
 
     Raises:
         UserError: the file is missing, damaged or of another kind (`read_tensors`).

@@ -68,7 +68,7 @@ PROBES = {
         "nearest_training/T{temperature}.npz",
         {
             "samples": count("number of a run's first samples whose distance to training images is measured"),
-            "test_images": count("number of test images (at most all), spread over the split, measured likewise"),
+            "test_images": count("number of test images (at most all), spread over the split, measured the same way"),
             "training_images": count("training images that are searched, spread over all; `null`: all of the run")
             | {"type": ["integer", "null"]},
             "features": FEATURES,

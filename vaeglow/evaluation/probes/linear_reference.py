@@ -4,7 +4,6 @@ The derivation, and the limits of the numbers, are in docs/squeeze.md. In short:
 with shifts by q, so it acts on each coarse frequency w of the residual by itself, P(w) -> T(w) P(w) T(w)*, with P(w)
 the [C q^2, C q^2] second moments of the q^2 frequencies that a space-to-depth by q folds together. |det T(w)| is the
 same at every w, so the least variance the decoder's Gaussian needs is the mean over w of det P(w)^(1 / (C q^2)).
-NumPy only (and scikit-learn's PCA): residuals in, numbers out.
 """
 
 import math

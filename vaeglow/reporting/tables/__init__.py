@@ -1,4 +1,4 @@
-"""Tables of config's `tables`, a module for each kind, as CSV; some columns, and notes, as Markdown and LaTeX.
+"""Tables of config's `tables`, a module for each kind, as CSV; some columns, and notes, as Markdown, HTML and LaTeX.
 
 No torch; pandas is imported when a table is made.
 
