@@ -99,8 +99,8 @@ def test_evaluate_refuses_what_does_not_belong_together(dataset, inception_file,
     make_reference(dataset, inception_file, reference)
     for changes, says in (
         ({"images": photographs(9, side=16)}, "image_shape is [3, 32, 32], expected [3, 16, 16]"),
-        ({"data_sha256": "x"}, "expected x"),
-        ({"dataset": "mine"}, "dataset is tiny, expected mine"),
+        ({"data_sha256": "x"}, "expected 'x'"),
+        ({"dataset": "mine"}, "dataset is 'tiny', expected 'mine'"),
     ):
         samples = write_samples(tmp_path / "x.npz", **{"images": photographs(9), "data": dataset} | changes)
         with pytest.raises(UserError) as refused:
@@ -205,7 +205,7 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
         (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
         (f"{other.snapshots} is not of the model's run", reference, {"kept_weights": other.snapshots}),
         (f"{absent} is missing", reference, {"kept_weights": absent}),
-        ("dataset is mine, expected blobs", foreign, {}),
+        ("dataset is 'mine', expected 'blobs'", foreign, {}),
     ]:
         with pytest.raises(UserError) as refused:
             curve(run, tmp_path / "T0.5.json", real, inception_file, **changed)
