@@ -1,6 +1,6 @@
-"""Write docs/measured.md from a study's results, and copy what it shows to docs/measured/: no number is typed.
+"""Write docs/measured*.md from a study's results, and copy what they show to docs/measured/: no number is typed.
 
-Its claims are docs/measured-claims.md. Also the preset's file in config/reference/, by which trainings are checked.
+Also the preset's file in config/reference/, by which trainings are checked.
 
     python -m docs.measured.update cpu
 
@@ -10,6 +10,7 @@ of the preset's results after `make study`. No picture that shows or was made of
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from docs import reference
-from docs.demo.update import listed, read_csv, short
+from docs.demo.update import listed, short
 from vaeglow.files import read_json, sha256_json
-from vaeglow.reporting.claims.statistics import SEEDS, TAIL, VERDICTS
+from vaeglow.reporting.claims.statistics import SEEDS, TAIL
 from vaeglow.reporting.traced import FIGURE_KEY
 from vaeglow.results import read_result
 from vaeglow.steps import cli
@@ -29,16 +30,34 @@ DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
+MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond")  # on the first page
+ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")  # on the second
+SHARED = 3  # tables that have a note, from which on it is given once
+ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes that the page's head stands for
 HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
 is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
-[measured/runs/](measured/runs/), and the study goes on from them ([study.md](study.md)). What they say of the paper's
-claims: [measured-claims.md](measured-claims.md).
+[measured/runs/](measured/runs/), and the study goes on from them ([study.md](study.md)). More:
+[ablations](measured-ablations.md), [other tables](measured-tables.md), [figures](measured-figures.md), and what all of
+it says of the paper's claims: [claim by claim](measured-claims.md).
 
 ## What was run
 
 Preset `{preset}`, seeds {seeds}, with [this overlay](measured/overlay.yaml).
+"""
+MORE = """# Measured on real images: {what}
+
+What was run, and how to read the tables: [measured.md](measured.md).
+"""
+FIGURES = """# Measured on real images: figures
+
+Of the runs of [measured.md](measured.md), the first seed; samples are the first drawn, none picked. Here they have 256
+colours.
+"""
+CLAIMS = """# What holds on real images, and what does not
+
+Of the runs of [measured.md](measured.md). The rule and a note on each claim: [claims.md](measured/claims.md).
 
 """
 
@@ -87,31 +106,21 @@ def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
 
-def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> dict[str, str]:
-    """The text of each page by its file; what they show is copied to `folder`."""
-    root = results / study["preset"]
-    parts = [HEAD.format(preset=study["preset"], seeds=" ".join(map(str, study["seeds"])))]
-    parts += ["\n".join(datasets(study, data)), "\n\n", "\n".join(trainings(study, results)), "\n\n## Tables\n\n"]
-    for table in sorted(root.glob("tables/*.full.csv")):
-        stem = table.name.removesuffix(".full.csv")
-        shutil.copy(table, folder)
-        shutil.copy(table.with_name(f"{stem}.csv"), folder)
-        text = with_intervals(table.with_name(f"{stem}.md").read_text(encoding="utf-8"), len(study["seeds"]))
-        parts.append(f"##{text}\n[{stem}.csv](measured/{stem}.csv), [all columns](measured/{table.name})\n\n")
-    for name in ("claims.csv", "claims.full.csv", "claims.md"):
-        shutil.copy(root / name, folder)
-    verdicts = read_csv(root / "claims.csv")["verdict"].value_counts()
-    counts = ", ".join(f"**{verdict}** {verdicts[verdict]}" for verdict in VERDICTS if verdict in verdicts)
-    ledger = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2]
-    claims = f"""# What holds on real images, and what does not
+def tables(root: Path, seeds: int) -> tuple[dict[str, str], str]:
+    """The Markdown of each table by its name, and the notes that several share."""
+    names = sorted(path.stem for path in root.glob("tables/*.md"))
+    texts = {name: with_intervals((root / f"tables/{name}.md").read_text("utf-8"), seeds) for name in names}
+    notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
+    shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]
+    for name, text in texts.items():
+        own = [line for line in text.splitlines() if line not in shared and not line.startswith(ELSEWHERE)]
+        links = f"[{name}.csv](measured/{name}.csv), [all columns](measured/{name}.full.csv)"
+        texts[name] = "##" + "\n".join(own).rstrip() + f"\n\n{links}\n"
+    return texts, "\n".join(shared)
 
-Of the runs of [measured.md](measured.md): {counts}. The rule and a note on each: [claims.md](measured/claims.md).
 
-{ledger.strip()}
-"""
-    parts.append(
-        "## Figures\n\nOf the first seed; samples are the first drawn, none picked. Here they have 256 colours.\n\n"
-    )
+def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]:
+    """Titles, captions and pictures, which are copied; none that shows or was made of a real face."""
     for figure in sorted(root.glob("figures/*.png")):
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
         if not shows_a_real(study["roles"].get("faces"), spec):
@@ -119,8 +128,37 @@ Of the runs of [measured.md](measured.md): {counts}. The rule and a note on each
                 text = PngInfo()
                 text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
-            parts.append(f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n\n")
-    return {"measured.md": "".join(parts).rstrip() + "\n", "measured-claims.md": claims}
+            yield f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n"
+
+
+def ledger(root: Path) -> str:
+    """The claims' counts and table, without the columns that only `claims.md` needs."""
+    text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
+    rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
+    shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
+    return "\n".join([text.partition("\n|")[0], *("|".join(row[index] for index in shown) for row in rows)])
+
+
+def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> dict[str, str]:
+    """The text of each page by its file; what they show is copied to `folder`."""
+    root, preset = results / study["preset"], study["preset"]
+    for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
+        shutil.copy(path, folder)
+    texts, notes = tables(root, len(study["seeds"]))
+    parts = [
+        HEAD.format(preset=preset, seeds=" ".join(map(str, study["seeds"]))),
+        *("\n".join(lines) + "\n" for lines in (datasets(study, data), trainings(study, results))),
+        f"## How to read the tables\n\n{notes}\n",
+        "## Tables\n",
+    ]
+    shown, ablations = ([texts.pop(name) for name in names if name in texts] for names in (MAIN, ABLATIONS))
+    return {
+        "measured.md": "\n".join([*parts, *shown]),
+        "measured-ablations.md": "\n".join([MORE.format(what="ablations"), *ablations]),
+        "measured-tables.md": "\n".join([MORE.format(what="other tables"), *texts.values()]),
+        "measured-figures.md": "\n".join([FIGURES, *figures(study, root, folder)]),
+        "measured-claims.md": CLAIMS + ledger(root) + "\n",
+    }
 
 
 def main(

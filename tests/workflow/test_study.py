@@ -87,8 +87,9 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
         fids = [read_json(path)["fid"] for path in third.glob(f"results/*/*/{row['run']}/*/metrics/*/*.json")]
         ends = re.search(rf"\| {re.escape(row['fid'])} ± {re.escape(row['fid_sd'])} \[(\S+), (\S+)\]", text).groups()
         assert [*map(float, ends)] == pytest.approx([*ttest_1samp(fids, 0).confidence_interval()], abs=0.03)
-    assert "![Figure 2" in text and "samples.png" not in text and str(tmp_path) not in text
-    assert "measured/claims.md" in (tmp_path / "docs/measured-claims.md").read_text(encoding="utf-8")
+    figures, claims = ((tmp_path / f"docs/measured-{name}.md").read_text("utf-8") for name in ("figures", "claims"))
+    assert "![Figure 2" in figures and "samples.png" not in figures and str(tmp_path) not in text + figures
+    assert "measured/claims.md" in claims and "| Claim | Claim as tested | Its numbers |" in claims
 
 
 def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, monkeypatch):
