@@ -90,15 +90,19 @@ def image_layout(device: torch.device | str) -> torch.memory_format:
 
 
 def set_threads(threads: int) -> None:
-    """Fix the number of CPU threads inside torch, and let this process keep the memory it frees, for its next step.
+    """Fix the number of CPU threads inside torch, take denormals as zero, and keep freed memory for the next step.
 
     The thread count changes the order of float sums and so the last bits of a result: it comes from a
     run's resolved config, never from `snakemake --cores`.
+
+    Numbers below 1.2e-38 are slow on many CPUs, and the gradient of a PixelCNN's softmax over 256 values is full of
+    them once it has learned: a training step takes 4 times as long (docs/performance.md). Losses do not change.
 
     glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
     fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, almost nothing in a flow's
     (docs/performance.md). Values do not depend on it. Other C libraries have no such setting.
     """
+    torch.set_flush_denormal(True)  # first: torch's other threads take it over when they start
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h

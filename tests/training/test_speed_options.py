@@ -1,4 +1,4 @@
-"""`training.precision`, `compile` and `runtime.memory`: equal results, where they act, what a failure does."""
+"""`training.precision`, `compile`, `runtime.memory`, denormals: equal results, where they act, what a failure does."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from run_tools import Run, interrupt, resolved, same_tensors, trainer
 from torch import Tensor
 
 from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.device import set_threads
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.bounds import quantise
@@ -103,6 +104,13 @@ def test_evaluation_is_exact_whatever_training_does(model):
     fast.model.sample = lambda *drawn: seen.extend(one.precision for one in networks(fast.model)) or sample(*drawn)
     draw(fast.model, 2, step_generator(0, 0, 0))
     assert set(seen) == {"float32"}
+
+
+def test_denormals_are_zero_in_a_step():
+    set_threads(1)
+    tiny, weight = torch.full((2, 3, 4, 4), 1e-40), torch.ones(1, 3, 3, 3, requires_grad=True)
+    torch.nn.functional.conv2d(tiny, weight).sum().backward()
+    assert not (tiny * 1).any() and not weight.grad.any()
 
 
 def test_a_frozen_vae_builds_no_graph():
