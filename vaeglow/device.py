@@ -95,8 +95,8 @@ def set_threads(threads: int) -> None:
     The thread count changes the order of float sums and so the last bits of a result: it comes from a
     run's resolved config, never from `snakemake --cores`.
 
-    Numbers below 1.2e-38 are slow on many CPUs, and the gradient of a PixelCNN's softmax over 256 values is full of
-    them once it has learned: a training step takes 4 times as long (docs/performance.md). Losses do not change.
+    Numbers below 1.2e-38 are slow on many CPUs, and the backward pass of a PixelCNN's softmax over 256 values meets
+    them once it has learned: training takes 4 times as long (docs/performance.md).
 
     glibc takes every large block from the system and gives it back when it is freed, so each batch pays again for
     fresh, zeroed pages: a third of the time of sampling, 8% of a small VAE's training step, almost nothing in a flow's
