@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaeglow.models.bounds import soft_bound
 from vaeglow.models.network import Network
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
@@ -121,8 +122,9 @@ class Coupling(nn.Module):
 
     additive: x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3;
     affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale;
-    bounded: the same scale divided by sigmoid(2): the identity at the start, and never above 1.14. Scales up to e^2
-        let one image in 10,000 grow from step to step, to 10^6 bits/dim (docs/beyond.md).
+    bounded: the same scale divided by sigmoid(2): the identity at the start; raw softly bounded to (-4, 4) keeps it in
+        (0.135, 1.14). Scales up to e^2 let one image in 10,000 grow from step to step, to 10^6 bits/dim; without the
+        lower bound samples overflow (docs/beyond.md).
 
     Args:
         channels: C >= 2.
@@ -160,6 +162,8 @@ class Coupling(nn.Module):
         return self(x)[0]
 
     def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0 (`affine`) or 0.13 (`bounded`)."""
+        """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0, or in (-2, 0.13) (`bounded`)."""
         shift, raw = outputs.chunk(2, 1)
-        return shift, F.logsigmoid(raw + 2.0) - LOG_START * (self.kind == "bounded")
+        if self.kind == "affine":
+            return shift, F.logsigmoid(raw + 2.0)
+        return shift, F.logsigmoid(soft_bound(raw, -4, 4) + 2.0) - LOG_START
