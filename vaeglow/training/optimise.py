@@ -15,6 +15,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from vaeglow.errors import UserError, memory_used_up
 from vaeglow.models.glow_steps import GlowSteps
 from vaeglow.models.network import networks
+from vaeglow.models.residual_flow import LipschitzConv
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -66,7 +67,7 @@ class Guard:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Mapping[str, Any]) -> None:
         self.optimizer, self.training, self.limit = optimizer, training, math.inf
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList)
+        moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList, LipschitzConv)
         norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.fused = optimizer.defaults.get("fused", False)
