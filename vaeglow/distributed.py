@@ -130,6 +130,8 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
     rank, size, local = (int(os.environ.get(*each)) for each in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     if size != devices:
         raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
+    if name != "cpu" and 0 < (count := torch.cuda.device_count()) <= local:  # first: `pick_device` may take that GPU
+        raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
     device = pick_device(name)
     if size == 1:
         yield ALONE, device
@@ -139,8 +141,6 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if device.type == "cuda":
-        if local >= (count := torch.cuda.device_count()):
-            raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
         if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
             torch.cuda.set_device(local)
         device = torch.device("cuda", torch.cuda.current_device())

@@ -13,6 +13,7 @@ from torch import nn
 from waiting import LIMIT, ROOT, call, state_of, until
 
 from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.device import CLAIM
 from vaeglow.distributed import joined
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import normal_like
@@ -152,12 +153,11 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
 
 
 def test_another_number_of_processes_or_too_few_gpus_are_refused(monkeypatch):
-    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+    for name, value in {"RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "3", CLAIM: "1"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="4 devices are configured, but 2 processes were started: start as many"):
+    with pytest.raises(UserError, match="4 devices are configured, but 3 processes were started: start as many"):
         joined(4, "cpu").__enter__()
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("os.dup2", lambda *_: None)
-    with pytest.raises(UserError, match=r"torch sees 1 GPUs, too few for 2 processes: lower training\.devices"):
-        joined(2, "cuda").__enter__()
+    with pytest.raises(UserError, match=r"torch sees 2 GPUs, too few for 3 processes: lower training\.devices"):
+        joined(3, "cuda").__enter__()
