@@ -80,6 +80,15 @@ def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
     return shared_noise(torch.randn, value.shape, generator, dtype=value.dtype, device=value.device)
 
 
+def gaussian_sample(
+    mean: Tensor, log_scale: Tensor, generator: torch.Generator | None, temperature: float = 1.0
+) -> Tensor:
+    """mean + temperature * exp(log_scale) * noise (section 3.5), in mean's shape; temperature 0 is the mean."""
+    if temperature == 0:
+        return mean
+    return mean + temperature * log_scale.exp() * normal_like(mean, generator)
+
+
 def quantise(y: Tensor, levels: int) -> Tensor:
     """Continuous images to discrete ones: clip to [0, 1), floor(levels * y); NaN becomes 0.
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.models.bounds import (
     gaussian_log_density,
+    gaussian_sample,
     log_scale_floor,
     normal_like,
     soft_bound,
@@ -191,7 +192,7 @@ class VAE(GenerativeModel):
         Training under N(0, I) takes the divergence itself, as Dai & Wipf (2019) do; a flow prior has no closed form.
         """
         mean, log_scale = self.encode(y)
-        z = mean + log_scale.exp() * normal_like(mean, generator)
+        z = gaussian_sample(mean, log_scale, generator)
         if self.training and not self.prior.layers:
             return z, -standard_normal_divergence(mean, log_scale)
         return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
@@ -199,8 +200,7 @@ class VAE(GenerativeModel):
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; the terms of eq. 1, with one sample of z."""
         z, negative_kl = self.posterior_sample(y, generator)
-        mean, log_scale = self.decode(z)
-        return {"reconstruction": gaussian_log_density(y, mean, log_scale), "negative_kl": negative_kl}
+        return {"reconstruction": gaussian_log_density(y, *self.decode(z)), "negative_kl": negative_kl}
 
     def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
@@ -214,18 +214,11 @@ class VAE(GenerativeModel):
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the decoder's noise."""
-        return draw(*self.decode(self.prior_sample(count, generator)), temperature, generator)
+        return gaussian_sample(*self.decode(self.prior_sample(count, generator)), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The decoder mean at E[z|y]: [N, C, H, W]."""
         return self.decode(self.encode(y)[0])[0]
-
-
-def draw(mean: Tensor, log_scale: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """mean + temperature * scale * noise, all [N, C, H, W] (section 3.5); temperature 0 is the mean."""
-    if temperature == 0:
-        return mean
-    return mean + temperature * log_scale.exp() * normal_like(mean, generator)
 
 
 def weigh(
@@ -239,7 +232,7 @@ def weigh(
     """log N(y; decode(z)) + log p(z) - log r(z), [N], of each draw of z ~ r, whose mean and log sd are [N, d]."""
     (mean, log_scale), weights = r, []
     for _ in range(draws):
-        z = mean + log_scale.exp() * normal_like(mean, generator)
+        z = gaussian_sample(mean, log_scale, generator)
         log_ratio = log_prior(z) - gaussian_log_density(z, mean, log_scale)
         weights.append(gaussian_log_density(y, *decode(z)) + log_ratio)
     return weights

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import gaussian_log_density
+from vaeglow.models.bounds import gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.nets import initialise
-from vaeglow.models.vae import VAE, draw, weigh
+from vaeglow.models.vae import VAE, weigh
 from vaeglow.models.vae import build as build_vae
 
 
@@ -65,7 +65,7 @@ class VAEGlow(GenerativeModel):
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; x = f^-1(x_bar), x_bar ~ p(x_bar|z) at `temperature` (section 3.5)."""
-        x_bar = draw(*self.decode(self.vae.prior_sample(count, generator)), temperature, generator)
+        x_bar = gaussian_sample(*self.decode(self.vae.prior_sample(count, generator)), generator, temperature)
         return self.layer.inverse(x_bar)
 
     def reconstruct(self, y: Tensor) -> Tensor:

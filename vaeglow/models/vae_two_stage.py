@@ -19,13 +19,14 @@ from torch.nn import functional as F
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import (
     gaussian_log_density,
+    gaussian_sample,
     normal_like,
     soft_bound,
     standard_normal_divergence,
     standard_normal_log_density,
 )
 from vaeglow.models.nets import initialise
-from vaeglow.models.vae import POSTERIOR_LOG_SCALE, VAE, draw, weigh
+from vaeglow.models.vae import POSTERIOR_LOG_SCALE, VAE, weigh
 from vaeglow.models.vae import build as build_vae
 
 
@@ -83,21 +84,20 @@ class SecondStage(nn.Module):
     def elbo(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """ELBO2(z) <= log p(z) in expectation, [N] nats: one sample of t, its KL divergence in closed form."""
         mean, log_scale = self.encode(z)
-        t = mean + log_scale.exp() * normal_like(mean, generator)
+        t = gaussian_sample(mean, log_scale, generator)
         return gaussian_log_density(z, *self.decode(t)) - standard_normal_divergence(mean, log_scale)
 
     def log_weight(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """log p(z, t) - log q(t|z) at one t ~ q(t|z), [N] nats; the mean of its exponential is p(z)."""
         mean, log_scale = self.encode(z)
-        t = mean + log_scale.exp() * normal_like(mean, generator)
+        t = gaussian_sample(mean, log_scale, generator)
         log_joint = gaussian_log_density(z, *self.decode(t)) + standard_normal_log_density(t)
         return log_joint - gaussian_log_density(t, mean, log_scale)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """z ~ p(z), the noise of gamma_z included: [count, d]."""
         t = normal_like(self.log_gamma.new_empty(count, self.dims), generator)
-        mean, log_scale = self.decode(t)
-        return mean + log_scale.exp() * normal_like(mean, generator)
+        return gaussian_sample(*self.decode(t), generator)
 
 
 class TwoStageVAE(GenerativeModel):
@@ -126,20 +126,20 @@ class TwoStageVAE(GenerativeModel):
         phase, and makes the loss a bound on log p(y), in the same unit as for every other model.
         """
         mean, log_scale = self.vae.encode(y)
-        z = mean + log_scale.exp() * normal_like(mean, generator)
+        z = gaussian_sample(mean, log_scale, generator)
         return torch.cat([mean, log_scale, gaussian_log_density(y, *self.vae.decode(z))[:, None]], 1)
 
     def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: of stage one only z is sampled again."""
         mean, log_scale, reconstruction = inputs.split([self.second.dims, self.second.dims, 1], 1)
-        z = mean + log_scale.exp() * normal_like(mean, generator)
+        z = gaussian_sample(mean, log_scale, generator)
         negative_kl = self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale)
         return {"reconstruction": reconstruction[:, 0], "negative_kl": negative_kl}
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; the bound above, `negative_kl` minus the divergence of q(z, t|y) from p(z, t)."""
         mean, log_scale = self.vae.encode(y)
-        z = mean + log_scale.exp() * normal_like(mean, generator)
+        z = gaussian_sample(mean, log_scale, generator)
         return {
             "reconstruction": gaussian_log_density(y, *self.vae.decode(z)),
             "negative_kl": self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale),
@@ -152,7 +152,7 @@ class TwoStageVAE(GenerativeModel):
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""
-        return draw(*self.vae.decode(self.second.sample(count, generator)), temperature, generator)
+        return gaussian_sample(*self.vae.decode(self.second.sample(count, generator)), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""
