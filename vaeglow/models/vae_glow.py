@@ -30,7 +30,6 @@ class VAEGlow(GenerativeModel):
 
     def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool, noise_head: bool) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
-        self.frozen = frozen
         self.vae = vae.freeze() if frozen else vae
         self.layer = layer
         self.noise_head = None
@@ -42,13 +41,13 @@ class VAEGlow(GenerativeModel):
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """p(x_bar|z): mean and log standard deviation, each [N, C, H, W] (paper, eq. 3)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
             output, hidden = self.vae.decoder(z)
         return self.vae.gaussian(output, hidden, self.noise_head)
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
             z, negative_kl = self.vae.posterior_sample(y, generator)
         x_bar, log_det = self.layer(y)
         return {
