@@ -46,7 +46,7 @@ def conv1x1(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def coupling(x: Tensor, one: nn.Module) -> tuple[Tensor, Tensor]:
     """x1, x2 -> x1, x2 + net(x1): conv3x3, actnorm, ReLU, conv1x1, actnorm, ReLU, conv3x3 times exp(3 logs)."""
-    kept, changed = x[:, : one.split[0]], x[:, one.split[0] :]
+    kept, changed = x.split(one.sizes, 1)
     first, second, last = one.net.first, one.net.second, one.net.last
     hidden = F.relu(scaled(F.conv2d(kept, first.weight, padding=1), first))
     hidden = F.relu(scaled(F.conv2d(hidden, second.weight), second))

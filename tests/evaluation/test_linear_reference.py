@@ -116,7 +116,7 @@ def linear_layer(squeeze: int, seed: int) -> GlowLayer:
     torch.manual_seed(seed)
     layer = GlowLayer(3, 4, 4, squeeze, **PAPER)
     for glow_step in layer.steps:
-        kept, changed = glow_step.coupling.split
+        kept, changed = glow_step.coupling.sizes
         net = nn.Conv2d(kept, changed, 3, padding=1, padding_mode="circular")
         nn.init.normal_(net.weight, std=0.2)
         nn.init.normal_(glow_step.actnorm.logs, std=0.1)

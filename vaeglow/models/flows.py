@@ -135,12 +135,12 @@ class Coupling(nn.Module):
     def __init__(self, channels: int, width: int, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.split = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.split[0], width, self.split[1] * (1 if kind == "additive" else 2))
+        self.sizes = (channels // 2, channels - channels // 2)
+        self.net = CouplingNet(self.sizes[0], width, self.sizes[1] * (1 if kind == "additive" else 2))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, C, H, W] -> (y, log|det dy/dx|: [N], or the scalar 0 if additive)."""
-        kept, changed = x.split(self.split, 1)
+        kept, changed = x.split(self.sizes, 1)
         outputs = self.net(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed + outputs], 1), x.new_zeros(())
@@ -149,7 +149,7 @@ class Coupling(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y; always in full precision."""
-        kept, changed = y.split(self.split, 1)
+        kept, changed = y.split(self.sizes, 1)
         outputs = self.net.exactly(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed - outputs], 1)
@@ -158,7 +158,7 @@ class Coupling(nn.Module):
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set the actnorms inside the net from x; returns its image."""
-        self.net.initialise(x.split(self.split, 1)[0])
+        self.net.initialise(x.split(self.sizes, 1)[0])
         return self(x)[0]
 
     def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ class GlowLayer(nn.Module):
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         if self.split is not None:
             x, change = self.split(x)
-            kept, leaving = x.split(self.split.split, 1)
+            kept, leaving = x.split(self.split.sizes, 1)
             kept, rest = self.rest(kept)
             x = torch.cat([kept, leaving], 1)
             log_dets += [change, rest]
@@ -66,7 +66,7 @@ class GlowLayer(nn.Module):
         """f^-1: x_bar -> x_hat; the matrices' inverses are taken in float64."""
         y = F.pixel_unshuffle(y, self.squeeze)
         if self.split is not None:
-            kept, leaving = y.split(self.split.split, 1)
+            kept, leaving = y.split(self.split.sizes, 1)
             y = self.split.inverse(torch.cat([self.rest.inverse(kept), leaving], 1))
         inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
         y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
@@ -92,4 +92,4 @@ class GlowLayer(nn.Module):
         self.closing_bias.copy_(-torch.linalg.solve(matrix, offset))
         if self.split is not None:
             self.split.initialise(x)
-            self.rest.initialise(x[:, : self.split.split[0]])
+            self.rest.initialise(x[:, : self.split.sizes[0]])
