@@ -25,7 +25,7 @@ from vaeglow.models.flows import ActNorm, standardise
 
 LIPSCHITZ = 0.98  # of each convolution, as in the source
 EXACT_TERMS = {True: 2, False: 8}  # of the series, in training and in evaluation; more with probability 1/2 each
-POWER_ITERATIONS = {True: 2, False: 50}  # of a spectral norm: at a training step, at the start
+STEP_ITERATIONS, START_ITERATIONS = 2, 50  # of a spectral norm's power method: at a training step, at the start
 MARGIN = 0.05  # pixels are squeezed into (.05, .95) before the logit, as in the source
 TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a block
 
@@ -73,7 +73,7 @@ class LipschitzConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, side, side] -> [N, outputs, side, side]."""
         if self.training:
-            self.iterate(POWER_ITERATIONS[True])
+            self.iterate(STEP_ITERATIONS)
         with torch.no_grad():
             u, v = self.u.clone(), self.back()
         norm = (u * F.conv2d(v, self.weight, padding=self.padding)).sum()
@@ -221,7 +221,7 @@ class ResidualFlow(GenerativeModel):
         for block in self.blocks:
             for conv in block.g:
                 if isinstance(conv, LipschitzConv) and not block.actnorm.initialised:
-                    conv.iterate(POWER_ITERATIONS[False])
+                    conv.iterate(START_ITERATIONS)
             standardise(block.actnorm, F.pixel_unshuffle(x, 2) if block.squeeze else x)
             x = block.enter(x)
             x = x + block.g(x)
