@@ -136,13 +136,13 @@ class Trainer:
                 print("the saved state belongs to another config, data or base: starting from scratch", flush=True)
             self.initialise()
             return
-        self.take(*loaded, loaded[1].bad_steps)
+        self.take(*loaded)
         print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
 
-    def take(self, tensors: Mapping[str, Tensor], position: Position, bad_steps: int) -> None:
+    def take(self, tensors: Mapping[str, Tensor], position: Position) -> None:
         """Continue from a state."""
         self.position, self.kept = position, unpack(tensors, self.model, self.optimizer)
-        self.guard.reset(bad_steps)
+        self.guard.reset(position.bad_steps)
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
@@ -303,7 +303,7 @@ class Trainer:
     def roll_back(self, why: optimise.Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
         self.count_time()
-        self.take(*self.store.go_back(self.position), 0)
+        self.take(*self.store.go_back(self.position))
         self.group.gather()  # before the first process removes what others have not read yet
         self.sums = {}
         self.save()
