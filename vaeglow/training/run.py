@@ -13,7 +13,7 @@ from vaeglow.device import set_threads
 from vaeglow.distributed import joined, launch
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
-from vaeglow.models.base import GenerativeModel, build
+from vaeglow.models.base import GenerativeModel, build, image_shape
 from vaeglow.paths import identity
 from vaeglow.results import collect, now, read_result, write_result
 from vaeglow.training.checkpoint import SNAPSHOTS_KEY, Checkpoints
@@ -129,8 +129,8 @@ def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
 def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
     """The prepared data's info; UserError where they are not the dataset that the config describes."""
     info = read_info(data_dir)
-    for key, value in {"name": config["dataset"], **config["data"]}.items():
-        if key in ("name", "channels", "size", "levels") and info[key] != value:
+    for key, value in {"name": config["dataset"], **image_shape(config)}.items():
+        if info[key] != value:
             problem = f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}"
             raise UserError(f"{problem}: prepare the data again")
     return info
