@@ -54,10 +54,10 @@ def test_the_band_is_of_at_least_three_seeds(folder):
 
 @pytest.mark.parametrize(("epoch", "bits", "outside"), [(1, 7.39, False), (1, 6.7, True), (2, 6.08, True)])
 def test_only_what_leaves_the_band_is_said(folder, epoch, bits, outside):
-    said = reference.left(resolved("vae", seed=9), epoch, bits)
+    said = reference.note(resolved("vae", seed=9), epoch, bits)
     assert bool(said) == outside
-    assert not reference.left(resolved("vae", learning_rate=0.1), epoch, 99.0)  # other settings: no reference
-    assert not reference.left({**resolved("vae"), "preset": "my"}, epoch, 99.0)
+    assert not reference.note(resolved("vae", learning_rate=0.1), epoch, 99.0)  # other settings: no reference
+    assert not reference.note({**resolved("vae"), "preset": "my"}, epoch, 99.0)
 
 
 def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blobs_dir, tmp_path, capsys):
@@ -77,4 +77,4 @@ def test_the_shipped_reference_is_of_the_shipped_config():
     for row in rows:
         config = resolve(shipped_config(), "demo", row["dataset"], row["model"], 7)
         assert row["settings"] == reference.settings(config), row["model"]
-        assert reference.left(config, config["training"]["epochs"], 99.0)
+        assert reference.note(config, config["training"]["epochs"], 99.0)

@@ -81,7 +81,7 @@ class Progress:
         line += f"  {duration(self.takes(self.total - self.done))} left"
         if row["skipped_steps"]:
             line += f"  ({row['skipped_steps']} bad steps skipped)"
-        print(line + reference.left(self.config, row["epoch"], loss), flush=True)
+        print(line + reference.note(self.config, row["epoch"], loss), flush=True)
         if row["epoch"] == self.epochs:
             self.tell(f"all epochs done, {loss:.2f} {self.unit}, {duration(row['seconds'])}")
         if self.writer is not None:

@@ -17,15 +17,16 @@ def settings(config: Mapping[str, Any]) -> str:
     return sha256_json({**plain, "base": config["base"] and settings(config["base"])})[:16]
 
 
-def left(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
-    """A line to add where an epoch's bits/dim left the band of earlier runs; empty inside it, or without such runs."""
+def note(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
+    """A line to print where an epoch's bits/dim are outside the band of earlier runs; empty inside, or without one."""
     path, share = FOLDER / f"{config['preset']}.csv", round(epoch / config["training"]["epochs"], 4)
     if not path.is_file():
         return ""
     own = settings(config)
     with open(path, encoding="utf-8", newline="") as file:
         alike = [row for row in csv.DictReader(file) if row["settings"] == own and float(row["fraction"]) == share]
-    for mean, band in [(row["bits_per_dim"], row["band"]) for row in alike]:
+    for row in alike:
+        mean, band = row["bits_per_dim"], row["band"]
         if not abs(bits_per_dim - float(mean)) <= float(band):  # NaN is outside, too
             found = f"\nnote: {bits_per_dim:.3f} bits/dim at {share:.0%} of the run, outside the reference"
             return f"{found}, {mean} +- {band} (config/reference/{path.name}): {CHECK}"
