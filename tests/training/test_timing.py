@@ -10,7 +10,7 @@ import torch
 from run_tools import resolved, run_step
 
 from vaeglow.errors import UserError
-from vaeglow.training.timing import KINDS, steps_to_fill, time_window
+from vaeglow.training.timing import WORK, steps_to_fill, time_window
 
 CPU = torch.device("cpu")
 WINDOWS = {"batch_size": None, "warmup_steps": 1, "windows": 3, "window_seconds": 0.01}
@@ -49,7 +49,7 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     for model, one in found["models"].items():
         assert one["batch_size"] == 16 and one["kind"] == resolved(model)["kind"]
         assert one["peak_memory_bytes"] > 10e6 and one["parameters"] > 0
-        for what in KINDS:
+        for what in WORK:
             for clock in ("seconds", "cpu_seconds"):
                 assert len(one[what][clock]) == 3 and min(one[what][clock]) > 0
             assert one[what]["steps"] >= 1

@@ -31,7 +31,7 @@ from vaeglow.models.network import exact
 from vaeglow.training.optimise import set_memory
 from vaeglow.training.trainer import Trainer
 
-KINDS = ("training", "sampling")  # of work
+WORK = ("training", "sampling")  # what is timed
 
 
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
@@ -94,7 +94,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
 
     found: dict[str, Any] = {}
     yield found
-    for what, work in zip(KINDS, (train, lambda: draw(model, trainer.batch, generator)), strict=True):
+    for what, work in zip(WORK, (train, lambda: draw(model, trainer.batch, generator)), strict=True):
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
         if work is train:
@@ -164,7 +164,7 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
         place: the step's `data_dir`, `device`, `memory` and `threads`.
 
     Returns:
-        Model -> its facts after training's warm-up and, for each of `KINDS`, `steps` of a window, its `seconds` and
+        Model -> its facts after training's warm-up and, for each of `WORK`, `steps` of a window, its `seconds` and
         `cpu_seconds` [rounds].
 
     Raises:
@@ -177,6 +177,6 @@ def time_in_turns(configs: Sequence[Mapping[str, Any]], windows: Mapping[str, An
             changed = {**config, "training": {**config["training"], "batch_size": batch, "snapshots": []}}
             models[config["model"]] = stack.enter_context(worker(changed, windows=windows, **place))
             models[config["model"]]()
-        for _ in range(len(KINDS) * (1 + windows["windows"])):
+        for _ in range(len(WORK) * (1 + windows["windows"])):
             found = {model: turn() for model, turn in models.items()}
     return found
