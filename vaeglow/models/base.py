@@ -22,7 +22,7 @@ class GenerativeModel(nn.Module):
     """
 
     bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact; "": there is no likelihood
-    dequantisation: str | None = "uniform"  # of log_likelihood; None: it is of discrete images themselves
+    dequantisation: str | None = "uniform"  # noise of log_likelihood; None: it is of the discrete images
     inputs_last = False  # True: training computes the `inputs` of an image once; False: at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:

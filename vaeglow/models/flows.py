@@ -80,7 +80,7 @@ class ScaledConv(nn.Module):
 
 
 class ActNormConv(ScaledConv):
-    """A k x k convolution followed by an actnorm; no part of the bijection, so without a log-determinant."""
+    """A k x k convolution followed by an actnorm; not part of the bijection, so it has no log-determinant."""
 
     def __init__(self, inputs: int, outputs: int, k: int) -> None:
         super().__init__(torch.randn(outputs, inputs, k, k) * WEIGHT_DEVIATION)

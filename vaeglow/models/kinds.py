@@ -23,8 +23,8 @@ class Kind:
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
         EXACT: whether its bits/dim are exact instead of an upper bound.
         OBJECTIVE: what training reports: bits/dim, or the loss of a kind without a likelihood.
-        TEMPERATURE: whether it has one; else it is drawn at 1 only, and tables show none.
-        PROBES: the probes that only some kinds can give (`vaeglow.evaluation.probes`), of those that this one gives.
+        TEMPERATURE: whether samples have one; else they are drawn at 1 only, and tables show none.
+        PROBES: which of the probes that only some kinds have (`vaeglow.evaluation.probes`) it has.
         RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes. For a new kind
             `train_vae`, or `train_glow_layer` on a trained base, is enough.
     """
@@ -42,12 +42,12 @@ class Kind:
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
-        """Why a model of these values cannot take images of C x side x side, to follow its name; None where it can."""
+        """Why a model with this config cannot take C x side x side images, as words after its name; None if it can."""
         return None
 
     @staticmethod
     def wrong_base(config: Config, base: Config) -> str | None:
-        """Why a model of these values cannot stand on a base of those, to follow the base's name; None where it can."""
+        """Why a model with this config cannot use that base, as words after the base's name; None if it can."""
         return None if base["kind"] == "vae" else f"is a {base['kind']}, not a vae"
 
 

@@ -25,7 +25,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from vaeglow.models.network import Network
 
-MAX_WIDTH = 1024  # of the ResNet decoder's narrowest scale
+MAX_WIDTH = 1024  # of the ResNet decoder, at its smallest scales
 SMALLEST_SCALE = 1e-6  # added to the Infogan posterior's standard deviation, as in the source
 
 

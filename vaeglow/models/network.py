@@ -44,8 +44,8 @@ class Network(nn.Module):
 def in_tf32(run: Callable[..., Any], x: Tensor) -> Any:
     """`run(x)` with TF32 on in it and in its backward pass, and off around both.
 
-    The backward pass takes a device's operations in the reverse order of the forward pass. x has a gradient in any
-    case, so that it comes past the hook which switches off.
+    The backward pass takes a device's operations in the reverse order of the forward pass. x always requires a
+    gradient, so that the hook that switches TF32 off again is called.
     """
     if torch.is_grad_enabled():
         x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()

@@ -1,9 +1,8 @@
 """The Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders"), the baseline.
 
 Table 2 cites it. P(x) = prod_i P(x_i | x_<i) over all pixels in raster order, and in a pixel over its channels (section
-2). Each layer has two stacks (section 2.2, figure 2): the vertical one sees the rows above a pixel, the horizontal one
-that and what is left of it in its own row, and of the pixel itself the channels before. Without labels or skip
-connections.
+2). Each layer has two stacks (section 2.2, figure 2): the vertical one sees the rows above a pixel; the horizontal one
+also sees the pixels on its left and, of the pixel itself, the channels before. No labels, no skip connections.
 """
 
 import math
@@ -38,7 +37,7 @@ class CausalConv(nn.Conv2d):
         k: width.
         channels: of the image.
         strict: mask A, for the layer that sees the image.
-        parts: into so many parts the outputs are cut later; each is in blocks.
+        parts: number of parts that the outputs are later split into, each with blocks for all channels.
     """
 
     allowed: Tensor
@@ -58,7 +57,7 @@ class CausalConv(nn.Conv2d):
         return F.conv2d(F.pad(x, (self.kernel_size[1] - 1, 0)), self.masked(), self.bias)
 
     def at_pixel(self) -> Callable[[Tensor], Tensor]:
-        """The same for one pixel, from it and those on its left: [N, inputs, k] -> [N, outputs]."""
+        """`forward` at one pixel, from it and those on its left: [N, inputs, k] -> [N, outputs]."""
         weight = self.masked().flatten(1)
         return lambda window: F.linear(window.flatten(1), weight, self.bias)
 
@@ -90,7 +89,7 @@ class GatedLayer(nn.Module):
 
 
 class PixelNet(Network):
-    """The layers: features of each pixel that know what comes before it.
+    """The layers: features of each pixel, made from the values before it.
 
     Args:
         channels: C.
@@ -113,12 +112,12 @@ class PixelNet(Network):
         return h
 
     def scan(self, x: Tensor) -> Iterator[tuple[int, int, Callable[[], Tensor]]]:
-        """The pixels of x [N, C, H, W] in raster order, for a sampler that fills it.
+        """The pixels of x [N, C, H, W] in raster order, for a sampler that fills x as it goes.
 
-        What does not change any more is computed once: the vertical stack once a row, activations on the left are kept.
+        The vertical stack runs once a row, and activations on the left are kept.
 
         Yields:
-            row, column, and a function: that pixel's features [N, width], from what x holds before and in it by then.
+            row, column, and a function that returns the pixel's features [N, width] from the values of x so far.
         """
         layers, (count, _, height, width) = list(self.layers), x.shape
         causal = [(layer.horizontal.at_pixel(), layer.out.at_pixel()) for layer in layers]
@@ -135,7 +134,7 @@ class PixelNet(Network):
             for j in range(width):
                 left = [F.pad(window[..., 1:], (0, 1)) for window in left]
                 if j:
-                    left[0][..., -2] = x[:, :, i, j - 1]  # whole by now
+                    left[0][..., -2] = x[:, :, i, j - 1]  # all its channels are there now
 
                 def features(i: int = i, j: int = j, left: list[Tensor] = left, links: list[Tensor] = links) -> Tensor:
                     h = x[:, :, i, j]
@@ -149,7 +148,7 @@ class PixelNet(Network):
 
 
 class PixelModel(GenerativeModel):
-    """An autoregressive model of the values of pixels: `PixelNet`, a head, and the quantiles that samples are.
+    """An autoregressive model of pixel values: `PixelNet` and a head; a sample is the quantile of a uniform number.
 
     Temperature has no meaning here: only 1 is allowed.
 

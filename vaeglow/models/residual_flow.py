@@ -81,7 +81,7 @@ class LipschitzConv(nn.Conv2d):
 
 
 class ResidualBlock(nn.Module):
-    """[squeeze], actnorm, x -> x + g(x); g = conv3x3, conv1x1, conv3x3, LipSwish before each but an image's first.
+    """[squeeze], actnorm, x -> x + g(x); g = conv3x3, conv1x1, conv3x3, LipSwish before all but the model's first.
 
     Args:
         channels: C, after the squeeze.
@@ -124,7 +124,7 @@ class ResidualBlock(nn.Module):
                 weight = (-1) ** k * 2.0 ** max(0, k - EXACT_TERMS[self.training] - 1)
                 log_det = log_det - weight / k * (product * v).flatten(1).sum(1)
                 left = left + weight * product  # v^T sum_k (-J)^k
-            if learns:  # at once, as second derivatives take most of the memory; a slope whose mean has their gradient
+            if learns:  # its gradient now, as second derivatives take most of the memory; mean(slope) has that gradient
                 (jacobian,) = autograd.grad(g, x, left, create_graph=True)
                 of = [x, *self.g.parameters()]
                 gradient = autograd.grad((jacobian * v).sum(), of, retain_graph=True, materialize_grads=True)
@@ -202,7 +202,7 @@ class ResidualFlow(GenerativeModel):
             x, here = block.inverse(x)
             failed |= here
         y = (x.sigmoid() - MARGIN) / (1 - 2 * MARGIN)
-        y[failed, 0, 0, 0] = math.nan  # whoever samples counts it
+        y[failed, 0, 0, 0] = math.nan  # the caller counts these images
         return y
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:

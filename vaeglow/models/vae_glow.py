@@ -24,8 +24,8 @@ class VAEGlow(GenerativeModel):
         vae: the VAE; if frozen, that of phase 1.
         layer: the Glow layer f.
         frozen: keep the VAE as it is.
-        noise_head: learn the decoder's noise anew, by a head on its last features that starts at no change; then
-            phase 2 need not explain f(y) by a noise that was learned for y (docs/beyond.md). Not in the paper.
+        noise_head: add a head on the decoder's last features, zero at the start, that learns the noise of f(y):
+            the noise of phase 1 was learned for y (docs/beyond.md). Not in the paper.
     """
 
     def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool, noise_head: bool) -> None:
