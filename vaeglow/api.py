@@ -81,9 +81,9 @@ def train(
     Args:
         images: square ones, see `as_array`; all train.
         model: its name in the config.
-        preset: how large the networks are, how long they train.
+        preset: its name in the config: how large the networks are, how long they train.
         seed: of weights, order and noise.
-        folder: for data, weights and resume state: the same call goes on there. Left out, one that is deleted.
+        folder: for data, weights and resume state; the same call resumes from it. By default a temporary one.
         device: `auto`, `cpu` or `cuda`.
         **overrides: changes to the config, as its key `overrides` takes them. What does not fit is a UserError.
     """

@@ -59,8 +59,8 @@ def allow_tf32(on: bool) -> None:
 def claim_gpu(preferred: int, count: int) -> int:
     """The index of a GPU, of `count`, that no other job of this user has claimed; a second call returns the same one.
 
-    On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process. Where all
-    are claimed, it is the preferred one: to share is slow, but works while memory lasts.
+    On a cluster a job sees its own GPUs only, and none is claimed by another. A claim ends with its process. If all
+    are claimed, it is the preferred one: sharing is slow, but works as long as memory is enough for all.
     """
     if _claimed:
         return next(iter(_claimed))

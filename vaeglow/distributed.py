@@ -1,8 +1,8 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
 On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/several-gpus.md).
-The first writes and prints for all; one alone exchanges nothing. Each makes the random numbers of the whole batch and
-uses its own images' part, so results do not depend on how many processes there are.
+The first writes and prints for all; one alone exchanges nothing. Each draws the noise of the whole batch and uses the
+part of its own images, so results do not depend on how many processes there are.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from torch import Tensor, distributed
 from vaeglow.device import CLAIM, TERMINAL, pick_device
 from vaeglow.errors import STOP, Interrupted, UserError
 
-LOST = ("gloo", "nccl", "connection", "broken pipe")  # words of an exchange that failed because another process ended
+LOST = ("gloo", "nccl", "connection", "broken pipe")  # in the error of an exchange with a process that has ended
 EXIT_LOST = 76  # status of a process that ends because of that
 PATIENCE = 600  # seconds that processes have to save after a signal: a step, a validation
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: which signal a process gets when its parent ends
@@ -86,7 +86,7 @@ def shared_noise(
 
 
 def launch(devices: int) -> None:
-    """Run this process's own command in so many processes. Where one fails, end with its line and its status.
+    """Run this process's own command in `devices` processes. If one fails, end with its error line and its status.
 
     Raises:
         UserError: one of them was killed, or failed without a line of its own.
@@ -96,7 +96,7 @@ def launch(devices: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable()  # what torchrun says of an end
+    logging.disable()  # torchrun's messages when a process ends
     if TERMINAL in os.environ:  # others inherit the standard descriptors only
         os.dup2(int(os.environ[TERMINAL]), 0)
         os.environ[TERMINAL] = "0"

@@ -87,7 +87,7 @@ class FolderLock:
             yield
 
     def release(self) -> None:
-        """Give the lease back, whatever signal comes: the processes of a run end each other while they end."""
+        """Release the lease, ignoring signals: the processes of a run stop each other when they end."""
         with handled(lambda *_: None, STOP):
             self.lease.release()
 
@@ -171,7 +171,7 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
-        """The first complete one of some states, or of all, newest first; None for a run that has none yet.
+        """The first complete state of `paths`, by default all, newest first; None for a run that has no state yet.
 
         Raises:
             UserError: none is complete (never a silent restart from zero), or one cannot be read at the moment.

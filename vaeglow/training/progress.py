@@ -15,7 +15,7 @@ from vaeglow.models.kinds import KINDS, unit
 from vaeglow.time_left import duration, time_left
 from vaeglow.training import reference
 
-FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line there, between lines; in a long run this share of it
+FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line, between lines, or a share of those so far
 
 
 class Progress:
@@ -66,7 +66,7 @@ class Progress:
         return images * (time.monotonic() - self.start) / max(self.seen, 1)
 
     def tell(self, *parts: str) -> None:
-        """Print a line of these on the terminal, if there is one that takes it: training never waits for it."""
+        """Print these as a line on the terminal, if there is one and it is ready: training never waits for it."""
         self.due = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - self.start))
         with suppress(OSError, ValueError):
             if select.select([], [self.terminal], [], 0)[1]:

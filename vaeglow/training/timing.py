@@ -35,7 +35,7 @@ WORK = ("training", "sampling")  # what is timed
 
 
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
-    """Take `warmup` steps (`work` is one), and return how many fill the given seconds (at least 1), by the last."""
+    """Take `warmup` steps (`work` is one), and return how many fill `seconds` (at least 1), judged by the last."""
     for _ in range(warmup):
         one, _ = time_window(work, 1, device)
     return max(1, math.ceil(seconds / max(one, 1e-9)))
@@ -128,7 +128,7 @@ def serve(pipe: Connection, config: Mapping[str, Any], place: Mapping[str, Any])
 def worker(config: Mapping[str, Any], until: float = math.inf, **place: Any) -> Iterator[Callable[[], dict[str, Any]]]:
     """A timing process for the length of a block; yields `turn()`: the next of its `turns`, or what that raises.
 
-    A turn raises UserError where the process was killed, or is not done then (by `time.monotonic`).
+    A turn raises UserError where the process was killed, or is not done by `until` (of `time.monotonic`).
     """
     spawn = multiprocessing.get_context("spawn")
     place |= {"gpu": torch.cuda.current_device() if place["device"] == "cuda" else None}

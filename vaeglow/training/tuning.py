@@ -118,7 +118,7 @@ def whole(configs: Configs, models: Mapping[str, Any], which: str, side_by_side:
 def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: float, **place: Any) -> dict[str, Any]:
     """Find the settings with which `configs` train fastest, the same for all; then measure `others` with them.
 
-    On a CPU as many models train side by side as have `cores` for their threads, on a GPU one at a time.
+    On a CPU as many models train side by side as have room on `cores`, on a GPU one at a time.
 
     Returns:
         `limits`; the name of the `chosen` option, or `plain`; and by option all its values (`options`), its `trials`
@@ -183,7 +183,7 @@ def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, 
     total = pd.DataFrame(takes).T
     total.loc["one after another"] = total.sum(skipna=False).mask(total.columns == "MiB of memory")
     failed = [model for model, one in found["trials"][chosen].items() if "why" in one]
-    warning = f"**Warning**: it does not do for {', '.join(failed)}. " if failed else ""
+    warning = f"**Warning**: it does not work for {', '.join(failed)}. " if failed else ""
     rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["limits"].items())
     return [
         f"# Training on {provenance['device']}",
