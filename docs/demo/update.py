@@ -147,18 +147,18 @@ Measured on photos32, lowest to highest of {len(runs)} run(s): seed {listed(runs
 FID and KID: {first["samples"]} samples against {first["reference_images"]} test images, {first["features"]} features;
 bits/dim: {first["likelihood_images"]:,} test images. Overflowed samples, clipped: {listed(clipped) or "none"}.
 Code: `source_sha256` `{first["source_sha256"][:16]}`, commit {listed(short(spread["commit"]))}.
-With one seed, another instruction set moves bits/dim by at most {moved["bits_per_dim"]:.2f},
+With the same seed, another instruction set changes bits/dim by at most {moved["bits_per_dim"]:.2f},
 FID by at most {moved["fid"]:.0f}.
 The picture: {first["instructions"]}, seed {first["seed"]}, sha256 `{sha256_file(picture)[:16]}`.
 
-What held in every run, lowest (best) first; of models with a comma between them none is
-ahead every time, but for pairs after a semicolon:
+This order held in every run, lowest (best) first. Models with a comma between them have no
+fixed order, except for the pairs after a semicolon:
 
 - bits/dim: {order(bits)}
 - FID: {order(fid)}
 - KID, by more than {ERRORS:.0f} standard errors of the difference: {order(kid, error)}
 
-Published, on CIFAR-10, not to be compared with these: {published(table)}.
+Published, on CIFAR-10 (do not compare with the rows above): {published(table)}.
 """
     return lines_of(spread) + said
 
