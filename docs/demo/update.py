@@ -119,8 +119,8 @@ def short_block(spread: pd.DataFrame, table: pd.DataFrame) -> str:
     runs, first = spread[["instructions", "seed"]].drop_duplicates(), spread.iloc[0]
     bits, fid = (order(numbers(spread, column)).partition(";")[0] for column in ("bits_per_dim", "fid"))
     return f"""{lines_of(spread, ("KID (± standard error)", "Epochs"))}
-Lowest to highest of {len(runs)} runs. This order held in every run, best first (models with a comma between them have no
-fixed order): bits/dim {bits}; FID {fid}.
+Lowest to highest of {len(runs)} runs. This order held in every run, best first (models with a comma between them
+have no fixed order): bits/dim {bits}; FID {fid}.
 An FID of {first["samples"]} samples is biased upward: compare these rows only with each other.
 """
 
