@@ -37,8 +37,8 @@ ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes that the pag
 HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
-Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
-[measured/runs/](measured/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
+Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are
+in [measured/runs/](measured/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
 [ablations](measured-ablations.md), [other tables](measured-tables.md), [figures](measured-figures.md), and what the
 results say about the paper's claims, [claim by claim](measured-claims.md).
 
