@@ -119,9 +119,9 @@ def short_block(spread: pd.DataFrame, table: pd.DataFrame) -> str:
     runs, first = spread[["instructions", "seed"]].drop_duplicates(), spread.iloc[0]
     bits, fid = (order(numbers(spread, column)).partition(";")[0] for column in ("bits_per_dim", "fid"))
     return f"""{lines_of(spread, ("KID (± standard error)", "Epochs"))}
-Lowest to highest of {len(runs)} runs. What held in every run, best first (between commas no order did): bits/dim
-{bits}; FID {fid}. An FID of {first["samples"]} samples is
-biased upward: compare these rows with each other only.
+Lowest to highest of {len(runs)} runs. This order held in every run, best first (models with a comma between them
+have no fixed order): bits/dim {bits}; FID {fid}.
+An FID of {first["samples"]} samples is biased upward: compare these rows only with each other.
 """
 
 
@@ -147,18 +147,18 @@ Measured on photos32, lowest to highest of {len(runs)} run(s): seed {listed(runs
 FID and KID: {first["samples"]} samples against {first["reference_images"]} test images, {first["features"]} features;
 bits/dim: {first["likelihood_images"]:,} test images. Overflowed samples, clipped: {listed(clipped) or "none"}.
 Code: `source_sha256` `{first["source_sha256"][:16]}`, commit {listed(short(spread["commit"]))}.
-With one seed, another instruction set moves bits/dim by at most {moved["bits_per_dim"]:.2f},
+With the same seed, another instruction set changes bits/dim by at most {moved["bits_per_dim"]:.2f},
 FID by at most {moved["fid"]:.0f}.
 The picture: {first["instructions"]}, seed {first["seed"]}, sha256 `{sha256_file(picture)[:16]}`.
 
-What held in every run, lowest (best) first; of models with a comma between them none is
-ahead every time, but for pairs after a semicolon:
+This order held in every run, lowest (best) first. Models with a comma between them have no
+fixed order, except for the pairs after a semicolon:
 
 - bits/dim: {order(bits)}
 - FID: {order(fid)}
 - KID, by more than {ERRORS:.0f} standard errors of the difference: {order(kid, error)}
 
-Published, on CIFAR-10, not to be compared with these: {published(table)}.
+Published, on CIFAR-10 (do not compare with the rows above): {published(table)}.
 """
     return lines_of(spread) + said
 

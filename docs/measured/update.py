@@ -36,11 +36,11 @@ SHARED = 3  # tables that have a note, from which on it is given once
 ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes that the page's head stands for
 HEAD = """# Measured on real images
 
-`make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
-is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are in
-[measured/runs/](measured/runs/), and the study goes on from them ([study.md](study.md)). More:
-[ablations](measured-ablations.md), [other tables](measured-tables.md), [figures](measured-figures.md), and what all of
-it says of the paper's claims: [claim by claim](measured-claims.md).
+`make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
+Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are
+in [measured/runs/](measured/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
+[ablations](measured-ablations.md), [other tables](measured-tables.md), [figures](measured-figures.md), and what the
+results say about the paper's claims, [claim by claim](measured-claims.md).
 
 ## What was run
 
@@ -48,16 +48,17 @@ Preset `{preset}`, seeds {seeds}, with [this overlay](measured/overlay.yaml).
 """
 MORE = """# Measured on real images: {what}
 
-What was run, and how to read the tables: [measured.md](measured.md).
+[measured.md](measured.md) says what was run, and how to read the tables.
 """
 FIGURES = """# Measured on real images: figures
 
-Of the runs of [measured.md](measured.md), the first seed; samples are the first drawn, none picked. Here they have 256
-colours.
+These figures show the first seed of the runs of [measured.md](measured.md). Samples are the first drawn, not selected.
+The pictures here are reduced to 256 colours.
 """
 CLAIMS = """# What holds on real images, and what does not
 
-Of the runs of [measured.md](measured.md). The rule and a note on each claim: [claims.md](measured/claims.md).
+These verdicts are about the runs of [measured.md](measured.md). [claims.md](measured/claims.md) has the rule, and
+a note on each claim.
 
 """
 
