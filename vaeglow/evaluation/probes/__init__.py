@@ -41,7 +41,7 @@ PROBES = {
     "latents": Probe(
         ("model", "test"),
         "latents.json",
-        {"images": count("the first so many test images (at most all); their logarithm caps the information", 2)},
+        {"images": count("number of test images, the first (at most all); its logarithm caps the information", 2)},
     ),
     "layer_action": Probe(
         ("model", "test"),
@@ -50,7 +50,7 @@ PROBES = {
             "images": count("latents drawn from the prior", 2),
             "draws": count("draws of the Glow layer from each latent", 2),
             "temperature": {"$ref": "#/$defs/temperature", "description": "of the decoder's noise under the layer"},
-            "shown": count("of how many latents the images are kept, in `layer_action.npz`, for Figure 4"),
+            "shown": count("number of latents whose images are kept, in `layer_action.npz`, for Figure 4"),
         },
     ),
     "linear_reference": Probe(
@@ -58,8 +58,8 @@ PROBES = {
         "linear_reference.json",
         {
             "images": count(
-                "so many test images (at most all), spread over the split: what a linear layer could reach on a VAE's "
-                "residual ([docs/squeeze.md](../docs/squeeze.md))"
+                "number of test images (at most all), spread over the split: what a linear layer could reach on a "
+                "VAE's residual ([docs/squeeze.md](../docs/squeeze.md))"
             )
         },
     ),
@@ -73,15 +73,15 @@ PROBES = {
             | {"type": ["integer", "null"]},
             "features": FEATURES,
             "neighbours": count("nearest training images kept for each sample"),
-            "shown": count("of how many samples"),
+            "shown": count("number of samples whose neighbours are kept, for the figure"),
         },
     ),
     "noise_maps": Probe(
         ("model", "test"),
         "noise_maps.npz",
         {
-            "shown": count("of how many test images the maps of the decoder's noise are kept"),
-            "images": count("the first so many test images (at most all): is the noise large where the error is"),
+            "shown": count("number of test images whose noise maps are kept"),
+            "images": count("number of test images, the first (at most all), for the correlation of noise and error"),
         },
     ),
 }

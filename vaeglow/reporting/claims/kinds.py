@@ -44,7 +44,7 @@ ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value
 contrast = functools.partial(kind, "draws", "metrics", **PROTOCOL)  # a kind that compares sample sets
 
 
-@contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "see above"})
+@contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "multiplies the KID of `worse`"})
 def kid(evidence: Evidence) -> Measured:
     """Effect: factor x KID of `worse` - KID of `better`."""
     (better, worse), factor = resampled(evidence), evidence.claim.get("factor", 1)
