@@ -22,7 +22,7 @@ from docs import reference
 from docs.demo.update import listed, short
 from vaeglow.files import read_json, sha256_json
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
-from vaeglow.reporting.traced import FIGURE_KEY
+from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 
@@ -106,10 +106,15 @@ def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
 
-def tables(root: Path, seeds: int) -> tuple[dict[str, str], str]:
-    """The Markdown of each table by its name, and the notes that several share."""
-    names = sorted(path.stem for path in root.glob("tables/*.md"))
-    texts = {name: with_intervals((root / f"tables/{name}.md").read_text("utf-8"), seeds) for name in names}
+def tables(root: Path) -> tuple[dict[str, str], str]:
+    """The Markdown of each table by its name, and the notes that several share.
+
+    A table has fewer seeds than the study while runs of the last seed are not all measured.
+    """
+    texts = {}
+    for path in sorted(root.glob("tables/*.md")):
+        seeds = max(len(row.get("seeds", "").split()) for row in cells_of(path.with_suffix(FULL)))
+        texts[path.stem] = with_intervals(path.read_text("utf-8"), seeds)
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
     shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]
     for name, text in texts.items():
@@ -144,7 +149,7 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
     root, preset = results / study["preset"], study["preset"]
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
-    texts, notes = tables(root, len(study["seeds"]))
+    texts, notes = tables(root)
     parts = [
         HEAD.format(preset=preset, seeds=" ".join(map(str, study["seeds"]))),
         *("\n".join(lines) + "\n" for lines in (datasets(study, data), trainings(study, results))),

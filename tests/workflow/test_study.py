@@ -126,3 +126,11 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
     assert run(tmp_path, "x.yaml", status=2) == "error: there is no x.yaml: PRESET is one of cpu\n"
     assert "error: no images at here: make study CIFAR=/their/folder, or put" in run(tmp_path, "cpu.yaml", status=2)
     assert "CIFAR=nowhere is not a folder" in run(tmp_path, "cpu.yaml", "--cifar", "nowhere", status=2)
+
+
+def test_a_table_of_fewer_seeds_than_the_study_has_no_interval(tmp_path):
+    for name, seeds in (("two", "0 1"), ("three", "0 1 2")):
+        write_text(tmp_path / f"tables/{name}.md", "# T\n\n| FID |\n|---|\n| 2.00 ± 1.00 |\n")
+        write_text(tmp_path / f"tables/{name}.full.csv", f"fid,fid_sd,seeds\n2.00,1.00,{seeds}\n")
+    texts, _ = update.tables(tmp_path)
+    assert "[" not in texts["two"].partition("\n[")[0] and "2.00 ± 1.00 [-0.48, 4.48]" in texts["three"]
