@@ -34,7 +34,7 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
     """Make a folder of images the `root` that the overlay names.
 
     Raises:
-        UserError: there is no such folder, or its data were prepared from another.
+        UserError: there is no such folder, its data were prepared from another, or the images lie at `root` itself.
     """
     if folder is None:
         if not root.is_dir():
@@ -45,6 +45,8 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
     if os.path.realpath(root) != os.path.realpath(folder):
         if (data := study.DATA / FOLDERS[variable]).exists():
             raise UserError(f"{data} was prepared from {os.path.realpath(root)}: delete it to take {folder}")
+        if root.is_dir() and not root.is_symlink():
+            raise UserError(f"{root} is a folder of images, not a link: move it away to take {folder}")
         root.parent.mkdir(parents=True, exist_ok=True)
         root.unlink(missing_ok=True)
         root.symlink_to(folder.resolve())

@@ -126,6 +126,9 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
     assert run(tmp_path, "x.yaml", status=2) == "error: there is no x.yaml: PRESET is one of cpu\n"
     assert "error: no images at here: make study CIFAR=/their/folder, or put" in run(tmp_path, "cpu.yaml", status=2)
     assert "CIFAR=nowhere is not a folder" in run(tmp_path, "cpu.yaml", "--cifar", "nowhere", status=2)
+    for name in ("here", "other"):
+        (tmp_path / name).mkdir()
+    assert "here is a folder of images, not a link" in run(tmp_path, "cpu.yaml", "--cifar", "other", status=2)
 
 
 def test_a_table_of_fewer_seeds_than_the_study_has_no_interval(tmp_path):
