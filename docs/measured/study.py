@@ -83,12 +83,11 @@ def left(options: Sequence[str], preset: str) -> list[str]:
     if said.returncode:
         sys.exit(said.stderr)
     rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n {4}.*)*?\n {4}wildcards: (.*)$", said.stdout + said.stderr, re.M)
-    trained = [
-        dict(pair.split("=") for pair in words.split(", ")) for rule, words in rules if rule.startswith("train_")
-    ]
-    hours = {"/".join(one[key] for key in ("dataset", "model", "seed")): 0.0 for one in trained}
-    for one, name in zip(trained, hours, strict=True):
-        hours[name] = seconds.get((one["dataset"], one["model"]), 0) / 3600
+    hours = {}
+    for rule, words in rules:
+        if rule.startswith("train_"):
+            of = dict(pair.split("=") for pair in words.split(", "))
+            hours["{dataset}/{model}/{seed}".format(**of)] = seconds.get((of["dataset"], of["model"]), 0) / 3600
     lines = [f"to train: {name}, {f'about {time:.2f} h' if time else 'time unknown'}" for name, time in hours.items()]
     unknown = list(hours.values()).count(0)
     return [*lines, f"{len(lines)} runs to train, {sum(hours.values()):.2f} h one by one and {unknown} of unknown time"]
