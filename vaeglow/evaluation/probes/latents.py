@@ -61,9 +61,8 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     kl_nats = float(finite(whole["kl"], "the KL divergence").mean())
     log_det = float(finite(whole["log_det"], "the layer's log-determinant").mean()) / nats
     decoder_lower, decoder_upper = decoder_information(whole)
-    total, squares = (sum((part["means"] ** power).sum(0) for part in parts) for power in (1, 2))
-    decided = max(0.0, float((squares - total**2 / size).sum() / (size - 1)))
-    noise = float(sum((2 * part["log_scales"]).exp().sum() for part in parts)) / size
+    decided = float(whole["means"].var(0).sum())
+    noise = float((2 * whole["log_scales"]).exp().sum()) / size
     scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
     entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
     return {
