@@ -1,7 +1,7 @@
 """Samples next to the training images nearest to them.
 
 Are samples copies? In each line a sample is at the left, and to its right are the training images nearest to it. Below,
-the share of samples and of test images that are at most so far from a training image.
+the cumulative distribution of the distance to the nearest training image, of samples and of test images.
 """
 
 import numpy as np
