@@ -1,10 +1,9 @@
 """Write docs/measured*.md from a study's results, and copy what they show to docs/measured/: no number is typed.
 
-Also the preset's file in config/reference/, by which trainings are checked.
-
     python -m docs.measured.update cpu
 
-of the preset's results after `make study`. No picture that shows or was made of a real face is copied.
+takes a preset's results after `make study`. It also writes the preset's file in config/reference/, by which trainings
+are checked. No picture that shows a real face, or was made of one, is copied.
 """
 
 import re
@@ -32,8 +31,8 @@ MOST = 10 * 2**20  # bytes in docs/measured
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
 MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond")  # on the first page
 ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")  # on the second
-SHARED = 3  # tables that have a note, from which on it is given once
-ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes that the page's head stands for
+SHARED = 3  # a note of so many tables is given once, before the tables
+ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
 HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured this and `python -m docs.measured.update {preset}` wrote this page: every number
@@ -100,8 +99,8 @@ def with_intervals(text: str, seeds: int) -> str:
     return SPREAD.sub(interval, text) + (note if SPREAD.search(text) else "")
 
 
-def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
-    """Whether a figure shows real images of a dataset, or pictures made of them."""
+def shows_real_images(dataset: str | None, spec: Mapping[str, Any]) -> bool:
+    """Whether a figure shows real images of a dataset, or what a model makes of them."""
     rows = [row for row in spec["rows"] if row["dataset"] == dataset]
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
@@ -125,10 +124,10 @@ def tables(root: Path) -> tuple[dict[str, str], str]:
 
 
 def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]:
-    """Titles, captions and pictures, which are copied; none that shows or was made of a real face."""
+    """Titles, captions and pictures, which are copied; none that shows a real face or was made of one."""
     for figure in sorted(root.glob("figures/*.png")):
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
-        if not shows_a_real(study["roles"].get("faces"), spec):
+        if not shows_real_images(study["roles"].get("faces"), spec):
             with Image.open(figure) as image:  # a third of the bytes
                 text = PngInfo()
                 text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
@@ -137,7 +136,7 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 
 def ledger(root: Path) -> str:
-    """The claims' counts and table, without the columns that only `claims.md` needs."""
+    """The counts of the verdicts, and the table of claims without three of its columns."""
     text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
