@@ -4,8 +4,6 @@ The pages stay where a repository's reader finds them. Those that `nav` in zensi
 under the same paths, with every file they show or link to, so that links hold. config/README.md becomes several pages.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Write the tables of keys in config/README.md, from the schema's descriptions: `python -m docs.config_keys`."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

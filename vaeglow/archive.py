@@ -1,6 +1,6 @@
-"""What is finished of a preset in one file, fit for a repository such as Zenodo; a folder of it, to draw all again in.
+"""Pack what is finished of a preset into one file, for a repository such as Zenodo; unpack it, to draw all again.
 
-`make archive` packs and `make figures FROM=...` unpacks; docs/study.md says what is in it.
+`make archive` packs and `make figures FROM=...` unpacks; docs/study.md says what is in the file.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from vaeglow.data.npz import DAMAGED
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_file
 from vaeglow.steps import cli
-from vaeglow.study import DATA, RESULTS, whole
+from vaeglow.study import DATA, RESULTS, finished
 
 SUMS, CRATE = "SHA256SUMS", "ro-crate-metadata.json"
 ABOUT = "Runs of 'Variational Autoencoders with Normalizing Flow Decoders' (arXiv 2004.05617), by vaeglow, preset "
@@ -41,7 +41,7 @@ def pack(file: Path, config: dict[str, Any]) -> None:
         raise UserError("an archive needs rocrate: pip install -e '.[archive]'") from None
     root, about = RESULTS / config["preset"], ABOUT + config["preset"]
     study = read_json(root / "study.json")
-    if not (runs := whole(RESULTS, study)):
+    if not (runs := finished(RESULTS, study)):
         raise UserError(f"{root} holds no finished run: train first, for example by `make table2`")
     names = [*study["others"], *(name for run, of in runs.items() for name in [*of, f"{run}/model.safetensors"])]
     paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
@@ -62,7 +62,7 @@ def pack(file: Path, config: dict[str, Any]) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Make a folder of an archive, once all of it is what was packed.
+    """Unpack an archive into a new folder, after a check of all its hashes.
 
     Raises:
         UserError: it is no archive, incomplete or changed, or the folder is there.

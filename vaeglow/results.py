@@ -164,8 +164,8 @@ SHARED = {
 def check_together(results: Iterable[Result]) -> None:
     """Refuse (UserError) results that do not belong together: two differ in what `SHARED` says, or in a file.
 
-    Those made from one file (the Inception weights, samples) must be of the same version of it; where
-    it is among the results, of its present version.
+    Results made from one file (the Inception weights, samples) must record the same hash of it, and, where the file is
+    among the results, the hash that it has now.
     """
     results = list(results)
     named = {name for result in results for name in result.content.get("inputs", {})}

@@ -21,8 +21,11 @@ RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
 Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
 
 
-def whole(root: Path, study: Study) -> dict[str, list[str]]:
-    """The finished runs in a folder, and their files, where all that these say of what they were made from is true."""
+def finished(root: Path, study: Study) -> dict[str, list[str]]:
+    """The finished runs in a folder, and the files of each.
+
+    A run is left out where two of its files record different hashes of one file, or not the hash that a file has now.
+    """
     found: dict[str, list[str]] = {}
     for name, run in study["runs"].items():  # bases first
         files = [file for file in run["files"] if (root / file).is_file()]
@@ -40,7 +43,7 @@ def whole(root: Path, study: Study) -> dict[str, list[str]]:
 
 def check(kept: Path, study: Study) -> None:
     """Refuse (UserError) kept runs of another config than the present one, or of other data than are prepared."""
-    for name in whole(kept, study):
+    for name in finished(kept, study):
         there, here = (read_json(root / name / "config.json") for root in (kept, RESULTS))
         there["data_sha256"] = here["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
         if (folder := DATA / here["dataset"]).joinpath(INFO_FILE).is_file():
@@ -70,7 +73,7 @@ def copy(names: list[str], source: Path, target: Path) -> int:
 
 def keep(kept: Path, study: Study) -> int:
     """Copy what is new or changed; a run that was trained again replaces all that was kept of it."""
-    runs, names = whole(RESULTS, study), [file for file in study["others"] if (RESULTS / file).is_file()]
+    runs, names = finished(RESULTS, study), [file for file in study["others"] if (RESULTS / file).is_file()]
     names += [file for files in runs.values() for file in files]
     equal, changed, _ = filecmp.cmpfiles(RESULTS, kept, names, shallow=False)
     for name in {*changed} & {f"{name}/training.json" for name in runs}:
@@ -79,8 +82,8 @@ def keep(kept: Path, study: Study) -> int:
 
 
 def restore(kept: Path, study: Study) -> int:
-    """Copy what the results lack of runs that were not trained there again, nor their bases."""
-    runs, names = whole(kept, study), [file for file in study["others"] if (kept / file).is_file()]
+    """Copy what the results lack, except for runs that were trained there again, or whose base was."""
+    runs, names = finished(kept, study), [file for file in study["others"] if (kept / file).is_file()]
     again = filecmp.cmpfiles(RESULTS, kept, [f"{name}/training.json" for name in runs], shallow=False)[1]
     for name, files in runs.items():
         if f"{study['runs'][name]['base']}/training.json" in again:
@@ -101,4 +104,4 @@ def main(task: Literal["keep", "restore"], *, preset: str, kept: Path) -> None:
     study = read_json(RESULTS / preset / "study.json")
     check(kept, study)
     count = {"keep": keep, "restore": restore}[task](kept, study)
-    print(f"{task}: {count} files, {len(whole(kept, study))} of {len(study['runs'])} runs are in {kept}", flush=True)
+    print(f"{task}: {count} files, {len(finished(kept, study))} of {len(study['runs'])} runs are in {kept}", flush=True)

@@ -26,7 +26,10 @@ REDO = "put back the file that was there, or delete it and run snakemake again"
 
 
 def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
-    """The hashes of others that a file holds, its own and its path checked; None: not checked. A bad one raises."""
+    """The hashes of other files that a file records, after a check of its own hash and path; None: not checked.
+
+    A damaged or misplaced file raises.
+    """
     if root not in path.parents:
         about, names = read_info(path.parent), {"name": path.parent.name}
         inputs = {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}

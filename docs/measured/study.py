@@ -34,7 +34,7 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
     """Make a folder of images the `root` that the overlay names.
 
     Raises:
-        UserError: there is no such folder, or its data were prepared from another.
+        UserError: there is no such folder, its data were prepared from another, or the images lie at `root` itself.
     """
     if folder is None:
         if not root.is_dir():
@@ -45,6 +45,8 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
     if os.path.realpath(root) != os.path.realpath(folder):
         if (data := study.DATA / FOLDERS[variable]).exists():
             raise UserError(f"{data} was prepared from {os.path.realpath(root)}: delete it to take {folder}")
+        if root.is_dir() and not root.is_symlink():
+            raise UserError(f"{root} is a folder of images, not a link: move it away to take {folder}")
         root.parent.mkdir(parents=True, exist_ok=True)
         root.unlink(missing_ok=True)
         root.symlink_to(folder.resolve())
@@ -81,12 +83,11 @@ def left(options: Sequence[str], preset: str) -> list[str]:
     if said.returncode:
         sys.exit(said.stderr)
     rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n {4}.*)*?\n {4}wildcards: (.*)$", said.stdout + said.stderr, re.M)
-    trained = [
-        dict(pair.split("=") for pair in words.split(", ")) for rule, words in rules if rule.startswith("train_")
-    ]
-    hours = {"/".join(one[key] for key in ("dataset", "model", "seed")): 0.0 for one in trained}
-    for one, name in zip(trained, hours, strict=True):
-        hours[name] = seconds.get((one["dataset"], one["model"]), 0) / 3600
+    hours = {}
+    for rule, words in rules:
+        if rule.startswith("train_"):
+            of = dict(pair.split("=") for pair in words.split(", "))
+            hours["{dataset}/{model}/{seed}".format(**of)] = seconds.get((of["dataset"], of["model"]), 0) / 3600
     lines = [f"to train: {name}, {f'about {time:.2f} h' if time else 'time unknown'}" for name, time in hours.items()]
     unknown = list(hours.values()).count(0)
     return [*lines, f"{len(lines)} runs to train, {sum(hours.values()):.2f} h one by one and {unknown} of unknown time"]

@@ -1,10 +1,9 @@
 """Write docs/measured*.md from a study's results, and copy what they show to docs/measured/: no number is typed.
 
-Also the preset's file in config/reference/, by which trainings are checked.
-
     python -m docs.measured.update cpu
 
-of the preset's results after `make study`. No picture that shows or was made of a real face is copied.
+takes a preset's results after `make study`. It also writes the preset's file in config/reference/, by which trainings
+are checked. No picture that shows a real face, or was made of one, is copied.
 """
 
 import re
@@ -22,7 +21,7 @@ from docs import reference
 from docs.demo.update import listed, short
 from vaeglow.files import read_json, sha256_json
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
-from vaeglow.reporting.traced import FIGURE_KEY
+from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 
@@ -32,8 +31,8 @@ MOST = 10 * 2**20  # bytes in docs/measured
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
 MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond")  # on the first page
 ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")  # on the second
-SHARED = 3  # tables that have a note, from which on it is given once
-ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes that the page's head stands for
+SHARED = 3  # a note of so many tables is given once, before the tables
+ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
 HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
@@ -101,16 +100,21 @@ def with_intervals(text: str, seeds: int) -> str:
     return SPREAD.sub(interval, text) + (note if SPREAD.search(text) else "")
 
 
-def shows_a_real(dataset: str | None, spec: Mapping[str, Any]) -> bool:
-    """Whether a figure shows real images of a dataset, or pictures made of them."""
+def shows_real_images(dataset: str | None, spec: Mapping[str, Any]) -> bool:
+    """Whether a figure shows real images of a dataset, or what a model makes of them."""
     rows = [row for row in spec["rows"] if row["dataset"] == dataset]
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
 
-def tables(root: Path, seeds: int) -> tuple[dict[str, str], str]:
-    """The Markdown of each table by its name, and the notes that several share."""
-    names = sorted(path.stem for path in root.glob("tables/*.md"))
-    texts = {name: with_intervals((root / f"tables/{name}.md").read_text("utf-8"), seeds) for name in names}
+def tables(root: Path) -> tuple[dict[str, str], str]:
+    """The Markdown of each table by its name, and the notes that several share.
+
+    A table has fewer seeds than the study while runs of the last seed are not all measured.
+    """
+    texts = {}
+    for path in sorted(root.glob("tables/*.md")):
+        seeds = max(len(row.get("seeds", "").split()) for row in cells_of(path.with_suffix(FULL)))
+        texts[path.stem] = with_intervals(path.read_text("utf-8"), seeds)
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
     shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]
     for name, text in texts.items():
@@ -121,10 +125,10 @@ def tables(root: Path, seeds: int) -> tuple[dict[str, str], str]:
 
 
 def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]:
-    """Titles, captions and pictures, which are copied; none that shows or was made of a real face."""
+    """Titles, captions and pictures, which are copied; none that shows a real face or was made of one."""
     for figure in sorted(root.glob("figures/*.png")):
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
-        if not shows_a_real(study["roles"].get("faces"), spec):
+        if not shows_real_images(study["roles"].get("faces"), spec):
             with Image.open(figure) as image:  # a third of the bytes
                 text = PngInfo()
                 text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
@@ -133,7 +137,7 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 
 def ledger(root: Path) -> str:
-    """The claims' counts and table, without the columns that only `claims.md` needs."""
+    """The counts of the verdicts, and the table of claims without three of its columns."""
     text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
@@ -145,7 +149,7 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
     root, preset = results / study["preset"], study["preset"]
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
-    texts, notes = tables(root, len(study["seeds"]))
+    texts, notes = tables(root)
     parts = [
         HEAD.format(preset=preset, seeds=" ".join(map(str, study["seeds"]))),
         *("\n".join(lines) + "\n" for lines in (datasets(study, data), trainings(study, results))),

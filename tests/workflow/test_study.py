@@ -76,7 +76,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     assert left(third, *options) == {"glow 1", "vae 0", "vaeglow 0", "vaeglow_as_written 0"}
     run(third, *options)
     assert read_json(training)["weights_sha256"] == before["weights_sha256"] and read_json(training) != before
-    assert verified(third)[0] == 0 and len(study.whole(kept, spec)) == len(spec["runs"]) == 12
+    assert verified(third)[0] == 0 and len(study.finished(kept, spec)) == len(spec["runs"]) == 12
 
     # The page: means over seeds and their intervals; no real images of the dataset of faces.
     write_text(tmp_path / "config/study/demo.yaml", "preset: demo")
@@ -116,9 +116,9 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
         Path("results", name).unlink()
     assert study.restore(kept, spec) == 0  # nothing that was measured before, nor the layer on the old base
     assert study.keep(kept, spec) == 3 and len(list((kept / VAE).iterdir())) == 3  # it replaces all of the old
-    assert list(study.whole(kept, spec)) == [VAE]
+    assert list(study.finished(kept, spec)) == [VAE]
     write_json(kept / VAE / "training.json", read_json(again) | {"inputs": {f"results/{VAE}/history.csv": "other"}})
-    assert study.whole(kept, spec) == {}
+    assert study.finished(kept, spec) == {}
 
 
 def test_folders_that_are_not_there_are_one_line(tmp_path):
@@ -126,3 +126,14 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
     assert run(tmp_path, "x.yaml", status=2) == "error: there is no x.yaml: PRESET is one of cpu\n"
     assert "error: no images at here: make study CIFAR=/their/folder, or put" in run(tmp_path, "cpu.yaml", status=2)
     assert "CIFAR=nowhere is not a folder" in run(tmp_path, "cpu.yaml", "--cifar", "nowhere", status=2)
+    for name in ("here", "other"):
+        (tmp_path / name).mkdir()
+    assert "here is a folder of images, not a link" in run(tmp_path, "cpu.yaml", "--cifar", "other", status=2)
+
+
+def test_a_table_of_fewer_seeds_than_the_study_has_no_interval(tmp_path):
+    for name, seeds in (("two", "0 1"), ("three", "0 1 2")):
+        write_text(tmp_path / f"tables/{name}.md", "# T\n\n| FID |\n|---|\n| 2.00 ± 1.00 |\n")
+        write_text(tmp_path / f"tables/{name}.full.csv", f"fid,fid_sd,seeds\n2.00,1.00,{seeds}\n")
+    texts, _ = update.tables(tmp_path)
+    assert "[" not in texts["two"].partition("\n[")[0] and "2.00 ± 1.00 [-0.48, 4.48]" in texts["three"]

@@ -1,8 +1,8 @@
 """Frechet Inception Distance (Heusel et al. 2017, eq. 6) of uint8 arrays, streamed: no PNG round trip.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
-Network and preprocessing are pytorch-fid's; mean and covariance are accumulated batch by batch, in float64. This module
-also has the reference that samples are compared with, and all that a protocol measures from one pass of Inception.
+Network and preprocessing are pytorch-fid's; mean and covariance are accumulated batch by batch, in float64. Also here:
+reading the reference that samples are compared with, and all numbers of a protocol from one pass of Inception.
 """
 
 from collections.abc import Iterable, Iterator
@@ -102,7 +102,7 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     """Squared Frechet distance of two Gaussians.
 
     tr (C1 C2)^(1/2) is the sum of the singular values of L1^T L2 with C = L L^T. It always exists, also where a
-    covariance is singular (fewer images than features, as in the demo: 100 and 2048). pytorch-fid takes the root of the
+    covariance is singular (fewer images than features, as in the demo: 64 and 2048). pytorch-fid takes the root of the
     matrix C1 C2 instead: at full rank the same up to rounding. For a singular one it uses the result of `sqrtm`, and if
     that is not finite adds 1e-6 to the diagonals, so there its number may differ a little from this exact one.
 
@@ -136,7 +136,7 @@ def read_reference(path: str | Path, **expected: Any) -> Result:
 
 
 def protocol_of(reference: Result) -> dict[str, Any]:
-    """What results measured against a reference record; it is no input of theirs: another machine rounds otherwise."""
+    """What results record of the reference. It is not among their inputs: machines round its numbers differently."""
     about = {key: reference.value(key) for key in ("protocol", "split")}
     counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
     digest = reference.value("provenance", SEAL)

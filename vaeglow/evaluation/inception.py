@@ -182,12 +182,12 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     tensors = module.state_dict()
     with torch.device("meta"):  # torchvision's network has convolutions of the same names in the same order
         names = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
-    ours = [name.removesuffix(".conv.weight") for name in names if name.endswith("conv.weight")]
-    theirs = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
-    if len(tensors) != 4 * len(ours):
-        raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(ours)}")
+    convolutions = [name.removesuffix(".conv.weight") for name in names if name.endswith("conv.weight")]
+    originals = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+    if len(tensors) != 4 * len(convolutions):
+        raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(convolutions)}")
     state: dict[str, Tensor] = {}
-    for name, original in zip(ours, theirs, strict=True):
+    for name, original in zip(convolutions, originals, strict=True):
         state[f"{name}.conv.weight"] = tensors[f"{original}.weight"].clone()
         state[f"{name}.bn.weight"] = torch.ones_like(tensors[f"{original}.beta"])
         state |= {f"{name}.{part}": tensors[f"{original}.{their}"].clone() for part, their in STATISTICS.items()}

@@ -21,12 +21,12 @@ class Column:
 
     Attributes:
         name: in the CSV.
-        value: of a cell, from the lines of the results frame that its row is made of. Of a series or an array, one
-            number a seed or a round, the cell has `summary`; nothing (None, NaN) is an empty cell.
+        value: makes a cell from its row's lines of the results frame. A series or an array (a number for each seed or
+            round) is reduced by `summary`; None and NaN are an empty cell.
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is not text.
         beside: how it is combined with another column: a template, and that column's name.
-        summary: a method of pandas.Series.
+        summary: name of a method of pandas.Series.
     """
 
     name: str

@@ -21,9 +21,8 @@ Numbers: TypeAlias = "pandas.Series"
 Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.config.plan.spec` returned
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 # What results state besides their identity, and the key of the protocol that sets it.
-COUNTS = {"fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
-SNAPSHOTS = {"split": "split", **COUNTS}  # of one set of samples
-CONDITIONS = {"snapshots": SNAPSHOTS, "metrics": {**SNAPSHOTS, "fid_sets": "sets"}}
+ONE_SET = {"split": "split", "fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
+CONDITIONS = {"snapshots": ONE_SET, "metrics": {**ONE_SET, "fid_sets": "sets"}}
 
 
 def results_frame(

@@ -147,6 +147,7 @@ def test_a_recall_of_zero_has_no_share_to_compare(tmp_path):
         ([(2.0, 5.0), (4.0, 4.0)], [(6.0, 3.0), (8.0, 1.0)], 1.5 - 2.0),  # at the last 7 s: between 6 and 8 s
         ([(8.0, 1.0)], [(8.0, 1.0)], None),  # none yet
         ([(2.0, 0.5), (4.0, 0.1)], [(8.0, 0.2)], None),  # none yet of its last phase
+        ([(2.0, 5.0), (4.0, 4.0)], [(6.0, 3.0), (8.0, None)], None),  # its samples overflowed after 6 s
     ],
 )
 def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path, vae, near, effect):

@@ -37,8 +37,8 @@ def detail(images: np.ndarray) -> dict[str, list]:
     """Whether images between two ends have the ends' detail, or a cross-fade's: of [pairs, steps, C, H, W].
 
     Detail is the mean square difference of neighbouring pixels. A cross-fade of unrelated images loses half of it at
-    its middle. Sums over the steps of a pair: `detail_lost`, what a cross-fade of its ends, in whole grey levels, has
-    less than they; `detail_kept`, what the images have more than the cross-fade.
+    its middle. Sums over the steps of a pair: `detail_lost`, how much less a cross-fade of the ends, in whole grey
+    levels, has than the ends; `detail_kept`, how much more the images have than the cross-fade.
     """
     values, weight = images.astype(float), np.linspace(0, 1, images.shape[1])[:, None, None, None]
     fade = np.rint(values[:, :1] * (1 - weight) + values[:, -1:] * weight)

@@ -25,7 +25,7 @@ from vaeglow.models.vae import VAE, Decode, weigh
 
 LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
-POSTERIOR_ROWS, DECODER_ROWS = 500, 100  # draws compared with all posteriors, all decoder distributions at a time
+ROWS = 100  # draws compared with all distributions at a time
 DRAWS = 8  # around the latent that an image was drawn from, for each width
 WIDTHS = (0.25, 0.5, 1.0, 2.0)  # times the posterior's standard deviation
 
@@ -61,9 +61,8 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     kl_nats = float(finite(whole["kl"], "the KL divergence").mean())
     log_det = float(finite(whole["log_det"], "the layer's log-determinant").mean()) / nats
     decoder_lower, decoder_upper = decoder_information(whole)
-    total, squares = (sum((part["means"] ** power).sum(0) for part in parts) for power in (1, 2))
-    decided = max(0.0, float((squares - total**2 / size).sum() / (size - 1)))
-    noise = float(sum((2 * part["log_scales"]).exp().sum() for part in parts)) / size
+    decided = float(whole["means"].var(0).sum())
+    noise = float((2 * whole["log_scales"]).exp().sum()) / size
     scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
     entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
     return {
@@ -103,13 +102,7 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
     From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
     """
     z, means, log_scales = (values.double() for values in (z, means, log_scales))
-    precision = torch.exp(-2 * log_scales)
-    constant = (means**2 * precision + 2 * log_scales + LOG_2PI).sum(1)  # [N], of image j
-    parts = []
-    for rows in z.split(POSTERIOR_ROWS):  # (z - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
-        log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ (means * precision).T + constant)
-        parts.append(log_density.logsumexp(1))
-    return gaussian_log_density(z, means, log_scales) - torch.cat(parts) + math.log(len(z))
+    return gaussian_log_density(z, means, log_scales) - mixtures(z, means, log_scales)[1]
 
 
 def draw_x_bar(
@@ -162,10 +155,10 @@ def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor,
     """log of the mean of N(values_i; means_j, scales_j^2) over j other than i, and over all j: [N] each."""
     precision = torch.exp(-2 * log_scales)
     weighted = means * precision
-    constant = (means * weighted + 2 * log_scales + math.log(2 * math.pi)).sum(1)  # [N], of distribution j
+    constant = (means * weighted + 2 * log_scales + LOG_2PI).sum(1)  # [N], of distribution j
     others, everyone = [], []
-    for start in range(0, len(values), DECODER_ROWS):
-        rows = values[start : start + DECODER_ROWS]
+    for start in range(0, len(values), ROWS):  # (x - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
+        rows = values[start : start + ROWS]
         log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ weighted.T + constant)
         everyone.append(torch.logsumexp(log_density, 1) - math.log(len(values)))
         log_density[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = -math.inf

@@ -119,8 +119,8 @@ def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int)
 def controls(vae: np.ndarray, layer: np.ndarray, levels: int) -> dict[str, np.ndarray]:
     """VAE images [N, C, H, W], each changed by as much as the layer changes it (RMS), but by nothing of its own.
 
-    By white `noise`, and by what the layer does to the `other` latent that comes before. Where the layer's change has
-    nothing to do with the image, either, it is as near to the VAE's image as the latter, and not nearer than both.
+    By white `noise`, and by the layer's change of the `other` latent that comes before. If the layer's own change has
+    nothing to do with the image, its image is no more similar to the VAE's than the more similar of these two.
     """
     change = layer.astype(float) - vae
     unrelated = {"noise": np.random.default_rng(0).normal(size=vae.shape), "other": np.roll(change, 1, 0)}

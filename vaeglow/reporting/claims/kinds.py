@@ -99,12 +99,12 @@ def quality_time(evidence: Evidence) -> Measured:
         seconds, *values = [[point[key] for point in points] or [math.inf] for key in keys]
         if len(devices) > 1:
             notes = [f"seed {evidence.seed}: seconds of {' and '.join(sorted(devices))} do not compare"]
-        elif moment < seconds[0]:
+        elif not seconds[0] <= moment <= seconds[-1]:
             models = " then ".join(evidence.label(row["model"]) for row in claim[role])
-            missing = "had no snapshot of its last phase, or none with finite samples,"
-            notes.append(f"seed {evidence.seed}: {models} {missing} by {moment:.0f} s, so there is nothing to compare")
+            missing = "had no snapshot of its last phase, or no finite samples, so there is nothing to compare"
+            notes.append(f"seed {evidence.seed}: at {moment:.0f} s {models} {missing}")
         noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
-        kid, error = (np.interp(moment, seconds, one, left=math.nan) for one in values)
+        kid, error = (np.interp(moment, seconds, one, left=math.nan, right=math.nan) for one in values)
         kids[role] = kid + error * np.concatenate([[0], noise]) if len(devices) == 1 else np.full(1 + DRAWS, np.nan)
         if np.isfinite(kid):
             readings[evidence.label(claim[role][-1]), "KID"] = float(kid)

@@ -1,7 +1,7 @@
 """Samples next to the training images nearest to them.
 
 Are samples copies? In each line a sample is at the left, and to its right are the training images nearest to it. Below,
-the share of samples and of test images that are at most so far from a training image.
+the cumulative distribution of the distance to the nearest training image, of samples and of test images.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.frame import drawn_at
+from vaeglow.reporting.frame import drawn_at, temperature_of
 from vaeglow.results import Result
 
 READS = ("nearest_training",)
@@ -27,10 +27,11 @@ def draw(sources: Sources, page: style.Page) -> None:
         samples, neighbours = (sources.images(row, result, name, sources.spec["lines"]) for name in names[:2])
         near = " and ".join(f"{result.number('shares_nearer', percent):.0%}" for percent in ("1", "5"))
         copies, count, of_test, tested = map(result.number, ("copies", "samples", "test_copies", "test_images"))
-        details = f"{drawn_at(row['temperature'])}\nas near as test images' nearest 1% and 5%: {near}\n"
-        details += f"pixel copies: {copies} of {count:,}, of test images {of_test} of {tested:,}"
+        details = [drawn_at(temperature_of(row, sources.spec["styles"]))]
+        details += [f"as near as test images' nearest 1% and 5%: {near}"]
+        details += [f"pixel copies: {copies} of {count:,}, of test images {of_test} of {tested:,}"]
         blocks = [("sample", samples[:, None]), ("nearest training images", neighbours)]
-        panels.append(((sources.label(row), details), blocks))
+        panels.append(((sources.label(row), "\n".join(filter(None, details))), blocks))
     page.panels(panels)
     far = max(np.percentile(result.arrays[name], SHOWN, axis=0).min() for result in results for name in names[2:])
     for axes, row, result in zip(page.charts([""] * len(rows), len(rows), CHART), rows, results, strict=True):

@@ -25,7 +25,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each of `PANELS`, a curve for each row.
 
     A dotted vertical line marks where a run's own phase begins; a dotted line joins it to its base. Points
-    without a finite value (samples exploded) are left out, and counted in a note.
+    without a finite value (samples overflowed) are left out, and counted in a note.
     """
     import pandas as pd
 

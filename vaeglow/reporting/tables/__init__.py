@@ -9,7 +9,7 @@ SCHEMA   -> its entries' own keys in config, a JSON schema each
 COLUMNS  -> its columns, or `columns_of(spec, rows)`; the first are those of its plain CSV (`traced.SHORT`)
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
 and optionally
-rows(spec, results_root)  -> where a row is not of one model's runs: what its columns take, row by row
+rows(spec, results_root)  -> the lines of each row, where a row is not of one model's runs
 
 Beside it the Jinja template `{kind}.md.j2` says how the numbers were measured and what must not be compared. It has
 `spec`; `kind`, the module; `show`, the names of the columns that a reader sees; the rows `published` and `measured`;
