@@ -27,7 +27,7 @@ LIPSCHITZ = 0.98  # of each convolution, as in the source
 EXACT_TERMS = {True: 2, False: 8}  # of the series, in training and in evaluation; more with probability 1/2 each
 STEP_ITERATIONS, START_ITERATIONS = 2, 50  # of a spectral norm's power method: at a training step, at the start
 MARGIN = 0.05  # pixels are squeezed into (.05, .95) before the logit, as in the source
-TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a block
+TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a block; relative where values exceed 1
 
 
 class LipSwish(nn.Module):
@@ -136,10 +136,10 @@ class ResidualBlock(nn.Module):
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The x of y by x <- y - g(x) (algorithm 1 of Behrmann et al. 2019), and whether it failed to converge, [N]."""
-        x = y
+        x, tolerance = y, TOLERANCE * y.abs().flatten(1).amax(1).clamp(min=1)
         for _ in range(MOST_ITERATIONS):
             before, x = x, y - self.g(x)
-            failed = ~((x - before).abs().flatten(1).amax(1) <= TOLERANCE)  # NaN fails, too
+            failed = ~((x - before).abs().flatten(1).amax(1) <= tolerance)  # NaN fails, too
             if not failed.any():
                 break
         x = x * (-self.actnorm.log_scale()).exp()[:, None, None] - self.actnorm.bias[:, None, None]
