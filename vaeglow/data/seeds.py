@@ -39,7 +39,7 @@ class Stream:
 
     def permutation(self, n: int) -> np.ndarray:
         """A permutation of 0..n-1, int64 [n]."""
-        return np.argsort(np.atleast_1d(self._raw(n)), kind="stable").astype(np.int64)
+        return np.argsort(self._raw(n), kind="stable").astype(np.int64)
 
 
 def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
