@@ -1,4 +1,4 @@
-"""Why a run ended early, in one line after all that Snakemake says; and mistakes in `make`'s SNAKEMAKE_FLAGS. Light."""
+"""One line that says why a run ended early, after Snakemake's own; a check of `make`'s SNAKEMAKE_FLAGS. No torch."""
 
 import logging
 import re

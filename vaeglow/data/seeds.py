@@ -13,7 +13,7 @@ import numpy as np
 
 from vaeglow.errors import UserError
 
-# Schemas of the keys of several kinds of dataset: a path on this machine; those that are split by a seed.
+# Schemas of keys that several kinds of dataset have: a path on this machine, and how they are split.
 PATH = {"type": "string", "minLength": 1}
 SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
 HELD_OUT = {
