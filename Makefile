@@ -1,4 +1,4 @@
-# `make table2`, `make all`, `make verify`, `make test`. Only Python 3.11+ and make have to be there.
+# `make table2`, `make all`, `make verify`, `make test`. They need only Python 3.11+ and make.
 
 PYTHON ?= python3
 CORES ?= 1
@@ -24,7 +24,7 @@ DRAWING = drawn write_spec table figure claims publish publish_figure publish_cl
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-# What Snakemake would meet with a traceback is one line.
+# A mistake in SNAKEMAKE_FLAGS is one line, not a traceback of Snakemake's.
 table2 all mine study study-left tune report archive: flags
 flags: .venv/.installed
 	@$(PY) -m vaeglow.front_door $(SNAKEMAKE_FLAGS)
@@ -105,7 +105,7 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 	  if ! command -v flock >/dev/null || flock -n "$$state/lock" true; then rm -rf "$$state"; \
 	  else echo "$$state is in use: left"; fi; done
 
-# One stamp an environment: installed once, and again when the lists of packages change.
+# A stamp for each set of extras: installed once, and again when the lists of packages change.
 .venv/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(PY) || $(PYTHON) -m venv .venv

@@ -72,6 +72,8 @@ def test_each_failed_job_has_its_say_once_and_only_if_snakemake_gives_up(tmp_pat
     handler.close()
     handler.close()  # as the logging module does, at exit
     assert capsys.readouterr().err == "error: a\nerror: b\n"
+    last_lines(*jobs, {"event": "job_finished", "job_id": 2}, {"msg": GIVEN_UP}).close()
+    assert capsys.readouterr().err == "error: a\n"
     gone = failed(tmp_path, 4, "") | {"log": ["gone.log"]}
     last_lines(gone, {"msg": GIVEN_UP}).close()
     assert capsys.readouterr().err == "error: sample failed: see gone.log\n"

@@ -270,8 +270,8 @@ def hostile(tmp_path) -> Path:
 
 def test_evil_texts_stay_words_of_a_command(hostile):
     """The whole workflow, planned: what the shell would make of each command."""
-    output = workflow("-n", "-p", "all", "--configfile", "overlay.yaml", cwd=hostile)
-    commands = re.findall(r"(?:python -m vaeglow\.steps\.|printf|cp) ?.*?> ?\S+ 2>\S+", output, re.DOTALL)
+    output = workflow("-n", "-p", "all", "archive", "--configfile", "overlay.yaml", cwd=hostile)
+    commands = re.findall(r"(?:python -m vaeglow\.|printf|cp) ?.*?> ?\S+ 2>\S+", output, re.DOTALL)
     assert len(commands) > 50
     words = [word for command in commands for word in shlex.split(command)]
     loose = [word for word in words if "touch" in word and not word.startswith("{")]
@@ -309,10 +309,10 @@ def test_places_outside_are_named(tmp_path, monkeypatch):
 
 def test_sources_outside_are_said(tmp_path):
     """Files among a dataset's sources that are there; not addresses, and nothing where `local` stands in for them."""
-    home, other = tmp_path / "home", tmp_path / "other"
+    home, other = tmp_path / "home", tmp_path / "an other"
     (home / "mine").mkdir(parents=True)
     other.mkdir()
-    sources = ["mine", str(other), f"file://{other}", str(tmp_path / "absent"), "https://example.org/a.zip"]
+    sources = ["mine", str(other), other.as_uri(), str(tmp_path / "absent"), "https://example.org/a.zip"]
     config = {"datasets": {"faces": {"local": None, "sources": sources}}}
     expected = f"note: datasets.faces.sources is outside this folder: {str(other)!r} is read"
     assert outside(config, home) == [expected] * 2

@@ -27,7 +27,7 @@ class UnfitImages(UserError):
 
 
 class UnfitGrey(UnfitImages):
-    """The same of a model that could take them in colour: tables and figures leave its rows out."""
+    """A model takes a dataset's images in colour only, and they are grey: tables and figures leave its rows out."""
 
 
 class DamagedFile(UserError):

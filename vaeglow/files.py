@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,12 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
         errno.EMFILE: f"too many files are open to use {path}: raise the limit (ulimit -n)",
     }
     return UserError(lines[number]) if number in lines else error
+
+
+def local_path(place: str) -> Path:
+    """The path that a place on this machine names: a path, in which `~` is the home, or a `file:` URL."""
+    path = urllib.parse.unquote(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
+    return Path(os.path.expanduser(path))
 
 
 def write_text(path: str | Path, text: str) -> None:

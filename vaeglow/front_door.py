@@ -1,4 +1,4 @@
-"""Why a run ended early, in one line after all that Snakemake says; and mistakes in `make`'s SNAKEMAKE_FLAGS. Light."""
+"""One line that says why a run ended early, after Snakemake's own; a check of `make`'s SNAKEMAKE_FLAGS. No torch."""
 
 import logging
 import re
@@ -20,12 +20,14 @@ class LastLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take an event. A job that failed may be tried again: what it said counts once Snakemake gives up."""
-        text = record.getMessage()
-        if getattr(record, "event", "") == "job_error":  # the step's own last line (`vaeglow.steps.cli.leave`)
+        text, event = record.getMessage(), getattr(record, "event", "")
+        if event == "job_error":  # the step's own last line (`vaeglow.steps.cli.leave`)
             logs = [Path(log).read_text("utf-8", "replace") for log in record.log if Path(log).is_file()]
             said = [f"error: {record.rule_name} failed: see {' '.join(record.log)}"]
             said += re.findall("^(?:error|stopped): .*", "\n".join(logs), re.MULTILINE)
             self.failed[record.jobid] = STOPPED if said[-1].startswith("stopped") else said[-1]
+        elif event == "job_finished":  # by a later attempt
+            self.failed.pop(record.job_id, None)
         elif text.startswith(("Terminating processes on user request", "Will exit after finishing currently")):
             self.stopped = True  # Ctrl-C, SIGTERM
         elif "At least one job did not complete successfully" in text:

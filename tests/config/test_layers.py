@@ -32,12 +32,13 @@ def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two(tmp_path):
 def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
     (tmp_path / "config.yaml").write_text("{preset: mine, models: {vae: {label: V}}}")
     (tmp_path / "presets.yaml").write_text("presets: {mine: {}}")
+    (tmp_path / "claims.yaml").write_text("# none\n")
 
     def find(name):
         return own if (own := tmp_path / name).exists() else ROOT / "config" / name
 
     found = read_config(find)
-    assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and "seeds" not in found
+    assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and not {"seeds", "claims"} & found.keys()
     assert found["models"]["vae"] == SHIPPED["models"]["vae"] | {"label": "V"}  # config.yaml decides
     (tmp_path / "models.yaml").write_text("models: [")
     with pytest.raises(UserError, match=r"not YAML: .*models\.yaml\", line 1"):

@@ -49,7 +49,7 @@ def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
     for name in FILES:
         try:
             with open(find(name), "rb") as file:
-                layers.append(yaml.safe_load(file))
+                layers.append(yaml.safe_load(file) or {})  # nothing but comments: no keys
         except yaml.YAMLError as error:  # it names the file
             raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
     return merge(*layers)

@@ -13,6 +13,7 @@ from typing import Any
 from vaeglow.config import describe_model, effective, inherited, lookup, plan, resolve
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
+from vaeglow.files import local_path
 from vaeglow.models.kinds import KINDS
 from vaeglow.reporting.claims import needed
 
@@ -140,7 +141,7 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
     for place, entry in entries.items():
         for key, value in entry.items():
             for text in value if isinstance(value, list) else [value]:
-                path = Path(os.path.realpath(home / os.path.expanduser(str(text).removeprefix("file://"))))
+                path = Path(os.path.realpath(home / local_path(str(text))))
                 if os.path.exists(path) and not path.is_relative_to(home.resolve()):
                     lines.append(f"note: {place}.{key} is outside this folder: {str(path)!r} is read")
     return lines

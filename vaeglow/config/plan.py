@@ -101,7 +101,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
 
 
 def unfit(view: View, rows: Iterable[Mapping[str, Any]], error: type[UnfitImages] = UnfitImages) -> list[str]:
-    """Why models of rows or needs cannot take their dataset's images; nothing of those that can."""
+    """The reasons why models of rows or needs cannot take their dataset's images, one for each that cannot."""
     keys = [(row["preset"], row["dataset"], row.get("model")) for row in rows]
     return [str(view["unfit"][key]) for key in keys if isinstance(view.get("unfit", {}).get(key), error)]
 

@@ -43,7 +43,7 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
 
 
 def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], set[str]]:
-    """The arrays of these names in a file, uint8 [N, C, size, size], of any size if `settings` lacks it; all names."""
+    """The arrays of these names, uint8 [N, C, size, size] (any size if `settings` has none); the names of all."""
     try:
         with zipfile.ZipFile(path) as archive:
             held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -55,7 +55,7 @@ def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple
 
 
 def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> np.ndarray:
-    """One of these arrays."""
+    """One array of an open file, as `read` returns it."""
     where = f"{archive.filename}: array {name}"
     try:
         with archive.open(f"{name}.npy") as member:

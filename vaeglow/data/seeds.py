@@ -13,7 +13,7 @@ import numpy as np
 
 from vaeglow.errors import UserError
 
-# Schemas of the keys of several kinds of dataset: a path on this machine; those that are split by a seed.
+# Schemas of keys that several kinds of dataset have: a path on this machine, and how they are split.
 PATH = {"type": "string", "minLength": 1}
 SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
 HELD_OUT = {
@@ -39,7 +39,7 @@ class Stream:
 
     def permutation(self, n: int) -> np.ndarray:
         """A permutation of 0..n-1, int64 [n]."""
-        return np.argsort(np.atleast_1d(self._raw(n)), kind="stable").astype(np.int64)
+        return np.argsort(self._raw(n), kind="stable").astype(np.int64)
 
 
 def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:

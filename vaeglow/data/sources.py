@@ -19,7 +19,7 @@ from typing import Any
 from vaeglow.data.arrays import progress
 from vaeglow.data.seeds import PATH
 from vaeglow.errors import UserError
-from vaeglow.files import explain_os_error, sha256_file
+from vaeglow.files import explain_os_error, local_path, sha256_file
 
 DOWNLOADS = "download"  # subfolder of a dataset's folder; files in it are not downloaded again
 SOURCES = {  # schema of the keys of datasets whose files are published
@@ -117,8 +117,7 @@ def get(place: str, file: PinnedFile, folder: Path) -> Path:
     if re.match("https?://", place):
         whole = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
         return fetch(place if whole else f"{place.rstrip('/')}/{file.name}", file, folder)
-    path = urllib.request.url2pathname(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
-    where = Path(path).expanduser()
+    where = local_path(place)
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
         raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")

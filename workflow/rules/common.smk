@@ -1,5 +1,6 @@
-# Shared by all rules, light (no torch, no pandas). Logic that can be tested is in vaeglow/config. A rule with `localrule`
-# runs where Snakemake runs, on a cluster too: it takes seconds, or the network, which nodes often lack.
+# Shared by all rules; imports no torch and no pandas. Logic that can be tested is in vaeglow/config.
+# A rule with `localrule` runs where Snakemake runs, on a cluster too: it takes seconds, or needs the network, which
+# nodes often lack.
 
 import json
 import os
@@ -65,7 +66,7 @@ if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # a
     logger.addHandler(LastLine(targets))
 
 
-NOT_EMBEDDED = {"local", "sources", "root", "file"}  # keys of datasets that no package brings
+NOT_EMBEDDED = {"local", "sources", "root", "file"}  # keys that embedded datasets do not have
 
 
 def built(wildcards):
@@ -75,7 +76,7 @@ def built(wildcards):
 
 
 def drawn(wildcards):
-    """The same for `make figures`, without what shows images that are neither there nor in a package."""
+    """The same for `make figures`, without figures of images that are neither prepared nor embedded."""
     view, found = EFFECTIVE[PRESET], []
     for file in built(wildcards):
         figure = Path(file).stem if Path(file).suffix in (".png", ".pdf") else ""

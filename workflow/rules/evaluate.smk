@@ -1,6 +1,6 @@
 # Evaluation: weights and prepared data -> samples, test bits per dimension, FID.
 #
-#   model.safetensors           ->  samples/T{temperature}.npz                 (sample; the first: shown/T{temperature}.npz)
+#   model.safetensors           ->  samples/T{temperature}.npz                 (sample; the first of them: shown/)
 #   model.safetensors, test.npy ->  likelihood.json, likelihood.npz            (likelihood)
 #   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference)
 #   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; bootstrap draws: .npz)
@@ -32,7 +32,7 @@ rule inception_weights:
         """
 
 
-# The body of the rules below, each of which declares its inputs, outputs and flags; those in probe.smk are alike.
+# The body of the rules below, each of which declares its inputs, outputs and flags; that in probe.smk is the same.
 rule sample:
     input:
         **reads("model"),

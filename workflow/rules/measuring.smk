@@ -18,11 +18,10 @@ def reads(*names, dataset="{dataset}"):
 
 
 def flags(**values):
-    """A step's flags as a list of words; True is a flag without a value, False no flag."""
+    """A step's flags as a list of words; a list is several words after its flag."""
     words = []
     for name, value in values.items():
-        several = value if isinstance(value, list) else [] if value is True else [value]
-        words += [] if value is False else [f"--{name.replace('_', '-')}", *map(str, several)]
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return words
 
 

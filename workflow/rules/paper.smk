@@ -122,7 +122,7 @@ rule archive:
     conda:
         "../../environment.yml"
     params:
-        config=json.dumps(config),
+        config=lambda wildcards: json.dumps(config),  # a function: see inception_weights
     shell:
         "python -m vaeglow.archive {output} --config {params.config:q} >{log} 2>&1"
 

@@ -94,7 +94,7 @@ use rule train_vae as train_glow_layer with:
         "logs/train_glow_layer/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
         model=models_of("train_glow_layer"),
-    priority: 5  # before another base: a study that is cut off keeps what stands on this one
+    priority: 5  # before another base model: a study that is cut off then has runs with both phases
 
 
 # A second VAE that learns the latents of a frozen one (`base` in config, an input), what Table 1 compares with.
