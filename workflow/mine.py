@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vaeglow.config import effective, lookup, merge, plan, read_config, resolve
+from vaeglow.config import check, effective, lookup, merge, plan, read_config, resolve
 from vaeglow.data import complete, folder
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import write_text
 from vaeglow.steps import cli
 from vaeglow.time_left import REST, duration
 
+HERE = Path(__file__).resolve().parent
 FEWEST = {"train": 80, "test": 20}
 LOOKED_AT = 50  # images, to see whether they are grey
 MEANT = {"demo": 3000, "cpu": 19_000}  # training images that a preset's epochs are meant for; with fewer, more epochs
@@ -70,6 +71,21 @@ def overlay_of(
         "tables": {name: shown(table, "FID and bits per dimension", "Compare rows with each other.", **of_table)},
         "figures": {f"{name}_samples": shown(figure, "the first samples drawn", "All models beside real images.")},
     }
+
+
+def edited(path: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An overlay that is there; UserError where an edit broke it."""
+    try:
+        overlay = yaml.safe_load(path.read_text(encoding="utf-8"))
+        check.check_config(
+            merge(config, overlay), HERE / "schemas/config.schema.yaml", HERE.parent / "resources/published.csv"
+        )
+        _ = overlay["datasets"][name], overlay["tables"][name]
+        return overlay
+    except (yaml.YAMLError, UserError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}: correct it, or delete it for a new one") from None
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f"{path} lacks the dataset or the table {name}: delete it for a new one") from None
 
 
 def training_seconds(config: Mapping[str, Any], images: int, device: str) -> float:
@@ -141,7 +157,7 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     some = [folder.read_or_reason(file, size, 3) for file in files["train"][:LOOKED_AT]]
     data["channels"] = 1 if all((one == one[:1]).all() for one in some if isinstance(one, np.ndarray)) else 3
     if there := path.exists():
-        overlay = yaml.safe_load(path.read_text(encoding="utf-8"))
+        overlay = edited(path, config, name)
     else:
         overlay = overlay_of(config, preset, name, data, counts)
         text = yaml.safe_dump(json.loads(json.dumps(overlay)), sort_keys=False, default_flow_style=None, width=120)

@@ -105,6 +105,29 @@ def test_an_overlay_that_is_there_is_used_as_it_is(tmp_path, folder, capsys):
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("kind: folder", "kind: foldr", r"my_pictures_8-demo\.yaml: .*foldr.*: correct it, or delete it"),
+        ("tables:", "tables: [", r"my_pictures_8-demo\.yaml: .*line \d+.*: correct it, or delete it"),
+        (
+            "tables:\n  my_",
+            "tables:\n  your_",
+            r"my_pictures_8-demo\.yaml lacks the dataset or the table my_pictures_8: delete",
+        ),
+    ],
+)
+def test_an_edit_that_breaks_the_overlay_is_one_line(old, new, says, folder, capsys):
+    name, *_ = made(capsys, str(folder), "--size", "8")
+    path = Path(f"config/mine/{name}-demo.yaml")
+    text = path.read_text()
+    assert old in text, text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=says) as error:
+        mine.main([str(folder), "--size", "8"])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         ([""], "make mine IMAGES="),
