@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vaeglow.evaluation.likelihood import dequantised_batches, finite
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
-from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, normal_like
+from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE, Decode, weigh
 
@@ -48,7 +48,7 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     with torch.no_grad():
         for _, y, generator in batches:
             mean, log_scale = vae.encode(y)
-            z = mean + log_scale.exp() * normal_like(mean, generator)
+            z = gaussian_sample(mean, log_scale, generator)
             kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
             prior_z = vae.prior_sample(len(y), generator)
             found = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
@@ -120,7 +120,7 @@ def draw_x_bar(
         `bounds` on log p(x_bar), [B, 1 + len(WIDTHS)].
     """
     mean, log_scale = decode(z)
-    x_bar = mean + log_scale.exp() * normal_like(mean, generator)
+    x_bar = gaussian_sample(mean, log_scale, generator)
     y = x_bar if layer is None else layer.inverse(x_bar)
     bounds = weigh(x_bar, decode, vae.encode(y), 1, vae.prior.log_prob, generator)
     for factor in WIDTHS:
