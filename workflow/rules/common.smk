@@ -1,6 +1,6 @@
 # Shared by all rules; imports no torch and no pandas. Logic that can be tested is in vaeglow/config.
-# A rule with `localrule` runs where Snakemake runs, on a cluster too: it takes seconds, or needs the network, which
-# nodes often lack.
+# Rules with `localrule` run where Snakemake runs, on a cluster too: they take seconds, or need the network, which nodes
+# often lack.
 
 import json
 import os
