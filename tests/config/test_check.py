@@ -69,6 +69,10 @@ SLIPS = [
         "{tables: {table2: {rows: [{model: pixeliqn, temperature: 0.5}]}}}",
         r"tables\.table2: model pixeliqn is a pixeliqn, without a temperature: write 1\.0, not 0\.5",
     ),
+    (
+        "{claims: {likelihood_main: {worse: pixeliqn}}}",
+        r"claims\.likelihood_main: model pixeliqn is a pixeliqn, without a likelihood: leave it out",
+    ),
     (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
     (
         own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),

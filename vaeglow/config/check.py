@@ -119,6 +119,8 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
     if legal and kind not in legal:
         what = need["what"].replace("_", " ")
         raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
+    if need["what"] == "likelihood_images" and KINDS[kind].OBJECTIVE != "bits_per_dim":
+        raise UserError(f"model {need['model']} is a {kind}, without a likelihood: leave it out")
     if not KINDS[kind].TEMPERATURE and (temperature := need.get("temperature", 1.0)) != 1:
         raise UserError(f"model {need['model']} is a {kind}, without a temperature: write 1.0, not {temperature}")
 
