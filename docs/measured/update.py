@@ -27,7 +27,7 @@ from vaeglow.steps import cli
 
 DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
-MOST = 10 * 2**20  # bytes in docs/measured
+MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
 MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond")  # on the first page
 ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")  # on the second
@@ -179,7 +179,7 @@ def main(
     shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
     for name, text in pages({**study, "preset": preset}, folder, results, data or Path("resources/data")).items():
         (docs / name).write_text(text, encoding="utf-8")
-    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
     if (total := sum(sizes.values())) > MOST:
         largest = max(sizes, key=sizes.__getitem__)
         print(f"note: {folder} holds {total / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}; the largest is {largest}")
