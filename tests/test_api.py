@@ -166,7 +166,7 @@ def test_saved_images_are_read_back(tmp_path, images):
     assert np.array_equal(grid[:8, 9:], images[1, :1].permute(1, 2, 0).expand(-1, -1, 3))
     vaeglow.save_images(pil(images), tmp_path / "grey.png")  # a picture is replaced
     assert Image.open(tmp_path / "grey.png").size == (4 * 9 - 1, 3 * 9 - 1)
-    with pytest.raises(UserError, match="a is there already"):
+    with pytest.raises(UserError, match="a already exists"):
         vaeglow.save_images(images, tmp_path / "a")
     with pytest.raises(UserError, match="pictures are written as PNG: name it g"):
         vaeglow.save_images(images, tmp_path / "g.jpg")

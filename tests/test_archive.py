@@ -80,9 +80,9 @@ def test_its_metadata_name_every_file(packed):
         (lambda members: members.update({"more.txt": b""}), "more.txt is not what was packed"),
         (lambda members: members.update({"../out.txt": b""}), "../out.txt would lie outside the folder"),
         (lambda members: members.update({"/out.txt": b""}), "/out.txt would lie outside the folder"),
-        (lambda members: members.pop("README.md"), "is no complete archive"),
-        (lambda members: members.pop(archive.SUMS), "is no complete archive"),
-        (lambda members: members.update({archive.SUMS: b"\xff"}), "is no complete archive"),
+        (lambda members: members.pop("README.md"), "is not complete, or not made by"),
+        (lambda members: members.pop(archive.SUMS), "is not complete, or not made by"),
+        (lambda members: members.update({archive.SUMS: b"\xff"}), "is not complete, or not made by"),
     ],
 )
 def test_what_was_changed_is_refused_and_nothing_is_written(packed, tmp_path, change, says):
@@ -98,9 +98,11 @@ def test_what_is_no_archive_is_one_line(packed, tmp_path):
     half.write_bytes(packed.read_bytes()[:5000])
     for file in (half, ROOT / "README.md", tmp_path, tmp_path / "none.zip"):
         command = [sys.executable, "-m", "vaeglow.archive", str(file), "--folder", str(tmp_path / "to")]
-        assert "is no complete archive of `make archive`" in refused(call(command))
+        assert "is not complete, or not made by `make archive`" in refused(call(command))
     with pytest.raises(UserError, match="exists: delete it, or name another"):
         archive.unpack(packed, tmp_path)
+    neither = [sys.executable, "-m", "vaeglow.archive", str(packed)]
+    assert "give --config to pack, or --folder to unpack into" in refused(call(neither))
 
 
 def test_without_a_finished_run_there_is_nothing_to_pack(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_samples_in_a_folder_are_the_models_and_what_is_there_stays(said, vaeglo
     assert sorted(path.name for path in Path("samples").iterdir()) == names
     assert all(np.array_equal(Image.open(f"samples/{name}"), image) for name, image in zip(names, drawn, strict=True))
     (line,) = said("sample", vaeglow_run.model)
-    assert line == "error: samples is there already: name a new or empty folder, or a .png file"
+    assert line == "error: samples already exists: give a new or empty folder, or a .png file"
     assert sorted(path.name for path in Path("samples").iterdir()) == names and len(list(Path().iterdir())) == 1
     Path("empty").mkdir()
     said("sample", vaeglow_run.model, "--output", "empty", "--count", 1)
@@ -82,7 +82,7 @@ def test_a_grid_of_samples(said, vaeglow_run):
         assert said("sample", vaeglow_run.model, "--count", 5, *words)[0].startswith(f"{file}: 5 images")
         assert Image.open(file).size == (3 * SIZE + 2, 2 * SIZE + 1)
     Path("c.png").mkdir()
-    assert "c.png is there already" in said("sample", vaeglow_run.model, "--output", "c.png")[0]
+    assert "c.png already exists" in said("sample", vaeglow_run.model, "--output", "c.png")[0]
 
 
 def test_a_score_is_what_the_steps_measure(said, blobs_dir, vae_run, inception_file):
@@ -157,7 +157,7 @@ def test_what_cannot_be_scored(said, features, blobs_dir, vae_run):
         npz(Path("none.npz"), images=images[:0]): r"array images is \[0, 3, 8, 8\], not",
         npz(Path("one.npz"), images=images[:1]): "one.npz has 1 images",
         npz(Path("flat.npz"), arr_0=np.arange(8).astype(np.uint8)): r"array arr_0 is \[8\], not",
-        npz(Path("named.npz"), faces=images): "has no array images or samples or arr_0 or test: rename",
+        npz(Path("named.npz"), faces=images): "has no array images or samples or arr_0 or test: give its",
         npz(Path("large.npz"), images=blobs(8, 3, size=16)): r"sizes differ, \(16, 16\) of samples and \(8, 8\)",
     }.items():
         (line,) = said("score", samples, folder)
@@ -206,13 +206,13 @@ def test_what_info_refuses(said, vae_run):
     Path("x.pt").write_bytes(buffer.getvalue())
     for file, says in {
         "changed.json": "changed.json is not",
-        "x.pt": "x.pt is no model and no result",
-        vae_run.folder / "config.json": "is no model and no result",
+        "x.pt": "x.pt is neither a model nor a result",
+        vae_run.folder / "config.json": "is neither a model nor a result",
         "nowhere.json": "nowhere.json does not exist",
         npz(Path("x.npz"), images=blobs(2, 0)): "is damaged or not a result",
     }.items():
         assert says in said("info", file)[0]
-    assert "x.pt is no trained model" in said("sample", "x.pt")[0]
+    assert "x.pt is not a trained model" in said("sample", "x.pt")[0]
     assert "nowhere.safetensors is missing" in said("sample", "nowhere.safetensors")[0]
     for words, says in ((["--count", 0], "0 samples"), (["--temperature", "nan"], "temperature nan is not")):
         assert says in said("sample", vae_run.model, *words)[0]

@@ -23,11 +23,11 @@ GIVEN_UP = "WorkflowError:\nAt least one job did not complete successfully."
         ),
         (
             "-n --config preset=cpu results/table1.csv",
-            "results/table1.csv after --config is no KEY=VALUE: targets come",
+            "results/table1.csv after --config is not KEY=VALUE: targets come",
         ),
         ("--configfiles=there.yaml thre.yaml", "--configfiles: there is no file thre.yaml"),
         ("--configfile=thre.yaml -n", "--configfile: there is no file thre.yaml"),
-        ("-C preset=cpu results/table1.csv", "results/table1.csv after -C is no KEY=VALUE"),
+        ("-C preset=cpu results/table1.csv", "results/table1.csv after -C is not KEY=VALUE"),
         ("--configfile=there.yaml --config=preset=cpu", ""),
         ("-n --config preset=cpu seeds=[0] --configfile there.yaml", ""),
         ("", ""),

@@ -87,6 +87,33 @@ def test_a_number_is_finite(value):
         Result(Path("a.json"), {"fid": value}).number("fid")
 
 
+def test_a_damaged_npz_is_one_line_wherever_the_damage_is():
+    """Every bit of the zip's and the arrays' own fields, and some of the data: the same content, or a line."""
+    arrays = {"images": np.arange(5000, dtype=np.uint8), "more": np.ones(2)}
+    write_result("a.npz", CONTENT, [], MADE, arrays)
+    whole, refusals = Path("a.npz").read_bytes(), 0
+    for at in [*range(200), *range(200, len(whole), 37)]:
+        for bit in (1, 16, 128):
+            damaged = bytearray(whole)
+            damaged[at] ^= bit
+            Path("a.npz").write_bytes(damaged)
+            try:
+                read_result("a.npz", None)
+            except UserError as error:
+                refusals += 1
+                assert "a.npz is damaged or not a result" in str(error)
+    assert refusals > 300
+    Path("a.npz").write_bytes(whole)
+    assert read_result("a.npz", None).content["fid"] == CONTENT["fid"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line():
+    Path("file").touch()
+    for path, says in (("file/a.json", "a folder in this path is a file"), ("x" * 300, "the name is too long")):
+        with pytest.raises(UserError, match=f"^cannot write .*: {says}: [^\n]*$"):
+            write_json(path, {})
+
+
 def made(name: str, **content: object) -> Result:
     return Result(Path(name), {**RUN, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
 

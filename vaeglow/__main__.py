@@ -40,7 +40,7 @@ def sample(
     from vaeglow.api import save_images
 
     if model.suffix != ".safetensors":
-        raise UserError(f"{model} is no trained model: name a model.safetensors")
+        raise UserError(f"{model} is not a trained model: give a model.safetensors")
     path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
     images, what = read(model, count, temperature, seed, device)
     save_images(images, path)
@@ -62,7 +62,7 @@ def read(path: Path, count: int, temperature: float, seed: int, device: str) -> 
         return folder.read_whole(path), str(path)
     found, _ = npz.read(path, NAMES, {})
     if not found:
-        raise UserError(f"{path} has no array {' or '.join(NAMES)}: rename that of its images")
+        raise UserError(f"{path} has no array {' or '.join(NAMES)}: give its array of images one of these names")
     return next(iter(found.values())), str(path)
 
 
@@ -118,7 +118,7 @@ def info(file: Path) -> None:
         file: a model.safetensors, or a result, .json or .npz
     """
     if file.suffix not in (".safetensors", ".json", ".npz") or file.name in ("config.json", arrays.INFO_FILE):
-        raise UserError(f"{file} is no model and no result: name a .safetensors, .json or .npz file of vaeglow's")
+        raise UserError(f"{file} is neither a model nor a result: give a .safetensors, .json or .npz of vaeglow")
     about = read_checked(file)
     if file.suffix == ".safetensors":
         from vaeglow.api import Model

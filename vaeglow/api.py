@@ -53,7 +53,7 @@ def save_images(images: Any, path: str | Path) -> None:
     """Write images (see `as_array`) as PNG: to a path in `.png` all in a grid, else each to a file of a new folder."""
     path, array = Path(path), as_array(images)
     if path.exists() and (path.is_file() != (path.suffix == ".png") or (path.is_dir() and any(path.iterdir()))):
-        raise UserError(f"{path} is there already: name a new or empty folder, or a .png file")
+        raise UserError(f"{path} already exists: give a new or empty folder, or a .png file")
     if path.suffix.lower() in Image.registered_extensions() and path.suffix != ".png":
         raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")
     with atomic_path(path) as temporary:
@@ -197,7 +197,7 @@ class Model:
         return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
 
     def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
-        """Images between random latents (paper, figure 5), as the rule `interpolate` makes them.
+        """Images between random latents (paper, figure 5), as the probe `interpolation` makes them.
 
         Args:
             pairs: how many pairs of latents.

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.data.arrays import INFO_FILE
-from vaeglow.data.npz import DAMAGED
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, sha256_file
+from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file
 from vaeglow.steps import cli
 from vaeglow.study import DATA, RESULTS, finished
 
@@ -81,8 +80,8 @@ def unpack(file: Path, folder: Path) -> None:
             for name in sorted({*hashes, SUMS, CRATE}):
                 with archive.open(name) as member, atomic_path(folder / name) as path, open(path, "wb") as target:
                     shutil.copyfileobj(member, target)
-    except (*DAMAGED, KeyError, OSError) as error:
-        raise UserError(f"{file} is no complete archive of `make archive` ({error}): correct FROM=...") from None
+    except (*DAMAGED, KeyError) as error:
+        raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 
 
 @cli.step
@@ -94,4 +93,6 @@ def main(file: Path, *, config: dict | None = None, folder: Path | None = None) 
         config: of what is packed, as Snakemake knows it
         folder: what is unpacked becomes this folder
     """
-    pack(file, config) if config else unpack(file, folder)
+    if (config is None) == (folder is None):
+        raise UserError("give --config to pack, or --folder to unpack into")
+    unpack(file, folder) if config is None else pack(file, config)

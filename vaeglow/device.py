@@ -23,8 +23,8 @@ def pick_device(name: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a torch device.
 
     On a GPU it also switches TF32 off: with its 10 bits of mantissa, f^-1(f(x)) is off by a grey level or more. In a
-    job of the workflow `cuda` is a GPU that no other such job uses. Under `DETERMINISTIC` torch takes deterministic
-    algorithms only; an operation that has none is an error that names it.
+    job of the workflow `cuda` is a GPU that no other such job uses, if one is free. Under `DETERMINISTIC` torch takes
+    deterministic algorithms only; an operation that has none is an error that names it.
 
     Args:
         name: `auto` takes a CUDA GPU where there is one and the CPU elsewhere.

@@ -7,12 +7,18 @@ import json
 import os
 import secrets
 import shutil
+import tokenize
 import urllib.parse
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vaeglow.errors import MAKE_AGAIN, UserError
+
+# What numpy and zipfile raise on a damaged or hostile file.
+DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 @contextlib.contextmanager
@@ -40,12 +46,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
-        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary)
+        elif os.path.lexists(temporary):
+            temporary.unlink()
 
 
 def explain_os_error(error: OSError, path: str | Path) -> Exception:
     """Turn the error of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
-    number = {errno.EPERM: errno.EACCES, errno.ENFILE: errno.EMFILE}.get(error.errno, error.errno)
+    alike = {errno.EPERM: errno.EACCES, errno.ENFILE: errno.EMFILE, errno.EEXIST: errno.ENOTDIR}
+    number = alike.get(error.errno, error.errno)
     if number is None and "written" in str(error):  # numpy's error for a full disk has no number
         number = errno.ENOSPC
     lines = {
@@ -54,9 +64,17 @@ def explain_os_error(error: OSError, path: str | Path) -> Exception:
         errno.EROFS: f"cannot write {path}: the file system is read-only: choose another folder",
         errno.EFBIG: f"cannot write {path}: the file would be larger than is allowed here: raise the limit (ulimit -f)",
         errno.EACCES: f"no permission to use {path}: check the owner and mode of the file and of its folder",
+        errno.ENOTDIR: f"cannot write {path}: a folder in this path is a file: choose another path",
+        errno.ENAMETOOLONG: f"cannot write {path}: the name is too long: choose a shorter one",
         errno.EMFILE: f"too many files are open to use {path}: raise the limit (ulimit -n)",
     }
     return UserError(lines[number]) if number in lines else error
+
+
+def unreadable(error: Exception, path: str | Path, says: str) -> UserError:
+    """An error with the line `says`, unless the file may be intact: no permission, too many open files."""
+    known = explain_os_error(error, path) if isinstance(error, OSError) else error
+    return known if isinstance(known, UserError) else UserError(says)
 
 
 def local_path(place: str) -> Path:

@@ -51,4 +51,4 @@ if __name__ == "__main__":  # `make` asks first: Snakemake has a traceback for t
             near = nearest(word, map(str, [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]))
             sys.exit(f"error: {flag}: there is no file {word}{near}")
         elif word and flag in ("--config", "-C") and "=" not in word:
-            sys.exit(f"error: {word} after {flag} is no KEY=VALUE: targets come before {flag}")
+            sys.exit(f"error: {word} after {flag} is not KEY=VALUE: targets come before {flag}")

@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import subprocess
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ import numpy as np
 
 from vaeglow.data.arrays import array_sha256
 from vaeglow.errors import MAKE_AGAIN, UserError
-from vaeglow.files import atomic_path, explain_os_error, read_json, sha256_file
+from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file, unreadable
 from vaeglow.paths import IDENTITY
 
 PACKAGE = Path(__file__).resolve().parent
@@ -91,10 +90,8 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
                 content = json.loads(str(archive["metadata"]))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: run the step that makes it first") from None
-        except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            if isinstance(error, OSError) and isinstance(known := explain_os_error(error, path), UserError):
-                raise known from None  # permission, too many open files: the file may be intact
-            raise UserError(f"{path} is damaged or not a result: {MAKE_AGAIN}") from None
+        except (*DAMAGED, LookupError, TypeError, AttributeError) as error:
+            raise unreadable(error, path, f"{path} is damaged or not a result: {MAKE_AGAIN}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object: {MAKE_AGAIN}")
     result = Result(path, content, found)

@@ -49,7 +49,7 @@ def check(kept: Path, study: Study) -> None:
         if (folder := DATA / here["dataset"]).joinpath(INFO_FILE).is_file():
             here["data_sha256"] = sha256_json(read_info(folder)["sha256"])
         if difference := differing(there, here):
-            raise UserError(f"{kept / name}: {difference}: delete that folder, or keep in another (--kept)")
+            raise UserError(f"{kept / name}: {difference}: delete that folder, or name another (--kept)")
 
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from run_tools import ROOT, checked, shipped_config
 
 from docs import config_keys
 from vaeglow.config import plan
+from vaeglow.config.check import check_config
 from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
 from vaeglow.errors import UserError
 
@@ -118,6 +119,15 @@ def test_legal_additions_pass(changes):
 
 
 SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
+
+
+@pytest.mark.parametrize("content", [b"row,fid\nGlow,46.9\n", "table\nGl\xf6w".encode("cp1252")])
+def test_published_numbers_that_a_spreadsheet_changed_are_one_line(content, tmp_path):
+    (tmp_path / "published.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"published\.csv is not a UTF-8 CSV with a column 'table'"):
+        check_config(shipped_config(), ROOT / "workflow/schemas/config.schema.yaml", tmp_path / "published.csv")
+
+
 README = (ROOT / "config/README.md").read_text(encoding="utf-8")
 
 

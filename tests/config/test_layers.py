@@ -43,6 +43,9 @@ def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
     (tmp_path / "models.yaml").write_text("models: [")
     with pytest.raises(UserError, match=r"not YAML: .*models\.yaml\", line 1"):
         read_config(find)
+    (tmp_path / "models.yaml").write_text("- vae")
+    with pytest.raises(UserError, match=r"models\.yaml: its top level must be `key: value`, not a list"):
+        read_config(find)
 
 
 def test_every_layer_overrides_the_one_before(config):

@@ -203,7 +203,7 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
     foreign = make_reference(data, inception_file, tmp_path / "foreign.npz", **EIGHT)
     for message, real, changed in [
         (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
-        (f"{other.snapshots} is not of the model's run", reference, {"kept_weights": other.snapshots}),
+        (f"{other.snapshots} belongs to another run than the model", reference, {"kept_weights": other.snapshots}),
         (f"{absent} is missing", reference, {"kept_weights": absent}),
         ("dataset is 'mine', expected 'blobs'", foreign, {}),
     ]:

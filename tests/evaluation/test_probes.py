@@ -51,7 +51,7 @@ def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_
         ("noise_maps", "glow_run", {}, "glow is a glow: the probe noise_maps needs"),
         ("interpolation", "glow_run", {}, "glow is a glow: the probe interpolation needs"),
         ("layer_action", "vae_run", {}, "vae is a vae: it has no Glow layer"),
-        ("linear_reference", "glow_run", {}, "glow is a glow: a linear reference is of a vae"),
+        ("linear_reference", "glow_run", {}, "glow is a glow: the probe linear_reference needs a vae"),
         ("linear_reference", "vae_run", {}, "the test split has 12 images, probes.linear_reference needs 192"),
         ("noise_maps", "vae_run", {"shown": 9}, "9 maps of 7 images are requested"),
     ],

@@ -8,6 +8,7 @@ from run_tools import Run, assert_equal_runs, identity, interrupt, newest, resol
 
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
+from vaeglow.training import checkpoint
 from vaeglow.training.checkpoint import Checkpoints, pack, read_snapshots, snapshot_steps, unpack
 from vaeglow.training.optimise import build_optimizer
 from vaeglow.training.trainer import Trainer
@@ -61,6 +62,12 @@ def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped, capsys):
     with pytest.raises(UserError, match=r"no state in .* is complete"):
         Checkpoints(stopped.state, "1" * 64).load()
     assert "belongs to another run" in capsys.readouterr().out
+
+
+def test_a_state_of_a_version_that_kept_something_else_is_one_line(stopped, monkeypatch):
+    monkeypatch.setattr(checkpoint, "Position", lambda step: step)
+    with pytest.raises(UserError, match=r"is another version's: go on with that, or delete [^\n]*$"):
+        Checkpoints(stopped.state, identity(stopped)).load()
 
 
 def test_the_newest_two_and_the_good_are_kept(tmp_path, blobs_dir, monkeypatch):

@@ -41,7 +41,7 @@ def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
     """The config without an overlay; `find` gives the path of each of its `FILES`.
 
     Raises:
-        UserError: one is not YAML.
+        UserError: one is not YAML, or not a mapping.
     """
     import yaml
 
@@ -50,6 +50,8 @@ def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
         try:
             with open(find(name), "rb") as file:
                 layers.append(yaml.safe_load(file) or {})  # nothing but comments: no keys
+            if not isinstance(layers[-1], dict):
+                raise UserError(f"{find(name)}: its top level must be `key: value`, not a {type(layers[-1]).__name__}")
         except yaml.YAMLError as error:  # it names the file
             raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
     return merge(*layers)

@@ -32,8 +32,11 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
     Raises:
         UserError: the first thing wrong, in one line.
     """
-    with open(published_path, encoding="utf-8", newline="") as file:
-        published = dict.fromkeys(row["table"] for row in csv.DictReader(file))
+    try:
+        with open(published_path, encoding="utf-8", newline="") as file:
+            published = dict.fromkeys(row["table"] for row in csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise UserError(f"{published_path} is not a UTF-8 CSV with a column 'table' ({error!r}): restore it") from None
     schema = complete(read_schema(schema_path), config, published)
     validate(config, schema)
     lookup(config["presets"], config["preset"], "preset")

@@ -56,7 +56,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     """
     entry, roles = merge(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
-    wide = kinds(section)[entry["kind"]].SCHEMA["rows"]["$ref"].endswith("several_temperatures_rows")
+    wide = kinds(section)[entry["kind"]].SCHEMA["rows"].get("$ref") == "#/$defs/several_temperatures_rows"
     rows: list[dict[str, Any]] = []
     for row in entry["rows"]:
         for preset in entry.get("presets") or [view["preset"]]:

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, explain_os_error, read_json, write_json
+from vaeglow.files import DAMAGED, atomic_path, explain_os_error, read_json, unreadable, write_json
 
 SPLITS = ("train", "val", "test")
 Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a kind: the splits, and how they were made, for dataset.json
@@ -140,11 +140,8 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     path = Path(data_dir) / f"{split}.npy"
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        known = explain_os_error(error, path) if isinstance(error, OSError) else error
-        if isinstance(known, UserError):
-            raise known from None  # permission, too many open files: the file may be intact
-        raise UserError(f"{path} is not a whole array file ({error}): {REMEDY}") from error
+    except DAMAGED as error:
+        raise unreadable(error, path, f"{path} is not a whole array file ({error}): {REMEDY}") from None
     if array_sha256(array) != info["sha256"].get(split):
         raise UserError(f"{path} has changed since it was prepared (its sha256 is not dataset.json's): {REMEDY}")
     return array

@@ -1,7 +1,6 @@
 """Your own arrays in one file, as `numpy.savez("my_images.npz", train=..., test=...)` writes it."""
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from vaeglow.data.arrays import SPLITS, Made
 from vaeglow.data.seeds import HELD_OUT, PATH, hold_out
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_file
+from vaeglow.files import DAMAGED, sha256_file
 
 SCHEMA = {
     "file": {
@@ -22,8 +21,6 @@ SCHEMA = {
     },
     **HELD_OUT,
 }
-# What numpy and zipfile raise on a damaged or hostile file; MemoryError: its header claims more data than there are.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, MemoryError)
 
 
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
@@ -62,7 +59,7 @@ def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> n
             array = np.lib.format.read_array(member, allow_pickle=False)
             if member.read(1):
                 raise ValueError("more bytes than its header says")
-    except DAMAGED as error:
+    except (*DAMAGED, MemoryError) as error:  # MemoryError: its header claims more data than there are
         raise UserError(f"{where} is damaged or holds objects ({error}): write it again with numpy.savez") from error
     if array.dtype != np.uint8:
         raise UserError(f"{where} is {array.dtype}, not uint8: use levels, (255 * x).round().astype('uint8') of [0, 1]")

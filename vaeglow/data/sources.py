@@ -148,7 +148,7 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
         raise explain_os_error(error, part) from error
     if resumed:  # the bytes from an earlier run may be wrong
         return fetch(url, file, folder)
-    raise Unavailable(f"{url} gives another file ({wrong}), which was deleted")
+    raise Unavailable(f"{url} returned another file ({wrong}), which was deleted")
 
 
 def _download(url: str, part: Path, max_bytes: int) -> None:

@@ -88,7 +88,7 @@ def sample(
     Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et al. 2021). An
     image with a value that is not finite is clipped, kept, counted and reported.
 
-    The temperature scales the pixel noise; a latent prior stays at 1.
+    The temperature scales the decoder's noise (a latent prior stays at 1), or all noise of a Glow or Residual Flow.
 
     Returns:
         uint8 [count, C, H, W] on the CPU, and how many of them overflowed.

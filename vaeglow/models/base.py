@@ -57,7 +57,10 @@ class GenerativeModel(nn.Module):
         return bounds.total(self.log_likelihood(y, generator))[:, None].expand(-1, latents)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images [count, C, H, W], continuous, to be quantised; `temperature` scales the pixel noise."""
+        """`count` images [count, C, H, W], continuous, to be quantised.
+
+        `temperature` scales the decoder's noise, or all noise of a Glow or Residual Flow.
+        """
         raise NotImplementedError
 
     def reconstruct(self, y: Tensor) -> Tensor:

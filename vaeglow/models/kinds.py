@@ -21,7 +21,6 @@ class Kind:
 
     Attributes:
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
-        EXACT: whether its bits/dim are exact instead of an upper bound.
         OBJECTIVE: what training reports: bits/dim, or the loss of a kind without a likelihood.
         TEMPERATURE: whether samples have one; else they are drawn at 1 only, and tables show none.
         PROBES: which of the probes that only some kinds have (`vaeglow.evaluation.probes`) it has.
@@ -30,7 +29,6 @@ class Kind:
     """
 
     KL_FREE: ClassVar[str] = ""
-    EXACT: ClassVar[bool] = False
     OBJECTIVE: ClassVar[str] = "bits_per_dim"
     TEMPERATURE: ClassVar[bool] = True
     PROBES: ClassVar[tuple[str, ...]] = ()
@@ -92,11 +90,11 @@ class vae_glow(Kind):
         if base["kind"] != "vae_glow":
             return f"is a {base['kind']}, not a vae_glow"
         if base["mode"] != "frozen":
-            return f"has mode {base['mode']}; a finetune goes on from two phases: name one of mode frozen"
+            return f"has mode {base['mode']}; a finetune continues a run trained in two phases: name one of mode frozen"
         if config["layer"] != base["layer"]:
             return (
-                f"has another layer, {base['layer']}, than the model's {config['layer']}; a finetune goes on training "
-                f"its base's: write `like: {config['base']}`, change no layer key"
+                f"has another layer, {base['layer']}, than the model's {config['layer']}; a finetune continues to "
+                f"train its base's: write `like: {config['base']}`, change no layer key"
             )
         return None
 
@@ -119,7 +117,6 @@ class glow(Kind):
     """Glow (Kingma & Dhariwal 2018), the baseline."""
 
     KL_FREE = "has no KL"
-    EXACT = True
     RULES: ClassVar = {None: "train_glow"}
 
     @staticmethod
@@ -133,7 +130,6 @@ class pixelcnn(Kind):
     """A Gated PixelCNN (van den Oord et al. 2016), a baseline."""
 
     KL_FREE = "has no KL"
-    EXACT = True
     TEMPERATURE = False
 
     @staticmethod
@@ -146,7 +142,6 @@ class pixelcnn(Kind):
 class pixeliqn(pixelcnn):
     """PixelIQN (Ostrovski, Dabney & Munos 2018), a baseline without a likelihood."""
 
-    EXACT = False
     OBJECTIVE = "quantile_loss"
 
 
@@ -154,7 +149,6 @@ class residual_flow(Kind):
     """A Residual Flow (Chen et al. 2019), a baseline."""
 
     KL_FREE = "has no KL"
-    EXACT = True
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:

@@ -100,7 +100,7 @@ class ResNetEncoder(Network):
     """q(z|y)'s network: `num_scale` scales of one residual block, global mean, dense block, two heads.
 
     `num_scale` is the paper's "depth": 3 for CIFAR-10, 4 for CelebA. The width starts at `base_dim`; each further scale
-    halves the side and doubles it.
+    halves the side and doubles the width.
     """
 
     def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:

@@ -52,6 +52,7 @@ RC: dict[str, Any] = {
 # Without dates and versions the same figure is the same file. A PNG also holds its evidence (`traced`).
 METADATA = {".png": dict.fromkeys(["Software"]), ".pdf": dict.fromkeys(["Creator", "Producer", "CreationDate"])}
 GAP = 1  # pixels of paper between images, before enlargement
+MANY = 30  # points of a curve; more are drawn without markers, which would hide it
 TALLEST = 40  # inches, more than any page needs: `save` crops it
 BETWEEN, APART, SPLIT = 0.11, 0.25, 0.08  # inches between rows, between panels, and between blocks of a panel
 LARGEST_IMAGE, LABELS = 0.8, 1.5  # inches: an image's side; the labels of a sheet

@@ -28,7 +28,7 @@ COMMON = {  # the help of flags that several steps have
     "reference": "npz file of the step fid_reference",
     "weights": "file of the step inception_weights",
     "results_root": "folder that holds the presets' folders",
-    "temperature": "scale of the pixel noise; 0 leaves it out",
+    "temperature": "scale of the decoder's noise, or of all noise of a Glow or Residual Flow; 0: none",
     "batch_size": "images at a time",
     "device": "auto, cpu or cuda",
     "memory": "store a flow's activations or recompute them",

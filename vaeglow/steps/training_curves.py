@@ -6,14 +6,13 @@ from typing import Any
 from vaeglow.models.kinds import unit
 from vaeglow.reporting import style
 from vaeglow.reporting.frame import Lines
-from vaeglow.results import Result, read_result
+from vaeglow.results import Result, check_together, read_result
 from vaeglow.steps import cli
 
 TERM = "_bits_per_dim"  # suffix of a loss term's column
 # Column: the heading. Bits/dim and their terms come first.
 PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
 PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}
-MANY = 30  # points of a curve; beyond, markers would hide it
 
 
 def draw(history: Path, training: Path) -> style.Figure:
@@ -26,7 +25,9 @@ def draw(history: Path, training: Path) -> style.Figure:
     import pandas as pd
     from matplotlib.ticker import MaxNLocator
 
-    result, rows = read_result(training), pd.read_csv(history).astype(float)
+    result, table = read_result(training), Result(history, {})
+    check_together([table, result])  # training.json has the hash of history.csv
+    rows = pd.read_csv(history).astype(float)
     objective = str(rows.columns[1])
     validation = f"val_{objective}"
     model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
@@ -54,13 +55,14 @@ def draw(history: Path, training: Path) -> style.Figure:
         if skipped := int(rows["skipped_steps"].sum()):
             page.notes.append(f"Steps left out because they were not finite: {skipped}.")
         about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
-        return page.finish(about, [Result(history, {}), result])
+        return page.finish(about, [table, result])
 
 
 def curve(axes: style.Axes, rows: Lines, name: str, marker: str = "o", **look: Any) -> None:
     """One column against epochs; empty cells are left out."""
     shown = rows[["epoch", name]].dropna()
-    line = {"marker": marker if len(shown) <= MANY else "", "markersize": 3, "clip_on": False}  # markers stay whole
+    marker = marker if len(shown) <= style.MANY else ""
+    line = {"marker": marker, "markersize": 3, "clip_on": False}  # markers stay whole
     axes.plot(shown["epoch"], shown[name], **line, **look)
 
 

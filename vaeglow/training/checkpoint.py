@@ -188,7 +188,10 @@ class Checkpoints:
                 continue
             if about["source_sha256"] != source_sha256():
                 print(f"other code wrote {path.name} ({about['source_sha256']}); resuming with this code", flush=True)
-            return tensors, Position(**about["position"])
+            try:
+                return tensors, Position(**about["position"])
+            except TypeError:
+                raise UserError(f"{path} is another version's: go on with that, or delete {self.folder}") from None
         raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
 
     def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:

@@ -112,6 +112,7 @@ use rule sample as evaluate with:
         draws=result("draws"),
     log:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
+    threads: evaluation_threads
     params:
         step="evaluate",
         flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),

@@ -3,18 +3,17 @@
 
 
 for kind, probe in PROBES.items():
-    name = "interpolate" if kind == "interpolation" else kind
     written = {"main": result(kind)} | ({"images": result("layer_images")} if kind == "layer_action" else {})
 
     rule:
         name:
-            name
+            kind
         input:
             **reads(*probe.reads),
         output:
             **written,
         log:
-            f"logs/{name}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
+            f"logs/{kind}/{RUN}{os.path.splitext(probe.result)[0].removeprefix(kind)}.log",
         priority: 10
         conda:
             "../../environment.yml"

@@ -72,6 +72,7 @@ class Results:
         """likelihood.json, and the bits/dim of each image at each K behind its bounds."""
         self.write("likelihood_images", model, {}, {f"bits_per_dim_{k}": values for k, values in bounds.items()})
         content = {"bits_per_dim": bits, "standard_error": 0.02, "split": "test", "images": 10, "dequantisation": "x"}
+        content["bound"] = "=" if model == "glow" else "<="
         self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
 
     def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> None:

@@ -116,6 +116,7 @@ def results(tmp_path: Path) -> Results:
     made.write("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
     for model, bits in BITS.items():
         made.likelihood(model, bits, bounds(bits))
+    made.likelihood("glow", 3.0, bounds(3.0))
     content = {"spectrum": {"frequency": FREQUENCY.tolist(), **SPECTRUM}, "spectrum_error": {"vae": 1.25, "layer": 0.5}}
     made.write("layer_action", "vaeglow", {"temperature": 0.5, **content})
     return made
@@ -240,7 +241,7 @@ def test_too_few_images_or_images_of_other_data_are_refused(results):
     with pytest.raises(UserError, match=r"layer_action\.npz has 5 images, figure figure9 needs 6"):
         results.draw(SPECS["sharpening"] | {"lines": 6})
     results.prepare(noise(13, seed=9))
-    with pytest.raises(UserError, match=r"T0\.0\.npz is of other data than blobs"):
+    with pytest.raises(UserError, match=r"T0\.0\.npz was made from other data than blobs"):
         results.draw(SPECS["sample_sheet"])
 
 
@@ -347,10 +348,10 @@ def test_the_overview_shows_the_shapes_and_counts_of_the_run(squeeze, vae, prese
 def test_the_overview_shows_what_a_layer_has_that_the_papers_has_not(results):
     ours(results, layer={"affine_steps": 5, "levels": 2, "noise_head": True})
     said = texts(results.draw(SPECS["overview"]))
-    assert all(words in said for words in ("affine coupling", "5 times at each of 2 levels", "anew in phase 2"))
+    assert all(words in said for words in ("affine coupling", "5 times at each of 2 levels", "new in phase 2"))
 
 
 def test_the_overview_shows_only_models_of_two_phases(results):
     configure(results, "vaeglow", kind="vae_glow", mode="joint")
-    with pytest.raises(UserError, match="is not of a vae_glow of mode frozen, as figure figure9 needs"):
+    with pytest.raises(UserError, match="figure figure9 needs a vae_glow of mode frozen"):
         results.draw(SPECS["overview"])

@@ -12,10 +12,11 @@ from run_tools import run_step
 from waiting import call
 
 from vaeglow.errors import UserError
-from vaeglow.files import write_json
+from vaeglow.files import read_json, write_json
 from vaeglow.reporting import style, traced
 from vaeglow.reporting.figures import full_range
 from vaeglow.reporting.style import GAP, Page, image_grid
+from vaeglow.results import write_result
 from vaeglow.steps.training_curves import draw
 
 SPEC = spec("sample_sheet", [{"data": "test"}, {"model": "vae", "temperature": 0.0}], columns=3, lines_per_row=2)
@@ -139,3 +140,10 @@ def test_another_file_cannot_be_drawn(tmp_path):
     training.write_text("{}")
     with pytest.raises(UserError, match=r"training\.json lacks 'model'"):
         draw(history, training)
+    history, training = write(tmp_path, LINES)
+    write_result(training, read_json(training), [history], {"commit": "c"})
+    draw(history, training)
+    for damaged in ("", HEADER, "x\n1\n", history.read_text()[:-30]):
+        history.write_text(damaged)
+        with pytest.raises(UserError, match=r"history\.csv differ in .*history\.csv"):
+            draw(history, training)

@@ -2,7 +2,7 @@
 
 The module has the kind's name and `measure(run, reads, settings)`: the values and the arrays of its result, from the
 `TrainedRun`, the path of each input, and the entry in config with `batch_size`. UserError for a model of another kind,
-other data, fewer images than requested, or a value that is not finite. It is imported when it measures: no torch here.
+other data, too few images, or a value that is not finite. It is imported when it measures: no torch here.
 """
 
 from typing import Any, NamedTuple

@@ -29,7 +29,7 @@ PCA_IMAGES = 20_000  # most training images the components are fitted to: more c
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
     """The references of two residuals of the same dequantised test images (docs/squeeze.md)."""
     if run.config["kind"] != "vae":
-        raise UserError(f"{run.config['model']} is a {run.config['kind']}: a linear reference is of a vae's residual")
+        raise UserError(f"{run.config['model']} is a {run.config['kind']}: the probe linear_reference needs a vae")
     model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
     train = evenly_spaced(train, PCA_IMAGES)
     test = evenly_spaced(test, settings["images"])

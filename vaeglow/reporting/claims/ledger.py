@@ -93,6 +93,7 @@ def to_markdown(ledger: pd.DataFrame, spec: Mapping[str, Any]) -> str:
     order = sorted(found.index, key=lambda verdict: [*statistics.VERDICTS, verdict].index(verdict))
     counts = [f"{verdict} {found[verdict]}" for verdict in order]
     rows = [{**spec["claims"][row["claim"]], **row} for row in ledger.to_dict("records")]
-    made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in COLUMNS[-5:-3]}
+    by = ("device", "evidence_commit")
+    made = {key: dict.fromkeys(traced.BETWEEN.join(ledger[key]).split(traced.BETWEEN)) for key in by}
     rules = {"rule": statistics, "bootstrap": bootstrap, "times": DISAGREE}
     return render("ledger.md", spec=spec, counts=counts, rows=rows, made=made, **rules)

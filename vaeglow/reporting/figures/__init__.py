@@ -73,11 +73,10 @@ class Sources:
         self.results.append(frame.read(self._results_root, kind, {**self.spec, **row}, self.spec, arrays))
         return self.results[-1]
 
-    def images(self, row: Mapping[str, Any], result: Result, array: str, count: int) -> np.ndarray:
+    def images(self, result: Result, array: str, count: int) -> np.ndarray:
         """The first of a result's images, their levels spread over 0..255.
 
         Args:
-            row: whose dataset they are of.
             result: read with `array`.
             array: its name: uint8 [N, ..., C, H, W].
             count: how many are shown.
@@ -85,9 +84,10 @@ class Sources:
         Raises:
             UserError: fewer than that, or of data that were prepared again since.
         """
-        images, info = result.arrays[array], read_info(self._data_root / row["dataset"])
+        images, dataset = result.arrays[array], result.value("dataset")
+        info = read_info(self._data_root / dataset)
         if result.value("data_sha256") != sha256_json(info["sha256"]):
-            raise UserError(f"{result.path} is of other data than {row['dataset']}'s dataset.json: {REMEDY}")
+            raise UserError(f"{result.path} was made from other data than {dataset}'s dataset.json describes: {REMEDY}")
         require_images(len(images), count, str(result.path), f"figure {self.spec['name']}", FEWER)
         return full_range(images[:count], info["levels"])
 

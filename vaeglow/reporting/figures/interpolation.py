@@ -17,6 +17,6 @@ def draw(sources: Sources, page: Page) -> None:
     """A row of the sheet for each row of the figure."""
     rows = []
     for row in sources.spec["rows"]:
-        images = sources.images(row, sources.read("interpolation", row, "images"), "images", sources.spec["lines"])
+        images = sources.images(sources.read("interpolation", row, "images"), "images", sources.spec["lines"])
         rows.append(((sources.label(row), SPACES[sources.spec["space"]]), images))  # [pairs, steps, C, H, W]
     page.sheet(rows)

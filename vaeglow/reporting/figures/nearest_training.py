@@ -24,7 +24,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     results = [sources.read("nearest_training", row, *names) for row in rows]
     panels = []
     for row, result in zip(rows, results, strict=True):
-        samples, neighbours = (sources.images(row, result, name, sources.spec["lines"]) for name in names[:2])
+        samples, neighbours = (sources.images(result, name, sources.spec["lines"]) for name in names[:2])
         near = " and ".join(f"{result.number('shares_nearer', percent):.0%}" for percent in ("1", "5"))
         copies, count, of_test, tested = map(result.number, ("copies", "samples", "test_copies", "test_images"))
         details = [drawn_at(temperature_of(row, sources.spec["styles"]))]

@@ -27,7 +27,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     colours = ScalarMappable(norm, style.FIELDS)
     panels = []
     for row, result, scale in zip(rows, results, scales, strict=True):
-        image, mean = (sources.images(row, result, name, lines)[:, None] for name in ("images", "mean"))
+        image, mean = (sources.images(result, name, lines)[:, None] for name in ("images", "mean"))
         found = result.value("error_correlation")
         note = "one s for all pixels" if found is None else f"rank correlation of s and |error|: {found:.2f}"
         coloured = colours.cmap(norm(scale), bytes=True)[:, None, :, :, :3].transpose(0, 1, 4, 2, 3)

@@ -40,7 +40,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     row = sources.spec["rows"][0]
     config, training = (sources.read(kind, row) for kind in READS)
     if config.content.get("mode") != "frozen":
-        raise UserError(f"{config.path} is not of a vae_glow of mode frozen, as figure {sources.spec['name']} needs")
+        raise UserError(f"figure {sources.spec['name']} needs a vae_glow of mode frozen, which {config.path} is not")
     vae = sources.read("training", {**row, "model": config.value("base", "model")}).number("parameters")
     first, second = (f"{count} epoch{'s' * (count != 1)}" for count in training.value("epochs_by_phase"))
     axes = page.place(0, page.bottom, WIDTH, HEIGHT)
@@ -95,7 +95,7 @@ def texts(config: Mapping[str, Any]) -> list[list[str]]:
     if prior["kind"] == "standard":
         noises = ["prior $p(z)$\nN(0, I),\nnot trained"]
     posterior = f"$q(z|x)$\nGaussian,\n{latent} means\nand variances"
-    anew = ",\nanew in phase 2" if layer["noise_head"] else ""
+    anew = ",\nnew in phase 2" if layer["noise_head"] else ""
     gaussian = f"$N(g_\\mu(z), g_\\Sigma(z))$\n$g_\\mu$: {image}\n$g_\\Sigma$: {noise}{anew}"
     coupling = "add." if not layer["affine_steps"] else "affine" if layer["affine_steps"] >= layer["depth"] else "mixed"
     halves = f"{coupling} coupling\n{mixed // 2} | {mixed - mixed // 2} channels\nnet of width {layer['width']}"

@@ -3,13 +3,12 @@
 Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those of a run's base included.
 """
 
-from vaeglow.models.kinds import KINDS
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.tables.timing import CLOCKS
 
-READS = ("snapshots", "config")
+READS = ("snapshots", "likelihood")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
@@ -33,7 +32,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     runs = []
     for _, row in frame.iterrows():
         points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
-        sign = "=" if KINDS[row["config"].value("kind")].EXACT else "\u2264"
+        sign = row["likelihood"].value("bound").replace("<=", "\u2264")
         runs.append((row, points, ", ".join(filter(None, (row["label"], drawn_at(row["at"])))), sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
     seconds = pd.concat([points["total_seconds"] for _, points, _, _ in runs])
@@ -44,7 +43,7 @@ def draw(sources: Sources, page: style.Page) -> None:
         for row, points, label, sign in runs:
             shown, look = points.dropna(subset=[value]), sources.look(row)
             seen = shown["total_seconds"] / unit, shown[value], shown.get(error)
-            axes.errorbar(*seen, label=f"{label} ({sign})", **look)
+            axes.errorbar(*seen, label=f"{label} ({sign})" if sign else label, **look)
             if len(shown) < len(points):
                 left_out.append(f"{len(points) - len(shown)} {title} of {label}")
             if begin := row["snapshots"].number("base_seconds"):

@@ -37,7 +37,7 @@ def samples(sources: Sources, row: Mapping[str, Any], lines: int) -> tuple[Label
         name, details = row.get("label", "Data"), [f"{row['data']} images"]
     else:
         result = sources.read("shown", row, "images")
-        images = sources.images(row, result, "images", lines * columns)
+        images = sources.images(result, "images", lines * columns)
         plain = {key: row[key] for key in ("model", "temperature")}  # with a label of its own, state the model
         styles = sources.spec["styles"]
         condition = row_label(plain, styles) if "label" in row else drawn_at(temperature_of(row, styles))

@@ -18,8 +18,8 @@ def draw(sources: Sources, page: Page) -> None:
     panels = []
     for row in sources.spec["rows"]:
         result = sources.read("layer_images", row, "vae", "layer")
-        vae = sources.images(row, result, "vae", sources.spec["lines"])
-        layer = sources.images(row, result, "layer", sources.spec["lines"])  # [latents, draws, C, H, W]
+        vae = sources.images(result, "vae", sources.spec["lines"])
+        layer = sources.images(result, "layer", sources.spec["lines"])  # [latents, draws, C, H, W]
         label = sources.label(row), drawn_at(result.number("temperature"))
         panels.append((label, [("VAE", vae[:, None]), (f"through the Glow layer ({layer.shape[1]} draws)", layer)]))
     page.panels(panels)

@@ -10,7 +10,6 @@ from vaeglow.reporting.frame import drawn_at
 READS = ("layer_action",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 WIDEST = 3  # panels a line
-MANY = 30  # points of a curve; beyond, markers would hide it
 # Keys of layer_action.json: the legend and the look, from the back to the front.
 SHOWN = {
     "data": ("data", {"color": style.INK, "linewidth": 2.2}),
@@ -34,7 +33,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     for axes, result in zip(panels, frame["layer_action"], strict=True):
         frequency = result.value("spectrum", "frequency")
         for name, (label, look) in SHOWN.items():
-            look = look if len(frequency) <= MANY else {**look, "marker": ""}
+            look = look if len(frequency) <= style.MANY else {**look, "marker": ""}
             axes.plot(frequency, result.value("spectrum", name), label=label, markersize=3, **look)
         ticks = [1 / 2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
         axes.set(xscale="log", yscale="log", xlabel="cycles a pixel")
