@@ -88,7 +88,7 @@ def test_a_number_is_finite(value):
 
 
 def test_a_damaged_npz_is_one_line_wherever_the_damage_is():
-    """Every bit of the zip's and the arrays' own fields, and some of the data: the same content, or a line."""
+    """Bits of every byte of the first array's own fields, and of some bytes of the rest: it is read, or a line."""
     arrays = {"images": np.arange(5000, dtype=np.uint8), "more": np.ones(2)}
     write_result("a.npz", CONTENT, [], MADE, arrays)
     whole, refusals = Path("a.npz").read_bytes(), 0

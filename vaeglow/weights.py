@@ -83,7 +83,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         reason = f"is truncated or not a safetensors file ({str(error).splitlines()[0]})"
         raise DamagedFile(f"{path} {reason}: check the path; {MAKE_AGAIN}") from None
     if (text := metadata.get(key)) is None:
-        raise DamagedFile(f"{path} has no '{key}' metadata: give a model.safetensors that vaeglow wrote")
+        raise DamagedFile(f"{path} has no '{key}' metadata, so it is another kind of file: check the path")
     with suppress(ValueError, RecursionError):
         about = json.loads(text)
         sealed = isinstance(about, dict) and about.pop(SEAL, None) == sha256_json(about)

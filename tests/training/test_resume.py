@@ -66,7 +66,7 @@ def test_a_renamed_checkpoint_is_not_taken_for_another_runs(stopped, capsys):
 
 def test_a_state_of_a_version_that_kept_something_else_is_one_line(stopped, monkeypatch):
     monkeypatch.setattr(checkpoint, "Position", lambda step: step)
-    with pytest.raises(UserError, match=r"is another version's: go on with that, or delete [^\n]*$"):
+    with pytest.raises(UserError, match=r"is of another version: finish with it, or delete [^\n]*$"):
         Checkpoints(stopped.state, identity(stopped)).load()
 
 

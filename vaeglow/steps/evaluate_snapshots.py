@@ -6,40 +6,9 @@ CPU seconds where the run was trained on a CPU.
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from vaeglow.errors import UserError
 from vaeglow.steps import cli
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
-
-    from vaeglow.evaluation.trained import TrainedRun
-    from vaeglow.results import Result
-
-
-def quality(
-    run: "TrainedRun", images: "np.ndarray", real: "Result", net: "nn.Module", temperature: float, batch_size: int
-) -> dict[str, Any]:
-    """The values of a point, of the weights that the run's network has now: see `main`."""
-    from vaeglow.evaluation.fid import measure_set
-    from vaeglow.evaluation.likelihood import one_sample_terms, summary
-    from vaeglow.evaluation.sample_quality import kernel_inception_distance
-    from vaeglow.evaluation.trained import sample
-    from vaeglow.models.bounds import bits_per_dim, total
-
-    network, seed, device = run.network, run.seed, run.device
-    values = dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
-    with suppress(UserError):  # of a term that is not finite
-        terms = one_sample_terms(network, images, batch_size, seed, device)
-        found = summary(bits_per_dim(total(terms), network.dims, network.levels))
-        values |= {key: found[key] for key in ("bits_per_dim", "standard_error")}
-    samples, values["exploded_samples"] = sample(network, real.value("images"), temperature, seed, device)
-    if 2 * values["exploded_samples"] <= len(samples):
-        features, values["fid"] = measure_set(samples.numpy(), net, real, batch_size, device)
-        values |= kernel_inception_distance(features, real.arrays["features"], device)
-    return values
 
 
 @cli.step
@@ -68,9 +37,12 @@ def main(
         kept_weights: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
-    from vaeglow.evaluation.fid import protocol_of, read_reference
+    from vaeglow.evaluation.fid import measure_set, protocol_of, read_reference
     from vaeglow.evaluation.inception import load_inception
-    from vaeglow.evaluation.trained import TrainedRun
+    from vaeglow.evaluation.likelihood import one_sample_terms, summary
+    from vaeglow.evaluation.sample_quality import kernel_inception_distance
+    from vaeglow.evaluation.trained import TrainedRun, sample
+    from vaeglow.models.bounds import bits_per_dim, total
     from vaeglow.results import read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
@@ -91,7 +63,15 @@ def main(
         network.load_state_dict(state)
         point = {key: when[key] for key in ("fraction", "epoch")}
         point |= {"seconds": when[clock], "total_seconds": sum(before) + when[clock]}
-        point |= quality(run, images, real, net, temperature, batch_size)
+        point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
+        with suppress(UserError):  # of a term that is not finite
+            terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
+            found = summary(bits_per_dim(total(terms), network.dims, network.levels))
+            point |= {key: found[key] for key in ("bits_per_dim", "standard_error")}
+        samples, point["exploded_samples"] = sample(network, real.value("images"), temperature, run.seed, run.device)
+        if 2 * point["exploded_samples"] <= len(samples):
+            features, point["fid"] = measure_set(samples.numpy(), net, real, batch_size, run.device)
+            point |= kernel_inception_distance(features, real.arrays["features"], run.device)
         points.append(point)
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
     content = {**run.identity, **protocol_of(real), "temperature": temperature}

@@ -191,7 +191,7 @@ class Checkpoints:
             try:
                 return tensors, Position(**about["position"])
             except TypeError:
-                raise UserError(f"{path} is another version's: go on with that, or delete {self.folder}") from None
+                raise UserError(f"{path} is of another version: finish with it, or delete {self.folder}") from None
         raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
 
     def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
