@@ -28,7 +28,7 @@ from vaeglow.training.timing import time_window
 
 MODELS = ("glow", "glow_additive", "vae", "vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint")
 NAMED = list(itertools.product(("cifar10", "celeba64"), ("glow", "vae", "vaeglow", "vaeglow_as_written")))
-NAMED += [("cifar10", "vae_isotropic"), ("fashion_mnist", "vae_isotropic")]  # a row each
+NAMED += [("cifar10", "vae_isotropic"), ("fashion_mnist", "vae_isotropic"), ("cifar10", "residual_flow")]  # a row each
 MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm")
 ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_strided")  # they write nothing
 BATCH = 64

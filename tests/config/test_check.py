@@ -74,6 +74,10 @@ SLIPS = [
         "{claims: {likelihood_main: {worse: pixeliqn}}}",
         r"claims\.likelihood_main: model pixeliqn is a pixeliqn, without a likelihood: leave it out",
     ),
+    (
+        "{tables: {likelihood: {rows: [{model: pixeliqn}]}}}",
+        r"tables\.likelihood: model pixeliqn is a pixeliqn, without a likelihood: leave it out",
+    ),
     (own_vae("{kind: flow}"), "'models.v.prior' lacks the key 'layers'"),
     (
         own_vae("{kind: standard}", ", presets: {short: {models: {v: {prior: {kind: flow}}}}}"),

@@ -13,8 +13,14 @@ from vaeglow.errors import UserError
 
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
-# Noise outside training has an "epoch" of its own below zero; those of evaluation are named there.
+# Noise outside training (epochs 0, 1, ...) has an "epoch" of its own.
 BEFORE_TRAINING = -1  # initialises the model (step 0); of validation (from step 1)
+EVALUATION = -2  # of likelihoods; their further draws take -12, -22, ...
+SAMPLING = -3
+LATENTS = -4
+LAYER_DRAWS = -5
+INTERPOLATION = -6
+NOISE_MAPS = -7
 TIMED_SAMPLES = -8
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
 

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.data.loader import EVALUATION, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, costs, total
 
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
-EVALUATION = -2  # the "epoch" of all evaluation noise; training's are 0, 1, ...
 
 
 def dequantised_batches(

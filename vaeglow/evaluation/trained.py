@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.loader import step_generator
+from vaeglow.data.loader import SAMPLING, step_generator
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
@@ -21,7 +21,6 @@ from vaeglow.paths import identity
 from vaeglow.results import collect
 from vaeglow.weights import load_model
 
-SAMPLING = -3  # the "epoch" of all sampling noise
 BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is not an option
 
 

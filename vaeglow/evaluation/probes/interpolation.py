@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.loader import step_generator
+from vaeglow.data.loader import INTERPOLATION, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun, vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
-
-INTERPOLATION = -6  # the "epoch" of all noise here
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:

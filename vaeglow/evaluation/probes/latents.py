@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaeglow.data.loader import LATENTS
 from vaeglow.evaluation.likelihood import dequantised_batches, finite
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE, Decode, weigh
 
-LATENTS = -4  # the "epoch" of all noise here
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
 ROWS = 100  # draws compared with all distributions at a time
 DRAWS = 8  # around the latent that an image was drawn from, for each width

@@ -20,12 +20,11 @@ from scipy.spatial.distance import cdist
 from skimage.metrics import structural_similarity
 
 from vaeglow.data.arrays import evenly_spaced
-from vaeglow.data.loader import step_generator
+from vaeglow.data.loader import LAYER_DRAWS, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
 from vaeglow.models.bounds import normal_like, quantise
 
-LAYER_DRAWS = -5  # the "epoch" of all noise here
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
 BLANK = 1e-9  # squared grey levels: below it there is only float rounding
 ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency

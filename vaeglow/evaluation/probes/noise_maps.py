@@ -10,12 +10,11 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from vaeglow.data.loader import NOISE_MAPS
 from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import dequantised_batches, finite
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import quantise
-
-NOISE_MAPS = -7  # the "epoch" of all noise here
 
 
 def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:

@@ -7,7 +7,7 @@ from vaeglow.reporting.columns import SHARED, Column, mean, named, same
 from vaeglow.reporting.frame import Lines, Spec, first
 from vaeglow.reporting.traced import distinct
 
-READS = ("training", "likelihood")
+READS = ("training", "likelihood", "likelihood_images")  # the last, so that a model without a likelihood is refused
 IMPORTANCE = True  # of the runs shown, the importance-weighted bounds are evaluated
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 NO_BOUND = "undequantised_not_a_bound"
