@@ -67,16 +67,28 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
         read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
         rows = [lines for _, lines in read.groupby("row")]
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
-    devices = {run.value("provenance", "device") for lines in rows for run in frame.files(lines, "training")}
+    timed, machine = timed_seeds(rows)
     texts = cited[cited["table"] == spec["published"]].assign(source="published").to_dict("records")
     for lines in rows:
-        cells = {column.name: column.cell(lines) for column in columns}
-        cells |= dict.fromkeys([name for name in cells if name.startswith("train_") and len(devices) > 1], "")
+        trained = lines[lines["seed"].isin(timed)]
+        cells = {column.name: column.cell(trained if column.name.startswith("train_") else lines) for column in columns}
         texts.append(cells | traced.trace_cells(frame.results_of(lines)))
     names = [*(column.name for column in columns), *traced.COLUMNS]
     table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
     table.attrs["columns"] = {column.name: column for column in columns}  # for `forms_of`
+    table.attrs["timed"] = {"timed": timed, "machine": machine}
     return table
+
+
+def timed_seeds(rows: Sequence[Lines]) -> tuple[list[int], str]:
+    """The seeds whose seconds of training compare, and their machine, that of most seeds: it trained all rows."""
+    machines: dict[int, set[str]] = {}
+    for lines in rows:
+        for seed, run in lines.reindex(columns=["seed", "training"]).dropna().itertuples(index=False):
+            machines.setdefault(seed, set()).add(run.value("provenance", "device"))
+    alone = {seed: found.pop() for seed, found in machines.items() if len(found) == 1}
+    machine = max(alone.values(), key=list(alone.values()).count, default="")  # the first of equally many
+    return [seed for seed, found in alone.items() if found == machine], machine
 
 
 def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
@@ -92,7 +104,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
     words |= {"spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
-    words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")}
+    words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")} | table.attrs["timed"]
     entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
     notes = [" ".join(entry.split()) for entry in entries]
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
