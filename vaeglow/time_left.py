@@ -12,7 +12,7 @@ RECORD = ".snakemake/vaeglow_jobs.json"  # what is known of each job
 # Seconds of the demo's jobs on one core; a job of another rule counts 1. At other presets, on other machines: times a
 # factor, one for trainings and one for the rest, which the longest finished job gives (of equals the last). One factor
 # does for all trainings, as at every preset the models train about equally long.
-TRAINING = {"train_vae": 28, "train_glow_layer": 28, "train_glow": 71, "train_joint": 60, "train_two_stage": 12}
+TRAINING = {"train_vae": 28, "train_glow_layer": 28, "train_baseline": 71, "train_joint": 60, "train_two_stage": 12}
 REST = {"fid_reference": 13, "evaluate": 16, "sample": 2, "likelihood": 4, "evaluate_snapshots": 50, "time_epoch": 250}
 
 

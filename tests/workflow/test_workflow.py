@@ -331,6 +331,6 @@ def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, devi
         if rule and (gpu := re.search(r"\bgpu=(\d+)", job)):
             asked[rule[1]] = int(gpu[1]), int(threads[1]) if threads else 1
     assert asked == {
-        **dict.fromkeys(("train_vae", "train_glow_layer", "train_glow"), (2 * each, 2)),
+        **dict.fromkeys(("train_vae", "train_glow_layer", "train_baseline"), (2 * each, 2)),
         **dict.fromkeys(("sample", "likelihood", "evaluate", "fid_reference"), (each, 1)),
     }

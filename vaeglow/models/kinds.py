@@ -25,14 +25,14 @@ class Kind:
         TEMPERATURE: whether samples have one; else they are drawn at 1 only, and tables show none.
         PROBES: which of the probes that only some kinds have (`vaeglow.evaluation.probes`) it has.
         RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes. For a new kind
-            `train_vae`, or `train_glow_layer` on a trained base, is enough.
+            `train_baseline`, or `train_glow_layer` on a trained base, is enough.
     """
 
     KL_FREE: ClassVar[str] = ""
     OBJECTIVE: ClassVar[str] = "bits_per_dim"
     TEMPERATURE: ClassVar[bool] = True
     PROBES: ClassVar[tuple[str, ...]] = ()
-    RULES: ClassVar[dict[str | None, str]] = {None: "train_vae"}
+    RULES: ClassVar[dict[str | None, str]] = {None: "train_baseline"}
 
     def __init_subclass__(cls) -> None:
         """Register the kind."""
@@ -53,6 +53,7 @@ class vae(Kind):
     """A variational autoencoder with its prior, networks of Dai & Wipf (2019)."""
 
     PROBES = ("latents", "interpolation", "noise_maps", "linear_reference")
+    RULES: ClassVar = {None: "train_vae"}
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -117,7 +118,6 @@ class glow(Kind):
     """Glow (Kingma & Dhariwal 2018), the baseline."""
 
     KL_FREE = "has no KL"
-    RULES: ClassVar = {None: "train_glow"}
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:

@@ -76,11 +76,12 @@ use rule train_vae as train_joint with:
         model=models_of("train_joint"),
 
 
-use rule train_vae as train_glow with:
+# A model to compare with, trained by itself: Glow, PixelCNN, PixelIQN, Residual Flow, and any new kind.
+use rule train_vae as train_baseline with:
     log:
-        "logs/train_glow/{preset}/{dataset}/{model}/seed{seed}.log",
+        "logs/train_baseline/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
-        model=models_of("train_glow"),
+        model=models_of("train_baseline"),
 
 
 # Phase 2: the Glow layer on a frozen VAE; mode `finetune`: a model trained in both phases, fine-tuned as a whole.
