@@ -136,7 +136,7 @@ BASES = {  # their phase 1
     "vae_glow pair beyond": "vae pair",
     "two_stage": "vae isotropic standard",
 }
-PAPER = {"affine_steps": 0, "levels": 1}  # the paper's layer
+PAPER = {"affine_steps": 0, "scales": 1}  # the paper's layer
 
 
 def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
@@ -182,7 +182,7 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
         made = vae
         if words[0] == "vae_glow":
             pair, beyond = "pair" in words, "beyond" in words
-            options = {"affine_steps": 2, "levels": 1 + pair} if beyond else PAPER
+            options = {"affine_steps": 2, "scales": 1 + pair} if beyond else PAPER
             layer = GlowLayer(shape["channels"], 3, 16, 1 if pair else 2, **options)
             made = VAEGlow(vae, layer, "joint" not in words, noise_head=beyond)
         elif words[0] == "two_stage":

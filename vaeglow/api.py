@@ -32,8 +32,6 @@ from vaeglow.results import PACKAGE
 from vaeglow.training.run import train_run
 from vaeglow.weights import load_model
 
-BATCH_SIZE = 100  # images at a time
-
 
 def as_array(images: Any) -> np.ndarray:
     """Images [N, C, H, W], C 1 or 3: a uint8 tensor or array, or a list of PIL images. UserError for anything else."""
@@ -168,7 +166,7 @@ class Model:
 
         Args:
             images: uint8 [N, C, H, W], values below the data's `levels`.
-            importance_samples: K, 1 to 10 or a multiple of 10; the bound tightens as it grows.
+            importance_samples: K, 1 to 10 or a multiple of 10; the bound tightens as it grows. 1 for a Residual Flow.
             seed: of dequantisation and latent noise.
 
         Returns:
@@ -179,7 +177,7 @@ class Model:
         """
         x = self.check(images)
         bounds = likelihood.importance_bits_per_dim(
-            self.network, x, [importance_samples], BATCH_SIZE, seed, self.device
+            self.network, x, [importance_samples], trained.BATCH_SIZE, seed, self.device
         )
         return bounds[importance_samples]
 
@@ -192,7 +190,7 @@ class Model:
             seed: of the dequantisation noise.
         """
         batches = likelihood.dequantised_batches(
-            self.network, self.check(images), BATCH_SIZE, seed, likelihood.EVALUATION, self.device
+            self.network, self.check(images), trained.BATCH_SIZE, seed, likelihood.EVALUATION, self.device
         )
         return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
 

@@ -1,7 +1,7 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
 On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/several-gpus.md).
-The first writes and prints for all; one alone exchanges nothing. Each draws the noise of the whole batch and uses the
+The first writes and prints for all. Each draws the noise of the whole batch and uses the
 part of its own images, so results do not depend on how many processes there are.
 """
 

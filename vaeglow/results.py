@@ -189,6 +189,11 @@ def shorten(value: Any) -> str:
 # ------------------------------------------------------------------------------- where they were made
 
 
+def machines(training: Result) -> list[str]:
+    """The machines whose seconds a training summary adds up, its bases' first."""
+    return training.content.get("device_by_phase") or [training.value("provenance", "device")]
+
+
 def collect(device: str = "cpu") -> dict[str, Any]:
     """The code, the software and the machine that are running now. Call it first: it records the time.
 

@@ -1,6 +1,6 @@
 """Keep the small files of a study's finished runs, and go on from them where weights and samples are gone.
 
-`make study` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
+`docs/measured/study.py` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
 """
 
 import filecmp
@@ -9,13 +9,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.results import read_result
-from vaeglow.steps import cli
 
 RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
 Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
@@ -90,18 +89,3 @@ def restore(kept: Path, study: Study) -> int:
             again.append(f"{name}/training.json")
         names += [] if f"{name}/training.json" in again else files
     return copy([name for name in names if not (RESULTS / name).exists()], kept, RESULTS)
-
-
-@cli.step
-def main(task: Literal["keep", "restore"], *, preset: str, kept: Path) -> None:
-    """Do it, and say what was done.
-
-    Args:
-        task: what to do
-        preset: whose study
-        kept: folder of the files that are kept
-    """
-    study = read_json(RESULTS / preset / "study.json")
-    check(kept, study)
-    count = {"keep": keep, "restore": restore}[task](kept, study)
-    print(f"{task}: {count} files, {len(finished(kept, study))} of {len(study['runs'])} runs are in {kept}", flush=True)

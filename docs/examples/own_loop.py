@@ -15,7 +15,7 @@ def train(steps: int = 1000, batch: int = 64, latent: int = 8) -> tuple[list[flo
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 2 * latent))
     decoder = nn.Sequential(nn.Linear(latent, 128), nn.ReLU(), nn.Linear(128, 64), nn.Unflatten(1, (1, 8, 8)))
     log_sd, losses = nn.Parameter(-torch.ones(())), []
-    layer = vaeglow.GlowLayer(channels=1, depth=4, width=16, squeeze=2, affine_steps=0, levels=1)
+    layer = vaeglow.GlowLayer(channels=1, depth=4, width=16, squeeze=2, affine_steps=0, scales=1)
     layer.initialise((data[:256] + 0.5) / 17)  # from here on it is the identity
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), *layer.parameters(), log_sd], 1e-3)
     for _ in range(steps):

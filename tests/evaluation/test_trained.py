@@ -160,6 +160,14 @@ def test_more_draws_than_noises_share_them_and_the_layer_is_evaluated_once_for_e
     assert len(calls) == 10  # f does not depend on z
 
 
+def test_a_residual_flow_has_no_bound_of_several_draws():
+    network, images = initialised("residual_flow"), blobs(2, 0)
+    with pytest.raises(UserError, match="K = 10 is no bound for a ResidualFlow, whose bits/dim are"):
+        importance_bits_per_dim(network, images, [1, 10], 10, 0, CPU)
+    found, per_image = likelihood.evaluate_likelihood(network, images, 10, [10], 2, 0, CPU)
+    assert list(found["importance"]) == ["1"] and list(per_image) == ["bits_per_dim_1"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_bounds_are_nested_and_their_noise_is_fresh_and_of_the_seed(model):
     """Whatever else is asked for, a K has its own draws; and K = 2 to 10 add noises, tens add latents to them."""

@@ -8,7 +8,7 @@ import torch
 from faults_tools import die, fork
 from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, states, trainer
 
-from vaeglow.training.checkpoint import Checkpoints, Position
+from vaeglow.training.checkpoint import Checkpoints, Position, read_snapshots
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.trainer import Trainer
 
@@ -70,6 +70,8 @@ def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, fault, tmp_path, blobs_
         assert plain.rows()[:4] == whole.rows()[:4] and plain.rows()[4:] != whole.rows()[4:]
         assert plain.summary()["rollbacks"] == []
         assert whole.summary()["train_seconds_by_phase"][0] > event["seconds"] > 0
+        history, (*_, (last, _)) = csv.DictReader(whole.history.open()), read_snapshots(whole.snapshots)
+        assert last["seconds"] > float([*history][5]["seconds"])  # of the epoch's end, without what was discarded
         tried.lost("epochs trained again", event["at_epoch"] - event["to_epoch"])
 
 

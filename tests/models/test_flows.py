@@ -22,8 +22,8 @@ FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "layer 2": (lambda: GlowLayer(3, 3, 8, 2, **PAPER), (3, 4, 4)),
     "layer 2 grey": (lambda: GlowLayer(1, 3, 8, 2, **PAPER), (1, 4, 4)),
     "layer 4": (lambda: GlowLayer(1, 3, 8, 4, **PAPER), (1, 4, 8)),
-    "affine layer": (lambda: GlowLayer(3, 3, 8, 2, affine_steps=2, levels=1), (3, 4, 4)),
-    "layer of 3 levels": (lambda: GlowLayer(3, 2, 8, 1, affine_steps=9, levels=3), (3, 8, 8)),
+    "affine layer": (lambda: GlowLayer(3, 3, 8, 2, affine_steps=2, scales=1), (3, 4, 4)),
+    "layer of 3 levels": (lambda: GlowLayer(3, 2, 8, 1, affine_steps=9, scales=3), (3, 8, 8)),
     "vector": (lambda: VectorCoupling(6, 8, 2), (6,)),
     "vector odd flipped": (lambda: VectorCoupling(5, 8, 1), (5,)),
     "prior": (lambda: FlowPrior(5, 4, 8), (5,)),
@@ -98,7 +98,7 @@ def test_actnorms_standardise_the_first_batch_only() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.0011])  # the second is the noise of dequantised grey pictures
-@pytest.mark.parametrize("options", [PAPER, {"affine_steps": 2, "levels": 2}], ids=["paper", "beyond"])
+@pytest.mark.parametrize("options", [PAPER, {"affine_steps": 2, "scales": 2}], ids=["paper", "beyond"])
 @pytest.mark.parametrize("squeeze", [1, 2, 4])
 def test_layer_starts_as_the_identity(squeeze: int, noise: float, options: dict[str, int]) -> None:
     """At the paper's depth on badly scaled, correlated channels, on other data too: f(x) = x and log|det| = 0.

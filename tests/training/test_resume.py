@@ -7,7 +7,6 @@ import torch
 from run_tools import Run, assert_equal_runs, identity, interrupt, newest, resolved, same_tensors, states
 
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
 from vaeglow.training import checkpoint
 from vaeglow.training.checkpoint import Checkpoints, pack, read_snapshots, snapshot_steps, unpack
 from vaeglow.training.optimise import build_optimizer
@@ -118,14 +117,12 @@ def test_a_snapshot_is_the_run_stopped_at_its_step(undisturbed, run, vae_run):
     assert read_snapshots(vae_run.snapshots) == []
 
 
-def test_a_snapshot_says_when_and_whose(undisturbed):
+def test_a_snapshot_says_when(undisturbed):
     infos = [info for info, _ in read_snapshots(undisturbed.snapshots)]
     when = [(info["fraction"], info["epoch"], info["step"]) for info in infos]
     assert when == [(0.3, 0.75, 3), (0.5, 1, 4), (0.6, 1.25, 5)]
     seconds = [info["seconds"] for info in infos] + undisturbed.summary()["train_seconds_by_phase"]
     assert 0 < seconds[0] < seconds[1] < seconds[2] < seconds[3]
-    assert {info["config_sha256"] for info in infos} == {sha256_json(undisturbed.config)}
-    assert {info["data_sha256"] for info in infos} == {undisturbed.summary()["data_sha256"]}
 
 
 def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):

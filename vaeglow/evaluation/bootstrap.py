@@ -11,7 +11,7 @@ from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.seeds import stable_hash
 
 DRAWS = 2000  # of every bootstrap
-LIMIT = 2000  # images of a set that a bootstrap of samples takes
+LIMIT = 2000  # images per set that a bootstrap of samples uses
 
 
 def generator(*key: int | str) -> np.random.Generator:

@@ -97,7 +97,7 @@ def importance_bits_per_dim(
     Args:
         model: in evaluation mode, on `device`.
         images: uint8 [N, C, H, W].
-        draws: each K, one or more, 1 to 10 or a multiple of 10; another is a UserError.
+        draws: each K, one or more, 1 to 10 or a multiple of 10; 1 of a Residual Flow. Another is a UserError.
         batch_size: images at a time; the noise depends on it.
         seed: of the noise.
         device: of the model.
@@ -108,6 +108,9 @@ def importance_bits_per_dim(
     shares = {}  # K -> (M, N): noises u, and latents of each
     for count in draws:
         shares[count] = m, n = min(count, MAX_NOISES), count // MAX_NOISES or 1
+        if model.estimated and count > 1:
+            name = type(model).__name__
+            raise UserError(f"K = {count} is no bound for a {name}, whose bits/dim are an estimate: use 1")
         if count < 1 or m * n != count:
             raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {count}")
     noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
@@ -150,7 +153,7 @@ def evaluate_likelihood(
         return {"bits_per_dim": None, "standard_error": None, "images": len(images), **about}, {}
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
-    more = [draws for draws in importance_samples if draws != 1]
+    more = [draws for draws in importance_samples if draws != 1 and not model.estimated]
     if more:
         few = images[: math.ceil(importance_images / batch_size) * batch_size]  # whole batches: theirs is K = 1's noise
         bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)

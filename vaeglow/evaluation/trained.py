@@ -21,7 +21,7 @@ from vaeglow.paths import identity
 from vaeglow.results import collect
 from vaeglow.weights import load_model
 
-BATCH_SIZE = 100  # images drawn at a time; the images of a seed depend on it, so it is not an option
+BATCH_SIZE = 100  # images at a time; what noise an image gets depends on it, so it is not an option
 
 
 class TrainedRun:

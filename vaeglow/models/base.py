@@ -22,6 +22,7 @@ class GenerativeModel(nn.Module):
     """
 
     bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact; "": there is no likelihood
+    estimated = False  # True: log_likelihood is itself an estimate, whose bits/dim are without bias at K = 1 only
     dequantisation: str | None = "uniform"  # noise of log_likelihood; None: it is of the discrete images
     inputs_last = False  # True: training computes the `inputs` of an image once; False: at each step
 

@@ -148,9 +148,9 @@ class Coupling(nn.Module):
         return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """The x that `forward` maps to y; always in full precision."""
+        """The x that `forward` maps to y."""
         kept, changed = y.split(self.sizes, 1)
-        outputs = self.net.exactly(kept)
+        outputs = self.net(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed - outputs], 1)
         shift, log_scale = self.shift_and_log_scale(outputs)

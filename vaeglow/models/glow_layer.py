@@ -27,10 +27,10 @@ class GlowLayer(nn.Module):
         squeeze: q of the space-to-depth, which must divide H and W: 1 for the paper's text as written ("no
             squeeze"), 2 or 4 otherwise (docs/open-choices.md says why).
         affine_steps: how many of each level's steps, the last ones, have affine couplings (`bounded`); 0 in the paper.
-        levels: 1 in the paper; each further one squeezes by 2 and must halve the side.
+        scales: number of levels, 1 in the paper; each further one squeezes by 2 and must halve the side.
     """
 
-    def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, levels: int) -> None:
+    def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, scales: int) -> None:
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = squeeze
@@ -39,9 +39,9 @@ class GlowLayer(nn.Module):
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
         self.split = self.rest = None
-        if levels > 1:
+        if scales > 1:
             self.split = Coupling(mixed, width, "bounded")
-            self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, levels - 1)
+            self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, scales - 1)
 
     def channel_log_det(self, x: Tensor) -> Tensor:
         """log|det df/dx| of the level's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""

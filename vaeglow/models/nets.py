@@ -3,9 +3,9 @@
 As in their code: zero biases, and
 - ResNet: TensorFlow padding, Glorot-uniform weights, batch norm before each activation, always a convolution on the
   shortcut; for sides that are a power of two;
-- Infogan: weights from N(0, 0.02^2) (theirs cuts off those of convolutions at two sds), spectral normalisation (Miyato
-  et al. 2018, one power iteration a step) of all the encoder's layers, its heads included; for sides that are a
-  multiple of 4. TensorFlow's `same` padding of a 4x4 kernel at stride 2 is 1 on every side.
+- Infogan: weights from N(0, 0.02^2) (their convolutions': cut off at two standard deviations), spectral
+  normalisation (Miyato et al. 2018, one power iteration a step) of all the encoder's layers, its heads included; for
+  sides that are a multiple of 4. TensorFlow's `same` padding of a 4x4 kernel at stride 2 is 1 on every side.
 
 All four take
     channels    of the images, C; of a decoder's output, C or 2C (with the log sd of each pixel)

@@ -36,10 +36,6 @@ class Network(nn.Module):
             outputs = run(x)
         return outputs.float() if isinstance(outputs, Tensor) else tuple(output.float() for output in outputs)
 
-    def exactly(self, x: Tensor) -> Any:
-        """`forward` in full precision and uncompiled, for inverses."""
-        return super().__call__(x)
-
 
 def in_tf32(run: Callable[..., Any], x: Tensor) -> Any:
     """`run(x)` with TF32 on in it and in its backward pass, and off around both.

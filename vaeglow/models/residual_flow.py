@@ -161,7 +161,7 @@ class ResidualFlow(GenerativeModel):
         width: hidden channels of each block.
     """
 
-    bound = "="
+    bound, estimated = "=", True
 
     def __init__(self, channels: int, size: int, levels: int, scales: int, depth: int, width: int) -> None:
         super().__init__(channels, size, levels)
@@ -178,7 +178,7 @@ class ResidualFlow(GenerativeModel):
 
     def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """See `GenerativeModel`; an estimate, from a random number of terms and random v."""
-        seed = None if generator is None else generator.initial_seed()  # no number has to come from a GPU
+        seed = None if generator is None else generator.initial_seed()  # drawn on the CPU: no copy from a GPU
         extra = 1 + int(-math.log2(1 - random.Random(seed).random()))  # geometric: P(extra > k) = 2^-k
         x = self.logit(y)
         log_det = (math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)).flatten(1).sum(1)

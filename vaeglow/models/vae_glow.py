@@ -81,5 +81,5 @@ def build(config: Mapping[str, Any]) -> VAEGlow:
     base = config["base"]["base"] if config["mode"] == "finetune" else config["base"]
     vae, layer = build_vae(base), dict(config["layer"])
     noise_head = layer.pop("noise_head")
-    layer = GlowLayer(config["data"]["channels"], **layer)
+    layer = GlowLayer(config["data"]["channels"], scales=layer.pop("levels"), **layer)
     return VAEGlow(vae, layer, config["mode"] == "frozen", noise_head)

@@ -86,7 +86,7 @@ def results_of(lines: Lines) -> list[Result]:
 
 
 def files(lines: Lines, kind: str) -> Numbers:
-    """The results of one kind in lines, each once, by the first line that has it."""
+    """The results of one kind in lines without duplicates, indexed by the first line that has each."""
     found = lines.reindex(columns=[kind])[kind].dropna()
     return found[~found.map(lambda file: file.path).duplicated()]
 

@@ -43,7 +43,7 @@ def main(
     from vaeglow.evaluation.sample_quality import kernel_inception_distance
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.models.bounds import bits_per_dim, total
-    from vaeglow.results import read_result, write_result
+    from vaeglow.results import machines, read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
     run = TrainedRun(model, device)
@@ -51,15 +51,12 @@ def main(
     alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
     real = read_reference(reference, **alike, image_shape=list(network.shape))
     trained = read_result(training, weights_sha256=run.identity["weights_sha256"])
-    snapshots = sorted(read_snapshots(kept_weights), key=lambda one: one[0]["fraction"])
-    if any(info[key] != run.identity[key] for info, _ in snapshots for key in ("config_sha256", "data_sha256")):
-        raise UserError(f"{kept_weights} belongs to another run than the model: train the run again")
     net = load_inception(weights, real.value("features"), run.device)
     clock = "cpu_seconds" if trained.value("device_kind") == "cpu" else "seconds"  # other jobs slow a CPU's down
     *before, seconds = trained.value(f"train_{clock}_by_phase")
     last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), clock: seconds}
     final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
-    for when, state in [*snapshots, (last, final)]:
+    for when, state in [*read_snapshots(kept_weights), (last, final)]:
         network.load_state_dict(state)
         point = {key: when[key] for key in ("fraction", "epoch")}
         point |= {"seconds": when[clock], "total_seconds": sum(before) + when[clock]}
@@ -76,5 +73,5 @@ def main(
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
     content |= {"likelihood_images": len(images), "base_seconds": sum(before), "clock": clock}
-    content |= {"training_device": trained.value("provenance", "device"), "points": points}
+    content |= {"training_device": "; ".join(dict.fromkeys(machines(trained))), "points": points}
     write_result(output, content, [run.path, kept_weights, training, weights], run.provenance)

@@ -53,6 +53,11 @@ class Position:
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
     snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`, times
 
+    def times(self) -> dict[str, float]:
+        """Training time by both clocks, including what rollbacks discarded."""
+        clocks = ("seconds", "cpu_seconds")
+        return {clock: getattr(self, clock) + sum(lost[clock] for lost in self.rollbacks) for clock in clocks}
+
 
 class FolderLock:
     """The lock of a folder: its files `lock`, for the system, and `lease`."""
@@ -247,8 +252,7 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
 
     Returns:
         (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data),
-        `step` (of the run), `seconds` and `cpu_seconds` (of training, this phase only), `config_sha256` and
-        `data_sha256`.
+        `step` (of the run), `seconds` and `cpu_seconds` (of training, this phase only).
 
     Raises:
         UserError: the file is missing, damaged or of another kind (`read_tensors`).
@@ -259,7 +263,6 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         for name, tensor in tensors.items():
             index, _, rest = name.partition("/")
             states[int(index)][rest] = tensor
-        hashes = {key: about[key] for key in ("config_sha256", "data_sha256")}
-        return [({**info, **hashes}, state) for info, state in zip(about["snapshots"], states, strict=True)]
+        return list(zip(about["snapshots"], states, strict=True))
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} does not match its description ({error!r}): delete it and train again") from None

@@ -1,5 +1,6 @@
 """One training run from its files to its files: config, data, base weights -> weights, history, summary."""
 
+import math
 import os
 import socket
 import stat
@@ -89,12 +90,11 @@ def write_results(
     digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
     about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
     about["provenance"] = {**provenance, "finished": now()}
-    write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, digests | about | {"snapshots": here.snapshots})
+    write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": here.snapshots})
     weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
     write_history(options.history, here.history)
-    phase = {"epochs": config["training"]["epochs"]}
-    for clock in ("seconds", "cpu_seconds"):  # of training steps, including those that rollbacks discarded
-        phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
+    phase = {"epochs": config["training"]["epochs"], "device": provenance["device"]}
+    phase |= {f"train_{clock}": time for clock, time in here.times().items()}
     summary = {
         **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},
@@ -102,9 +102,10 @@ def write_results(
         "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        f"end_{trainer.objective}": trainer.end_loss,  # of the training images, as is the mean over its last epoch
-        f"last_epoch_{trainer.objective}": here.history[-1][trainer.objective],
-        (val := f"val_{trainer.objective}"): here.history[-1][val],  # None without `validate_every`
+        # Of the training images, as is the mean over its last epoch; None: not finite, or no `validate_every`.
+        f"end_{trainer.objective}": finite_or_none(trainer.end_loss),
+        f"last_epoch_{trainer.objective}": finite_or_none(here.history[-1][trainer.objective]),
+        (val := f"val_{trainer.objective}"): finite_or_none(here.history[-1][val]),
         "skipped_steps": sum(row["skipped_steps"] for row in here.history),
         "rollbacks": here.rollbacks,
         **digests,
@@ -113,6 +114,11 @@ def write_results(
     inputs = [options.config, options.model, options.history, options.snapshots]
     inputs += [options.base, options.base_training] if base else []
     write_result(options.training, summary, inputs, provenance)
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """A number that JSON can hold."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:

@@ -268,7 +268,7 @@ class Trainer:
         last = self.position.history[-1][self.objective]
         line = f"finished model: {end:.4f} {unit(self.objective)} on the training images, "
         line += f"{last:.4f} the mean of its last epoch"
-        if end > last + END_TOLERANCE:
+        if not end <= last + END_TOLERANCE:  # also where one is NaN
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
         print(line, flush=True)
 
@@ -277,7 +277,7 @@ class Trainer:
         for index, (fraction, step) in enumerate(self.snapshots.items()):
             if step == self.done:
                 here, when = self.position, {"fraction": fraction, "epoch": step / self.steps, "step": step}
-                here.snapshots.append({**when, "seconds": here.seconds, "cpu_seconds": here.cpu_seconds})
+                here.snapshots.append(when | here.times())
                 weights = self.model.state_dict().items()
                 self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 

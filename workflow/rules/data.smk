@@ -52,10 +52,10 @@ rule inspect_data:
         "../../environment.yml"
     params:
         step="inspect_data",
-        told=input_flags,
-        makes=output_flags,
+        inputs=input_flags,
+        outputs=output_flags,
     shell:
         """
-        python -m vaeglow.steps.{params.step:q} {params.told:q} {params.makes:q} \
+        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.outputs:q} \
             >{log} 2>&1
         """

@@ -55,7 +55,7 @@ use rule inspect_data as table with:
         "logs/table/{preset}/{table}.log",
     params:
         step="table",
-        told=lambda wildcards, input: flags(spec=input.spec, published=input.published, results_root="results"),
+        inputs=lambda wildcards, input: flags(spec=input.spec, published=input.published, results_root="results"),
 
 
 use rule inspect_data as figure with:
@@ -71,8 +71,8 @@ use rule inspect_data as figure with:
         "logs/figure/{preset}/{figure}.log",
     params:
         step="figure",
-        told=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
-        makes=lambda wildcards, output: flags(output=list(output)),
+        inputs=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
+        outputs=lambda wildcards, output: flags(output=list(output)),
 
 
 use rule inspect_data as claims with:
@@ -88,7 +88,7 @@ use rule inspect_data as claims with:
         "logs/claims/{preset}.log",
     params:
         step="claims",
-        told=lambda wildcards, input: flags(spec=input.spec, results_root="results"),
+        inputs=lambda wildcards, input: flags(spec=input.spec, results_root="results"),
 
 
 use rule inspect_data as training_curves with:
@@ -107,7 +107,7 @@ use rule inspect_data as training_curves with:
         "logs/training_curves/{preset}/{dataset}/{model}/seed{seed}.log",
     params:
         step="training_curves",
-        told=lambda wildcards, input: flags(history=input.history, training=input.training),
+        inputs=lambda wildcards, input: flags(history=input.history, training=input.training),
 
 
 # `make archive`: what is finished of the configured preset, in one file.

@@ -27,7 +27,6 @@ def count(description: str, minimum: int = 1) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "description": description}
 
 
-FEATURES = {"enum": [64, 192, 768, 2048], "description": "the Inception layer in which distances are measured"}
 PROBES = {
     "interpolation": Probe(
         ("model",),
@@ -71,7 +70,7 @@ PROBES = {
             "test_images": count("number of test images (at most all), spread over the split, measured the same way"),
             "training_images": count("training images that are searched, spread over all; `null`: all of the run")
             | {"type": ["integer", "null"]},
-            "features": FEATURES,
+            "features": {"$ref": "#/$defs/features", "description": "the Inception layer of the distances"},
             "neighbours": count("nearest training images kept for each sample"),
             "shown": count("number of samples whose neighbours are kept, for the figure"),
         },

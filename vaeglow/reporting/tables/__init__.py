@@ -31,6 +31,7 @@ from vaeglow.errors import UserError
 from vaeglow.reporting import frame, traced
 from vaeglow.reporting.columns import RANGE
 from vaeglow.reporting.frame import Lines, Spec, drawn_at
+from vaeglow.results import machines
 
 KINDS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
@@ -82,13 +83,13 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
 
 def timed_seeds(rows: Sequence[Lines]) -> tuple[list[int], str]:
     """The seeds whose seconds of training compare, and their machine, that of most seeds: it trained all rows."""
-    machines: dict[int, set[str]] = {}
+    found: dict[int, set[str]] = {}
     for lines in rows:
         for seed, run in lines.reindex(columns=["seed", "training"]).dropna().itertuples(index=False):
-            machines.setdefault(seed, set()).add(run.value("provenance", "device"))
-    alone = {seed: found.pop() for seed, found in machines.items() if len(found) == 1}
+            found.setdefault(seed, set()).update(machines(run))
+    alone = {seed: names.pop() for seed, names in found.items() if len(names) == 1}
     machine = max(alone.values(), key=list(alone.values()).count, default="")  # the first of equally many
-    return [seed for seed, found in alone.items() if found == machine], machine
+    return [seed for seed, name in alone.items() if name == machine], machine
 
 
 def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
