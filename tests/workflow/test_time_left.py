@@ -8,7 +8,7 @@ from vaeglow import time_left
 from vaeglow.files import write_json
 
 TABLE2 = [("inception_weights", "", 7), ("fid_reference", "", 13), ("prepare_data", "", 1)]  # rule, model, seconds
-for model, like, takes, n in (("a", "glow", 71, 1), ("b", "vae", 28, 1), ("c", "glow_layer", 33, 2)):
+for model, like, takes, n in (("a", "baseline", 71, 1), ("b", "vae", 28, 1), ("c", "glow_layer", 33, 2)):
     TABLE2 += [(f"train_{like}", model, takes), ("likelihood", model, 4)]
     TABLE2 += [("sample", model, 2), ("evaluate", model, 16)] * n
 
