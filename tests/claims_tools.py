@@ -82,7 +82,7 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
         return sample_draws(features(value, random), REAL, run)
     if what == "metrics":
         return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
-    if what == "snapshots":
+    if what == "snapshot_metrics":
         keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
         return {
             "training_device": "A CPU",

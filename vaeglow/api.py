@@ -103,7 +103,7 @@ def train(
             for run in runs:
                 at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
                 write_json(at["config"], run)
-                state, kept = at["model"].with_name("state"), result_path(root, "kept_weights", **run)
+                state, kept = at["model"].with_name("state"), result_path(root, "snapshots", **run)
                 how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
                 data_dir = Path(root, "data")
                 train_run(Namespace(**at, **how, **base, snapshots=kept, state_dir=state, data_dir=data_dir))

@@ -125,7 +125,7 @@ def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
 
 
 def curve(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
-    options = {"model": run.model, "kept_weights": run.snapshots, "training": run.training, "data_dir": run.data}
+    options = {"model": run.model, "snapshots": run.snapshots, "training": run.training, "data_dir": run.data}
     options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
     run_step("evaluate_snapshots", **options | changed, reference=reference, weights=weights, device="cpu")
     return json.loads(output.read_text())
@@ -187,7 +187,7 @@ def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_fil
         packed |= {f"{index}/{name}": t * spoil if t.is_floating_point() else t for name, t in state.items()}
     infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
     write_tensors(tmp_path / "snapshots.safetensors", packed, SNAPSHOTS_KEY, {"snapshots": infos})
-    changed = {"kept_weights": tmp_path / "snapshots.safetensors"}
+    changed = {"snapshots": tmp_path / "snapshots.safetensors"}
     first, *others = curve(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
     for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):
         assert first[key] is None
@@ -201,7 +201,7 @@ def test_files_of_another_run_are_refused(run, vae_run, reference, inception_fil
     foreign = make_reference(data, inception_file, tmp_path / "foreign.npz", **EIGHT)
     for message, real, changed in [
         (f"{vae_run.training}: weights_sha256 is", reference, {"training": vae_run.training}),
-        (f"{absent} is missing", reference, {"kept_weights": absent}),
+        (f"{absent} is missing", reference, {"snapshots": absent}),
         ("dataset is 'mine', expected 'blobs'", foreign, {}),
     ]:
         with pytest.raises(UserError) as refused:

@@ -15,7 +15,7 @@ from vaeglow.steps import cli
 def main(
     *,
     model: Path,
-    kept_weights: Path,
+    snapshots: Path,
     training: Path,
     data_dir: Path,
     reference: Path,
@@ -34,7 +34,7 @@ def main(
     of the samples overflowed (`exploded_samples`), which is not a distribution of images.
 
     Args:
-        kept_weights: the run's snapshots, .safetensors
+        snapshots: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
     from vaeglow.evaluation.fid import measure_set, protocol_of, read_reference
@@ -56,7 +56,7 @@ def main(
     *before, seconds = trained.value(f"train_{clock}_by_phase")
     last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), clock: seconds}
     final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
-    for when, state in [*read_snapshots(kept_weights), (last, final)]:
+    for when, state in [*read_snapshots(snapshots), (last, final)]:
         network.load_state_dict(state)
         point = {key: when[key] for key in ("fraction", "epoch")}
         point |= {"seconds": when[clock], "total_seconds": sum(before) + when[clock]}
@@ -74,4 +74,4 @@ def main(
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
     content |= {"likelihood_images": len(images), "base_seconds": sum(before), "clock": clock}
     content |= {"training_device": "; ".join(dict.fromkeys(machines(trained))), "points": points}
-    write_result(output, content, [run.path, kept_weights, training, weights], run.provenance)
+    write_result(output, content, [run.path, snapshots, training, weights], run.provenance)

@@ -121,9 +121,9 @@ use rule sample as evaluate with:
 # Quality against training time: the snapshots of the weights, and the final ones.
 use rule sample as evaluate_snapshots with:
     input:
-        **reads("model", "kept_weights", "training", "test", "reference", "weights"),
+        **reads("model", "snapshots", "training", "test", "reference", "weights"),
     output:
-        main=result("snapshots"),
+        main=result("snapshot_metrics"),
     log:
         "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
     params:

@@ -30,7 +30,7 @@ rule train_vae:
         model=result("model"),
         history=result("history"),
         training=result("training"),
-        snapshots=result("kept_weights"),
+        snapshots=result("snapshots"),
     log:
         "logs/train_vae/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:

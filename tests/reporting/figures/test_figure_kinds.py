@@ -165,7 +165,7 @@ def test_files_of_two_trainings_are_not_mixed_and_seconds_of_two_devices_said_to
     with pytest.raises(UserError, match="differ in weights_sha256"):
         results.draw(SPECS["temperature"])
     assert "do not compare" not in texts(results.draw(SPECS["quality_time"]))
-    change(results.path("snapshots", "glow", **where), training_device="B CPU")
+    change(results.path("snapshot_metrics", "glow", **where), training_device="B CPU")
     said = "Seconds of different machines do not compare: VAE, without noise on A CPU;"
     assert said in texts(results.draw(SPECS["quality_time"])).replace("  ", " ")
 

@@ -85,12 +85,13 @@ def kept(evidence: Evidence) -> Measured:
     return measured(evidence, f"share of {evidence.claim['measure']}", words, effect)
 
 
-@kind("snapshots", **PROTOCOL, ours=SETS, theirs=SETS)
+@kind("snapshot_metrics", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
     claim, kids, notes = evidence.claim, {}, []
-    last = {role: evidence.read("snapshots", claim[role][-1]) for role in ("ours", "theirs")}  # of the last phase
-    devices = {result.value("training_device") for result in evidence.results("snapshots")}
+    # Of the last phase.
+    last = {role: evidence.read("snapshot_metrics", claim[role][-1]) for role in ("ours", "theirs")}
+    devices = {result.value("training_device") for result in evidence.results("snapshot_metrics")}
     moment = min(result.value("points")[-1]["total_seconds"] for result in last.values())
     readings = {("both", f"training, {CLOCKS[last['ours'].value('clock')]}"): moment}
     for role, result in last.items():

@@ -8,7 +8,7 @@ from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.tables.timing import CLOCKS
 
-READS = ("snapshots", "likelihood")
+READS = ("snapshot_metrics", "likelihood")
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
@@ -31,7 +31,7 @@ def draw(sources: Sources, page: style.Page) -> None:
     frame = sources.frame(*READS)
     runs = []
     for _, row in frame.iterrows():
-        points = pd.DataFrame(row["snapshots"].value("points")).sort_values("total_seconds")
+        points = pd.DataFrame(row["snapshot_metrics"].value("points")).sort_values("total_seconds")
         sign = row["likelihood"].value("bound").replace("<=", "\u2264")
         runs.append((row, points, ", ".join(filter(None, (row["label"], drawn_at(row["at"])))), sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, _, _ in runs}
@@ -46,7 +46,7 @@ def draw(sources: Sources, page: style.Page) -> None:
             axes.errorbar(*seen, label=f"{label} ({sign})" if sign else label, **look)
             if len(shown) < len(points):
                 left_out.append(f"{len(points) - len(shown)} {title} of {label}")
-            if begin := row["snapshots"].number("base_seconds"):
+            if begin := row["snapshot_metrics"].number("base_seconds"):
                 dotted = {"linestyle": ":", "linewidth": 1.0}
                 axes.axvline(begin / unit, color=style.GREY, label="phase 2 begins", zorder=0, **dotted)
                 base = by_model.get((row["dataset"], sources.spec["rows"][row["row"]].get("base")), points[:0])
@@ -60,9 +60,9 @@ def draw(sources: Sources, page: style.Page) -> None:
             axes.xaxis.set_major_formatter("{x:g}")
         else:
             axes.set_xlim(left=0.0)
-    clock = CLOCKS[runs[0][0]["snapshots"].value("clock")]
+    clock = CLOCKS[runs[0][0]["snapshot_metrics"].value("clock")]
     page.notes.append(NOTE.format(clock) + sources.protocol_note(sets=1))  # a snapshot draws one set
-    devices = [row["snapshots"].value("training_device") for row, *_ in runs]
+    devices = [row["snapshot_metrics"].value("training_device") for row, *_ in runs]
     if len(set(devices)) > 1:
         named = (f"{label} on {device}" for (_, _, label, _), device in zip(runs, devices, strict=True))
         page.notes.append(f"Seconds of different machines do not compare: {'; '.join(named)}.")
