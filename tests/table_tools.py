@@ -69,7 +69,10 @@ def write_run(
     identity, run = identity_of(model, seed, dataset), root / "demo" / dataset / model / f"seed{seed}"
     epochs = EPOCHS.get(model, [5])
     phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs), "parameters": 7}
-    save(run / "training.json", identity | phases | {"train_cpu_seconds_by_phase": [9.25] * len(epochs)})
+    save(
+        run / "training.json",
+        identity | phases | {"train_cpu_seconds_by_phase": [9.25] * len(epochs), "device_kind": "cpu"},
+    )
     bits, off = values.get("bits", 4.0), {"100": -0.2, "10": -0.1, "1": 0.05}
     bounds = {k: {"bits_per_dim": bits + by, "standard_error": 0.05, "images": 64} for k, by in off.items()}
     likelihood = {"bits_per_dim": bits, "standard_error": 0.01, "bound": "=" if model == "glow" else "<="}

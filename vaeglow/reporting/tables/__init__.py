@@ -31,6 +31,7 @@ from vaeglow.errors import UserError
 from vaeglow.reporting import frame, traced
 from vaeglow.reporting.columns import RANGE
 from vaeglow.reporting.frame import Lines, Spec, drawn_at
+from vaeglow.reporting.tables.timing import clock_of
 from vaeglow.results import machines
 
 KINDS: dict[str, ModuleType] = {
@@ -68,28 +69,33 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
         read = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
         rows = [lines for _, lines in read.groupby("row")]
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
-    timed, machine = timed_seeds(rows)
+    timed = timing_of(rows)
     texts = cited[cited["table"] == spec["published"]].assign(source="published").to_dict("records")
     for lines in rows:
-        trained = lines[lines["seed"].isin(timed)]
+        trained = lines[lines["seed"].isin(timed["seeds"])]
         cells = {column.name: column.cell(trained if column.name.startswith("train_") else lines) for column in columns}
         texts.append(cells | traced.trace_cells(frame.results_of(lines)))
     names = [*(column.name for column in columns), *traced.COLUMNS]
     table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
     table.attrs["columns"] = {column.name: column for column in columns}  # for `forms_of`
-    table.attrs["timed"] = {"timed": timed, "machine": machine}
+    table.attrs["timed"] = timed
     return table
 
 
-def timed_seeds(rows: Sequence[Lines]) -> tuple[list[int], str]:
-    """The seeds whose seconds of training compare, and their machine, that of most seeds: it trained all rows."""
-    found: dict[int, set[str]] = {}
+def timing_of(rows: Sequence[Lines]) -> dict[str, Any]:
+    """The `seeds` whose seconds of training compare, their `machine`, and the `column` with the seconds to show.
+
+    The machine is that of most seeds, and trained all rows of each. On a CPU other jobs slow down the clock on the
+    wall: CPU seconds are shown.
+    """
+    found, column = {}, "train_seconds"
     for lines in rows:
         for seed, run in lines.reindex(columns=["seed", "training"]).dropna().itertuples(index=False):
             found.setdefault(seed, set()).update(machines(run))
+            column = f"train_{clock_of(run.value('device_kind'))}"
     alone = {seed: names.pop() for seed, names in found.items() if len(names) == 1}
     machine = max(alone.values(), key=list(alone.values()).count, default="")  # the first of equally many
-    return [seed for seed, name in alone.items() if name == machine], machine
+    return {"seeds": [seed for seed in alone if alone[seed] == machine], "machine": machine, "column": column}
 
 
 def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
@@ -101,11 +107,13 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     kind = KINDS[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
+    timed = table.attrs["timed"]
+    show = [timed["column"] if name == "train_seconds" else name for name in show]
     shown = readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
     words |= {"spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
-    words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")} | table.attrs["timed"]
+    words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")} | {"timed": timed}
     entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
     notes = [" ".join(entry.split()) for entry in entries]
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
