@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from docs import reference
 from docs.demo.update import listed, short
+from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_json
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
 from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
@@ -172,6 +173,8 @@ def main(
     """Write all of it, of the preset that is named."""
     (preset,) = arguments
     folder, study = docs / "measured", read_json(results / preset / "study.json")
+    if not [*results.glob(f"{preset}/tables/*.md")]:
+        raise UserError(f"no tables in {results / preset}: finish `make study PRESET={preset}` first")
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
         old.unlink()
