@@ -20,6 +20,7 @@ from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, learning_rate
 from vaeglow.training.progress import Progress
+from vaeglow.training.trainer import Trainer
 
 STEPS = 4  # in an epoch: 64 images, batch 16
 
@@ -107,6 +108,13 @@ def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, capsys, mo
     monkeypatch.setattr(run, "mean_loss", lambda images: end if len(images) == len(run.data) else None)
     run.check_end()
     assert run.end_loss == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
+
+
+def test_a_loss_that_is_not_finite_at_the_end_is_no_number_in_the_summary(tmp_path, blobs_dir, monkeypatch, capsys):
+    monkeypatch.setattr(Trainer, "mean_loss", lambda self, images: math.nan)
+    summary = Run(tmp_path, resolved("vae", validate_every=1), blobs_dir).train().summary()
+    assert summary["end_bits_per_dim"] is summary["val_bits_per_dim"] is None and summary["last_epoch_bits_per_dim"] > 0
+    assert "finished model: nan bits/dim" in (said := capsys.readouterr().out) and "WARNING" in said
 
 
 @pytest.mark.parametrize(
