@@ -115,9 +115,7 @@ def test_a_step_stays_on_the_gpu_and_reduces_precision_in_the_networks_only():
             assert set(step["sampling"]["host"]) <= {"inverse"}  # torch.linalg.inv looks whether a matrix has one
             assert step["sampling"]["fast"] == []
         assert plain["fast"] == [] and plain["exact"]
-        assert tf32 == bf16 and bool(tf32["fast"]) == (
-            model not in ("vae_two_stage", "residual_flow")
-        )  # no such network
+        assert tf32 == bf16 and bool(tf32["fast"]) == (model not in ("vae_two_stage", "residual_flow"))  # no network
         assert len(tf32["fast"]) + len(tf32["exact"]) == len(plain["exact"])
         recomputed = len(checkpoint["fast"]) - len(tf32["fast"])
         assert (recomputed > 0) == (model in ("vaeglow", "vaeglow_joint", "glow"))

@@ -22,7 +22,7 @@ from vaeglow.training.timing import draw
 
 # A Residual Flow has no network that `precision` and `compile` act in.
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow", "pixelcnn", "pixeliqn")
-FLOAT32 = 1e-3  # most by which losses differ, as a share of the first: 3e-4 was seen, as rounding grows over 40 steps
+FLOAT32 = 1e-3  # largest relative difference of an epoch's loss: 3e-4 was seen, as rounding grows over 40 steps
 BF16 = 1e-2  # the same, while the loss falls by a third; a number with 8 bits of mantissa is 4e-3 off at most
 TF32 = 2e-3  # the same: 10 bits of mantissa are 5e-4 off at most
 COMPILED_BF16 = 2e-2  # compiled, other values are rounded: 1.2e-2 halfway down was seen, a tenth of a step's fall
@@ -31,7 +31,8 @@ EPOCHS = 10  # of four steps: by then no network is near its start any more
 
 def trained(model: str, device: str = "cpu", **options: Any) -> Position:
     """Where a tiny run stands at its end."""
-    return trainer(resolved(model, epochs=EPOCHS, **options), device).run()
+    rate = {"learning_rate": 2e-3} if model == "pixeliqn" else {}  # at its own, rounding grows faster than it learns
+    return trainer(resolved(model, epochs=EPOCHS, **rate, **options), device).run()
 
 
 def losses(run: Position) -> list[float]:
@@ -40,12 +41,8 @@ def losses(run: Position) -> list[float]:
 
 
 def difference(one: Position, other: Position) -> float:
-    """The mean difference of two runs' losses over their epochs, as a share of the first loss.
-
-    Not the largest: at a constant rate a single epoch of PixelIQN differs by 2%, as rounding grows.
-    """
-    pairs = zip(losses(one), losses(other), strict=True)
-    return sum(abs(a - b) for a, b in pairs) / EPOCHS / losses(other)[0]
+    """The largest relative difference of two runs' losses, epoch by epoch."""
+    return max(abs(a - b) / abs(b) for a, b in zip(losses(one), losses(other), strict=True))
 
 
 @pytest.mark.parametrize("model", KINDS)

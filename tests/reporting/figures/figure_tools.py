@@ -81,9 +81,8 @@ class Results:
         content["temperature"] = temperature
         names = ("total_seconds", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
         values = [(*point, 0.02, point[1] and point[1] / 1000, point[1] and 0.01) for point in points]
-        self.write(
-            "snapshot_metrics", model, content | {"points": [dict(zip(names, of, strict=True)) for of in values]}
-        )
+        content["points"] = [dict(zip(names, of, strict=True)) for of in values]
+        self.write("snapshot_metrics", model, content)
 
     def draw(self, figure: Mapping[str, Any]) -> Any:
         return figures.draw(figure, self.results, self.data)
