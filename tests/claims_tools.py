@@ -15,7 +15,7 @@ from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1}
-MADE = {"commit": "abc", "dirty": False, "device": "A CPU"}
+MADE = {"commit": "abc", "dirty": False, "device": "A CPU", "source_sha256": "s"}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
     **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
@@ -49,7 +49,8 @@ def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[
             path, what = result_path(root, **whose), need["what"]
             random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
             if what == "timing":
-                seconds = value(need, seed) * np.exp(0.01 * np.random.default_rng(len(need["model"])).normal(size=8))
+                level, spread = value(need, seed), np.random.default_rng(len(need["model"])).normal(size=8)
+                seconds = np.ones(8) if isinstance(level, list) else level * np.exp(0.01 * spread)
                 models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
                 write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
             elif path not in paths:
@@ -68,6 +69,8 @@ def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
     found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
     found["provenance"] = MADE
+    if whose["what"] == "config":
+        return {key: value for key, value in found.items() if key != "provenance"}
     if "temperature" not in whose:
         return found | {"inputs": {}}
     counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
@@ -83,12 +86,12 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
     if what == "metrics":
         return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
     if what == "snapshot_metrics":
-        keys = ("total_seconds", "kid", "fraction", "kid_standard_error")
-        return {
-            "training_device": "A CPU",
-            "clock": "cpu_seconds",
-            "points": [dict(zip(keys, (*pair, i / len(value), 0.01), strict=True)) for i, pair in enumerate(value, 1)],
-        }
+        keys = ("epoch", "kid", "fraction", "kid_standard_error")
+        return {"points": [dict(zip(keys, (*at, i / len(value), 0.01), strict=True)) for i, at in enumerate(value, 1)]}
+    if what == "config":
+        return {"base": None}
+    if what == "training":  # of one image: an epoch is a second where `value` is a list
+        return {"epochs_by_phase": [99], "train_images": 1}
     if what == "likelihood":
         return {"images": 50, "bound": "<=", "bits_per_dim": value}
     if what == "likelihood_images":  # hard and easy images, the same for all models

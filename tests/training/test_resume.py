@@ -121,8 +121,6 @@ def test_a_snapshot_says_when(undisturbed):
     infos = [info for info, _ in read_snapshots(undisturbed.snapshots)]
     when = [(info["fraction"], info["epoch"], info["step"]) for info in infos]
     assert when == [(0.3, 0.75, 3), (0.5, 1, 4), (0.6, 1.25, 5)]
-    seconds = [info["seconds"] for info in infos] + undisturbed.summary()["train_seconds_by_phase"]
-    assert 0 < seconds[0] < seconds[1] < seconds[2] < seconds[3]
 
 
 def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
@@ -140,8 +138,6 @@ def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     run = Run(tmp_path, resolved("vae", snapshots=AT), blobs_dir).train()
     assert now == 8008
     assert run.summary()["train_seconds_by_phase"] == run.summary()["train_cpu_seconds_by_phase"] == [8]
-    for clock in ("seconds", "cpu_seconds"):
-        assert [info[clock] for info, _ in read_snapshots(run.snapshots)] == STEPS
 
 
 @pytest.mark.parametrize("saving", [0, 10])  # a checkpoint every step, or only when stopped

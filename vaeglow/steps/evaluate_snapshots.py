@@ -1,8 +1,4 @@
-"""Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights.
-
-Models trained in one and in two phases share an axis, `total_seconds`: those of this phase and of all before it,
-CPU seconds where the run was trained on a CPU.
-"""
+"""Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +12,6 @@ def main(
     *,
     model: Path,
     snapshots: Path,
-    training: Path,
     data_dir: Path,
     reference: Path,
     weights: Path,
@@ -26,12 +21,13 @@ def main(
     device: str,
     output: Path,
 ) -> None:
-    """Measure with the run's own seed, a point for each snapshot in order of time, the finished weights last.
+    """Measure with the run's own seed, a point for each snapshot in order, the finished weights last.
 
-    Samples are the first set of those of step `sample` and the noise of bits/dim is that of step `likelihood`, so the
-    last point equals the results of these steps. `bits_per_dim` (K = 1) and its `standard_error` are None where an
-    image's is not finite, as can happen early in training; `fid`, `kid` and `kid_standard_error` where more than half
-    of the samples overflowed (`exploded_samples`), which is not a distribution of images.
+    `epoch` counts those of the run's own phase, as a float. Samples are the first set of those of step `sample` and the
+    noise of bits/dim is that of step `likelihood`, so the last point equals the results of these steps. `bits_per_dim`
+    (K = 1) and its `standard_error` are None where an image's is not finite, as can happen early in training; `fid`,
+    `kid` and `kid_standard_error` where more than half of the samples overflowed (`exploded_samples`), which is not a
+    distribution of images.
 
     Args:
         snapshots: the run's snapshots, .safetensors
@@ -43,23 +39,19 @@ def main(
     from vaeglow.evaluation.sample_quality import kernel_inception_distance
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.models.bounds import bits_per_dim, total
-    from vaeglow.results import machines, read_result, write_result
+    from vaeglow.results import write_result
     from vaeglow.training.checkpoint import read_snapshots
 
     run = TrainedRun(model, device)
     network, images = run.network, run.images(data_dir / "test.npy")[:likelihood_images]
     alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
     real = read_reference(reference, **alike, image_shape=list(network.shape))
-    trained = read_result(training, weights_sha256=run.identity["weights_sha256"])
     net = load_inception(weights, real.value("features"), run.device)
-    clock = "cpu_seconds" if trained.value("device_kind") == "cpu" else "seconds"  # other jobs slow a CPU's down
-    *before, seconds = trained.value(f"train_{clock}_by_phase")
-    last = {"fraction": 1.0, "epoch": float(trained.value("epochs_by_phase")[-1]), clock: seconds}
+    last = {"fraction": 1.0, "epoch": float(run.config["training"]["epochs"])}
     final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
     for when, state in [*read_snapshots(snapshots), (last, final)]:
         network.load_state_dict(state)
         point = {key: when[key] for key in ("fraction", "epoch")}
-        point |= {"seconds": when[clock], "total_seconds": sum(before) + when[clock]}
         point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
         with suppress(UserError):  # of a term that is not finite
             terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
@@ -72,6 +64,5 @@ def main(
         points.append(point)
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
     content = {**run.identity, **protocol_of(real), "temperature": temperature}
-    content |= {"likelihood_images": len(images), "base_seconds": sum(before), "clock": clock}
-    content |= {"training_device": "; ".join(dict.fromkeys(machines(trained))), "points": points}
-    write_result(output, content, [run.path, snapshots, training, weights], run.provenance)
+    content |= {"likelihood_images": len(images), "points": points}
+    write_result(output, content, [run.path, snapshots, weights], run.provenance)

@@ -23,6 +23,7 @@ def main(
     Args:
         config: each model's resolved config, as JSON text
         timing: the config's section `timing`, as JSON text
+        threads: at most so many, else those of the models' training
     """
     from vaeglow.device import pick_device
     from vaeglow.files import sha256_json
@@ -33,6 +34,7 @@ def main(
     on = pick_device(device)
     provenance = collect(str(on))
     infos = [check_data(one, data_dir) for one in config]
+    threads = min(threads, config[0]["training"]["threads"])
     place = {"data_dir": data_dir, "device": on.type, "memory": memory, "threads": threads}
     found = time_in_turns(config, timing[on.type], **place)
     for one in config:

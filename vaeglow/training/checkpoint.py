@@ -51,7 +51,7 @@ class Position:
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
-    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`, times
+    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
 
     def times(self) -> dict[str, float]:
         """Training time by both clocks, including what rollbacks discarded."""
@@ -251,8 +251,8 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
     """The snapshots of a run's `snapshots.safetensors`, in order of their fraction.
 
     Returns:
-        (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data),
-        `step` (of the run), `seconds` and `cpu_seconds` (of training, this phase only).
+        (info, state_dict) of each. An info holds `fraction` (of the run), `epoch` (a float, passes over the data) and
+        `step` (of the run).
 
     Raises:
         UserError: the file is missing, damaged or of another kind (`read_tensors`).

@@ -276,8 +276,7 @@ class Trainer:
         """Keep the current weights for each snapshot that is due."""
         for index, (fraction, step) in enumerate(self.snapshots.items()):
             if step == self.done:
-                here, when = self.position, {"fraction": fraction, "epoch": step / self.steps, "step": step}
-                here.snapshots.append(when | here.times())
+                self.position.snapshots.append({"fraction": fraction, "epoch": step / self.steps, "step": step})
                 weights = self.model.state_dict().items()
                 self.kept |= {f"{index}/{name}": tensor.to("cpu", copy=True) for name, tensor in weights}
 

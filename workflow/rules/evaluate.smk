@@ -121,7 +121,7 @@ use rule sample as evaluate with:
 # Quality against training time: the snapshots of the weights, and the final ones.
 use rule sample as evaluate_snapshots with:
     input:
-        **reads("model", "snapshots", "training", "test", "reference", "weights"),
+        **reads("model", "snapshots", "test", "reference", "weights"),
     output:
         main=result("snapshot_metrics"),
     log:
@@ -135,8 +135,8 @@ use rule sample as evaluate_snapshots with:
         ),
 
 
-# Table 4: untrained networks are timed, so it needs data and no run. It takes every core it is given and, where there
-# is one, the GPU: nothing else runs at the same time.
+# Table 4: untrained networks are timed, so it needs data and no run. It reserves every core and, where there is one,
+# the GPU: nothing else runs at the same time.
 use rule sample as time_epoch with:
     input:
         **reads("train", "val"),

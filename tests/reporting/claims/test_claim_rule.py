@@ -63,6 +63,19 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
     assert verdict(scattered, training=True) == UNDECIDED  # though every seed alone is decided
 
 
+def test_a_note_says_how_many_seeds_would_decide_what_three_do_not():
+    effects = [0.1, 2.0, 0.4]
+    for wide, keys in ((0, {}), (0.5, {"threshold": 0.5}), (0.2, {"margin": 0.2})):
+        _, given, notes = judge(claim("kid", training=True, **keys), [one_seed(effect, 1e-3) for effect in effects])
+        count = int(notes[0].split()[1])
+        assert given == UNDECIDED and notes == [f"about {count} seeds that spread like these would decide it"]
+        for seeds, decided in ((count, True), (count - 1, False)):
+            half = scipy.stats.t.isf((1 - LEVEL) / 2, seeds - 1) * np.std(effects, ddof=1) / math.sqrt(seeds)
+            assert (half < np.mean(effects) - wide) == decided
+    _, _, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in (1.0, 0.0, -1.0)])
+    assert notes == ["more than 1,000 seeds that spread like these would decide it"]
+
+
 def test_nothing_to_resample_means_no_interval_under_three_seeds_and_one_from_three_on():
     found = [measured(effect) for effect in (1.0, 1.1, 1.2)]
     for training, shown in ((True, "would give no interval, so nothing"), (False, "two seeds")):

@@ -75,14 +75,20 @@ class Results:
         content["bound"] = "=" if model == "glow" else "<="
         self.write("likelihood", model, content | {"importance": {str(k): {} for k in bounds}})
 
-    def snapshots(self, model: str, temperature: float, *points: tuple, base_seconds: float = 0.0) -> None:
-        """Of points of seconds, FID and bits/dim."""
-        content = {"base_seconds": base_seconds, "training_device": "A CPU", "clock": "seconds", **MEASURED}
-        content["temperature"] = temperature
-        names = ("total_seconds", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
+    def snapshots(self, model: str, temperature: float, *points: tuple) -> None:
+        """Of points of an epoch, FID and bits/dim."""
+        content = {"temperature": temperature, **MEASURED}
+        names = ("epoch", "fid", "bits_per_dim", "standard_error", "kid", "kid_standard_error")
         values = [(*point, 0.02, point[1] and point[1] / 1000, point[1] and 0.01) for point in points]
         content["points"] = [dict(zip(names, of, strict=True)) for of in values]
         self.write("snapshot_metrics", model, content)
+
+    def timing(self, **seconds: float) -> None:
+        """timing.json: a model's seconds an image."""
+        windows = {model: {"seconds": [one] * 3, "cpu_seconds": [one] * 3} for model, one in seconds.items()}
+        models = {model: {"batch_size": 1, "training": {"steps": 1, **times}} for model, times in windows.items()}
+        about = {"device": "A CPU", "device_kind": "cpu", "models": models}
+        save(self.path("timing", "vae"), {**identity("vae"), **about})
 
     def draw(self, figure: Mapping[str, Any]) -> Any:
         return figures.draw(figure, self.results, self.data)

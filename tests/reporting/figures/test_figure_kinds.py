@@ -79,7 +79,7 @@ def configure(made: Results, model: str, **parts) -> dict:
 
 
 def ours(made: Results, squeeze: int = 2, model: str = "vaeglow", layer: dict | None = None, **vae) -> None:
-    base = configure(made, "vae", kind="vae", **VAE | vae)
+    base = configure(made, "vae", kind="vae", training={}, **VAE | vae)
     paper = {"depth": 5, "width": 96, "affine_steps": 0, "levels": 1, "noise_head": False}
     configure(
         made, model, kind="vae_glow", mode="frozen", layer={"squeeze": squeeze, **paper, **(layer or {})}, base=base
@@ -93,8 +93,10 @@ def results(tmp_path: Path) -> Results:
     for model, squeeze in SQUEEZES.items():
         ours(made, squeeze, model)
     configure(made, "glow", kind="glow")
-    made.write("training", "vae", {"epochs_by_phase": [7], "parameters": 1000})
-    made.write("training", "vaeglow", {"epochs_by_phase": [7, 9], "parameters": 3500})
+    made.write("training", "vae", {"epochs_by_phase": [7], "parameters": 1000, "train_images": 10})
+    made.write("training", "vaeglow", {"epochs_by_phase": [7, 9], "parameters": 3500, "train_images": 10})
+    made.write("training", "glow", {"epochs_by_phase": [8], "parameters": 3500, "train_images": 10})
+    made.timing(vae=1, vaeglow=2, glow=3)
     for seed, (model, temperature) in enumerate({"vae": 0.0, "glow": 1.0, "vaeglow": 0.5}.items()):
         images = {"images": noise(7, seed=seed)}
         about = {"temperature": temperature, "exploded_samples": 2 * (model == "glow")}
@@ -109,9 +111,9 @@ def results(tmp_path: Path) -> Results:
     for model, fids in {**FIDS, "vae": (95.0,)}.items():
         for temperature, fid in zip(TEMPERATURES, fids, strict=False):
             made.metrics(model, temperature, fid)
-    made.snapshots("vae", 0.0, (30, 80.0, 7.0), (10, 90.0, 8.0))
-    made.snapshots("vaeglow", 0.5, (40, None, 5.0), (50, 60.0, 4.0), base_seconds=30.0)
-    made.snapshots("glow", 1.0, (20, 85.0, 6.0), (60, 65.0, 3.8))
+    made.snapshots("vae", 0.0, (3.5, 80.0, 7.0), (1, 90.0, 8.0))
+    made.snapshots("vaeglow", 0.5, (1, None, 5.0), (1.5, 60.0, 4.0))
+    made.snapshots("glow", 1.0, (2, 85.0, 6.0), (4, 65.0, 3.8))
     worse = {name: value + 0.25 for name, value in REFERENCE.items()}
     made.write("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
     for model, bits in BITS.items():
@@ -149,8 +151,8 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
     assert {kind_of(str(path.relative_to(results.results)))[0] for path in paths} == declared
     for path in paths:
         whole = path.read_bytes()
-        change(path, model="other")
-        with pytest.raises(UserError, match=f"^{re.escape(str(path))}: model is 'other'.*"):
+        change(path, preset="other")
+        with pytest.raises(UserError, match=f"^{re.escape(str(path))}: preset is 'other'.*"):
             results.draw(SPECS[kind])
         path.write_bytes(whole[:40])
         with pytest.raises(UserError, match=re.escape(str(path))) as caught:
@@ -159,15 +161,11 @@ def test_each_file_is_declared_and_refused_when_it_is_foreign_or_damaged(kind, r
         path.write_bytes(whole)
 
 
-def test_files_of_two_trainings_are_not_mixed_and_seconds_of_two_devices_said_to_be_such(results):
+def test_files_of_two_trainings_are_not_mixed(results):
     where = {"protocol": PROTOCOL, "temperature": 1.0}
     change(results.path("metrics", "glow", **where), weights_sha256="other")
     with pytest.raises(UserError, match="differ in weights_sha256"):
         results.draw(SPECS["temperature"])
-    assert "do not compare" not in texts(results.draw(SPECS["quality_time"]))
-    change(results.path("snapshot_metrics", "glow", **where), training_device="B CPU")
-    said = "Seconds of different machines do not compare: VAE, without noise on A CPU;"
-    assert said in texts(results.draw(SPECS["quality_time"])).replace("  ", " ")
 
 
 # The images that each kind shows, grid by grid, and words.
@@ -263,15 +261,15 @@ def test_temperature_shows_all_values_sorted_and_rings_the_best(results):
 def test_quality_time_adds_up_both_phases_and_notes_what_is_missing(results):
     figure = results.draw(SPECS["quality_time"])
     fid, _, bits = (curves(axes) for axes in figure.axes)
-    assert ([10.0, 30.0], [90.0, 80.0]) in fid and ([20.0, 60.0], [85.0, 65.0]) in fid
-    assert ([50.0], [60.0]) in fid  # the point without an FID is left out
-    assert ([30.0, 50.0], [80.0, 60.0]) in fid  # what joins the phases
-    assert ([30.0, 30.0], [0.0, 1.0]) in fid  # where phase 2 begins
-    assert ([40.0, 50.0], [5.0, 4.0]) in bits
+    assert ([10.0, 35.0], [90.0, 80.0]) in fid and ([60.0, 120.0], [85.0, 65.0]) in fid
+    assert ([100.0], [60.0]) in fid  # the point without an FID is left out
+    assert ([35.0, 100.0], [80.0, 60.0]) in fid  # what joins the phases
+    assert ([70.0, 70.0], [0.0, 1.0]) in fid  # where phase 2 begins
+    assert ([90.0, 100.0], [5.0, 4.0]) in bits
     said = texts(figure)
     assert "Glow, T=1.0 (=)" in said and "VAE, without noise (\u2264)" in said
     assert "Not shown, because not finite: 1 FID of Ours (Glow layer), T=0.5; 1 KID" in said
-    results.snapshots("glow", 1.0, (7200, 85.0, 6.0), (36000, 65.0, 3.8))
+    results.snapshots("glow", 1.0, (240, 85.0, 6.0), (1200, 65.0, 3.8))
     figure = results.draw(SPECS["quality_time"])
     assert ([2.0, 10.0], [85.0, 65.0]) in curves(figure.axes[0]) and "training time, hours" in texts(figure)
     assert figure.axes[0].get_xscale() == "log"

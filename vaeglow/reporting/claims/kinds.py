@@ -15,7 +15,7 @@ import numpy as np
 from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, generator, mean_draws, ratio
 from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
 from vaeglow.reporting.frame import BITS, bound_note, finite_values
-from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds
+from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds, training_time
 
 SET, SETS = {"$ref": "#/$defs/sample_set"}, {"$ref": "#/$defs/sample_sets"}
 PROTOCOL = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}}
@@ -85,28 +85,29 @@ def kept(evidence: Evidence) -> Measured:
     return measured(evidence, f"share of {evidence.claim['measure']}", words, effect)
 
 
-@kind("snapshot_metrics", **PROTOCOL, ours=SETS, theirs=SETS)
+@kind("snapshot_metrics", "config", "training", "timing", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
-    """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained; phases in order."""
-    claim, kids, notes = evidence.claim, {}, []
-    # Of the last phase.
-    last = {role: evidence.read("snapshot_metrics", claim[role][-1]) for role in ("ours", "theirs")}
-    devices = {result.value("training_device") for result in evidence.results("snapshot_metrics")}
-    moment = min(result.value("points")[-1]["total_seconds"] for result in last.values())
-    readings = {("both", f"training, {CLOCKS[last['ours'].value('clock')]}"): moment}
-    for role, result in last.items():
-        points = [point for point in result.value("points") if point["kid"] is not None]
-        keys = ("total_seconds", "kid", "kid_standard_error")
-        seconds, *values = [[point[key] for point in points] or [math.inf] for key in keys]
-        if len(devices) > 1:
-            notes = [f"seed {evidence.seed}: seconds of {' and '.join(sorted(devices))} do not compare"]
-        elif not seconds[0] <= moment <= seconds[-1]:
+    """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained, by steps timed in turns."""
+    claim, kids, notes, curves = evidence.claim, {}, [], {}
+    for role in ("ours", "theirs"):  # snapshots of the last phase
+        last = claim[role][-1]
+        config, training, timing = (evidence.read(what, last) for what in ("config", "training", "timing"))
+        before, epoch = training_time(config, training, timing)
+        points = evidence.read("snapshot_metrics", last).value("points")
+        curves[role] = [{**point, "seconds": before + point["epoch"] * epoch} for point in points]
+    moment = min(points[-1]["seconds"] for points in curves.values())
+    readings = {("both", f"training, {CLOCKS[clock_of(timing.value('device_kind'))]}"): moment}
+    for role, points in curves.items():
+        known = [point for point in points if point["kid"] is not None]
+        keys = ("seconds", "kid", "kid_standard_error")
+        seconds, *values = [[point[key] for point in known] or [math.inf] for key in keys]
+        if not seconds[0] <= moment <= seconds[-1]:
             models = " then ".join(evidence.label(row["model"]) for row in claim[role])
             missing = "had no snapshot of its last phase, or no finite samples, so there is nothing to compare"
             notes.append(f"seed {evidence.seed}: at {moment:.0f} s {models} {missing}")
         noise = generator("time", claim["dataset"], role, evidence.seed).standard_normal(DRAWS)
         kid, error = (np.interp(moment, seconds, one, left=math.nan, right=math.nan) for one in values)
-        kids[role] = kid + error * np.concatenate([[0], noise]) if len(devices) == 1 else np.full(1 + DRAWS, np.nan)
+        kids[role] = kid + error * np.concatenate([[0], noise])
         if np.isfinite(kid):
             readings[evidence.label(claim[role][-1]), "KID"] = float(kid)
     words = "KID of theirs minus KID of ours at the longest time that both trained, on lines between their snapshots"

@@ -10,14 +10,15 @@ import pandas as pd
 from vaeglow.evaluation import bootstrap
 from vaeglow.reporting import traced
 from vaeglow.reporting.claims import KINDS, ROLES, Evidence, needed, statistics
-from vaeglow.reporting.claims.statistics import NEEDS, NOT_RUN, SEEDLESS, judge
+from vaeglow.reporting.claims.statistics import NEEDS, NOT_RUN, SEEDLESS, effects_of, judge
 from vaeglow.reporting.tables import render
 from vaeglow.reporting.tables.timing import DISAGREE
 from vaeglow.results import Result, check_together, git_state, source_sha256
 
 COLUMNS = (
     *("claim", "statement", "where", "published", "effect", "low", "high", "unit", "interval", "seeds", "preset"),
-    *("scale", "dataset", "verdict", "note", "commit", "source_sha256", "device", "evidence_commit"),
+    *("needed", "dataset", "verdict", "note", "scale", "effects", "commit", "source_sha256", "device"),
+    *("evidence_commit", "evidence_source_sha256"),
     *(traced.FILES, traced.HASHES, traced.SEAL),
 )
 
@@ -43,25 +44,32 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
-        {**claim, **made, **missing(claim)} | (judged(evidence) | made_by(results) if evidence else {})
+        {**claim, **made, **missing(claim), "needed": needed_effect(claim)} | (judged(evidence) | made_by(results) if evidence else {})
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
+
+
+def needed_effect(claim: Mapping[str, Any]) -> str:
+    """What the whole interval must be for the claim to hold."""
+    return "< {margin:g}".format(**claim) if "margin" in claim else f"> {claim.get('threshold', 0):g}"
 
 
 def missing(claim: Mapping[str, Any]) -> dict[str, str]:
     """The verdict and note of a claim that is not measured."""
     if claim.get("needs", claim["preset"]) == claim["preset"]:
         return {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
-    note = "`snakemake --cores 4 results/claims.csv --config preset={needs}` measures it"
-    note += ": {takes}." if "takes" in claim else "."
+    note = "`make study PRESET={needs}` measures it"
+    note += "; the runs it reads take {takes}." if "takes" in claim else "."
     return {"verdict": NEEDS.format(**claim), "note": note.format(**claim)}
 
 
 def made_by(results: Sequence[Result]) -> dict[str, str]:
     """The cells that name a row's evidence, and the machines and commits that measured it."""
-    devices = traced.distinct(result.value("provenance", "device") for result in results)
-    about = {"device": devices, "evidence_commit": traced.distinct(result.commit for result in results)}
+    made = [result for result in results if "provenance" in result.content]  # all but a config
+    named = {"device": "device", "evidence_source_sha256": "source_sha256"}
+    about = {cell: traced.distinct(one.value("provenance", key) for one in made) for cell, key in named.items()}
+    about["evidence_commit"] = traced.distinct(one.commit for one in made)
     return about | traced.evidence_cells(result.path for result in results)
 
 
@@ -82,6 +90,7 @@ def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
         "effect": "" if math.isnan(effect) else f"{effect:.4g}",
         **{"low": low, "high": high, "unit": found[0].unit, "interval": how, "scale": found[0].scale},
         "seeds": "" if claim["kind"] in SEEDLESS else " ".join(str(one.seed) for one in evidence),
+        "effects": " ".join(f"{one:.4g}" for one in effects_of(found)),
         "verdict": verdict,
         "note": ". ".join(note[0].upper() + note[1:] for note in notes) + ".",
     }

@@ -11,11 +11,18 @@ from vaeglow.reporting.claims import Measured
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
 SEEDS = 3  # from this number on, seeds alone give the interval
+MOST = 1000  # seeds that `enough_seeds` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 OPEN = (-math.inf, math.inf)  # an interval without information
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 NOT_RUN, NEEDS = "not run at this preset", "needs preset {needs}"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_RUN)  # and NEEDS
+
+
+def effects_of(found: Sequence[Measured]) -> np.ndarray:
+    """The effect under each seed: [S]. Of several the one whose mean over seeds is least."""
+    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
+    return effects[:, effects.mean(0).argmin()]
 
 
 def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
@@ -34,7 +41,7 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     else:
         draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
         bounds = percentile_bounds(draws, None if None in units else min(units), *tails)
-    return float(effects.mean(0).min()), *(float(np.min(ends)) for ends in bounds), how
+    return float(effects_of(found).mean()), *(float(np.min(ends)) for ends in bounds), how
 
 
 def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[np.ndarray, np.ndarray]:
@@ -76,12 +83,25 @@ def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
 
 
+def enough_seeds(effects: np.ndarray, needed: float) -> int | None:
+    """How many seeds, with the mean and the spread of these [S], would decide by `t_bounds`; None: more than `MOST`."""
+    from scipy import stats
+
+    counts = np.arange(len(effects), MOST + 1)
+    half = stats.t.isf(TAIL, counts - 1) * effects.std(ddof=1) / np.sqrt(counts)
+    return next(iter(counts[half < abs(effects.mean() - needed)].tolist()), None)
+
+
 def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, str, list[str]]:
     """The `interval`, verdict and notes on a claim, from what each seed measured."""
     measured = _, low, high, _ = interval(found)
     alone = rule(low, high, claim)
-    if claim["kind"] in SEEDLESS or len(found) >= SEEDS:
+    if claim["kind"] in SEEDLESS or (len(found) >= SEEDS and alone != UNDECIDED):
         return measured, alone, []
+    if len(found) >= SEEDS:
+        count = enough_seeds(effects_of(found), claim.get("margin", claim.get("threshold", 0)))
+        words = f"about {count}" if count else f"more than {MOST:,}"
+        return measured, alone, [f"{words} seeds that spread like these would decide it"]
     count = {1: "one seed", 2: "two seeds"}[len(found)]
     if not claim["training"]:
         return measured, alone, [count]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaeglow.config import phases
 from vaeglow.errors import UserError
 from vaeglow.reporting.columns import Column, named, same, significant
 from vaeglow.reporting.frame import Lines, Spec, finite_values, first, results_frame
@@ -51,6 +52,18 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
         one = result.value("models", model)
         each.append(finite_values(result, "models", model, what, clock) / one[what]["steps"] / one["batch_size"])
     return np.mean(each, axis=0)
+
+
+def training_time(config: Result, training: Result, timing: Result) -> tuple[float, float]:
+    """Seconds of the phases before a run's own, and of an epoch of its own, as steps take that are timed in turns.
+
+    Those of the run itself do not compare: other jobs on its machine can double them. The arguments are its
+    config.json, its training.json, and the timing.json of its preset and dataset.
+    """
+    clock, images = clock_of(timing.value("device_kind")), training.value("train_images")
+    models = [phase["model"] for phase in phases(config.content)]
+    each = [float(np.median(rounds(timing, [model], clock))) * images for model in models]
+    return float(np.dot(training.value("epochs_by_phase")[:-1], each[:-1])), each[-1]
 
 
 def timings(spec: Spec, results_root: str | Path) -> Lines:
