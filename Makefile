@@ -27,7 +27,10 @@ help:  ## this list
 # A mistake in SNAKEMAKE_FLAGS is one line, not a traceback of Snakemake's.
 table2 all mine study study-left tune report archive: flags
 flags: .venv/.installed
-	@$(PY) -m vaeglow.front_door $(SNAKEMAKE_FLAGS)
+	@$(PY) -m vaeglow.snakemake_errors $(SNAKEMAKE_FLAGS)
+
+.DEFAULT:  # a mistyped target
+	@echo "error: there is no target '$@': make help lists them" >&2; exit 2
 
 table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CORES=2 is faster)
 	$(PY) -m snakemake --cores $(CORES) results/table2.csv $(SNAKEMAKE_FLAGS)
@@ -43,6 +46,7 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 
 mine: PRESET = demo
 mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folder; SIZE=64, PRESET=cpu: larger)
+	$(if $(findstring --configfile,$(SNAKEMAKE_FLAGS)),$(error make mine has its own --configfile: put the keys into config/mine/))
 	@name=$$($(PY) workflow/mine.py "$(IMAGES)" --size $(SIZE) --preset $(PRESET) --cores $(CORES)) && \
 	$(PY) -m snakemake --cores $(CORES) results/$$name.csv results/$${name}_samples.png \
 	  --configfile config/mine/$$name-$(PRESET).yaml $(SNAKEMAKE_FLAGS) && \

@@ -277,11 +277,11 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
 
 
 def test_modules_load_only_what_they_need():
-    light = ["__main__", "config.check", "config.plan", "files", "results", "steps.cli", "front_door", "time_left"]
+    light = ["__main__", "config.check", "config.plan", "files", "results", "steps.cli", "snakemake_errors", "time_left"]
     light += ["verify", *(f"reporting.{name}" for name in ("claims", "figures", "tables"))]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}
-    planning = ["config.check", "config.plan", "reporting.claims", "front_door", "time_left"]
+    planning = ["config.check", "config.plan", "reporting.claims", "snakemake_errors", "time_left"]
     for own, unneeded in ((light, {"torch"}), (working, heavy), (planning, {"torch", *heavy})):
         modules = ", ".join(["vaeglow", *(f"vaeglow.{name}" for name in own)])
         code = f"import sys, {modules}; print({unneeded!r} & {{*sys.modules}})"

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -178,9 +179,15 @@ def test_the_device_is_the_one_asked_for(words, said, vae_run):
     assert "unknown device 'gpu'" in line
 
 
-def test_without_weights_one_line_says_what_makes_them(said):
+def test_without_weights_one_line_says_what_makes_them(said, monkeypatch, tmp_path, inception_file):
+    monkeypatch.setattr(command, "PACKAGE", tmp_path / "checkout/vaeglow")
     (line,) = said("score", "a", "b")
     assert line.endswith("run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`")
+    weights = tmp_path / "checkout" / command.WEIGHTS  # the checkout's own serve any folder
+    weights.parent.mkdir(parents=True)
+    shutil.copy(inception_file, weights)
+    (line,) = said("score", "a", "b")
+    assert line.startswith("error: b ")
 
 
 def test_info_of_a_model_and_of_results(said, vaeglow_run, results_tree):

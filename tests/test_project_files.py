@@ -58,7 +58,7 @@ def test_citation_licence_and_catalogue_agree_with_pyproject():
     assert "2004.05617" in citation["preferred-citation"]["journal"]
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
     catalogue = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))
-    assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
+    assert "pip install" in catalogue["usage"]["mandatory-flags"]["desc"]
 
 
 LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md)
@@ -134,7 +134,7 @@ def test_make_installs_once_then_runs_snakemake_and_prints_the_table_or_verifies
     assert next(call for call in calls if "pip install" in call).endswith("-c requirements.lock -e .")
     assert calls[-1] == "python -m snakemake --cores 1 results/table2.csv"
     _, again = make(checkout, "table2", "CORES=2", "SNAKEMAKE_FLAGS=--config preset=short")
-    checked = "python -m vaeglow.front_door --config preset=short"
+    checked = "python -m vaeglow.snakemake_errors --config preset=short"
     assert again == [checked, "python -m snakemake --cores 2 results/table2.csv --config preset=short"]
     os.utime(checkout / "requirements.lock", (2**32, 2**32))
     _, changed = make(checkout, "table2")

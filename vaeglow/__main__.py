@@ -8,12 +8,13 @@ import yaml
 
 from vaeglow.data import arrays, folder, npz
 from vaeglow.errors import UserError
+from vaeglow.paths import INCEPTION
 from vaeglow.reporting.figures import full_range
-from vaeglow.results import Result
+from vaeglow.results import PACKAGE, Result
 from vaeglow.steps import cli
 from vaeglow.verify import read_checked
 
-SAMPLES, WEIGHTS = Path("samples"), Path("resources/weights/inception-2015-12-05.safetensors")
+SAMPLES, WEIGHTS = Path("samples"), Path(INCEPTION)
 FEATURES, FEWEST = 2048, 6  # of Inception; images that precision, recall etc. need
 NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .npz
 
@@ -91,6 +92,8 @@ def score(
 
     if count and count < FEWEST:
         raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
+    if weights == WEIGHTS and not weights.exists():  # outside the checkout
+        weights = PACKAGE.parent / weights
     net = load_inception(weights, FEATURES, on := pick_device(device))
     real, real_are = read(reference, count, temperature, seed, device)
     drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vaeglow.evaluation.probes import PROBES
 
+INCEPTION = "resources/weights/inception-2015-12-05.safetensors"  # of the step `inception_weights`
 IDENTITY = ("preset", "dataset", "model", "seed")
 RUN = "{preset}/{dataset}/{model}/seed{seed}"
 # Relative to the results folder.

@@ -3,6 +3,7 @@
 `docs/measured/study.py` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
 """
 
+import datetime
 import filecmp
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
-from vaeglow.results import read_result
+from vaeglow.results import Result, read_result
 
 RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
 Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
@@ -58,6 +59,14 @@ def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
             nested = isinstance(one, Mapping) and isinstance(other, Mapping)
             return f"{key}.{differing(one, other)}" if nested else f"{key} is {one!r} there, {other!r} here"
     return ""
+
+
+def took(result: Result) -> float:
+    """Seconds in which a result was made; of a run those of its training, over all attempts."""
+    if "train_seconds_by_phase" in result.content:
+        return result.value("train_seconds_by_phase")[-1]
+    start, end = (datetime.datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished"))
+    return (end - start).total_seconds()
 
 
 def copy(names: list[str], source: Path, target: Path) -> int:

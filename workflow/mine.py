@@ -154,11 +154,13 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     if any(counts[split] < few for split, few in FEWEST.items()):
         has = "{train} images train and {test} test".format(**counts)
         raise UserError(f"{root}: {has}: {FEWEST['train']} and {FEWEST['test']} are needed, 100 in one folder")
-    some = [folder.read_or_reason(file, size, 3) for file in files["train"][:LOOKED_AT]]
-    data["channels"] = 1 if all((one == one[:1]).all() for one in some if isinstance(one, np.ndarray)) else 3
     if there := path.exists():
         overlay = edited(path, config, name)
     else:
+        some = {file: folder.read_or_reason(file, size, 3) for file in files["train"][:LOOKED_AT]}
+        if broken := [f"{file}: {reason}" for file, reason in some.items() if isinstance(reason, str)]:
+            raise UserError(f"{broken[0]}: repair or remove it")
+        data["channels"] = 1 if all((image == image[:1]).all() for image in some.values()) else 3
         overlay = overlay_of(config, preset, name, data, counts)
         text = yaml.safe_dump(json.loads(json.dumps(overlay)), sort_keys=False, default_flow_style=None, width=120)
         write_text(path, HEAD.format(root=root, name=name, path=path) + text)

@@ -10,12 +10,13 @@ import numpy as np
 
 from benchmarks.case import Case, Peer, Setting, Work, ratios
 from benchmarks.work import ROOT, photographs, shipped_config
+from vaeglow.paths import INCEPTION
 
 IMAGES = {False: 100, True: 4}  # by `quick`
 COMPARED = 4  # images whose features are compared
 FEATURES = 2048
 THEIR_BATCH = 50  # pytorch-fid's default
-WEIGHTS = ROOT / "resources/weights/inception-2015-12-05.safetensors"  # of step `inception_weights`
+WEIGHTS = ROOT / INCEPTION
 
 
 def inception_file(folder: Path) -> Path:

@@ -119,8 +119,8 @@ def short_block(spread: pd.DataFrame, table: pd.DataFrame) -> str:
     runs, first = spread[["instructions", "seed"]].drop_duplicates(), spread.iloc[0]
     bits, fid = (order(numbers(spread, column)).partition(";")[0] for column in ("bits_per_dim", "fid"))
     return f"""{lines_of(spread, ("KID (± standard error)", "Epochs"))}
-Lowest to highest of {len(runs)} runs. This order held in every run, best first (models with a comma between them
-have no fixed order): bits/dim {bits}; FID {fid}.
+Lowest to highest of {len(runs)} runs. Best first, the order in every run: bits/dim {bits};
+FID {fid}. Models with a comma between them changed places.
 An FID of {first["samples"]} samples is biased upward: compare these rows only with each other.
 """
 
@@ -151,8 +151,8 @@ With the same seed, another instruction set changes bits/dim by at most {moved["
 FID by at most {moved["fid"]:.0f}.
 The picture: {first["instructions"]}, seed {first["seed"]}, sha256 `{sha256_file(picture)[:16]}`.
 
-This order held in every run, lowest (best) first. Models with a comma between them have no
-fixed order, except for the pairs after a semicolon:
+The order in every run, lowest (best) first. Models with a comma between them changed places,
+except for the pairs after a semicolon:
 
 - bits/dim: {order(bits)}
 - FID: {order(fid)}

@@ -6,6 +6,7 @@ The overlay's seeds are run one after the other, so that all tables and claims o
 it at any time: the same command goes on, here or, from what is kept and committed, on another machine.
 """
 
+import math
 import os
 import re
 import shlex
@@ -75,22 +76,23 @@ def run(command: Sequence[str], look: Callable[[], None]) -> int:
 
 
 def left(options: Sequence[str], preset: str) -> list[str]:
-    """What Snakemake would train, with the time that it took under another seed, on whatever machine; and the sum."""
-    seconds = {}
-    for path in study.RESULTS.glob(f"{preset}/*/*/seed*/training.json"):
-        seconds[path.parts[2:4]] = read_result(path).value("train_seconds_by_phase")[-1]
+    """What Snakemake would train and measure, with the time that it took under another seed, on whatever machine."""
     said = subprocess.run([*options, "--dry-run", "--", "all"], capture_output=True, text=True)
     if said.returncode:
         sys.exit(said.stderr)
-    rules = re.findall(r"^(?:local)?rule (\w+):$(?:\n {4}.*)*?\n {4}wildcards: (.*)$", said.stdout + said.stderr, re.M)
-    hours = {}
-    for rule, words in rules:
-        if rule.startswith("train_"):
-            of = dict(pair.split("=") for pair in words.split(", "))
-            hours["{dataset}/{model}/{seed}".format(**of)] = seconds.get((of["dataset"], of["model"]), 0) / 3600
-    lines = [f"to train: {name}, {f'about {time:.2f} h' if time else 'time unknown'}" for name, time in hours.items()]
-    unknown = list(hours.values()).count(0)
-    return [*lines, f"{len(lines)} runs to train, {sum(hours.values()):.2f} h one by one and {unknown} of unknown time"]
+    hours: dict[str, float] = {}  # of each result; NaN: unknown
+    for outputs in re.findall(r"^ {4}output: (.*)$", said.stdout + said.stderr, re.M):
+        for path in re.findall(rf"results/({preset}/\S+/seed\d+/\S+\.json)", outputs):
+            alike = [*study.RESULTS.glob(re.sub(r"/seed\d+/", "/seed*/", path))]
+            hours[path] = study.took(read_result(alike[0])) / 3600 if alike else math.nan
+    train = {path: hours.pop(path) for path in [*hours] if path.endswith("/training.json")}
+    about = {path: "time unknown" if math.isnan(time) else f"about {time:.2f} h" for path, time in train.items()}
+    lines = [f"to train: {path.removesuffix('/training.json')}, {time}" for path, time in about.items()]
+    for what, times in (("runs to train", train.values()), ("results to measure", hours.values())):
+        known = [time for time in times if not math.isnan(time)]
+        unknown = len(times) - len(known)
+        lines.append(f"{len(times)} {what}, {sum(known):.2f} h one by one and {unknown} of unknown time")
+    return lines
 
 
 def say(count: int, kept: Path) -> None:

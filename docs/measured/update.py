@@ -25,12 +25,13 @@ from vaeglow.reporting.claims.statistics import SEEDS, TAIL
 from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
 from vaeglow.results import read_result
 from vaeglow.steps import cli
+from vaeglow.study import took
 
 DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
-MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond")  # on the first page
+MAIN = ("table1", "table2", "table2_baselines", "table3", "table4", "beyond", "beyond_others")  # on the first page
 ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")  # on the second
 SHARED = 3  # a note of so many tables is given once, before the tables
 ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
@@ -76,13 +77,18 @@ def datasets(study: Mapping[str, Any], data: Path) -> Iterator[str]:
 
 
 def trainings(study: Mapping[str, Any], results: Path) -> Iterator[str]:
-    """A table of the machines: runs, hours of training, commits."""
-    yield "| Machine | Runs trained | Hours of training | Commits |\n|---|---:|---:|---|"
-    found = [read_result(results / run / "training.json") for run in study["runs"]]
-    for device in dict.fromkeys(run.value("provenance", "device") for run in found):
-        mine = [run for run in found if run.value("provenance", "device") == device]
-        hours = sum(run.value("train_seconds_by_phase")[-1] for run in mine) / 3600
-        yield f"| {device} | {len(mine)} | {hours:.2f} | {listed(short(run.commit for run in mine))} |"
+    """A table of the machines: runs, hours of one job each, commits."""
+    yield "| Machine | Runs trained | Hours of training | Hours of measuring | Commits |\n|---|---:|---:|---:|---|"
+    names = {file for run in study["runs"].values() for file in run["files"] if file.endswith((".json", ".npz"))}
+    found = [read_result(results / name) for name in sorted(names) if not name.endswith("config.json")]
+    for device in dict.fromkeys(one.value("provenance", "device") for one in found):
+        mine = [one for one in found if one.value("provenance", "device") == device]
+        trained = [one for one in mine if one.path.name == "training.json"]
+        jobs = {
+            one.value("provenance", "started"): one for one in mine if one not in trained
+        }  # one may write two files
+        hours = " | ".join(f"{sum(map(took, some)) / 3600:.2f}" for some in (trained, jobs.values()))
+        yield f"| {device} | {len(trained)} | {hours} | {listed(short(run.commit for run in trained))} |"
 
 
 def with_intervals(text: str, seeds: int) -> str:

@@ -26,6 +26,7 @@ from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
+from vaeglow.paths import INCEPTION
 from vaeglow.weights import read_tensors
 
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
@@ -93,8 +94,8 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        says = f"{path} does not hold Inception weights: correct the path, or delete what snakemake made there and"
-        raise UserError(f"{says} run `snakemake --cores 1 {path}`") from error
+        says = f"{path} does not hold Inception weights as vaeglow writes them: correct the path, or delete it and"
+        raise UserError(f"{says} run `snakemake --cores 1 {INCEPTION}`") from error
 
 
 def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:

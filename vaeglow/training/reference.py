@@ -12,9 +12,10 @@ CHECK = "see if steps were skipped above, if dataset.json has the usual hashes, 
 
 
 def settings(config: Mapping[str, Any]) -> str:
-    """A short hash of a run's resolved config without its seed."""
+    """A short hash of what decides a run's losses, except for its seed."""
     plain = {key: value for key, value in config.items() if key not in ("seed", "base")}
-    return sha256_json({**plain, "base": config["base"] and settings(config["base"])})[:16]
+    training = {key: value for key, value in config["training"].items() if key not in ("validate_every", "snapshots")}
+    return sha256_json({**plain, "training": training, "base": config["base"] and settings(config["base"])})[:16]
 
 
 def note(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:

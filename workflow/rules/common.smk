@@ -16,8 +16,8 @@ from vaeglow.config.check import check_config, outside
 from vaeglow.config.schema import kinds
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import PROBES
-from vaeglow.front_door import LastLine
-from vaeglow.paths import RESULTS, RUN, result_path
+from vaeglow.snakemake_errors import LastLine
+from vaeglow.paths import INCEPTION, RESULTS, RUN, result_path
 from vaeglow.time_left import TimeLeft
 
 

@@ -1,7 +1,5 @@
 # Functions for the paths, inputs and flags of rules.
 
-INCEPTION = "resources/weights/inception-2015-12-05.safetensors"
-
 
 def result(what):
     """The path of one kind of result, with its wildcards."""

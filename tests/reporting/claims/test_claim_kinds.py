@@ -296,7 +296,9 @@ def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path,
         assert row["preset"] == "demo" and row["dataset"] == "toys" and row["statement"] and row["where"]
         if not ENTRIES[row["claim"]]["run"]:
             assert not any(row[key] for key in ("effect", "low", "high", "unit", "interval", "evidence", "seeds"))
-            assert row["note"] == "Too small" or row["note"].endswith("PRESET=paper` measures it; the runs it reads take 71 hours.")
+            assert row["note"] == "Too small" or row["note"].endswith(
+                "PRESET=paper` measures it; the runs it reads take 71 hours."
+            )
             continue
         assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
         assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"

@@ -44,7 +44,8 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
-        {**claim, **made, **missing(claim), "needed": needed_effect(claim)} | (judged(evidence) | made_by(results) if evidence else {})
+        {**claim, **made, **missing(claim), "needed": needed_effect(claim)}
+        | (judged(evidence) | made_by(results) if evidence else {})
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))

@@ -9,6 +9,7 @@ from pathlib import Path
 from vaeglow.config import nearest
 
 STOPPED = "stopped: state saved, run again to go on"
+LOCKED = "error: another snakemake runs in this folder, or was killed here: wait for it, or run `snakemake --unlock`"
 
 
 class LastLine(logging.Handler):
@@ -32,6 +33,8 @@ class LastLine(logging.Handler):
             self.stopped = True  # Ctrl-C, SIGTERM
         elif "At least one job did not complete successfully" in text:
             self.lines = [STOPPED] if self.stopped else list(dict.fromkeys(self.failed.values()))
+        elif "Directory cannot be locked" in text:
+            self.lines = [LOCKED]
         elif found := re.search(r"No rule to produce (.+) \(if you use", text):
             self.lines = [f"error: no rule makes '{found[1]}'{nearest(found[1], self.targets())}"]
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from waiting import ROOT, call
 
-from vaeglow.front_door import STOPPED, LastLine
+from vaeglow.snakemake_errors import LOCKED, STOPPED, LastLine
 
 GIVEN_UP = "WorkflowError:\nAt least one job did not complete successfully."
 
@@ -37,7 +37,7 @@ def test_a_slip_in_makes_flags_is_one_line(words, says, tmp_path):
     (tmp_path / "config").mkdir()
     for name in ("there.yaml", "config/example.yaml"):
         (tmp_path / name).touch()
-    command = [sys.executable, "-m", "vaeglow.front_door", *words.split()]
+    command = [sys.executable, "-m", "vaeglow.snakemake_errors", *words.split()]
     done = call(command, tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == bool(says) and says in done.stderr
     assert [line.startswith("error: ") for line in done.stderr.splitlines()] == [True] * bool(says)
@@ -77,6 +77,11 @@ def test_each_failed_job_has_its_say_once_and_only_if_snakemake_gives_up(tmp_pat
     gone = failed(tmp_path, 4, "") | {"log": ["gone.log"]}
     last_lines(gone, {"msg": GIVEN_UP}).close()
     assert capsys.readouterr().err == "error: sample failed: see gone.log\n"
+
+
+def test_a_locked_folder_is_one_line(capsys):
+    last_lines({"msg": "LockException:\nError: Directory cannot be locked. Please make sure"}).close()
+    assert capsys.readouterr().err == f"{LOCKED}\n"
 
 
 @pytest.mark.parametrize("said", ["Terminating processes on user request, this", "Will exit after finishing currently"])
