@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from run_tools import CHANNELS, SIZE, Run, blobs, same_tensors
+from run_tools import CHANNELS, SIZE, Run, blobs, resolved, same_tensors
 from waiting import ROOT, call
 
 import vaeglow
@@ -27,12 +27,15 @@ TUTORIAL = json.loads((ROOT / "docs/tutorial.ipynb").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
-def loaded(vae_run, vaeglow_run, glow_run) -> dict[str, Any]:
+def loaded(vae_run, vaeglow_run, glow_run, blobs_dir, tmp_path_factory) -> dict[str, Any]:
     runs = {"vae": vae_run, "vaeglow": vaeglow_run, "glow": glow_run}
+    for name in ("vaeglow_beyond", "residual_flow"):
+        base = vae_run if name == "vaeglow_beyond" else None
+        runs[name] = Run(tmp_path_factory.mktemp(name), resolved(name), blobs_dir, base).train()
     return {name: vaeglow.load(str(run.model), device="cpu") for name, run in runs.items()}
 
 
-@pytest.fixture(params=["vae", "vaeglow", "glow"])
+@pytest.fixture(params=["vae", "vaeglow", "glow", "vaeglow_beyond", "residual_flow"])
 def model(request, loaded):
     return loaded[request.param]
 
@@ -277,7 +280,16 @@ def test_cuda_without_a_gpu(vae_run, monkeypatch):
 
 
 def test_modules_load_only_what_they_need():
-    light = ["__main__", "config.check", "config.plan", "files", "results", "steps.cli", "snakemake_errors", "time_left"]
+    light = [
+        "__main__",
+        "config.check",
+        "config.plan",
+        "files",
+        "results",
+        "steps.cli",
+        "snakemake_errors",
+        "time_left",
+    ]
     light += ["verify", *(f"reporting.{name}" for name in ("claims", "figures", "tables"))]
     working = ["training.run", "training.timing", "evaluation.trained", "weights"]
     heavy = {"pandas", "scipy", "torchvision", "matplotlib", "sklearn", "skimage", "pytorch_fid"}

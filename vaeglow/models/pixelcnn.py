@@ -29,6 +29,8 @@ def gate(x: Tensor) -> Tensor:
 class CausalConv(nn.Conv2d):
     """1 x k convolution over a pixel and the k - 1 on its left; of the pixel itself it sees the channels allowed.
 
+    Masks A and B of van den Oord et al. (2016), "Pixel Recurrent Neural Networks", section 3.4.
+
     Features belong to the image's channels in equal blocks, in order. Those of one channel see the inputs of this
     channel and those before (mask B), with `strict` only those before (mask A).
 
@@ -89,7 +91,7 @@ class GatedLayer(nn.Module):
 
 
 class PixelNet(Network):
-    """The layers: features of each pixel, made from the values before it.
+    """The layers of the source's figure 2: features of each pixel, made from the values before it.
 
     Args:
         channels: C.

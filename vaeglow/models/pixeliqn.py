@@ -1,7 +1,7 @@
 """PixelIQN (Ostrovski, Dabney & Munos 2018, "Autoregressive Quantile Networks"), a baseline that Table 2 cites.
 
-The PixelCNN's network learns, instead of a softmax, each conditional's quantile function Q(tau): its minimiser over tau
-~ U[0, 1) is the expected quantile loss (their eq. 4). It has no likelihood. As in implicit quantile networks
+The PixelCNN's network learns, instead of a softmax, each conditional's quantile function Q(tau), which minimises the
+expected quantile loss over tau ~ U[0, 1) (their eq. 4). It has no likelihood. As in implicit quantile networks
 (Dabney et al. 2018, section 3.1), tau enters at the end, as a product with the features; the source adds it in every
 layer.
 """
@@ -30,6 +30,8 @@ def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -
 class QuantileHead(nn.Module):
     """Q(tau) = w . relu(A(features) * relu(B cos(pi k tau), k = 0..K-1)), for each channel of a pixel.
 
+    As in Dabney et al. (2018), section 3.1; PixelIQN's source adds tau in every layer.
+
     Args:
         channels: C.
         inputs: features.
@@ -53,7 +55,9 @@ class QuantileHead(nn.Module):
 
 
 class PixelIQN(PixelModel):
-    """Quantiles of the dequantised values in [0, 1), by `QuantileHead`.
+    """Quantiles of the dequantised values in [0, 1), by `QuantileHead` (section 4 of the source).
+
+    The source learns the discrete values; their distribution is a staircase, which a network's Q cannot follow.
 
     Args:
         huber: half the width of the parabola in `quantile_loss`.

@@ -31,7 +31,7 @@ TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a bloc
 
 
 class LipSwish(nn.Module):
-    """x sigmoid(b x) / 1.1, b = softplus(raw), of Lipschitz constant below 1 (section 4.1)."""
+    """x sigmoid(b x) / 1.1, b = softplus(raw), of Lipschitz constant below 1 (section 3.3)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,9 +44,10 @@ class LipSwish(nn.Module):
 
 
 class LipschitzConv(nn.Conv2d):
-    """A convolution whose norm, as an operator on images, is at most `LIPSCHITZ`.
+    """A convolution whose norm, as an operator on images, is kept near or below `LIPSCHITZ` (section 2).
 
-    The norm is |W v| at v, u = W v / |W v| that power iterations keep; u is as large as an image.
+    The norm is estimated, from below, by |W v| at v, u = W v / |W v| that power iterations keep; u is as large as an
+    image. The source iterates to a tolerance, not a fixed number of times.
 
     Args:
         inputs, outputs: channels.
@@ -149,7 +150,9 @@ class ResidualBlock(nn.Module):
 class ResidualFlow(GenerativeModel):
     """The logit of the pixels, then levels of residual blocks, a squeeze between two levels.
 
-    log p(y) is estimated without bias, so mean bits/dim are, too; their standard error includes the estimator's.
+    log p(y) is estimated without bias, so mean bits/dim are, too (section 3.1). Their standard error includes the
+    estimator's, except that images of a batch share the number of terms, drawn once for all blocks; the source draws it
+    for each block. The source ends in dense layers; this has none.
     The base density is N(0, I), of all dimensions; nothing leaves between levels.
 
     Args:
