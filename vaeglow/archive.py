@@ -61,12 +61,22 @@ def pack(file: Path, config: dict[str, Any]) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack an archive into a new folder, after a check of all its hashes.
+    """Unpack an archive into a new folder, after a check of all its hashes; or copy there what a study keeps.
 
     Raises:
         UserError: it is no archive, incomplete or changed, or the folder is there.
     """
     try:
+        if file.is_dir():  # docs/measured/runs: results, and beside them what docs/measured/update.py added
+            file.joinpath("config.json").stat()
+            new(folder)
+            with atomic_path(folder) as temporary:
+                shutil.copytree(file, temporary / "results")
+                for name in ("config.json", "resources"):
+                    temporary.joinpath("results", name).rename(temporary / name)
+                for path in [*file.parent.glob("*.csv"), *file.parent.glob("*.png")]:  # what is drawn again
+                    shutil.copy(path, temporary / "results")
+            return
         with zipfile.ZipFile(file) as archive:
             hashes = dict(line.split("  ", 1)[::-1] for line in archive.read(SUMS).decode().splitlines())
             for name in sorted({*archive.namelist(), *hashes} - {SUMS, CRATE}):
@@ -75,8 +85,7 @@ def unpack(file: Path, folder: Path) -> None:
                 with archive.open(name) as member:
                     if hashlib.file_digest(member, "sha256").hexdigest() != hashes.get(name):
                         raise UserError(f"{file}: {name} is not what was packed: get the archive again")
-            if folder.exists():
-                raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
+            new(folder)
             for name in sorted({*hashes, SUMS, CRATE}):
                 with archive.open(name) as member, atomic_path(folder / name) as path, open(path, "wb") as target:
                     shutil.copyfileobj(member, target)
@@ -84,12 +93,18 @@ def unpack(file: Path, folder: Path) -> None:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 
 
+def new(folder: Path) -> None:
+    """A UserError where there is such a folder."""
+    if folder.exists():
+        raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
+
+
 @cli.step
 def main(file: Path, *, config: dict | None = None, folder: Path | None = None) -> None:
     """Pack it, or unpack it where there is no config.
 
     Args:
-        file: the archive, .zip
+        file: the archive, .zip; to draw from, also the folder that a study keeps
         config: of what is packed, as Snakemake knows it
         folder: what is unpacked becomes this folder
     """

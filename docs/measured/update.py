@@ -14,13 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from docs import reference
 from docs.demo.update import listed, short
+from vaeglow.config import merge, read_config
+from vaeglow.data.arrays import INFO_FILE
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_json
+from vaeglow.files import read_json, sha256_json, write_json, write_text
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
 from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
 from vaeglow.results import read_result
@@ -174,7 +177,7 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
 
 
 def main(
-    arguments: Sequence[str], docs: Path = DOCS, results: Path = Path("results"), data: Path | None = None
+    arguments: Sequence[str], docs: Path = DOCS, results: Path = Path("results"), data: Path = Path("resources/data")
 ) -> None:
     """Write all of it, of the preset that is named."""
     (preset,) = arguments
@@ -186,8 +189,13 @@ def main(
         old.unlink()
     reference.write(preset, [results], docs.parent / "config/reference")
     shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
-    for name, text in pages({**study, "preset": preset}, folder, results, data or Path("resources/data")).items():
+    for name, text in pages({**study, "preset": preset}, folder, results, data).items():
         (docs / name).write_text(text, encoding="utf-8")
+    config = merge(read_config(Path("config").joinpath), yaml.safe_load((folder / "overlay.yaml").read_text("utf-8")))
+    write_json(folder / "runs/config.json", config)  # with these `make figures FROM=docs/measured/runs` draws again
+    for dataset in {run.split("/")[1] for run in study["runs"]}:
+        name = f"{dataset}/{INFO_FILE}"
+        write_text(folder / "runs/resources/data" / name, (data / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
     if (total := sum(sizes.values())) > MOST:
         largest = max(sizes, key=sizes.__getitem__)

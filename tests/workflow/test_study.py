@@ -89,6 +89,11 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
         assert [*map(float, ends)] == pytest.approx([*ttest_1samp(fids, 0).confidence_interval()], abs=0.03)
     figures, claims = ((tmp_path / f"docs/measured-{name}.md").read_text("utf-8") for name in ("figures", "claims"))
     assert "![Figure 2" in figures and "samples.png" not in figures and str(tmp_path) not in text + figures
+    words = (f"FROM={kept}", f"TO={tmp_path / 'again'}", "PY=" + sys.executable, "CORES=2")
+    done = call(["make", "-o", ".venv/.installed", "figures", *words], env=warm())
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("table2.csv", "claims.csv"):
+        assert (tmp_path / "again/results" / name).read_text() == (third / "results" / name).read_text()
     assert "measured/claims.md" in claims and "| Claim | Claim as tested | Its numbers |" in claims
 
 
