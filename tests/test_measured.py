@@ -1,0 +1,65 @@
+"""The published study: its pages and the README's results say what its CSVs say."""
+
+import re
+
+import pytest
+from waiting import ROOT
+
+from docs.measured.update import with_intervals
+from vaeglow.reporting.traced import FULL, cells_of
+
+FOLDER = ROOT / "docs/measured"
+NUMBER = re.compile(r"-?\d+\.\d+")
+# A table, and what follows up to the link to its CSV.
+TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\(measured", re.MULTILINE)
+TABLES = [
+    (page.name, *found) for page in ROOT.glob("docs/measured*.md") for found in TABLE.findall(page.read_text("utf-8"))
+]
+
+
+def numbers(text: str) -> set[str]:
+    return set(NUMBER.findall(text))
+
+
+def test_every_csv_with_a_table_is_on_a_page():
+    assert {name for *_, name in TABLES} == {path.name.removesuffix(FULL) for path in FOLDER.glob(f"*{FULL}")} - {
+        "claims"
+    }
+
+
+@pytest.mark.parametrize(("page", "text", "name"), TABLES, ids=[name for *_, name in TABLES])
+def test_a_table_has_the_numbers_of_its_csv_and_their_intervals(page, text, name):
+    rows, shown = cells_of(FOLDER / f"{name}{FULL}"), text.splitlines()[2:]
+    assert len(rows) == len(shown) and numbers(text)
+    seeds = max(len(row.get("seeds", "").split()) for row in rows)
+    for line in shown:
+        plain = re.sub(r" \[[^]]*\]", "", line)
+        cells = plain.split("|", 2)[2]  # without the label, which may name a temperature
+        assert any(numbers(cells) <= numbers(" ".join(row.values())) for row in rows), line
+        assert with_intervals(plain, seeds).splitlines()[0] == line
+
+
+def test_the_page_of_claims_has_the_verdicts_of_the_csv():
+    page = (ROOT / "docs/measured-claims.md").read_text("utf-8")
+    claims = {row["claim"]: row for row in cells_of(FOLDER / "claims.full.csv")}
+    lines = [re.split(r"(?<!\\)\|", line) for line in page.splitlines() if line.startswith("| ")]
+    shown = {cells[1].strip(): cells for cells in lines}
+    del shown["Claim"]
+    assert shown.keys() == claims.keys()
+    for name, cells in shown.items():
+        row = claims[name]
+        assert cells[-2].strip() == f"**{row['verdict']}**"
+        assert not row["effect"] or {row["effect"], row["low"], row["high"]} <= set(
+            re.split(r"[\s\[\],]+", cells[4])
+        ) | {*("-inf", "inf")}
+
+
+def test_the_results_in_the_readme_are_roundings_of_the_csvs():
+    (said,) = re.findall(r"On CIFAR-10 as JPEG \(.*?\[results\]", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    rows = [row for name in ("table2", "table3") for row in cells_of(FOLDER / f"{name}{FULL}")]
+    measured = [float(row[key]) for row in rows for key in ("fid", "bits_per_dim") if NUMBER.fullmatch(row[key])]
+    found = numbers(said)
+    assert len(found) >= 6
+    for number in found:
+        half = 0.5 * 10 ** -len(number.partition(".")[2]) + 1e-9
+        assert any(abs(float(number) - value) <= half for value in measured), number
