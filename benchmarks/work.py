@@ -53,18 +53,18 @@ def run_config(model: str, change: Mapping[str, Any], preset: str = "paper", **t
 def make_trainer(
     config: Mapping[str, Any], setting: Setting, images: np.ndarray | None = None, memory: str = "stored"
 ) -> Any:
-    """The package's own `Trainer` of a new model, initialised from a batch, as step `time_epoch` makes it.
+    """The package's own `TrainingStep` of a new model, initialised from a batch, as step `time_epoch` makes it.
 
     Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.optimise.set_memory`.
     """
     from vaeglow.device import pick_device
     from vaeglow.models.base import build
     from vaeglow.training.optimise import set_memory
-    from vaeglow.training.trainer import Trainer
+    from vaeglow.training.step import TrainingStep
 
     images, model = photographs() if images is None else images, build(config)
     set_memory(model, memory)
-    trainer = Trainer(model, config, images, images[:0], pick_device(setting.device))
+    trainer = TrainingStep(model, config, images, pick_device(setting.device))
     trainer.initialise(trainer.batch)
     trainer.compile()  # nothing unless the config asks for it
     return trainer

@@ -4,6 +4,7 @@ import copy
 import functools
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from waiting import ROOT, call
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data.arrays import write_dataset
+from vaeglow.distributed import ALONE
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel, build
@@ -190,7 +192,8 @@ def trainer(config: Mapping[str, Any], device: str = "cpu") -> Trainer:
     """A trainer of a tiny run, its state in a new folder."""
     store = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
     store.folder.mkdir()
-    return Trainer(build(config), config, blobs(64, 1), blobs(10, 2), torch.device(device), store)
+    images = blobs(64, 1), blobs(10, 2)
+    return Trainer(build(config), config, *images, torch.device(device), store, math.inf, None, ALONE)
 
 
 def identity(run: Run) -> str:

@@ -95,14 +95,14 @@ def training_seconds(config: Mapping[str, Any], images: int, device: str) -> flo
     from vaeglow.data.loader import batch_count
     from vaeglow.device import pick_device, set_threads
     from vaeglow.models.base import build
+    from vaeglow.training.step import TrainingStep
     from vaeglow.training.timing import time_window
-    from vaeglow.training.trainer import Trainer
 
-    training, data = {**config["training"], "validate_every": 0, "devices": 1}, config["data"]
+    training, data = {**config["training"], "devices": 1}, config["data"]
     set_threads(training["threads"])
     shape = (min(images, training["batch_size"]), data["channels"], data["size"], data["size"])
     noise, on = np.random.default_rng(0).integers(0, data["levels"], shape, np.uint8), pick_device(device)
-    trainer = Trainer(build(config), {**config, "training": training}, noise, noise[:0], on)
+    trainer = TrainingStep(build(config), {**config, "training": training}, noise, on)
     trainer.initialise(trainer.batch)
     index = torch.arange(trainer.batch, device=on)
     for _ in range(2):  # the first is a warm-up

@@ -27,7 +27,7 @@ from vaeglow.models import vae
 from vaeglow.models.base import build
 from vaeglow.models.network import exact
 from vaeglow.training.optimise import set_memory
-from vaeglow.training.trainer import Trainer
+from vaeglow.training.step import TrainingStep
 
 GPU = "fakegpu"
 CAST = ("conv2d", "conv_transpose2d", "linear", "matmul")
@@ -83,7 +83,7 @@ def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str
     set_memory(real := build(config), memory)
     with FakeTensorMode(allow_non_fake_inputs=True), Watch() as watch:
         watch.start()
-        trainer = Trainer(real, config, images, images[:0], torch.device(GPU))
+        trainer = TrainingStep(real, config, images, torch.device(GPU))
         trainer.initialise()
         order, sums = loader.epoch_order(len(images), 0, 0, trainer.device), {}
         for step, index in itertools.islice(enumerate(loader.batches(order, trainer.batch)), 2):

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from vaeglow.data.loader import batches, epoch_order
 from vaeglow.models.base import build
-from vaeglow.training.trainer import Trainer
+from vaeglow.training.step import TrainingStep
 
 READS = ("item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__", "nonzero")
 MAKES = ("tensor", "as_tensor", "asarray", "from_numpy")  # from values on the host
@@ -35,14 +35,14 @@ class HostTraffic(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def trainer_of(model: str, device: str = "cpu", **training: Any) -> Trainer:
+def trainer_of(model: str, device: str = "cpu", **training: Any) -> TrainingStep:
     config, images = resolved(model, **training), blobs(64, 1)
-    trainer = Trainer(build(config), config, images, images[:0], torch.device(device))
+    trainer = TrainingStep(build(config), config, images, torch.device(device))
     trainer.initialise()
     return trainer
 
 
-def two_steps(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+def two_steps(trainer: TrainingStep) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """The first step is taken; what the second needs is returned."""
     first, second, *_ = batches(epoch_order(len(trainer.data), 0, 0, trainer.device), trainer.batch)
     sums: dict[str, torch.Tensor] = {}

@@ -29,7 +29,7 @@ from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.network import exact
 from vaeglow.training.optimise import set_memory
-from vaeglow.training.trainer import Trainer
+from vaeglow.training.step import TrainingStep
 
 WORK = ("training", "sampling")  # what is timed
 
@@ -79,7 +79,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     set_threads(place["threads"])
     model = build(config)
     set_memory(model, place["memory"])
-    trainer = Trainer(model, config, *(open_split(place["data_dir"], split) for split in ("train", "val")), device)
+    trainer = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
     trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     trainer.compile()
     order = epoch_order(len(trainer.data), trainer.seed, 0, device)

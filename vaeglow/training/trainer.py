@@ -1,4 +1,4 @@
-"""The one training loop, for every model (paper, sections 3.4 and 4.2); its order and noise: `vaeglow.data.loader`."""
+"""The one training loop, for every model (paper, sections 3.4 and 4.2): its steps, states, rollbacks and history."""
 
 import itertools
 import math
@@ -13,37 +13,32 @@ import torch
 from torch import Tensor
 
 from vaeglow.data import loader
-from vaeglow.device import image_layout
-from vaeglow.distributed import ALONE, Group, SharedGenerator
+from vaeglow.distributed import Group
 from vaeglow.errors import STOP, Interrupted, UserError, handled
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import KINDS, unit
-from vaeglow.models.network import exact, networks, share_batch_norms
+from vaeglow.models.kinds import unit
+from vaeglow.models.network import exact
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
 from vaeglow.training.progress import Progress
+from vaeglow.training.step import TrainingStep
 
-INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
 LOOK_EVERY = 20  # steps between looks at a GPU's counters, and at the clock; a CPU's are free
 
 
-class Trainer:
+class Trainer(TrainingStep):
     """Trains a model, with exact resume.
 
     Args:
-        model: with the base's weights loaded, if it has a base.
-        config: its resolved config.
-        train_images, val_images: uint8 [N, C, H, W], may be memory-mapped.
-        device: where to train.
-        store: of the run's state, its lock held by the caller; None where only single steps are taken.
+        model, config, train_images, device, group: see `TrainingStep`; the first process of a group writes.
+        val_images: uint8 [N, C, H, W], may be memory-mapped.
+        store: of the run's state, its lock held by the caller.
         save_seconds: state is saved at least that often, and at the end of the run.
         tensorboard: folder for event files, or None.
-        group: the processes that train together, each with a trainer of its own; the first one's writes.
 
     Attributes:
-        position: the position of the run.
         kept: the tensors of its snapshots so far, on the CPU: `{index}/{name}`.
         end_loss: of the finished model on all training images.
 
@@ -58,34 +53,19 @@ class Trainer:
         train_images: np.ndarray,
         val_images: np.ndarray,
         device: torch.device,
-        store: Checkpoints | None = None,
-        save_seconds: float = math.inf,
-        tensorboard: str | Path | None = None,
-        group: Group = ALONE,
+        store: Checkpoints,
+        save_seconds: float,
+        tensorboard: str | Path | None,
+        group: Group,
     ) -> None:
-        self.config, self.training, self.seed, self.group = config, config["training"], config["seed"], group
-        self.device, self.store, self.save_seconds, self.tensorboard = device, store, save_seconds, tensorboard
-        self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
+        super().__init__(model, config, train_images, device, group)
+        self.store, self.save_seconds, self.tensorboard = store, save_seconds, tensorboard
         if self.training["validate_every"]:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
-        self.objective = KINDS[config["kind"]].OBJECTIVE
-        self.model = model.to(device, memory_format=image_layout(device)).train()
-        for network in networks(self.model):
-            network.precision = self.training["precision"]
-        if group.size > 1:
-            share_batch_norms(self.model, group.size)
-        self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
-        self.guard = optimise.Guard(self.model, self.optimizer, self.training)
-        self.batch = min(self.training["batch_size"], len(self.data))
-        self.steps = loader.batch_count(len(self.data), self.batch)  # in an epoch
-        if self.batch % group.size:
-            problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
-            raise UserError(f"{problem}: change training.devices or training.batch_size")
-        self.fixed: Tensor | None = None  # inputs of all images, for a model with `inputs_last`
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
-        self.position, self.sums = Position(), {}  # sums over the good steps of the epoch in progress, on the device
+        self.sums: dict[str, Tensor] = {}  # over the good steps of the epoch in progress, on the device
         self.kept: dict[str, Tensor] = {}
         self.end_loss = math.nan
         self.stop_signal, self.last_save = 0, time.monotonic()
@@ -108,7 +88,9 @@ class Trainer:
             raise UserError(f"not all processes read the same {self.store.folder}: it must be one that all of them see")
         if self.group.first:  # from here on it alone uses the folder's files
             self.store.prune(self.done, self.position)
+        self.count_time(training=False)
         self.compile()
+        self.count_time()
         where = self.tensorboard, self.group.first
         progress = Progress(self.config, self.steps * self.batch, self.done * self.batch, *where)
         with handled(self.note_signal, (*STOP, signal.SIGINT)):
@@ -144,22 +126,6 @@ class Trainer:
         self.position, self.kept = position, unpack(tensors, self.model, self.optimizer)
         self.guard.reset(position.bad_steps)
 
-    def initialise(self, images: int = INITIAL_IMAGES) -> None:
-        """Set the model's data-dependent values from the first `images` images."""
-        self.model.initialise(self.noisy(self.data[:images], self.noise(loader.BEFORE_TRAINING, 0)))
-
-    def compile(self) -> None:
-        """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
-        if (options := optimise.compile_options(self.training["compile"], self.device)) is None:
-            return
-        self.count_time(training=False)
-        before, first = self.position.seconds, loader.epoch_order(len(self.data), self.seed, 0, self.device)
-        self.guard.before_forward()
-        optimise.compile_networks(self.model, options, lambda: self.gradients(first[: self.batch], 0))
-        self.guard.forget()
-        self.count_time()
-        self.position.compile_seconds += self.position.seconds - before
-
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
         here = self.position
@@ -192,60 +158,6 @@ class Trainer:
         here.history.append(self.history_row(self.mean_loss(self.val_images) if due else None))
         here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
         progress.epoch_done(here.history[-1])
-
-    def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
-        """One update with the images at `index`; its numbers are added to `sums` on the device."""
-        rate = self.rate(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.guard.before_forward()
-        loss, terms = self.gradients(index, step)
-        bound = loss
-        if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
-            bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
-        good, norm = self.guard.step(loss, bound)
-        values = {self.objective: bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
-        for name, value in values.items():
-            counted = torch.where(good, value, 0).double()
-            sums[name] = sums[name] + counted if name in sums else counted
-
-    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
-        loss, terms = self.model.loss(*self.batch_inputs(index, step), self.training["kl_weight"])
-        loss.backward()
-        gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
-        self.group.average([loss := loss.detach(), *terms.values(), *gradients])
-        return loss, terms
-
-    def rate(self, step: int) -> float:
-        """The learning rate at a step of the epoch in progress; each rollback so far lowered it."""
-        scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
-        return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
-
-    def noise(self, epoch: int, step: int) -> SharedGenerator:
-        """The generator of a step's noise."""
-        return loader.step_generator(self.seed, epoch, step, self.device)
-
-    def noisy(self, images: Tensor, noise: torch.Generator) -> Tensor:
-        """Dequantised images y [N, C, H, W]."""
-        return loader.dequantise(images, self.model.levels, noise).contiguous(memory_format=image_layout(self.device))
-
-    def inputs(self, images: Tensor, noise: torch.Generator) -> Tensor:
-        """What the model's loss takes, made from uint8 images [N, C, H, W]."""
-        return self.model.inputs(self.noisy(images, noise), noise)
-
-    def batch_inputs(self, index: Tensor, step: int) -> tuple[Tensor, SharedGenerator]:
-        """The inputs of this process's part of a batch (`index`, int64 [B]), and the generator of the other noise."""
-        noise = self.noise(self.position.epoch, step)
-        noise.rank, noise.ranks = self.group.rank, self.group.size
-        index = index.chunk(self.group.size)[self.group.rank]
-        if not self.model.inputs_last:
-            return self.inputs(self.data.index_select(0, index), noise), noise
-        if self.fixed is None:
-            with torch.no_grad():
-                parts = enumerate(self.data.split(self.batch))
-                self.fixed = torch.cat([self.inputs(part, self.noise(loader.KEPT_INPUTS, n)) for n, part in parts])
-        return self.fixed.index_select(0, index), noise
 
     @torch.no_grad()
     def mean_loss(self, images: Tensor) -> float:

@@ -1,0 +1,137 @@
+"""One training step, of every model (paper, section 4.2); the order of images and the noise: `vaeglow.data.loader`."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data import loader
+from vaeglow.device import image_layout
+from vaeglow.distributed import ALONE, Group, SharedGenerator
+from vaeglow.errors import UserError
+from vaeglow.models import bounds
+from vaeglow.models.base import GenerativeModel
+from vaeglow.models.kinds import KINDS
+from vaeglow.models.network import networks, share_batch_norms
+from vaeglow.training import optimise
+from vaeglow.training.checkpoint import Position
+
+INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
+
+
+class TrainingStep:
+    """A model, its data and its optimiser, ready for training steps.
+
+    Args:
+        model: with the base's weights loaded, if it has a base.
+        config: its resolved config.
+        train_images: uint8 [N, C, H, W], may be memory-mapped.
+        device: where to train.
+        group: the processes that train together, each with a step of its own.
+
+    Attributes:
+        batch: images in a step.
+        steps: in an epoch.
+        position: of the run.
+
+    Raises:
+        UserError: processes that do not divide the batch.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        config: Mapping[str, Any],
+        train_images: np.ndarray,
+        device: torch.device,
+        group: Group = ALONE,
+    ) -> None:
+        self.config, self.training, self.seed = config, config["training"], config["seed"]
+        self.device, self.group = device, group
+        self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
+        self.objective = KINDS[config["kind"]].OBJECTIVE
+        self.model = model.to(device, memory_format=image_layout(device)).train()
+        for network in networks(self.model):
+            network.precision = self.training["precision"]
+        if group.size > 1:
+            share_batch_norms(self.model, group.size)
+        self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
+        self.guard = optimise.Guard(self.model, self.optimizer, self.training)
+        self.batch = min(self.training["batch_size"], len(self.data))
+        self.steps = loader.batch_count(len(self.data), self.batch)
+        if self.batch % group.size:
+            problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
+            raise UserError(f"{problem}: change training.devices or training.batch_size")
+        self.fixed: Tensor | None = None  # inputs of all images, for a model with `inputs_last`
+        self.position = Position()
+
+    def initialise(self, images: int = INITIAL_IMAGES) -> None:
+        """Set the model's data-dependent values from the first `images` images."""
+        self.model.initialise(self.noisy(self.data[:images], self.noise(loader.BEFORE_TRAINING, 0)))
+
+    def compile(self) -> None:
+        """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
+        if (options := optimise.compile_options(self.training["compile"], self.device)) is None:
+            return
+        start, first = time.perf_counter(), loader.epoch_order(len(self.data), self.seed, 0, self.device)
+        self.guard.before_forward()
+        optimise.compile_networks(self.model, options, lambda: self.gradients(first[: self.batch], 0))
+        self.guard.forget()
+        self.position.compile_seconds += time.perf_counter() - start
+
+    def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
+        """One update with the images at `index`; its numbers are added to `sums` on the device."""
+        rate = self.rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.guard.before_forward()
+        loss, terms = self.gradients(index, step)
+        bound = loss
+        if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
+            bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
+        good, norm = self.guard.step(loss, bound)
+        values = {self.objective: bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
+        for name, value in values.items():
+            counted = torch.where(good, value, 0).double()
+            sums[name] = sums[name] + counted if name in sums else counted
+
+    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
+        loss, terms = self.model.loss(*self.batch_inputs(index, step), self.training["kl_weight"])
+        loss.backward()
+        gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
+        self.group.average([loss := loss.detach(), *terms.values(), *gradients])
+        return loss, terms
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step of the epoch in progress; each rollback so far lowered it."""
+        scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
+        return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
+
+    def noise(self, epoch: int, step: int) -> SharedGenerator:
+        """The generator of a step's noise."""
+        return loader.step_generator(self.seed, epoch, step, self.device)
+
+    def noisy(self, images: Tensor, noise: torch.Generator) -> Tensor:
+        """Dequantised images y [N, C, H, W]."""
+        return loader.dequantise(images, self.model.levels, noise).contiguous(memory_format=image_layout(self.device))
+
+    def inputs(self, images: Tensor, noise: torch.Generator) -> Tensor:
+        """What the model's loss takes, made from uint8 images [N, C, H, W]."""
+        return self.model.inputs(self.noisy(images, noise), noise)
+
+    def batch_inputs(self, index: Tensor, step: int) -> tuple[Tensor, SharedGenerator]:
+        """The inputs of this process's part of a batch (`index`, int64 [B]), and the generator of the other noise."""
+        noise = self.noise(self.position.epoch, step)
+        noise.rank, noise.ranks = self.group.rank, self.group.size
+        index = index.chunk(self.group.size)[self.group.rank]
+        if not self.model.inputs_last:
+            return self.inputs(self.data.index_select(0, index), noise), noise
+        if self.fixed is None:
+            with torch.no_grad():
+                parts = enumerate(self.data.split(self.batch))
+                self.fixed = torch.cat([self.inputs(part, self.noise(loader.KEPT_INPUTS, n)) for n, part in parts])
+        return self.fixed.index_select(0, index), noise
