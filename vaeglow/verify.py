@@ -63,9 +63,9 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
 def read_checked(path: Path) -> dict[str, Any]:
     """The description in a result or a file of weights; UserError where it is damaged, or not what was written."""
     if path.suffix == ".safetensors":
-        from vaeglow.weights import KEY, read_tensors  # imported late: it imports torch
+        from vaeglow.weights import KEY, SNAPSHOTS_KEY, read_tensors  # imported late: it imports torch
 
-        _, about = read_tensors(path, f"{KEY}_snapshots" if path.stem == "snapshots" else KEY)
+        _, about = read_tensors(path, SNAPSHOTS_KEY if path.stem == "snapshots" else KEY)
         hashes = {"config_sha256": sha256_json(about["config"]), "data_sha256": sha256_json(about["data"]["sha256"])}
         return {**about["config"], **hashes, **about}
     result = read_result(path, None)

@@ -19,7 +19,8 @@ from vaeglow.errors import MAKE_AGAIN, DamagedFile, UserError
 from vaeglow.files import atomic_path, explain_os_error, sha256_json
 from vaeglow.models.base import GenerativeModel, build
 
-KEY = "vaeglow"  # of the metadata entry that describes a model, a JSON text
+# Of the metadata entry, a JSON text, that describes a model, a state of training, the snapshots of a run.
+KEY, STATE_KEY, SNAPSHOTS_KEY = "vaeglow", "vaeglow_checkpoint", "vaeglow_snapshots"
 SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
 

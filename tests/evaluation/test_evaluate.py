@@ -16,8 +16,8 @@ from vaeglow.evaluation.fid import image_features, measure_sets, read_reference
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.files import sha256_json
 from vaeglow.results import read_result
-from vaeglow.training.checkpoint import SNAPSHOTS_KEY, read_snapshots
-from vaeglow.weights import load_model, write_tensors
+from vaeglow.training.checkpoint import read_snapshots
+from vaeglow.weights import SNAPSHOTS_KEY, load_model, write_tensors
 
 CPU, TEMPERATURE = torch.device("cpu"), 0.5
 COMMON = {"batch_size": 4, "device": "cpu", "threads": 1}

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from vaeglow.config.check import outside
 from vaeglow.data import prepare
 from vaeglow.steps import cli
 
@@ -17,8 +16,6 @@ def main(*, name: str, settings: dict, output_dir: Path, threads: int) -> None:
         output_dir: where the arrays and dataset.json go
         threads: that decode image files; no value depends on it
     """
-    for line in outside({"datasets": {name: settings}}, Path.cwd()):
-        print(line)
     info = prepare(name, settings, output_dir, threads)
     broken = info["source"].get("broken_files", {})
     for file, reason in broken.items():

@@ -28,9 +28,8 @@ from torch import Tensor, nn
 
 from vaeglow.errors import STOP, DamagedFile, UserError, handled
 from vaeglow.results import source_sha256
-from vaeglow.weights import read_tensors, write_tensors
+from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, read_tensors, write_tensors
 
-STATE_KEY, SNAPSHOTS_KEY = "vaeglow_checkpoint", "vaeglow_snapshots"  # of files' metadata
 NEWEST = 2  # states kept: if the last is damaged, the one before is used
 POINTS, GOOD = 100, 2  # good states in a run; of them kept: the newer may already contain the cause of a divergence
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none

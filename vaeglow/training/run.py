@@ -17,11 +17,10 @@ from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel, build, image_shape
 from vaeglow.paths import identity
 from vaeglow.results import collect, now, read_result, write_result
-from vaeglow.training.checkpoint import SNAPSHOTS_KEY, Checkpoints
+from vaeglow.training.checkpoint import Checkpoints
 from vaeglow.training.optimise import Diverged, set_memory
 from vaeglow.training.trainer import Trainer
-from vaeglow.weights import KEY as MODEL_KEY
-from vaeglow.weights import load_model, write_tensors
+from vaeglow.weights import KEY, SNAPSHOTS_KEY, load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
 
@@ -91,7 +90,7 @@ def write_results(
     about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
     about["provenance"] = {**provenance, "finished": now()}
     write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": here.snapshots})
-    weights_sha256 = write_tensors(options.model, model.state_dict(), MODEL_KEY, about)
+    weights_sha256 = write_tensors(options.model, model.state_dict(), KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"], "device": provenance["device"]}
     phase |= {f"train_{clock}": time for clock, time in here.times().items()}
