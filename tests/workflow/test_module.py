@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from table_tools import write_timing
+from table_tools import timed, write_timing
 from test_workflow import jobs, snakemake
 from waiting import ROOT, warm
 
@@ -61,7 +61,7 @@ def test_a_module_from_github_with_a_config_that_says_only_what_differs(environm
     (tmp_path / "config/config.yaml").write_text("seeds: [3]")
     (tmp_path / "Snakefile").write_text(GITHUB)
     for factor, preset in ((0.01, "demo"), (1, "paper")):
-        write_timing(tmp_path / "results", factor, preset)
+        write_timing(tmp_path / "results", factor, preset, vaeglow_squeeze4=timed("vaeglow_squeeze4", 150 * factor))
     targets = ("results/table4.csv", "results/demo/photos32/glow/seed3/config.json")
     snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
     assert {row["source"] for row in csv.DictReader((tmp_path / targets[0]).open())} == {"published", "measured"}
