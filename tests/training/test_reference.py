@@ -60,6 +60,7 @@ def test_only_what_leaves_the_band_is_said(folder, epoch, bits, outside):
     assert bool(said) == outside
     assert not reference.note(resolved("vae", learning_rate=0.1), epoch, 99.0)  # other settings: no reference
     assert not reference.note({**resolved("vae"), "preset": "my"}, epoch, 99.0)
+    assert not reference.note(resolved("vaeglow_joint"), epoch, 99.0)  # whose base has no training
 
 
 def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blobs_dir, tmp_path, capsys):

@@ -14,7 +14,8 @@ CHECK = "see if steps were skipped above, if dataset.json has the usual hashes, 
 def settings(config: Mapping[str, Any]) -> str:
     """A short hash of what decides a run's losses, except for its seed."""
     plain = {key: value for key, value in config.items() if key not in ("seed", "base")}
-    training = {key: value for key, value in config["training"].items() if key not in ("validate_every", "snapshots")}
+    training = config.get("training", {}).items()  # none in the base of joint training
+    training = {key: value for key, value in training if key not in ("validate_every", "snapshots")}
     return sha256_json({**plain, "training": training, "base": config["base"] and settings(config["base"])})[:16]
 
 
