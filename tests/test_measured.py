@@ -51,7 +51,7 @@ def test_the_page_of_claims_has_the_verdicts_of_the_csv():
         assert cells[-2].strip() == f"**{row['verdict']}**"
         assert not row["effect"] or {row["effect"], row["low"], row["high"]} <= set(
             re.split(r"[\s\[\],]+", cells[4])
-        ) | {*("-inf", "inf")}
+        ) | {"-inf", "inf"}
 
 
 def test_the_results_in_the_readme_are_roundings_of_the_csvs():

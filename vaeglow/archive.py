@@ -66,10 +66,11 @@ def unpack(file: Path, folder: Path) -> None:
     Raises:
         UserError: it is no archive, incomplete or changed, or the folder is there.
     """
+    if folder.exists():
+        raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
     try:
         if file.is_dir():  # docs/measured/runs: results, and beside them what docs/measured/update.py added
             file.joinpath("config.json").stat()
-            new(folder)
             with atomic_path(folder) as temporary:
                 shutil.copytree(file, temporary / "results")
                 for name in ("config.json", "resources"):
@@ -85,18 +86,11 @@ def unpack(file: Path, folder: Path) -> None:
                 with archive.open(name) as member:
                     if hashlib.file_digest(member, "sha256").hexdigest() != hashes.get(name):
                         raise UserError(f"{file}: {name} is not what was packed: get the archive again")
-            new(folder)
             for name in sorted({*hashes, SUMS, CRATE}):
                 with archive.open(name) as member, atomic_path(folder / name) as path, open(path, "wb") as target:
                     shutil.copyfileobj(member, target)
     except (*DAMAGED, KeyError) as error:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
-
-
-def new(folder: Path) -> None:
-    """A UserError where there is such a folder."""
-    if folder.exists():
-        raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
 
 
 @cli.step

@@ -135,11 +135,14 @@ def test_an_edit_that_breaks_the_overlay_is_one_line(old, new, says, folder, cap
         (["few"], r"few: 79 images train and 20 test: 80 and 20 are needed, 100 in one folder"),
         (["none"], "holds no image files"),
         (["few", "--size", "48"], r"SIZE=48: the networks take a side that is a power of two, such as 32, 64 or 128"),
+        (["broken"], r"broken/\S+\.png: .+: repair or remove it"),
         (["My Pictures!", "--preset", "dmeo"], r"unknown preset 'dmeo' \(did you mean 'demo'\?\)"),
     ],
 )
 def test_a_slip_is_one_line_and_writes_nothing(words, says, folder):
     pictures(Path("few"), 99, "L")
+    for path in pictures(Path("broken"), 110, "L").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
     Path("none").mkdir()
     with pytest.raises(UserError, match=says) as error:
         mine.main(words)

@@ -68,9 +68,11 @@ def missing(claim: Mapping[str, Any]) -> dict[str, str]:
 def made_by(results: Sequence[Result]) -> dict[str, str]:
     """The cells that name a row's evidence, and the machines and commits that measured it."""
     made = [result for result in results if "provenance" in result.content]  # all but a config
-    named = {"device": "device", "evidence_source_sha256": "source_sha256"}
-    about = {cell: traced.distinct(one.value("provenance", key) for one in made) for cell, key in named.items()}
-    about["evidence_commit"] = traced.distinct(one.commit for one in made)
+    about = {
+        "device": traced.distinct(one.value("provenance", "device") for one in made),
+        "evidence_commit": traced.distinct(one.commit for one in made),
+        "evidence_source_sha256": traced.distinct(one.value("provenance", "source_sha256") for one in made),
+    }
     return about | traced.evidence_cells(result.path for result in results)
 
 
