@@ -89,9 +89,9 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
         keys = ("epoch", "kid", "fraction", "kid_standard_error")
         return {"points": [dict(zip(keys, (*at, i / len(value), 0.01), strict=True)) for i, at in enumerate(value, 1)]}
     if what == "config":
-        return {"base": None}
+        return {"base": None, "training": {"epochs": 99}}
     if what == "training":  # of one image: an epoch is a second where `value` is a list
-        return {"epochs_by_phase": [99], "train_images": 1}
+        return {"train_images": 1}
     if what == "likelihood":
         return {"images": 50, "bound": "<=", "bits_per_dim": value}
     if what == "likelihood_images":  # hard and easy images, the same for all models

@@ -102,12 +102,12 @@ def training_seconds(config: Mapping[str, Any], images: int, device: str) -> flo
     set_threads(training["threads"])
     shape = (min(images, training["batch_size"]), data["channels"], data["size"], data["size"])
     noise, on = np.random.default_rng(0).integers(0, data["levels"], shape, np.uint8), pick_device(device)
-    trainer = TrainingStep(build(config), {**config, "training": training}, noise, on)
-    trainer.initialise(trainer.batch)
-    index = torch.arange(trainer.batch, device=on)
+    step = TrainingStep(build(config), {**config, "training": training}, noise, on)
+    step.initialise(step.batch)
+    index = torch.arange(step.batch, device=on)
     for _ in range(2):  # the first is a warm-up
-        seconds, _ = time_window(lambda: trainer.train_step(index, 0, {}), TIMED, on)
-    return START + seconds / TIMED * training["epochs"] * batch_count(images, trainer.batch)
+        seconds, _ = time_window(lambda: step.train_step(index, 0, {}), TIMED, on)
+    return START + seconds / TIMED * training["epochs"] * batch_count(images, step.batch)
 
 
 def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cores: int) -> str:

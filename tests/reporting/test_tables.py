@@ -197,6 +197,22 @@ def test_a_layer_needs_its_vae_and_a_speed_up_needs_a_glow(results):
     assert run_table(results, lonely | {"rows": [row("vae", preset="paper"), *lonely["rows"]]})[-1]["speed_up"] == ""
 
 
+def test_training_time_is_that_of_all_phases_round_by_round_beside_a_glow(results):
+    """And on a GPU of seconds on the clock, which here are twice the CPU's for all models but Glow."""
+    spec, path = SPECS["training_time"], results / "demo/photos32/timing.json"
+    slow = timed("glow", SECONDS["glow"] * 0.01)
+    slow["training"]["seconds"] = [
+        one * factor for one, factor in zip(slow["training"]["seconds"], (1, 2, 4), strict=True)
+    ]
+    change(path, models=read_result(path).content["models"] | {"glow": slow}, device_kind="cuda")
+    ours = run_table(results, spec)[0]
+    whole = (5 * SECONDS["vae"] + 4 * SECONDS["vaeglow"]) / (10 * SECONDS["glow"])
+    names = ("training_ratio", "training_ratio_low", "training_ratio_high")
+    assert [float(ours[name]) for name in names] == pytest.approx([whole / 2, whole / 4, whole], rel=5e-3)
+    with pytest.raises(UserError, match=r"tables\.training_time: dataset photos32 has no Glow to compare with"):
+        run_table(results, spec | {"rows": spec["rows"][:1]})
+
+
 def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
     """Nothing is compiled here."""
     rows = [row("vaeglow", 0.5, label="ours_new #1 ~ 10% ^2 \\x"), row("vae", 0.0)]

@@ -29,7 +29,7 @@ def trace_cells(results: Sequence[Result]) -> dict[str, str]:
         The hashes of config, data, weights and code that the results name, their first start and last end, and the
         files with their hashes.
     """
-    made = [result.content["provenance"] for result in results]
+    made = [result.content["provenance"] for result in results if "provenance" in result.content]  # none in config.json
     cells = {key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES}
     cells |= {"source_sha256": distinct(one["source_sha256"] for one in made)}
     cells |= {key: extreme(one[key] for one in made) for key, extreme in TIMES.items()}

@@ -79,27 +79,28 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     set_threads(place["threads"])
     model = build(config)
     set_memory(model, place["memory"])
-    trainer = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
-    trainer.initialise(trainer.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
-    trainer.compile()
-    order = epoch_order(len(trainer.data), trainer.seed, 0, device)
-    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, trainer.batch))), {}, []
+    training = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
+    training.initialise(training.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
+    training.compile()
+    order = epoch_order(len(training.data), training.seed, 0, device)
+    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, training.batch))), {}, []
     generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def train() -> None:
         step, index = next(upcoming)
-        trainer.train_step(index, step, sums)
+        training.train_step(index, step, sums)
         if len(totals) < windows["warmup_steps"]:
-            totals.append(sums[trainer.objective])
+            totals.append(sums[training.objective])
 
     found: dict[str, Any] = {}
     yield found
-    for what, work in zip(WORK, (train, lambda: draw(model, trainer.batch, generator)), strict=True):
+    for what, work in zip(WORK, (train, lambda: draw(model, training.batch, generator)), strict=True):
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
         if work is train:
             used, used_by = peak_memory(device)
-            found |= {"batch_size": trainer.batch, "compile_seconds": trainer.position.compile_seconds}  # in no window
+            compiling = training.position.compile_seconds  # in no window
+            found |= {"batch_size": training.batch, "compile_seconds": compiling}
             found |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
             found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         yield found | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}

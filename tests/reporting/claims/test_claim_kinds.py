@@ -158,8 +158,8 @@ def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path, fir
     worlds = {"vae": [(4.0, 4.0)], "near": near, "far": [(3.0, 2.0), (7.0, 1.5)]}
     write_world(tmp_path / "results", entry, lambda need, seed: worlds[need["model"]], [0])
     run = tmp_path / "results/demo/toys/near/seed0"
-    change(run / "config.json", base={"model": "vae", "base": None, "training": {}})
-    change(run / "training.json", epochs_by_phase=[first, 4])
+    base = {"model": "vae", "base": None, "training": {"epochs": first}}
+    change(run / "config.json", base=base, training={"epochs": 4})
     row = ledger(tmp_path / "results", entry, [0])
     if effect is None:
         assert row["effect"] == "" and row["verdict"] == UNDECIDED and "no snapshot of its last phase" in row["note"]

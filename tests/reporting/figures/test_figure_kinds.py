@@ -79,11 +79,10 @@ def configure(made: Results, model: str, **parts) -> dict:
 
 
 def ours(made: Results, squeeze: int = 2, model: str = "vaeglow", layer: dict | None = None, **vae) -> None:
-    base = configure(made, "vae", kind="vae", training={}, **VAE | vae)
+    base = configure(made, "vae", kind="vae", training={"epochs": 7}, **VAE | vae)
     paper = {"depth": 5, "width": 96, "affine_steps": 0, "levels": 1, "noise_head": False}
-    configure(
-        made, model, kind="vae_glow", mode="frozen", layer={"squeeze": squeeze, **paper, **(layer or {})}, base=base
-    )
+    layer, of = {"squeeze": squeeze, **paper, **(layer or {})}, {"mode": "frozen", "training": {"epochs": 9}}
+    configure(made, model, kind="vae_glow", layer=layer, base=base, **of)
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def results(tmp_path: Path) -> Results:
     made = Results(tmp_path).prepare(noise(13))
     for model, squeeze in SQUEEZES.items():
         ours(made, squeeze, model)
-    configure(made, "glow", kind="glow")
+    configure(made, "glow", kind="glow", training={"epochs": 8})
     made.write("training", "vae", {"epochs_by_phase": [7], "parameters": 1000, "train_images": 10})
     made.write("training", "vaeglow", {"epochs_by_phase": [7, 9], "parameters": 3500, "train_images": 10})
     made.write("training", "glow", {"epochs_by_phase": [8], "parameters": 3500, "train_images": 10})

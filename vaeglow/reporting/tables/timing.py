@@ -54,16 +54,21 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
     return np.mean(each, axis=0)
 
 
-def training_time(config: Result, training: Result, timing: Result) -> tuple[float, float]:
-    """Seconds of the phases before a run's own, and of an epoch of its own, as steps take that are timed in turns.
+def phase_rounds(config: Result, timing: Result) -> np.ndarray:
+    """Seconds that each phase of a run trains for an image of the dataset, in each round: [phases, rounds].
 
-    Those of the run itself do not compare: other jobs on its machine can double them. The arguments are its
-    config.json, its training.json, and the timing.json of its preset and dataset.
+    As steps take that are timed in turns: those of the run do not compare, other jobs on its machine can double them.
+    The arguments are a run's config.json and the timing.json of its preset and dataset.
     """
-    clock, images = clock_of(timing.value("device_kind")), training.value("train_images")
-    models = [phase["model"] for phase in phases(config.content)]
-    each = [float(np.median(rounds(timing, [model], clock))) * images for model in models]
-    return float(np.dot(training.value("epochs_by_phase")[:-1], each[:-1])), each[-1]
+    clock = clock_of(timing.value("device_kind"))
+    each = [(phase["training"]["epochs"], phase["model"]) for phase in phases(config.content)]
+    return np.stack([epochs * rounds(timing, [model], clock) for epochs, model in each])
+
+
+def training_time(config: Result, training: Result, timing: Result) -> tuple[float, float]:
+    """Seconds of the phases before a run's own, and of an epoch of its own: see `phase_rounds`."""
+    *before, own = np.median(phase_rounds(config, timing), axis=1) * training.value("train_images")
+    return float(sum(before)), float(own / config.value("training", "epochs"))
 
 
 def timings(spec: Spec, results_root: str | Path) -> Lines:

@@ -1,0 +1,60 @@
+"""All the training of a model, its base's included, over that of Glow: steps timed in turns, as in `timing`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vaeglow.config import phases
+from vaeglow.errors import UserError
+from vaeglow.reporting.columns import Column, named, same
+from vaeglow.reporting.frame import Lines, Spec, first, results_frame
+from vaeglow.reporting.tables.timing import clocks, median, phase_rounds
+
+__all__ = ["clocks"]  # for the notes
+READS = ("timing", "config")
+SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
+
+
+def needs(entry: Spec) -> list[dict[str, object]]:
+    """How long a step of the base takes; the base of a base needs a row of its own."""
+    return [{**row, "what": "timing", "model": row["base"]} for row in entry["rows"] if "base" in row]
+
+
+def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
+    """Each model's line, then that of the first Glow of its dataset.
+
+    Raises:
+        UserError: a file is missing or of something else; a dataset without a Glow.
+    """
+    import pandas as pd
+
+    frame = results_frame(spec["rows"], results_root, READS, {**spec, "seeds": spec["seeds"][:1]})
+    for dataset, lines in frame.groupby("dataset", sort=False):
+        glow = lines[[config.value("kind") == "glow" for config in lines["config"]]][:1]
+        if glow.empty:
+            raise UserError(f"tables.{spec['name']}: dataset {dataset} has no Glow to compare with: give one a row")
+        yield from (pd.concat([lines.loc[[index]], glow]) for index in lines.index)
+
+
+def ratio(lines: Lines) -> np.ndarray:
+    """A model's time over Glow's in each round: [rounds]."""
+    one, glow = (phase_rounds(*results).sum(0) for results in lines[["config", "timing"]].itertuples(index=False))
+    return one / glow
+
+
+def epochs(lines: Lines) -> str:
+    """Of each phase."""
+    return "+".join(str(phase["training"]["epochs"]) for phase in phases(first(lines, "config").content))
+
+
+COLUMNS = named(
+    """
+    model epochs training_ratio training_ratio_low training_ratio_high source dataset preset
+    device threads rounds commit run device_kind
+    """,
+    Column("epochs", epochs, "Epochs"),
+    median("training_ratio", ratio, "Training time / Glow's"),
+    *(same("timing.threads", "Threads"), same("timing.rounds"), same("timing.device_kind")),
+)
+SHOWN = "model epochs training_ratio dataset device threads"
