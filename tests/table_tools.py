@@ -103,9 +103,8 @@ def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     folder = results / spec["preset"]
     output = folder / f"tables/{spec['name']}.csv"
     command = ["--spec", spec_file(folder, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    endings = {"full": ".full.csv", "markdown": ".md", "html": ".html", "latex": ".tex"}
-    forms = [word for form, end in endings.items() for word in (f"--{form}", str(output.with_suffix(end)))]
-    table.main([*command, "--output", str(output), *forms])
+    forms = [str(output.with_suffix(end)) for end in (".csv", ".full.csv", ".md", ".html", ".tex")]
+    table.main([*command, "--output", *forms])
     return traced.cells_of(output.with_suffix(traced.FULL))
 
 

@@ -91,10 +91,5 @@ def report(preset: str, seeds: list[int]) -> None:
         entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL
         spec = claims_spec({"likelihood": entry}, seeds) | {"preset": preset}
         output = Path(f"results/{preset}/claims.csv")
-        forms = {
-            "output": output,
-            "full": output.with_suffix(traced.FULL),
-            "markdown": output.with_suffix(".md"),
-            "html": output.with_suffix(".html"),
-        }
-        run_step("claims", spec=spec_file(Path("results") / preset, spec), results_root="results", **forms)
+        forms = [output.with_suffix(end) for end in (".csv", traced.FULL, ".md", ".html")]
+        run_step("claims", spec=spec_file(Path("results") / preset, spec), results_root="results", output=forms)

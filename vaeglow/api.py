@@ -101,12 +101,13 @@ def train(
         write_dataset(Path(root, "data"), {"train": x, "val": x[:0], "test": x[:0]}, info)
         try:
             for run in runs:
-                at = {key: result_path(root, key, **run) for key in ("config", "model", "history", "training")}
+                names = ("config", "model", "history", "training", "snapshots")
+                at = {key: result_path(root, key, **run) for key in names}
                 write_json(at["config"], run)
-                state, kept = at["model"].with_name("state"), result_path(root, "snapshots", **run)
+                state = at["model"].with_name("state")
                 how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
                 data_dir = Path(root, "data")
-                train_run(Namespace(**at, **how, **base, snapshots=kept, state_dir=state, data_dir=data_dir))
+                train_run(Namespace(**at, **how, **base, state_dir=state, data_dir=data_dir))
                 base = {"base": at["model"], "base_training": at["training"]}
         finally:
             torch.set_num_threads(threads)  # a run has a number of its own
@@ -121,7 +122,7 @@ class Model:
 
     Attributes:
         config: the resolved config it was trained under.
-        about: the rest of the file's metadata: data statistics, provenance, hashes.
+        about: the file's metadata: that config, data statistics, provenance, hashes.
         network: the `vaeglow.models.base.GenerativeModel` itself.
         device: where it computes.
     """

@@ -152,8 +152,8 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
 
 def test_the_step_writes_numbers_and_page(tmp_path):
     folder = written(tmp_path / "mine", splits_of(3, 8, 256))
-    outputs = tmp_path / "out" / "mine.json", tmp_path / "out" / "mine.png"
-    done = step("inspect_data", *flags(data_dir=folder, json=outputs[0], output=outputs[1]))
+    outputs = [tmp_path / "out" / "mine.json", tmp_path / "out" / "mine.png"]
+    done = step("inspect_data", *flags(data_dir=folder, output=outputs))
     assert done.returncode == 0, done.stderr
     assert "mine train: 60 images" in done.stdout and "1 are in train, too" in done.stdout
     found = json.loads(outputs[0].read_text())
@@ -161,5 +161,5 @@ def test_the_step_writes_numbers_and_page(tmp_path):
     assert np.asarray(Image.open(outputs[1]).convert("RGB")).std() > 5
     np.save(folder / "test.npy", np.load(folder / "test.npy")[::-1])
     with pytest.raises(UserError, match=r"test\.npy has changed"):
-        inspect_data.main(flags(data_dir=folder, json=tmp_path / "other.json", output=tmp_path / "other.png"))
+        inspect_data.main(flags(data_dir=folder, output=[tmp_path / "other.json", tmp_path / "other.png"]))
     assert {path.name for path in tmp_path.iterdir()} == {"mine", "out"}

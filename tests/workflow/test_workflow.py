@@ -138,8 +138,7 @@ import sys
 from pathlib import Path
 
 name, flags = Path(__file__).stem, sys.argv[1:]
-outputs = {"--output", "--full", "--markdown", "--html", "--latex", "--json"}
-outputs |= {"--model", "--snapshots", "--history", "--training"} if name == "train" else set()
+outputs = {"--output"} | ({"--model", "--snapshots", "--history", "--training"} if name == "train" else set())
 flag = ""
 for word in flags:
     if word.startswith("--"):

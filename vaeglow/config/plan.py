@@ -51,8 +51,8 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
 
     Returns:
         The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's values; each row has `dataset` and `preset`, a row with a VAE as base also `base`. Rows of a model
-        that takes colour images only are left out on grey ones, for the reasons in `left_out`.
+        protocol's values; each row has `dataset` and `preset`, a row of a model with a base also `base`. Rows of a
+        model that takes colour images only are left out on grey ones, for the reasons in `left_out`.
     """
     entry, roles = merge(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
@@ -115,6 +115,8 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
         kind = kinds(section)[entry["kind"]]
         sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side and "model" in side]
         wanted = [(what, side) for side in sides for what in kind.READS]
+        bases = [{**row, "model": row["base"]} for row in entry["rows"] if "base" in row]
+        wanted += [(what, base) for base in bases for what in getattr(kind, "OF_BASE", ())]
         wanted += [(need["what"], need) for need in (kind.needs(entry) if hasattr(kind, "needs") else ())]
         for what, row in wanted:
             need = {"what": what, "protocol": entry["protocol"]} | {k: row[k] for k in ("preset", "dataset", "model")}
@@ -137,7 +139,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
 
     Returns:
         Of a table or figure `filled_in`; of the claims `{"preset", "seeds", "claims"}`. Both have `styles`, the look of
-        each model that is shown: `{model: {"label", "color", "marker"}}`.
+        each model that is shown: `{model: {"label", "color", "marker"}}`, and `temperature` false where it has none.
     """
     if section == "claims":
         content: dict[str, Any] = {"preset": view["preset"], "seeds": view["seeds"], "claims": claims(view)}

@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 
 @functools.cache
 def kinds(section: str) -> dict[str, Any]:
-    """{kind: what declares it, a module or a class} of the entries of a section in `DECLARED`."""
+    """{kind: what declares it, a module, a class or a function} of the entries of a section in `DECLARED`."""
     return importlib.import_module(DECLARED[section]).KINDS
 
 
@@ -131,7 +131,7 @@ def validate(config: Mapping[str, Any], schema: Schema, place: str = "") -> None
 def explain(error: Any, place: str = "") -> str:
     """One line for one jsonschema error in the part of the config at `place`."""
     where = ".".join([*([place] if place else []), *(str(part) for part in error.absolute_path)])
-    if error.validator in ("anyOf", "oneOf") and error.context:
+    if error.validator == "anyOf" and error.context:
         return explain(max(error.context, key=lambda inner: len(inner.absolute_path)), place)
     if error.validator == "additionalProperties":
         legal = list(error.schema.get("properties", {}))

@@ -7,11 +7,11 @@ from vaeglow.steps import cli
 
 
 @cli.step
-def main(*, spec: Path, results_root: Path, output: Path, full: Path, markdown: Path, html: Path) -> None:
-    """Read, measure, judge; write CSV (`output`), Markdown and HTML.
+def main(*, spec: Path, results_root: Path, output: list[Path]) -> None:
+    """Read, measure, judge, write.
 
     Args:
-        full: the CSV with all columns
+        output: the CSV, the CSV with all columns, .md and .html
     """
     from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
     from vaeglow.reporting.tables import page
@@ -20,5 +20,5 @@ def main(*, spec: Path, results_root: Path, output: Path, full: Path, markdown: 
     content = files.read_json(spec)
     ledger = build_ledger(content, results_root)
     text = to_markdown(ledger, content)
-    for path, form in zip((output, full, markdown, html), (*csv_forms(ledger), text, page(text)), strict=True):
+    for path, form in zip(output, (*csv_forms(ledger), text, page(text)), strict=True):
         files.write_text(path, form)

@@ -105,17 +105,17 @@ def described(about: Mapping[str, Any]) -> str:
 
 
 @cli.step
-def main(*, data_dir: Path, json: Path, output: Path) -> None:
+def main(*, data_dir: Path, output: list[Path]) -> None:
     """Read all images, write the numbers, draw the page.
 
     Args:
-        json: file to write the numbers to, .json
-        output: file to draw the page to, .png or .pdf
+        output: files to write the numbers to, .json, and to draw the page to, .png or .pdf
     """
+    numbers, picture = output
     provenance = collect()
     found = inspect(data_dir)
-    write_result(json, found, [], provenance)
-    style.save(draw(json, data_dir), output)
+    write_result(numbers, found, [], provenance)
+    style.save(draw(numbers, data_dir), picture)
     for split, about in found["splits"].items():
         print(f"{found['dataset']} {split}: {about['count']:,} images")
         if about["count"]:

@@ -52,11 +52,6 @@ class Position:
     rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
     snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
 
-    def times(self) -> dict[str, float]:
-        """Training time by both clocks, including what rollbacks discarded."""
-        clocks = ("seconds", "cpu_seconds")
-        return {clock: getattr(self, clock) + sum(lost[clock] for lost in self.rollbacks) for clock in clocks}
-
 
 class FolderLock:
     """The lock of a folder: its files `lock`, for the system, and `lease`."""

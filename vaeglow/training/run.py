@@ -93,7 +93,8 @@ def write_results(
     weights_sha256 = write_tensors(options.model, model.state_dict(), KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"], "device": provenance["device"]}
-    phase |= {f"train_{clock}": time for clock, time in here.times().items()}
+    for clock in ("seconds", "cpu_seconds"):  # what rollbacks discarded included
+        phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
     summary = {
         **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},

@@ -99,9 +99,7 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
         if work is train:
             used, used_by = peak_memory(device)
-            compiling = training.position.compile_seconds  # in no window
-            found |= {"batch_size": training.batch, "compile_seconds": compiling}
-            found |= {"peak_memory_bytes": used, "peak_memory_of": used_by}
+            found |= {"batch_size": training.batch, "peak_memory_bytes": used, "peak_memory_of": used_by}
             found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         yield found | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
         found[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}

@@ -38,8 +38,8 @@ rule inspect_data:
     input:
         **reads("train", "val", "test"),
     output:
-        json=result("inspection"),
-        output=report(
+        result("inspection"),
+        report(
             result("data_page"),
             caption="../report/data.rst",
             category="Data",
@@ -53,7 +53,7 @@ rule inspect_data:
     params:
         step="inspect_data",
         inputs=input_flags,
-        outputs=output_flags,
+        outputs=lambda wildcards, output: flags(output=list(output)),
     shell:
         """
         python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.outputs:q} \

@@ -32,11 +32,6 @@ def source_settings(wildcards):
     return json.dumps({key: value for key, value in entry.items() if key not in ("train_subset", "models")})
 
 
-def output_flags(wildcards, output):
-    """A flag for each output of a rule."""
-    return flags(**dict(output.items()))
-
-
 def reported(path, section, form):
     """A file of the report, under its title; what is called an ablation is in a section of its own."""
     kind = section.removesuffix("s")

@@ -46,11 +46,7 @@ use rule inspect_data as table with:
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
         published=PUBLISHED,
     output:
-        output="results/{preset}/tables/{table}.csv",
-        full="results/{preset}/tables/{table}.full.csv",
-        markdown="results/{preset}/tables/{table}.md",
-        html="results/{preset}/tables/{table}.html",
-        latex="results/{preset}/tables/{table}.tex",
+        multiext("results/{preset}/tables/{table}", ".csv", ".full.csv", ".md", ".html", ".tex"),
     log:
         "logs/table/{preset}/{table}.log",
     params:
@@ -72,7 +68,6 @@ use rule inspect_data as figure with:
     params:
         step="figure",
         inputs=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
-        outputs=lambda wildcards, output: flags(output=list(output)),
 
 
 use rule inspect_data as claims with:
@@ -80,10 +75,7 @@ use rule inspect_data as claims with:
         spec="results/{preset}/specs/claims/claims.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
     output:
-        output="results/{preset}/claims.csv",
-        full="results/{preset}/claims.full.csv",
-        markdown="results/{preset}/claims.md",
-        html="results/{preset}/claims.html",
+        multiext("results/{preset}/claims", ".csv", ".full.csv", ".md", ".html"),
     log:
         "logs/claims/{preset}.log",
     params:
@@ -96,7 +88,7 @@ use rule inspect_data as training_curves with:
         **reads("history", "training"),
         style=STYLE,
     output:
-        output=report(
+        report(
             result("curves"),
             caption="../report/curves.rst",
             category="Training curves",

@@ -274,9 +274,9 @@ def world(need, seed):
 
 
 def run() -> tuple[list[dict[str, str]], str]:
-    output, full, markdown, html = (Path(f"results/demo/claims.{form}") for form in ("csv", "full.csv", "md", "html"))
-    options = {"results_root": "results", "output": output, "full": full, "markdown": markdown, "html": html}
-    run_step("claims", spec=spec_file(Path("results"), spec(ENTRIES, [0])), **options)
+    forms = [Path(f"results/demo/claims.{form}") for form in ("csv", "full.csv", "md", "html")]
+    output, full, markdown, html = forms
+    run_step("claims", spec=spec_file(Path("results"), spec(ENTRIES, [0])), results_root="results", output=forms)
     assert "<table" in html.read_text()
     rows = traced.cells_of(full)
     assert traced.cells_of(output) == [dict(list(row.items())[:15]) for row in rows]

@@ -97,6 +97,4 @@ def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
     return {
         "test_percentiles": thresholds,
         "shares_nearer": {p: float((samples < threshold).mean()) for p, threshold in thresholds.items()},
-        "median_distance": float(np.median(samples)),
-        "median_test_distance": float(np.median(test)),
     }

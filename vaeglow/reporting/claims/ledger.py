@@ -38,22 +38,17 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
     entries = []
     for name, claim in spec["claims"].items():
-        claim = {"claim": name, **claim}
+        needs = "< {margin:g}".format(**claim) if "margin" in claim else f"> {claim.get('threshold', 0):g}"
+        claim = {"claim": name, "needed": needs, **claim}  # of the whole interval
         seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
         evidence = [Evidence(results_root, claim, seed, spec["styles"]) for seed in seeds]
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))
     check_together(result for *_, results in entries for result in results)
     rows = [
-        {**claim, **made, **missing(claim), "needed": needed_effect(claim)}
-        | (judged(evidence) | made_by(results) if evidence else {})
+        {**claim, **made, **missing(claim), **(judged(evidence) | made_by(results) if evidence else {})}
         for claim, evidence, results in entries
     ]
     return traced.sealed(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna(""))
-
-
-def needed_effect(claim: Mapping[str, Any]) -> str:
-    """What the whole interval must be for the claim to hold."""
-    return "< {margin:g}".format(**claim) if "margin" in claim else f"> {claim.get('threshold', 0):g}"
 
 
 def missing(claim: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 
 READS = ("config", "training")
+OF_BASE = ("training",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 # Inches, y upwards: the drawing; the middles of its columns and rows of boxes; a box; half between a pair of arrows.
 WIDTH, HEIGHT, COLUMNS, ROWS = 6.9, 4.4, [0.57 + 1.152 * k for k in range(6)], (3.66, 2.52, 0.92)
@@ -24,11 +25,6 @@ OBJECTIVES = r"""phase 1 maximises  E log $N(x; g_\mu(z), g_\Sigma(z))$
 phase 2 maximises  E log $N(f(x); g_\mu(z), g_\Sigma(z))$
         $+$ log |det $\partial f / \partial x$|      (eq. 4)"""
 Place = tuple[float, float]  # the middle of a box
-
-
-def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How the VAE below the layer was trained."""
-    return [{**row, "what": "training", "model": row["base"]} for row in entry["rows"] if "base" in row]
 
 
 def draw(sources: Sources, page: style.Page) -> None:

@@ -4,15 +4,13 @@ Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those 
 that are timed in turns (`vaeglow.reporting.tables.timing.training_time`).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.tables.timing import CLOCKS, clock_of, training_time
 
 READS = ("snapshot_metrics", "likelihood", "config", "training", "timing")
+OF_BASE = ("timing",)
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
@@ -22,11 +20,6 @@ NOTE = (
     "({}). Points of a curve are snapshots of one training: a shorter one would have lowered its rate earlier. "
     "Bits/dim: = exact for dequantised data, \u2264 an upper bound (K=1). "
 )
-
-
-def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How long a step of the base takes."""
-    return [{**row, "what": "timing", "model": row["base"]} for row in entry["rows"] if "base" in row]
 
 
 def draw(sources: Sources, page: style.Page) -> None:

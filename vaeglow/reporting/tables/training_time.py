@@ -13,12 +13,8 @@ from vaeglow.reporting.tables.timing import clocks, median, phase_rounds
 
 __all__ = ["clocks"]  # for the notes
 READS = ("timing", "config")
+OF_BASE = ("timing",)  # the base of a base needs a row of its own
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
-
-
-def needs(entry: Spec) -> list[dict[str, object]]:
-    """How long a step of the base takes; the base of a base needs a row of its own."""
-    return [{**row, "what": "timing", "model": row["base"]} for row in entry["rows"] if "base" in row]
 
 
 def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
