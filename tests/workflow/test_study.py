@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from run_tools import shipped_config
 from scipy.stats import ttest_1samp
 from test_demo import SHOWN, SMALL, measured, random_inception, verified
@@ -134,6 +135,22 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
     for name in ("here", "other"):
         (tmp_path / name).mkdir()
     assert "here is a folder of images, not a link" in run(tmp_path, "cpu.yaml", "--cifar", "other", status=2)
+
+
+def test_too_few_images_are_one_line_and_one_seed_is_noted(tmp_path):
+    folder = project(tmp_path / "one")
+    for split in ("train", "test"):
+        image = folder / "here" / split / "a.png"
+        image.parent.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(image)
+    few = {"datasets": {"few": {"kind": "folder", "root": "here", "size": 32}}, "overrides": {"roles": {"main": "few"}}}
+    write_text(
+        folder / "few.yaml",
+        yaml.safe_dump(merge(yaml.safe_load((folder / "demo.yaml").read_text()), few, {"seeds": [0]})),
+    )
+    said = run(folder, "few.yaml", f"--flags=-s {ROOT / 'Snakefile'}", status=1)
+    assert "note: few.yaml has fewer than 3 seeds: claims about training stay undecided" in said
+    assert said.splitlines()[-1].startswith("error: the test split of few has 1 images, protocol test-16-64 needs 16")
 
 
 def test_a_table_of_fewer_seeds_than_the_study_has_no_interval(tmp_path):
