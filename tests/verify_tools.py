@@ -31,7 +31,7 @@ def make_tree(root: Path, inception: Path) -> None:
     with contextlib.chdir(root), mock.patch.object(inception_module, "load_inception", load):
         prepare(DATA, name=DATASET)
         page = Path(f"results/data/{DATASET}.png")
-        run_step("inspect_data", data_dir=DATA, json=page.with_suffix(".json"), output=page)
+        run_step("inspect_data", data_dir=DATA, output=[page.with_suffix(".json"), page])
         made: dict[tuple, Run] = {}
         counts = {key: PROTOCOL[key] for key in ("protocol", "split", "images", "features", "sets")}
         for preset in ("tiny", "other"):
