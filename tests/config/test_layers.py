@@ -194,6 +194,14 @@ def test_a_wide_row_keeps_its_temperatures_and_needs_each():
     assert sum(need["what"] == "latents" for need in found) == 1
 
 
+def test_a_table_of_training_times_needs_those_of_all_bases():
+    rows = [{"model": "beyond"}, {"model": "glow"}]
+    table = {"kind": "training_time", "title": "Times", "caption": "", "rows": rows}
+    view = effective(merge(shipped_config(), {"tables": {"times": table}}), "cpu")
+    timed = {need["model"] for need in plan.needs(view, "tables", "times") if need["what"] == "timing"}
+    assert timed == {"beyond", "beyond_three_levels", "vae_small", "glow"}
+
+
 def test_all_that_tables_and_claims_time_on_one_dataset_is_timed_together():
     views = checked()
     table4 = {row["model"] for row in SHIPPED["tables"]["table4"]["rows"]}

@@ -115,8 +115,11 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
         kind = kinds(section)[entry["kind"]]
         sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side and "model" in side]
         wanted = [(what, side) for side in sides for what in kind.READS]
-        bases = [{**row, "model": row["base"]} for row in entry["rows"] if "base" in row]
-        wanted += [(what, base) for base in bases for what in getattr(kind, "OF_BASE", ())]
+        for row in entry["rows"] if hasattr(kind, "OF_BASES") else ():
+            base = row.get("base")
+            while base is not None:
+                wanted += [(what, {**row, "model": base}) for what in kind.OF_BASES]
+                base = inherited(view, base, "base")
         wanted += [(need["what"], need) for need in (kind.needs(entry) if hasattr(kind, "needs") else ())]
         for what, row in wanted:
             need = {"what": what, "protocol": entry["protocol"]} | {k: row[k] for k in ("preset", "dataset", "model")}

@@ -79,27 +79,27 @@ def turns(config: Mapping[str, Any], windows: Mapping[str, Any], gpu: int | None
     set_threads(place["threads"])
     model = build(config)
     set_memory(model, place["memory"])
-    training = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
-    training.initialise(training.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
-    training.compile()
-    order = epoch_order(len(training.data), training.seed, 0, device)
-    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, training.batch))), {}, []
+    step = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
+    step.initialise(step.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
+    step.compile()
+    order = epoch_order(len(step.data), step.seed, 0, device)
+    upcoming, sums, totals = itertools.cycle(enumerate(batches(order, step.batch))), {}, []
     generator = step_generator(0, TIMED_SAMPLES, 0, device)
 
     def train() -> None:
-        step, index = next(upcoming)
-        training.train_step(index, step, sums)
+        number, index = next(upcoming)
+        step.train_step(index, number, sums)
         if len(totals) < windows["warmup_steps"]:
-            totals.append(sums[training.objective])
+            totals.append(sums[step.objective])
 
     found: dict[str, Any] = {}
     yield found
-    for what, work in zip(WORK, (train, lambda: draw(model, training.batch, generator)), strict=True):
+    for what, work in zip(WORK, (train, lambda: draw(model, step.batch, generator)), strict=True):
         model.train(work is train)
         steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
         if work is train:
             used, used_by = peak_memory(device)
-            found |= {"batch_size": training.batch, "peak_memory_bytes": used, "peak_memory_of": used_by}
+            found |= {"batch_size": step.batch, "peak_memory_bytes": used, "peak_memory_of": used_by}
             found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         yield found | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
         found[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}

@@ -38,8 +38,8 @@ def build_ledger(spec: Mapping[str, Any], results_root: str) -> pd.DataFrame:
     made = {"commit": commit + "+dirty" * bool(dirty), "source_sha256": source_sha256()}
     entries = []
     for name, claim in spec["claims"].items():
-        needs = "< {margin:g}".format(**claim) if "margin" in claim else f"> {claim.get('threshold', 0):g}"
-        claim = {"claim": name, "needed": needs, **claim}  # of the whole interval
+        asked = "< {margin:g}".format(**claim) if "margin" in claim else f"> {claim.get('threshold', 0):g}"
+        claim = {"claim": name, "needed": asked, **claim}  # of the whole interval
         seeds = spec["seeds"][: 1 if claim["kind"] in SEEDLESS else None] if claim["run"] else []
         evidence = [Evidence(results_root, claim, seed, spec["styles"]) for seed in seeds]
         entries.append((claim, evidence, [one.read(need["what"], need) for need in needed(claim) for one in evidence]))

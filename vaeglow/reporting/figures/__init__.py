@@ -5,7 +5,7 @@ A kind's module has
 READS                -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA               -> its entries' own keys in config, a JSON schema each
 draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.style.Page`
-OF_BASE              -> optional: what it reads of a row's base
+OF_BASES             -> optional: what it reads of a row's base, of the base's base, ...
 needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
 """
 

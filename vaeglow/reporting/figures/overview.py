@@ -12,7 +12,7 @@ from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
 
 READS = ("config", "training")
-OF_BASE = ("training",)
+OF_BASES = ("training",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 # Inches, y upwards: the drawing; the middles of its columns and rows of boxes; a box; half between a pair of arrows.
 WIDTH, HEIGHT, COLUMNS, ROWS = 6.9, 4.4, [0.57 + 1.152 * k for k in range(6)], (3.66, 2.52, 0.92)

@@ -10,7 +10,7 @@ from vaeglow.reporting.frame import drawn_at
 from vaeglow.reporting.tables.timing import CLOCKS, clock_of, training_time
 
 READS = ("snapshot_metrics", "likelihood", "config", "training", "timing")
-OF_BASE = ("timing",)
+OF_BASES = ("timing",)
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}

@@ -10,7 +10,7 @@ COLUMNS  -> its columns, or `columns_of(spec, rows)`; the first are those of its
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
 and optionally
 rows(spec, results_root)  -> the lines of each row, where a row is not of one model's runs
-OF_BASE                   -> what it reads of a row's base
+OF_BASES                  -> what it reads of a row's base, of the base's base, ...
 needs(entry)              -> what else it reads, a list of {"what", "preset", "dataset", "model"}
 
 Beside it the Jinja template `{kind}.md.j2` says how the numbers were measured and what must not be compared. It has

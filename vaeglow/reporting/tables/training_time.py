@@ -13,7 +13,7 @@ from vaeglow.reporting.tables.timing import clocks, median, phase_rounds
 
 __all__ = ["clocks"]  # for the notes
 READS = ("timing", "config")
-OF_BASE = ("timing",)  # the base of a base needs a row of its own
+OF_BASES = ("timing",)
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 
 
