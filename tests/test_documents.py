@@ -27,15 +27,27 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_file_and_heading_a_document_links_or_shows_exists(document):
+def links(document: Path) -> list[tuple[Path, str]]:
+    """The file and the heading, or "", of each link of a document to a file."""
     text = prose(document.read_text(encoding="utf-8"))
     targets = re.findall(r"\]\(\s*<?([^)>\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     local = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
-    paths = [((document.parent / name) if name else document, anchor) for name, _, anchor in local]
-    assert [path for path, _ in paths if not path.exists()] == []
-    assert [one for one in paths if one[1] and one[1] not in anchors(one[0].read_text(encoding="utf-8"))] == []
-    assert local or document.name != "README.md" or document.parent != ROOT
+    return [((document.parent / name) if name else document, anchor) for name, _, anchor in local]
+
+
+def dead(document: Path) -> list[tuple[Path, str]]:
+    """The links of a document to what is not there."""
+    return [
+        (path, anchor)
+        for path, anchor in links(document)
+        if not path.exists() or (anchor and anchor not in anchors(path.read_text(encoding="utf-8")))
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_and_heading_a_document_links_or_shows_exists(document):
+    assert dead(document) == []
+    assert links(document) or document != ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +66,10 @@ def test_every_document_is_a_page_and_none_twice(pages):
     sections = re.findall(r"^## .*", (ROOT / build_site.KEYS).read_text(encoding="utf-8"), flags=re.MULTILINE)
     parts = "\n".join(path.read_text(encoding="utf-8") for path in (pages / "config").glob("*.md"))
     assert sorted(re.findall(r"^## .*", parts, flags=re.MULTILINE)) == sorted(sections)
+
+
+def test_links_hold_between_the_pages_of_the_site(pages):
+    assert {page.name: found for page in pages.rglob("*.md") if (found := dead(page))} == {}
 
 
 def test_no_page_is_long(pages):
