@@ -133,12 +133,12 @@ def main(
             link(variable, folders[variable], Path(root))
     if len(seeds) < SEEDS:
         print(f"note: {overlay} has fewer than {SEEDS} seeds: claims about training stay undecided")
-    few = study.RESULTS / preset / "seeds.json"
-    options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
-    options += shlex.split(flags)
     failed = 0
     for count in range(len(seeds) if plan else 1, len(seeds) + 1):
+        few = study.RESULTS / preset / f"seeds{count}.json"  # a plan leaves those of a running study alone
         write_json(few, {"seeds": seeds[:count]})
+        options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
+        options += shlex.split(flags)
         if status := run([*options, "--", "prepared"], lambda: None):
             sys.exit(status)
         spec = read_json(study.RESULTS / preset / "study.json")
