@@ -4,10 +4,12 @@
 include: "workflow/Snakefile"
 
 
-# Snakemake's limit of 100 new jobs a second wakes the scheduler once more a second for each job that has finished: after
-# 90 jobs of a study it took a fifth of a core.
+# Snakemake's own limit of 100 new jobs a second makes its scheduler wake more often with each job that has finished: in
+# a study it takes much of a core. A slower limit, which a cluster may need, stays.
 onstart:
-    workflow.scheduler.job_rate_limiter = None
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and limit.max_jobs >= 100 * limit.timespan:
+        workflow.scheduler.job_rate_limiter = None
 
 
 # An included file's first rule is not the default target of the including one: say so here.

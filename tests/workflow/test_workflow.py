@@ -333,3 +333,12 @@ def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(tmp_path, devi
         **dict.fromkeys(("train_vae", "train_glow_layer", "train_baseline"), (2 * each, 2)),
         **dict.fromkeys(("sample", "likelihood", "evaluate", "fid_reference"), (each, 1)),
     }
+
+
+@pytest.mark.parametrize(("limit", "stays"), [("100/1s", False), ("50/1m", True)])
+def test_only_a_limit_of_ones_own_on_new_jobs_stays(tmp_path, limit, stays):
+    says = 'onsuccess:\n    print("limited:", bool(workflow.scheduler.job_rate_limiter))\n'
+    (tmp_path / "Snakefile").write_text(f'include: "{ROOT / "Snakefile"}"\n{says}')
+    spec = "results/demo/specs/tables/table1.json"
+    output = snakemake("--cores", "1", "--max-jobs-per-timespan", limit, "--", spec, cwd=tmp_path)
+    assert f"limited: {stays}" in output and (tmp_path / spec).exists()
