@@ -151,8 +151,8 @@ With the same seed, another instruction set changes bits/dim by at most {moved["
 FID by at most {moved["fid"]:.0f}.
 The picture: {first["instructions"]}, seed {first["seed"]}, sha256 `{sha256_file(picture)[:16]}`.
 
-The order in every run, lowest (best) first. Models with a comma between them changed places,
-except for the pairs after a semicolon:
+Lowest (best) first. `<`: the same order in every run. A comma: the order changes between runs.
+After a semicolon: pairs of such a group whose order never changes.
 
 - bits/dim: {order(bits)}
 - FID: {order(fid)}

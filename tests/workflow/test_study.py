@@ -95,7 +95,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("table2.csv", "claims.csv"):
         assert (tmp_path / "again/results" / name).read_text() == (third / "results" / name).read_text()
-    assert "measured/claims.md" in claims and "| Claim | Claim as tested | Its numbers |" in claims
+    assert "measured/claims.md" in claims and "| Claim | Claim as tested | The paper's numbers |" in claims
 
 
 def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, monkeypatch):

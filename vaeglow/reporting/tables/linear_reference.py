@@ -73,4 +73,4 @@ COLUMNS = named(
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
     dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
-SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_seconds_by_phase dataset"
+SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_cpu_seconds dataset"
