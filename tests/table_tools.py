@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaeglow.files import sha256_file, write_json
+from vaeglow.files import read_csv, sha256_file, write_json
 from vaeglow.paths import IDENTITY
 from vaeglow.reporting import traced
 from vaeglow.results import read_result, relative
@@ -105,7 +105,7 @@ def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     command = ["--spec", spec_file(folder, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
     forms = [str(output.with_suffix(end)) for end in (".csv", ".full.csv", ".md", ".html", ".tex")]
     table.main([*command, "--output", *forms])
-    return traced.cells_of(output.with_suffix(traced.FULL))
+    return read_csv(output.with_suffix(traced.FULL))
 
 
 def without_times(path: Path) -> list[dict[str, str]]:

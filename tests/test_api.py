@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,8 @@ def test_train_in_this_process_is_the_workflows_training(tmp_path, images):
 def test_training_goes_on_in_its_folder_and_a_temporary_one_is_left_out(tmp_path, images, capsys, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    once = vaeglow.train(pil(images), "vae", models=TINY)
+    with ThreadPoolExecutor() as pool:  # as in a notebook's widget: signals belong to the main thread
+        once = pool.submit(vaeglow.train, pil(images), "vae", models=TINY).result()
     assert not list((tmp_path / "temporary").iterdir())
     for says in ("epoch 1/1", "resuming at epoch 2"):
         model = vaeglow.train(images.numpy(), model="vae", folder=tmp_path / "kept", models=TINY)
@@ -220,6 +222,7 @@ def test_what_train_refuses(images, monkeypatch, tmp_path):
         "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
         "unknown key 'overrides.epochs'": {"epochs": 3},
         "unknown device 'gpu'": {"device": "gpu"},
+        "uses one process: set training.devices to 1": {"training": {"devices": 2}},
     }.items():
         with pytest.raises(UserError, match=says):
             vaeglow.train(**{"images": images, **options})

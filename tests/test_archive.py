@@ -1,5 +1,6 @@
 """An archive holds what it says, and nothing else is taken for one; it is drawn again in workflow/test_demo.py."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -91,6 +92,16 @@ def test_what_was_changed_is_refused_and_nothing_is_written(packed, tmp_path, ch
         archive.unpack(other, tmp_path / "to")
     assert says in str(caught.value) and "\n" not in str(caught.value)
     assert [*tmp_path.iterdir()] == [other]
+
+
+def test_a_full_disk_leaves_nothing_half_unpacked(packed, tmp_path, monkeypatch):
+    def full(member, target):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        archive.unpack(packed, tmp_path / "to")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_what_is_no_archive_is_one_line(packed, tmp_path):

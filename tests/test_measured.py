@@ -6,7 +6,8 @@ import pytest
 from waiting import ROOT
 
 from docs.measured.update import with_intervals
-from vaeglow.reporting.traced import FULL, cells_of
+from vaeglow.files import read_csv
+from vaeglow.reporting.traced import FULL
 
 FOLDER = ROOT / "docs/measured"
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -29,7 +30,7 @@ def test_every_csv_with_a_table_is_on_a_page():
 
 @pytest.mark.parametrize(("page", "text", "name"), TABLES, ids=[name for *_, name in TABLES])
 def test_a_table_has_the_numbers_of_its_csv_and_their_intervals(page, text, name):
-    rows, shown = cells_of(FOLDER / f"{name}{FULL}"), text.splitlines()[2:]
+    rows, shown = read_csv(FOLDER / f"{name}{FULL}"), text.splitlines()[2:]
     assert len(rows) == len(shown) and numbers(text)
     seeds = max(len(row.get("seeds", "").split()) for row in rows)
     for line in shown:
@@ -41,7 +42,7 @@ def test_a_table_has_the_numbers_of_its_csv_and_their_intervals(page, text, name
 
 def test_the_page_of_claims_has_the_verdicts_of_the_csv():
     page = (ROOT / "docs/measured-claims.md").read_text("utf-8")
-    claims = {row["claim"]: row for row in cells_of(FOLDER / "claims.full.csv")}
+    claims = {row["claim"]: row for row in read_csv(FOLDER / "claims.full.csv")}
     lines = [re.split(r"(?<!\\)\|", line) for line in page.splitlines() if line.startswith("| ")]
     shown = {cells[1].strip(): cells for cells in lines}
     del shown["Claim"]
@@ -56,7 +57,7 @@ def test_the_page_of_claims_has_the_verdicts_of_the_csv():
 
 def test_the_results_in_the_readme_are_roundings_of_the_csvs():
     (said,) = re.findall(r"On CIFAR-10 as JPEG \(.*?\[results\]", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    rows = [row for name in ("table2", "table3") for row in cells_of(FOLDER / f"{name}{FULL}")]
+    rows = [row for name in ("table2", "table3") for row in read_csv(FOLDER / f"{name}{FULL}")]
     measured = [float(row[key]) for row in rows for key in ("fid", "bits_per_dim") if NUMBER.fullmatch(row[key])]
     found = numbers(said)
     assert len(found) >= 6

@@ -95,6 +95,8 @@ def train(
     config = merge(read_config((home / "config").joinpath), changes)
     check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
     runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
+    if any(run["training"]["devices"] > 1 for run in runs):
+        raise UserError("vaeglow.train uses one process: set training.devices to 1, or use the workflow")
     with nullcontext(folder) if folder else TemporaryDirectory() as root:
         mean, std = moments(value_counts(x, 256))
         info = {"name": "images", **data, "mean": mean, "std": std, "source": {"made_by": "vaeglow.train"}}

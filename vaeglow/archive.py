@@ -86,9 +86,11 @@ def unpack(file: Path, folder: Path) -> None:
                 with archive.open(name) as member:
                     if hashlib.file_digest(member, "sha256").hexdigest() != hashes.get(name):
                         raise UserError(f"{file}: {name} is not what was packed: get the archive again")
-            for name in sorted({*hashes, SUMS, CRATE}):
-                with archive.open(name) as member, atomic_path(folder / name) as path, open(path, "wb") as target:
-                    shutil.copyfileobj(member, target)
+            with atomic_path(folder) as temporary:
+                for name in (*hashes, SUMS, CRATE):
+                    temporary.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(name) as member, open(temporary / name, "wb") as target:
+                        shutil.copyfileobj(member, target)
     except (*DAMAGED, KeyError) as error:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 

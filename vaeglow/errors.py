@@ -1,6 +1,7 @@
 """What ends a step early: errors for the user to read, memory that is exhausted, signals to stop. No torch."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -52,10 +53,10 @@ def memory_used_up(error: BaseException) -> str | None:
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Handle signals in a block of the main thread. Signals that the process was started to ignore stay ignored."""
-    before = {
-        number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN
-    }
+    """Handle signals in a block; not those that the process was started to ignore, and none outside the main thread."""
+    main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in numbers if main and signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in taken}
     try:
         yield
     finally:

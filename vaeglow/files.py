@@ -1,6 +1,7 @@
 """Files that are either complete or absent: write to a temporary file, then rename it. No torch here."""
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
@@ -104,6 +105,12 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"cannot read {path} ({error.strerror}): check what it is, its owner and its mode") from None
     except (ValueError, RecursionError) as error:  # in the JSON or in its encoding
         raise UserError(f"{path} is not valid JSON ({error}): {MAKE_AGAIN}") from None
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a CSV as text, column -> cell; csv.Error where a quote is open."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
 
 
 def sha256_file(path: str | Path) -> str:

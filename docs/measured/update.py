@@ -23,9 +23,9 @@ from docs.demo.update import listed, short
 from vaeglow.config import merge, read_config
 from vaeglow.data.arrays import INFO_FILE
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_json, write_json, write_text
+from vaeglow.files import read_csv, read_json, sha256_json, write_json, write_text
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
-from vaeglow.reporting.traced import FIGURE_KEY, FULL, cells_of
+from vaeglow.reporting.traced import FIGURE_KEY, FULL
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 from vaeglow.study import took
@@ -124,7 +124,7 @@ def tables(root: Path) -> tuple[dict[str, str], str]:
     """
     texts = {}
     for path in sorted(root.glob("tables/*.md")):
-        seeds = max(len(row.get("seeds", "").split()) for row in cells_of(path.with_suffix(FULL)))
+        seeds = max(len(row.get("seeds", "").split()) for row in read_csv(path.with_suffix(FULL)))
         texts[path.stem] = with_intervals(path.read_text("utf-8"), seeds)
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
     shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]

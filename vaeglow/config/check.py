@@ -13,7 +13,7 @@ from typing import Any
 from vaeglow.config import describe_model, effective, inherited, lookup, plan, resolve
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
-from vaeglow.files import local_path
+from vaeglow.files import local_path, read_csv
 from vaeglow.models.kinds import KINDS
 from vaeglow.reporting.claims import needed
 
@@ -33,8 +33,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
         UserError: the first thing wrong, in one line.
     """
     try:
-        with open(published_path, encoding="utf-8", newline="") as file:
-            published = dict.fromkeys(row["table"] for row in csv.DictReader(file))
+        published = dict.fromkeys(row["table"] for row in read_csv(published_path))
     except (UnicodeDecodeError, csv.Error, KeyError) as error:
         raise UserError(f"{published_path} is not a UTF-8 CSV with a column 'table' ({error!r}): restore it") from None
     schema = complete(read_schema(schema_path), config, published)

@@ -48,35 +48,27 @@ def finite(values: Tensor, what: str) -> Tensor:
 
 @torch.no_grad()
 def one_sample_terms(
-    model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
+    model: GenerativeModel,
+    images: np.ndarray | Tensor,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    dequantised: bool = True,
 ) -> dict[str, Tensor]:
     """The terms of the K = 1 bound, one fresh u and z an image; see `importance_bits_per_dim` for the arguments.
+
+    If `dequantised` is false, y is the middle of each level, (x + 1/2) / levels, with the same z. This is NOT a bound:
+    a density at a point says nothing about the probability of the cube around it. It shows how much lower bits/dim are
+    without dequantisation.
 
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
     """
     parts: dict[str, list[Tensor]] = {}
-    for _, y, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
-        for name, term in model.log_likelihood(y, generator).items():
+    for x, y, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
+        for name, term in model.log_likelihood(y if dequantised else (x + 0.5) / model.levels, generator).items():
             parts.setdefault(name, []).append(term.double().cpu())
     return {name: finite(torch.cat(values), name) for name, values in parts.items()}
-
-
-@torch.no_grad()
-def undequantised_bits_per_dim(
-    model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, device: torch.device
-) -> Tensor:
-    """NOT a bound: the one-sample bound at y = (x + 1/2) / levels, in the middle of each level: float64 [N].
-
-    A density at a point says nothing about the probability of the cube around it, so this bounds no -log2 P(x) / D.
-    It shows how much lower bits/dim are without dequantisation. Arguments and the latents' noise are those of
-    `one_sample_terms`: the two differ by u alone.
-    """
-    values = []
-    for x, _, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
-        terms = model.log_likelihood((x + 0.5) / model.levels, generator)
-        values.append(bits_per_dim(total(terms), model.dims, model.levels).double().cpu())
-    return finite(torch.cat(values), "undequantised bits/dim")
 
 
 @torch.no_grad()
@@ -158,13 +150,13 @@ def evaluate_likelihood(
         few = images[: math.ceil(importance_images / batch_size) * batch_size]  # whole batches: theirs is K = 1's noise
         bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)
         per_image |= {str(draws): values[:importance_images] for draws, values in bounds.items()}
-    undequantised = undequantised_bits_per_dim(model, images, batch_size, seed, device)
+    middle = total(one_sample_terms(model, images, batch_size, seed, device, dequantised=False))
     result = {
         **summary(per_image["1"]),
         **about,
         "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
         "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
         | {"levels": math.log2(model.levels)},
-        "undequantised": {**summary(undequantised), "not_a_bound": True},
+        "undequantised": {**summary(bits_per_dim(middle, model.dims, model.levels)), "not_a_bound": True},
     }
     return result, {f"bits_per_dim_{samples}": values.float().numpy() for samples, values in per_image.items()}

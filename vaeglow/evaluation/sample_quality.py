@@ -45,8 +45,7 @@ def kernel_inception_distance(
     """
     x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
     n, m = len(x), len(y)
-    x_own, y_own = _own_sums(x), _own_sums(y)
-    x_cross, y_cross = _cross_sums(x, y)
+    (x_own, _), (y_own, _), (x_cross, y_cross) = _sums(x, x), _sums(y, y), _sums(x, y)
     own_x, own_y, cross = x_own.sum(), y_own.sum(), x_cross.sum()
     mean_x, mean_y = own_x / (n * (n - 1)), own_y / (m * (m - 1))
     # the same without the i-th sample, and without the j-th reference image
@@ -62,29 +61,15 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() @ y.double().T).div_(x.shape[1]).add_(1).pow_(3)
 
 
-def _own_sums(x: Tensor) -> Tensor:
-    """Sums of k(x_i, x_j) over j other than i [N]. The matrix is symmetric: half of its blocks suffice."""
-    sums = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), KERNEL_BLOCK):
-        rows = slice(start, start + KERNEL_BLOCK)
-        for other in range(start, len(x), KERNEL_BLOCK):
-            columns = slice(other, other + KERNEL_BLOCK)
-            part = kernel(x[rows], x[columns])
-            if other == start:
-                part.fill_diagonal_(0)
-            else:
-                sums[columns] += part.sum(0)
-            sums[rows] += part.sum(1)
-    return sums
-
-
-def _cross_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of k(x_i, y_j) over j [N] and over i [M]."""
+def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of k(x_i, y_j) over j [N] and over i [M]; if y is x, without i = j."""
     over_y, over_x = (torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y))
     for start in range(0, len(x), KERNEL_BLOCK):
         for other in range(0, len(y), KERNEL_BLOCK):
             rows, columns = slice(start, start + KERNEL_BLOCK), slice(other, other + KERNEL_BLOCK)
             part = kernel(x[rows], y[columns])
+            if x is y and start == other:
+                part.fill_diagonal_(0)
             over_y[rows] += part.sum(1)
             over_x[columns] += part.sum(0)
     return over_y, over_x

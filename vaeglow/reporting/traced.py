@@ -4,12 +4,11 @@ In a CSV these are the last columns, in a PNG an entry of its metadata. `python 
 A table has two CSVs: its first columns alone, and beside them, in `FULL`, all.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vaeglow.files import sha256_file, sha256_json
+from vaeglow.files import read_csv, sha256_file, sha256_json
 from vaeglow.reporting.frame import Lines
 from vaeglow.results import Result
 
@@ -87,9 +86,9 @@ def read_table(path: Path) -> dict[str, str] | None:
     Raises:
         ValueError: a row is not what was written, or first columns are not those of the whole table beside them.
     """
-    rows, full = cells_of(path), path.with_suffix(FULL)
+    rows, full = read_csv(path), path.with_suffix(FULL)
     if rows and SEAL not in rows[0] and full.is_file():
-        whole = cells_of(full)
+        whole = read_csv(full)
         if rows != [{name: row[name] for name in first_columns(whole[0])} for row in whole]:
             raise ValueError(f"it is not the first columns of {full.name}")
         return {}
@@ -99,12 +98,6 @@ def read_table(path: Path) -> dict[str, str] | None:
         if row[SEAL] != digest:
             raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
     return {path: digest for row in rows for path, digest in evidence_of(row).items()}
-
-
-def cells_of(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, strict=True))
 
 
 def read_figure(path: Path) -> dict[str, str] | None:

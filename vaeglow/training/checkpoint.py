@@ -252,11 +252,8 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         UserError: the file is missing, damaged or of another kind (`read_tensors`).
     """
     tensors, about = read_tensors(path, SNAPSHOTS_KEY)
-    try:
-        states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
-        for name, tensor in tensors.items():
-            index, _, rest = name.partition("/")
-            states[int(index)][rest] = tensor
-        return list(zip(about["snapshots"], states, strict=True))
-    except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{path} does not match its description ({error!r}): delete it and train again") from None
+    states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
+    for name, tensor in tensors.items():
+        index, _, rest = name.partition("/")
+        states[int(index)][rest] = tensor
+    return list(zip(about["snapshots"], states, strict=True))

@@ -1,11 +1,10 @@
 """Bits/dim of earlier runs with the same settings, by docs/reference.py: config/reference/{preset}.csv."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.files import sha256_json
+from vaeglow.files import read_csv, sha256_json
 
 FOLDER = Path(__file__).parents[2] / "config/reference"
 CHECK = "see if steps were skipped above, if dataset.json has the usual hashes, and what changed in the code"
@@ -25,8 +24,7 @@ def note(config: Mapping[str, Any], epoch: int, bits_per_dim: float) -> str:
     if not path.is_file():
         return ""
     own = settings(config)
-    with open(path, encoding="utf-8", newline="") as file:
-        alike = [row for row in csv.DictReader(file) if row["settings"] == own and float(row["fraction"]) == share]
+    alike = [row for row in read_csv(path) if row["settings"] == own and float(row["fraction"]) == share]
     for row in alike:
         mean, band = row["bits_per_dim"], row["band"]
         if not abs(bits_per_dim - float(mean)) <= float(band):  # NaN is outside, too

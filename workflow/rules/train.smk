@@ -40,31 +40,16 @@ rule train_vae:
     threads: training_processes(run_threads)
     resources:
         gpu=training_processes(gpus),
-        device=DEVICE,
-        memory=MEMORY,
-        save_minutes=str(config["runtime"]["save_minutes"]),
-        tensorboard="--tensorboard" if config["runtime"]["tensorboard"] else "",
+        options=f"--device {DEVICE} --memory {MEMORY} --save-minutes {config['runtime']['save_minutes']}"
+        + " --tensorboard" * config["runtime"]["tensorboard"],
     params:
-        base=lambda wildcards, input: (
-            f"--base {input.base} --base-training {input.base_training}" if "base" in input.keys() else ""
-        ),
+        inputs=input_flags,
+        outputs=lambda wildcards, output: flags(**dict(output.items())),
         state="results/{preset}/{dataset}/{model}/seed{seed}/state",
     shell:
         """
-        exec python -m vaeglow.steps.train \
-            --config {input.config} \
-            --data-dir resources/data/{wildcards.dataset} \
-            {params.base} \
-            --state-dir {params.state} \
-            --device {resources.device:q} \
-            --memory {resources.memory:q} \
-            --save-minutes {resources.save_minutes:q} \
-            {resources.tensorboard} \
-            --model {output.model} \
-            --history {output.history} \
-            --training {output.training} \
-            --snapshots {output.snapshots} \
-            >{log} 2>&1
+        exec python -m vaeglow.steps.train {params.inputs:q} {params.outputs:q} {resources.options} \
+            --state-dir {params.state} >{log} 2>&1
         """
 
 

@@ -13,7 +13,7 @@ from table_tools import change, spec_file
 from vaeglow.data.seeds import stable_hash
 from vaeglow.errors import UserError
 from vaeglow.evaluation.bootstrap import resample
-from vaeglow.reporting import traced
+from vaeglow.files import read_csv
 from vaeglow.reporting.claims import KINDS
 from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "kept-diversity": ("spreads", {"measure": "diversity", **MORE}, LESS),
     "kept-recall": ("spreads", {"measure": "recall", **MORE}, LESS),
     "quality_time": ("learning", {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
-    "bits": ("models", {**BITS, "reference_model": "v"}, BITS_TURNED),
+    "bits": ("models", BITS, BITS_TURNED),
     "bits-behind": ("models", {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
     "fid_reached": ("models", {"better": NEAR, "value": 13.0}, {"value": 12.0}),
     "bits_reached": ("models", {"better": "near", "value": 0.4, "threshold": -0.2}, {"value": 0.2}),
@@ -119,7 +119,7 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
         ("kid", "T0.5.npz", "weights_sha256"),
         ("kept-recall", "T1.0.npz", "resources/weights/i"),
         ("quality_time", "T0.5.json", "resources/weights/i"),
-        ("bits", "linear_reference.json", "data_sha256"),
+        ("bits", "likelihood.json", "data_sha256"),
     ],
 )
 def test_files_made_from_different_data_weights_or_references_are_refused(tmp_path, name, file, key):
@@ -278,8 +278,8 @@ def run() -> tuple[list[dict[str, str]], str]:
     output, full, markdown, html = forms
     run_step("claims", spec=spec_file(Path("results"), spec(ENTRIES, [0])), results_root="results", output=forms)
     assert "<table" in html.read_text()
-    rows = traced.cells_of(full)
-    assert traced.cells_of(output) == [dict(list(row.items())[:15]) for row in rows]
+    rows = read_csv(full)
+    assert read_csv(output) == [dict(list(row.items())[:15]) for row in rows]
     return rows, markdown.read_text()
 
 

@@ -62,10 +62,8 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
     Returns:
         `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
-    needs = [{"what": what, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
-    if "reference_model" in claim:
-        needs.append({"what": "linear_reference", "model": claim["reference_model"]})
-    return [{key: claim[key] for key in ("preset", "dataset", "protocol")} | need for need in needs]
+    where = {key: claim[key] for key in ("preset", "dataset", "protocol")}
+    return [{"what": what, **where, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
 
 
 @dataclasses.dataclass(frozen=True)

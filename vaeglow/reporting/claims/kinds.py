@@ -34,7 +34,6 @@ NOISE = {  # numbers of noise_maps.npz: words, unit
     "error_correlations": ("rank correlation over pixels of s(z) and |error| of {model}", "correlation"),
     "border_contrasts": ("log s(z) of {model} on borders between black and content, minus on black", "ln s"),
 }
-REFERENCE = {"type": "string", "default": None, "description": "the VAE whose `linear_reference.json` is evidence, too"}
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are compared"}
 NUMBER = {**ABOVE_0, "description": "the published number"}
@@ -139,7 +138,7 @@ def scale(claim: Claim, count: int) -> str:
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
-@kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL, reference_model=REFERENCE)
+@kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL)
 def bits(evidence: Evidence) -> Measured:
     """Effect: bits/dim of `worse` - bits/dim of `better`."""
     better, worse = [result.value("bound") for result in evidence.results("likelihood")]
