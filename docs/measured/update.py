@@ -34,8 +34,10 @@ DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
-# On the first page and on the second.
-MAIN = ["table1", "table2", "table2_baselines", "table3", "table4", "training_time", "beyond", "beyond_others"]
+# The tables of a page; the rest are on another.
+MAIN = ("table1", "table2", "table2_baselines", "table3")
+TIMES = ("table4", "training_time", "sampling")
+BEYOND = ("beyond", "beyond_others", "beyond_information")
 ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")
 SHARED = 3  # a note of so many tables is given once, before the tables
 ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
@@ -44,8 +46,9 @@ HEAD = """# Measured on real images
 `make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
 Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are
 in [measured/runs/](measured/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
-[ablations](measured-ablations.md), [other tables](measured-tables.md), [figures](measured-figures.md), and what the
-results say about the paper's claims, [claim by claim](measured-claims.md).
+[times, with Table 4](measured-times.md), [beyond the paper](measured-beyond.md), [ablations](measured-ablations.md),
+[other tables](measured-tables.md), [figures](measured-figures.md), and what the results say about the paper's claims,
+[claim by claim](measured-claims.md).
 
 ## What was run
 
@@ -167,9 +170,12 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
         f"## How to read the tables\n\n{notes}\n",
         "## Tables\n",
     ]
-    shown, ablations = ([texts.pop(name) for name in names if name in texts] for names in (MAIN, ABLATIONS))
+    chosen = ([texts.pop(name) for name in names if name in texts] for names in (MAIN, TIMES, BEYOND, ABLATIONS))
+    shown, times, beyond, ablations = chosen
     return {
         "measured.md": "\n".join([*parts, *shown]),
+        "measured-times.md": "\n".join([MORE.format(what="times"), *times]),
+        "measured-beyond.md": "\n".join([MORE.format(what="beyond the paper"), *beyond]),
         "measured-ablations.md": "\n".join([MORE.format(what="ablations"), *ablations]),
         "measured-tables.md": "\n".join([MORE.format(what="other tables"), *texts.values()]),
         "measured-figures.md": "\n".join([FIGURES, *figures(study, root, folder)]),

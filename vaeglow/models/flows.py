@@ -124,7 +124,7 @@ class Coupling(nn.Module):
     affine: x1, x2 -> x1, (x2 + shift(x1)) * sigmoid(raw(x1) + 2): Glow's own, shift before scale;
     bounded: the same scale divided by sigmoid(2): the identity at the start; raw softly bounded to (-4, 4) keeps it in
         (0.135, 1.14). Scales up to e^2 let one image in 10,000 grow from step to step, to 10^6 bits/dim; without the
-        lower bound samples overflow (docs/beyond.md).
+        lower bound samples overflow (docs/beyond-choices.md).
 
     Args:
         channels: C >= 2.
