@@ -34,11 +34,14 @@ DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
-# The tables of a page; the rest are on another.
+# The tables of the first page; then by page its title and tables, the last with the rest.
 MAIN = ("table1", "table2", "table2_baselines", "table3")
-TIMES = ("table4", "training_time", "sampling")
-BEYOND = ("beyond", "beyond_others", "beyond_information")
-ABLATIONS = ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")
+PAGES = {
+    "times": ("times", ("table4", "training_time", "sampling")),
+    "beyond": ("beyond the paper", ("beyond", "beyond_others", "beyond_information")),
+    "ablations": ("ablations", ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")),
+    "tables": ("other tables", ()),
+}
 SHARED = 3  # a note of so many tables is given once, before the tables
 ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
 HEAD = """# Measured on real images
@@ -170,14 +173,14 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
         f"## How to read the tables\n\n{notes}\n",
         "## Tables\n",
     ]
-    chosen = ([texts.pop(name) for name in names if name in texts] for names in (MAIN, TIMES, BEYOND, ABLATIONS))
-    shown, times, beyond, ablations = chosen
+    parts += [texts.pop(name) for name in MAIN if name in texts]
+    more = {}
+    for page, (title, names) in PAGES.items():
+        shown = [texts.pop(name) for name in names or list(texts) if name in texts]
+        more[f"measured-{page}.md"] = "\n".join([MORE.format(what=title), *shown])
     return {
-        "measured.md": "\n".join([*parts, *shown]),
-        "measured-times.md": "\n".join([MORE.format(what="times"), *times]),
-        "measured-beyond.md": "\n".join([MORE.format(what="beyond the paper"), *beyond]),
-        "measured-ablations.md": "\n".join([MORE.format(what="ablations"), *ablations]),
-        "measured-tables.md": "\n".join([MORE.format(what="other tables"), *texts.values()]),
+        "measured.md": "\n".join(parts),
+        **more,
         "measured-figures.md": "\n".join([FIGURES, *figures(study, root, folder)]),
         "measured-claims.md": CLAIMS + ledger(root) + "\n",
     }

@@ -71,6 +71,5 @@ COLUMNS = named(
     same("linear_reference.latents"),
     same("trained_model", "Trained model"),
     dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
-    dataclasses.replace(SHARED["train_seconds_by_phase"], header="its training by phase (s)"),
 )
 SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_cpu_seconds dataset"
