@@ -1,7 +1,7 @@
 """The Glow layer computed as plainly as the paper reads: the eager reference of the benchmark.
 
 Every part is a computation of its own: actnorm, 1x1 convolution and coupling, each with its log-determinant at each
-step; the networks' actnorms after their convolutions. Outputs equal `vaeglow.models.vae_glow.GlowLayer`'s up to
+step; the networks' actnorms after their convolutions. Outputs equal `vaeglow.models.glow_layer.GlowLayer`'s up to
 rounding.
 """
 

@@ -21,14 +21,31 @@ OPTIONS: dict[str, dict[str, Any]] = {  # ways of computing the same step: value
 }
 
 
-@functools.cache
-def photographs(count: int = 256, side: int = 32) -> np.ndarray:
+def photographs(count: int = 256, side: int = 32, seed: int = 0) -> np.ndarray:
     """Random crops of a photograph inside the scikit-image wheel, uint8 [count, 3, side, side]; always the same."""
     from skimage import data
 
-    picture, random = data.astronaut(), np.random.default_rng(0)
+    picture, random = data.astronaut(), np.random.default_rng(seed)
     corners = random.integers(0, len(picture) - side, (count, 2))
     return np.stack([picture[y : y + side, x : x + side].transpose(2, 0, 1) for y, x in corners])
+
+
+@functools.cache
+def random_inception() -> dict[str, Any]:
+    """Random weights of the Inception network: activations stay of order one, and its batch norms do something."""
+    import torch
+    from torchvision.models import inception_v3
+
+    from vaeglow.evaluation.inception import PARTS
+
+    made, generator = {}, torch.Generator().manual_seed(0)
+    # torchvision's network has tensors of the same names and shapes as pytorch-fid's
+    for name, tensor in inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict().items():
+        if name.endswith(PARTS):
+            noise = torch.randn(tensor.shape, generator=generator)
+            scale = (2 / tensor[0].numel()) ** 0.5 if name.endswith("conv.weight") else 0.1
+            made[name] = scale * noise + name.endswith(("bn.weight", "running_var"))
+    return made
 
 
 def shipped_config() -> dict[str, Any]:

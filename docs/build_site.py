@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 PAGES = Path("build/pages")
 KEYS = Path("config/README.md")
 LINK = re.compile(r"""(?P<text>\[[^]\[]*\])\((?P<target>[^)\s]+)\)|(?:src|href)="(?P<source>[^"]+)\"""")
@@ -48,16 +48,15 @@ def split_keys(text: str, pages: set[Path]) -> dict[Path, str]:
     return {page: "".join(sections) for page, sections in found.items()}
 
 
-def copied(text: str, page: Path, pages: set[Path], root: Path, to: Path) -> str:
+def copied(text: str, page: Path, pages: set[Path], to: Path) -> str:
     """A page's text for the site; files it shows or links to are copied.
 
     A link to a folder, or to a document that is no page, is its text alone.
 
     Args:
         text: of the page.
-        page: its path below `root`.
+        page: its path in the checkout.
         pages: those of the site.
-        root: of the checkout.
         to: where pages are copied.
     """
 
@@ -65,8 +64,8 @@ def copied(text: str, page: Path, pages: set[Path], root: Path, to: Path) -> str
         target = (link["target"] or link["source"]).partition("#")[0]
         if not target or REMOTE.match(target):
             return link[0]
-        path = (root / page.parent / target).resolve()
-        place = path.relative_to(root.resolve())
+        path = (ROOT / page.parent / target).resolve()
+        place = path.relative_to(ROOT)
         if path.is_dir() or (path.is_file() and path.suffix == ".md" and place not in pages):
             return link["text"][1:-1]
         if path.is_file() and path.suffix != ".md":
@@ -78,19 +77,19 @@ def copied(text: str, page: Path, pages: set[Path], root: Path, to: Path) -> str
     return LINK.sub(keep, LEFT_OUT.sub("", text))
 
 
-def write_pages(to: Path, root: Path = ROOT) -> None:
+def write_pages(to: Path) -> None:
     """Copy what `nav` names to a folder, whose old content goes."""
     shutil.rmtree(to, ignore_errors=True)
-    settings = tomllib.loads((root / "zensical.toml").read_text(encoding="utf-8"))
+    settings = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
     pages = set(pages_of(settings["project"]["nav"]))
-    texts = split_keys((root / KEYS).read_text(encoding="utf-8"), pages)
+    texts = split_keys((ROOT / KEYS).read_text(encoding="utf-8"), pages)
     for page in pages - texts.keys():
-        texts[page] = (root / page).read_text(encoding="utf-8")
+        texts[page] = (ROOT / page).read_text(encoding="utf-8")
     for page, text in texts.items():
         (to / page).parent.mkdir(parents=True, exist_ok=True)
-        (to / page).write_text(copied(text, page, pages, root, to), encoding="utf-8")
+        (to / page).write_text(copied(text, page, pages, to), encoding="utf-8")
     for style in settings["project"]["extra_css"]:
-        shutil.copyfile(root / style, to / style)
+        shutil.copyfile(ROOT / style, to / style)
 
 
 if __name__ == "__main__":

@@ -77,13 +77,12 @@ def results_tree(tmp_path_factory, inception_file) -> Path:
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory) -> Path:
     """Inception with random weights, as the step inception_weights writes it."""
-    from fid_tools import random_weights  # here: most tests need no Inception and start faster without
-
+    from benchmarks.work import random_inception  # here: most tests need no Inception and start faster without
     from vaeglow.evaluation.inception import KEY
     from vaeglow.weights import write_tensors
 
     path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
-    write_tensors(path, random_weights(), KEY, {"source": "random"})
+    write_tensors(path, random_inception(), KEY, {"source": "random"})
     return path
 
 

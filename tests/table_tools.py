@@ -1,6 +1,5 @@
 """Files of runs as the steps write them, a folder of all that tables are made from, and a spec of each."""
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,8 +111,7 @@ def without_times(path: Path) -> list[dict[str, str]]:
     """The rows of a table, without what two runs alike need not share; the hashes of all inputs stay."""
     own = ("train_seconds", "train_cpu_seconds", "train_seconds_by_phase", "device", "commit")
     own = (*own, *traced.TIMES, traced.HASHES, traced.SEAL)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [{name: value for name, value in row.items() if name not in own} for row in csv.DictReader(lines)]
+    return [{name: value for name, value in row.items() if name not in own} for row in read_csv(path)]
 
 
 def form(results: Path, spec: dict, suffix: str = ".md") -> str:

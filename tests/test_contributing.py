@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from run_tools import shipped_config
 from test_demo import SMALL as DEMO
-from test_demo import random_inception
+from test_demo import inception_overlay
 from test_workflow import snakemake
 from waiting import ROOT
 
@@ -71,7 +71,7 @@ def project(tmp_path_factory) -> Path:
     for name in ("Snakefile", "resources/published.csv", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
     left_out = {name: {"enabled": False} for name in shipped_config()["claims"]}  # they need larger runs
-    config = merge({"overrides": {"claims": left_out}}, random_inception(folder / "weights.pth"))
+    config = merge({"overrides": {"claims": left_out}}, inception_overlay(folder / "weights.pth"))
     for path, content in blocks(TEXT):
         if path.startswith("config/"):
             config = merge(config, yaml.safe_load(content))

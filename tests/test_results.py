@@ -1,6 +1,5 @@
 """Result files: read back as written, sealed, refused where they are something else; and where they come from."""
 
-import csv
 import errno
 import json
 import os
@@ -13,7 +12,7 @@ import pytest
 from vaeglow import results
 from vaeglow.data.arrays import array_sha256, read_info
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_file, sha256_json, write_json
+from vaeglow.files import read_csv, read_json, sha256_file, sha256_json, write_json
 from vaeglow.paths import IDENTITY, RESULTS, identity, kind_of, result_path
 from vaeglow.reporting import traced
 from vaeglow.results import SEAL, Result, check_together, content_sha256, read_result, write_result
@@ -195,7 +194,7 @@ def test_every_file_says_where_it_comes_from(results_tree):
 
 def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tree):
     """Down from a number in the published CSV, file by file, every hash computed anew."""
-    rows = list(csv.DictReader((results_tree / "results/table2.full.csv").open(newline="", encoding="utf-8")))
+    rows = read_csv(results_tree / "results/table2.full.csv")
     assert tuple(rows[0])[-len(traced.COLUMNS) :] == traced.COLUMNS
     published = [row for row in rows if row["source"] == "published"]
     assert published and not any(row[key] for row in published for key in traced.COLUMNS if key != traced.SEAL)
@@ -223,7 +222,7 @@ def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tr
         assert one["samples_provenance"]["commit"] == one["provenance"]["commit"]
     made = results.collect()
     assert row["commit"] == made["commit"] + ("+dirty" if made["dirty"] else "")
-    (claim,) = csv.DictReader((results_tree / "results/claims.full.csv").open(newline="", encoding="utf-8"))
+    (claim,) = read_csv(results_tree / "results/claims.full.csv")
     assert row["source_sha256"] == claim["source_sha256"] == made["source_sha256"] and claim["commit"] == row["commit"]
     assert "2000" < row["started"] <= row["finished"]
 

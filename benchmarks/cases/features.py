@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case, Peer, Setting, Work, ratios
-from benchmarks.work import ROOT, photographs, shipped_config
+from benchmarks.work import ROOT, photographs, random_inception, shipped_config
 from vaeglow.paths import INCEPTION
 
 IMAGES = {False: 100, True: 4}  # by `quick`
@@ -24,20 +24,10 @@ def inception_file(folder: Path) -> Path:
     path = folder / "inception.safetensors"
     if WEIGHTS.exists() or path.exists():
         return WEIGHTS if WEIGHTS.exists() else path
-    import torch
-    from torchvision.models import inception_v3
-
-    from vaeglow.evaluation.inception import KEY, PARTS
+    from vaeglow.evaluation.inception import KEY
     from vaeglow.weights import write_tensors
 
-    made, generator = {}, torch.Generator().manual_seed(0)
-    # torchvision's network has tensors of the same names and shapes as pytorch-fid's
-    for name, tensor in inception_v3(weights=None, init_weights=False).state_dict().items():
-        if name.endswith(PARTS) and not name.startswith("AuxLogits"):
-            noise = torch.randn(tensor.shape, generator=generator)  # activations stay of order one
-            scale = (2 / tensor[0].numel()) ** 0.5 if name.endswith("conv.weight") else 0.1
-            made[name] = scale * noise + name.endswith(("bn.weight", "running_var"))
-    write_tensors(path, made, KEY, {"source": "random"})
+    write_tensors(path, random_inception(), KEY, {"source": "random"})
     return path
 
 

@@ -25,8 +25,9 @@ from typing import Any
 import pandas as pd
 
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_file, write_text
+from vaeglow.files import sha256_file, write_text
 from vaeglow.paths import result_path
+from vaeglow.results import read_result
 from vaeglow.steps import cli
 
 ROOT = Path(__file__).parents[2]
@@ -66,14 +67,14 @@ def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
         for seed in row["seeds"].split():
             where = {key: row[key] for key in ("preset", "dataset", "protocol", "temperature")}
             where |= {"model": row["run"], "seed": seed}
-            files = {what: read_json(result_path(results, what, **where)) for what in FROM}
-            found = {name: files[what][key] for what, names in FROM.items() for name, key in names.items()}
+            files = {what: read_result(result_path(results, what, **where)) for what in FROM}
+            found = {name: files[what].value(key) for what, names in FROM.items() for name, key in names.items()}
             found["epochs"] = "+".join(map(str, found["epochs"]))
             found["train_seconds"] = round(sum(found["train_seconds"]), 1)
-            made = [file["provenance"] for file in files.values()]
-            found["machine"] = made[0]["device"]
-            found["commit"] = " ".join(sorted({one["commit"] + ("+dirty" if one["dirty"] else "") for one in made}))
-            found["source_sha256"] = " ".join(sorted({one["source_sha256"] for one in made}))
+            found["machine"] = files["training"].value("provenance", "device")
+            sources = {one.value("provenance", "source_sha256") for one in files.values()}
+            commits = {one.commit for one in files.values()}
+            found |= {"commit": " ".join(sorted(commits)), "source_sha256": " ".join(sorted(sources))}
             same = {"run": row["run"], "temperature": float(row["temperature"])}
             rows.append({"instructions": instructions, "seed": int(seed), **same, **found})
     return rows

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from PIL.PngImagePlugin import PngInfo
 from docs import reference
 from docs.demo.update import listed, short
 from vaeglow.config import merge, read_config
-from vaeglow.data.arrays import INFO_FILE
+from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv, read_json, sha256_json, write_json, write_text
 from vaeglow.reporting.claims.statistics import SEEDS, TAIL
 from vaeglow.reporting.traced import FIGURE_KEY, FULL
 from vaeglow.results import read_result
 from vaeglow.steps import cli
-from vaeglow.study import took
+from vaeglow.study import DATA, RESULTS, took
 
 DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
@@ -74,23 +74,23 @@ a note on each claim.
 """
 
 
-def datasets(study: Mapping[str, Any], data: Path) -> Iterator[str]:
+def datasets(study: Mapping[str, Any]) -> Iterator[str]:
     """A table of the datasets and their counts."""
     yield "| Role | Dataset | Kind | Images (train, val, test) | Shape | `data_sha256` |\n|---|---|---|---|---|---|"
     used = {run.split("/")[1] for run in study["runs"]}
     for role, dataset in study["roles"].items():
         if dataset in used:
-            info = read_json(data / dataset / "dataset.json")
+            info = read_info(DATA / dataset)
             counts = ", ".join(f"{info['counts'][split]:,}" for split in ("train", "val", "test"))
             shape, digest = f"{info['channels']}x{info['size']}x{info['size']}", sha256_json(info["sha256"])[:16]
             yield f"| {role} | `{dataset}` | `{info['kind']}` | {counts} | {shape} | `{digest}` |"
 
 
-def trainings(study: Mapping[str, Any], results: Path) -> Iterator[str]:
+def trainings(study: Mapping[str, Any]) -> Iterator[str]:
     """A table of the machines: runs, hours of one job each, commits."""
     yield "| Machine | Runs trained | Hours of training | Hours of measuring | Commits |\n|---|---:|---:|---:|---|"
     names = {file for run in study["runs"].values() for file in run["files"] if file.endswith((".json", ".npz"))}
-    found = [read_result(results / name) for name in sorted(names) if not name.endswith("config.json")]
+    found = [read_result(RESULTS / name) for name in sorted(names) if not name.endswith("config.json")]
     for device in dict.fromkeys(one.value("provenance", "device") for one in found):
         mine = [one for one in found if one.value("provenance", "device") == device]
         trained = [one for one in mine if one.path.name == "training.json"]
@@ -161,15 +161,15 @@ def ledger(root: Path) -> str:
     return "\n".join([text.partition("\n|")[0], *("|".join(row[index] for index in shown) for row in rows)])
 
 
-def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> dict[str, str]:
+def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The text of each page by its file; what they show is copied to `folder`."""
-    root, preset = results / study["preset"], study["preset"]
+    root, preset = RESULTS / study["preset"], study["preset"]
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
     texts, notes = tables(root)
     parts = [
         HEAD.format(preset=preset, seeds=" ".join(map(str, study["seeds"]))),
-        *("\n".join(lines) + "\n" for lines in (datasets(study, data), trainings(study, results))),
+        *("\n".join(lines) + "\n" for lines in (datasets(study), trainings(study))),
         f"## How to read the tables\n\n{notes}\n",
         "## Tables\n",
     ]
@@ -186,26 +186,23 @@ def pages(study: Mapping[str, Any], folder: Path, results: Path, data: Path) -> 
     }
 
 
-def main(
-    arguments: Sequence[str], docs: Path = DOCS, results: Path = Path("results"), data: Path = Path("resources/data")
-) -> None:
-    """Write all of it, of the preset that is named."""
-    (preset,) = arguments
-    folder, study = docs / "measured", read_json(results / preset / "study.json")
-    if not [*results.glob(f"{preset}/tables/*.md")]:
-        raise UserError(f"no tables in {results / preset}: finish `make study PRESET={preset}` first")
+def main(preset: str, docs: Path = DOCS) -> None:
+    """Write all of it, of one preset."""
+    folder, study = docs / "measured", read_json(RESULTS / preset / "study.json")
+    if not [*RESULTS.glob(f"{preset}/tables/*.md")]:
+        raise UserError(f"no tables in {RESULTS / preset}: finish `make study PRESET={preset}` first")
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
         old.unlink()
-    reference.write(preset, [results], docs.parent / "config/reference")
+    reference.write(preset, [RESULTS], docs.parent / "config/reference")
     shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
-    for name, text in pages({**study, "preset": preset}, folder, results, data).items():
+    for name, text in pages({**study, "preset": preset}, folder).items():
         (docs / name).write_text(text, encoding="utf-8")
     config = merge(read_config(Path("config").joinpath), yaml.safe_load((folder / "overlay.yaml").read_text("utf-8")))
     write_json(folder / "runs/config.json", config)  # with these `make figures FROM=docs/measured/runs` draws again
     for dataset in {run.split("/")[1] for run in study["runs"]}:
         name = f"{dataset}/{INFO_FILE}"
-        write_text(folder / "runs/resources/data" / name, (data / name).read_text("utf-8"))
+        write_text(folder / "runs/resources/data" / name, (DATA / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
     if (total := sum(sizes.values())) > MOST:
         largest = max(sizes, key=sizes.__getitem__)
@@ -213,4 +210,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(lambda: main(sys.argv[1:]))
+    cli.run(lambda: main(*sys.argv[1:]))

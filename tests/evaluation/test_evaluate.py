@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fid_tools import photographs
 from run_tools import Run, prepare, resolved, run_step, save_model
 
+from benchmarks.work import photographs
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation.bootstrap import sample_draws
-from vaeglow.evaluation.fid import image_features, measure_sets, read_reference
+from vaeglow.evaluation.fid import image_features, measure_sets
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.files import sha256_json
 from vaeglow.results import read_result
@@ -57,7 +57,7 @@ def test_the_steps_measure_and_record(dataset: Path, inception_file: Path, tmp_p
     outputs, samples = (tmp_path / "1.json", tmp_path / "2.json"), tmp_path / "samples.npz"
     write_samples(samples, images, dataset)
     one, two = (measure(samples, reference, inception_file, output) for output in outputs)
-    real, net = read_reference(reference), load_inception(inception_file, 64, "cpu")
+    real, net = read_result(reference, None), load_inception(inception_file, 64, "cpu")
     wanted = image_features(photographs(8)[SPREAD], net, 4, "cpu")
     for name, array in zip(("features", "mean", "covariance"), wanted, strict=True):
         np.testing.assert_array_equal(real.arrays[name], array)

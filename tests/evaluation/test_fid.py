@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from fid_tools import CLASSIFIER, photographs, pixels, random_weights, write_pngs
+from fid_tools import CLASSIFIER, pixels, write_pngs
 from pytorch_fid import fid_score
 from waiting import call
 
+from benchmarks.work import photographs, random_inception
 from vaeglow.data import arrays
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
@@ -127,7 +128,7 @@ def test_our_features_are_the_original_modules(features: int, inception_file: Pa
     """From PNG files by pytorch-fid's own loop and unfolded network, and from arrays by ours."""
     images = photographs(4, seed=3)
     files = sorted(write_pngs(tmp_path / "images", images).iterdir())
-    theirs = fid_score.get_activations(files, pytorch_fid_network(random_weights(), features), 2, features, "cpu", 0)
+    theirs = fid_score.get_activations(files, pytorch_fid_network(random_inception(), features), 2, features, "cpu", 0)
     ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")[0]
     assert theirs.shape == ours.shape == (4, features) and theirs.std(0).max() > 0.01
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
@@ -145,7 +146,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("torch")
     (folder / "hub/checkpoints").mkdir(parents=True)
     weights = folder / "hub/checkpoints/pt_inception-2015-12-05-6726825d.pth"
-    torch.save({**random_weights(), **CLASSIFIER}, weights)
+    torch.save({**random_inception(), **CLASSIFIER}, weights)
     return folder
 
 

@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from fid_tools import CLASSIFIER, photographs, random_weights
+from fid_tools import CLASSIFIER
 from run_tools import shipped_config
 from server_tools import file_server
 
+from benchmarks.work import photographs, random_inception
 from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
 from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights
 from vaeglow.weights import write_tensors
 
-STATE = random_weights()
+STATE = random_inception()
 
 
 def test_files_that_are_not_the_weights_are_refused(inception_file: Path, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from fid_tools import opened, photographs
+from fid_tools import opened
 from run_tools import blobs, initialised, run_probe
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.work import photographs
 from vaeglow.data.loader import step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import layer_action

@@ -131,7 +131,7 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
     vae, layer = vae_and_layer(model.network, model.config, "the test")
     with torch.no_grad():
         for end, drawn in [(0, eps[0]), (-1, eps[1])]:  # rendered by themselves
-            direct = vae.decode(vae.prior.inverse(drawn)[0])[0]
+            direct = vae.decode(vae.prior.inverse(drawn))[0]
             direct = quantise(direct if layer is None else layer.inverse(direct), 256).numpy()
             assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
     assert found.content == {**found.content, "space": space, **distances(images), **detail(images)}

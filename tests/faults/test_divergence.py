@@ -1,6 +1,5 @@
 """A loss that is lost: skipped, counted, gone back from with a lower rate, and in the end given up with its history."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from faults_tools import die, fork
 from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, states, trainer
 
+from vaeglow.files import read_csv
 from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.trainer import Trainer
@@ -69,7 +69,7 @@ def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, fault, tmp_path, blobs_
         plain = Run(tmp_path, config(), blobs_dir).train()
         assert plain.rows()[:4] == whole.rows()[:4] and plain.rows()[4:] != whole.rows()[4:]
         assert plain.summary()["rollbacks"] == []
-        *_, last = csv.DictReader(whole.history.open())  # whose seconds are without those discarded
+        *_, last = read_csv(whole.history)  # whose seconds are without those discarded
         assert (
             whole.summary()["train_seconds_by_phase"][0] >= float(last["seconds"]) + event["seconds"] > event["seconds"]
         )
@@ -157,7 +157,7 @@ def test_after_the_last_rollback_it_stops_and_keeps_the_history(tmp_path, blobs_
         assert "for 3 steps in a row in epoch 7, at learning rate 0.0005 after 2 rollbacks" in message
         assert "lower training.learning_rate or training.gradient_clip" in message and "\n" not in message
         history = Path(message.rpartition(": ")[2])
-        rows = list(csv.DictReader(history.open()))
+        rows = read_csv(history)
         assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
         assert [float(row["learning_rate"]) for row in rows] == [0.002] * 4 + [0.0005] * 2
         assert not run.model.exists() and not run.history.exists()

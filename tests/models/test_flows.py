@@ -40,11 +40,7 @@ def test_round_trip_and_log_det(name: str) -> None:
     flow = randomise(flow, scale=0.02 if "levels" in name else 0.08).double()
     x = (torch.randn(3, *shape, generator=seeded(1)) * 0.7 + 0.2).double()
     y, log_det = flow(x)
-    back = flow.inverse(y)
-    if not isinstance(flow, GlowLayer):
-        back, inverse_log_det = back
-        torch.testing.assert_close(inverse_log_det, -log_det)
-    assert (back - x).abs().max() < 1e-9 and (y - x).abs().max() > 0.01
+    assert (flow.inverse(y) - x).abs().max() < 1e-9 and (y - x).abs().max() > 0.01
     assert (log_det.ndim == 0) == name.startswith(("layer 1", "layer 2", "layer 4"))
     for i, found in enumerate(log_det.expand(3)):
         torch.testing.assert_close(found, log_abs_det(lambda v: flow(v)[0], x[i : i + 1]))

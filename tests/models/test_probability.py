@@ -87,7 +87,7 @@ def base_grid(steps: int) -> tuple[Tensor, Tensor]:
 def prior_grid(vae: VAE, steps: int) -> tuple[Tensor, Tensor]:
     """Latents that stand for p(z), by the prior's sampling direction, with their weights."""
     eps, weight = base_grid(steps)
-    return vae.prior.inverse(eps)[0], weight
+    return vae.prior.inverse(eps), weight
 
 
 def second_stage_grid(made: TwoStageVAE, steps: int) -> tuple[Tensor, Tensor]:

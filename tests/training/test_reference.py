@@ -1,6 +1,5 @@
 """A training says when it leaves what earlier runs with its settings had; what ships is of the shipped config."""
 
-import csv
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from waiting import ROOT
 from docs.reference import write
 from vaeglow.config import merge, resolve
 from vaeglow.errors import UserError
-from vaeglow.files import write_json
+from vaeglow.files import read_csv, write_json
 from vaeglow.training import reference
 
 BITS = {0: (7.0, 6.0), 1: (7.1, 6.0), 2: (7.2, 6.03)}  # of three seeds after two epochs
@@ -39,7 +38,7 @@ def save(run: Path, config: dict, bits) -> Path:
 
 
 def test_the_band_is_of_at_least_three_seeds(folder):
-    rows = list(csv.DictReader((folder / "tiny.csv").open()))
+    rows = read_csv(folder / "tiny.csv")
     assert [{k: row[k] for k in ("fraction", "bits_per_dim", "band", "runs")} for row in rows] == [
         {"fraction": "0.5", "bits_per_dim": "7.100", "band": "0.300", "runs": "3"},
         {"fraction": "1.0", "bits_per_dim": "6.010", "band": "0.060", "runs": "3"},
@@ -47,9 +46,7 @@ def test_the_band_is_of_at_least_three_seeds(folder):
     for seed in range(3):  # with three seeds of the longer runs: only tenths
         save(folder / f"long/tiny/blobs/vae/seed{seed}", resolved("vae", seed, epochs=40), range(40))
     write("tiny", [folder / "long"], folder)
-    assert [row["fraction"] for row in csv.DictReader((folder / "tiny.csv").open())] == [
-        f"{k / 10}" for k in range(1, 11)
-    ]
+    assert [row["fraction"] for row in read_csv(folder / "tiny.csv")] == [f"{k / 10}" for k in range(1, 11)]
     with pytest.raises(UserError, match="no runs of preset other"):
         write("other", [folder], folder)
 
@@ -76,7 +73,7 @@ def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blob
 @pytest.mark.parametrize(("preset", "overlay"), [("demo", ""), ("cpu", "config/study/cpu.yaml")])
 def test_the_shipped_reference_is_of_the_shipped_config(preset, overlay):
     """Else: run the demo with three seeds, or `make study`, then `python -m docs.reference PRESET results`."""
-    rows = list(csv.DictReader((reference.FOLDER / f"{preset}.csv").open(encoding="utf-8")))
+    rows = read_csv(reference.FOLDER / f"{preset}.csv")
     assert {row["model"] for row in rows} >= {"vae", "vaeglow", "vaeglow_as_written"}
     shipped = merge(shipped_config(), yaml.safe_load((ROOT / overlay).read_text("utf-8")) if overlay else {})
     for row in rows:

@@ -12,7 +12,7 @@ from faults_tools import fork
 from PIL import Image
 from run_tools import ROOT, Run, assert_equal_runs, same_tensors
 from table_tools import without_times
-from test_demo import SMALL, made, random_inception
+from test_demo import SMALL, inception_overlay, made
 from test_workflow import snakemake
 from waiting import call
 
@@ -118,7 +118,7 @@ def test_the_whole_workflow_twice(tmp_path):
     for name, cores in (("one", "1"), ("two", "2")):
         folder = tmp_path / name
         folder.mkdir()
-        made(folder, merge(SMALL, random_inception(folder / "weights.pth")), cores)
+        made(folder, merge(SMALL, inception_overlay(folder / "weights.pth")), cores)
         folders.append(folder / "results")
     for path in sorted(folders[0].rglob("model.safetensors")):
         other = folders[1] / path.relative_to(folders[0])

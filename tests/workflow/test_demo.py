@@ -1,6 +1,5 @@
 """The real workflow from end to end, every step for real: the demo in a minute; all of it in minutes, as CI runs it."""
 
-import csv
 import filecmp
 import hashlib
 import math
@@ -14,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fid_tools import random_weights
 from PIL import Image
 from run_tools import shipped_config
 from test_workflow import jobs, workflow
 from waiting import ROOT, call, warm
 
+from benchmarks.work import random_inception
 from vaeglow.config import merge
+from vaeglow.files import read_csv
 from vaeglow.reporting import traced
 from vaeglow.reporting.tables.quality import COLUMNS
 
@@ -51,9 +51,9 @@ overrides:
 SHOWN = {"tables": {"table2": {"rows": ROWS}}, "figures": {"samples": {"rows": [{"data": "test"}, *ROWS]}}}
 
 
-def random_inception(path: Path) -> dict:
+def inception_overlay(path: Path) -> dict:
     """Random weights as a file fetched by hand, and the overlay that names it. The network is not asked."""
-    state = random_weights()
+    state = random_inception()
     torch.save(state, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     inception = {"local": str(path), "wheel": None, "url": {"address": path.as_uri(), "sha256": sha256}}
@@ -67,7 +67,7 @@ def made(folder: Path, config: dict, cores: str = "2") -> str:
 
 
 def measured(folder: Path) -> list[dict[str, str]]:
-    rows = list(csv.DictReader((folder / "results/table2.full.csv").open(encoding="utf-8")))
+    rows = read_csv(folder / "results/table2.full.csv")
     assert tuple(rows[0]) == (*(column.name for column in COLUMNS), *traced.COLUMNS)
     assert [row["source"] for row in rows[:5]] == ["published"] * 5
     return rows[5:]
@@ -82,7 +82,7 @@ def verified(folder: Path) -> tuple[int, list[str]]:
 
 
 def test_the_whole_workflow(tmp_path):
-    config = merge(SMALL, random_inception(tmp_path / "weights.pth"), {"presets": {"demo": SHOWN}})
+    config = merge(SMALL, inception_overlay(tmp_path / "weights.pth"), {"presets": {"demo": SHOWN}})
 
     # From nothing to a table and a sheet.
     said = made(tmp_path, config)
@@ -175,7 +175,7 @@ VERDICTS = {"holds", "does not hold", "undecided", *NOT_RUN}
 def folder(tmp_path_factory) -> Path:
     """All there is, made in a folder of its own."""
     folder = tmp_path_factory.mktemp("everything")
-    overlay = merge(TINY, random_inception(folder / "weights.pth"))
+    overlay = merge(TINY, inception_overlay(folder / "weights.pth"))
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
     everything(folder)
     return folder
@@ -190,7 +190,7 @@ def test_every_table_and_figure_is_there_and_shows_something(folder):
     results = folder / "results"
     for name in shipped_config()["tables"]:
         assert all((results / f"{name}.{ending}").is_file() for ending in ("md", "html", "tex"))
-        rows = list(csv.DictReader((results / f"{name}.full.csv").read_text(encoding="utf-8").splitlines()))
+        rows = read_csv(results / f"{name}.full.csv")
         measured = [row for row in rows if row.get("source", "measured") == "measured"]
         assert measured and all("nan" not in row.values() for row in rows), name
         text = (results / f"{name}.md").read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def test_every_table_and_figure_is_there_and_shows_something(folder):
 
 @pytest.mark.slow
 def test_every_claim_has_a_verdict_and_evidence_that_is_there(folder):
-    rows = list(csv.DictReader((folder / "results/claims.full.csv").read_text(encoding="utf-8").splitlines()))
+    rows = read_csv(folder / "results/claims.full.csv")
     assert {row["claim"] for row in rows} == set(shipped_config()["claims"])
     assert {row["verdict"] for row in rows} <= VERDICTS
     for row in rows:

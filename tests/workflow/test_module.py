@@ -1,6 +1,5 @@
 """The workflow as a module of another one, from a git repository: config, schema, published numbers, environments."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from table_tools import timed, write_timing
 from test_workflow import jobs, snakemake
 from waiting import ROOT, warm
 
-from vaeglow.files import read_json
+from vaeglow.files import read_csv, read_json
 
 URL = "https://github.com/someone/vaeglow"
 # What Snakemake's catalog writes, with the config of the project that uses the workflow; and from a clone, without one.
@@ -64,7 +63,7 @@ def test_a_module_from_github_with_a_config_that_says_only_what_differs(environm
         write_timing(tmp_path / "results", factor, preset, vaeglow_squeeze4=timed("vaeglow_squeeze4", 150 * factor))
     targets = ("results/table4.csv", "results/demo/photos32/glow/seed3/config.json")
     snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
-    assert {row["source"] for row in csv.DictReader((tmp_path / targets[0]).open())} == {"published", "measured"}
+    assert {row["source"] for row in read_csv(tmp_path / targets[0])} == {"published", "measured"}
     assert read_json(tmp_path / targets[1])["training"]["epochs"] == 4
     assert "Nothing to be done" in snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
     planned = {rule for rule, _ in jobs(snakemake("-n", "all", cwd=tmp_path, env=environment))}

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from run_tools import holder
 from table_tools import without_times
-from test_demo import ROWS, SMALL, random_inception
+from test_demo import ROWS, SMALL, inception_overlay
 from waiting import LIMIT, ROOT, call, until
 
 from vaeglow.config import merge
@@ -93,7 +93,7 @@ EPOCHS = 24  # of four steps: long enough to be caught in the middle of
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("overlay")
-    config = merge(SMALL, random_inception(folder / "weights.pth"))
+    config = merge(SMALL, inception_overlay(folder / "weights.pth"))
     config["presets"] = {"demo": {"tables": {"table2": {"rows": SHOWN}}}}
     for model in config["overrides"]["models"].values():
         model["training"]["epochs"] = EPOCHS

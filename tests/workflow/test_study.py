@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from run_tools import shipped_config
 from scipy.stats import ttest_1samp
-from test_demo import SHOWN, SMALL, measured, random_inception, verified
+from test_demo import SHOWN, SMALL, inception_overlay, measured, verified
 from test_workflow import jobs, snakemake
 from waiting import ROOT, call, warm
 
@@ -31,7 +31,7 @@ def project(folder: Path) -> Path:
     config["presets"] = {"demo": {**config["presets"]["demo"], "claims": {}} | SHOWN}
     folder.mkdir(parents=True)
     three = {"preset": "demo", "seeds": [0, 1, 2], "overrides": {"roles": {"faces": "photos32"}}}
-    overlay = merge(SMALL, random_inception(folder / "weights.pth"), three)
+    overlay = merge(SMALL, inception_overlay(folder / "weights.pth"), three)
     empty = {f"config/{name}": {} for name in FILES}  # or the repository's would be read
     for name, content in {**empty, "config/config.yaml": config, "demo.yaml": overlay}.items():
         write_text(folder / name, yaml.safe_dump(content))
@@ -82,7 +82,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     # The page: means over seeds and their intervals; no real images of the dataset of faces.
     write_text(tmp_path / "config/study/demo.yaml", "preset: demo")
     monkeypatch.chdir(third)
-    update.main(["demo"], tmp_path / "docs")
+    update.main("demo", tmp_path / "docs")
     text = (tmp_path / "docs/measured.md").read_text(encoding="utf-8")
     for row in measured(third):
         fids = [read_json(path)["fid"] for path in third.glob(f"results/*/*/{row['run']}/*/metrics/*/*.json")]

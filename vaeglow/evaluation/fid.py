@@ -6,7 +6,6 @@ reading the reference that samples are compared with, and all numbers of a proto
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from vaeglow.data import arrays
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
-from vaeglow.results import SEAL, Result, read_result
+from vaeglow.results import SEAL, Result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -122,17 +121,6 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
 
 
 # ----------------------------------------------------------------------------------- samples against a reference
-
-
-def read_reference(path: str | Path, **expected: Any) -> Result:
-    """A file of step `fid_reference`: the real images that samples are compared with, and the protocol.
-
-    Raises:
-        UserError: it is none, or its values are not those `expected`, such as the dataset.
-    """
-    reference = read_result(path, ("mean", "covariance", "features"), **expected)
-    reference.value("protocol")  # otherwise it is another file
-    return reference
 
 
 def protocol_of(reference: Result) -> dict[str, Any]:

@@ -76,12 +76,12 @@ class VectorCoupling(nn.Module):
         shift, log_scale = self.shift_and_log_scale(kept)
         return self.join(kept, changed * log_scale.exp() + shift), log_scale.sum(1)
 
-    def inverse(self, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """eps [N, d] -> (towards z [N, d], log|det| [N])."""
+    def inverse(self, eps: Tensor) -> Tensor:
+        """eps [N, d] -> towards z [N, d]."""
         kept, changed = self.halves(eps)
         shift, log_scale = self.shift_and_log_scale(kept)
         z = self.join(kept, (changed - shift) * (-log_scale).exp())
-        return z[:, torch.argsort(self.permutation)], -log_scale.sum(1)
+        return z[:, torch.argsort(self.permutation)]
 
 
 class FlowPrior(nn.Module):
@@ -109,13 +109,11 @@ class FlowPrior(nn.Module):
             log_det = log_det + change
         return z, log_det
 
-    def inverse(self, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """h^-1: eps [N, d] -> (z [N, d], log|det dz/deps| [N])."""
-        log_det = eps.new_zeros(len(eps))
+    def inverse(self, eps: Tensor) -> Tensor:
+        """h^-1: eps [N, d] -> z [N, d]."""
         for layer in reversed(self.layers):
-            eps, change = layer.inverse(eps)
-            log_det = log_det + change
-        return eps, log_det
+            eps = layer.inverse(eps)
+        return eps
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z): [N]."""
@@ -210,7 +208,7 @@ class VAE(GenerativeModel):
         """z ~ p(z), always at temperature 1: [count, d]."""
         parameter = next(self.decoder.parameters())
         eps = normal_like(parameter.new_empty(count, self.prior.dims), generator)
-        return self.prior.inverse(eps)[0]
+        return self.prior.inverse(eps)
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the decoder's noise."""

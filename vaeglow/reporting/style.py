@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from vaeglow.errors import UserError
 from vaeglow.files import atomic_path
 from vaeglow.reporting import traced
 from vaeglow.results import Result
@@ -80,10 +79,8 @@ def save(figure: Figure, *paths: Path) -> None:
     """Write the figure, with a margin, each file completely or not at all, the format by its suffix (.png or .pdf).
 
     Raises:
-        UserError: another suffix, or no room or permission to write.
+        UserError: no room or permission to write.
     """
-    if others := [path for path in paths if path.suffix not in METADATA]:
-        raise UserError(f"{others[0]}: figures are written as {' or '.join(METADATA)}")
     evidence = {traced.FIGURE_KEY: figure.get_label()} if figure.get_label() else {}
     with styled():
         figure.draw_without_rendering()

@@ -30,7 +30,7 @@ def main(
     provenance = collect(str(on))
     sampled = read_result(samples, ("images",))
     images, alike = sampled.arrays["images"], {key: sampled.value(key) for key in ("dataset", "data_sha256")}
-    real = fid.read_reference(reference, **alike, image_shape=list(images.shape[1:]))
+    real = read_result(reference, None, **alike, image_shape=list(images.shape[1:]))
     protocol = fid.protocol_of(real)
     count, sets = real.value("images"), real.value("sets")  # a set: as many samples as real images
     user, remedy = f"protocol {protocol['protocol']}", "choose a protocol with fewer images or sets, or draw more"

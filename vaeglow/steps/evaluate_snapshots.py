@@ -33,19 +33,19 @@ def main(
         snapshots: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
-    from vaeglow.evaluation.fid import measure_set, protocol_of, read_reference
+    from vaeglow.evaluation.fid import measure_set, protocol_of
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.likelihood import one_sample_terms, summary
     from vaeglow.evaluation.sample_quality import kernel_inception_distance
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.models.bounds import bits_per_dim, total
-    from vaeglow.results import write_result
+    from vaeglow.results import read_result, write_result
     from vaeglow.training.checkpoint import read_snapshots
 
     run = TrainedRun(model, device)
     network, images = run.network, run.images(data_dir / "test.npy")[:likelihood_images]
     alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
-    real = read_reference(reference, **alike, image_shape=list(network.shape))
+    real = read_result(reference, None, **alike, image_shape=list(network.shape))
     net = load_inception(weights, real.value("features"), run.device)
     last = {"fraction": 1.0, "epoch": float(run.config["training"]["epochs"])}
     final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []

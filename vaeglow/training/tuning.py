@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vaeglow.config import phases
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import batch_count
 from vaeglow.device import allow_tf32
@@ -107,11 +108,9 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
 
 
 def whole(configs: Configs, models: Mapping[str, Any], which: str, side_by_side: int) -> np.ndarray:
-    """Hours (or those `beside`) until all are trained, so many side by side, by rounds; a model waits for its base."""
+    """Hours (or those `beside`) until all are trained, so many side by side, by rounds; a model waits for its bases."""
     each = {model: np.array(one[which]) for model, one in models.items()}
-    # of a joint model's base only the architecture is taken: it has no `training`
-    bases = {model: base["model"] for model in each if "training" in (base := configs[model]["base"] or {})}
-    chains = [each[model] + each.get(bases.get(model), 0) for model in each]
+    chains = [sum(each.get(run["model"], 0) for run in phases(configs[model])) for model in each]
     return np.maximum(sum(each.values()) / side_by_side, np.max(chains, 0))
 
 

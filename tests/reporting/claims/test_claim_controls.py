@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from claims_tools import claim, ledger, write_world
-from fid_tools import opened, photographs
+from fid_tools import opened
 from run_tools import initialised
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.work import photographs
 from vaeglow.evaluation.probes.interpolation import detail, distances
 from vaeglow.evaluation.probes.layer_action import draw, probe_action
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS

@@ -89,12 +89,6 @@ def test_planning_needs_no_matplotlib_and_drawing_no_torch_and_no_display():
     )
 
 
-def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"written as \.png or \.pdf"):
-        style.save(Page("").figure, tmp_path / "a.png", tmp_path / "a.jpg")
-    assert list(tmp_path.iterdir()) == []
-
-
 HEADER = "epoch,bits_per_dim,reconstruction_bits_per_dim,kl_bits_per_dim,learning_rate,gradient_norm,skipped_steps,"
 HEADER += "images_per_second,seconds,val_bits_per_dim\n"
 LINES = [

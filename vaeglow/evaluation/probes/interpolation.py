@@ -74,8 +74,8 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
     with torch.no_grad():
         if space == "prior":
             eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
-            return vae.prior.inverse(eps.flatten(0, 1))[0].unflatten(0, (pairs, steps))
-        one, other = vae.prior.inverse(ends.flatten(0, 2))[0].double().unflatten(0, (2, pairs, 1))
+            return vae.prior.inverse(eps.flatten(0, 1)).unflatten(0, (pairs, steps))
+        one, other = vae.prior.inverse(ends.flatten(0, 2)).double().unflatten(0, (2, pairs, 1))
         return slerp(one, other, weight.double()).float()
 
 

@@ -31,6 +31,7 @@ from typing import Any
 from vaeglow.config import nearest
 from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
+from vaeglow.files import read_csv
 from vaeglow.reporting import frame, traced
 from vaeglow.reporting.columns import RANGE
 from vaeglow.reporting.frame import Lines, Spec, drawn_at
@@ -65,7 +66,8 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
     """
     import pandas as pd
 
-    kind, cited = KINDS[spec["kind"]], pd.read_csv(published, dtype=str, keep_default_na=False)
+    kind = KINDS[spec["kind"]]
+
     if hasattr(kind, "rows"):
         rows = list(kind.rows(spec, results_root))
     else:
@@ -73,7 +75,7 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
         rows = [lines for _, lines in read.groupby("row")]
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
     timed = timing_of(rows)
-    texts = cited[cited["table"] == spec["published"]].assign(source="published").to_dict("records")
+    texts = [row | {"source": "published"} for row in read_csv(published) if row["table"] == spec["published"]]
     for lines in rows:
         trained = lines[lines["seed"].isin(timed["seeds"])]
         cells = {column.name: column.cell(trained if column.name.startswith("train_") else lines) for column in columns}
