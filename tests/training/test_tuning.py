@@ -159,3 +159,12 @@ def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path
     assert re.search(r"\| vaeglow +\| 6 +\| 3 +\| 9 +\| 1024 ", report)
     assert re.search(r"\| one after another +\| 24 +\| 12 +\| 36 +\|  ", report)
     assert report.rstrip().endswith("test_the_same_on_a_gpu FAILED\n```") == (device == "cuda")
+
+
+def test_a_fine_tuned_model_waits_for_its_vae_and_its_layer():
+    configs, base = {}, None
+    for model in ("vae", "layer", "fine_tuned"):
+        base = configs[model] = {"model": model, "base": base, "training": {}}
+    hours = {"vae": {"hours": [1.0]}, "layer": {"hours": [2.0]}, "fine_tuned": {"hours": [4.0]}}
+    assert tuning.whole(configs, hours, "hours", 4).tolist() == [7.0]
+    assert tuning.whole({"layer": configs["layer"]}, {"layer": {"hours": [2.0]}}, "hours", 1).tolist() == [2.0]

@@ -2,7 +2,7 @@
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), m and C the mean and covariance of Inception features.
 Network and preprocessing are pytorch-fid's; mean and covariance are accumulated batch by batch, in float64. Also here:
-reading the reference that samples are compared with, and all numbers of a protocol from one pass of Inception.
+all numbers of a protocol from one pass of Inception.
 """
 
 from collections.abc import Iterable, Iterator

@@ -67,7 +67,6 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
     import pandas as pd
 
     kind = KINDS[spec["kind"]]
-
     if hasattr(kind, "rows"):
         rows = list(kind.rows(spec, results_root))
     else:
