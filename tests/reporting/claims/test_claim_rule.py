@@ -76,6 +76,17 @@ def test_a_note_says_how_many_seeds_would_decide_what_three_do_not():
     assert notes == ["more than 1,000 seeds that spread like these would decide it"]
 
 
+def test_the_number_of_seeds_that_would_decide_a_least_effect_is_of_its_wider_end():
+    effects = np.array([[-0.8, 3.0], [-1.5, 9.0], [-0.9, 6.0]])  # alone, the first would be decided
+    _, given, notes = judge(claim("kid", training=True), [measured(seed) for seed in effects])
+    assert verdict([measured(seed[:1]) for seed in effects], training=True) == FAILS
+    t = [scipy.stats.t.isf((1 - LEVEL) / 4, seeds - 1) / math.sqrt(seeds) for seeds in range(3, 9)]  # of two: half
+    high = effects.mean(0) + np.outer(t, effects.std(0, ddof=1))
+    decided = (high.min(1) < 0).tolist()
+    assert given == UNDECIDED and not decided[0]
+    assert notes == [f"about {3 + decided.index(True)} seeds that spread like these would decide it"]
+
+
 def test_nothing_to_resample_means_no_interval_under_three_seeds_and_one_from_three_on():
     found = [measured(effect) for effect in (1.0, 1.1, 1.2)]
     for training, shown in ((True, "would give no interval, so nothing"), (False, "two seeds")):

@@ -25,8 +25,10 @@ def effects_of(found: Sequence[Measured]) -> np.ndarray:
     return effects[:, effects.mean(0).argmin()]
 
 
-def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
+def interval(found: Sequence[Measured], seeds: int | None = None) -> tuple[float, float, float, str]:
     """The effect over all seeds, the ends of its interval (infinite: no bound on that side), and what that is.
+
+    `seeds`: as if there were so many, with the means and spreads of these three or more.
 
     Three seeds or more: Student's t over the seeds' effects. Fewer: percentiles of the draws, averaged over the seeds.
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
@@ -35,7 +37,7 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
     tails, how, units = (TAIL, TAIL / effects.shape[1]), found[0].how, [one.units for one in found]
     if len(found) >= SEEDS:
-        bounds, how = t_bounds(effects, *tails), f"t over {len(found)} seeds"
+        bounds, how = t_bounds(effects, *tails, seeds), f"t over {len(found)} seeds"
     elif min(one.draws.shape[1] for one in found) == 1:
         bounds = OPEN
     else:
@@ -44,15 +46,18 @@ def interval(found: Sequence[Measured]) -> tuple[float, float, float, str]:
     return float(effects_of(found).mean()), *(float(np.min(ends)) for ends in bounds), how
 
 
-def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[np.ndarray, np.ndarray]:
+def t_bounds(
+    values: np.ndarray, below: float, above: float, count: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
 
-    Probability `below` and `above` lies outside.
+    Probability `below` and `above` lies outside. `count`: the number of values with this mean and spread, if not S.
     """
     from scipy import stats
 
-    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
-    low, high = (stats.t.isf(tail, len(values) - 1) * error for tail in (below, above))
+    count = count or len(values)
+    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(count)
+    low, high = (stats.t.isf(tail, count - 1) * error for tail in (below, above))
     known = np.isfinite(error)
     return np.where(known, mean - low, -math.inf), np.where(known, mean + high, math.inf)
 
@@ -83,13 +88,10 @@ def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
     return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
 
 
-def enough_seeds(effects: np.ndarray, needed: float) -> int | None:
-    """How many seeds, with the mean and the spread of these [S], would decide by `t_bounds`; None: more than `MOST`."""
-    from scipy import stats
-
-    counts = np.arange(len(effects), MOST + 1)
-    half = stats.t.isf(TAIL, counts - 1) * effects.std(ddof=1) / np.sqrt(counts)
-    return next(iter(counts[half < abs(effects.mean() - needed)].tolist()), None)
+def enough_seeds(found: Sequence[Measured], claim: Mapping[str, Any]) -> int | None:
+    """How many seeds whose effects have the means and spreads of these would decide; None: more than `MOST`."""
+    more = range(len(found) + 1, MOST + 1)
+    return next((count for count in more if rule(*interval(found, count)[1:3], claim) != UNDECIDED), None)
 
 
 def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, str, list[str]]:
@@ -99,7 +101,7 @@ def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, s
     if claim["kind"] in SEEDLESS or (len(found) >= SEEDS and alone != UNDECIDED):
         return measured, alone, []
     if len(found) >= SEEDS:
-        count = enough_seeds(effects_of(found), claim.get("margin", claim.get("threshold", 0)))
+        count = enough_seeds(found, claim)
         words = f"about {count}" if count else f"more than {MOST:,}"
         return measured, alone, [f"{words} seeds that spread like these would decide it"]
     count = {1: "one seed", 2: "two seeds"}[len(found)]
