@@ -46,9 +46,7 @@ def interval(found: Sequence[Measured], seeds: int | None = None) -> tuple[float
     return float(effects_of(found).mean()), *(float(np.min(ends)) for ends in bounds), how
 
 
-def t_bounds(
-    values: np.ndarray, below: float, above: float, count: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def t_bounds(values: np.ndarray, below: float, above: float, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
 
     Probability `below` and `above` lies outside. `count`: the number of values with this mean and spread, if not S.
