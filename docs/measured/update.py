@@ -34,6 +34,7 @@ DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
 SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
+DECIDE = re.compile(r"((?:About|More than) [\d,]+) seeds that spread")  # in a claim's note
 # The tables of the first page; then by page its title and tables, the last with the rest.
 MAIN = ("table1", "table2", "table2_baselines", "table3")
 PAGES = {
@@ -154,11 +155,14 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 
 def ledger(root: Path) -> str:
-    """The counts of the verdicts, and the table of claims without three of its columns."""
+    """The counts of the verdicts, what would decide the undecided ones, and the table without three of its columns."""
     text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
-    return "\n".join([text.partition("\n|")[0], *("|".join(row[index] for index in shown) for row in rows)])
+    open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
+    if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
+        seeds = f"\nSeeds that would decide what is undecided, if they spread like these: {seeds}.\n"
+    return "\n".join([text.partition("\n|")[0], seeds, *("|".join(row[index] for index in shown) for row in rows)])
 
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
