@@ -14,7 +14,7 @@ import pandas as pd
 
 from vaeglow.errors import UserError
 from vaeglow.files import read_json
-from vaeglow.reporting.claims.statistics import SEEDS
+from vaeglow.reporting.columns import SEEDS
 from vaeglow.steps import cli
 from vaeglow.training.reference import FOLDER, settings
 

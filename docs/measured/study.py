@@ -22,7 +22,7 @@ import yaml
 from vaeglow import study
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json
-from vaeglow.reporting.claims.statistics import SEEDS
+from vaeglow.reporting.columns import SEEDS
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 

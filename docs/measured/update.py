@@ -24,16 +24,14 @@ from vaeglow.config import merge, read_config
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv, read_json, sha256_json, write_json, write_text
-from vaeglow.reporting.claims.statistics import SEEDS, TAIL
-from vaeglow.reporting.traced import FIGURE_KEY, FULL
-from vaeglow.results import read_result
+from vaeglow.reporting.traced import FIGURE_KEY
+from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
 from vaeglow.study import DATA, RESULTS, took
 
 DOCS = Path(__file__).parents[1]
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
 MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
-SPREAD = re.compile(r"(-?\d+\.?\d*) ± (\d+\.?\d*)")  # a mean over seeds and its standard deviation
 DECIDE = re.compile(r"((?:About|More than) [\d,]+) seeds that spread")  # in a claim's note
 # The tables of the first page; then by page its title and tables, the last with the rest.
 MAIN = ("table1", "table2", "table2_baselines", "table3")
@@ -92,30 +90,16 @@ def trainings(study: Mapping[str, Any]) -> Iterator[str]:
     yield "| Machine | Runs trained | Hours of training | Hours of measuring | Commits |\n|---|---:|---:|---:|---|"
     names = {file for run in study["runs"].values() for file in run["files"] if file.endswith((".json", ".npz"))}
     found = [read_result(RESULTS / name) for name in sorted(names) if not name.endswith("config.json")]
-    for device in dict.fromkeys(one.value("provenance", "device") for one in found):
-        mine = [one for one in found if one.value("provenance", "device") == device]
+    machines: dict[str, list[Result]] = {}
+    for one in found:
+        machines.setdefault(one.value("provenance", "device"), []).append(one)
+    for device, mine in {**machines, **({"all": found} if len(machines) > 1 else {})}.items():
         trained = [one for one in mine if one.path.name == "training.json"]
-        jobs = {
-            one.value("provenance", "started"): one for one in mine if one not in trained
-        }  # one may write two files
+        measured = [one for one in mine if one not in trained]
+        jobs = {one.value("provenance", "started"): one for one in measured}  # one may write two files
         hours = " | ".join(f"{sum(map(took, some)) / 3600:.2f}" for some in (trained, jobs.values()))
-        yield f"| {device} | {len(trained)} | {hours} | {listed(short(run.commit for run in trained))} |"
-
-
-def with_intervals(text: str, seeds: int) -> str:
-    """Markdown in which the 95% t interval over seeds, if three or more, follows each mean and standard deviation."""
-    if seeds < SEEDS:
-        return text
-    from scipy import stats
-
-    factor = stats.t.isf(TAIL, seeds - 1) / seeds**0.5
-
-    def interval(match: re.Match) -> str:
-        mean, half, decimals = float(match[1]), factor * float(match[2]), len(match[1].partition(".")[2])
-        return f"{match[0]} [{mean - half:.{decimals}f}, {mean + half:.{decimals}f}]"
-
-    note = f"- [low, high]: the 95% interval of the mean by Student's t over {seeds} seeds.\n"
-    return SPREAD.sub(interval, text) + (note if SPREAD.search(text) else "")
+        commits = "" if device == "all" else listed(short(run.commit for run in trained))
+        yield f"| {device} | {len(trained)} | {hours} | {commits} |"
 
 
 def shows_real_images(dataset: str | None, spec: Mapping[str, Any]) -> bool:
@@ -125,14 +109,8 @@ def shows_real_images(dataset: str | None, spec: Mapping[str, Any]) -> bool:
 
 
 def tables(root: Path) -> tuple[dict[str, str], str]:
-    """The Markdown of each table by its name, and the notes that several share.
-
-    A table has fewer seeds than the study while runs of the last seed are not all measured.
-    """
-    texts = {}
-    for path in sorted(root.glob("tables/*.md")):
-        seeds = max(len(row.get("seeds", "").split()) for row in read_csv(path.with_suffix(FULL)))
-        texts[path.stem] = with_intervals(path.read_text("utf-8"), seeds)
+    """The Markdown of each table by its name, and the notes that several share."""
+    texts = {path.stem: path.read_text("utf-8") for path in sorted(root.glob("tables/*.md"))}
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
     shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]
     for name, text in texts.items():

@@ -108,7 +108,7 @@ def test_differences_are_paired_by_seed_and_image_with_the_ledger_s_interval(res
     fids = np.array([[FIDS["vaeglow"][seed] - FIDS["glow"][seed]] for seed in seeds])
     for name, each, within in (("bits_per_dim", bits, 1e-4), ("fid", fids, 0.01), ("kid", fids / 1000, 1e-5)):
         assert float(found[f"difference_{name}"]) == pytest.approx(each.mean(), abs=within)
-        number = {end: found[f"difference_{name}_{end}"] for end in ("sd", "low", "high")}
+        number = {end: found[f"difference_{name}_{end}"] for end in ("sd", "lower", "upper")}
         if len(seeds) == 1:
             assert not any(number.values()) and "One seed (0): how much another pair" in form(results, spec)
         else:

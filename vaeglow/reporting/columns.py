@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,33 @@ from vaeglow.reporting.frame import Lines, Numbers, files, first, numbers
 from vaeglow.reporting.traced import distinct
 
 RANGE, ERROR = "{} to {}", "{} (± {})"  # templates of `Column.beside`
-SPREADS = {"sd": "std", "low": "min", "high": "max"}  # end of a column's name: the summary; of one seed the sd is empty
+LEVEL = 0.95
+TAIL = (1 - LEVEL) / 2
+SEEDS = 3  # from this number on, seeds alone give an interval
+
+
+def t_bounds(values: np.ndarray, below: float, above: float, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
+
+    Probability `below` and `above` lies outside. `count`: the number of values with this mean and spread, if not S.
+    """
+    from scipy import stats
+
+    count = count or len(values)
+    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(count)
+    low, high = (stats.t.isf(tail, count - 1) * error for tail in (below, above))
+    known = np.isfinite(error)
+    return np.where(known, mean - low, -math.inf), np.where(known, mean + high, math.inf)
+
+
+def t_end(values: Numbers, end: int) -> float:
+    """An end of the 95% t interval of a mean over seeds; NaN of fewer than `SEEDS`, or if one has no number."""
+    enough = len(values) >= SEEDS and values.notna().all()
+    return float(t_bounds(values.to_numpy(), TAIL, TAIL)[end]) if enough else math.nan
+
+
+# End of a column's name: the summary. Without enough seeds it is empty.
+SPREADS = {"sd": "std", "low": "min", "high": "max", "lower": partial(t_end, end=0), "upper": partial(t_end, end=1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +53,7 @@ class Column:
         header: in the reader's form; empty for a column that only the CSV has.
         form: the text of a value that is not text.
         beside: how it is combined with another column: a template, and that column's name.
-        summary: name of a method of pandas.Series.
+        summary: name of a method of pandas.Series, or a function of one.
     """
 
     name: str
@@ -34,7 +61,7 @@ class Column:
     header: str = ""
     form: Callable[[Any], str] = str
     beside: Sequence[str] = ()
-    summary: str = "mean"
+    summary: str | Callable[[Numbers], float] = "mean"
 
     def cell(self, row: Lines) -> str:
         """The text of one cell."""
@@ -42,7 +69,8 @@ class Column:
 
         value = self.value(row)
         if np.ndim(value):
-            value = getattr(pd.Series(value), self.summary)(skipna=False)
+            value = pd.Series(value)
+            value = self.summary(value) if callable(self.summary) else getattr(value, self.summary)(skipna=False)
         if value is None or value != value:  # NaN is not itself
             return ""
         return value if isinstance(value, str) else self.form(value)
@@ -121,10 +149,14 @@ SHARED = {
 
 
 def named(names: str, *own: Column) -> list[Column]:
-    """A table's columns in order, by their names: its own, those of `SHARED`, and what `SPREADS` makes of any."""
+    """A table's columns in order, by their names: its own, those of `SHARED`, and what `SPREADS` makes of any.
+
+    After each standard deviation come the ends of its interval.
+    """
     known = SHARED | {column.name: column for column in own}
-    for name in names.split():
+    ordered = re.sub(r"(\S+)_sd\b", r"\1_sd \1_lower \1_upper", names).split()
+    for name in ordered:
         stem, _, ending = name.rpartition("_")
         if name not in known:
             known[name] = dataclasses.replace(known[stem], name=name, header="", beside=(), summary=SPREADS[ending])
-    return [known[name] for name in names.split()]
+    return [known[name] for name in ordered]

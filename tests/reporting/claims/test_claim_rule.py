@@ -13,7 +13,8 @@ from vaeglow.evaluation import bootstrap
 from vaeglow.evaluation.bootstrap import DRAWS
 from vaeglow.evaluation.sample_quality import kernel
 from vaeglow.reporting.claims import Measured, statistics
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, LEVEL, UNDECIDED, judge, rule
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED, judge, rule
+from vaeglow.reporting.columns import LEVEL
 
 ENDS = (-math.inf, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, math.inf)
 INTERVALS = [(low, high) for low, high in itertools.combinations_with_replacement(ENDS, 2)]

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from vaeglow.reporting.claims import Measured
+from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
 
-LEVEL = 0.95
-TAIL = (1 - LEVEL) / 2
-SEEDS = 3  # from this number on, seeds alone give the interval
 MOST = 1000  # seeds that `enough_seeds` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 OPEN = (-math.inf, math.inf)  # an interval without information
@@ -44,20 +42,6 @@ def interval(found: Sequence[Measured], seeds: int | None = None) -> tuple[float
         draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
         bounds = percentile_bounds(draws, None if None in units else min(units), *tails)
     return float(effects_of(found).mean()), *(float(np.min(ends)) for ends in bounds), how
-
-
-def t_bounds(values: np.ndarray, below: float, above: float, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
-
-    Probability `below` and `above` lies outside. `count`: the number of values with this mean and spread, if not S.
-    """
-    from scipy import stats
-
-    count = count or len(values)
-    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(count)
-    low, high = (stats.t.isf(tail, count - 1) * error for tail in (below, above))
-    known = np.isfinite(error)
-    return np.where(known, mean - low, -math.inf), np.where(known, mean + high, math.inf)
 
 
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:

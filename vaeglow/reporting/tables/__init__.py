@@ -132,7 +132,8 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
 def readable(table: Lines, show: Sequence[str]) -> Lines:
     """Some of a table's columns in readable form, rows of one dataset together, "-" for an empty cell.
 
-    Spreads (`{name}_sd`) and ranges (`{name}_low`, `{name}_high`) are shown with their number, bounds are marked.
+    Spreads (`{name}_sd`), intervals (`{name}_lower`, `{name}_upper`) and ranges (`{name}_low`, `{name}_high`) are shown
+    with their number, bounds are marked.
 
     Raises:
         UserError: one that cannot be shown.
@@ -152,6 +153,7 @@ def readable(table: Lines, show: Sequence[str]) -> Lines:
         beside = columns[name].beside
         if f"{name}_sd" in table and RANGE not in beside:
             join(name, "{} ± {}", f"{name}_sd")
+            join(name, "{} [{}, {}]", f"{name}_lower", f"{name}_upper")
         elif f"{name}_low" in table:
             join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
         if beside:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaeglow.reporting.claims.statistics import SEEDS, TAIL, t_bounds
-from vaeglow.reporting.columns import ERROR, SHARED, SPREADS, Column, fixed, named, only, same
+from vaeglow.reporting.columns import ERROR, SHARED, Column, fixed, named, only, same
 from vaeglow.reporting.frame import BITS, Lines, Spec, bound_note, numbers, results_frame
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
@@ -34,12 +33,6 @@ def differences(pair: Lines, name: str) -> np.ndarray:
     return values[~pair["minus"]] - values[pair["minus"]]
 
 
-def interval(pair: Lines, name: str) -> tuple[float, float] | None:
-    """The ends of the ledger's 95% interval of the mean difference over seeds, at least three."""
-    values = differences(pair, name).mean(axis=1)
-    return None if len(values) < SEEDS or np.isnan(values).any() else t_bounds(values, TAIL, TAIL)
-
-
 def bits_error(pair: Lines) -> float:
     """The standard error of the mean difference of bits/dim over test images, the same under every seed."""
     values = differences(pair, "bits_per_dim").mean(axis=0)
@@ -53,12 +46,10 @@ def kid_error(pair: Lines) -> float:
 
 
 def difference_columns(name: str, header: str, decimals: int, error: Callable | None = None) -> Iterator[Column]:
-    """The columns of one number: the mean over seeds, its error, and both ends of its interval."""
+    """The columns of one number: the mean over seeds, and its error."""
     column, form = f"difference_{name}", fixed(decimals)
     beside = (ERROR, f"{column}_standard_error") if error else ()
     yield Column(column, lambda pair: differences(pair, name).mean(axis=1), header, form, beside)
-    for end in ("low", "high"):
-        yield Column(f"{column}_{end}", lambda pair: interval(pair, name), form=form, summary=SPREADS[end])
     if error:
         yield Column(f"{column}_standard_error", error, form=form)
 
@@ -68,8 +59,7 @@ COLUMNS = named(
     model minus difference_fid difference_kid difference_kid_standard_error
     difference_bits_per_dim difference_bits_per_dim_standard_error source dataset preset temperature minus_temperature
     seeds fid_samples protocol
-    difference_fid_sd difference_fid_low difference_fid_high difference_kid_sd difference_kid_low difference_kid_high
-    difference_bits_per_dim_sd difference_bits_per_dim_low difference_bits_per_dim_high
+    difference_fid_sd difference_kid_sd difference_bits_per_dim_sd
     model_bound minus_bound likelihood_images dequantisation fid_sets exploded_samples fid_reference_images fid_features
     fid_split device commit run minus_run origin minus_origin
     """,

@@ -47,7 +47,8 @@ def columns_of(spec: Spec, rows: Sequence[Lines]) -> list[Column]:
 
 def shown(table: Lines, spec: Spec) -> list[str]:
     """What z holds, then FID and KID side by side for the temperatures."""
-    samples = (name for name in table if name.startswith(("fid_t", "kid_t")) and not name.endswith("_sd"))
+    columns = table.attrs["columns"]
+    samples = (name for name in columns if name.startswith(("fid_t", "kid_t")) and columns[name].header)
     return f"""
     model bits_per_dim kl_bits_per_dim kl_nats active_units information_lower_nats decoder_information_lower_nats
     variance_explained entropy_x_bar_bits_per_dim entropy_image_bits_per_dim {" ".join(sorted(samples))} dataset epochs
