@@ -151,11 +151,3 @@ def test_too_few_images_are_one_line_and_one_seed_is_noted(tmp_path):
     said = run(folder, "few.yaml", f"--flags=-s {ROOT / 'Snakefile'}", status=1)
     assert "note: few.yaml has fewer than 3 seeds: claims about training stay undecided" in said
     assert said.splitlines()[-1].startswith("error: the test split of few has 1 images, protocol test-16-64 needs 16")
-
-
-def test_a_table_of_fewer_seeds_than_the_study_has_no_interval(tmp_path):
-    for name, seeds in (("two", "0 1"), ("three", "0 1 2")):
-        write_text(tmp_path / f"tables/{name}.md", "# T\n\n| FID |\n|---|\n| 2.00 ± 1.00 |\n")
-        write_text(tmp_path / f"tables/{name}.full.csv", f"fid,fid_sd,seeds\n2.00,1.00,{seeds}\n")
-    texts, _ = update.tables(tmp_path)
-    assert "[" not in texts["two"].partition("\n[")[0] and "2.00 ± 1.00 [-0.48, 4.48]" in texts["three"]
