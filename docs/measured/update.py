@@ -140,7 +140,8 @@ def ledger(root: Path) -> str:
     open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
     if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
         seeds = f"\nSeeds that would decide what is undecided, if they spread like these: {seeds}.\n"
-    return "\n".join([text.partition("\n|")[0].rstrip(), seeds, *("|".join(row[index] for index in shown) for row in rows)])
+    table = ("|".join(row[index] for index in shown) for row in rows)
+    return "\n".join([text.partition("\n|")[0].rstrip(), seeds, *table])
 
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
