@@ -33,7 +33,7 @@ from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv
 from vaeglow.reporting import frame, traced
-from vaeglow.reporting.columns import RANGE
+from vaeglow.reporting.columns import RANGE, SEEDS
 from vaeglow.reporting.frame import Lines, Spec, drawn_at
 from vaeglow.reporting.tables.timing import clock_of
 from vaeglow.results import machines
@@ -116,7 +116,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     shown = readable(table, show)
     published, measured = (table[table["source"] == source] for source in ("published", "measured"))
     words = {name: traced.distinct(measured[name], "; " if name in ("device", "commit") else " or ") for name in table}
-    words |= {"spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
+    words |= {"SEEDS": SEEDS, "spec": spec, "kind": kind, "show": show, "kept": min(spec["images"], MOST_FEATURES)}
     words |= {"published": published.to_dict("records"), "measured": measured.to_dict("records")} | {"timed": timed}
     entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
     notes = [" ".join(entry.split()) for entry in entries]
