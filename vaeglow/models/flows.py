@@ -99,23 +99,17 @@ class CouplingNet(Network):
         inputs: conditioning channels.
         width: hidden channels.
         outputs: output channels.
-        context: channels of the context, features of z that a 1x1, zero at the start, adds to the first hidden layer.
     """
 
-    def __init__(self, inputs: int, width: int, outputs: int, context: int) -> None:
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
-        self.sizes = (inputs, context)
         self.first = ActNormConv(inputs, width, 3)
-        self.context = nn.Parameter(torch.zeros(width, context, 1, 1)) if context else None
         self.second = ActNormConv(width, width, 1)
         self.last = ScaledConv(torch.zeros(outputs, width, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs (+ context), H, W] -> [N, outputs, H, W]."""
-        hidden = self.first(x[:, : self.sizes[0]])
-        if x.shape[1] > self.sizes[0]:
-            hidden = hidden + F.conv2d(x[:, self.sizes[0] :], self.context)
-        hidden = F.relu(hidden, inplace=True)  # in place: a convolution does not need its own output again
+        """[N, inputs, H, W] -> [N, outputs, H, W]."""
+        hidden = F.relu(self.first(x), inplace=True)  # in place: a convolution does not need its own output again
         return self.last(F.relu(self.second(hidden), inplace=True))
 
     def initialise(self, x: Tensor) -> None:
@@ -136,28 +130,27 @@ class Coupling(nn.Module):
         channels: C >= 2.
         width: hidden channels of the net.
         kind: `additive`, `affine` or `bounded`.
-        context: channels of the context that the net sees beside x1 (`CouplingNet`).
     """
 
-    def __init__(self, channels: int, width: int, kind: str, context: int = 0) -> None:
+    def __init__(self, channels: int, width: int, kind: str) -> None:
         super().__init__()
         self.kind = kind
         self.sizes = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.sizes[0], width, self.sizes[1] * (1 if kind == "additive" else 2), context)
+        self.net = CouplingNet(self.sizes[0], width, self.sizes[1] * (1 if kind == "additive" else 2))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, C, H, W] -> (y, log|det dy/dx|: [N], or the scalar 0 if additive)."""
         kept, changed = x.split(self.sizes, 1)
-        outputs = self.net(kept if context is None else torch.cat([kept, context], 1))
+        outputs = self.net(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed + outputs], 1), x.new_zeros(())
         shift, log_scale = self.shift_and_log_scale(outputs)
         return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+    def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y."""
         kept, changed = y.split(self.sizes, 1)
-        outputs = self.net(kept if context is None else torch.cat([kept, context], 1))
+        outputs = self.net(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed - outputs], 1)
         shift, log_scale = self.shift_and_log_scale(outputs)

@@ -30,50 +30,47 @@ class GlowLayer(nn.Module):
         scales: number of levels, 1 in the paper; each further one squeezes by 2 and must halve the side.
     """
 
-    def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, scales: int, context: int = 0) -> None:
+    def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, scales: int) -> None:
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = squeeze
         kinds = ["bounded" if index >= depth - affine_steps else "additive" for index in range(depth)]
-        self.steps = GlowSteps(GlowStep(mixed, width, kind, context * squeeze**2) for kind in kinds)
+        self.steps = GlowSteps(GlowStep(mixed, width, kind) for kind in kinds)
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
         self.split = self.rest = None
         if scales > 1:
-            self.split = Coupling(mixed, width, "bounded", context * squeeze**2)
-            self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, scales - 1, context)
+            self.split = Coupling(mixed, width, "bounded")
+            self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, scales - 1)
 
     def channel_log_det(self, x: Tensor) -> Tensor:
         """log|det df/dx| of the level's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
         closing = torch.linalg.slogdet(self.closing_weight.double())[1].to(x.dtype)
         return self.steps.channel_log_det(x) + x[0, 0].numel() * closing
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|: [N], or a scalar if constant) (paper, eq. 4)."""
         x = F.pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
         log_det = self.channel_log_det(x)
-        seen = None if context is None else F.pixel_unshuffle(context, self.squeeze)
-        x, log_dets = self.steps(x, seen)
+        x, log_dets = self.steps(x)
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         if self.split is not None:
-            x, change = self.split(x, seen)
+            x, change = self.split(x)
             kept, leaving = x.split(self.split.sizes, 1)
-            kept, rest = self.rest(kept, None if context is None else F.avg_pool2d(context, self.squeeze))
+            kept, rest = self.rest(kept)
             x = torch.cat([kept, leaving], 1)
             log_dets += [change, rest]
         return F.pixel_shuffle(x, self.squeeze), sum(log_dets, log_det)
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+    def inverse(self, y: Tensor) -> Tensor:
         """f^-1: x_bar -> x_hat; the matrices' inverses are taken in float64."""
         y = F.pixel_unshuffle(y, self.squeeze)
-        seen = None if context is None else F.pixel_unshuffle(context, self.squeeze)
         if self.split is not None:
             kept, leaving = y.split(self.split.sizes, 1)
-            lower = None if context is None else F.avg_pool2d(context, self.squeeze)
-            y = self.split.inverse(torch.cat([self.rest.inverse(kept, lower), leaving], 1), seen)
+            y = self.split.inverse(torch.cat([self.rest.inverse(kept), leaving], 1))
         inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
         y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
-        return F.pixel_shuffle(self.steps.inverse(y, seen), self.squeeze)
+        return F.pixel_shuffle(self.steps.inverse(y), self.squeeze)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:

@@ -25,11 +25,11 @@ class GlowStep(nn.Module):
         coupling: the kind of `Coupling`: `additive` is the paper's Glow layer, `affine` the Glow baseline.
     """
 
-    def __init__(self, channels: int, width: int, coupling: str, context: int = 0) -> None:
+    def __init__(self, channels: int, width: int, coupling: str) -> None:
         super().__init__()
         self.actnorm = ActNorm(channels)
         self.conv = InvertibleConv1x1(channels)
-        self.coupling = Coupling(channels, width, coupling, context)
+        self.coupling = Coupling(channels, width, coupling)
 
     def channel_map(self) -> tuple[Tensor, Tensor]:
         """ActNorm and 1x1 as A x + c of a pixel's channels x: A = W diag(s), [C, C], and c = A b, [C]."""
@@ -41,14 +41,14 @@ class GlowStep(nn.Module):
         matrix, offset = self.channel_map()
         return F.conv2d(x, matrix[..., None, None], offset)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, C, H, W] -> (y, the coupling's log-determinant alone; `GlowSteps.channel_log_det` gives the rest)."""
-        return self.coupling(self.mix(x), context)
+        return self.coupling(self.mix(x))
 
-    def inverse(self, y: Tensor, inverse: Tensor, context: Tensor | None = None) -> Tensor:
+    def inverse(self, y: Tensor, inverse: Tensor) -> Tensor:
         """The x that `forward` maps to y, given the inverse of the channel matrix A, [C, C]."""
         offset = self.channel_map()[1]
-        return F.conv2d(self.coupling.inverse(y, context) - offset[:, None, None], inverse[..., None, None])
+        return F.conv2d(self.coupling.inverse(y) - offset[:, None, None], inverse[..., None, None])
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set actnorm from x, then those of the coupling from its inputs; returns y."""
@@ -102,7 +102,7 @@ class GlowSteps(nn.ModuleList):
         """Sum of log|det A| of the steps over all pixels of x [N, C, H, W]: a scalar, one batched factorisation."""
         return x[0, 0].numel() * torch.linalg.slogdet(self.channel_matrices())[1].sum().to(x.dtype)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`channel_log_det` gives the rest)."""
         log_dets: list[Tensor] = []
         if self.checkpoint and torch.is_grad_enabled():
@@ -112,15 +112,15 @@ class GlowSteps(nn.ModuleList):
                 log_dets += found
             return x, log_dets
         for step in self:
-            x, log_det = step(x, context)
+            x, log_det = step(x)
             log_dets.append(log_det)
         return x, log_dets
 
-    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+    def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y; the matrices' inverses are taken in float64."""
         inverses = torch.linalg.inv(self.channel_matrices()).to(self[0].conv.weight.dtype)
         for step, inverse in zip(reversed(self), inverses.flip(0), strict=True):
-            y = step.inverse(y, inverse, context)
+            y = step.inverse(y, inverse)
         return y
 
     @torch.no_grad()

@@ -28,7 +28,7 @@ class VAEGlow(GenerativeModel):
             the noise of phase 1 was learned for y (docs/beyond.md). Not in the paper.
     """
 
-    def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool, noise_head: bool, context: int = 0) -> None:
+    def __init__(self, vae: VAE, layer: GlowLayer, frozen: bool, noise_head: bool) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
         self.vae = vae.freeze() if frozen else vae
         self.layer = layer
@@ -38,26 +38,6 @@ class VAEGlow(GenerativeModel):
             shape = (last.in_channels, vae.channels, last.kernel_size, last.stride, last.padding)
             self.noise_head = type(last)(*shape)
             initialise(self.noise_head, nn.init.zeros_)
-        self.context_head = None
-        if context:
-            last = vae.decoder.last
-            self.context_head = type(last)(last.in_channels, context, last.kernel_size, last.stride, last.padding)
-            initialise(self.context_head, nn.init.xavier_uniform_)
-
-    def context(self, z: Tensor) -> Tensor | None:
-        """What the layer sees of z."""
-        if self.context_head is None:
-            return None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
-            hidden = self.vae.decoder(z)[1]
-        return self.context_head(hidden)
-
-    def decode_and_context(self, z: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """`decode` and `context`, the decoder run once."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
-            output, hidden = self.vae.decoder(z)
-        gaussian = self.vae.gaussian(output, hidden, self.noise_head)
-        return gaussian, None if self.context_head is None else self.context_head(hidden)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """p(x_bar|z): mean and log standard deviation, each [N, C, H, W] (paper, eq. 3)."""
@@ -69,10 +49,9 @@ class VAEGlow(GenerativeModel):
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
             z, negative_kl = self.vae.posterior_sample(y, generator)
-        gaussian, context = self.decode_and_context(z)
-        x_bar, log_det = self.layer(y, context)
+        x_bar, log_det = self.layer(y)
         return {
-            "reconstruction": gaussian_log_density(x_bar, *gaussian),
+            "reconstruction": gaussian_log_density(x_bar, *self.decode(z)),
             "log_det": log_det.expand(len(y)),
             "negative_kl": negative_kl,
         }
@@ -85,9 +64,8 @@ class VAEGlow(GenerativeModel):
 
     def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
         """See `GenerativeModel`; x = f^-1(x_bar), x_bar ~ p(x_bar|z) at `temperature` (section 3.5)."""
-        gaussian, context = self.decode_and_context(self.vae.prior_sample(count, generator))
-        x_bar = gaussian_sample(*gaussian, generator, temperature)
-        return self.layer.inverse(x_bar, context)
+        x_bar = gaussian_sample(*self.decode(self.vae.prior_sample(count, generator)), generator, temperature)
+        return self.layer.inverse(x_bar)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(g_mu(E[z|y])): [N, C, H, W]."""
@@ -103,6 +81,5 @@ def build(config: Mapping[str, Any]) -> VAEGlow:
     base = config["base"]["base"] if config["mode"] == "finetune" else config["base"]
     vae, layer = build_vae(base), dict(config["layer"])
     noise_head = layer.pop("noise_head")
-    context = layer.get("context", 0)
     layer = GlowLayer(config["data"]["channels"], scales=layer.pop("levels"), **layer)
-    return VAEGlow(vae, layer, config["mode"] == "frozen", noise_head, context)
+    return VAEGlow(vae, layer, config["mode"] == "frozen", noise_head)
