@@ -1,7 +1,7 @@
 """What makes a table, the claims or a figure traceable: the files it was read from and their hashes. No torch.
 
 In a CSV these are the last columns, in a PNG an entry of its metadata. `python -m vaeglow.verify` reads them back.
-A table has two CSVs: its first columns alone, and beside them, in `FULL`, all.
+A table has two CSVs: its first columns with their intervals, and beside them, in `FULL`, all.
 """
 
 import json
@@ -67,12 +67,14 @@ def sealed(table: Lines) -> Lines:
 
 def csv_forms(table: Lines) -> tuple[str, str]:
     """A sealed table as CSV: its first columns, and all."""
-    return table[first_columns(table)].to_csv(index=False), table.to_csv(index=False)
+    return table[first_columns(table.to_dict("records"))].to_csv(index=False), table.to_csv(index=False)
 
 
-def first_columns(names: Iterable[str]) -> list[str]:
-    """The columns of the plain CSV: the first `SHORT` that are a table's own."""
-    return [name for name in names if name not in COLUMNS][:SHORT]
+def first_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The columns of the plain CSV: a table's first `SHORT`, then the ends of their intervals, if a row has any."""
+    first = [name for name in rows[0] if name not in COLUMNS][:SHORT]
+    ends = {f"{name}_{end}" for name in first for end in ("lower", "upper")}
+    return first + [name for name in rows[0] if name in ends.difference(first) and any(row[name] for row in rows)]
 
 
 def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
@@ -89,7 +91,7 @@ def read_table(path: Path) -> dict[str, str] | None:
     rows, full = read_csv(path), path.with_suffix(FULL)
     if rows and SEAL not in rows[0] and full.is_file():
         whole = read_csv(full)
-        if rows != [{name: row[name] for name in first_columns(whole[0])} for row in whole]:
+        if rows != [{name: row[name] for name in first_columns(whole)} for row in whole]:
             raise ValueError(f"it is not the first columns of {full.name}")
         return {}
     if not rows or SEAL not in rows[0]:
