@@ -72,9 +72,9 @@ def csv_forms(table: Lines) -> tuple[str, str]:
 
 def first_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """The columns of the plain CSV: a table's first `SHORT`, then the ends of their intervals, if a row has any."""
-    first = [name for name in rows[0] if name not in COLUMNS][:SHORT]
-    ends = {f"{name}_{end}" for name in first for end in ("lower", "upper")}
-    return first + [name for name in rows[0] if name in ends.difference(first) and any(row[name] for row in rows)]
+    own = [name for name in rows[0] if name not in COLUMNS]
+    ends = {f"{name}_{end}" for name in own[:SHORT] for end in ("lower", "upper")}
+    return own[:SHORT] + [name for name in own[SHORT:] if name in ends and any(row[name] for row in rows)]
 
 
 def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
