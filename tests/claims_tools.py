@@ -88,6 +88,10 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
     if what == "snapshot_metrics":
         keys = ("epoch", "kid", "fraction", "kid_standard_error")
         return {"points": [dict(zip(keys, (*at, i / len(value), 0.01), strict=True)) for i, at in enumerate(value, 1)]}
+    if what == "near_copies":  # of the 50 images of a likelihood.npz
+        return {"distances": np.linspace(0, 1, 50)}
+    if what == "registration":
+        return {"registered": {"commit": "registered", "sha256": "r"}}
     if what == "config":
         return {"base": None, "training": {"epochs": 99}}
     if what == "training":  # of one image: an epoch is a second where `value` is a list

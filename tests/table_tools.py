@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vaeglow.evaluation.probes import IMAGES as IMAGES_OF
+from vaeglow.evaluation.probes import LATENTS as LATENTS_FROM
 from vaeglow.files import read_csv, sha256_file, write_json
 from vaeglow.paths import IDENTITY
 from vaeglow.reporting import traced
@@ -143,6 +145,10 @@ STAGES = {"vae": 0.01, "vae_noisy": 0.4, "layer_mean": 0.02, "layer": 0.1}
 ACTION = {"temperature": 0.5, "images": 50, "sharpness": {**STAGES, "data": 0.12}, "spectrum_error": STAGES}
 ACTION |= {"draw_pixel_distance": 5.0, "between_pixel_distance": 60.0, "content_kept": 0.95}
 ACTION |= {"similarity": 0.8, "similarity_noise": 0.5, "similarity_other": 0.6}
+SOURCES = {f"{source}_{image}": {"fid": 80.0, "kid": 0.08} for source in LATENTS_FROM for image in IMAGES_OF}
+SOURCES["posterior_layer"] = {"fid": 40.0, "kid": 0.02}
+MEASURED = {"protocol": "test-500-64", "split": "test", "fid_features": 64}
+MEASURED |= {"fid_samples": 500, "fid_reference_images": 500}
 REFERENCES = ("no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening")
 SECONDS = {"glow": 512, "vae": 118, "vaeglow": 162, "vaeglow_as_written": 122}  # an epoch
 SPREAD = [1.0, 0.9, 1.1]  # of three rounds, alike for all models
@@ -167,6 +173,8 @@ def write_results(root: Path) -> Path:
         change(run / "training.json", inputs={relative(run / "config.json"): sha256_file(run / "config.json")})
         save(run / "latents.json", identity | LATENTS | {"active_units": 12 + seed})
         save(run / "layer_action.json", identity | ACTION | {"pixel_distance": 12.0 + seed})
+        if model == "vaeglow":
+            save(run / "distance_source/test-500-64/T0.5.json", identity | SOURCES | MEASURED | {"temperature": 0.5})
     change(root / "demo/photos32/vaeglow/seed0/metrics/test-500-64/T1.0.json", exploded_samples=3)
     values, bias = (6.5, 5.5, 4.5, 4.0, 3.5), (0.0, -0.001, -0.004, -0.02, -0.02)
     sources = {"vae": values, "pca": [value + 1 for value in values]}
@@ -228,6 +236,7 @@ SPECS = {  # of a table each; its name is that of its files in `expected/`
     "information": ("information", [row("vaeglow", temperatures=[0.5, 1.0])], {"seeds": [0, 1]}),
     "likelihood": ("likelihood", [row("glow"), row("vaeglow")], {}),
     "layer_action": ("layer_action", [row("vaeglow")], {"seeds": [0, 1]}),
+    "distance_source": ("distance_source", [row("vaeglow", 0.5)], {"seeds": [0, 1]}),
     "linear_reference": ("linear_reference", [row("vae"), row("vaeglow"), row("glow")], {"reference_model": "vae"}),
     "table4": ("timing", TIMED, {"presets": ["demo", "paper"], "published": "table4"}),
     "sampling": ("sampling", [row("vaeglow"), row("glow")], {}),

@@ -17,6 +17,7 @@ RESULTS = {
     "history": f"{RUN}/history.csv",
     "training": f"{RUN}/training.json",
     "snapshots": f"{RUN}/snapshots.safetensors",
+    "registration": f"{RUN}/registration.json",
     "curves": f"{RUN}/curves.png",
     "samples": f"{RUN}/samples/T{{temperature}}.npz",
     "shown": f"{RUN}/shown/T{{temperature}}.npz",
@@ -31,6 +32,7 @@ RESULTS = {
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "inspection": "data/{dataset}.json",
     "data_page": "data/{dataset}.png",
+    "near_copies": "data/{dataset}_near_copies.npz",
 }
 
 

@@ -229,17 +229,18 @@ def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
     ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
     installed inside some other project's virtual environment must not report that project's commit.
     """
-
-    def git(*words: str) -> str:
-        # GIT_DIR and similar variables, set inside a git hook, would point at another repository
-        plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        command = ["git", "--no-optional-locks", "-C", str(root), *words]
-        return subprocess.check_output(command, env=plain, stderr=subprocess.DEVNULL, text=True, timeout=30)
-
     with suppress(OSError, subprocess.SubprocessError):
         if (root / ".git").exists():
-            return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--", *SOURCES))
+            return git(root, "rev-parse", "HEAD").strip(), bool(git(root, "status", "--porcelain", "--", *SOURCES))
     return "unknown", None
+
+
+def git(root: Path, *words: str) -> str:
+    """What a git command prints in the checkout at `root`; OSError or SubprocessError where it fails."""
+    # GIT_DIR and similar variables, set inside a git hook, would point at another repository
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(root), *words]
+    return subprocess.check_output(command, env=plain, stderr=subprocess.DEVNULL, text=True, timeout=30)
 
 
 @functools.cache

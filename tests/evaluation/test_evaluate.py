@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from run_tools import Run, prepare, resolved, run_step, save_model
+from scipy.spatial.distance import cdist
 
 from benchmarks.work import photographs
 from vaeglow.data.arrays import write_dataset
@@ -77,6 +78,29 @@ def test_the_steps_measure_and_record(dataset: Path, inception_file: Path, tmp_p
     for each in (one, two):  # when it was made, and the hash of a file that says when it was made
         del each["provenance"], each["inputs"]
     assert one == two
+
+
+def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(inception_file, tmp_path):
+    info = {"name": "tiny", "kind": "photos", "channels": 3, "size": 32, "levels": 256, "source": {}}
+    info |= {"mean": [0.5] * 3, "std": [0.2] * 3}
+    train, test = photographs(3, seed=5), photographs(8)
+    for name, more in (("apart", test[:0]), ("copied", train[1:2])):
+        splits = {"train": train, "val": train[:1], "test": np.concatenate([test, more])}
+        write_dataset(tmp_path / name, splits, info)
+    with pytest.raises(UserError, match="1 test images of tiny are in its training set, too"):
+        run_step("near_copies", data_dir=tmp_path / "copied", threads=1, output=tmp_path / "x.npz")
+    run_step("near_copies", data_dir=tmp_path / "apart", threads=1, output=tmp_path / "near.npz")
+    distances = read_result(tmp_path / "near.npz", ("distances",)).arrays["distances"]
+    flat = [array.reshape(len(array), -1).astype(float) for array in (test, train)]
+    wanted = cdist(*flat).min(1) / np.sqrt(flat[0].shape[1])
+    np.testing.assert_allclose(distances, wanted)
+    third, fourth = np.sort(distances)[2:4]  # from the third on, the two nearest are left out
+    options = {"near_copies": [tmp_path / "near.npz"], "apart": third}
+    real = read_result(make_reference(tmp_path / "apart", inception_file, tmp_path / "r.npz", **options), None)
+    kept = image_features(test[distances >= third], load_inception(inception_file, 64, "cpu"), 4, "cpu")
+    np.testing.assert_array_equal(real.arrays["features"], kept[0])
+    with pytest.raises(UserError, match="has 5 images, protocol test-6-64 needs 6"):
+        make_reference(tmp_path / "apart", inception_file, tmp_path / "s.npz", **options | {"apart": fourth})
 
 
 def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(dataset, inception_file, tmp_path):

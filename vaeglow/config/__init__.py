@@ -24,6 +24,7 @@ FILES = (
     *("claims.yaml", "embedded.yaml", "models.yaml", "evaluation.yaml"),
     *("tables_figures.yaml", "presets.yaml", "config.yaml"),
 )
+SHOWN = ("tables", "figures", "claims")  # the sections that `only` chooses from
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
@@ -91,13 +92,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
-    """The config as a preset sees it: the top level, the preset's differences, the user's overrides.
+    """The config as a preset sees it: the top level, the preset's differences, the user's overrides; of `only` that.
 
     Its `preset` is that preset's name. A model's values keep their layers (see `resolve`); read everything else here.
     """
     difference = lookup(config["presets"], preset, "preset")
     top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
-    return merge({**top, "preset": preset}, difference, config.get("overrides") or {})
+    view = merge({**top, "preset": preset}, difference, config.get("overrides") or {})
+    for section in SHOWN if view.get("only") is not None else ():
+        view[section] = {name: entry for name, entry in view[section].items() if name in view["only"]}
+    return view
 
 
 def ancestry(models: Mapping[str, Any], model: str) -> list[str]:

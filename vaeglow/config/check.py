@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import describe_model, effective, inherited, lookup, plan, resolve
+from vaeglow.config import SHOWN, describe_model, effective, inherited, lookup, merge, plan, resolve
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import local_path, read_csv
@@ -39,6 +39,8 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
     schema = complete(read_schema(schema_path), config, published)
     validate(config, schema)
     lookup(config["presets"], config["preset"], "preset")
+    for name in config.get("only") or ():
+        lookup(merge(*(config[section] for section in SHOWN)), name, "table, figure or claim")
     views, unfit = {preset: effective(config, preset) for preset in config["presets"]}, {}
     for preset, view in views.items():
         with named(f"preset {preset}"):

@@ -3,13 +3,13 @@
 A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
 filled in once, for planning, checking and reporting. A `need` is one result that an entry reads:
-`{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol"}`, with a `temperature` or `space`
-where its path has one.
+`{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol", "seeds"}`, with a `temperature` or
+`space` where its path has one.
 """
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from vaeglow.config.schema import kinds
 from vaeglow.errors import UnfitGrey, UnfitImages
 from vaeglow.models.kinds import KINDS
 from vaeglow.paths import RESULTS, result_path
-from vaeglow.reporting.claims import needed
+from vaeglow.reporting.claims import needed, seeds_of
 from vaeglow.reporting.style import PALETTE
 
 View = Mapping[str, Any]
@@ -50,12 +50,12 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     """An entry of `tables` or `figures` with everything filled in.
 
     Returns:
-        The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's values; each row has `dataset` and `preset`, a row of a model with a base also `base`. Rows of a
+        The entry's own keys, with `name`, `preset`, `seeds` (`seeds_of`), `seed` (the first), `dataset`, `protocol` and
+        the protocol's values; each row has `dataset` and `preset`, a row of a model with a base also `base`. Rows of a
         model that takes colour images only are left out on grey ones, for the reasons in `left_out`.
     """
     entry, roles = merge(view[section][name]), view["roles"]
-    dataset = entry.get("dataset", "main")
+    dataset, seeds = entry.get("dataset", "main"), seeds_of(entry, view["seeds"])
     wide = kinds(section)[entry["kind"]].SCHEMA["rows"].get("$ref") == "#/$defs/several_temperatures_rows"
     rows: list[dict[str, Any]] = []
     for row in entry["rows"]:
@@ -79,8 +79,8 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         **entry,
         "name": name,
         "preset": view["preset"],
-        "seeds": view["seeds"],
-        "seed": view["seeds"][0],
+        "seeds": seeds,
+        "seed": seeds[0],
         "dataset": roles.get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
@@ -94,7 +94,7 @@ def claims(view: View) -> dict[str, dict[str, Any]]:
     for name, entry in view["claims"].items():
         entry = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
         entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
-        run = entry["enabled"] and entry.get("needs", view["preset"]) == view["preset"]
+        run = entry["enabled"] and "missing" not in entry and entry.get("needs", view["preset"]) == view["preset"]
         reasons = unfit(view, needed(entry)) if run else []
         found[name] = {**entry, **({"unfit": reasons[0]} if reasons else {}), "run": run and not reasons}
     return found
@@ -109,9 +109,13 @@ def unfit(view: View, rows: Iterable[Mapping[str, Any]], error: type[UnfitImages
 def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
     if section == "claims":
-        found = [need for claim in claims(view).values() if claim["run"] for need in needed(claim)]
+        found = []
+        for claim in claims(view).values():
+            seeds = tuple(seeds_of(claim, view["seeds"]))
+            found += [{**need, "seeds": seeds} for need in needed(claim)] if claim["run"] else []
     else:
         entry, found = filled_in(view, section, str(name)), []
+        shared = {"protocol": entry["protocol"], "seeds": tuple(entry["seeds"])}
         kind = kinds(section)[entry["kind"]]
         sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side and "model" in side]
         wanted = [(what, side) for side in sides for what in kind.READS]
@@ -122,7 +126,7 @@ def needs(view: View, section: str, name: str | None = None) -> list[dict[str, A
                 base = inherited(view, base, "base")
         wanted += [(need["what"], need) for need in (kind.needs(entry) if hasattr(kind, "needs") else ())]
         for what, row in wanted:
-            need = {"what": what, "protocol": entry["protocol"]} | {k: row[k] for k in ("preset", "dataset", "model")}
+            need = {"what": what, **shared} | {k: row[k] for k in ("preset", "dataset", "model")}
             if "{space}" in RESULTS[what]:
                 need["space"] = entry["space"]
             temperatures = row.get("temperatures") or [row.get("temperature")]
@@ -187,28 +191,33 @@ def sample_counts(view: View, dataset: str, model: str, temperature: float) -> d
     return {"count": max([*(counts or [own]), *sheets]), "shown": max([SHOWN, *sheets])}
 
 
-def runs(config: Mapping[str, Any], view: View) -> list[tuple[str, str]]:
-    """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, bases included.
+def runs(config: Mapping[str, Any], view: View) -> dict[tuple[str, str], list[int]]:
+    """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, and their seeds.
 
-    Models that cannot take the images are left out.
+    Bases are included. Models that cannot take the images are left out.
     """
-    found: dict[tuple[str, str], None] = {}
+    found: dict[tuple[str, str], set[int]] = {}
     trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == view["preset"]]
-    for dataset, model in dict.fromkeys((need["dataset"], need["model"]) for need in trained):  # timed: untrained
+    wanted = dict.fromkeys((need["dataset"], need["model"], need["seeds"]) for need in trained)  # timed: untrained
+    for dataset, model, seeds in wanted:
         with suppress(UnfitImages):
-            for run in reversed(phases(resolve(config, view["preset"], dataset, model, view["seeds"][0]))):
-                found[dataset, run["model"]] = None
-    return list(found)
+            for run in reversed(phases(resolve(config, view["preset"], dataset, model, seeds[0]))):
+                found.setdefault((dataset, run["model"]), set()).update(seeds)
+    return {run: sorted(seeds) for run, seeds in found.items()}
 
 
-def paths(wanted: Iterable[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
-    """The paths of results, for every seed, each once."""
-    return list(dict.fromkeys(str(result_path("results", **{**need, "seed": s})) for need in wanted for s in seeds))
+def paths(wanted: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The paths of results, for every seed of a need, each once."""
+    each = [{**need, "seed": seed} for need in wanted for seed in need["seeds"]]
+    return list(dict.fromkeys(str(result_path("results", **need)) for need in each))
 
 
 def files(view: View, section: str, name: str | None = None) -> list[str]:
     """All results that a table or the claims read, under every seed, or a figure, under the first."""
-    return paths(needs(view, section, name), view["seeds"][:1] if section == "figures" else view["seeds"])
+    wanted = needs(view, section, name)
+    if section == "figures":
+        wanted = [{**need, "seeds": need["seeds"][:1]} for need in wanted]
+    return paths(wanted)
 
 
 def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
@@ -220,8 +229,8 @@ def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
     entries = [(section, name) for section in SECTIONS for name in view[section]] + [("claims", None)]
     read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
     found: dict[str, dict[str, Any]] = {}
-    for dataset, model in runs(config, view):
-        for seed in view["seeds"]:
+    for (dataset, model), seeds in runs(config, view).items():
+        for seed in seeds:
             base = None
             for run in phases(resolve(config, view["preset"], dataset, model, seed)):
                 folder = str(result_path("", "config", **run).parent)
@@ -242,8 +251,9 @@ def figure_data(view: View, figure: str, what: str) -> list[str]:
 
 def pages(config: Mapping[str, Any], view: View) -> list[str]:
     """The training curves of all runs, and the pages of the datasets that they are on."""
-    found = [{"preset": view["preset"], "dataset": dataset, "model": model} for dataset, model in runs(config, view)]
-    return paths(({"what": what, **run} for what in ("curves", "data_page") for run in found), view["seeds"])
+    of = {"preset": view["preset"]}
+    trained = [of | {"dataset": run[0], "model": run[1], "seeds": seeds} for run, seeds in runs(config, view).items()]
+    return paths({"what": what, **run} for what in ("curves", "data_page") for run in trained)
 
 
 def temperatures(views: Mapping[str, View]) -> list[float]:

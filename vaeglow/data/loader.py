@@ -22,6 +22,7 @@ LAYER_DRAWS = -5
 INTERPOLATION = -6
 NOISE_MAPS = -7
 TIMED_SAMPLES = -8
+DISTANCE_SOURCE = -10
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
 
 

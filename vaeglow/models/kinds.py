@@ -70,7 +70,7 @@ class vae(Kind):
 class vae_glow(Kind):
     """A Glow layer on a VAE, the paper's model."""
 
-    PROBES = ("latents", "layer_action", "layer_images", "interpolation", "noise_maps")
+    PROBES = ("latents", "layer_action", "layer_images", "interpolation", "noise_maps", "distance_source")
     RULES: ClassVar = {"frozen": "train_glow_layer", "joint": "train_joint", "finetune": "train_glow_layer"}
 
     @staticmethod

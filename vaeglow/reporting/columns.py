@@ -18,16 +18,15 @@ TAIL = (1 - LEVEL) / 2
 SEEDS = 3  # from this number on, seeds alone give an interval
 
 
-def t_bounds(values: np.ndarray, below: float, above: float, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def t_bounds(values: np.ndarray, below: float, above: float) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the t intervals of means over S, at least 2, of values [S, ...]; both open if one is not finite.
 
-    Probability `below` and `above` lies outside. `count`: the number of values with this mean and spread, if not S.
+    Probability `below` and `above` lies outside.
     """
     from scipy import stats
 
-    count = count or len(values)
-    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(count)
-    low, high = (stats.t.isf(tail, count - 1) * error for tail in (below, above))
+    mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
+    low, high = (stats.t.isf(tail, len(values) - 1) * error for tail in (below, above))
     known = np.isfinite(error)
     return np.where(known, mean - low, -math.inf), np.where(known, mean + high, math.inf)
 

@@ -15,6 +15,8 @@ def main(
     features: int,
     sets: int,
     weights: Path,
+    apart: float = 0.0,
+    near_copies: list[Path] = (),
     batch_size: int,
     device: str,
     threads: int,
@@ -28,6 +30,8 @@ def main(
         images: how many images, spread over the split
         features: Inception layer: 64, 192, 768 or 2048
         sets: sets of samples the FID is the mean of
+        apart: leave out test images nearer to a training image than this, in grey levels
+        near_copies: npz file of the step near_copies, for `apart`
     """
     import numpy as np
 
@@ -36,17 +40,22 @@ def main(
     from vaeglow.evaluation.fid import image_features
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.files import sha256_json
-    from vaeglow.results import collect, write_result
+    from vaeglow.results import collect, read_result, write_result
 
     set_threads(threads)
     on = pick_device(device)
     provenance = collect(str(on))
     info, real = read_info(data_dir), open_split(data_dir, split)
     where, remedy = f"the {split} split of {info['name']}", "add images, or choose a protocol with fewer, 6 at least"
-    require_images(len(real), images, where, f"protocol {protocol}", remedy)
-    net, indices = load_inception(weights, features, on), evenly_spaced(np.arange(len(real)), images)
+    taken = np.arange(len(real))
+    for path in near_copies:
+        near = read_result(path, ("distances",), data_sha256=sha256_json(info["sha256"]))
+        taken = np.flatnonzero(near.arrays["distances"] >= apart)
+    require_images(len(taken), images, where, f"protocol {protocol}", remedy)
+    net, indices = load_inception(weights, features, on), evenly_spaced(taken, images)
     found, mean, covariance = image_features(real, net, batch_size, on, levels=info["levels"], indices=indices)
     about = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
+    about |= {"apart": apart} if near_copies else {}
     about |= {"dataset": info["name"], "levels": info["levels"]}
     about |= {"image_shape": list(real.shape[1:]), "data_sha256": sha256_json(info["sha256"])}
     write_result(output, about, [weights], provenance, {"mean": mean, "covariance": covariance, "features": found})

@@ -45,8 +45,8 @@ SEEDS = sorted({seed for view in EFFECTIVE.values() for seed in view["seeds"]})
 for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 EVERYTHING = [
-    *expand("results/{table}.{ending}", table=config["tables"], ending=["csv", "full.csv", "md", "html", "tex"]),
-    *expand("results/{figure}.{ending}", figure=config["figures"], ending=["png", "pdf"]),
+    *expand("results/{t}.{end}", t=EFFECTIVE[PRESET]["tables"], end=["csv", "full.csv", "md", "html", "tex"]),
+    *expand("results/{figure}.{end}", figure=EFFECTIVE[PRESET]["figures"], end=["png", "pdf"]),
     *multiext("results/claims", ".csv", ".full.csv", ".md", ".html"),
     *plan.pages(config, EFFECTIVE[PRESET]),
 ]
@@ -97,7 +97,7 @@ def prepared(wildcards):
         f"results/{PRESET}/study.json",
         *expand("results/{run}/config.json", run=runs),
         *expand("resources/data/{dataset}/dataset.json", dataset=sorted({Path(run).parts[1] for run in runs})),
-        *plan.paths([{**need, "what": "reference"} for need in measured], view["seeds"][:1]),
+        *plan.paths({**need, "what": "reference"} for need in measured),
         INCEPTION,
     ]
 

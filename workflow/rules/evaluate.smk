@@ -88,6 +88,7 @@ use rule sample as fid_reference with:
                 wildcards.dataset, **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)
             )
         ),
+        near_copies=near_copies,
     output:
         main=result("reference"),
     log:
@@ -116,6 +117,42 @@ use rule sample as evaluate with:
     params:
         step="evaluate",
         flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
+
+
+# How far each test image is from the nearest training image, for protocols that leave near copies out.
+use rule sample as near_copies with:
+    input:
+        **reads("train", "test"),
+    output:
+        main=result("near_copies"),
+    log:
+        "logs/near_copies/{dataset}.log",
+    priority: 100
+    threads: evaluation_threads
+    resources:
+        gpu=0,
+        options="",
+    params:
+        step="near_copies",
+        flags=lambda wildcards, threads: flags(threads=threads),
+
+
+# That a run was trained after its registration, with the config that is registered (docs/registered.md).
+use rule sample as register with:
+    input:
+        **reads("config", "training"),
+        overlay=config.get("registration") or [],
+    output:
+        main=result("registration"),
+    log:
+        "logs/register/{preset}/{dataset}/{model}/seed{seed}.log",
+    threads: 1
+    resources:
+        gpu=0,
+        options="",
+    params:
+        step="register",
+        flags=[],
 
 
 # Quality against training time: the snapshots of the weights, and the final ones.

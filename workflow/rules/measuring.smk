@@ -53,6 +53,12 @@ def input_flags(wildcards, input):
     return flags(**named, **({"data_dir": os.path.dirname(input.info)} if "info" in input.keys() else {}))
 
 
+def near_copies(wildcards):
+    """The distances that a protocol with `apart` needs."""
+    apart = plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol).get("apart")
+    return result("near_copies") if apart else []
+
+
 def evaluation(wildcards, *keys):
     """Values of a preset's `evaluation` by key."""
     return {key: EFFECTIVE[wildcards.preset]["evaluation"][key] for key in keys}
@@ -63,6 +69,7 @@ def probed(kind):
 
     def settings(wildcards):
         entry = {**EFFECTIVE[wildcards.preset]["probes"][kind], **evaluation(wildcards, "batch_size")}
-        return flags(settings=json.dumps(entry | ({"space": wildcards.space} if kind == "interpolation" else {})))
+        own = {key: wildcards[key] for key in ("space", "temperature") if key in wildcards.keys()}
+        return flags(settings=json.dumps(entry | own))
 
     return settings

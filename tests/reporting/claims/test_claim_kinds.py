@@ -32,9 +32,11 @@ WORLDS = {
     "gains": lambda need, seed: 1.2 - ((need["model"], need.get("temperature")) == ("near", 0.5)) + 0.001 * seed,
     # (shift, scale): `far` loses most of its spread at the lower temperature
     "spreads": lambda need, _: (0.0, 0.05 if (need["model"], need.get("temperature")) == ("far", 0.5) else 1.0),
+    "distances": lambda need, seed: {"fid": LEVELS[need["model"]] + 0.001 * seed, "kid": LEVELS[need["model"]] / 9},
     # `near` is better from 10 s on, `far` trained longer
     "learning": lambda need, _: [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)],
 }
+WORSE_KID = {"better_kid": FAR, "worse_kid": NEAR}
 BETTER, WORSE = {"better": NEAR, "worse": FAR}, {"better": FAR, "worse": NEAR}
 SAME = {"one": FAR, "other": FAR | {"temperature": 0.5}, "margin": 0.9}
 BEST = {"model": "m", "temperature": 0.5, "others": [0.0, 1.0]}
@@ -54,6 +56,13 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "kept-recall": ("spreads", {"measure": "recall", **MORE}, LESS),
     "quality_time": ("learning", {"ours": [NEAR], "theirs": [FAR]}, {"ours": [FAR], "theirs": [NEAR]}),
     "bits": ("models", BITS, BITS_TURNED),
+    "bits_apart": ("models", {**BITS, "apart": 0.5}, BITS_TURNED),
+    "fid_and_kid": ("distances", BETTER, WORSE),
+    "fid_and_kid-of_each": (
+        "distances",
+        {**WORSE, "measures": ["kid"], "better_kid": NEAR, "worse_kid": FAR},
+        WORSE_KID,
+    ),
     "bits-behind": ("models", {**BITS_TURNED, "threshold": -2.0}, {"threshold": -0.5}),
     "fid_reached": ("models", {"better": NEAR, "value": 13.0}, {"value": 12.0}),
     "bits_reached": ("models", {"better": "near", "value": 0.4, "threshold": -0.2}, {"value": 0.2}),
@@ -83,7 +92,9 @@ def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
 def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     assert {name.split("-")[0] for name in CASES} == set(KINDS)
     entry, world = case(name, holds)
-    alone = name.startswith("information") or name.endswith("reached")  # no images to resample: seeds alone
+    alone = name.startswith(("information", "fid_and_kid")) or name.endswith(
+        "reached"
+    )  # no images to resample: seeds alone
     seeds = [0, 1, 2] if alone or not holds else [0]
     paths = write_world(tmp_path / "results", entry, world, seeds)
     row = ledger(tmp_path / "results", entry, seeds)

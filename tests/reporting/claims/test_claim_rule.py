@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -64,28 +65,49 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
     assert verdict(scattered, training=True) == UNDECIDED  # though every seed alone is decided
 
 
-def test_a_note_says_how_many_seeds_would_decide_what_three_do_not():
-    effects = [0.1, 2.0, 0.4]
-    for wide, keys in ((0, {}), (0.5, {"threshold": 0.5}), (0.2, {"margin": 0.2})):
-        _, given, notes = judge(claim("kid", training=True, **keys), [one_seed(effect, 1e-3) for effect in effects])
-        count = int(notes[0].split()[1])
-        assert given == UNDECIDED and notes == [f"about {count} seeds that spread like these would decide it"]
-        for seeds, decided in ((count, True), (count - 1, False)):
-            half = scipy.stats.t.isf((1 - LEVEL) / 2, seeds - 1) * np.std(effects, ddof=1) / math.sqrt(seeds)
-            assert (half < np.mean(effects) - wide) == decided
+@pytest.mark.parametrize(
+    ("effects", "keys"),
+    [
+        ([[0.1], [2.0], [0.4]], {}),
+        ([[0.6], [2.0], [0.4]], {"threshold": 0.5}),
+        ([[-0.1], [-2.0], [-0.4]], {"margin": 0.2}),
+        ([[-0.8, 3.0], [-1.5, 9.0], [-0.9, 6.0]], {}),  # the least of two fails, at half the tail
+    ],
+)
+def test_so_many_seeds_decide_it_four_times_in_five(effects, keys):
+    seeds, entry, random = np.array(effects), claim("kid", training=True, **keys), np.random.default_rng(0)
+    _, given, notes = judge(entry, [measured(seed) for seed in seeds])
+    words = "about (\\d+) seeds that spread like these would decide it with 80% power"
+    count = int(re.fullmatch(words, notes[0])[1])
+    assert given == UNDECIDED and count > len(seeds)
+    spread = seeds.std(0, ddof=1)
+    for number, low, high in ((count, 0.77, 1.0), (count - 1, 0.0, 0.83)):
+        drawn = seeds.mean(0) + spread * random.normal(size=(1500, number, len(spread)))
+        decided = [verdict([measured(seed) for seed in study], training=True, **keys) != UNDECIDED for study in drawn]
+        assert low < np.mean(decided) <= high
+
+
+def test_no_number_of_seeds_decides_an_effect_of_nothing():
     _, _, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in (1.0, 0.0, -1.0)])
-    assert notes == ["more than 1,000 seeds that spread like these would decide it"]
+    assert notes == ["more than 1,000 seeds that spread like these would decide it with 80% power"]
 
 
-def test_the_number_of_seeds_that_would_decide_a_least_effect_is_of_its_wider_end():
-    effects = np.array([[-0.8, 3.0], [-1.5, 9.0], [-0.9, 6.0]])  # alone, the first would be decided
-    _, given, notes = judge(claim("kid", training=True), [measured(seed) for seed in effects])
-    assert verdict([measured(seed[:1]) for seed in effects], training=True) == FAILS
-    t = [scipy.stats.t.isf((1 - LEVEL) / 4, seeds - 1) / math.sqrt(seeds) for seeds in range(3, 9)]  # of two: half
-    high = effects.mean(0) + np.outer(t, effects.std(0, ddof=1))
-    decided = (high.min(1) < 0).tolist()
-    assert given == UNDECIDED and not decided[0]
-    assert notes == [f"about {3 + decided.index(True)} seeds that spread like these would decide it"]
+def test_p_is_that_of_the_t_test_against_the_threshold():
+    for effects, keys, null in (
+        ([0.5, 0.7, 0.6], {}, 0.0),
+        ([0.5, 0.9, -0.2, 0.1], {"threshold": 1.0}, 1.0),
+        ([0.5, 0.7], {}, 0.0),
+    ):
+        found = [measured(effect) for effect in effects] * (1 if len(effects) > 2 else 2)
+        wanted = scipy.stats.ttest_1samp([one.draws[0, 0] for one in found], null).pvalue
+        assert statistics.p_value(found, claim("kid", **keys)) == pytest.approx(wanted, rel=1e-6)
+    assert statistics.p_value([measured([3.0, 0.1]), measured([4.0, -0.1]), measured([5.0, 0.0])], claim("kid")) == 1.0
+
+
+def test_holms_correction_is_the_textbooks():
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(statistics.holm([0.6, 1.0]), [1.0, 1.0])
+    assert list(statistics.holm([])) == []
 
 
 def test_nothing_to_resample_means_no_interval_under_three_seeds_and_one_from_three_on():

@@ -27,7 +27,12 @@ def count(description: str, minimum: int = 1) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "description": description}
 
 
+# Of `distance_source`: where a latent comes from, and what is made of it.
+LATENTS, IMAGES = ("prior", "posterior"), ("mean", "layer")
 PROBES = {
+    "distance_source": Probe(
+        ("model", "train", "reference", "weights"), "distance_source/{protocol}/T{temperature}.json", {}
+    ),
     "interpolation": Probe(
         ("model",),
         "interpolation/{space}.npz",

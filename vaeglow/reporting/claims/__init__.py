@@ -7,7 +7,7 @@ UserError: a file is missing, damaged, or of another kind.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ KINDS: dict[str, Callable] = {}  # from `Evidence` to `Measured`, by name
 Claim = Row = Mapping[str, Any]
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
-ROLES += ("slow", "fast", "ours", "theirs")
+ROLES += ("slow", "fast", "ours", "theirs", "better_kid", "worse_kid")
 MODEL = {"type": "string", "description": "a model"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
@@ -56,6 +56,12 @@ def listed(value: Any) -> list:
     return value if isinstance(value, list) else [value]
 
 
+def seeds_of(entry: Mapping[str, Any], seeds: Sequence[int]) -> list[int]:
+    """Those of the config's seeds that a claim, table or figure takes: all, unless it lists its own."""
+    own = entry.get("seeds", seeds)
+    return [seed for seed in seeds if seed in own]
+
+
 def needed(claim: Claim) -> list[dict[str, Any]]:
     """The results that an entry of `vaeglow.config.plan.claims` reads under each seed.
 
@@ -63,7 +69,8 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
         `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
     where = {key: claim[key] for key in ("preset", "dataset", "protocol")}
-    return [{"what": what, **where, **row} for row in rows_of(claim) for what in KINDS[claim["kind"]].READS]
+    reads = KINDS[claim["kind"]].READS + ("registration",) * ("registered" in claim)
+    return [{"what": what, **where, **row} for row in rows_of(claim) for what in reads]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Measured:
         units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
         readings: (of what, which number) -> numbers from which the effect comes, and others, for the note.
         notes: what a reader must know.
+        beside: of a claim with several measures the effects by the others, by name: their signs must agree.
     """
 
     draws: np.ndarray
@@ -121,6 +129,7 @@ class Measured:
     units: int | None = None
     readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 importlib.import_module(f"{__name__}.kinds")  # declares them

@@ -37,6 +37,16 @@ NOISE = {  # numbers of noise_maps.npz: words, unit
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are compared"}
 NUMBER = {**ABOVE_0, "description": "the published number"}
+MEASURES = {
+    "type": "array",
+    "items": {"enum": ["fid", "kid"]},
+    "minItems": 1,
+    "uniqueItems": True,
+    "default": None,
+    "description": "`[fid, kid]`, which it takes if left out, or one of them: what must show the lead",
+}
+FOR_KID = {**SET, "default": None, "description": "the same for KID, where it has samples of its own"}
+APART = {**ABOVE_0, "description": "test images nearer to a training image (RMS, grey levels) are left out"}
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
@@ -138,11 +148,40 @@ def scale(claim: Claim, count: int) -> str:
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
+@kind("metrics", **PROTOCOL, better=SET, worse=SET, better_kid=FOR_KID, worse_kid=FOR_KID, measures=MEASURES)
+def fid_and_kid(evidence: Evidence) -> Measured:
+    """Effects: FID and KID of `worse` - those of `better`, over all images; no bootstrap, so seeds alone judge."""
+    claim, leads, readings = evidence.claim, {}, {}
+    for measure in ("fid", "kid"):
+        better, worse = (claim.get(f"{role}_{measure}", claim[role]) for role in ("better", "worse"))
+        numbers = {evidence.label(one): evidence.read("metrics", one).number(measure) for one in (better, worse)}
+        leads[measure] = numbers[evidence.label(worse)] - numbers[evidence.label(better)]
+        readings |= {(label, measure.upper()): number for label, number in numbers.items()}
+    first, *others = claim.get("measures", list(leads))
+    beside = {measure.upper(): leads[measure] for measure in others}
+    words = f"{first.upper()} of {{worse}}, minus that of {{better}}"
+    of = scale(claim, claim["images"])
+    how = "none: one number a run"
+    return Measured(np.array([[leads[first]]]), first.upper(), words, of, how, beside=beside, readings=readings)
+
+
 @kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL)
 def bits(evidence: Evidence) -> Measured:
     """Effect: bits/dim of `worse` - bits/dim of `better`."""
+    return bits_of(evidence, slice(None))
+
+
+@kind("likelihood", "likelihood_images", "near_copies", better=MODEL, worse=MODEL, apart=APART)
+def bits_apart(evidence: Evidence) -> Measured:
+    """Effect: the same without test images that are near copies of training images."""
+    distances = evidence.results("near_copies", "distances")[0].arrays["distances"]
+    return bits_of(evidence, distances >= evidence.claim["apart"])
+
+
+def bits_of(evidence: Evidence, which: slice | np.ndarray) -> Measured:
+    """Bits/dim of `worse` minus those of `better`, of some of the test images."""
     better, worse = [result.value("bound") for result in evidence.results("likelihood")]
-    mine, theirs = [result.arrays[BITS].astype(float) for result in evidence.results("likelihood_images", BITS)]
+    mine, theirs = [result.arrays[BITS][which].astype(float) for result in evidence.results("likelihood_images", BITS)]
     names = [evidence.label(evidence.claim[role]) for role in ("better", "worse")]
     readings = {(name, "bits/dim"): float(one.mean()) for name, one in zip(names, (mine, theirs), strict=True)}
     notes = filter(None, [bound_note(worse, better, *names[::-1])])

@@ -1,0 +1,69 @@
+"""Where the distance to real images comes from: two by two, the latent's source and the decoder's mean or the layer.
+
+z is drawn from the prior, or from q(z|y) of training images, which a perfect prior would draw like: what the prior
+loses. An image is the mean of the decoder, or a draw of the Glow layer at a temperature: what the layer adds. FID and
+KID of each are against the same real images, those of a protocol; training images are never among them.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaeglow.data.arrays import evenly_spaced, require_images
+from vaeglow.data.loader import DISTANCE_SOURCE, step_generator
+from vaeglow.evaluation.fid import measure_set, protocol_of
+from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.likelihood import dequantised_batches
+from vaeglow.evaluation.probes import IMAGES, LATENTS
+from vaeglow.evaluation.sample_quality import kernel_inception_distance
+from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
+from vaeglow.models.bounds import gaussian_sample, quantise
+from vaeglow.models.vae_glow import VAEGlow
+from vaeglow.results import read_result
+
+
+@torch.no_grad()
+def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+    """FID and KID of each of the four sets, by the protocol of the reference."""
+    network = run.network
+    alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
+    real = read_result(reads["reference"], None, **alike, image_shape=list(network.shape))
+    train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
+    count, temperature = real.value("images"), float(settings["temperature"])
+    require_images(len(train), count, str(reads["train"]), "the probe distance_source", "choose a smaller protocol")
+    net = load_inception(reads["weights"], real.value("features"), run.device)
+    numbers = {}
+    for source, shown in itertools.product(LATENTS, IMAGES):
+        parts = [image(network, z, shown, temperature, noise) for z, noise in latents(run, source, train, count)]
+        samples = torch.cat([quantise(part, network.levels).cpu() for part in parts]).numpy()
+        features, fid = measure_set(samples, net, real, settings["batch_size"], run.device)
+        kid = kernel_inception_distance(features, real.arrays["features"], run.device)
+        numbers[f"{source}_{shown}"] = {"fid": fid, **kid}
+        print(f"z of the {source}, {shown}: FID {fid:.2f}, KID {kid['kid']:.4f}", flush=True)
+    return {**protocol_of(real), "temperature": temperature, "fid_sets": 1, **numbers}, None
+
+
+def latents(run: TrainedRun, source: str, train: np.ndarray, count: int) -> Iterator[tuple[Tensor, torch.Generator]]:
+    """Latents [N, d], batch by batch, from the prior or from q(z|y) of training images, and the noise of the rest."""
+    vae = run.network.vae
+    if source == "posterior":
+        chosen = evenly_spaced(train, count)
+        for _, y, noise in dequantised_batches(vae, chosen, BATCH_SIZE, run.seed, DISTANCE_SOURCE, run.device):
+            yield gaussian_sample(*vae.encode(y), noise), noise
+        return
+    for index, start in enumerate(range(0, count, BATCH_SIZE)):
+        noise = step_generator(run.seed, DISTANCE_SOURCE, index, run.device)
+        yield vae.prior_sample(min(BATCH_SIZE, count - start), noise), noise
+
+
+def image(network: VAEGlow, z: Tensor, shown: str, temperature: float, noise: torch.Generator) -> Tensor:
+    """Images of latents: the decoder's mean g_mu(z), or f^-1(x_bar) with x_bar ~ p(x_bar|z) at a temperature."""
+    mean, log_scale = network.decode(z)
+    if shown == "mean":
+        return mean
+    return network.layer.inverse(gaussian_sample(mean, log_scale, noise, temperature))

@@ -1,0 +1,26 @@
+"""How far each test image is from the nearest training image, so that near copies can be left out."""
+
+from pathlib import Path
+
+from vaeglow.steps import cli
+
+
+@cli.step
+def main(*, data_dir: Path, threads: int, output: Path) -> None:
+    """Measure root mean square distances in grey levels; refuse a test image that is a training image."""
+    from vaeglow.data.arrays import open_split, read_info
+    from vaeglow.device import set_threads
+    from vaeglow.errors import UserError
+    from vaeglow.evaluation.near_copies import nearest_distances
+    from vaeglow.files import sha256_json
+    from vaeglow.results import collect, write_result
+
+    set_threads(threads)
+    provenance, info = collect(), read_info(data_dir)
+    train, test = open_split(data_dir, "train"), open_split(data_dir, "test")
+    distances = nearest_distances(test, train)
+    copies = int((distances == 0).sum())
+    if copies:
+        raise UserError(f"{copies} test images of {info['name']} are in its training set, too: remove them from one")
+    about = {"dataset": info["name"], "data_sha256": sha256_json(info["sha256"])}
+    write_result(output, about, [], provenance, {"distances": distances})
