@@ -13,13 +13,15 @@ PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 PRESET ?= cpu
 STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
-  $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)")
+  $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)") \
+  $(if $(CIFAR_FRESH),--cifar-fresh "$(CIFAR_FRESH)") $(if $(FACES_FRESH),--faces-fresh "$(FACES_FRESH)") \
+  $(if $(TARGETS),--targets "$(TARGETS)")
 # Nothing is trained or measured for `make figures`.
 DRAWING = drawn write_spec table figure claims publish publish_figure publish_claims prepare_data
 
 .DEFAULT_GOAL := help
-.PHONY: help flags table2 all mine study study-left tune report archive figures verify test test-slurm faults lint \
-  docs clean clean-state
+.PHONY: help flags table2 all mine study study-left study-pause tune report archive figures verify test test-slurm \
+  faults lint docs clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -58,6 +60,9 @@ study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder
 
 study-left: .venv/.installed  ## what a study has left to train, and about how long that takes
 	$(STUDY) --plan
+
+study-pause: .venv/.installed  ## pause a running study, for timings that need quiet cores; once more: go on
+	@$(STUDY) --pause
 
 tune: .venv/.installed-test  ## the fastest settings of training on this machine, in config/tuned/ (half an hour)
 	$(PY) -m snakemake --cores all --force tune $(SNAKEMAKE_FLAGS)

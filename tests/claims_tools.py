@@ -71,9 +71,9 @@ def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
     found["provenance"] = MADE
     if whose["what"] == "config":
         return {key: value for key, value in found.items() if key != "provenance"}
-    if "temperature" not in whose:
-        return found | {"inputs": {}}
     counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
+    if "temperature" not in whose:
+        return found | {"inputs": {}} | (counts if whose["what"] == "floor" else {})
     return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
 
 
@@ -90,6 +90,8 @@ def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict
         return {"points": [dict(zip(keys, (*at, i / len(value), 0.01), strict=True)) for i, at in enumerate(value, 1)]}
     if what == "near_copies":  # of the 50 images of a likelihood.npz
         return {"distances": np.linspace(0, 1, 50)}
+    if what == "floor":
+        return {"fid": 300.0, "kid": 0.75}
     if what == "registration":
         return {"registered": {"commit": "registered", "sha256": "r"}}
     if what == "config":

@@ -30,6 +30,7 @@ RESULTS = {
     "layer_images": f"{RUN}/layer_action.npz",
     "timing": "{preset}/{dataset}/timing.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
+    "floor": "{preset}/{dataset}/floor/{protocol}.json",
     "inspection": "data/{dataset}.json",
     "data_page": "data/{dataset}.png",
     "near_copies": "data/{dataset}_near_copies.npz",

@@ -21,14 +21,22 @@ import yaml
 
 from vaeglow import study
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, write_json
+from vaeglow.files import read_json, write_json, write_text
 from vaeglow.reporting.columns import SEEDS
 from vaeglow.results import read_result
 from vaeglow.steps import cli
 
 KEPT = Path(__file__).parent / "runs"
 LOOK_SECONDS = 60  # between two looks at what has been finished
-FOLDERS = {"CIFAR": "cifar10_jpeg", "FACES": "faces_jpeg"}  # variable of make: dataset
+GROUP = study.RESULTS / "study.group"  # the process group of a running study, for `--pause`
+PAUSED = GROUP.with_suffix(".paused")  # the same while it is paused
+# variable of make: dataset
+FOLDERS = {
+    "CIFAR": "cifar10_jpeg",
+    "FACES": "faces_jpeg",
+    "CIFAR_FRESH": "cifar10_jpeg_fresh",
+    "FACES_FRESH": "faces_jpeg_fresh",
+}
 
 
 def link(variable: str, folder: Path | None, root: Path) -> None:
@@ -59,6 +67,7 @@ def run(command: Sequence[str], look: Callable[[], None]) -> int:
     Its process group is its own: a signal to this process reaches it, and all it started, once.
     """
     with subprocess.Popen(command, start_new_session=True) as process:
+        write_text(GROUP, str(process.pid))
         try:
             while process.poll() is None:
                 try:
@@ -71,8 +80,26 @@ def run(command: Sequence[str], look: Callable[[], None]) -> int:
             process.wait()
             raise
         finally:
+            GROUP.unlink(missing_ok=True)
+            PAUSED.unlink(missing_ok=True)
             look()
     return process.returncode
+
+
+def pause_or_resume() -> str:
+    """Pause a running study, for timings that need quiet cores, or resume a paused one; what was done.
+
+    Raises:
+        UserError: no study runs here.
+    """
+    paused = PAUSED.exists()
+    here, there = (PAUSED, GROUP) if paused else (GROUP, PAUSED)
+    try:
+        os.killpg(int(here.read_text(encoding="utf-8")), signal.SIGCONT if paused else signal.SIGSTOP)
+    except (FileNotFoundError, ProcessLookupError):
+        raise UserError(f"no study runs in {Path.cwd()}: start it with make study") from None
+    here.rename(there)
+    return "resumed" if paused else "paused: the same command resumes it"
 
 
 def left(options: Sequence[str], preset: str) -> list[str]:
@@ -107,10 +134,14 @@ def main(
     *,
     cifar: Path | None = None,
     faces: Path | None = None,
+    cifar_fresh: Path | None = None,
+    faces_fresh: Path | None = None,
     cores: str = "2",
     kept: Path = KEPT,
     flags: str = "",
+    targets: str = "all",
     plan: bool = False,
+    pause: bool = False,
 ) -> None:
     """Prepare, restore, say what is left, run and keep, for the first seed, the first two, ...
 
@@ -118,16 +149,24 @@ def main(
         overlay: of the config, with the preset and its seeds
         cifar: folder of images for `cifar10_jpeg`
         faces: folder of images for `faces_jpeg`
+        cifar_fresh: folder of images for `cifar10_jpeg_fresh`
+        faces_fresh: folder of images for `faces_jpeg_fresh`
         cores: that Snakemake takes
         kept: folder of the files that are kept
         flags: more options for Snakemake
+        targets: what Snakemake makes of it, for example results/registered_longer.csv
         plan: prepare, restore and say what is left of all seeds, then stop
+        pause: pause the study that runs here, or resume it
     """
+    if pause:
+        print(pause_or_resume())
+        return
     if not overlay.is_file():
         there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml")))
         raise UserError(f"there is no {overlay}: PRESET is one of {there}")
     settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    preset, seeds, folders = settings["preset"], settings["seeds"], {"CIFAR": cifar, "FACES": faces}
+    preset, seeds = settings["preset"], settings["seeds"]
+    folders = dict(zip(FOLDERS, (cifar, faces, cifar_fresh, faces_fresh), strict=True))
     for variable, dataset in FOLDERS.items():
         if root := settings.get("datasets", {}).get(dataset, {}).get("root"):
             link(variable, folders[variable], Path(root))
@@ -146,5 +185,6 @@ def main(
         print(f"{study.restore(kept, spec)} files restored from {kept}")
         print(*left(options, preset), sep="\n", flush=True)
         if not plan:
-            failed |= run([*options, "--keep-going", "--", "all"], lambda spec=spec: say(study.keep(kept, spec), kept))
+            wanted = [*options, "--keep-going", "--", *shlex.split(targets)]
+            failed |= run(wanted, lambda spec=spec: say(study.keep(kept, spec), kept))
     sys.exit(failed)

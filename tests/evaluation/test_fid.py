@@ -226,3 +226,13 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
     assert found["fid"] == whole["fid"] and found["feature_images"] == 12
     wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
     assert {name: found[name] for name in wanted} == wanted and found["kid"] != whole["kid"]
+
+
+def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():
+    random = np.random.default_rng(0)
+    train = (128 + 20 * random.normal(size=(500, 2)) @ [[1.0, 0.8], [0.0, 0.6]]).round().astype(np.uint8)
+    drawn = fid.gaussian_images(train.reshape(500, 1, 1, 2), 20_000, 256).reshape(-1, 2).astype(float)
+    np.testing.assert_allclose(drawn.mean(0), train.mean(0), atol=0.5)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(train.T.astype(float)), rtol=0.05, atol=5)
+    again = fid.gaussian_images(train.reshape(500, 1, 1, 2), 20_000, 256)
+    np.testing.assert_array_equal(again.reshape(-1, 2), drawn)

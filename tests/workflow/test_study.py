@@ -14,6 +14,7 @@ from test_demo import SHOWN, SMALL, inception_overlay, measured, verified
 from test_workflow import jobs, snakemake
 from waiting import ROOT, call, warm
 
+from docs.measured import study as program
 from docs.measured import update
 from vaeglow import study
 from vaeglow.config import FILES, merge
@@ -135,6 +136,27 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
     for name in ("here", "other"):
         (tmp_path / name).mkdir()
     assert "here is a folder of images, not a link" in run(tmp_path, "cpu.yaml", "--cifar", "other", status=2)
+
+
+def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no study runs in"):
+        program.pause_or_resume()
+    states, said = [], []
+
+    def state() -> str:
+        pid = (program.PAUSED if program.PAUSED.exists() else program.GROUP).read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def look() -> None:  # twice: paused and resumed; then the command ends by itself
+        if len(said) < 2 and (program.GROUP.exists() or program.PAUSED.exists()):
+            said.append(program.pause_or_resume())
+            states.append(state())
+
+    monkeypatch.setattr(program, "LOOK_SECONDS", 0.3)
+    assert program.run(["sleep", "1.5"], look) == 0
+    assert said == ["paused: the same command resumes it", "resumed"] and states[0] == "T" != states[1]
+    assert not list(Path("results").iterdir())
 
 
 def test_too_few_images_are_one_line_and_one_seed_is_noted(tmp_path):

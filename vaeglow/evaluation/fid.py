@@ -120,6 +120,19 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
 
 
+def gaussian_images(train: np.ndarray, count: int, levels: int) -> np.ndarray:
+    """Images of the Gaussian with the mean and covariance of training pixels: uint8 [count, C, H, W].
+
+    A draw is the mean plus the training images' deviations from it, each times its own standard normal number: it has
+    their covariance, which would not fit in memory at 64x64. The same draws for the same images.
+    """
+    pixels = torch.from_numpy(train.reshape(len(train), -1).astype(np.float32))
+    mean = pixels.mean(0)
+    weights = torch.randn(count, len(train), generator=torch.Generator().manual_seed(0)) / (len(train) - 1) ** 0.5
+    drawn = (mean + weights @ (pixels - mean)).round().clamp(0, levels - 1)
+    return drawn.to(torch.uint8).numpy().reshape(count, *train.shape[1:])
+
+
 # ----------------------------------------------------------------------------------- samples against a reference
 
 

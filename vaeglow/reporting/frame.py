@@ -22,7 +22,12 @@ Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.con
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 # What results state besides their identity, and the key of the protocol that sets it.
 ONE_SET = {"split": "split", "fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
-CONDITIONS = {"snapshot_metrics": ONE_SET, "distance_source": ONE_SET, "metrics": {**ONE_SET, "fid_sets": "sets"}}
+CONDITIONS = {
+    "snapshot_metrics": ONE_SET,
+    "distance_source": ONE_SET,
+    "floor": ONE_SET,
+    "metrics": {**ONE_SET, "fid_sets": "sets"},
+}
 
 
 def results_frame(

@@ -3,6 +3,7 @@
 #   model.safetensors           ->  samples/T{temperature}.npz                 (sample; the first of them: shown/)
 #   model.safetensors, test.npy ->  likelihood.json, likelihood.npz            (likelihood)
 #   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference)
+#   train.npy, fid_reference    ->  floor/{protocol}.json                      (floor)
 #   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; bootstrap draws: .npz)
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
 #
@@ -135,6 +136,21 @@ use rule sample as near_copies with:
     params:
         step="near_copies",
         flags=lambda wildcards, threads: flags(threads=threads),
+
+
+# What a model that draws has to beat, for claims on samples.
+use rule sample as floor with:
+    input:
+        **reads("train", "reference", "weights"),
+    output:
+        main=result("floor"),
+    log:
+        "logs/floor/{preset}/{dataset}/{protocol}.log",
+    priority: 100
+    threads: evaluation_threads
+    params:
+        step="floor",
+        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
 
 
 # That a run was trained after its registration, with the config that is registered (docs/registered.md).

@@ -149,6 +149,17 @@ def test_one_best_temperature_must_beat_each_other_one(tmp_path):
     assert ledger(tmp_path / "results", entry, [0])["verdict"] == FAILS
 
 
+def test_where_no_samples_beat_a_gaussian_of_the_pixels_nothing_is_judged(tmp_path):
+    entry = claim("kid", better=NEAR, worse=FAR)
+    for path in write_world(tmp_path / "results", entry, WORLDS["models"], [0]):
+        if path.parent.name == "floor":
+            change(path, kid=0.4)  # the metrics of both are at .5
+    row = ledger(tmp_path / "results", entry, [0])
+    assert row["verdict"] == UNDECIDED and float(row["low"]) > 0
+    assert row["note"].startswith("No samples beat a Gaussian fitted to the training pixels by KID")
+    assert "a Gaussian fitted to the training pixels: FID 300, KID 0.4" in row["note"]
+
+
 def test_a_recall_of_zero_has_no_share_to_compare(tmp_path):
     entry = claim("kept", measure="recall", **MORE)
     write_world(tmp_path / "results", entry, lambda need, seed: 9.0, [0])  # far from every real image
@@ -214,7 +225,8 @@ def test_effects_are_those_of_features_directly(tmp_path):
     entry, place = claim("kid", better=NEAR, worse=FAR), ("toys", "test-60-8")
     paths, kids = write_world(tmp_path / "results", entry, WORLDS["models"], [0]), []
     real = resample(60, *place, "reference").astype(int)
-    for model, path in zip(("near", "far"), paths[::2], strict=True):
+    draws_of = [path for path in paths if path.suffix == ".npz"]
+    for model, path in zip(("near", "far"), draws_of, strict=True):
         random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
         x, own = features(LEVELS[model], random).astype(float), resample(60, *place, model, 0).astype(int)
         draws = read_result(path, None).arrays

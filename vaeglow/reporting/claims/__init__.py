@@ -7,6 +7,7 @@ UserError: a file is missing, damaged, or of another kind.
 
 import dataclasses
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ class Measured:
         readings: (of what, which number) -> numbers from which the effect comes, and others, for the note.
         notes: what a reader must know.
         beside: of a claim with several measures the effects by the others, by name: their signs must agree.
+        lead: by how much KID the best of its samples beats the floor, a Gaussian fitted to the training pixels.
     """
 
     draws: np.ndarray
@@ -130,6 +132,7 @@ class Measured:
     readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    lead: float = math.inf
 
 
 importlib.import_module(f"{__name__}.kinds")  # declares them

@@ -50,7 +50,8 @@ APART = {**ABOVE_0, "description": "test images nearer to a training image (RMS,
 VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
-contrast = functools.partial(kind, "draws", "metrics", **PROTOCOL)  # a kind that compares sample sets
+contrast = functools.partial(kind, "draws", "metrics", "floor", **PROTOCOL)  # a kind that compares sample sets
+FLOOR = "a Gaussian fitted to the training pixels"
 
 
 @contrast(better=SET, worse=SET, factor={**ABOVE_0, "default": 1, "description": "multiplies the KID of `worse`"})
@@ -138,9 +139,12 @@ def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) ->
         for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True)
         for key, word in (("fid", "FID"), (measure, "KID" if measure == "kid" else measure))
     }
+    floor = evidence.results("floor")[0]
+    best = min(metrics.number("kid") for metrics in evidence.results("metrics"))
+    readings |= {(FLOOR, word): floor.number(word.lower()) for word in ("FID", "KID")}
     how = f"bootstrap over {'the real images' if measure == 'recall' else 'images'}, {DRAWS} draws"
-    count = min(LIMIT, claim["images"])
-    return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings)
+    count, lead = min(LIMIT, claim["images"]), floor.number("kid") - best
+    return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings, lead=lead)
 
 
 def scale(claim: Claim, count: int) -> str:

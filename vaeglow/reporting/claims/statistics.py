@@ -11,6 +11,7 @@ import numpy as np
 from vaeglow.reporting.claims import Measured
 from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
 
+FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
 POWER = 0.8  # the chance that so many seeds decide a claim whose effects are as measured
 MOST = 1000  # seeds that `seeds_for_power` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
@@ -125,9 +126,9 @@ def seeds_for_power(found: Sequence[Measured], claim: Mapping[str, Any]) -> int 
     sizes = sign * (effects.mean(0) - needed) / effects.std(0, ddof=1)  # [J]
 
     def enough(count: int) -> bool:
-        shift, degrees = sizes * math.sqrt(count), count - 1
+        shift, degrees = np.clip(sizes * math.sqrt(count), -20, 20), count - 1  # farther out it has no value
         above = stats.nct.sf(stats.t.isf(TAIL, degrees), degrees, shift).min()
-        below = stats.nct.cdf(-stats.t.isf(TAIL / len(sizes), degrees), degrees, shift).max()
+        below = stats.nct.sf(stats.t.isf(TAIL / len(sizes), degrees), degrees, -shift).max()
         return max(above, below) >= POWER
 
     counts = range(SEEDS, MOST + 1)
@@ -141,6 +142,8 @@ def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, s
     alone = verdict_of(found, claim)
     if "registered" in claim and len(found) < len(claim["seeds"]):
         return measured, PARTIAL.format(len(found), len(claim["seeds"])), []
+    if np.mean([one.lead for one in found]) <= 0:
+        return measured, UNDECIDED, [FLOOR]
     if claim["kind"] in SEEDLESS or (len(found) >= SEEDS and alone != UNDECIDED):
         return measured, alone, []
     if len(found) >= SEEDS:
