@@ -2,13 +2,16 @@
 
 import re
 from collections import Counter
+from statistics import mean
 
 import pytest
+from PIL import Image
 from waiting import ROOT
 
-from vaeglow.files import read_csv
+from docs.measured import update
+from vaeglow.files import read_csv, read_json
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
-from vaeglow.reporting.traced import FULL
+from vaeglow.reporting.traced import FIGURE_KEY, FULL
 
 FOLDER = ROOT / "docs/measured"
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -17,6 +20,17 @@ TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\(measured", 
 TABLES = [
     (page.name, *found) for page in ROOT.glob("docs/measured*.md") for found in TABLE.findall(page.read_text("utf-8"))
 ]
+TIMED = re.compile(r"\| Training \(CPU s\)(?:, seeds? ([\d, ]+))? ")  # the heading, with the seeds where not all count
+NOTES = """# Title
+
+| Model | Training (CPU s) |
+|:--|:--|
+| Glow | 1.0 |
+
+- FID: of 500 samples.
+- Trained on: A CPU; commit abc.
+- Trained on several machines: the seconds of training are of seeds 0, 1, all trained on A CPU.
+"""
 
 
 def numbers(text: str) -> set[str]:
@@ -36,6 +50,54 @@ def test_a_table_has_the_numbers_of_its_csv(page, text, name):
     for line in shown:
         cells = line.split("|", 2)[2]  # without the label, which may name a temperature
         assert any(numbers(cells) <= numbers(" ".join(row.values())) for row in rows), line
+
+
+@pytest.mark.parametrize("name", [name for _, text, name in TABLES if TIMED.search(text)])
+def test_seconds_of_training_are_of_the_seeds_in_their_heading(name):
+    (text,) = (text for _, text, other in TABLES if other == name)
+    rows = [row for row in read_csv(FOLDER / f"{name}{FULL}") if row["train_cpu_seconds"]]
+    assert rows
+    for row in rows:
+        run = FOLDER / "runs/{preset}/{dataset}/{run}".format(**row)
+        seeds = TIMED.search(text)[1] or row["seeds"]
+        files = [read_json(run / f"seed{seed}/training.json") for seed in re.findall(r"\d+", seeds)]
+        seconds = mean(sum(file["train_cpu_seconds_by_phase"]) for file in files)
+        assert row["train_cpu_seconds"] == f"{seconds:.1f}" and row["train_cpu_seconds"] in text
+
+
+def test_a_page_says_which_seeds_a_table_and_a_figure_show():
+    pages = "".join(path.read_text("utf-8") for path in ROOT.glob("docs/measured*.md"))
+
+    def seeds(evidence: str) -> str:
+        return " ".join(sorted({*re.findall(r"/seed(\d+)/(?!config)", evidence)}))
+
+    for *_, name in TABLES:
+        (said,) = re.findall(rf"^\[{name}\.csv\].*{FULL}\)(?:, seeds ([\d ]+))?$", pages, re.MULTILINE)
+        assert said == seeds((FOLDER / f"{name}{FULL}").read_text("utf-8"))
+    for path in FOLDER.glob("*.png"):
+        (said,) = re.findall(rf"Seed (\d+)\.\n\n!\[.*\]\(measured/{path.name}\)", pages)
+        with Image.open(path) as image:
+            assert said == seeds(image.text[FIGURE_KEY])
+
+
+def test_a_page_keeps_the_note_that_names_the_seeds_of_seconds(tmp_path):
+    (tmp_path / "tables").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / f"tables/{name}.md").write_text(NOTES)
+        (tmp_path / f"tables/{name}{FULL}").write_text("seeds\n0 1 2\n")
+    texts, shared = update.tables(tmp_path)
+    assert shared == "- FID: of 500 samples."
+    for text in texts.values():
+        assert "| Training (CPU s), seeds 0, 1 |" in text and text.endswith("seeds 0 1 2\n")
+        assert [line for line in text.splitlines() if line.startswith("- ")] == NOTES.splitlines()[-1:]
+
+
+def test_the_speeds_on_the_page_of_baselines_are_those_of_the_csv():
+    page = " ".join((ROOT / "docs/baselines.md").read_text("utf-8").split())
+    (said,) = re.findall(r"Glow samples .*?(?=\. All)", page)
+    speeds = {row["run"]: row["sampling_images_per_second"] for row in read_csv(FOLDER / f"sampling{FULL}")}
+    models = ("glow", "vaeglow", "residual_flow", "pixeliqn", "pixelcnn")
+    assert re.findall(r"[\d.]*\d", said) == [speeds[model] for model in models]
 
 
 def test_the_page_of_claims_has_the_verdicts_of_the_csv():

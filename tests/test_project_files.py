@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from waiting import ROOT, call
+from test_workflow import jobs
+from waiting import ROOT, call, warm
 
 import vaeglow
 from docs.demo import update
@@ -199,7 +200,7 @@ def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
         (update.README, update.short_block(spread, table)),
         (update.PAGE, update.block(spread, table, update.PICTURE)),
     ):
-        assert update.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python docs/demo/update.py"
+        assert update.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python -m docs.demo.update"
     assert len(update.README.read_text(encoding="utf-8").splitlines()) <= 110
     assert re.fullmatch("[0-9a-f]{64}", spread["source_sha256"].unique().item())
     first = spread[spread["instructions"] == spread["instructions"][0]]
@@ -208,6 +209,14 @@ def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
         means = rows[["fid", "kid", "bits_per_dim"]].mean()
         shown = (f"{means['fid']:.2f}", f"{means['kid']:.5f}", f"{means['bits_per_dim']:.3f}")
         assert shown == (cells["fid"], cells["kid"], cells["bits_per_dim"])
+
+
+def test_the_demo_is_trained_anew_with_three_seeds_in_a_folder_of_its_own(tmp_path):
+    done = call([*update.command(tmp_path / "anew"), "-n"], tmp_path, env=warm())
+    assert done.returncode == 0, done.stderr
+    trained = [wildcards for rule, wildcards in jobs(done.stdout + done.stderr) if rule.startswith("train_")]
+    found = {(wildcards["preset"], wildcards["model"], wildcards["seed"]) for wildcards in trained}
+    assert found == {("demo", model, seed) for model in update.read_csv(update.TABLE)["run"] if model for seed in "012"}
 
 
 def test_the_demos_weights_are_of_the_runs_that_the_readme_shows():

@@ -1,20 +1,22 @@
 """Rewrite what is said of the demo from runs of it: docs/demo.md, the README's short table, docs/demo/*, the picture.
 
-    python docs/demo/update.py native=results avx2=elsewhere/results
+    python -m docs.demo.update anew
 
-Each argument is a name for the machine's instruction set and the results folder of
+trains and measures it with three seeds, with this machine's instruction set and with the one below, then rewrites all
+of it and the reference of training. Stop it at any time: the same command goes on. To take runs that are there,
 
-    snakemake --cores 2 results/table2.csv results/samples.png --configfile seeds.yaml
+    python -m docs.demo.update avx512=results avx2=elsewhere/results
 
-with `seeds: [0, 1, 2]` in the overlay. All runs have to be of the same code. The first folder gives the picture and the
-weights. `python -m docs.reference demo results elsewhere/results` then makes the reference of training.
-Without arguments the two texts alone are rewritten from the CSVs that are there.
+names each instruction set and its folder. All runs have to be of the same code. The first folder gives the picture and
+the weights. Without arguments the two texts alone are rewritten from the CSVs that are there.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -24,16 +26,19 @@ from typing import Any
 
 import pandas as pd
 
+from docs import reference
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, write_text
 from vaeglow.paths import result_path
-from vaeglow.results import read_result
+from vaeglow.results import read_result, source_sha256
 from vaeglow.steps import cli
 
 ROOT = Path(__file__).parents[2]
 README, PAGE, PICTURE = ROOT / "README.md", ROOT / "docs/demo.md", ROOT / "docs/images/samples.png"
 WEIGHTS = ROOT / "docs/demo/vaeglow.safetensors"  # to try `vaeglow.load` before anything is trained
 TABLE, SPREAD = ROOT / "docs/demo/table2.csv", ROOT / "docs/demo/spread.csv"
+ANEW = ROOT / ".cache/demo"  # for each code a folder for each instruction set: older runs are not taken for new ones
+BELOW = {"avx512": "avx2", "avx2": "default"}  # instruction sets, as ATEN_CPU_CAPABILITY names them
 BLOCK = re.compile(r"(?<=<!-- demo:begin -->\n).*?(?=<!-- demo:end -->)", re.DOTALL)
 LEFT_OUT = ("vaeglow_as_written", 1.0)  # in the README's table
 ERRORS = 2.0  # standard errors by which two KIDs have to differ in a run
@@ -52,6 +57,24 @@ FROM: dict[str, dict[str, str]] = {
     "likelihood": {"bits_per_dim": "bits_per_dim", "bound": "bound", "likelihood_images": "images"},
     "training": {"epochs": "epochs_by_phase", "train_seconds": "train_cpu_seconds_by_phase"},
 }
+
+
+def command(folder: Path) -> list[str]:
+    """What trains and measures the demo with three seeds in a folder of its own."""
+    snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "results/table2.csv", "results/samples.png"]
+    place = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [*snakemake, *place, "--configfile", str(ROOT / "docs/demo/seeds.yaml")]
+
+
+def anew() -> dict[str, Path]:
+    """Train and measure it with this machine's instruction set and with the one below; {its name: the results}."""
+    import torch
+
+    own = torch.backends.cpu.get_cpu_capability().lower()
+    folders = {name: ANEW / source_sha256()[:16] / name for name in (own, BELOW[own])}
+    for name, folder in folders.items():
+        subprocess.run(command(folder), env={**os.environ, "ATEN_CPU_CAPABILITY": name}, check=True)
+    return {name: folder / "results" for name, folder in folders.items()}
 
 
 def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
@@ -229,7 +252,10 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UserError: the runs are not of one code.
     """
-    folders = {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
+    if arguments == ["anew"]:
+        folders = anew()
+    else:
+        folders = {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
     if folders:
         spread = pd.DataFrame([row for name, folder in folders.items() for row in runs_of(name, folder)])
         if len(codes := set(" ".join(spread["source_sha256"]).split())) > 1:
@@ -240,6 +266,7 @@ def main(arguments: Sequence[str]) -> None:
             shutil.copyfile(first / name, TABLE.with_name(name))
         shutil.copyfile(first / "demo/photos32/vaeglow/seed0/model.safetensors", WEIGHTS)
         spread.to_csv(SPREAD, index=False)
+        reference.write("demo", folders.values())
     spread, table = pd.read_csv(SPREAD), read_csv(TABLE)
     for path, new in ((PAGE, block(spread, table, PICTURE)), (README, short_block(spread, table))):
         write_text(path, BLOCK.sub(lambda _, new=new: new, path.read_text(encoding="utf-8")))

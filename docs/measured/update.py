@@ -42,7 +42,11 @@ PAGES = {
     "tables": ("other tables", ()),
 }
 SHARED = 3  # a note of so many tables is given once, before the tables
-ELSEWHERE = ("- Made by", "- Trained on", "- Measured on")  # notes left out: the head of the page says it
+ELSEWHERE = ("- Made by", "- Trained on: ", "- Measured on: ")  # notes left out: the head of the page says it
+OWN = "- Trained on several machines"  # a note that stays with its table, however many tables have it
+SECONDS = re.compile(rf"^{OWN}: the seconds of training are of (seeds? [\d, ]+),", re.MULTILINE)
+HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
+SEED = re.compile(r"/seed(\d+)/")  # in the names of files
 HEAD = """# Measured on real images
 
 `make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
@@ -112,12 +116,20 @@ def tables(root: Path) -> tuple[dict[str, str], str]:
     """The Markdown of each table by its name, and the notes that several share."""
     texts = {path.stem: path.read_text("utf-8") for path in sorted(root.glob("tables/*.md"))}
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
-    shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith(ELSEWHERE)]
+    shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith((*ELSEWHERE, OWN))]
     for name, text in texts.items():
         own = [line for line in text.splitlines() if line not in shared and not line.startswith(ELSEWHERE)]
         links = f"[{name}.csv](measured/{name}.csv), [all columns](measured/{name}.full.csv)"
-        texts[name] = "##" + "\n".join(own).rstrip() + f"\n\n{links}\n"
+        seeds = listed(row["seeds"] for row in read_csv(root / f"tables/{name}.full.csv") if row.get("seeds"))
+        links += f", seeds {seeds}" * bool(seeds)  # none: nothing is trained for times
+        texts[name] = beside_seconds("##" + "\n".join(own).rstrip()) + f"\n\n{links}\n"
     return texts, "\n".join(shared)
+
+
+def beside_seconds(text: str) -> str:
+    """A table with the seeds in the heading of its seconds of training, where they are not of all its seeds."""
+    timed = SECONDS.search(text)
+    return HEADING.sub(rf"\g<0>, {timed[1]}", text, count=1) if timed else text
 
 
 def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]:
@@ -126,10 +138,11 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
         if not shows_real_images(study["roles"].get("faces"), spec):
             with Image.open(figure) as image:  # a third of the bytes
-                text = PngInfo()
-                text.add_text(FIGURE_KEY, image.text[FIGURE_KEY])
+                text, evidence = PngInfo(), image.text[FIGURE_KEY]
+                text.add_text(FIGURE_KEY, evidence)
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
-            yield f"**{spec['title']}.** {spec['caption']}\n\n![{spec['title']}](measured/{figure.name})\n"
+            said = f"**{spec['title']}.** {spec['caption']} Seed {listed(SEED.findall(evidence))}."
+            yield f"{said}\n\n![{spec['title']}](measured/{figure.name})\n"
 
 
 def ledger(root: Path) -> str:

@@ -56,8 +56,8 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
         ({}, [2.0, 4.0002], None),
         ({}, [2.0, 4.002], "losses differ by 5.0e-04 at first, by 5.0e-04 in all"),
         ({"precision": "tf32"}, [2.0, 4.002], None),
-        ({"precision": "bf16"}, [2.03, 4.0], "losses differ by 1.5e-02 at first, by 1.5e-02 in all"),
-        ({"precision": "bf16", "compile": True}, [2.03, 4.0], None),
+        ({"precision": "bf16"}, [2.05, 4.0], "losses differ by 2.5e-02 at first, by 2.5e-02 in all"),
+        ({"precision": "bf16"}, [2.03, 4.0], None),
         ({"precision": "bf16"}, [float("nan"), 4.0], "losses differ by nan at first, by nan in all"),
         ({}, [2.0, 4.0, 2.0, 4.0, 2.01], None),  # rounding has grown by then
         ({}, [2.0, 4.0, 2.0, 4.0, 2.1], "losses differ by 0.0e+00 at first, by 5.0e-02 in all"),

@@ -22,7 +22,9 @@ from vaeglow.device import allow_tf32
 from vaeglow.training.checkpoint import GOOD, NEWEST
 from vaeglow.training.timing import time_window, worker
 
-BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bf16": 1e-2}  # largest relative difference of a loss; compiled bf16: twice
+# The largest relative difference of a loss from float32's, compiled or not. tf32: 10 bits of mantissa are 5e-4 off at
+# most. bf16: 1.2e-2 was seen while a loss fell by a third, and processors and compilers round differently.
+BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bf16": 2e-2}
 FIRST, LATER = 4, 1e-2  # after so many steps rounding alone can make 2e-3 of 1e-7 (a VAE): there this, if it is larger
 WORTH = 1.05  # so many times as fast, or nothing is changed: what is chosen changes the bits of all runs
 STEPS, ROUNDS, SECONDS = 20, 5, 1.0  # steps whose losses are compared; windows that are timed, and their length
@@ -101,7 +103,7 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
                     continue
                 away = np.abs(np.divide(one["losses"], exact["losses"]) - 1)
                 one["difference"] = away.max().item()
-                bound = BOUNDS[option["precision"]] * (1 + (option["precision"] == "bf16" and bool(option["compile"])))
+                bound = BOUNDS[option["precision"]]
                 if not (away[:FIRST].max() <= bound and away.max() <= max(bound, LATER)):  # NaN is not
                     one["why"] = f"losses differ by {away[:FIRST].max():.1e} at first, by {away.max():.1e} in all"
     return found
