@@ -152,7 +152,7 @@ def ledger(root: Path) -> str:
     shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
     open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
     if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
-        seeds = f"\nSeeds that would decide what is undecided, if they spread like these: {seeds}.\n"
+        seeds = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {seeds}.\n"
     table = ("|".join(row[index] for index in shown) for row in rows)
     return "\n".join([text.partition("\n|")[0].rstrip(), seeds, *table])
 

@@ -51,6 +51,7 @@ VALUE = {"enum": list(LATENTS), "description": "which value of `latents.json`"}
 MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
 contrast = functools.partial(kind, "draws", "metrics", "floor", **PROTOCOL)  # a kind that compares sample sets
+LEAST = {"recall": 0.05}  # `kept`: of less, a handful of images decides what share is kept
 FLOOR = "a Gaussian fitted to the training pixels"
 
 
@@ -88,9 +89,12 @@ def kid_gain(evidence: Evidence) -> Measured:
 
 @contrast(measure=MEASURE, **TWO)
 def kept(evidence: Evidence) -> Measured:
-    """Effect: share kept by `more` - share kept by `less`."""
+    """Effect: share kept by `more` - share kept by `less`; no value of a recall that is below `LEAST` at the start."""
+    least = LEAST.get(evidence.claim["measure"], 0)
     more, more_last, less, less_last = resampled(evidence)
-    words = "{measure} at T = {temperatures[1]} as a share of that at T = {temperatures[0]}: of {more}, minus of {less}"
+    more, less = (np.where(start >= least, start, 0) for start in (more, less))
+    words = "{measure} at T = {temperatures[1]} as a share of that at T = {temperatures[0]}"
+    words += f", which is {least:g} or more" * bool(least) + ": of {more}, minus of {less}"
     effect = ratio(more_last, more) - ratio(less_last, less)
     return measured(evidence, f"share of {evidence.claim['measure']}", words, effect)
 
