@@ -15,7 +15,7 @@ PRESET ?= cpu
 STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
   $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)") \
   $(if $(CIFAR_FRESH),--cifar-fresh "$(CIFAR_FRESH)") $(if $(FACES_FRESH),--faces-fresh "$(FACES_FRESH)") \
-  $(if $(TARGETS),--targets "$(TARGETS)")
+  $(if $(RUNS),--runs "$(RUNS)")
 # Nothing is trained or measured for `make figures`.
 DRAWING = drawn write_spec table figure claims publish publish_figure publish_claims prepare_data
 

@@ -6,6 +6,7 @@ The overlay's seeds are run one after the other, so that all tables and claims o
 it at any time: the same command goes on, here or, from what is kept and committed, on another machine.
 """
 
+import itertools
 import math
 import os
 import re
@@ -139,7 +140,7 @@ def main(
     cores: str = "2",
     kept: Path = KEPT,
     flags: str = "",
-    targets: str = "all",
+    runs: str = "",
     plan: bool = False,
     pause: bool = False,
 ) -> None:
@@ -154,7 +155,7 @@ def main(
         cores: that Snakemake takes
         kept: folder of the files that are kept
         flags: more options for Snakemake
-        targets: what Snakemake makes of it, for example results/registered_longer.csv
+        runs: train and measure only the runs whose folder this regular expression is found in, and no table
         plan: prepare, restore and say what is left of all seeds, then stop
         pause: pause the study that runs here, or resume it
     """
@@ -185,6 +186,10 @@ def main(
         print(f"{study.restore(kept, spec)} files restored from {kept}")
         print(*left(options, preset), sep="\n", flush=True)
         if not plan:
-            wanted = [*options, "--keep-going", "--", *shlex.split(targets)]
-            failed |= run(wanted, lambda spec=spec: say(study.keep(kept, spec), kept))
+            chosen = [of["files"] for name, of in spec["runs"].items() if re.search(runs, name)]
+            if not chosen:
+                raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
+            wanted = [f"results/{file}" for file in itertools.chain(*chosen)] if runs else ["all"]
+            command = [*options, "--keep-going", "--", *wanted]
+            failed |= run(command, lambda spec=spec: say(study.keep(kept, spec), kept))
     sys.exit(failed)
