@@ -120,3 +120,13 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
         squared = torch.addmm(both, x, columns.T, alpha=-2)
         found[:, start : start + COLUMNS] = squared.where(squared > ROUNDING * both, 0).sqrt()
     return found
+
+
+def nearest_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each image [N, C, H, W] to the nearest of others [M, C, H, W]: float64 [N], 0 for a copy.
+
+    Root mean square over values, in grey levels, of uint8.
+    """
+    rows, columns = (torch.from_numpy(part.reshape(len(part), -1)).float() for part in (images, others))
+    nearest = torch.cat([distances(block, columns).min(1).values for block in rows.split(BLOCK)])
+    return nearest.numpy() / math.sqrt(rows.shape[1])

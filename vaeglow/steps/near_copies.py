@@ -11,14 +11,13 @@ def main(*, data_dir: Path, threads: int, output: Path) -> None:
     from vaeglow.data.arrays import open_split, read_info
     from vaeglow.device import set_threads
     from vaeglow.errors import UserError
-    from vaeglow.evaluation.near_copies import nearest_distances
+    from vaeglow.evaluation.sample_quality import nearest_distances
     from vaeglow.files import sha256_json
     from vaeglow.results import collect, write_result
 
     set_threads(threads)
     provenance, info = collect(), read_info(data_dir)
-    train, test = open_split(data_dir, "train"), open_split(data_dir, "test")
-    distances = nearest_distances(test, train)
+    distances = nearest_distances(open_split(data_dir, "test"), open_split(data_dir, "train"))
     copies = int((distances == 0).sum())
     if copies:
         raise UserError(f"{copies} test images of {info['name']} are in its training set, too: remove them from one")
