@@ -127,6 +127,6 @@ def nearest_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 
     Root mean square over values, in grey levels, of uint8.
     """
-    rows, columns = (torch.from_numpy(part.reshape(len(part), -1)).float() for part in (images, others))
+    rows, columns = (torch.from_numpy(part.astype(np.float32)).flatten(1) for part in (images, others))
     nearest = torch.cat([distances(block, columns).min(1).values for block in rows.split(BLOCK)])
     return nearest.numpy() / math.sqrt(rows.shape[1])

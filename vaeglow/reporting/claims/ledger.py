@@ -107,8 +107,9 @@ def made_by(results: Sequence[Result]) -> dict[str, str]:
 
 
 def over_seeds(claim: Mapping[str, Any], found: Sequence[Measured]) -> bool:
-    """Whether the claim's interval is one over all of its seeds."""
-    return claim["kind"] not in SEEDLESS and len(found) >= max(SEEDS, len(claim.get("seeds", [])))
+    """Whether the claim's interval is one over all of its seeds, of samples that beat the floor."""
+    enough = len(found) >= max(SEEDS, len(claim.get("seeds", [])))
+    return enough and claim["kind"] not in SEEDLESS and np.mean([one.lead for one in found]) > 0
 
 
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
