@@ -8,7 +8,7 @@ from torch import Tensor
 from vaeglow.models.bounds import total
 from vaeglow.models.glow import Glow
 
-pytestmark = pytest.mark.parametrize("coupling", ["additive", "affine"])
+pytestmark = pytest.mark.parametrize("coupling", ["additive", "affine", "bounded"])
 
 
 def moved_glow(coupling: str, channels: int = 1, size: int = 4, scale: float = 0.04) -> Glow:
