@@ -50,9 +50,9 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     """An entry of `tables` or `figures` with everything filled in.
 
     Returns:
-        The entry's own keys, with `name`, `preset`, `seeds`, `seed` (the first), `dataset`, `protocol` and the
-        protocol's values; each row has `dataset` and `preset`, a row of a model with a base also `base`. Rows of a
-        model that takes colour images only are left out on grey ones, for the reasons in `left_out`.
+        The entry's own keys, with `name`, `preset`, `seeds` (of a figure without `ERRORS` the first), `dataset`,
+        `protocol` and the protocol's values; each row has `dataset` and `preset`, a row of a model with a base also
+        `base`. Rows of a model that takes colour images only are left out on grey ones, for the reasons in `left_out`.
     """
     entry, roles = merge(view[section][name]), view["roles"]
     dataset = entry.get("dataset", "main")
@@ -75,12 +75,12 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     if any(grey) and not all(grey):  # of no row at all that model's run is the error
         rows = [row for row, reasons in zip(rows, grey, strict=True) if not reasons]
         entry["left_out"] = list(dict.fromkeys(reasons[0] for reasons in grey if reasons))
+    every = section == "tables" or hasattr(kinds(section)[entry["kind"]], "ERRORS")
     return {
         **entry,
         "name": name,
         "preset": view["preset"],
-        "seeds": view["seeds"],
-        "seed": view["seeds"][0],
+        "seeds": view["seeds"] if every else view["seeds"][:1],
         "dataset": roles.get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
@@ -207,8 +207,9 @@ def paths(wanted: Iterable[Mapping[str, Any]], seeds: Sequence[int]) -> list[str
 
 
 def files(view: View, section: str, name: str | None = None) -> list[str]:
-    """All results that a table or the claims read, under every seed, or a figure, under the first."""
-    return paths(needs(view, section, name), view["seeds"][:1] if section == "figures" else view["seeds"])
+    """All results that a table, a figure or the claims read, under every seed that they show."""
+    shown = view if section == "claims" else filled_in(view, section, str(name))
+    return paths(needs(view, section, name), shown["seeds"])
 
 
 def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
