@@ -66,8 +66,8 @@ MORE = """# Measured on real images: {what}
 """
 FIGURES = """# Measured on real images: figures
 
-These figures show the first seed of the runs of [measured.md](measured.md). Samples are the first drawn, not selected.
-The pictures here are reduced to 256 colours.
+Charts show every seed of the runs of [measured.md](measured.md), pale, and their mean; figures of images show the first
+seed. Samples are the first drawn, not selected. The pictures here are reduced to 256 colours.
 """
 CLAIMS = """# What holds on real images, and what does not
 

@@ -272,9 +272,9 @@ def test_only_preset_paper_trains_for_the_papers_epochs():
         assert preset == "paper" or max(epochs.values()) <= 20, epochs
 
 
-def test_seeds_multiply_the_files_of_tables_and_claims_and_not_of_figures():
+def test_seeds_multiply_the_files_of_tables_charts_and_claims_and_not_of_figures_of_images():
     one, three = checked()["demo"], checked("{presets: {demo: {seeds: [0, 1, 2]}}}")["demo"]
-    for asked in (("tables", "table2"), ("claims",)):
+    for asked in (("tables", "table2"), ("figures", "quality_time"), ("claims",)):
         assert len(plan.files(one, *asked)) < len(plan.files(three, *asked)) <= 3 * len(plan.files(one, *asked))
     assert plan.files(one, "figures", "figure2") == plan.files(three, "figures", "figure2")
     assert plan.files(one, "tables", "table4") == plan.files(three, "tables", "table4")  # no seed in its paths
@@ -303,11 +303,11 @@ def test_importance_weighted_bounds_are_evaluated_of_the_runs_that_show_them():
     assert plan.importance_samples(view, "photos64", "glow") == []
 
 
-def test_a_figure_shows_the_first_seed_and_is_given_the_splits_it_shows():
+def test_a_figure_of_images_shows_the_first_seed_and_is_given_the_splits_it_shows():
     rows = "[{data: val}, {model: vae, temperature: 0}, {data: test}]"
     view = checked(f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}")["demo"]
     spec = plan.spec(view, "figures", "samples")
-    assert (spec["name"], spec["preset"], spec["seed"], spec["dataset"]) == ("samples", "demo", 7, "photos32")
+    assert (spec["name"], spec["preset"], spec["seeds"], spec["dataset"]) == ("samples", "demo", [7], "photos32")
     assert plan.files(view, "figures", "samples") == ["results/demo/photos32/vae/seed7/shown/T0.0.npz"]
     folder = "resources/data/photos32"
     assert plan.figure_data(view, "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]

@@ -50,9 +50,10 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     """An entry of `tables` or `figures` with everything filled in.
 
     Returns:
-        The entry's own keys, with `name`, `preset`, `seeds` (`seeds_of`), `seed` (the first), `dataset`, `protocol` and
-        the protocol's values; each row has `dataset` and `preset`, a row of a model with a base also `base`. Rows of a
-        model that takes colour images only are left out on grey ones, for the reasons in `left_out`.
+        The entry's own keys, with `name`, `preset`, `seeds` (`seeds_of`; of a figure without `ERRORS` the first),
+        `dataset`, `protocol` and the protocol's values; each row has `dataset` and `preset`, a row of a model with a
+        base also `base`. Rows of a model that takes colour images only are left out on grey ones, for the reasons in
+        `left_out`.
     """
     entry, roles = merge(view[section][name]), view["roles"]
     dataset, seeds = entry.get("dataset", "main"), seeds_of(entry, view["seeds"])
@@ -75,12 +76,12 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     if any(grey) and not all(grey):  # of no row at all that model's run is the error
         rows = [row for row, reasons in zip(rows, grey, strict=True) if not reasons]
         entry["left_out"] = list(dict.fromkeys(reasons[0] for reasons in grey if reasons))
+    every = section == "tables" or hasattr(kinds(section)[entry["kind"]], "ERRORS")
     return {
         **entry,
         "name": name,
         "preset": view["preset"],
-        "seeds": seeds,
-        "seed": seeds[0],
+        "seeds": seeds if every else seeds[:1],
         "dataset": roles.get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
@@ -213,11 +214,8 @@ def paths(wanted: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def files(view: View, section: str, name: str | None = None) -> list[str]:
-    """All results that a table or the claims read, under every seed, or a figure, under the first."""
-    wanted = needs(view, section, name)
-    if section == "figures":
-        wanted = [{**need, "seeds": need["seeds"][:1]} for need in wanted]
-    return paths(wanted)
+    """All results that a table, a figure or the claims read, under every seed that they show."""
+    return paths(needs(view, section, name))
 
 
 def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:

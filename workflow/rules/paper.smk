@@ -1,6 +1,6 @@
 # The paper's tables, figures and claims: measured files and published numbers -> results/{preset} -> results/.
 #   an entry in config, all filled in  ->  results/{preset}/specs/{section}/{name}.json      (write_spec)
-#   what its kind's `READS` names, of each row and seed (a figure: the first), and the spec
+#   what its kind's `READS` names, of each row and seed (a figure of images: the first), and the spec
 #       ->  results/{preset}/tables/{table}.csv ..., figures/{figure}.png ..., claims.csv ...  (any preset)
 #       ->  results/{table}.csv ..., {figure}.png ..., claims.csv ...                        (publish*: by copy)
 #   history.csv of a run  ->  curves.png beside it                                           (training_curves)

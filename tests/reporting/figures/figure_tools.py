@@ -29,7 +29,7 @@ def noise(*shape: int, channels: int = 3, side: int = 8, seed: int = 0) -> np.nd
 def spec(kind: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A figure as `vaeglow.config.plan.spec` makes it."""
     rows = [{"dataset": "blobs", "preset": PRESET, **row} for row in rows]
-    about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED, 4], "seed": SEED}
+    about = {"name": "figure9", "kind": kind, "title": "The title", "preset": PRESET, "seeds": [SEED]}
     measured = {"protocol": PROTOCOL, "split": "test", "images": 100, "features": 2048, "sets": 1}
     return {**about, "dataset": "blobs", **measured, "styles": STYLES, "rows": rows, **more}
 
@@ -39,10 +39,11 @@ def identity(model: str, dataset: str = "blobs") -> dict[str, Any]:
 
 
 class Results:
-    """A results folder and a data folder below `root`, filled file by file."""
+    """A results folder and a data folder below `root`, filled file by file, for the runs of one `seed` at a time."""
 
     def __init__(self, root: Path) -> None:
         self.results, self.data = root / "results", root / "data"
+        self.seed = SEED
 
     def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> "Results":
         info = {"name": name, "kind": "folder", "channels": test.shape[1], "size": test.shape[2], "levels": levels}
@@ -51,14 +52,14 @@ class Results:
         return self
 
     def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
-        return result_path(self.results, what, **identity(model, dataset), **wildcards)
+        return result_path(self.results, what, **identity(model, dataset) | {"seed": self.seed}, **wildcards)
 
     def write(self, what: str, model: str, content: dict, arrays: dict | None = None, dataset: str = "blobs") -> Path:
         """A file of a run, npz where it has arrays; it says whose it is. What its path names is in `content`."""
         digest = sha256_json(read_info(self.data / dataset)["sha256"])
-        hashes = {"config_sha256": f"c {model}", "weights_sha256": f"w {model}", "data_sha256": digest}
+        hashes = {f"{what}_sha256": f"{what} {model} {self.seed}" for what in ("config", "weights")}
         made = {"provenance": {"commit": "0123456789abcdef", "dirty": False, "device": "A CPU"}}
-        whole = {**identity(model, dataset), **hashes, **made, **content}
+        whole = {**identity(model, dataset), "seed": self.seed, **hashes, "data_sha256": digest, **made, **content}
         path = self.path(what, model, dataset, **content)
         save(path, whole, arrays)
         return path

@@ -6,9 +6,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from figure_tools import LABELS, PROTOCOL, STYLES, Results, curves, identity, noise, spec, texts
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from table_tools import change
@@ -17,7 +19,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.paths import kind_of
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import KINDS
+from vaeglow.reporting.figures import KINDS, curve
 from vaeglow.reporting.style import image_grid
 
 TEMPERATURES = (0.0, 0.5, 1.0)
@@ -73,7 +75,7 @@ def bounds(level: float) -> dict[int, np.ndarray]:
 
 def configure(made: Results, model: str, **parts) -> dict:
     """Write config.json; returns its content."""
-    content = {**identity(model), "data": {"channels": 3, "size": 8}, "base": None, **parts}
+    content = {**identity(model), "seed": made.seed, "data": {"channels": 3, "size": 8}, "base": None, **parts}
     write_json(made.path("config", model), content)
     return content
 
@@ -88,7 +90,11 @@ def ours(made: Results, squeeze: int = 2, model: str = "vaeglow", layer: dict | 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     """All files that `SPECS` show."""
-    made = Results(tmp_path).prepare(noise(13))
+    return written(Results(tmp_path).prepare(noise(13)))
+
+
+def written(made: Results, factor: float = 1.0) -> Results:
+    """With all files of its seed, FIDs, bits/dim and power times `factor`."""
     for model, squeeze in SQUEEZES.items():
         ours(made, squeeze, model)
     configure(made, "glow", kind="glow", training={"epochs": 8})
@@ -109,16 +115,17 @@ def results(tmp_path: Path) -> Results:
         made.write("nearest_training", model, NEAR, near(index))
     for model, fids in {**FIDS, "vae": (95.0,)}.items():
         for temperature, fid in zip(TEMPERATURES, fids, strict=False):
-            made.metrics(model, temperature, fid)
-    made.snapshots("vae", 0.0, (3.5, 80.0, 7.0), (1, 90.0, 8.0))
-    made.snapshots("vaeglow", 0.5, (1, None, 5.0), (1.5, 60.0, 4.0))
-    made.snapshots("glow", 1.0, (2, 85.0, 6.0), (4, 65.0, 3.8))
+            made.metrics(model, temperature, factor * fid)
+    made.snapshots("vae", 0.0, (3.5, factor * 80, 7.0), (1, factor * 90, 8.0))
+    made.snapshots("vaeglow", 0.5, (1, None, 5.0), (1.5, factor * 60, 4.0))
+    made.snapshots("glow", 1.0, (2, factor * 85, 6.0), (4, factor * 65, 3.8))
     worse = {name: value + 0.25 for name, value in REFERENCE.items()}
     made.write("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
     for model, bits in BITS.items():
-        made.likelihood(model, bits, bounds(bits))
+        made.likelihood(model, factor * bits, bounds(factor * bits))
     made.likelihood("glow", 3.0, bounds(3.0))
-    content = {"spectrum": {"frequency": FREQUENCY.tolist(), **SPECTRUM}, "spectrum_error": {"vae": 1.25, "layer": 0.5}}
+    spectrum = {name: [factor * power for power in values] for name, values in SPECTRUM.items()}
+    content = {"spectrum": {"frequency": FREQUENCY.tolist(), **spectrum}, "spectrum_error": {"vae": 1.25, "layer": 0.5}}
     made.write("layer_action", "vaeglow", {"temperature": 0.5, **content})
     return made
 
@@ -165,6 +172,40 @@ def test_files_of_two_trainings_are_not_mixed(results):
     change(results.path("metrics", "glow", **where), weights_sha256="other")
     with pytest.raises(UserError, match="differ in weights_sha256"):
         results.draw(SPECS["temperature"])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(KINDS[kind], "ERRORS")])
+def test_a_chart_shows_every_seed_pale_and_their_mean(kind, results):
+    for results.seed, factor in ((4, 1.1), (5, 1.4)):
+        written(results, factor)
+    figures = [results.draw(SPECS[kind] | {"seeds": seeds}) for seeds in ([3, 4, 5], [3], [4], [5])]
+    strong = [
+        [np.array(one[0].get_data(), float) for axes in figure.axes for one in axes.containers] for figure in figures
+    ]
+    assert strong[0]
+    for mean, *seeds in zip(*strong, strict=True):
+        np.testing.assert_allclose(mean, np.mean(seeds, axis=0))
+    values = 0 if kind == "ablation" else 1  # of x and y
+    pale = [tuple(line.get_data()[values]) for axes in figures[0].axes for line in axes.lines if line.get_alpha()]
+    assert sorted(pale) == sorted(tuple(one[values]) for seeds in strong[1:] for one in seeds)
+    assert "Pale: each seed. Strong: their mean" in texts(figures[0]) and "seed 3, 4, 5" in texts(figures[0])
+    legend, *others = ([text.get_text() for text in figure.legends[0].texts] for figure in figures)
+    assert others == [legend] * 3
+
+
+def test_three_seeds_have_the_t_interval_of_their_mean_two_have_none():
+    axes = Figure().subplots()
+    curve(axes, pd.DataFrame({0.5: [1.0, 2.0, 3.0], 1.0: [4.0, 4.0, 4.0]}))
+    curve(axes, pd.DataFrame({0.5: [1.0, 2.0]}))
+    three, two = (bars[0].get_segments() for *_, bars in axes.containers)
+    np.testing.assert_allclose(three[0][:, 1], [2 - 2.4841377, 2 + 2.4841377])  # t, 2 degrees of freedom: 4.302653
+    assert not any(map(len, two))
+
+
+def test_a_figure_of_images_says_that_it_shows_the_first_seed(results):
+    images = [kind for kind in KINDS if not hasattr(KINDS[kind], "ERRORS")]
+    assert set(images) == {*SHOWN, "overview"}
+    assert all("Of the first seed." in texts(results.draw(SPECS[kind])) for kind in images)
 
 
 # The images that each kind shows, grid by grid, and words.
@@ -289,8 +330,8 @@ def test_linear_reference_puts_each_model_at_its_own_squeeze(results):
 
 def test_spectrum_is_what_the_file_says_on_logarithmic_axes(results):
     axes = results.draw(SPECS["spectrum"]).axes[0]
-    assert all((FREQUENCY.tolist(), values) in curves(axes) for values in SPECTRUM.values())
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert all((FREQUENCY.tolist(), np.log10(values).tolist()) in curves(axes) for values in SPECTRUM.values())
+    assert axes.get_xscale() == "log" and axes.yaxis.get_major_formatter()(2.0) == "$10^{2}$"
     assert "VAE 1.25, layer 0.50" in axes.get_title(loc="left")
 
 
@@ -314,8 +355,9 @@ def test_importance_bounds_are_means_and_errors_over_the_same_images(results):
             expected = images[0] - images if number else images  # paired: the errors of (b) are far smaller
             line, _, (bars,) = container
             heights = np.array([segment[:, 1] for segment in bars.get_segments()])
-            np.testing.assert_allclose(line.get_xdata(), [1, 10, 1000], rtol=0.1)
-            np.testing.assert_allclose(line.get_ydata(), expected.mean(1))
+            x, y = np.array(line.get_data(), float)
+            np.testing.assert_allclose(x, [1, 10, 1000], rtol=0.1)
+            np.testing.assert_allclose(y, expected.mean(1))
             np.testing.assert_allclose(np.ptp(heights, axis=1) / 2, expected.std(1, ddof=1) / np.sqrt(8), atol=1e-12)
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
     assert "The first 8 test images" in texts(figure)

@@ -4,6 +4,8 @@ A kind's module has
 
 READS                -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA               -> its entries' own keys in config, a JSON schema each
+ERRORS               -> of a chart: its note on the error bars of a single seed. A chart shows all seeds, by `curve`; a
+                        figure without `ERRORS` the first
 draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.style.Page`
 OF_BASES             -> optional: what it reads of a row's base, of the base's base, ...
 needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
@@ -11,7 +13,7 @@ needs(entry)         -> optional: what else it reads, a list of {"what", "preset
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,11 +24,15 @@ from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_im
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
-from vaeglow.reporting.frame import Lines, Spec
-from vaeglow.reporting.style import Figure, Page
+from vaeglow.reporting.columns import t_end
+from vaeglow.reporting.frame import Lines, Numbers, Spec
+from vaeglow.reporting.style import Axes, Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
 FEWER = "lower the figure's columns or lines in the config, or delete the file to have more images made"
+FIRST = "Of the first seed."
+SEVERAL = "Pale: each seed. Strong: their mean, from three seeds on with its 95% interval (Student's t)."
+PALE = {"alpha": 0.4, "linewidth": 0.7, "markersize": 2.5, "zorder": 1}  # one seed of several
 
 
 def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
@@ -46,31 +52,54 @@ def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
     sources = Sources(spec, results_root, data_root)
     datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
     named = f"dataset{'s' * (len(datasets) > 1)} {', '.join(datasets)}"
+    seeds = ", ".join(map(str, spec["seeds"]))
+    kind = KINDS[spec["kind"]]
     with style.styled():
         page = Page(spec["title"])
-        KINDS[spec["kind"]].draw(sources, page)
+        kind.draw(sources, page)
         page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
+        page.notes.append(SEVERAL if len(spec["seeds"]) > 1 else getattr(kind, "ERRORS", FIRST))
         check_together(sources.results)
-        return page.finish(f"preset {spec['preset']} \u00b7 {named} \u00b7 seed {spec['seed']}", sources.results)
+        return page.finish(f"preset {spec['preset']} \u00b7 {named} \u00b7 seed {seeds}", sources.results)
+
+
+def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: float = 0.0, **look: Any) -> Numbers:
+    """A curve of each seed, pale, and of their mean, which is returned.
+
+    Args:
+        axes: where.
+        values: a row for each seed; the columns are the points' x.
+        errors: of the points of a single seed; several have the mean's 95% t interval.
+        order: -1 if the columns are the points' y.
+        aside: how far the pale points are from their columns.
+        **look: for `Axes.errorbar`.
+    """
+    mean = values.mean()
+    if len(values) > 1:
+        axes.plot(*(values.columns + aside, values.T)[::order], **look | PALE)
+        errors = values.apply(t_end, end=1) - mean
+    axes.errorbar(*(mean.index, mean)[::order], *(errors, None)[::order], **look)
+    return mean
 
 
 class Sources:
-    """What one figure reads by its `spec`, under the first of its seeds; `results` are all that were read, in order."""
+    """What one figure reads by its `spec`; `results` are all that were read, in order."""
 
     def __init__(self, spec: Spec, results_root: str | Path, data_root: str | Path) -> None:
-        self.spec: dict[str, Any] = {**spec, "seeds": [spec["seed"]]}
+        self.spec: dict[str, Any] = {**spec, "seed": spec["seeds"][0]}
         self.results: list[Result] = []
         self._results_root, self._data_root = results_root, Path(data_root)
 
-    def frame(self, *kinds: str) -> Lines:
-        """Results of all rows, a line each, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
-        found = frame.results_frame(self.spec["rows"], self._results_root, kinds, self.spec)
-        found["label"] = [self.label(self.spec["rows"][row]) for row in found["row"]]
+    def frame(self, *kinds: str, rows: Sequence[Mapping[str, Any]] = ()) -> Lines:
+        """Results of all rows, or of others, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
+        rows = rows or self.spec["rows"]
+        found = frame.results_frame(rows, self._results_root, kinds, self.spec)
+        found["label"] = [self.label(rows[row]) for row in found["row"]]
         self.results += frame.results_of(found)
         return found
 
     def read(self, kind: str, row: Mapping[str, Any], *arrays: str) -> Result:
-        """One result of a row, with arrays of it: see `vaeglow.reporting.frame.read`."""
+        """One result of a row, under its seed or the first, with arrays: see `vaeglow.reporting.frame.read`."""
         self.results.append(frame.read(self._results_root, kind, {**self.spec, **row}, self.spec, arrays))
         return self.results[-1]
 
@@ -114,7 +143,7 @@ class Sources:
         drawn = f"{sets} sets of {count:,} samples (all but FID: the first), each" if sets > 1 else f"{count:,} samples"
         biased = ", fewer images than features: FID biased upward" if count < features else ""
         against = f"{count:,} {self.spec['split']} images, {features} features{biased}"
-        return f"{drawn} against {against} (protocol {self.spec['protocol']}); one seed."
+        return f"{drawn} against {against} (protocol {self.spec['protocol']})."
 
 
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:

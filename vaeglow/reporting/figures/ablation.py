@@ -6,13 +6,15 @@ Sections 3.1, 3.3 and 3.4 of the paper: models that differ in one thing.
 from typing import Any
 
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import drawn_at, numbers
+from vaeglow.reporting.figures import Sources, curve
+from vaeglow.reporting.frame import Lines, drawn_at, numbers
 
 READS = ("metrics", "likelihood")
+ERRORS = "One seed. Error bars: one standard error of bits/dim over images."
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 LINE, LABELS = 0.26, 2.2  # inches: a model's height, and the width of its label
 FILLS = ("full", "none", "left", "right", "top", "bottom")  # of the markers of a model's temperatures
+BELOW = 0.28  # of a model's height: where seeds are, which their mean would cover
 
 
 def draw(sources: Sources, page: style.Page) -> None:
@@ -24,10 +26,11 @@ def draw(sources: Sources, page: style.Page) -> None:
     left, right = page.charts(titles, 2, 0.75 + LINE * max(3, len(models)), sharey=True)
     for y, lines in enumerate(models):
         look = sources.look(lines.iloc[0])
-        [bits], [error] = (numbers(lines, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error"))
-        dot(left, bits, y, f"{bits:.2f}", xerr=error, **look)
-        for temperature, fid in zip(lines["temperature"], numbers(lines, "metrics.fid"), strict=True):
-            dot(right, fid, y, f"{fid:.1f}", fillstyle=FILLS[temperatures.index(temperature) % len(FILLS)], **look)
+        bits, errors = (numbers(lines, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error"))
+        dot(left, bits.to_frame(y), ".2f", errors=errors, **look)
+        for temperature, drawn in lines.groupby("temperature"):
+            fill = FILLS[temperatures.index(temperature) % len(FILLS)]
+            dot(right, numbers(drawn, "metrics.fid").to_frame(y), ".1f", fillstyle=fill, **look)
     labels = [style.wrap(lines["label"].iloc[0], LABELS, style.DETAIL) for lines in models]
     left.set_yticks(range(len(models)), labels)
     left.set_ylim(len(models) - 0.5, -0.5)
@@ -36,11 +39,11 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.margins(x=0.12)
     for temperature, fill in zip(temperatures, FILLS, strict=False):
         right.plot([], [], "o", color=style.INK, fillstyle=fill, label=drawn_at(temperature))
-    note = "Bits/dim: the same at each T; on test images (K=1), \u00b1 one standard error over images. FID: "
+    note = "Bits/dim: the same at each T; on test images (K=1). FID: "
     page.notes.append(note + sources.protocol_note())
 
 
-def dot(axes: style.Axes, x: float, y: float, text: str, **look: Any) -> None:
-    """One number, with its value above the marker."""
-    axes.errorbar([x], [y], linestyle="", **look)
-    axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)
+def dot(axes: style.Axes, values: Lines, form: str, **look: Any) -> None:
+    """One number of each seed (see `curve`), and the mean's value above its marker."""
+    [(y, x)] = curve(axes, values, order=-1, aside=BELOW, linestyle="", **look).items()
+    axes.annotate(format(x, form), (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)

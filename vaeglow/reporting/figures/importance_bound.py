@@ -7,15 +7,15 @@ import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.figures import Sources, curve
 
 READS = ("likelihood", "likelihood_images")
 IMPORTANCE = True  # see the table `likelihood`
+ERRORS = "One seed. Error bars: one standard error over images, in (b) of the differences image by image."
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 NOTE = (
-    "The first {} test images, the same at every K. Error bars: one standard error over images, in (b) of the "
-    "differences image by image. Bounds are nested: a smaller K's draws are among a larger one's. From K=10 on there "
-    "are ten noises u, shared by the latents, so a model without a latent gains nothing more."
+    "The first {} test images, the same at every K. Bounds are nested: a smaller K's draws are among a larger one's. "
+    "From K=10 on there are ten noises u, shared by the latents, so a model without a latent gains nothing more."
 )
 
 
@@ -27,21 +27,29 @@ def draw(sources: Sources, page: style.Page) -> None:
     Raises:
         UserError: a run was evaluated at K = 1 only.
     """
-    frame = sources.frame("likelihood")
+    import pandas as pd
+
+    rows = sources.frame("likelihood").groupby("row")
     panels = page.charts(["bits/dim (lower is better)", "bits/dim gained over K=1"], 2, 2.9)
     counts = []
-    for number, row in frame.iterrows():
-        measured = row["likelihood"]
-        if len(draws := sorted(map(int, measured.value("importance")))) < 2:
-            raise UserError(f"{measured.path} holds no bound besides K = 1: list some in evaluation.importance_samples")
-        names = [f"bits_per_dim_{k}" for k in draws]
-        arrays = sources.read("likelihood_images", row, *names).arrays
-        counts.append(len(arrays[names[-1]]))  # K = 1 is of more images
-        bits = np.stack([arrays[name][: counts[-1]] for name in names])  # [K, N]
-        for axes, values in zip(panels, (bits, bits[0] - bits), strict=True):
-            errors = values.std(1, ddof=1) / np.sqrt(counts[-1]) if counts[-1] > 1 else None
-            x = np.array(draws) * 1.04 ** (number - (len(frame) - 1) / 2)
-            axes.errorbar(x, values.mean(1), errors, label=row["label"], **sources.look(row))
+    for number, lines in rows:
+        seeds = []
+        for _, row in lines.iterrows():
+            measured = row["likelihood"]
+            draws = sorted(map(int, measured.value("importance")))
+            if len(draws) < 2:
+                raise UserError(
+                    f"{measured.path} holds no bound besides K = 1: list some in evaluation.importance_samples"
+                )
+            names = [f"bits_per_dim_{k}" for k in draws]
+            arrays = sources.read("likelihood_images", row, *names).arrays
+            counts.append(len(arrays[names[-1]]))  # K = 1 is of more images
+            seeds.append([arrays[name][: counts[-1]] for name in names])
+        bits = np.array(seeds)  # [S, K, N]
+        for axes, values in zip(panels, (bits, bits[:, :1] - bits), strict=True):
+            errors = values[0].std(1, ddof=1) / np.sqrt(counts[-1]) if counts[-1] > 1 else None
+            x = np.array(draws) * 1.04 ** (number - (len(rows) - 1) / 2)
+            curve(axes, pd.DataFrame(values.mean(2), columns=x), errors, label=row["label"], **sources.look(row))
             axes.set_xscale("log")
             axes.set_xticks(draws, [f"{k:,}" for k in draws])
             axes.minorticks_off()

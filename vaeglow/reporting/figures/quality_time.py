@@ -4,13 +4,16 @@ Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those 
 that are timed in turns (`vaeglow.reporting.tables.timing.training_time`).
 """
 
+import numpy as np
+
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import drawn_at
+from vaeglow.reporting.figures import Sources, curve
+from vaeglow.reporting.frame import Lines, drawn_at
 from vaeglow.reporting.tables.timing import CLOCKS, clock_of, training_time
 
 READS = ("snapshot_metrics", "likelihood", "config", "training", "timing")
 OF_BASES = ("timing",)
+ERRORS = "One seed. Error bars: one standard error of the KID, and of bits/dim over images."
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value of a point: its error, and the heading.
 PANELS = {"fid": (None, "FID"), "kid": ("kid_standard_error", "KID"), "bits_per_dim": ("standard_error", "bits/dim")}
@@ -32,30 +35,32 @@ def draw(sources: Sources, page: style.Page) -> None:
 
     frame = sources.frame(*READS)
     runs = []
-    for _, row in frame.iterrows():
+    for _, lines in frame.groupby("row"):
+        row = lines.iloc[0]
         before, epoch = training_time(*(row[what] for what in ("config", "training", "timing")))
-        points = pd.DataFrame(row["snapshot_metrics"].value("points")).sort_values("epoch")
-        points["seconds"] = before + points["epoch"] * epoch
+        seeds = [pd.DataFrame(result.value("points")).set_index("epoch") for result in lines["snapshot_metrics"]]
+        points = pd.concat(seeds, axis=1, keys=lines["seed"]).sort_index()
+        points.index = before + points.index * epoch
         sign = row["likelihood"].value("bound").replace("<=", "\u2264")
         runs.append((row, points, before, ", ".join(filter(None, (row["label"], drawn_at(row["at"])))), sign))
     by_model = {(row["dataset"], row["model"]): points for row, points, *_ in runs}
-    seconds = pd.concat([points["seconds"] for _, points, *_ in runs])
+    seconds = np.concatenate([points.index for _, points, *_ in runs])
     unit, name = (3600.0, "hours") if seconds.max() > 3 * 3600 else (1.0, "seconds")
     panels = page.charts([f"{title} (lower is better)" for _, title in PANELS.values()], 3, 2.7)
     left_out = []
     for axes, (value, (error, title)) in zip(panels, PANELS.items(), strict=True):
         for row, points, before, label, sign in runs:
-            shown, look = points.dropna(subset=[value]), sources.look(row)
-            seen = shown["seconds"] / unit, shown[value], shown.get(error)
-            axes.errorbar(*seen, label=f"{label} ({sign})" if sign else label, **look)
-            if len(shown) < len(points):
-                left_out.append(f"{len(points) - len(shown)} {title} of {label}")
+            look = {"label": f"{label} ({sign})" if sign else label, **sources.look(row)}
+            errors = finite(points, error, unit).iloc[0] if error else None
+            mean = curve(axes, finite(points, value, unit), errors, **look)
+            if len(mean) < len(points):
+                left_out.append(f"{len(points) - len(mean)} {title} of {label}")
             if before:
                 dotted = {"linestyle": ":", "linewidth": 1.0}
                 axes.axvline(before / unit, color=style.GREY, label="phase 2 begins", zorder=0, **dotted)
                 base = by_model.get((row["dataset"], sources.spec["rows"][row["row"]].get("base")), points[:0])
-                joined = pd.concat([base.dropna(subset=[value])[-1:], shown[:1]])
-                axes.plot(joined["seconds"] / unit, joined[value], color=look["color"], **dotted)
+                joined = pd.concat([finite(base, value, unit).mean()[-1:], mean[:1]])
+                axes.plot(joined, color=look["color"], **dotted)
         axes.set_xlabel(f"training time, {name}")
         axes.margins(y=0.12)
         if 0 < seconds.min() < seconds.max() / WIDE:
@@ -69,3 +74,8 @@ def draw(sources: Sources, page: style.Page) -> None:
     page.notes.append(NOTE.format(clock, timing.value("device")) + sources.protocol_note(sets=1))  # of a snapshot
     if left_out:
         page.notes.append(f"Not shown, because not finite: {'; '.join(left_out)}.")
+
+
+def finite(points: Lines, value: str, unit: float) -> Lines:
+    """A value of a row's points, as `curve` takes it, in units of time; only points where all seeds have one."""
+    return points.set_axis(points.index / unit).xs(value, axis=1, level=1).dropna().T.astype(float)

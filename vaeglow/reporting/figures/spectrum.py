@@ -3,11 +3,14 @@
 Section 4.2 of the paper ("sharpening"): power against frequency on logarithmic axes.
 """
 
+import numpy as np
+
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import drawn_at
+from vaeglow.reporting.figures import Sources, curve
+from vaeglow.reporting.frame import drawn_at, numbers
 
 READS = ("layer_action",)
+ERRORS = ""
 SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
 WIDEST = 3  # panels a line
 # Keys of layer_action.json: the legend and the look, from the back to the front.
@@ -21,27 +24,33 @@ SHOWN = {
 
 def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each row."""
-    frame = sources.frame(*READS)
-    columns = min(WIDEST, len(frame))
+    import pandas as pd
+
+    rows = sources.frame(*READS).groupby("row")
+    columns = min(WIDEST, len(rows))
     titles = []
-    for _, row in frame.iterrows():
-        result = row["layer_action"]
-        name = style.wrap(f"{row['label']}, {drawn_at(result.number('temperature'))}", 6.0 / columns, style.LABEL)
-        distances = (f"{label} {result.number('spectrum_error', label.lower()):.2f}" for label in ("VAE", "layer"))
-        titles.append(f"{name}\ndistance: {', '.join(distances)}")
-    panels = page.charts(titles, columns, 2.9 * -(-len(frame) // columns), sharey=True)
-    for axes, result in zip(panels, frame["layer_action"], strict=True):
-        frequency = result.value("spectrum", "frequency")
+    for _, lines in rows:
+        row = lines.iloc[0]
+        drawn = drawn_at(row["layer_action"].number("temperature"))
+        name = style.wrap(f"{row['label']}, {drawn}", 6.0 / columns, style.LABEL)
+        vae, layer = (numbers(lines, f"layer_action.spectrum_error.{stage}").mean() for stage in ("vae", "layer"))
+        titles.append(f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}")
+    panels = page.charts(titles, columns, 2.9 * -(-len(rows) // columns), sharey=True)
+    for axes, (_, lines) in zip(panels, rows, strict=True):
+        spectra = [result.value("spectrum") for result in lines["layer_action"]]
+        frequency = spectra[0]["frequency"]
         for name, (label, look) in SHOWN.items():
             look = look if len(frequency) <= style.MANY else {**look, "marker": ""}
-            axes.plot(frequency, result.value("spectrum", name), label=label, markersize=3, **look)
+            power = np.log10([seed[name] for seed in spectra])
+            curve(axes, pd.DataFrame(power, columns=frequency), label=label, markersize=3, **look)
         ticks = [1 / 2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
-        axes.set(xscale="log", yscale="log", xlabel="cycles a pixel")
+        axes.set(xscale="log", xlabel="cycles a pixel")
+        axes.yaxis.set_major_formatter("$10^{{{x:g}}}$")
         axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])
         axes.minorticks_off()
     for axes in panels[::columns]:
         axes.set_ylabel("power, squared grey levels")
     page.notes.append(
         "Radially averaged power of the luminance; white noise would be level. Distance: of a spectrum from the data's "
-        "(RMS over frequencies of log10 of their ratio)."
+        "(RMS over frequencies of log10 of their ratio). Over seeds the mean is of log10 of the power."
     )

@@ -4,10 +4,11 @@ Section 3.5 of the paper. A curve for each model, its best point circled.
 """
 
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import Sources
+from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import numbers
 
 READS = ("metrics",)
+ERRORS = "One seed. Error bars: one standard error of the KID."
 SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
 # Value: heading, and which end of it is good.
 PANELS = {
@@ -20,20 +21,20 @@ PANELS = {
 
 
 def draw(sources: Sources, page: style.Page) -> None:
-    """A panel for each of `PANELS`; error bars are one standard error of the KID."""
+    """A panel for each of `PANELS`."""
     frame = sources.frame(*READS)
     panels = page.charts([title for title, _ in PANELS.values()], 3, 4.4)
     for axes, (value, (_, best)) in zip(panels, PANELS.items(), strict=True):
         for _, lines in frame.groupby(["dataset", "model"], sort=False):
-            lines = lines.sort_values("temperature")
-            temperatures, values = lines["temperature"], numbers(lines, f"metrics.{value}")
+            lines = lines.sort_values("temperature").assign(value=numbers(lines, f"metrics.{value}"))
+            values = lines.pivot_table(index="seed", columns="temperature", values="value")
             errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
             label, look = lines["label"].iloc[0], sources.look(lines.iloc[0])
-            axes.errorbar(temperatures, values, errors, label=label, **look)
-            if best and values.nunique() > 1:
-                at = getattr(values, best)()
+            mean = curve(axes, values, errors, label=label, **look)
+            if best and mean.nunique() > 1:
+                at = getattr(mean, best)()
                 ring = {"color": look["color"], "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
-                axes.plot([temperatures[at]], [values[at]], "o", label="best temperature", zorder=4, **ring)
+                axes.plot([at], [mean[at]], "o", label="best temperature", zorder=4, **ring)
         axes.set_xlabel("temperature T")
         axes.margins(x=0.08, y=0.12)
     for value in numbers(frame, "metrics.reference_diversity").unique():
