@@ -15,7 +15,7 @@ from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
 PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1}
-MADE = {"commit": "abc", "dirty": False, "device": "A CPU", "source_sha256": "s"}
+MADE = {"commit": "abc", "dirty": False, "device": "A CPU", "source_sha256": "s", "started": "1"}
 COMMON = {
     **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
     **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},

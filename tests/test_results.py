@@ -23,7 +23,7 @@ RUN = {"preset": "demo", "dataset": "photos32", "model": "vae", "seed": 0}
 MADE = {"commit": "c", "dirty": True, "started": "2000-01-01T00:00:00+00:00"}
 KEYS = {"commit", "dirty", "source_sha256", "python", "versions", "platform", "device", "started", "finished"}
 HASHES = {"config_sha256", "data_sha256", "weights_sha256"}
-OF_NO_WEIGHTS = {"timing.json", "fid_reference", "blobs.json"}
+OF_NO_WEIGHTS = {"timing.json", "timings", "fid_reference", "blobs.json"}
 CONTENT = {**RUN, "fid": 1.5, "counts": {"1": 2}, "name": "x"}
 
 
@@ -142,7 +142,7 @@ def test_a_result_belongs_to_the_version_it_was_made_from_of_another():
 
 
 def test_a_path_says_what_it_is_of():
-    names = {**RUN, "temperature": 0.5, "protocol": "test-10k", "space": "prior"}
+    names = {**RUN, "temperature": 0.5, "protocol": "test-10k", "space": "prior", "started": "2026"}
     for what in RESULTS:
         found, said = kind_of(result_path("", what, **names).as_posix())
         assert found == what and said == {key: str(names[key]) for key in said}

@@ -15,7 +15,7 @@ from vaeglow.data.arrays import INFO_FILE
 from vaeglow.errors import UserError
 from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file
 from vaeglow.steps import cli
-from vaeglow.study import DATA, RESULTS, finished
+from vaeglow.study import DATA, RESULTS, finished, others
 
 SUMS, CRATE = "SHA256SUMS", "ro-crate-metadata.json"
 ABOUT = "Runs of 'Variational Autoencoders with Normalizing Flow Decoders' (arXiv 2004.05617), by vaeglow, preset "
@@ -42,7 +42,7 @@ def pack(file: Path, config: dict[str, Any]) -> None:
     study = read_json(root / "study.json")
     if not (runs := finished(RESULTS, study)):
         raise UserError(f"{root} holds no finished run: train first, for example by `make table2`")
-    names = [*study["others"], *(name for run, of in runs.items() for name in [*of, f"{run}/model.safetensors"])]
+    names = [*others(RESULTS, study), *(name for run, of in runs.items() for name in [*of, f"{run}/model.safetensors"])]
     paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
     members = {path.as_posix(): path for path in paths if path.is_file()}
     made = [path for pattern in ("tables/*", "figures/*", "claims.*") for path in root.glob(pattern)]

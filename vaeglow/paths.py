@@ -28,7 +28,8 @@ RESULTS = {
     "snapshot_metrics": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
     **{name: f"{RUN}/{probe.result}" for name, probe in PROBES.items()},
     "layer_images": f"{RUN}/layer_action.npz",
-    "timing": "{preset}/{dataset}/timing.json",
+    "timing": "{preset}/{dataset}/timing.json",  # the latest of all
+    "timings": "{preset}/{dataset}/timings/{started}.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "floor": "{preset}/{dataset}/floor/{protocol}.json",
     "inspection": "data/{dataset}.json",
@@ -53,6 +54,11 @@ def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
     if "temperature" in wildcards:
         wildcards["temperature"] = float(wildcards["temperature"])
     return Path(root) / RESULTS[what].format(**wildcards)
+
+
+def with_timings(path: Path) -> list[Path]:
+    """A file, and before a timing.json all timings: none is deleted because of what it says."""
+    return [*sorted(path.parent.glob("timings/*.json")), path]
 
 
 def kind_of(path: str) -> tuple[str, dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
+from vaeglow.paths import with_timings
 from vaeglow.results import Result, read_result
 
 RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
@@ -79,9 +80,15 @@ def copy(names: list[str], source: Path, target: Path) -> int:
     return len(names)
 
 
+def others(root: Path, study: Study) -> list[str]:
+    """The files of no run that a folder has."""
+    every = [path for name in study["others"] for path in with_timings(root / name) if path.is_file()]
+    return [path.relative_to(root).as_posix() for path in every]
+
+
 def keep(kept: Path, study: Study) -> int:
     """Copy what is new or changed; a run that was trained again replaces all that was kept of it."""
-    runs, names = finished(RESULTS, study), [file for file in study["others"] if (RESULTS / file).is_file()]
+    runs, names = finished(RESULTS, study), others(RESULTS, study)
     names += [file for files in runs.values() for file in files]
     equal, changed, _ = filecmp.cmpfiles(RESULTS, kept, names, shallow=False)
     for name in {*changed} & {f"{name}/training.json" for name in runs}:
@@ -91,7 +98,7 @@ def keep(kept: Path, study: Study) -> int:
 
 def restore(kept: Path, study: Study) -> int:
     """Copy what the results lack, except for runs that were trained there again, or whose base was."""
-    runs, names = finished(kept, study), [file for file in study["others"] if (kept / file).is_file()]
+    runs, names = finished(kept, study), others(kept, study)
     again = filecmp.cmpfiles(RESULTS, kept, [f"{name}/training.json" for name in runs], shallow=False)[1]
     for name, files in runs.items():
         if f"{study['runs'][name]['base']}/training.json" in again:

@@ -10,6 +10,7 @@ import torch
 from run_tools import resolved, run_step
 
 from vaeglow.errors import UserError
+from vaeglow.results import read_result
 from vaeglow.training.timing import WORK, steps_to_fill, time_window
 
 CPU = torch.device("cpu")
@@ -53,7 +54,10 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
             for clock in ("seconds", "cpu_seconds"):
                 assert len(one[what][clock]) == 3 and min(one[what][clock]) > 0
             assert one[what]["steps"] >= 1
-    assert list(tmp_path.iterdir()) == [tmp_path / "timing.json"]
+    (kept,) = tmp_path.glob("timings/*")  # which stays when Snakemake times again
+    assert {*tmp_path.iterdir()} == {tmp_path / "timing.json", kept.parent}
+    assert kept.stem == found["provenance"]["started"][:19].replace(":", "")
+    assert read_result(kept).content["models"] == found["models"]
 
 
 def test_the_batch_size_of_the_device_wins(tmp_path, blobs_dir):

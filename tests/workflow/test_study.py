@@ -109,7 +109,7 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
     names, kept = ("config.json", "history.csv", "training.json", "likelihood.json", "likelihood.npz"), Path("kept")
     runs = {run: {"base": base, "files": [f"{run}/{n}" for n in names]} for run, base in ((VAE, None), (OURS, VAE))}
     write_json("results/tiny/study.json", spec := {"runs": runs, "others": ["tiny/blobs/timing.json"]})
-    assert study.keep(kept, spec) == 11 and study.keep(kept, spec) == 0
+    assert study.keep(kept, spec) == 12 and study.keep(kept, spec) == 0
     for path, key, of, says in (
         (f"results/{VAE}/config.json", "training", "epochs", "training.epochs is 2 there, 9 here: delete that folder"),
         ("resources/data/blobs/dataset.json", "sha256", "val", "data_sha256 is '"),
@@ -119,7 +119,7 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
             study.check(kept, spec)
         write_json(path, content)
     shutil.rmtree("results/tiny/blobs")
-    assert study.restore(kept, spec) == 11
+    assert study.restore(kept, spec) == 12  # with all timings
     assert len({path.stat().st_mtime_ns for path in Path("results/tiny/blobs").rglob("*.*")}) == 1
     again = Path(f"results/{VAE}/training.json")
     write_json(again, read_json(again) | {"skipped_steps": 1})

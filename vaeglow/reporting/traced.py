@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vaeglow.files import read_csv, sha256_file, sha256_json
+from vaeglow.paths import with_timings
 from vaeglow.reporting.frame import Lines
 from vaeglow.results import Result
 
@@ -42,8 +43,9 @@ def evidence_cells(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def evidence(paths: Iterable[Path]) -> dict[str, str]:
-    """Each file with its hash."""
-    return {str(path): sha256_file(path) for path in dict.fromkeys(paths)}
+    """Each file with its hash, `with_timings`."""
+    every = [one for path in paths for one in with_timings(path)]
+    return {str(path): sha256_file(path) for path in dict.fromkeys(every)}
 
 
 def evidence_of(row: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ def main(
     threads: int,
     output: Path,
 ) -> None:
-    """Build, time, write seconds and memory.
+    """Build, time, write seconds and memory; also to a file of its own, which no later timing replaces.
 
     Args:
         config: each model's resolved config, as JSON text
@@ -50,5 +50,7 @@ def main(
         "models": found,
         "data_sha256": sha256_json(infos[0]["sha256"]),
     }
-    write_result(output, result, [], provenance)
+    started = provenance["started"][:19].replace(":", "")  # in UTC
+    for path in (output.with_name("timings") / f"{started}.json", output):
+        write_result(path, result, [], provenance)
     print(f"{', '.join(found)}: {result['rounds']} rounds", file=sys.stderr)

@@ -57,7 +57,8 @@ def targets():
     names = {what: config[f"{what}s"] for what in ("preset", "dataset", "model", "table", "figure")}
     files = [f"results/{path}" for path in RESULTS.values() if "{protocol}" not in path]
     files += ["results/{preset}/tables/{table}.csv", "results/{preset}/figures/{figure}.png"]
-    found = expand(files, **names, seed=SEEDS, temperature=plan.temperatures(EFFECTIVE), space=["prior", "latent"])
+    values = {"seed": SEEDS, "temperature": plan.temperatures(EFFECTIVE), "space": ["prior", "latent"]}
+    found = expand(files, **names, **values, allow_missing=True)  # {started}
     return [*EVERYTHING, *(rule.name for rule in workflow.rules if not rule.has_wildcards()), *found]
 
 

@@ -1,13 +1,15 @@
 """Every kind of claim on made-up evidence, both ways, that it reads what it says it needs; the files of the ledger."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from claims_tools import REAL, claim, features, ledger, spec, timed_model, write_timing, write_world
+from claims_tools import MADE, REAL, claim, features, ledger, spec, timed_model, write_timing, write_world
 from run_tools import run_step
+from scipy.stats import ttest_1samp
 from table_tools import change, spec_file
 
 from vaeglow.data.seeds import stable_hash
@@ -101,7 +103,7 @@ def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     assert row["verdict"] == (HOLDS if holds else FAILS)
     assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
     assert row["unit"] and row["scale"] and row["note"] and "{" not in row["note"]
-    over_seeds = {"speed": "t over rounds of timed windows", "size": "none: counted"}.get(name, "t over 3 seeds")
+    over_seeds = {"speed": "t over 8 rounds of one timing", "size": "none: counted"}.get(name, "t over 3 seeds")
     assert row["interval"] == over_seeds if len(seeds) == 3 else row["interval"]
     assert row["seeds"] == ("" if name in SEEDLESS else " ".join(map(str, seeds)))
     assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
@@ -266,15 +268,43 @@ def test_beside_a_load_that_comes_and_goes_the_interval_holds_the_quiet_ratio_or
     assert missed <= 0.1 * tries  # a 95% interval misses some
 
 
-def test_rounds_or_clocks_that_disagree_decide_nothing(tmp_path):
-    uneven, slowed = QUIET.copy(), QUIET.copy()
-    uneven[2, 0] *= 1.6
-    slowed[:, 0] *= 1.6  # a load beside the same model in every round
-    for rounds, cpu, words in ((QUIET, uneven, "ratios of rounds"), (slowed, QUIET, "median ratio")):
-        row = race(tmp_path, rounds, "cpu", cpu, threshold=1.0)
-        assert row["verdict"] == UNDECIDED and words in row["note"] and row["interval"] == "none: rounds disagree"
+def test_rounds_that_disagree_widen_the_interval_and_the_note_says_so_in_numbers(tmp_path):
+    uneven = QUIET.copy()
+    uneven[2:, 0] *= 1.6
+    row = race(tmp_path, QUIET, "cpu", uneven, threshold=3.2)
+    assert row["verdict"] == HOLDS and "rounds from 3.2 to 5.12" in row["note"]
+    assert row["interval"] == "t over 8 rounds of one timing" and float(row["high"]) > 1.3 * float(row["low"])
     # seconds on the clock alone are noisy on a busy CPU
-    assert race(tmp_path, uneven, "cpu", QUIET, threshold=3.0)["verdict"] == HOLDS
+    row = race(tmp_path, uneven, "cpu", QUIET)
+    assert row["low"] == row["high"] == "3.2"
+
+
+def timing_of(path: Path, start: str, ratio: float, **keys) -> None:
+    """A timing of eight equal rounds."""
+    models = {m: timed_model([second] * 8) for m, second in zip(RACE, (ratio, 0.5, 1.5), strict=True)}
+    write_timing(path, models)
+    change(path, provenance=MADE | {"started": start}, **keys)
+
+
+def test_every_timing_of_the_same_networks_counts_whatever_it_says(tmp_path):
+    kept, last = tmp_path / "demo/toys/timings", tmp_path / "demo/toys/timing.json"
+    for start, ratio in (("a", 2.0), ("b", 3.0), ("c", 6.0)):
+        timing_of(kept / f"{start}.json", start, ratio)
+    shutil.copy(kept / "c.json", last)  # counts once
+    timing_of(kept / "d.json", "d", 99.0, threads=2)
+    timing_of(kept / "e.json", "e", 99.0)
+    models = read_result(kept / "e.json").content["models"]
+    change(kept / "e.json", models=models | {"slow": models["slow"] | {"config_sha256": "other"}})
+    row = ledger(tmp_path, SPEED | {"threshold": 2.0}, [0])
+    logs = np.log([2, 3, 6])
+    ends = ttest_1samp(logs, 0).confidence_interval()
+    assert float(row["effect"]) == pytest.approx(np.exp(logs.mean()), rel=1e-3)
+    found = np.log([float(row["low"]), float(row["high"])])
+    assert found == pytest.approx([ends.low, ends.high], abs=0.3)  # by draws
+    assert row["verdict"] == UNDECIDED and row["interval"] == "t over 3 timings"
+    assert "Timing of a: 2, rounds from 2 to 2" in row["note"] and "Timing of c: 6, " in row["note"]
+    assert "Timing of d does not count" in row["note"] and "Timing of e does not count" in row["note"]
+    assert row["evidence"].split("; ") == [*map(str, sorted(kept.iterdir())), str(last)]
 
 
 MEAN = {"temperature": 0.0}

@@ -6,8 +6,8 @@ images, and an FID of copies is biased upward. FIDs are reported too.
 
 import dataclasses
 import functools
-import itertools
 import math
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, generator, mean_draws, ratio
 from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, kind, rows_of
 from vaeglow.reporting.frame import BITS, bound_note, finite_values
-from vaeglow.reporting.tables.timing import CLOCKS, DISAGREE, clock_of, rounds, training_time
+from vaeglow.reporting.tables.timing import CLOCKS, clock_of, log_ratios, pooled, training_time
 
 SET, SETS = {"$ref": "#/$defs/sample_set"}, {"$ref": "#/$defs/sample_sets"}
 PROTOCOL = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}}
@@ -222,33 +222,21 @@ def reached(evidence: Evidence, number: float, unit: str, of: str) -> Measured:
 def speed(evidence: Evidence) -> Measured:
     """Effect: time of `slow` / time of `fast` (Table 4).
 
-    Student's t over the log ratios of rounds. There is no ratio where those of two rounds, or on a CPU the medians of
-    both clocks' ratios, differ by more than `DISAGREE` times.
+    Student's t over the log ratios of all timings of these networks, or of one alone over those of its rounds.
     """
     claim, result = evidence.claim, evidence.results("timing")[0]
-    images = result.value("epoch_images")
-    clock, how, doubt = clock_of(result.value("device_kind")), "t over rounds of timed windows", ""
-    sides = claim["slow"], claim["fast"]
-    found, by_clock = (np.divide(*(rounds(result, side, one) for side in sides)) for one in (clock, "seconds"))
-    logs, medians = np.log(found), [np.median(found), np.median(by_clock)]
+    slow, fast = claim["slow"], claim["fast"]
+    counted, others = pooled(result, dict.fromkeys(slow, len(fast)), dict.fromkeys(fast, len(slow)))
+    logs = log_ratios(counted)
     draws = generator("speed").standard_t(len(logs) - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(len(logs))
     effects = np.exp(logs.mean() + np.concatenate([[0], draws]))[None]
-    if found.max() > DISAGREE * found.min():
-        doubt = f"ratios of rounds go from {found.min():.3g} to {found.max():.3g}"
-    elif max(medians) > DISAGREE * min(medians):
-        doubt = f"the median ratio is {medians[0]:.3g} in {CLOCKS[clock]} and {medians[1]:.3g} in {CLOCKS['seconds']}"
-    if doubt:
-        effects, how = effects[:, :1], "none: rounds disagree"
-        doubt = f"the machine was too busy for a ratio: {doubt}; delete {result.path} and time again on a quieter one"
-    of = f"networks of preset {claim['networks']}, {len(found)} rounds, {result.value('device')}, "
-    of += f"{result.value('threads')} threads, an epoch of {images} images"
-    words = CLOCKS[clock] + " an epoch of {slow}, by those of {fast} (mean over phases of equal epochs)"
-    readings = {
-        (evidence.label(model), f"{name} an epoch"): float(np.median(rounds(result, [model], key) * images))
-        for model in itertools.chain(*sides)
-        for key, name in CLOCKS.items()
-    }
-    return Measured(effects, "times", words, of, how, readings=readings, notes=(doubt,) if doubt else ())
+    how = f"t over {len(logs)} " + ("timings" if len(counted) > 1 else "rounds of one timing")
+    numbers = "timing of {}: {:.3g}, rounds from {:.3g} to {:.3g}"
+    notes = [numbers.format(start, geometric_mean(one), one.min(), one.max()) for start, one in counted.items()]
+    notes += [f"timing of {start} does not count: other networks, threads or machine" for start in others]
+    of = f"networks of preset {claim['networks']}, {result.value('device')}, {result.value('threads')} threads"
+    words = CLOCKS[clock_of(result.value("device_kind"))] + " an epoch of {slow}, by those of {fast} (mean over phases)"
+    return Measured(effects, "times", words, of, how, notes=tuple(notes))
 
 
 @kind("timing", better=MODEL, worse=MODEL, networks=NETWORKS)

@@ -151,10 +151,11 @@ def readable(table: Lines, show: Sequence[str]) -> Lines:
         if name not in headers:
             raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
         beside = columns[name].beside
-        if f"{name}_sd" in table and RANGE not in beside:
-            join(name, "{} ± {}", f"{name}_sd")
+        if f"{name}_lower" in table and RANGE not in beside:
+            if f"{name}_sd" in table:
+                join(name, "{} ± {}", f"{name}_sd")
             join(name, "{} [{}, {}]", f"{name}_lower", f"{name}_upper")
-        elif f"{name}_low" in table:
+        if f"{name}_low" in table:
             join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
         if beside:
             join(name, *beside)

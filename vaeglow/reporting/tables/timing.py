@@ -6,9 +6,10 @@ epochs (section 4.3); the speed-up is Glow's time over that.
 Models are timed in turns, a window each in a round. Changing machine load affects adjacent windows alike, so a ratio is
 of two windows of one round. It is a ratio of CPU seconds on a CPU, which leave out what other processes take, and of
 seconds on the clock on a GPU. Other processes also slow a CPU's caches, and threads that wait for each other use CPU
-time: rounds then disagree.
+time: rounds then disagree. So a ratio is by all timings of the same networks, whatever they say: by `pooled`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,10 +19,10 @@ import numpy as np
 
 from vaeglow.config import phases
 from vaeglow.errors import UserError
+from vaeglow.paths import with_timings
 from vaeglow.reporting.columns import Column, named, same, significant
 from vaeglow.reporting.frame import Lines, Spec, finite_values, first, results_frame
-from vaeglow.reporting.traced import distinct
-from vaeglow.results import Result
+from vaeglow.results import Result, read_result
 
 READS = ("timing",)
 SCHEMA = {
@@ -33,7 +34,9 @@ SCHEMA = {
     "rows": {"$ref": "#/$defs/plain_rows"},
 }
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
-DISAGREE = 1.5  # largest factor between the ratios of two rounds, and between the medians of two clocks
+DISAGREE = 1.5  # a larger factor between the ratios of two rounds comes from a busy machine
+SETTINGS = ("device", "threads", "memory", "config_sha256", "batch_size")  # of a timing and of its models
+Pool = tuple[dict[str, np.ndarray], list[str]]  # what `pooled` returns
 PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # the part of ours that a row times
 
 
@@ -54,20 +57,60 @@ def rounds(result: Result, models: Sequence[str], clock: str = "seconds", what: 
     return np.mean(each, axis=0)
 
 
-def phase_rounds(config: Result, timing: Result) -> np.ndarray:
-    """Seconds that each phase of a run trains for an image of the dataset, in each round: [phases, rounds].
+def settings(timing: Result, models: Iterable[str]) -> list:
+    """What ratios of these models depend on."""
+    parts = [timing.content, *(timing.content["models"].get(model, {}) for model in models)]
+    return [part.get(key) for part in parts for key in SETTINGS]
 
-    As steps take that are timed in turns: those of the run do not compare, other jobs on its machine can double them.
-    The arguments are a run's config.json and the timing.json of its preset and dataset.
-    """
+
+def time_of(timing: Result, epochs: Mapping[str, int]) -> np.ndarray:
+    """Seconds that so many epochs of models take for an image, in each round: [rounds]."""
     clock = clock_of(timing.value("device_kind"))
-    each = [(phase["training"]["epochs"], phase["model"]) for phase in phases(config.content)]
-    return np.stack([epochs * rounds(timing, [model], clock) for epochs, model in each])
+    return np.sum([count * rounds(timing, [model], clock) for model, count in epochs.items()], axis=0)
+
+
+def pooled(timing: Result, over: Mapping[str, int], under: Mapping[str, int]) -> Pool:
+    """How many times as long some epochs take as others, by a timing.json and all timings kept beside it.
+
+    Args:
+        timing: the timing.json.
+        over: model -> epochs.
+        under: the same, of those compared with.
+
+    Returns:
+        When a timing began -> the ratio in each of its rounds; and when those began that do not count, because they
+        differ from timing.json in the `settings` of these models.
+    """
+    found = [read_result(path) for path in with_timings(timing.path)]
+    counted = {}
+    others = []
+    for one in found:
+        start = one.value("provenance", "started")
+        if settings(one, over | under) == settings(found[-1], over | under):
+            counted[start] = time_of(one, over) / time_of(one, under)
+        else:
+            others.append(start)
+    return counted, others
+
+
+def log_ratios(counted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What intervals are over: the mean log ratio of each timing; of one alone the log ratio of each round."""
+    logs = [np.log(ratios) for ratios in counted.values()]
+    return np.array([one.mean() for one in logs]) if len(logs) > 1 else np.ravel(logs)
+
+
+def epochs_of(config: Result) -> dict[str, int]:
+    """Model -> epochs, of each phase of a run, by its config.json."""
+    return {phase["model"]: phase["training"]["epochs"] for phase in phases(config.content)}
 
 
 def training_time(config: Result, training: Result, timing: Result) -> tuple[float, float]:
-    """Seconds of the phases before a run's own, and of an epoch of its own: see `phase_rounds`."""
-    *before, own = np.median(phase_rounds(config, timing), axis=1) * training.value("train_images")
+    """Seconds of the phases before a run's own, and of an epoch of its own, by the timing.json of its dataset.
+
+    As steps take that are timed in turns: those of the run do not compare, other jobs on its machine can double them.
+    """
+    each = [np.median(time_of(timing, {model: count})) for model, count in epochs_of(config).items()]
+    *before, own = np.array(each) * training.value("train_images")
     return float(sum(before)), float(own / config.value("training", "epochs"))
 
 
@@ -115,10 +158,12 @@ def epochs(lines: Lines, clock: str) -> np.ndarray | None:
     return of_row(lines, clock=clock) * first(lines, "timing.epoch_images") if known else None
 
 
-def speed_up(lines: Lines) -> np.ndarray | None:
-    """Glow's time over that of a mean, in each round: [rounds]."""
-    clock = clock_of(first(lines, "timing.device_kind"))
-    return of_row(lines[2:], clock=clock) / of_row(lines, clock=clock) if len(lines) == 3 else None
+def speed_up(lines: Lines) -> Pool:
+    """Glow's time over that of a mean: see `pooled`."""
+    if len(lines) != 3:
+        return {}, []
+    layer, vae, glow = lines["model"]
+    return pooled(first(lines, "timing"), {glow: 2}, {layer: 1, vae: 1})
 
 
 def origin(lines: Lines) -> str:
@@ -130,6 +175,14 @@ def origin(lines: Lines) -> str:
 def median(name: str, value: Callable[[Lines], np.ndarray | None], header: str) -> Column:
     """The median of the rounds, where there are any."""
     return Column(name, value, header, significant, summary="median")
+
+
+def ratios(name: str, pool: Callable[[Lines], Pool], header: str) -> list[Column]:
+    """The mean of the `log_ratios` of what `pooled` finds, as a ratio, and by how many timings."""
+    return [
+        Column(name, lambda lines: log_ratios(pool(lines)[0]), header, lambda log: significant(math.exp(log))),
+        Column("timings", lambda lines: len(pool(lines)[0]) or None, "Timings"),
+    ]
 
 
 def alone(*columns: Column) -> list[Column]:
@@ -155,11 +208,12 @@ COLUMNS = named(
     images_per_second images_per_second_low images_per_second_high
     sampling_images_per_second sampling_images_per_second_low sampling_images_per_second_high sampling_batch_size
     epoch_images windows steps_per_window peak_memory_of parameters device_kind commit run origin
+    speed_up_lower speed_up_upper timings
     """,
     *TIMED,
     median("seconds_per_epoch", partial(epochs, clock="seconds"), "s/epoch"),
     median("cpu_seconds_per_epoch", partial(epochs, clock="cpu_seconds"), "CPU s/epoch"),
-    median("speed_up", speed_up, "Glow / this"),
+    *ratios("speed_up", speed_up, "Glow / this"),
     *alone(
         median("images_per_second", lambda lines: 1 / of_row(lines), "Images/s"),
         same("timing.batch_size", "Batch"),
@@ -170,7 +224,7 @@ COLUMNS = named(
     ),
 )
 SHOWN = """
-    model preset seconds_per_epoch cpu_seconds_per_epoch speed_up images_per_second sampling_images_per_second
+    model preset seconds_per_epoch cpu_seconds_per_epoch speed_up timings images_per_second sampling_images_per_second
     batch_size peak_memory_mib parameters device threads dataset source
 """
 
@@ -179,10 +233,3 @@ def clocks(rows: Iterable[Mapping[str, str]]) -> str:
     """Which clocks ratios are of, for the notes."""
     found = {clock_of(row["device_kind"]) for row in rows}
     return " and ".join(words for clock, words in CLOCKS.items() if clock in found)
-
-
-def disagreeing(rows: Iterable[Mapping[str, str]]) -> str:
-    """The means whose rounds disagree by more than `DISAGREE`, for the notes."""
-    ratios = [row for row in rows if row["speed_up"]]
-    far = (row for row in ratios if float(row["speed_up_high"]) > DISAGREE * float(row["speed_up_low"]))
-    return distinct(row["model"] for row in far)

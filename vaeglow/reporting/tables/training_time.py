@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from vaeglow.config import phases
 from vaeglow.errors import UserError
 from vaeglow.reporting.columns import Column, named, same
 from vaeglow.reporting.frame import Lines, Spec, first, results_frame
-from vaeglow.reporting.tables.timing import clocks, median, phase_rounds
+from vaeglow.reporting.tables.timing import Pool, clocks, epochs_of, pooled, ratios
 
 __all__ = ["clocks"]  # for the notes
 READS = ("timing", "config")
@@ -33,24 +30,24 @@ def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
         yield from (pd.concat([lines.loc[[index]], glow]) for index in lines.index)
 
 
-def ratio(lines: Lines) -> np.ndarray:
-    """A model's time over Glow's in each round: [rounds]."""
-    one, glow = (phase_rounds(*results).sum(0) for results in lines[["config", "timing"]].itertuples(index=False))
-    return one / glow
+def training_ratio(lines: Lines) -> Pool:
+    """A model's time over Glow's: see `pooled`."""
+    return pooled(first(lines, "timing"), *map(epochs_of, lines["config"]))
 
 
 def epochs(lines: Lines) -> str:
     """Of each phase."""
-    return "+".join(str(phase["training"]["epochs"]) for phase in phases(first(lines, "config").content))
+    return "+".join(map(str, epochs_of(first(lines, "config")).values()))
 
 
 COLUMNS = named(
     """
     model epochs training_ratio training_ratio_low training_ratio_high source dataset preset
     device threads rounds commit run device_kind
+    training_ratio_lower training_ratio_upper timings
     """,
     Column("epochs", epochs, "Epochs"),
-    median("training_ratio", ratio, "Training time / Glow's"),
+    *ratios("training_ratio", training_ratio, "Training time / Glow's"),
     *(same("timing.threads", "Threads"), same("timing.rounds"), same("timing.device_kind")),
 )
-SHOWN = "model epochs training_ratio dataset device threads"
+SHOWN = "model epochs training_ratio timings dataset device threads"
