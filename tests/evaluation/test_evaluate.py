@@ -88,8 +88,8 @@ def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(ince
         splits = {"train": train, "val": train[:1], "test": np.concatenate([test, more])}
         write_dataset(tmp_path / name, splits, info)
     with pytest.raises(UserError, match="1 test images of tiny are in its training set, too"):
-        run_step("near_copies", data_dir=tmp_path / "copied", threads=1, output=tmp_path / "x.npz")
-    run_step("near_copies", data_dir=tmp_path / "apart", threads=1, output=tmp_path / "near.npz")
+        run_step("near_copies", data_dir=tmp_path / "copied", device="cpu", threads=1, output=tmp_path / "x.npz")
+    run_step("near_copies", data_dir=tmp_path / "apart", device="cpu", threads=1, output=tmp_path / "near.npz")
     distances = read_result(tmp_path / "near.npz", ("distances",)).arrays["distances"]
     flat = [array.reshape(len(array), -1).astype(float) for array in (test, train)]
     wanted = cdist(*flat).min(1) / np.sqrt(flat[0].shape[1])

@@ -122,11 +122,11 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     return found
 
 
-def nearest_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+def nearest_distances(images: np.ndarray, others: np.ndarray, device: torch.device) -> np.ndarray:
     """Distance of each image [N, C, H, W] to the nearest of others [M, C, H, W]: float64 [N], 0 for a copy.
 
     Root mean square over values, in grey levels, of uint8.
     """
-    rows, columns = (torch.from_numpy(part.astype(np.float32)).flatten(1) for part in (images, others))
+    rows, columns = (torch.tensor(part, dtype=torch.float32, device=device).flatten(1) for part in (images, others))
     nearest = torch.cat([distances(block, columns).min(1).values for block in rows.split(BLOCK)])
-    return nearest.numpy() / math.sqrt(rows.shape[1])
+    return nearest.cpu().numpy() / math.sqrt(rows.shape[1])

@@ -130,9 +130,6 @@ use rule sample as near_copies with:
         "logs/near_copies/{dataset}.log",
     priority: 100
     threads: evaluation_threads
-    resources:
-        gpu=0,
-        options="",
     params:
         step="near_copies",
         flags=lambda wildcards, threads: flags(threads=threads),
@@ -151,24 +148,6 @@ use rule sample as floor with:
     params:
         step="floor",
         flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
-
-
-# That a run was trained after its registration, with the config that is registered (docs/registered.md).
-use rule sample as register with:
-    input:
-        **reads("config", "training"),
-        overlay=config.get("registration") or [],
-    output:
-        main=result("registration"),
-    log:
-        "logs/register/{preset}/{dataset}/{model}/seed{seed}.log",
-    threads: 1
-    resources:
-        gpu=0,
-        options="",
-    params:
-        step="register",
-        flags=[],
 
 
 # Quality against training time: the snapshots of the weights, and the final ones.

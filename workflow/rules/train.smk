@@ -89,3 +89,20 @@ use rule train_glow_layer as train_two_stage with:
         "logs/train_two_stage/{preset}/{dataset}/{model}/seed{seed}.log",
     wildcard_constraints:
         model=models_of("train_two_stage"),
+
+
+localrules:
+    register,
+
+
+# That a run was trained after its registration, with the config that is registered (docs/registered.md).
+use rule inspect_data as register with:
+    input:
+        **reads("config", "training"),
+        overlay=config.get("registration") or [],
+    output:
+        result("registration"),
+    log:
+        "logs/register/{preset}/{dataset}/{model}/seed{seed}.log",
+    params:
+        step="register",
