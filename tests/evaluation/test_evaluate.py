@@ -13,7 +13,7 @@ from benchmarks.work import photographs
 from vaeglow.data.arrays import write_dataset
 from vaeglow.errors import UserError
 from vaeglow.evaluation.bootstrap import sample_draws
-from vaeglow.evaluation.fid import image_features, measure_sets
+from vaeglow.evaluation.fid import gaussian_images, image_features, measure_set, measure_sets
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.files import sha256_json
 from vaeglow.results import read_result
@@ -101,6 +101,17 @@ def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(ince
     np.testing.assert_array_equal(real.arrays["features"], kept[0])
     with pytest.raises(UserError, match="has 5 images, protocol test-6-64 needs 6"):
         make_reference(tmp_path / "apart", inception_file, tmp_path / "s.npz", **options | {"apart": fourth})
+
+
+def test_the_floor_is_measured_as_samples_are_and_says_whose_it_is(dataset, inception_file, tmp_path):
+    reference, output = make_reference(dataset, inception_file, tmp_path / "r.npz"), tmp_path / "floor.json"
+    files = {"data_dir": dataset, "reference": reference, "weights": inception_file, "output": output}
+    run_step("floor", preset="demo", **files, **COMMON)
+    real, net = read_result(reference, None), load_inception(inception_file, 64, "cpu")
+    _, fid = measure_set(gaussian_images(photographs(2), 6, 256), net, real, 4, "cpu")
+    entry = {"preset": "demo", "dataset": "tiny", "protocol": "test-6-64", "fid_samples": 6, "split": "test"}
+    found = json.loads(output.read_text())
+    assert entry.items() <= found.items() and found["fid"] == pytest.approx(fid)
 
 
 def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(dataset, inception_file, tmp_path):

@@ -7,9 +7,21 @@ from vaeglow.steps import cli
 
 @cli.step
 def main(
-    *, data_dir: Path, reference: Path, weights: Path, batch_size: int, device: str, threads: int, output: Path
+    *,
+    preset: str,
+    data_dir: Path,
+    reference: Path,
+    weights: Path,
+    batch_size: int,
+    device: str,
+    threads: int,
+    output: Path,
 ) -> None:
-    """Draw as many images as the protocol of the reference has, measure."""
+    """Draw as many images as the protocol of the reference has, measure.
+
+    Args:
+        preset: for the record
+    """
     from vaeglow.data.arrays import open_split, read_info
     from vaeglow.device import pick_device, set_threads
     from vaeglow.evaluation.fid import gaussian_images, measure_set, protocol_of
@@ -27,4 +39,4 @@ def main(
     net = load_inception(weights, real.value("features"), on)
     features, fid = measure_set(samples, net, real, batch_size, on)
     kid = kernel_inception_distance(features, real.arrays["features"], on)
-    write_result(output, {**about, **protocol_of(real), "fid": fid, **kid}, [weights], provenance)
+    write_result(output, {"preset": preset, **about, **protocol_of(real), "fid": fid, **kid}, [weights], provenance)

@@ -117,7 +117,11 @@ use rule sample as evaluate with:
     threads: evaluation_threads
     params:
         step="evaluate",
-        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
+        flags=lambda wildcards: flags(
+            preset=wildcards.preset,
+            **evaluation(wildcards, "batch_size"),
+            threads=evaluation_threads(wildcards),
+        ),
 
 
 # How far each test image is from the nearest training image, for protocols that leave near copies out.
@@ -147,7 +151,7 @@ use rule sample as floor with:
     threads: evaluation_threads
     params:
         step="floor",
-        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
+        flags=lambda w: flags(preset=w.preset, **evaluation(w, "batch_size"), threads=evaluation_threads(w)),
 
 
 # Quality against training time: the snapshots of the weights, and the final ones.
