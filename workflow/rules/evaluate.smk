@@ -117,11 +117,7 @@ use rule sample as evaluate with:
     threads: evaluation_threads
     params:
         step="evaluate",
-        flags=lambda wildcards: flags(
-            preset=wildcards.preset,
-            **evaluation(wildcards, "batch_size"),
-            threads=evaluation_threads(wildcards),
-        ),
+        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
 
 
 # How far each test image is from the nearest training image, for protocols that leave near copies out.
