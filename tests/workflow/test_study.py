@@ -66,9 +66,8 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     assert trained == {"seed0", "seed1"} and not [*first.glob("results/*.csv")]
     assert "to train: demo/photos32/glow/seed2, about 0.00 h" in run(first, *options)
     spec, files = read_json(first / "results/demo/study.json"), [path.as_posix() for path in kept.rglob("*.*")]
-    assert len(files) == sum(len(of["files"]) for of in spec["runs"].values()) and not re.search(
-        "/samples/|safetensors", "".join(files)
-    )
+    assert len(files) == len(spec["others"]) + sum(len(of["files"]) for of in spec["runs"].values())
+    assert not re.search("/samples/|safetensors", "".join(files))
     assert left(second, *options) == set()
     run(second, *options)
     assert measured(second) == measured(first) and verified(second)[0] == 0
