@@ -34,7 +34,9 @@ WORLDS = {
     "gains": lambda need, seed: 1.2 - ((need["model"], need.get("temperature")) == ("near", 0.5)) + 0.001 * seed,
     # (shift, scale): `far` loses most of its spread at the lower temperature
     "spreads": lambda need, _: (0.0, 0.05 if (need["model"], need.get("temperature")) == ("far", 0.5) else 1.0),
-    "distances": lambda need, seed: {"fid": LEVELS[need["model"]] + 0.001 * seed, "kid": LEVELS[need["model"]] / 9},
+    "distances": lambda need, seed: (
+        need["what"] == "metrics" and {"fid": LEVELS[need["model"]] + 0.001 * seed, "kid": LEVELS[need["model"]] / 9}
+    ),
     # `near` is better from 10 s on, `far` trained longer
     "learning": lambda need, _: [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)],
 }

@@ -143,12 +143,17 @@ def measured(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) ->
         for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True)
         for key, word in (("fid", "FID"), (measure, "KID" if measure == "kid" else measure))
     }
-    floor = evidence.results("floor")[0]
-    best = min(metrics.number("kid") for metrics in evidence.results("metrics"))
-    readings |= {(FLOOR, word): floor.number(word.lower()) for word in ("FID", "KID")}
+    lead = above_floor(evidence, readings)
     how = f"bootstrap over {'the real images' if measure == 'recall' else 'images'}, {DRAWS} draws"
-    count, lead = min(LIMIT, claim["images"]), floor.number("kid") - best
+    count = min(LIMIT, claim["images"])
     return Measured(np.stack(effects), unit, words, scale(claim, count), how, count, readings, lead=lead)
+
+
+def above_floor(evidence: Evidence, readings: dict[tuple[str, str], float]) -> float:
+    """By how much KID the best of the claim's samples beats the floor, whose numbers are added to the readings."""
+    floor = evidence.results("floor")[0]
+    readings |= {(FLOOR, word): floor.number(word.lower()) for word in ("FID", "KID")}
+    return floor.number("kid") - min(metrics.number("kid") for metrics in evidence.results("metrics"))
 
 
 def scale(claim: Claim, count: int) -> str:
@@ -156,7 +161,7 @@ def scale(claim: Claim, count: int) -> str:
     return f"{count} samples a model, {count} real images, {claim['features']} features"
 
 
-@kind("metrics", **PROTOCOL, better=SET, worse=SET, better_kid=FOR_KID, worse_kid=FOR_KID, measures=MEASURES)
+@kind("metrics", "floor", **PROTOCOL, better=SET, worse=SET, better_kid=FOR_KID, worse_kid=FOR_KID, measures=MEASURES)
 def fid_and_kid(evidence: Evidence) -> Measured:
     """Effects: FID and KID of `worse` - those of `better`, over all images; no bootstrap, so seeds alone judge."""
     claim, leads, readings = evidence.claim, {}, {}
@@ -170,7 +175,9 @@ def fid_and_kid(evidence: Evidence) -> Measured:
     words = f"{first.upper()} of {{worse}}, minus that of {{better}}"
     of = scale(claim, claim["images"])
     how = "none: one number a run"
-    return Measured(np.array([[leads[first]]]), first.upper(), words, of, how, beside=beside, readings=readings)
+    lead = above_floor(evidence, readings)
+    effect = np.array([[leads[first]]])
+    return Measured(effect, first.upper(), words, of, how, beside=beside, readings=readings, lead=lead)
 
 
 @kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL)
