@@ -41,6 +41,7 @@ PAGES = {
     "ablations": ("ablations", ("squeeze", "noise", "training", "temperature", "glow_variants", "layer_action")),
     "tables": ("other tables", ()),
 }
+HIDDEN = ("Where", "Dataset", "Seeds", "Status")  # columns of the ledger that its page leaves out
 SHARED = 3  # a note of so many tables is given once, before the tables
 ELSEWHERE = ("- Made by", "- Trained on: ", "- Measured on: ")  # notes left out: the head of the page says it
 OWN = "- Trained on several machines"  # a note that stays with its table, however many tables have it
@@ -146,15 +147,16 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 
 def ledger(root: Path) -> str:
-    """The counts of the verdicts, what would decide the undecided ones, and the table without three of its columns."""
+    """The counts of the verdicts, what would decide the undecided ones, and the table without `HIDDEN` columns."""
     text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
-    shown = [index for index, head in enumerate(rows[0]) if head.strip() not in ("Where", "Dataset", "Seeds")]
+    shown = [index for index, head in enumerate(rows[0]) if head.strip() not in HIDDEN]
     open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
     if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
         seeds = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {seeds}.\n"
     table = ("|".join(row[index] for index in shown) for row in rows)
-    return "\n".join([text.partition("\n|")[0].rstrip(), seeds, *table])
+    head = re.sub(r"^Measured on: .*\n", "", text.partition("\n|")[0].rstrip(), flags=re.MULTILINE)  # claims.md has it
+    return "\n".join([head, seeds, *table])
 
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
