@@ -28,7 +28,7 @@ RESULTS = {
     "snapshot_metrics": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
     **{name: f"{RUN}/{probe.result}" for name, probe in PROBES.items()},
     "layer_images": f"{RUN}/layer_action.npz",
-    "timing": "{preset}/{dataset}/timing.json",  # the latest of all
+    "timing": "{preset}/{dataset}/timing.json",  # that of the present config
     "timings": "{preset}/{dataset}/timings/{started}.json",
     "reference": "{preset}/{dataset}/fid_reference/{protocol}.npz",
     "floor": "{preset}/{dataset}/floor/{protocol}.json",
