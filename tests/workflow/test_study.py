@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,7 @@ def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monk
 
     def state() -> str:
         pid = (program.PAUSED if program.PAUSED.exists() else program.GROUP).read_text()
+        time.sleep(0.1)  # a signal takes effect a moment later
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def look() -> None:  # twice: paused and resumed; then the command ends by itself
@@ -158,7 +160,7 @@ def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monk
             states.append(state())
 
     monkeypatch.setattr(program, "LOOK_SECONDS", 0.3)
-    assert program.run(["sleep", "1.5"], look) == 0
+    assert program.run(["sleep", "3"], look) == 0
     assert said == ["paused: the same command resumes it", "resumed"] and states[0] == "T" != states[1]
     assert not list(Path("results").iterdir())
 
