@@ -12,7 +12,7 @@ PYTEST_FLAGS ?=
 PY := .venv/bin/python
 SNAKEFILES := Snakefile workflow
 PRESET ?= cpu
-STUDY = $(PY) docs/measured/study.py config/study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
+STUDY = $(PY) study/study.py study/$(PRESET).yaml --cores $(CORES) --flags="$(SNAKEMAKE_FLAGS)" \
   $(if $(CIFAR),--cifar "$(CIFAR)") $(if $(FACES),--faces "$(FACES)") \
   $(if $(CIFAR_FRESH),--cifar-fresh "$(CIFAR_FRESH)") $(if $(FACES_FRESH),--faces-fresh "$(FACES_FRESH)") \
   $(if $(RUNS),--runs "$(RUNS)")

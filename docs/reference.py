@@ -2,7 +2,7 @@
 
     python -m docs.reference demo native/results avx2/results
 
-The folders are those of results or of what `make study` keeps; for a study `docs.measured.update` does it, too.
+The folders are those of results or of what `make study` keeps; for a study `study.update` does it, too.
 A training that leaves the band says so in its log. Settings that fewer than three seeds were run with are left out.
 """
 

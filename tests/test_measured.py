@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from waiting import ROOT
 
-from docs.measured import update
+from study import update
 from vaeglow.files import read_csv, read_json
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.reporting.traced import FIGURE_KEY, FULL
@@ -58,7 +58,7 @@ def test_seconds_of_training_are_of_the_seeds_in_their_heading(name):
     rows = [row for row in read_csv(FOLDER / f"{name}{FULL}") if row["train_cpu_seconds"]]
     assert rows
     for row in rows:
-        run = FOLDER / "runs/{preset}/{dataset}/{run}".format(**row)
+        run = ROOT / "study/runs/{preset}/{dataset}/{run}".format(**row)
         seeds = TIMED.search(text)[1] or row["seeds"]
         files = [read_json(run / f"seed{seed}/training.json") for seed in re.findall(r"\d+", seeds)]
         seconds = mean(sum(file["train_cpu_seconds_by_phase"]) for file in files)

@@ -69,7 +69,7 @@ def unpack(file: Path, folder: Path) -> None:
     if folder.exists():
         raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
     try:
-        if file.is_dir():  # docs/measured/runs: results, and beside them what docs/measured/update.py added
+        if file.is_dir():  # study/runs: results, and beside them what study/update.py added
             file.joinpath("config.json").stat()
             with atomic_path(folder) as temporary:
                 shutil.copytree(file, temporary / "results")

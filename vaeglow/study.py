@@ -1,6 +1,6 @@
 """Keep the small files of a study's finished runs, and go on from them where weights and samples are gone.
 
-`docs/measured/study.py` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
+`study/study.py` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
 """
 
 import datetime

@@ -164,7 +164,7 @@ def test_every_key_of_every_kind_says_what_it_means(section):
         assert {key.split(".")[0] for key, text in config_keys.described(SCHEMA, own) if text} == set(own)
 
 
-@pytest.mark.parametrize("overlay", sorted((ROOT / "config/study").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("overlay", sorted((ROOT / "study").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
     views, chosen = checked(overlay.read_text(encoding="utf-8")), yaml.safe_load(overlay.read_text(encoding="utf-8"))
     view = views[chosen["preset"]]

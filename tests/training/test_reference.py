@@ -70,7 +70,7 @@ def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blob
     assert [note[1:] for note in notes] == [("50%", "7.100", "0.300"), ("100%", "6.010", "0.060")]
 
 
-@pytest.mark.parametrize(("preset", "overlay"), [("demo", ""), ("cpu", "config/study/cpu.yaml")])
+@pytest.mark.parametrize(("preset", "overlay"), [("demo", ""), ("cpu", "study/cpu.yaml")])
 def test_the_shipped_reference_is_of_the_shipped_config(preset, overlay):
     """Else: run the demo with three seeds, or `make study`, then `python -m docs.reference PRESET results`."""
     rows = read_csv(reference.FOLDER / f"{preset}.csv")

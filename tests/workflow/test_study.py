@@ -15,8 +15,8 @@ from test_demo import SHOWN, SMALL, inception_overlay, measured, verified
 from test_workflow import jobs, snakemake
 from waiting import ROOT, call, warm
 
-from docs.measured import study as program
-from docs.measured import update
+from study import study as program
+from study import update
 from vaeglow import study
 from vaeglow.config import FILES, merge
 from vaeglow.errors import UserError
@@ -42,7 +42,7 @@ def project(folder: Path) -> Path:
 
 def run(folder: Path, *options: object, status: int = 0) -> str:
     """What `make study` calls; its output."""
-    done = call([sys.executable, ROOT / "docs/measured/study.py", *options], folder, env=warm())
+    done = call([sys.executable, ROOT / "study/study.py", *options], folder, env=warm())
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -59,7 +59,7 @@ def left(folder: Path, *options: object) -> set[str]:
 
 @pytest.mark.slow
 def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
-    kept, first, second, third = (tmp_path / name for name in ("docs/measured/runs", "first", "second", "third"))
+    kept, first, second, third = (tmp_path / name for name in ("study/runs", "first", "second", "third"))
     options = ("demo.yaml", "--kept", kept, f"--flags=-s {ROOT / 'Snakefile'}")
     assert "RUNS=x is in no run's folder, such as demo/photos32/" in run(project(first), *options, "--runs=x", status=2)
     run(first, *options, "--runs=/vae/seed[01]")
@@ -86,7 +86,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     assert verified(third)[0] == 0 and len(study.finished(kept, spec)) == len(spec["runs"]) == 10
 
     # The page: means over seeds and their intervals; no real images of the dataset of faces.
-    write_text(tmp_path / "config/study/demo.yaml", "preset: demo")
+    write_text(tmp_path / "study/demo.yaml", "preset: demo")
     monkeypatch.chdir(third)
     update.main("demo", tmp_path / "docs")
     text = (tmp_path / "docs/measured.md").read_text(encoding="utf-8")

@@ -73,9 +73,9 @@ def test_every_rule_speaks_the_flags_of_its_step(tmp_path):
     output = workflow("-n", "-p", "all", "tune", cwd=tmp_path)
     for folder in ("cifar10_jpeg_fresh", "faces_jpeg_fresh"):
         (tmp_path / "resources/by_hand" / folder).mkdir(parents=True)
-    (tmp_path / "config/study").mkdir(parents=True)
-    shutil.copy(ROOT / "config/study/registered.yaml", tmp_path / "config/study")
-    output += workflow("-n", "-p", "all", "--configfile", "config/study/registered.yaml", cwd=tmp_path)
+    (tmp_path / "study").mkdir(parents=True)
+    shutil.copy(ROOT / "study/registered.yaml", tmp_path / "study")
+    output += workflow("-n", "-p", "all", "--configfile", "study/registered.yaml", cwd=tmp_path)
     commands = re.findall(r"python -m vaeglow\.steps\.(\w+) (.*?)>\s*(\S+) 2>&1", output.replace("\n", " "))
     # Rule name = module name; all that train, and all that probe, run one module, and some are one shell command.
     of_shell = ("all", "write_config", "write_spec", "publish", "publish_figure", "publish_claims")

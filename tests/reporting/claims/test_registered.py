@@ -151,8 +151,8 @@ def test_a_registration_that_is_edited_after_a_run_no_longer_has_it(registered):
 
 
 def test_the_registered_overlay_has_the_settings_that_it_says_it_shares_with_preset_cpu():
-    overlay = yaml.safe_load((ROOT / "config/study/registered.yaml").read_text(encoding="utf-8"))
-    study = yaml.safe_load((ROOT / "config/study/cpu.yaml").read_text(encoding="utf-8"))
+    overlay = yaml.safe_load((ROOT / "study/registered.yaml").read_text(encoding="utf-8"))
+    study = yaml.safe_load((ROOT / "study/cpu.yaml").read_text(encoding="utf-8"))
     ours, theirs = merge(shipped_config(), overlay), merge(shipped_config(), study)
     for model, longer in {"vae": "vae_longer", "vae_small": "vae_small_longer", "beyond": "beyond_longer"}.items():
         mine = resolve(ours, "registered", "cifar10_jpeg_fresh", model, 3)

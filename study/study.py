@@ -1,6 +1,6 @@
 """Run a study from what is kept of it, and keep what it finishes: `make study` (docs/study.md).
 
-    python docs/measured/study.py config/study/cpu.yaml --cifar /path/to/images --faces /path/to/others
+    python study/study.py study/cpu.yaml --cifar /path/to/images --faces /path/to/others
 
 The overlay's seeds are run one after the other, so that all tables and claims of fewer seeds are there in between. Stop
 it at any time: the same command goes on, here or, from what is kept and committed, on another machine.

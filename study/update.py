@@ -1,6 +1,6 @@
 """Write docs/measured*.md from a study's results, and copy what they show to docs/measured/: no number is typed.
 
-    python -m docs.measured.update cpu
+    python -m study.update cpu
 
 takes a preset's results after `make study`. It also writes the preset's file in config/reference/, by which trainings
 are checked. No picture that shows a real face, or was made of one, is copied.
@@ -29,9 +29,9 @@ from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
 from vaeglow.study import DATA, RESULTS, took
 
-DOCS = Path(__file__).parents[1]
+DOCS = Path(__file__).parents[1] / "docs"
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
-MOST = 10 * 2**20  # bytes in docs/measured, without the kept runs
+MOST = 10 * 2**20  # bytes in docs/measured
 DECIDE = re.compile(r"((?:About|More than) [\d,]+) seeds that spread")  # in a claim's note
 # The tables of the first page; then by page its title and tables, the last with the rest.
 MAIN = ("table1", "table2", "table2_baselines", "table3")
@@ -50,9 +50,9 @@ HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
 SEED = re.compile(r"/seed(\d+)/")  # in the names of files
 HEAD = """# Measured on real images
 
-`make study PRESET={preset}` measured these results, and `python -m docs.measured.update {preset}` wrote this page.
+`make study PRESET={preset}` measured these results, and `python -m study.update {preset}` wrote this page.
 Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are
-in [measured/runs/](measured/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
+in [study/runs/](../study/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
 [times, with Table 4](measured-times.md), [beyond the paper](measured-beyond.md), [ablations](measured-ablations.md),
 [other tables](measured-tables.md), [figures](measured-figures.md), and what the results say about the paper's claims,
 [claim by claim](measured-claims.md).
@@ -193,14 +193,14 @@ def main(preset: str, docs: Path = DOCS) -> None:
     for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
         old.unlink()
     reference.write(preset, [RESULTS], docs.parent / "config/reference")
-    shutil.copy(docs.parent / f"config/study/{preset}.yaml", folder / "overlay.yaml")
+    shutil.copy(docs.parent / f"study/{preset}.yaml", folder / "overlay.yaml")
     for name, text in pages({**study, "preset": preset}, folder).items():
         (docs / name).write_text(text, encoding="utf-8")
     config = merge(read_config(Path("config").joinpath), yaml.safe_load((folder / "overlay.yaml").read_text("utf-8")))
-    write_json(folder / "runs/config.json", config)  # with these `make figures FROM=docs/measured/runs` draws again
+    write_json(docs.parent / "study/runs/config.json", config)  # with these `make figures FROM=study/runs` draws again
     for dataset in {run.split("/")[1] for run in study["runs"]}:
         name = f"{dataset}/{INFO_FILE}"
-        write_text(folder / "runs/resources/data" / name, (DATA / name).read_text("utf-8"))
+        write_text(docs.parent / "study/runs/resources/data" / name, (DATA / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
     if (total := sum(sizes.values())) > MOST:
         largest = max(sizes, key=sizes.__getitem__)
