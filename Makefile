@@ -103,7 +103,7 @@ lint: .venv/.installed-test  ## style of Python and Snakemake files
 	$(PY) -m snakemake --lint
 
 docs: .venv/.installed-docs  ## the documentation as a site to browse, in site/, built without the network
-	$(PY) docs/build_site.py
+	$(PY) tools/build_site.py
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist logs site .cache *.egg-info

@@ -18,8 +18,8 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from docs import reference
-from docs.demo.update import listed, short
+from tools import reference
+from tools.update_demo import listed, short
 from vaeglow.config import merge, read_config
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from waiting import ROOT, call
 
-from docs import build_site
+from tools import build_site
 
 DOCUMENTS = sorted(path for folder in ("", "config", "docs") for path in (ROOT / folder).glob("*.md"))
 NAV = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
@@ -85,7 +85,7 @@ def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
     pytest.importorskip("mkdocstrings_handlers.python")
     generated = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build", "logs", "unpacked")
     shutil.copytree(ROOT, project := tmp_path / "a project", ignore=generated)
-    done = call([sys.executable, "docs/build_site.py"], project)
+    done = call([sys.executable, "tools/build_site.py"], project)
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "No issues found" in said and "arning" not in said, said
     for page in (project / "site").rglob("*.html"):

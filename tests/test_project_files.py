@@ -15,7 +15,7 @@ from test_workflow import jobs
 from waiting import ROOT, call, warm
 
 import vaeglow
-from docs.demo import update
+from tools import update_demo
 from vaeglow import __main__ as command
 from vaeglow.reporting.claims import ledger
 
@@ -148,7 +148,7 @@ def test_make_all_prints_a_verdict_a_line(checkout):
     claims = {name: {"statement": f"{name} is | so", "reason": "it is", "threshold": 0} for name in ("a_b", "c")}
     verdicts = ("holds", "does not hold")
     rows = [dict.fromkeys(ledger.COLUMNS, "") | {"claim": name} | claims[name] for name in claims]
-    rows = update.pd.DataFrame([row | {"verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)])
+    rows = update_demo.pd.DataFrame([row | {"verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)])
     page = ledger.to_markdown(rows, {"preset": "cpu", "seeds": [0, 1, 2], "claims": claims})
     (checkout / "results").mkdir()
     (checkout / "results/claims.md").write_text(page)
@@ -195,13 +195,13 @@ def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(chec
 
 
 def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
-    spread, table = update.pd.read_csv(update.SPREAD), update.read_csv(update.TABLE)
+    spread, table = update_demo.pd.read_csv(update_demo.SPREAD), update_demo.read_csv(update_demo.TABLE)
     for path, block in (
-        (update.README, update.short_block(spread, table)),
-        (update.PAGE, update.block(spread, table, update.PICTURE)),
+        (update_demo.README, update_demo.short_block(spread, table)),
+        (update_demo.PAGE, update_demo.block(spread, table, update_demo.PICTURE)),
     ):
-        assert update.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python -m docs.demo.update"
-    assert len(update.README.read_text(encoding="utf-8").splitlines()) <= 110
+        assert update_demo.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python -m tools.update_demo"
+    assert len(update_demo.README.read_text(encoding="utf-8").splitlines()) <= 110
     assert re.fullmatch("[0-9a-f]{64}", spread["source_sha256"].unique().item())
     first = spread[spread["instructions"] == spread["instructions"][0]]
     for (run, temperature), rows in first.groupby(["run", "temperature"]):
@@ -212,17 +212,19 @@ def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
 
 
 def test_the_demo_is_trained_anew_with_three_seeds_in_a_folder_of_its_own(tmp_path):
-    done = call([*update.command(tmp_path / "anew"), "-n"], tmp_path, env=warm())
+    done = call([*update_demo.command(tmp_path / "anew"), "-n"], tmp_path, env=warm())
     assert done.returncode == 0, done.stderr
     trained = [wildcards for rule, wildcards in jobs(done.stdout + done.stderr) if rule.startswith("train_")]
     found = {(wildcards["preset"], wildcards["model"], wildcards["seed"]) for wildcards in trained}
-    assert found == {("demo", model, seed) for model in update.read_csv(update.TABLE)["run"] if model for seed in "012"}
+    assert found == {
+        ("demo", model, seed) for model in update_demo.read_csv(update_demo.TABLE)["run"] if model for seed in "012"
+    }
 
 
 def test_the_demos_weights_are_of_the_runs_that_the_readme_shows():
-    assert update.WEIGHTS.stat().st_size < 2_000_000
-    model = vaeglow.load(update.WEIGHTS, "cpu")
-    spread = update.pd.read_csv(update.SPREAD)
+    assert update_demo.WEIGHTS.stat().st_size < 2_000_000
+    model = vaeglow.load(update_demo.WEIGHTS, "cpu")
+    spread = update_demo.pd.read_csv(update_demo.SPREAD)
     assert {model.about["provenance"]["source_sha256"]} == {*spread["source_sha256"]}
     assert model.sample(2, temperature=0.5).shape == (2, 3, 32, 32)
 
@@ -238,4 +240,4 @@ def test_the_demos_weights_are_of_the_runs_that_the_readme_shows():
     ],
 )
 def test_only_what_held_every_time_is_an_order(values, errors, says):
-    assert update.order(values, errors) == says
+    assert update_demo.order(values, errors) == says

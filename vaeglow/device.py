@@ -84,7 +84,7 @@ def image_layout(device: torch.device | str) -> torch.memory_format:
     """The memory layout of images and of convolutions' weights.
 
     On a CPU channels last: training, sampling and likelihoods of our networks take 1.0 to 1.4 times as long without
-    (docs/benchmark-tried.md). On a GPU without TF32 it was not measured: contiguous.
+    (docs/benchmark.md). On a GPU without TF32 it was not measured: contiguous.
     """
     return torch.channels_last if torch.device(device).type == "cpu" else torch.contiguous_format
 

@@ -8,7 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from run_tools import ROOT, checked, shipped_config
 
-from docs import config_keys
+from tools import config_keys
 from vaeglow.config import plan
 from vaeglow.config.check import check_config
 from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
@@ -177,7 +177,7 @@ def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
 
 
 def test_the_readme_is_what_the_schema_says_of_every_section():
-    assert config_keys.written(README, SCHEMA) == README, "run python -m docs.config_keys"
+    assert config_keys.written(README, SCHEMA) == README, "run python -m tools.config_keys"
     blocks = set(re.findall(r"<!-- keys: (\w+) -->", README))
     top = {"preset", "seeds", "only", "registration", "runtime", "presets", "overrides"}
     assert blocks == set(SCHEMA["properties"]) - top - {"roles"} | {"top"}

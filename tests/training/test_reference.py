@@ -9,7 +9,7 @@ import yaml
 from run_tools import Run, resolved, shipped_config
 from waiting import ROOT
 
-from docs.reference import write
+from tools.reference import write
 from vaeglow.config import merge, resolve
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv, write_json
@@ -72,7 +72,7 @@ def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blob
 
 @pytest.mark.parametrize(("preset", "overlay"), [("demo", ""), ("cpu", "study/cpu.yaml")])
 def test_the_shipped_reference_is_of_the_shipped_config(preset, overlay):
-    """Else: run the demo with three seeds, or `make study`, then `python -m docs.reference PRESET results`."""
+    """Else: run the demo with three seeds, or `make study`, then `python -m tools.reference PRESET results`."""
     rows = read_csv(reference.FOLDER / f"{preset}.csv")
     assert {row["model"] for row in rows} >= {"vae", "vaeglow", "vaeglow_as_written"}
     shipped = merge(shipped_config(), yaml.safe_load((ROOT / overlay).read_text("utf-8")) if overlay else {})

@@ -1,4 +1,4 @@
-"""Bits/dim of earlier runs with the same settings, by docs/reference.py: config/reference/{preset}.csv."""
+"""Bits/dim of earlier runs with the same settings, by tools/reference.py: config/reference/{preset}.csv."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Write config/reference/{preset}.csv, the bits/dim that runs of a preset had at each tenth, from their histories.
 
-    python -m docs.reference demo native/results avx2/results
+    python -m tools.reference demo native/results avx2/results
 
 The folders are those of results or of what `make study` keeps; for a study `study.update` does it, too.
 A training that leaves the band says so in its log. Settings that fewer than three seeds were run with are left out.

@@ -1,4 +1,4 @@
-"""Write the tables of keys in config/README.md, from the schema's descriptions: `python -m docs.config_keys`."""
+"""Write the tables of keys in config/README.md, from the schema's descriptions: `python -m tools.config_keys`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Build the site of these pages in site/, without the network: `make docs`. A link that leads nowhere is an error.
+"""Build the site of the pages in site/, without the network: `make docs`. A link that leads nowhere is an error.
 
 The pages stay where a repository's reader finds them. Those that `nav` in zensical.toml names are copied to build/pages
 under the same paths, with every file they show or link to, so that links hold. config/README.md becomes several pages.

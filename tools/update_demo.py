@@ -1,11 +1,11 @@
 """Rewrite what is said of the demo from runs of it: docs/demo.md, the README's short table, docs/demo/*, the picture.
 
-    python -m docs.demo.update anew
+    python -m tools.update_demo anew
 
 trains and measures it with three seeds, with this machine's instruction set and with the one below, then rewrites all
 of it and the reference of training. Stop it at any time: the same command goes on. To take runs that are there,
 
-    python -m docs.demo.update avx512=results avx2=elsewhere/results
+    python -m tools.update_demo avx512=results avx2=elsewhere/results
 
 names each instruction set and its folder. All runs have to be of the same code. The first folder gives the picture and
 the weights. Without arguments the two texts alone are rewritten from the CSVs that are there.
@@ -26,14 +26,14 @@ from typing import Any
 
 import pandas as pd
 
-from docs import reference
+from tools import reference
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, write_text
 from vaeglow.paths import result_path
 from vaeglow.results import read_result, source_sha256
 from vaeglow.steps import cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 README, PAGE, PICTURE = ROOT / "README.md", ROOT / "docs/demo.md", ROOT / "docs/images/samples.png"
 WEIGHTS = ROOT / "docs/demo/vaeglow.safetensors"  # to try `vaeglow.load` before anything is trained
 TABLE, SPREAD = ROOT / "docs/demo/table2.csv", ROOT / "docs/demo/spread.csv"
