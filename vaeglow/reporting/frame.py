@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
-from vaeglow.results import REMEDY, Result, check_together, read_result
+from vaeglow.results import Result, check_together, read_result
 
 if TYPE_CHECKING:
     import pandas  # else where a frame is made: it takes a quarter of a second
 
 Lines: TypeAlias = "pandas.DataFrame"
 Numbers: TypeAlias = "pandas.Series"
+Row: TypeAlias = Mapping[str, Any]  # of a table or figure: its keys in config, filled in
 Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.config.plan.spec` returned
+Folder: TypeAlias = str | Path
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 # What results state besides their identity, and the key of the protocol that sets it.
 ONE_SET = {"split": "split", "fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
@@ -28,14 +27,14 @@ CONDITIONS = {
     "floor": ONE_SET,
     "metrics": {**ONE_SET, "fid_sets": "sets"},
 }
+# JSON schemas of keys that several kinds of table and figure have.
+PROTOCOL = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}}
+PLAIN_ROWS = {"rows": {"$ref": "#/$defs/plain_rows"}}
+DRAWN_ROWS = {"rows": {"$ref": "#/$defs/drawn_rows"}}
 
 
 def results_frame(
-    rows: Sequence[Mapping[str, Any]],
-    results_root: str | Path,
-    kinds: Sequence[str],
-    spec: Spec,
-    arrays: Sequence[str] = (),
+    rows: Sequence[Row], results_root: Folder, kinds: Sequence[str], spec: Spec, arrays: Sequence[str] = ()
 ) -> Lines:
     """The results of each row, at every temperature of it, under every seed: a line each.
 
@@ -60,17 +59,25 @@ def results_frame(
     for index, row in enumerate(rows):
         for temperature in row.get("temperatures") or [row.get("temperature")]:
             for seed in spec["seeds"]:
-                line = {key: row[key] for key in ("preset", "dataset", "model")} | {"seed": seed}
-                line |= {"row": index, "label": row_label(row, spec["styles"]), "temperature": temperature}
-                line["at"] = temperature_of({**row, "temperature": temperature}, spec["styles"])
+                line = {
+                    "preset": row["preset"],
+                    "dataset": row["dataset"],
+                    "model": row["model"],
+                    "seed": seed,
+                    "row": index,
+                    "label": row_label(row, spec["styles"]),
+                    "temperature": temperature,
+                    "at": temperature_of({**row, "temperature": temperature}, spec["styles"]),
+                }
                 results = {kind: read(results_root, kind, line, spec, arrays) for kind in kinds}
                 made = results[kinds[0]]
                 lines.append({**line, **results, "device": made.value("provenance", "device"), "commit": made.commit})
-    check_together(line[kind] for line in lines for kind in kinds)
-    return pd.DataFrame(lines)
+    frame = pd.DataFrame(lines)
+    check_together(results_of(frame))
+    return frame
 
 
-def read(results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Spec, arrays: Sequence[str] = ()) -> Result:
+def read(results_root: Folder, kind: str, row: Row, spec: Spec, arrays: Sequence[str] = ()) -> Result:
     """One result, checked to match its path and to be measured as the spec says.
 
     Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.
@@ -81,8 +88,9 @@ def read(results_root: str | Path, kind: str, row: Mapping[str, Any], spec: Spec
     """
     values = {**row, "protocol": spec["protocol"]}
     identity = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
+    measured = {key: spec[name] for key, name in CONDITIONS.get(kind, {}).items()}
     path = result_path(results_root, kind, **identity)
-    return read_result(path, arrays, **identity, **{key: spec[of] for key, of in CONDITIONS.get(kind, {}).items()})
+    return read_result(path, arrays, **identity, **measured)
 
 
 def results_of(lines: Lines) -> list[Result]:
@@ -92,8 +100,9 @@ def results_of(lines: Lines) -> list[Result]:
 
 def files(lines: Lines, kind: str) -> Numbers:
     """The results of one kind in lines without duplicates, indexed by the first line that has each."""
-    found = lines.reindex(columns=[kind])[kind].dropna()
-    return found[~found.map(lambda file: file.path).duplicated()]
+    results = lines.reindex(columns=[kind])[kind].dropna()
+    paths = results.map(lambda result: result.path)
+    return results[~paths.duplicated()]
 
 
 def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
@@ -108,8 +117,8 @@ def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
     kind, *keys = source.split(".")
 
     def number(result: Result) -> float:
-        found = functools.reduce(lambda part, key: (part or {}).get(key), keys, result.content)
-        return math.nan if null and found is None else result.number(*keys)
+        value = functools.reduce(lambda part, key: (part or {}).get(key), keys, result.content)
+        return math.nan if null and value is None else result.number(*keys)
 
     return files(lines, kind).map(number).astype(float)
 
@@ -121,19 +130,29 @@ def first(lines: Lines, source: str) -> Any:
         UserError: the file lacks it.
     """
     kind, *keys = source.split(".")
-    found = files(lines, kind) if keys else lines[kind]
-    return next((one.value(*keys) if keys else one for one in found), None)
+    if not keys:
+        return lines[kind].iloc[0]
+    results = files(lines, kind)
+    return None if results.empty else results.iloc[0].value(*keys)
 
 
-def row_label(row: Mapping[str, Any], styles: Mapping[str, Any]) -> str:
+def row_label(row: Row, styles: Row) -> str:
     """The label of a row: its own, or its model's (`label` in config) and, where it has one, its temperature."""
+    if row.get("label"):
+        return row["label"]
     model = styles.get(row["model"], {}).get("label", row["model"])
-    return row.get("label") or ", ".join(filter(None, (model, drawn_at(temperature_of(row, styles)))))
+    return joined(model, drawn_at(temperature_of(row, styles)))
 
 
-def temperature_of(row: Mapping[str, Any], styles: Mapping[str, Any]) -> float | str:
+def joined(*texts: str) -> str:
+    """The texts that are not empty, with commas."""
+    return ", ".join(filter(None, texts))
+
+
+def temperature_of(row: Row, styles: Row) -> float | str:
     """A row's temperature; empty where it has none, or its model."""
-    return row.get("temperature", "") if styles.get(row["model"], {}).get("temperature", True) else ""
+    drawn = styles.get(row["model"], {}).get("temperature", True)
+    return row.get("temperature", "") if drawn else ""
 
 
 def drawn_at(temperature: float | str) -> str:
@@ -141,18 +160,6 @@ def drawn_at(temperature: float | str) -> str:
     if temperature == "":
         return ""
     return f"T={float(temperature)}" if float(temperature) else "without noise"
-
-
-def finite_values(result: Result, *keys: str) -> np.ndarray:
-    """A list of numbers in a result, one an image or a round, as float64 [n]; or of such lists, [m, n].
-
-    Raises:
-        UserError: no numbers, or not all finite.
-    """
-    array = np.asarray(result.value(*keys), dtype=np.float64)
-    if not array.size or not np.isfinite(array).all():
-        raise UserError(f"{result.path} does not hold a finite number for each image: {REMEDY}")
-    return array
 
 
 def bound_note(one: str, other: str, name: str, other_name: str) -> str:
