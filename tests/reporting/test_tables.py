@@ -154,7 +154,7 @@ def test_models_without_a_temperature_or_a_likelihood_leave_these_cells_empty(re
     names = ["model", "temperature", "dequantisation", "bound"]
     assert [cnn[name] for name in names] == ["PixelCNN", "", "none", "="] and cnn["bits_per_dim"]
     assert [iqn[name] for name in names] == ["PixelIQN", "", "none", ""] and iqn["bits_per_dim"] == ""
-    assert [glow[name] for name in names] == ["Glow", "1.0", "uniform", "="]
+    assert [glow[name] for name in names] == ["Glow, T=1.0", "1.0", "uniform", "="]
     assert shown(results, spec)[1][:4] == ["PixelIQN", "-", "45.00", "-"]
     text = form(results, spec)
     assert f"{IMAGES} test images, uniform dequantisation noise" in text

@@ -125,7 +125,11 @@ def seed_mean(
 
 def only(column: Column, key: str, wanted: Any, **changes: Any) -> Column:
     """The column of those of a row's lines whose `key` is `wanted`."""
-    return dataclasses.replace(column, value=lambda lines: column.value(lines[lines[key] == wanted]), **changes)
+
+    def value(lines: Lines) -> Any:
+        return column.value(lines[lines[key] == wanted])
+
+    return dataclasses.replace(column, value=value, **changes)
 
 
 def names_of(columns: Iterable[Column], ending: str = "") -> str:

@@ -103,12 +103,14 @@ def styled() -> AbstractContextManager[None]:
 def wrap(text: str, inches: float, points: float) -> str:
     """`text` in lines that fit a width (by the font's mean letter); its own line breaks stay."""
     letters = max(8, int(inches * 72 / (LETTER * points)))
-    return "\n".join(textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines())
+    lines = [textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines()]
+    return "\n".join(lines)
 
 
 def height_of(text: str, inches: float, points: float) -> float:
     """The height of a wrapped text, in inches."""
-    return 1.25 * points / 72 * len(wrap(text, inches, points).splitlines())
+    lines = wrap(text, inches, points).splitlines()
+    return 1.25 * points / 72 * len(lines)
 
 
 def save(figure: Figure, *paths: Path) -> None:

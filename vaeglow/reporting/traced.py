@@ -91,7 +91,11 @@ def first_columns(rows: Sequence[Texts]) -> list[str]:
 
 def row_hashes(rows: Sequence[Texts]) -> list[str]:
     """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
-    return [sha256_json([len(rows), [cell for cell in row.items() if cell[0] != SEAL]]) for row in rows]
+    hashes = []
+    for row in rows:
+        cells = [[name, text] for name, text in row.items() if name != SEAL]
+        hashes.append(sha256_json([len(rows), cells]))
+    return hashes
 
 
 def read_table(path: Path) -> dict[str, str] | None:

@@ -285,8 +285,8 @@ def bits(evidence: Evidence) -> Measured:
 @kind("likelihood", "likelihood_images", "near_copies", better=MODEL, worse=MODEL, apart=APART)
 def bits_apart(evidence: Evidence) -> Measured:
     """Effect: the same without test images that are near copies of training images."""
-    distances = evidence.results("near_copies", "distances")[0].arrays["distances"]
-    return bits_of(evidence, distances >= evidence.claim["apart"])
+    copies = evidence.results("near_copies", "distances")[0]
+    return bits_of(evidence, copies.arrays["distances"] >= evidence.claim["apart"])
 
 
 def bits_of(evidence: Evidence, which: slice | np.ndarray) -> Measured:

@@ -149,8 +149,10 @@ def made_by(results: Sequence[Result]) -> dict[str, str]:
 
 def over_seeds(claim: Claim, seeds: Seeds) -> bool:
     """Whether the claim's interval is one over all of its seeds, of samples that beat the floor."""
-    enough = len(seeds) >= max(SEEDS, len(claim.get("seeds", [])))
-    return enough and claim["kind"] not in SEEDLESS and np.mean([seed.lead for seed in seeds]) > 0
+    whole = max(SEEDS, len(claim.get("seeds", [])))
+    if len(seeds) < whole or claim["kind"] in SEEDLESS:
+        return False
+    return np.mean([seed.lead for seed in seeds]) > 0
 
 
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:

@@ -46,4 +46,5 @@ def draw(sources: Sources, page: style.Page) -> None:
 def dot(axes: style.Axes, y: int, values: Numbers, form: str, **look: Any) -> None:
     """One number of each seed (see `curve`), and the mean's value above its marker."""
     [x] = curve(axes, values.to_frame(y), order=-1, aside=BELOW, linestyle="", **look)
-    axes.annotate(format(x, form), (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)
+    above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center"}
+    axes.annotate(format(x, form), (x, y), size=style.FOOTER, **above)

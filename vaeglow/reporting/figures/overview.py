@@ -110,8 +110,9 @@ def repeated(axes: style.Axes, layer: Row) -> None:
 
 def texts(config: Row) -> list[list[str]]:
     """The boxes of the three rows, encoder and prior, decoder, and layer: a name, and lines of detail."""
-    rows = render("overview", base=config["base"], layer=config["layer"], data=config["data"], widest=WIDEST)
-    return [row.split("\n|\n") for row in rows.strip().split("\n\n")]
+    parts = {name: config[name] for name in ("base", "layer", "data")}
+    rows = render("overview", **parts, widest=WIDEST).strip().split("\n\n")
+    return [row.split("\n|\n") for row in rows]
 
 
 def boxes(axes: style.Axes, columns: list[float], y: float, row: list[str]) -> list[Place]:
@@ -121,9 +122,9 @@ def boxes(axes: style.Axes, columns: list[float], y: float, row: list[str]) -> l
     places = [(x, y) for x, _ in zip(columns, row, strict=False)]
     for (x, y), text in zip(places, row, strict=True):
         corners, edge = (0.3, style.GREY) if text.startswith(VARIABLES) else (0.04, style.INK)
-        shape = f"round,pad=0,rounding_size={corners}"
-        look = {"fc": style.PAPER, "ec": edge, "lw": 0.8, "zorder": 3}
-        axes.add_patch(FancyBboxPatch((x - WIDE / 2, y - TALL / 2), WIDE, TALL, shape, **look))
+        box = FancyBboxPatch((x - WIDE / 2, y - TALL / 2), WIDE, TALL, f"round,pad=0,rounding_size={corners}")
+        box.set(fc=style.PAPER, ec=edge, lw=0.8, zorder=3)
+        axes.add_patch(box)
         axes.text(x, y, text, size=6.5, ha="center", va="center", linespacing=1.25, zorder=4)
     return places
 

@@ -126,10 +126,12 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
 def shown_columns(table: Lines, spec: Spec) -> list[str]:
     """The names of the columns that a reader sees."""
     kind = KINDS[spec["kind"]]
-    show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
-    several = [name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show]
+    show = kind.shown(table, spec) if hasattr(kind, "shown") else list(spec.get("show") or kind.SHOWN.split())
+    for name in ("dataset", "source"):
+        if table[name].nunique() > 1 and name not in show:
+            show.append(name)
     seconds = table.attrs["timed"]["column"]
-    return [seconds if name == "train_seconds" else name for name in (*show, *several)]
+    return [seconds if name == "train_seconds" else name for name in show]
 
 
 def notes_of(table: Lines, spec: Spec, show: Sequence[str]) -> list[str]:
