@@ -152,8 +152,10 @@ def test_models_without_a_temperature_or_a_likelihood_leave_these_cells_empty(re
     change(results / "demo/photos32/pixeliqn/seed0/likelihood.json", **nothing)
     cnn, iqn, glow = run_table(results, spec)
     names = ["model", "temperature", "dequantisation", "bound"]
-    assert [cnn[name] for name in names] == ["PixelCNN", "", "none", "="] and cnn["bits_per_dim"]
-    assert [iqn[name] for name in names] == ["PixelIQN", "", "none", ""] and iqn["bits_per_dim"] == ""
+    assert [cnn[name] for name in names] == ["PixelCNN", "", "none", "="]
+    assert cnn["bits_per_dim"]
+    assert [iqn[name] for name in names] == ["PixelIQN", "", "none", ""]
+    assert iqn["bits_per_dim"] == ""
     assert [glow[name] for name in names] == ["Glow, T=1.0", "1.0", "uniform", "="]
     assert shown(results, spec)[1][:4] == ["PixelIQN", "-", "45.00", "-"]
     text = form(results, spec)
@@ -177,7 +179,8 @@ def test_seconds_are_of_the_seeds_trained_on_one_machine_and_the_page_says_so(re
     made = read_result(path).value("provenance")
     change(path, train_seconds_by_phase=[1.0])
     alone = seconds([0])
-    assert all(alone) and alone != seconds([0, 1])
+    assert all(alone)
+    assert alone != seconds([0, 1])
     assert "Trained on several machines" not in form(results, spec)
     change(path, device_by_phase=["B CPU", made["device"]])  # its base's machine counts, too
     assert seconds([0, 1]) == alone
@@ -220,7 +223,8 @@ def test_a_ratio_is_by_all_timings_that_were_kept(results):
     average = mean_of_both(run_table(results, SPECS["table4"]), "paper")
     assert [average[f"speed_up{end}"] for end in ("", "_low", "_high")] == ["7.31", "3.66", "14.6"]
     assert [average[f"speed_up_{end}"] for end in ("lower", "upper")] == ["1.31", "40.9"]
-    assert average["timings"] == "3" and average["evidence"].count("timings/") == 2
+    assert average["timings"] == "3"
+    assert average["evidence"].count("timings/") == 2
     assert "7.31 [1.31, 40.9] (3.66 to 14.6)" in form(results, SPECS["table4"])
 
 
@@ -253,11 +257,15 @@ def test_latex_has_the_rows_of_the_markdown_form_balances_and_escapes(results):
     run_table(results, spec)
     comments, _, latex = form(results, spec, ".tex").partition(r"\begin{table}")
     assert all(line.startswith("% ") for line in comments.splitlines())
-    assert "Demo scale" in comments and "booktabs" in comments
+    assert "Demo scale" in comments
+    assert "booktabs" in comments
     unescaped = re.sub(r"\\[{}]", "", latex)
-    assert unescaped.count("{") == unescaped.count("}") and latex.count(r"\begin{") + 1 == latex.count(r"\end{")
+    assert unescaped.count("{") == unescaped.count("}")
+    assert latex.count(r"\begin{") + 1 == latex.count(r"\end{")
     assert r"\caption{FID \& bits\_per\_dim at 50\% of \{all\} \$. Preset demo (demo scale)." in latex
-    assert r"\label{tab:table2}" in latex and r"$\leq$ " in latex and r" $\pm$ " in latex
+    assert r"\label{tab:table2}" in latex
+    assert r"$\leq$ " in latex
+    assert r" $\pm$ " in latex
     assert r"ours\_new \#1 \textasciitilde{} 10\% \textasciicircum{}2 \textbackslash{}x" in latex
     tabular = re.search(r"\\begin\{tabular\}\{([lr]+)\}\n(.*)\n\\end\{tabular\}", latex, re.DOTALL)
     top, header, middle, *body, bottom = tabular[2].splitlines()
@@ -275,11 +283,16 @@ def test_a_page_has_the_table_and_its_notes_fetches_nothing_and_runs_nothing():
     table = "| FID | bits/dim |\n|--|:-|\n| <script> | ≤ 3.17 |\n"
     text = page(f"# Table 2: a & b\n\n{table}\n- **Demo**: `x`, x < y\n- two\n")
     assert [text.count(f"<{tag}>") for tag in ("table", "tr", "li", "strong", "code")] == [1, 2, 2, 1, 1]
-    assert "<title>Table 2: a &amp; b</title>" in text and "≤ 3.17" in text
-    assert "href" not in text and "src" not in text
-    assert "<script" not in text and "&lt;script&gt;" in text and "&amp;lt;" not in text
+    assert "<title>Table 2: a &amp; b</title>" in text
+    assert "≤ 3.17" in text
+    assert "href" not in text
+    assert "src" not in text
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "&amp;lt;" not in text
     wide = page(f"# A\n\n| B |\n|:--|\n| {'c ' * 20} |\n")
-    assert '"long"' not in text and wide.count('<td class="long" style') == 1
+    assert '"long"' not in text
+    assert wide.count('<td class="long" style') == 1
 
 
 def test_a_protocol_says_all_four_things_in_a_spec():
@@ -287,7 +300,8 @@ def test_a_protocol_says_all_four_things_in_a_spec():
     view = effective(merge(shipped_config(), changes), "demo")
     for name, protocol in view["protocols"].items():
         filled = plan.protocol(view, name)
-        assert set(filled) == {"split", "images", "features", "sets"} and protocol.items() <= filled.items()
+        assert set(filled) == {"split", "images", "features", "sets"}
+        assert protocol.items() <= filled.items()
     assert plan.spec(view, "tables", "table2")["sets"] == 4
     assert plan.sample_counts(view, "photos32", "vaeglow", 0.5)["count"] == 256
 

@@ -106,14 +106,19 @@ smooth:
 def case(name: str, holds: bool = True) -> tuple[dict[str, Any], Any]:
     """The entry and the world of one case."""
     world, entry, change = CASES[name]
-    entry = claim(name.split("-")[0], **entry | ({} if holds else change))
-    return entry, WORLDS[world] if isinstance(world, str) else lambda need, seed: world[0 if holds else 1]
+    if not holds:
+        entry = entry | change
+    entry = claim(name.split("-")[0], **entry)
+    if isinstance(world, str):
+        return entry, WORLDS[world]
+    shown = world[0 if holds else 1]
+    return entry, lambda need, seed: shown
 
 
-def row_of(root: Path, entry: dict[str, Any], world: Any, seeds: tuple[int, ...] = (0,)) -> dict[str, str]:
-    """The ledger's row of a claim in a world."""
-    write_world(root / "results", entry, world, list(seeds))
-    return ledger(root / "results", entry, list(seeds))
+def row_of(root: Path, entry: dict[str, Any], world: Any) -> dict[str, str]:
+    """The ledger's row of a claim in a world, of one seed."""
+    write_world(root / "results", entry, world, [0])
+    return ledger(root / "results", entry, [0])
 
 
 def test_every_kind_has_a_case():
@@ -130,12 +135,16 @@ def test_each_kind_tells_what_holds_from_what_does_not(tmp_path, name, holds):
     row = ledger(tmp_path / "results", entry, seeds)
     assert row["verdict"] == (HOLDS if holds else FAILS)
     assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
-    assert row["unit"] and row["scale"] and row["note"] and "{" not in row["note"]
+    assert row["unit"]
+    assert row["scale"]
+    assert row["note"]
+    assert "{" not in row["note"]
     how = {"speed": "t over 8 rounds of one timing", "size": "none: counted"}.get(name, "t over 3 seeds")
     assert row["interval"] == how if len(seeds) == 3 else row["interval"]
     assert row["seeds"] == ("" if name in SEEDLESS else " ".join(map(str, seeds)))
     assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
-    assert row["evidence_source_sha256"] == "s" and row["needed"][:2] in ("> ", "< ")
+    assert row["evidence_source_sha256"] == "s"
+    assert row["needed"][:2] in ("> ", "< ")
     effects = [float(effect) for effect in row["effects"].split()]
     assert len(effects) == (1 if name in SEEDLESS else len(seeds))
     assert np.mean(effects) == pytest.approx(float(row["effect"]), rel=1e-2)
@@ -150,8 +159,12 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
         damage(path)
         with pytest.raises(UserError, match=r"does not exist|dataset") as error:
             ledger(tmp_path / "results", entry, [0])
-        assert str(path) in str(error.value) and "\n" not in str(error.value)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
         path.write_bytes(content)
+
+
+OTHER = {"inputs": {"resources/weights/i": "other"}}
 
 
 @pytest.mark.parametrize(
@@ -161,13 +174,13 @@ def test_evidence_that_is_missing_or_of_something_else_is_one_line_that_names_it
         (
             "kept-recall",
             "far/seed0/metrics/test-60-8/T1.0.npz",
-            {"inputs": {"resources/weights/i": "other"}},
+            OTHER,
             "weights/i",
         ),
         (
             "quality_time",
             "near/seed0/snapshots/test-60-8/T0.5.json",
-            {"inputs": {"resources/weights/i": "other"}},
+            OTHER,
             "weights/i",
         ),
         ("bits", "far/seed0/likelihood.json", {"data_sha256": "other"}, "data_sha256"),
@@ -190,10 +203,11 @@ def test_one_best_temperature_must_beat_each_other_one(tmp_path):
 
 def test_where_no_samples_beat_a_gaussian_of_the_pixels_nothing_is_judged(tmp_path):
     entry = claim("kid", better=NEAR, worse=FAR)
-    row_of(tmp_path, entry, models)
+    write_world(tmp_path / "results", entry, models, [0])
     change(tmp_path / "results/demo/toys/floor/test-60-8.json", kid=0.4)  # the metrics of both are at .5
     row = ledger(tmp_path / "results", entry, [0])
-    assert row["verdict"] == UNDECIDED and float(row["low"]) > 0
+    assert row["verdict"] == UNDECIDED
+    assert float(row["low"]) > 0
     assert row["note"].startswith("No samples beat a Gaussian fitted to the training pixels by KID")
     assert "a Gaussian fitted to the training pixels: FID 300, KID 0.4" in row["note"]
 
@@ -216,20 +230,22 @@ def equal_time(root: Path, first: int, near: list) -> dict[str, str]:
 
 def test_quality_is_compared_at_the_longest_time_that_both_trained(tmp_path):
     row = equal_time(tmp_path, 4, [(2.0, 3.0), (4.0, 1.0)])  # at the last 7 s: between 6 and 8 s
-    assert float(row["effect"]) == pytest.approx(1.5 - 2.0) and row["verdict"] == FAILS
+    assert float(row["effect"]) == pytest.approx(1.5 - 2.0)
+    assert row["verdict"] == FAILS
     assert "CPU seconds 7" in row["note"]
 
 
 @pytest.mark.parametrize("near", [[(4.0, 0.2)], [(2.0, 3.0), (4.0, None)]])
 def test_before_the_last_phase_or_where_samples_overflowed_there_is_nothing_to_compare(tmp_path, near):
     row = equal_time(tmp_path, 4, near)
-    assert row["effect"] == "" and row["verdict"] == UNDECIDED
+    assert row["effect"] == ""
+    assert row["verdict"] == UNDECIDED
     assert "no snapshot of its last phase" in row["note"]
 
 
 def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path):
     entry = claim("layer", model="m", value="sharpness")
-    row_of(tmp_path, entry, lambda need, seed: 0.5)
+    write_world(tmp_path / "results", entry, lambda need, seed: 0.5, [0])
     path = tmp_path / "results/demo/toys/m/seed0/layer_action.json"
     images = read_result(path).content["per_image"]
     change(path, per_image=images | {"spectrum_error_vae_noisy": [0.1] * len(images["content_kept"])})
@@ -241,11 +257,12 @@ def test_a_layer_that_is_no_sharper_than_its_own_noise_does_not_sharpen(tmp_path
 )
 def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
     entry, world = case("bits")
-    row_of(tmp_path, entry, world)
+    write_world(tmp_path / "results", entry, world, [0])
     for model, bound in (("near", mine), ("far", theirs)):
         change(tmp_path / f"results/demo/toys/{model}/seed0/likelihood.json", bound=bound)
     note = ledger(tmp_path / "results", entry, [0])["note"].lower()
-    assert words in note and bool(words) == ("upper bound" in note)
+    assert words in note
+    assert bool(words) == ("upper bound" in note)
 
 
 def quantities(x: np.ndarray, mine: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -323,8 +340,10 @@ def test_rounds_that_disagree_widen_the_interval_and_the_note_says_so_in_numbers
     uneven = QUIET.copy()
     uneven[2:, 0] *= 1.6
     row = race(tmp_path, QUIET, "cpu", uneven, threshold=3.2)
-    assert row["verdict"] == HOLDS and "rounds from 3.2 to 5.12" in row["note"]
-    assert row["interval"] == "t over 8 rounds of one timing" and float(row["high"]) > 1.3 * float(row["low"])
+    assert row["verdict"] == HOLDS
+    assert "rounds from 3.2 to 5.12" in row["note"]
+    assert row["interval"] == "t over 8 rounds of one timing"
+    assert float(row["high"]) > 1.3 * float(row["low"])
     # seconds on the clock alone are noisy on a busy CPU
     row = race(tmp_path, uneven, "cpu", QUIET)
     assert row["low"] == row["high"] == "3.2"
@@ -351,30 +370,33 @@ def test_every_timing_of_the_same_networks_counts_whatever_it_says(tmp_path):
     assert float(row["effect"]) == pytest.approx(np.exp(logs.mean()), rel=1e-3)
     ends = np.log([float(row["low"]), float(row["high"])])
     assert ends == pytest.approx([*ttest_1samp(logs, 0).confidence_interval()], abs=0.3)  # by draws
-    assert row["verdict"] == UNDECIDED and row["interval"] == "t over 3 timings"
-    assert "Timing of a: 2, rounds from 2 to 2" in row["note"] and "Timing of c: 6, " in row["note"]
-    assert "Timing of d does not count" in row["note"] and "Timing of e does not count" in row["note"]
+    assert row["verdict"] == UNDECIDED
+    assert row["interval"] == "t over 3 timings"
+    assert "Timing of a: 2, rounds from 2 to 2" in row["note"]
+    assert "Timing of c: 6, " in row["note"]
+    assert "Timing of d does not count" in row["note"]
+    assert "Timing of e does not count" in row["note"]
     assert row["evidence"].split("; ") == [*map(str, sorted(kept.iterdir())), str(latest)]
 
 
-ENTRIES = {
-    "likelihood": claim("bits", better="near", worse="far", statement="Fewer bits | dim", published="<= 3.17, 3.35"),
-    "smoothness": claim("smooth", model="near", space="prior", threshold=0.5),
-    "trained": claim("bits", better="near", worse="far", training=True),
-    "equal": claim(
-        "kid_same", one={"model": "a", "temperature": 0.0}, other={"model": "b", "temperature": 0.0}, margin=0.9
-    ),
-    "off": claim("information", higher="near", lower="far", value="kl_nats", run=False, unfit="Too small"),
-    "elsewhere": claim("bits_reached", better="near", value=3.17, run=False, needs="paper", takes="71 hours"),
-}
-VERDICTS = {
-    "likelihood": "holds",
-    "smoothness": "does not hold",
-    "trained": "undecided",
-    "equal": "holds",
-    "off": "not run at this preset",
-    "elsewhere": "needs preset paper",
-}
+# Entries of a ledger, their verdicts, and the notes of those that are not measured.
+ENTRIES = yaml.safe_load("""
+likelihood: {kind: bits, better: near, worse: far, statement: Fewer bits | dim, published: "<= 3.17, 3.35"}
+smoothness: {kind: smooth, model: near, space: prior, threshold: 0.5}
+trained: {kind: bits, better: near, worse: far, training: true}
+equal: {kind: kid_same, one: {model: a, temperature: 0.0}, other: {model: b, temperature: 0.0}, margin: 0.9}
+"off": {kind: information, higher: near, lower: far, value: kl_nats, run: false, unfit: Too small}
+elsewhere: {kind: bits_reached, better: near, value: 3.17, run: false, needs: paper, takes: 71 hours}
+""")
+ENTRIES = {name: claim(**entry) for name, entry in ENTRIES.items()}
+VERDICTS = yaml.safe_load("""
+likelihood: holds
+smoothness: does not hold
+trained: undecided
+equal: holds
+"off": not run at this preset
+elsewhere: needs preset paper
+""")
 NOTES = {"off": "Too small", "elsewhere": "`make study PRESET=paper` measures it; the runs it reads take 71 hours."}
 
 
@@ -405,25 +427,34 @@ def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path,
     assert list(rows[0]) == list(COLUMNS)
     assert {row["claim"]: row["verdict"] for row in rows} == VERDICTS
     for row in rows:
-        assert row["preset"] == "demo" and row["dataset"] == "toys" and row["statement"] and row["where"]
+        assert row["preset"] == "demo"
+        assert row["dataset"] == "toys"
+        assert row["statement"]
+        assert row["where"]
         if row["claim"] in NOTES:
             assert not any(row[key] for key in ("effect", "low", "high", "unit", "interval", "evidence", "seeds"))
             assert row["note"] == NOTES[row["claim"]]
         else:
             assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
-            assert row["interval"].startswith("bootstrap over") and row["seeds"] == "0"
+            assert row["interval"].startswith("bootstrap over")
+            assert row["seeds"] == "0"
             assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
     assert "6 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1, " in page
     assert "needs preset paper 1.\n" in page
-    assert "Measured on: A CPU; commits: abc." in page and {row["device"] for row in rows} == {"A CPU", ""}
-    assert "**Demo scale**" in page and "## The rule" in page
-    assert "> 0.5" in page and "< 0.9" in page and "any amount" in page
+    assert "Measured on: A CPU; commits: abc." in page
+    assert {row["device"] for row in rows} == {"A CPU", ""}
+    assert "**Demo scale**" in page
+    assert "## The rule" in page
+    assert "> 0.5" in page
+    assert "< 0.9" in page
+    assert "any amount" in page
     assert not {"nan", "None"} & set(page.replace("|", " ").split())
     assert "Demo scale" not in to_markdown(build_ledger(spec({}, [0]), "results"), spec({}, [0]) | {"preset": "paper"})
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1  # a | in a statement makes no column
     for line, row in zip(table[2:], rows, strict=True):
-        assert row["claim"] in line and f"**{row['verdict']}**" in line
+        assert row["claim"] in line
+        assert f"**{row['verdict']}**" in line
         if row["low"]:
             assert f"{row['effect']} [{row['low']}, {row['high']}] {row['unit']}" in line
         assert f"**{row['claim']}** ({row['verdict']})." in page

@@ -61,12 +61,14 @@ def test_the_family_has_holms_correction_and_all_measures_must_agree(tmp_path):
         assert "KID likewise: " in row["note"]
     assert "Of these claims the 3 primary ones have Holm's correction" in page
     rows, _ = ledger(tmp_path / "alone", {"weak": entry("weak")})
-    assert rows["weak"]["verdict"] == HOLDS and rows["weak"]["p_holm"] == rows["weak"]["p"]
+    assert rows["weak"]["verdict"] == HOLDS
+    assert rows["weak"]["p_holm"] == rows["weak"]["p"]
 
 
 def test_a_claim_has_no_verdict_before_its_last_seed(tmp_path):
     rows, _ = ledger(tmp_path, {"strong": entry("strong")}, SEEDS[:2])
-    assert rows["strong"]["verdict"] == "2 of 3 seeds" and rows["strong"]["p"] == ""
+    assert rows["strong"]["verdict"] == "2 of 3 seeds"
+    assert rows["strong"]["p"] == ""
 
 
 def test_a_claim_that_lacks_a_run_for_good_counts_as_p_1(tmp_path):
@@ -123,7 +125,8 @@ def registered(tmp_path, monkeypatch):
 def test_a_run_after_the_registration_is_recorded_with_its_commit_and_hash(registered):
     register, _, after, folder = registered
     run = register()
-    assert run["registered"]["commit"] == after and run["weights_sha256"] == "h"
+    assert run["registered"]["commit"] == after
+    assert run["weights_sha256"] == "h"
     later = commit(folder)
     assert register(at=later)["registered"] == run["registered"]
 
@@ -145,7 +148,8 @@ def refused(registered, says: str, **changes) -> None:
     register, _, _, folder = registered
     with pytest.raises(UserError, match=says) as error:
         register(**changes)
-    assert "\n" not in str(error.value) and not list(folder.rglob("registration.json"))
+    assert "\n" not in str(error.value)
+    assert not list(folder.rglob("registration.json"))
 
 
 def test_a_run_before_the_registration_is_refused(registered):
@@ -171,6 +175,7 @@ def test_the_registered_overlay_has_the_settings_that_it_says_it_shares_with_pre
         mine = resolve(ours, "registered", "cifar10_jpeg_fresh", model, 3)
         cpu = resolve(theirs, "cpu", "cifar10_jpeg", model, 3)
         assert {**mine["training"], "snapshots": []} == {**cpu["training"], "snapshots": []}
-        assert mine.get("network") == cpu.get("network") and mine.get("layer") == cpu.get("layer")
+        assert mine.get("network") == cpu.get("network")
+        assert mine.get("layer") == cpu.get("layer")
         three = resolve(ours, "registered", "cifar10_jpeg_fresh", longer, 3)
         assert three["training"] == {**mine["training"], "epochs": 3 * mine["training"]["epochs"]}

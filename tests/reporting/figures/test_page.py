@@ -25,7 +25,8 @@ SPEC = spec("sample_sheet", [{"data": "test"}, {"model": "vae", "temperature": 0
 def test_each_image_lies_in_its_line_and_column():
     images = noise(2, 4, side=5)
     grid = image_grid(images)
-    assert grid.shape == (2 * 5 + GAP, 4 * 5 + 3 * GAP, 3) and grid.dtype == np.uint8
+    assert grid.shape == (2 * 5 + GAP, 4 * 5 + 3 * GAP, 3)
+    assert grid.dtype == np.uint8
     for line, column in np.ndindex(2, 4):
         y, x = line * (5 + GAP), column * (5 + GAP)
         np.testing.assert_array_equal(grid[y : y + 5, x : x + 5], images[line, column].transpose(1, 2, 0))
@@ -36,7 +37,8 @@ def test_each_image_lies_in_its_line_and_column():
 @pytest.mark.parametrize("levels", [2, 16, 256])
 def test_all_levels_span_black_to_white(levels):
     shown = full_range(np.arange(levels, dtype=np.uint8), levels)
-    assert (shown[0], shown[-1]) == (0, 255) and (np.diff(shown.astype(int)) > 0).all()
+    assert (shown[0], shown[-1]) == (0, 255)
+    assert (np.diff(shown.astype(int)) > 0).all()
 
 
 @pytest.mark.parametrize(("side", "columns", "lines", "channels"), [(32, 10, 2, 3), (28, 4, 1, 1), (8, 40, 1, 3)])
@@ -74,9 +76,12 @@ def test_the_step_writes_the_same_files_from_the_same_results(tmp_path, monkeypa
     png, pdf = run(results, tmp_path / "first")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert run(results, tmp_path / "second") == [png, pdf]
-    assert png.startswith(b"\x89PNG") and pdf.startswith(b"%PDF")
-    assert b"CreationDate" not in pdf and b"atplotlib" not in png + pdf
-    assert set(traced.read_figure(tmp_path / "first.png")) == {str(path)} and not list(tmp_path.glob("*.tmp"))
+    assert png.startswith(b"\x89PNG")
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
+    assert b"atplotlib" not in png + pdf
+    assert set(traced.read_figure(tmp_path / "first.png")) == {str(path)}
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 PLAN_AND_DRAW = """
@@ -116,10 +121,14 @@ def test_every_column_is_drawn_against_its_epoch(tmp_path):
     figure = draw(*write(tmp_path))
     bits, terms, rate, gradient, speed, time = (curves(axes) for axes in figure.axes)
     epochs = [1.0, 2.0, 3.0]
-    assert (epochs, [7.5, 6.5, 6.25]) in bits and ([2.0], [6.75]) in bits  # validation was measured once
-    assert (epochs, [-0.75, -1.25, -1.5]) in terms and (epochs, [0.25, 0.5, 0.75]) in terms
-    assert (epochs, [0.001, 0.0005, 0.0005]) in rate and (epochs, [4.0, 80.0, 8.0]) in gradient
-    assert (epochs, [100.0, 120.0, 110.0]) in speed and (epochs, [10.0, 20.0, 30.0]) in time
+    assert (epochs, [7.5, 6.5, 6.25]) in bits
+    assert ([2.0], [6.75]) in bits  # validation was measured once
+    assert (epochs, [-0.75, -1.25, -1.5]) in terms
+    assert (epochs, [0.25, 0.5, 0.75]) in terms
+    assert (epochs, [0.001, 0.0005, 0.0005]) in rate
+    assert (epochs, [4.0, 80.0, 8.0]) in gradient
+    assert (epochs, [100.0, 120.0, 110.0]) in speed
+    assert (epochs, [10.0, 20.0, 30.0]) in time
     assert figure.axes[3].get_yscale() == "log"
     lines = texts(figure).splitlines()
     assert {"vae on blobs, preset demo, seed 3", "reconstruction", "KL", "validation"} <= set(lines)
