@@ -33,55 +33,88 @@ PLAIN_ROWS = {"rows": {"$ref": "#/$defs/plain_rows"}}
 DRAWN_ROWS = {"rows": {"$ref": "#/$defs/drawn_rows"}}
 
 
-def results_frame(
-    rows: Sequence[Row], results_root: Folder, kinds: Sequence[str], spec: Spec, arrays: Sequence[str] = ()
-) -> Lines:
-    """The results of each row, at every temperature of it, under every seed: a line each.
+class Sources:
+    """What one table or figure reads by its `spec`; `evidence` is all that was read, in order."""
 
-    Args:
-        rows: `preset`, `dataset`, `model`, and where samples are measured `temperature` or several `temperatures`.
-        results_root: the folder that holds the presets' folders.
-        kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`); the first names the device.
-        spec: of the table or figure: its seeds, its protocol and the protocol's values, its styles.
-        arrays: of npz files, those to read.
+    def __init__(self, spec: Spec, results_root: Folder) -> None:
+        self.spec = spec
+        self.results_root = results_root
+        self.evidence: list[Result] = []
 
-    Returns:
-        Columns `row` (index in `rows`), `label`, the identity, `at` (the temperature, empty for a model without one),
-        `device`, `commit`, and `{kind}`, the `Result`.
+    def frame(
+        self,
+        *kinds: str,
+        rows: Sequence[Row] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        arrays: Sequence[str] = (),
+    ) -> Lines:
+        """The results of each row, at every temperature of it, under every seed: a line each.
 
-    Raises:
-        UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was not
-            made from the same files as the others.
-    """
-    import pandas as pd
+        Args:
+            *kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`); the first names the device.
+            rows: `preset`, `dataset`, `model`, and where samples are measured `temperature` or several `temperatures`;
+                the spec's if left out.
+            seeds: the spec's if left out.
+            arrays: of npz files, those to read.
 
-    lines = []
-    for index, row in enumerate(rows):
-        for temperature in row.get("temperatures") or [row.get("temperature")]:
-            for seed in spec["seeds"]:
-                line = {
-                    "preset": row["preset"],
-                    "dataset": row["dataset"],
-                    "model": row["model"],
-                    "seed": seed,
-                    "row": index,
-                    "label": row_label(row, spec["styles"]),
-                    "temperature": temperature,
-                    "at": temperature_of({**row, "temperature": temperature}, spec["styles"]),
-                }
-                results = {kind: read(results_root, kind, line, spec, arrays) for kind in kinds}
-                made = results[kinds[0]]
-                lines.append({**line, **results, "device": made.value("provenance", "device"), "commit": made.commit})
-    frame = pd.DataFrame(lines)
-    check_together(results_of(frame))
-    return frame
+        Returns:
+            Columns `row` (index in the rows), `label`, the identity, `at` (the temperature, empty for a model without
+            one), `device`, `commit`, and `{kind}`, the `Result`.
+
+        Raises:
+            UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was
+                not made from the same files as the others.
+        """
+        import pandas as pd
+
+        lines = []
+        for index, row in enumerate(rows or self.spec["rows"]):
+            for temperature in row.get("temperatures") or [row.get("temperature")]:
+                for seed in seeds or self.spec["seeds"]:
+                    line = {
+                        "preset": row["preset"],
+                        "dataset": row["dataset"],
+                        "model": row["model"],
+                        "seed": seed,
+                        "row": index,
+                        "label": self.label(row),
+                        "temperature": temperature,
+                        "at": temperature_of({**row, "temperature": temperature}, self.spec["styles"]),
+                    }
+                    results = {kind: self.read(kind, line, *arrays) for kind in kinds}
+                    made = results[kinds[0]]
+                    device = made.value("provenance", "device")
+                    lines.append({**line, **results, "device": device, "commit": made.commit})
+        check_together(self.evidence)
+        return pd.DataFrame(lines)
+
+    def by_row(self, *kinds: str) -> list[Lines]:
+        """The lines of each row, one a seed and temperature."""
+        return [lines for _, lines in self.frame(*kinds).groupby("row")]
+
+    def read(self, kind: str, row: Row, *arrays: str) -> Result:
+        """One result of a row, under its seed or the first, with arrays: see `read`."""
+        identity = {**self.spec, "seed": self.spec["seeds"][0], **row}
+        result = read(self.results_root, kind, identity, self.spec, arrays)
+        self.evidence.append(result)
+        return result
+
+    def label(self, row: Row) -> str:
+        """What a row is called."""
+        return row_label(row, self.spec["styles"])
 
 
 def read(results_root: Folder, kind: str, row: Row, spec: Spec, arrays: Sequence[str] = ()) -> Result:
     """One result, checked to match its path and to be measured as the spec says.
 
     Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.
-    `row` has what the path names, including `temperature` or `space`; the other arguments are as in `results_frame`.
+
+    Args:
+        results_root: the folder that holds the presets' folders.
+        kind: a key of `vaeglow.paths.RESULTS`.
+        row: what the path names, including `temperature` or `space`.
+        spec: its protocol and the protocol's values.
+        arrays: of an npz file, those to read.
 
     Raises:
         UserError: missing, damaged, or of something else.

@@ -267,8 +267,8 @@ def test_upper_bounds_are_said_to_be_such(tmp_path, mine, theirs, words):
 
 def quantities(x: np.ndarray, mine: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """Of features and weights, copy by copy; pairs of copies of one image are no pairs."""
-    one = np.repeat(np.arange(60), mine)
-    other = np.repeat(np.arange(60), real)
+    samples = np.repeat(np.arange(60), mine)
+    reals = np.repeat(np.arange(60), real)
 
     def pairs(values: np.ndarray, held: np.ndarray) -> float:
         return values[np.ix_(held, held)][held[:, None] != held].mean()
@@ -278,11 +278,11 @@ def quantities(x: np.ndarray, mine: np.ndarray, real: np.ndarray) -> dict[str, f
 
     apart = np.sqrt(((x[:, None] - x) ** 2).sum(2))
     near = np.sqrt(((x[:, None] - REAL.astype(float)) ** 2).sum(2))
-    cross = kernel(x, REAL)[np.ix_(one, other)].mean()
+    cross = kernel(x, REAL)[np.ix_(samples, reals)].mean()
     return {
-        "kid": pairs(kernel(x, x), one) + pairs(kernel(REAL, REAL), other) - 2 * cross,
-        "diversity": pairs(apart, one),
-        "recall": (near <= np.sort(apart)[:, [3]]).any(0)[other].mean(),
+        "kid": pairs(kernel(x, x), samples) + pairs(kernel(REAL, REAL), reals) - 2 * cross,
+        "diversity": pairs(apart, samples),
+        "recall": (near <= np.sort(apart)[:, [3]]).any(0)[reals].mean(),
     }
 
 

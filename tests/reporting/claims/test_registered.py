@@ -43,9 +43,9 @@ def world(need, seed):
 
 def ledger(root: Path, claims: dict, seeds: list[int] = SEEDS) -> tuple[dict[str, dict[str, str]], str]:
     """The rows of a ledger by claim, and its page."""
-    for one in claims.values():
-        if one["run"]:
-            write_world(root / "results", one, world, seeds)
+    for each in claims.values():
+        if each["run"]:
+            write_world(root / "results", each, world, seeds)
     whole = spec(claims, seeds)
     table = build_ledger(whole, str(root / "results"))
     return {row["claim"]: row for row in table.to_dict("records")}, to_markdown(table, whole)

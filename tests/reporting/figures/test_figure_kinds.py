@@ -180,8 +180,8 @@ def test_title_and_footer_are_there_and_texts_and_images_are_apart(kind, results
     assert all(text.get_fontsize() >= style.FOOTER for text in figure.findobj(Text) if text.get_text())
     words = [text for part in (figure, *figure.axes) for text in part.texts if text.get_text()]
     drawn = [*words, *figure.legends, *(axes for axes in figure.axes if axes.images)]
-    for one, other in combinations([artist.get_window_extent() for artist in drawn], 2):
-        covered = Bbox.intersection(one, other)
+    for extents in combinations([artist.get_window_extent() for artist in drawn], 2):
+        covered = Bbox.intersection(*extents)
         assert covered is None or min(covered.width, covered.height) < 5, "more than a letter's own margin"
 
 

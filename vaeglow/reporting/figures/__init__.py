@@ -13,7 +13,6 @@ needs(entry)         -> optional: what else it reads, a list of {"what", "preset
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,9 +58,9 @@ def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
         kind.draw(sources, page)
         page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
         page.notes.append(SEVERAL if len(spec["seeds"]) > 1 else getattr(kind, "ERRORS", FIRST))
-        check_together(sources.results)
+        check_together(sources.evidence)
         about = f"preset {spec['preset']} \u00b7 dataset{plural} {', '.join(datasets)} \u00b7 seed {seeds}"
-        return page.finish(about, sources.results)
+        return page.finish(about, sources.evidence)
 
 
 def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: float = 0.0, **look: Any) -> Numbers:
@@ -83,33 +82,13 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
     return mean
 
 
-class Sources:
-    """What one figure reads by its `spec`; `results` are all that were read, in order."""
+class Sources(frame.Sources):
+    """What one figure reads by its spec: results, and images."""
 
     def __init__(self, spec: Spec, results_root: Folder, data_root: Folder) -> None:
-        self.spec: dict[str, Any] = {**spec, "seed": spec["seeds"][0]}
+        super().__init__(spec, results_root)
         self.datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
-        self.results: list[Result] = []
-        self.results_root = results_root
         self.data_root = Path(data_root)
-
-    def frame(self, *kinds: str, rows: Sequence[Row] = ()) -> Lines:
-        """Results of all rows, or of others, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
-        rows = rows or self.spec["rows"]
-        lines = frame.results_frame(rows, self.results_root, kinds, self.spec)
-        lines["label"] = [self.label(rows[row]) for row in lines["row"]]
-        self.results += frame.results_of(lines)
-        return lines
-
-    def by_row(self, *kinds: str) -> list[Lines]:
-        """The lines of each row, one a seed."""
-        return [lines for _, lines in self.frame(*kinds).groupby("row")]
-
-    def read(self, kind: str, row: Row, *arrays: str) -> Result:
-        """One result of a row, under its seed or the first, with arrays: see `vaeglow.reporting.frame.read`."""
-        result = frame.read(self.results_root, kind, {**self.spec, **row}, self.spec, arrays)
-        self.results.append(result)
-        return result
 
     def images(self, result: Result, array: str, count: int) -> np.ndarray:
         """The first of a result's images, their levels spread over 0..255.
@@ -143,8 +122,7 @@ class Sources:
 
     def label(self, row: Row) -> str:
         """What a row's model is called, with its dataset where the figure shows several."""
-        named = {key: row[key] for key in ("label", "model") if key in row}
-        name = frame.row_label(named, self.spec["styles"])
+        name = row.get("label") or self.spec["styles"][row["model"]]["label"]
         return f"{name}, {row['dataset']}" if len(self.datasets) > 1 else name
 
     def look(self, row: Row) -> dict[str, str]:

@@ -9,7 +9,7 @@ SCHEMA   -> its entries' own keys in config, a JSON schema each
 COLUMNS  -> its columns, or `columns_of(spec, rows)`; the first are those of its plain CSV (`traced.SHORT`)
 SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
 and optionally
-rows(spec, results_root)  -> the lines of each row, where a row is not of one model's runs
+rows(sources)             -> the lines of each row, where a row is not of one model's runs
 OF_BASES                  -> what it reads of a row's base, of the base's base, ...
 needs(entry)              -> what else it reads, a list of {"what", "preset", "dataset", "model"}
 
@@ -31,9 +31,9 @@ from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import CLOCKS, clock_of
 from vaeglow.files import read_csv
-from vaeglow.reporting import frame, traced
+from vaeglow.reporting import traced
 from vaeglow.reporting.columns import RANGE, SEEDS
-from vaeglow.reporting.frame import Folder, Lines, Spec, drawn_at
+from vaeglow.reporting.frame import Folder, Lines, Sources, Spec, drawn_at, results_of
 from vaeglow.reporting.templates import render
 from vaeglow.reporting.traced import Texts
 from vaeglow.results import machines
@@ -56,16 +56,13 @@ def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
         The columns of its kind and those it is traced by; published rows, then the spec's rows in its order.
 
     Raises:
-        UserError: files that are missing, damaged or do not belong in one table (see `frame.results_frame`).
+        UserError: files that are missing, damaged or do not belong in one table (see `Sources.frame`).
     """
     import pandas as pd
 
     kind = KINDS[spec["kind"]]
-    if hasattr(kind, "rows"):
-        rows = list(kind.rows(spec, results_root))
-    else:
-        results = frame.results_frame(spec["rows"], results_root, kind.READS, spec)
-        rows = [lines for _, lines in results.groupby("row")]
+    sources = Sources(spec, results_root)
+    rows = list(kind.rows(sources)) if hasattr(kind, "rows") else sources.by_row(*kind.READS)
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
     timed = timing_of(rows)
     texts = [row | {"source": "published"} for row in read_csv(published) if row["table"] == spec["published"]]
@@ -74,7 +71,7 @@ def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
         trained = lines[lines["seed"].isin(timed["seeds"])]
         for column in columns:
             cells[column.name] = column.cell(trained if column.name.startswith("train_") else lines)
-        texts.append(cells | traced.trace_cells(frame.results_of(lines)))
+        texts.append(cells | traced.trace_cells(results_of(lines)))
     names = [*(column.name for column in columns), *traced.COLUMNS]
     table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
     table.attrs["columns"] = {column.name: column for column in columns}  # for `forms_of`

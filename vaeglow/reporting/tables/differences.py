@@ -11,19 +11,19 @@ from functools import partial
 import numpy as np
 
 from vaeglow.reporting.columns import ERROR, SHARED, Column, Value, fixed, in_order, only, same
-from vaeglow.reporting.frame import BITS, PROTOCOL, Folder, Lines, Spec, bound_note, numbers, results_frame
+from vaeglow.reporting.frame import BITS, PROTOCOL, Lines, Sources, bound_note, numbers
 from vaeglow.reporting.traced import Texts
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
 SCHEMA = {**PROTOCOL, "rows": {"$ref": "#/$defs/compared_rows"}}
 
 
-def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """For each pair the lines of both models, `minus` saying which one is subtracted."""
     sides = []
-    for row in spec["rows"]:
+    for row in sources.spec["rows"]:
         sides += [row, row["minus"]]
-    frame = results_frame(sides, results_root, READS, spec, [BITS])
+    frame = sources.frame(*READS, rows=sides, arrays=[BITS])
     frame["minus"] = frame["row"] % 2 == 1
     for _, pair in frame.groupby(frame["row"] // 2):
         yield pair

@@ -4,24 +4,22 @@ import dataclasses
 from collections.abc import Iterator
 
 from vaeglow.reporting.columns import SHARED, Column, fixed, in_order, same
-from vaeglow.reporting.frame import Folder, Lines, Numbers, Spec, first, numbers, results_frame, results_of
+from vaeglow.reporting.frame import Lines, Numbers, Sources, first, numbers
 from vaeglow.reporting.linear_reference import REFERENCES, SCHEMA, needs, reference_of
-from vaeglow.results import check_together
 
 __all__ = ["SCHEMA", "needs"]
 READS = ("training", "likelihood", "config")
 
 
-def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
     """
     import pandas as pd
 
-    own = results_frame(needs(spec), results_root, ["linear_reference"], spec).assign(trained_model=None)
-    frame = results_frame(spec["rows"], results_root, READS, spec)
-    check_together([*results_of(own), *results_of(frame)])
+    own = sources.frame("linear_reference", rows=needs(sources.spec)).assign(trained_model=None)
+    frame = sources.frame(*READS)
     references = frame.pop("config").map(reference_of)
     frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=references)
     for name in REFERENCES:

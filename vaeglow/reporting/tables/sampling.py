@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vaeglow.reporting.columns import in_order
-from vaeglow.reporting.frame import PLAIN_ROWS, Folder, Lines, Spec
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources
 from vaeglow.reporting.tables.timing import TIMED, median, seconds_of_row, timings
 
 READS = ("timing",)
@@ -20,7 +20,7 @@ COLUMNS = in_order(
 SHOWN = "model sampling_images_per_second milliseconds_per_image sampling_batch_size parameters device threads dataset"
 
 
-def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """Each model's times."""
-    for _, lines in timings(spec, results_root).groupby("row"):
+    for _, lines in timings(sources).groupby("row"):
         yield lines

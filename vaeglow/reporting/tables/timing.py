@@ -14,7 +14,7 @@ import numpy as np
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import Ratios, clock_of, ratios, seconds_an_image
 from vaeglow.reporting.columns import Column, Value, in_order, same, significant
-from vaeglow.reporting.frame import PLAIN_ROWS, Folder, Lines, Spec, first, results_frame
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources, first
 
 READS = ("timing",)
 SCHEMA = {
@@ -28,14 +28,14 @@ SCHEMA = {
 PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # the part of ours that a row times
 
 
-def timings(spec: Spec, results_root: Folder) -> Lines:
+def timings(sources: Sources) -> Lines:
     """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
 
     Its column `base` names the VAE of a Glow layer.
     """
-    presets = spec.get("presets", [spec["preset"]])
-    rows = sorted(spec["rows"], key=lambda row: presets.index(row["preset"]))
-    frame = results_frame(rows, results_root, READS, {**spec, "seeds": [None]})
+    presets = sources.spec.get("presets", [sources.spec["preset"]])
+    rows = sorted(sources.spec["rows"], key=lambda row: presets.index(row["preset"]))
+    frame = sources.frame(*READS, rows=rows, seeds=[None])
     results = []
     for result, model in zip(frame["timing"], frame["model"], strict=True):
         content = result.content | result.value("models", model)
@@ -44,7 +44,7 @@ def timings(spec: Spec, results_root: Folder) -> Lines:
     return frame.assign(timing=results, kind=kinds, base=[row.get("base") for row in rows])
 
 
-def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
 
     A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
@@ -54,7 +54,7 @@ def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
     """
     import pandas as pd
 
-    for _, lines in timings(spec, results_root).groupby(["preset", "dataset"], sort=False):
+    for _, lines in timings(sources).groupby(["preset", "dataset"], sort=False):
         glow = lines[lines["kind"] == "glow"][:1]
         for index, model, kind, name, base in lines[["model", "kind", "label", "base"]].itertuples():
             own = lines.loc[[index]]
@@ -62,7 +62,9 @@ def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
             if kind == "vae_glow":
                 vae = lines[lines["model"] == base]
                 if vae.empty:
-                    raise UserError(f"tables.{spec['name']}: model {model} has base {base}: give {base} a row too")
+                    raise UserError(
+                        f"tables.{sources.spec['name']}: model {model} has base {base}: give {base} a row too"
+                    )
                 yield pd.concat([own, vae, glow]).assign(label=f"{name}: average of both phases")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import Ratios, epochs_of, ratios
 from vaeglow.reporting.columns import Column, in_order, same
-from vaeglow.reporting.frame import PLAIN_ROWS, Folder, Lines, Spec, first, results_frame
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources, first
 from vaeglow.reporting.tables.timing import ratio_columns
 
 READS = ("timing", "config")
@@ -13,7 +13,7 @@ OF_BASES = ("timing",)
 SCHEMA = PLAIN_ROWS
 
 
-def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """Each model's line, then that of the first Glow of its dataset.
 
     Raises:
@@ -21,12 +21,14 @@ def rows(spec: Spec, results_root: Folder) -> Iterator[Lines]:
     """
     import pandas as pd
 
-    frame = results_frame(spec["rows"], results_root, READS, {**spec, "seeds": spec["seeds"][:1]})
+    frame = sources.frame(*READS, seeds=sources.spec["seeds"][:1])
     frame["kind"] = frame["config"].map(lambda config: config.value("kind"))
     for dataset, lines in frame.groupby("dataset", sort=False):
         glow = lines[lines["kind"] == "glow"][:1]
         if glow.empty:
-            raise UserError(f"tables.{spec['name']}: dataset {dataset} has no Glow to compare with: give one a row")
+            raise UserError(
+                f"tables.{sources.spec['name']}: dataset {dataset} has no Glow to compare with: give one a row"
+            )
         for index in lines.index:
             yield pd.concat([lines.loc[[index]], glow])
 
