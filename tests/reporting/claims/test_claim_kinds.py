@@ -1,23 +1,18 @@
-"""Every kind of claim on made-up evidence, both ways, that it reads what it says it needs; the files of the ledger."""
+"""Every kind of claim on made-up evidence, both ways, and that it reads what it says it needs."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from claims_tools import MADE, REAL, claim, features, ledger, spec, timed_model, write_timing, write_world
-from run_tools import run_step
-from scipy.stats import ttest_1samp
-from table_tools import change, spec_file
+from claims_tools import REAL, claim, features, ledger, write_world
+from table_tools import change
 
 from vaeglow.data.seeds import stable_hash
 from vaeglow.errors import UserError
 from vaeglow.evaluation.bootstrap import resample
-from vaeglow.files import read_csv
 from vaeglow.reporting.claims import KINDS
-from vaeglow.reporting.claims.ledger import COLUMNS, build_ledger, to_markdown
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED
 from vaeglow.results import read_result
 
@@ -304,157 +299,3 @@ def test_effects_are_those_of_features_directly(tmp_path):
             expected = {quantity: values[draw] for quantity, values in draws.items()}
             assert quantities(x, own[draw], real[draw]) == pytest.approx(expected, rel=1e-5), draw
     assert float(row["effect"]) == pytest.approx(kids[1] - kids[0], rel=1e-3)
-
-
-RACE = ("slow", "one", "other")
-QUIET = np.tile([4.0, 1.0, 1.5], (8, 1))  # a ratio of 3.2
-SPEED = claim("speed", slow=["slow"], fast=["one", "other"], networks="demo")
-
-
-def race(root: Path, rounds: np.ndarray, kind: str = "cuda", cpu: np.ndarray | None = None, **keys) -> dict[str, str]:
-    """The ledger's row on seconds of each round, [rounds, 3]."""
-    cpu = rounds if cpu is None else cpu
-    models = {name: timed_model(rounds[:, k].tolist(), cpu[:, k].tolist()) for k, name in enumerate(RACE)}
-    write_timing(root / "demo/toys/timing.json", models, kind)
-    return ledger(root, SPEED | keys, [0])
-
-
-@pytest.mark.parametrize("factor", [1.5, 6.0])
-@pytest.mark.parametrize("longest", [1, 3, 24])
-def test_beside_a_load_that_comes_and_goes_the_interval_holds_the_quiet_ratio_or_says_nothing(
-    tmp_path, factor, longest
-):
-    """Windows in a row are `factor` times as slow while there is a load, for 1 to `longest` of them."""
-    missed = 0
-    tries = 30
-    for seed in range(tries):
-        random = np.random.default_rng(seed)
-        lengths = random.integers(1, longest + 1, QUIET.size)
-        loaded = np.repeat(np.arange(QUIET.size) % 2, lengths)[: QUIET.size].reshape(QUIET.shape)
-        row = race(tmp_path, QUIET * factor**loaded * np.exp(0.01 * random.normal(size=QUIET.shape)))
-        missed += not float(row["low"]) <= 3.2 <= float(row["high"])
-    assert missed <= 0.1 * tries  # a 95% interval misses some
-
-
-def test_rounds_that_disagree_widen_the_interval_and_the_note_says_so_in_numbers(tmp_path):
-    uneven = QUIET.copy()
-    uneven[2:, 0] *= 1.6
-    row = race(tmp_path, QUIET, "cpu", uneven, threshold=3.2)
-    assert row["verdict"] == HOLDS
-    assert "rounds from 3.2 to 5.12" in row["note"]
-    assert row["interval"] == "t over 8 rounds of one timing"
-    assert float(row["high"]) > 1.3 * float(row["low"])
-    # seconds on the clock alone are noisy on a busy CPU
-    row = race(tmp_path, uneven, "cpu", QUIET)
-    assert row["low"] == row["high"] == "3.2"
-
-
-def timing_of(path: Path, ratio: float, **keys) -> None:
-    """A timing of eight equal rounds, which began when its file is named after."""
-    models = {name: timed_model([second] * 8) for name, second in zip(RACE, (ratio, 0.5, 1.5), strict=True)}
-    write_timing(path, models)
-    change(path, provenance=MADE | {"started": path.stem}, **keys)
-
-
-def test_every_timing_of_the_same_networks_counts_whatever_it_says(tmp_path):
-    kept = tmp_path / "demo/toys/timings"
-    latest = tmp_path / "demo/toys/timing.json"
-    for start, ratio in (("a", 2.0), ("b", 3.0), ("c", 6.0), ("e", 99.0)):
-        timing_of(kept / f"{start}.json", ratio)
-    timing_of(kept / "d.json", 99.0, threads=2)
-    models = read_result(kept / "e.json").content["models"]
-    change(kept / "e.json", models=models | {"slow": models["slow"] | {"config_sha256": "other"}})
-    shutil.copy(kept / "c.json", latest)  # counts once
-    row = ledger(tmp_path, SPEED | {"threshold": 2.0}, [0])
-    logs = np.log([2, 3, 6])
-    assert float(row["effect"]) == pytest.approx(np.exp(logs.mean()), rel=1e-3)
-    ends = np.log([float(row["low"]), float(row["high"])])
-    assert ends == pytest.approx([*ttest_1samp(logs, 0).confidence_interval()], abs=0.3)  # by draws
-    assert row["verdict"] == UNDECIDED
-    assert row["interval"] == "t over 3 timings"
-    assert "Timing of a: 2, rounds from 2 to 2" in row["note"]
-    assert "Timing of c: 6, " in row["note"]
-    assert "Timing of d does not count" in row["note"]
-    assert "Timing of e does not count" in row["note"]
-    assert row["evidence"].split("; ") == [*map(str, sorted(kept.iterdir())), str(latest)]
-
-
-# Entries of a ledger, their verdicts, and the notes of those that are not measured.
-ENTRIES = yaml.safe_load("""
-likelihood: {kind: bits, better: near, worse: far, statement: Fewer bits | dim, published: "<= 3.17, 3.35"}
-smoothness: {kind: smooth, model: near, space: prior, threshold: 0.5}
-trained: {kind: bits, better: near, worse: far, training: true}
-equal: {kind: kid_same, one: {model: a, temperature: 0.0}, other: {model: b, temperature: 0.0}, margin: 0.9}
-"off": {kind: information, higher: near, lower: far, value: kl_nats, run: false, unfit: Too small}
-elsewhere: {kind: bits_reached, better: near, value: 3.17, run: false, needs: paper, takes: 71 hours}
-""")
-ENTRIES = {name: claim(**entry) for name, entry in ENTRIES.items()}
-VERDICTS = yaml.safe_load("""
-likelihood: holds
-smoothness: does not hold
-trained: undecided
-equal: holds
-"off": not run at this preset
-elsewhere: needs preset paper
-""")
-NOTES = {"off": "Too small", "elsewhere": "`make study PRESET=paper` measures it; the runs it reads take 71 hours."}
-
-
-def world(need, seed):
-    if need["what"] == "interpolation":
-        return [[0.1, 3.0, 0.1]] * 4
-    return {"near": 0.0, "far": 1.0}.get(need["model"], 1.5)
-
-
-def run() -> tuple[list[dict[str, str]], str]:
-    """The ledger's rows and its page, by the step."""
-    forms = [Path(f"results/demo/claims.{form}") for form in ("csv", "full.csv", "md", "html")]
-    plain, full, markdown, html = forms
-    run_step("claims", spec=spec_file(Path("results"), spec(ENTRIES, [0])), results_root="results", output=forms)
-    assert "<table" in html.read_text()
-    rows = read_csv(full)
-    assert read_csv(plain) == [dict(list(row.items())[:15]) for row in rows]
-    return rows, markdown.read_text()
-
-
-def test_the_csv_has_a_row_a_claim_and_the_page_shows_it_with_the_rule(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for entry in ENTRIES.values():
-        if entry["run"]:
-            write_world(Path("results"), entry, world, [0])
-    rows, page = run()
-    assert run() == (rows, page)
-    assert list(rows[0]) == list(COLUMNS)
-    assert {row["claim"]: row["verdict"] for row in rows} == VERDICTS
-    for row in rows:
-        assert row["preset"] == "demo"
-        assert row["dataset"] == "toys"
-        assert row["statement"]
-        assert row["where"]
-        if row["claim"] in NOTES:
-            assert not any(row[key] for key in ("effect", "low", "high", "unit", "interval", "evidence", "seeds"))
-            assert row["note"] == NOTES[row["claim"]]
-        else:
-            assert float(row["low"]) <= float(row["effect"]) <= float(row["high"])
-            assert row["interval"].startswith("bootstrap over")
-            assert row["seeds"] == "0"
-            assert all(path.startswith("results/demo/toys/") for path in row["evidence"].split("; "))
-    assert "6 claims at preset demo, seeds 0: holds 2, does not hold 1, undecided 1, not run at this preset 1, " in page
-    assert "needs preset paper 1.\n" in page
-    assert "Measured on: A CPU; commits: abc." in page
-    assert {row["device"] for row in rows} == {"A CPU", ""}
-    assert "**Demo scale**" in page
-    assert "## The rule" in page
-    assert "> 0.5" in page
-    assert "< 0.9" in page
-    assert "any amount" in page
-    assert not {"nan", "None"} & set(page.replace("|", " ").split())
-    assert "Demo scale" not in to_markdown(build_ledger(spec({}, [0]), "results"), spec({}, [0]) | {"preset": "paper"})
-    table = [line for line in page.splitlines() if line.startswith("|")]
-    assert len({line.replace("\\|", "").count("|") for line in table}) == 1  # a | in a statement makes no column
-    for line, row in zip(table[2:], rows, strict=True):
-        assert row["claim"] in line
-        assert f"**{row['verdict']}**" in line
-        if row["low"]:
-            assert f"{row['effect']} [{row['low']}, {row['high']}] {row['unit']}" in line
-        assert f"**{row['claim']}** ({row['verdict']})." in page

@@ -8,15 +8,15 @@ import dataclasses
 import functools
 import math
 from statistics import geometric_mean
-from typing import Any
 
 import numpy as np
 
-from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, generator, mean_draws, ratio
+from vaeglow.evaluation.bootstrap import DRAWS, generator, mean_draws, ratio
 from vaeglow.evaluation.timing import CLOCKS, clock_of, finite_values, ratios, training_time
-from vaeglow.reporting.claims import MODEL, Claim, Evidence, Measured, Readings, kind, rows_of
+from vaeglow.reporting.claims import MODEL, Evidence, Measured, kind
+from vaeglow.reporting.claims.effects import draws_of, floor_of, lead, of_images, of_run, of_samples, scale
+from vaeglow.reporting.claims.layer import alike, content, per_image, sharpness
 from vaeglow.reporting.frame import BITS, PROTOCOL, Row, bound_note
-from vaeglow.results import Result
 
 SET = {"$ref": "#/$defs/sample_set"}
 SETS = {"$ref": "#/$defs/sample_sets"}
@@ -62,82 +62,6 @@ MAPPED = {"enum": list(NOISE), "description": "which value of `noise_maps.npz`"}
 ACTION = {"enum": ["sharpness", "content", "draws"], "description": "which value of `layer_action.json`"}
 contrast = functools.partial(kind, "draws", "metrics", "floor", **PROTOCOL)  # a kind that compares sample sets
 LEAST = {"recall": 0.05}  # `kept`: of less, a handful of images decides what share is kept
-FLOOR = "a Gaussian fitted to the training pixels"
-
-
-# ----------------------------------------------------------------------------------- effects, by what is resampled
-
-
-def of_run(effect: float, unit: str, words: str, scale: str, **more: Any) -> Measured:
-    """An effect from one number a run, which seeds alone judge."""
-    return Measured(np.array([[effect]]), unit, words, scale, "none: one number a run", **more)
-
-
-def of_images(
-    values: np.ndarray, claim: Claim, unit: str, words: str, images: str, *notes: str, **more: Any
-) -> Measured:
-    """The mean of one number per image (or pair), [n], or of each of J, [J, n]; the same images are resampled alike."""
-    count = values.shape[-1]
-    resampled = "pairs" if images.startswith("pairs") else "images"
-    return Measured(
-        np.stack([mean_draws(numbers, claim["dataset"]) for numbers in np.atleast_2d(values)]),
-        unit,
-        words,
-        scale=f"{count} {images}",
-        how=f"bootstrap over {resampled}, {DRAWS} draws",
-        units=count,
-        notes=notes,
-        **more,
-    )
-
-
-def of_samples(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
-    """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs etc. are for information."""
-    claim = evidence.claim
-    measure = claim.get("measure", "kid")
-    readings = {}
-    for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True):
-        label = evidence.label(row)
-        readings[label, "FID"] = metrics.number("fid")
-        readings[label, "KID" if measure == "kid" else measure] = metrics.number(measure)
-    count = min(LIMIT, claim["images"])
-    resampled = "the real images" if measure == "recall" else "images"
-    return Measured(
-        np.stack(effects),
-        unit,
-        words,
-        scale=scale(claim, count),
-        how=f"bootstrap over {resampled}, {DRAWS} draws",
-        units=count,
-        readings=readings | floor_of(evidence),
-        lead=lead(evidence),
-    )
-
-
-def draws_of(evidence: Evidence) -> list[np.ndarray]:
-    """The claim's quantity of each of its sample sets, the estimate and its draws: [1 + DRAWS]."""
-    quantity = evidence.claim.get("measure", "kid")
-    return [result.arrays[quantity].astype(float) for result in evidence.results("draws", quantity)]
-
-
-def floor_of(evidence: Evidence) -> Readings:
-    """The FID and KID of the floor."""
-    floor = evidence.results("floor")[0]
-    return {(FLOOR, "FID"): floor.number("fid"), (FLOOR, "KID"): floor.number("kid")}
-
-
-def lead(evidence: Evidence) -> float:
-    """By how much KID the best of the claim's samples beats the floor."""
-    best = min(metrics.number("kid") for metrics in evidence.results("metrics"))
-    return floor_of(evidence)[FLOOR, "KID"] - best
-
-
-def scale(claim: Claim, count: int) -> str:
-    """How many images a claim on samples uses."""
-    return f"{count} samples a model, {count} real images, {claim['features']} features"
-
-
-# ----------------------------------------------------------------------------------------- of sample sets
 
 
 @contrast(better=SET, worse=SET, factor=FACTOR)
@@ -188,46 +112,6 @@ def kept(evidence: Evidence) -> Measured:
     return of_samples(evidence, f"share of {measure}", words, more_share - less_share)
 
 
-@kind("metrics", "floor", **PROTOCOL, better=SET, worse=SET, better_kid=FOR_KID, worse_kid=FOR_KID, measures=MEASURES)
-def fid_and_kid(evidence: Evidence) -> Measured:
-    """Effects: FID and KID of `worse` - those of `better`, over all images; no bootstrap, so seeds alone judge."""
-    claim = evidence.claim
-    leads = {}
-    readings = {}
-    for measure in ("fid", "kid"):
-        numbers = []
-        for role in ("better", "worse"):
-            samples = claim.get(f"{role}_{measure}", claim[role])
-            numbers.append(evidence.read("metrics", samples).number(measure))
-            readings[evidence.label(samples), measure.upper()] = numbers[-1]
-        leads[measure.upper()] = numbers[1] - numbers[0]
-    first, *others = [measure.upper() for measure in claim.get("measures", ("fid", "kid"))]
-    return of_run(
-        leads[first],
-        first,
-        f"{first} of {{worse}}, minus that of {{better}}",
-        scale(claim, claim["images"]),
-        beside={measure: leads[measure] for measure in others},
-        readings=readings | floor_of(evidence),
-        lead=lead(evidence),
-    )
-
-
-@kind("metrics", **PROTOCOL, better=SET, value=NUMBER)
-def fid_reached(evidence: Evidence) -> Measured:
-    """Effect: the published FID - the FID of `better`."""
-    [metrics] = evidence.results("metrics")
-    claim = evidence.claim
-    return reached(evidence, metrics.number("fid"), "FID", scale(claim, claim["images"]))
-
-
-def reached(evidence: Evidence, number: float, unit: str, scale: str) -> Measured:
-    """How far a number of one run is below the published one."""
-    words = f"published {unit} ({{value}}), minus that of {{better}}"
-    readings = {(evidence.name("better"), unit): number}
-    return of_run(evidence.claim["value"] - number, unit, words, scale, readings=readings)
-
-
 @kind("snapshot_metrics", "config", "training", "timing", **PROTOCOL, ours=SETS, theirs=SETS)
 def quality_time(evidence: Evidence) -> Measured:
     """Effect: KID of `theirs` - KID of `ours`, at the longest time both trained, by steps timed in turns."""
@@ -273,7 +157,29 @@ def snapshots(evidence: Evidence, row: Row) -> np.ndarray:
     return np.array(values, dtype=float).T
 
 
-# --------------------------------------------------------------------------------------- of images and latents
+@kind("metrics", "floor", **PROTOCOL, better=SET, worse=SET, better_kid=FOR_KID, worse_kid=FOR_KID, measures=MEASURES)
+def fid_and_kid(evidence: Evidence) -> Measured:
+    """Effects: FID and KID of `worse` - those of `better`, over all images; no bootstrap, so seeds alone judge."""
+    claim = evidence.claim
+    leads = {}
+    readings = {}
+    for measure in ("fid", "kid"):
+        numbers = []
+        for role in ("better", "worse"):
+            samples = claim.get(f"{role}_{measure}", claim[role])
+            numbers.append(evidence.read("metrics", samples).number(measure))
+            readings[evidence.label(samples), measure.upper()] = numbers[-1]
+        leads[measure.upper()] = numbers[1] - numbers[0]
+    first, *others = [measure.upper() for measure in claim.get("measures", ("fid", "kid"))]
+    return of_run(
+        leads[first],
+        first,
+        f"{first} of {{worse}}, minus that of {{better}}",
+        scale(claim, claim["images"]),
+        beside={measure: leads[measure] for measure in others},
+        readings=readings | floor_of(evidence),
+        lead=lead(evidence),
+    )
 
 
 @kind("likelihood", "likelihood_images", better=MODEL, worse=MODEL)
@@ -308,6 +214,14 @@ def bits_of(evidence: Evidence, which: slice | np.ndarray) -> Measured:
     )
 
 
+@kind("metrics", **PROTOCOL, better=SET, value=NUMBER)
+def fid_reached(evidence: Evidence) -> Measured:
+    """Effect: the published FID - the FID of `better`."""
+    [metrics] = evidence.results("metrics")
+    claim = evidence.claim
+    return reached(evidence, metrics.number("fid"), "FID", scale(claim, claim["images"]))
+
+
 @kind("likelihood", better=MODEL, value=NUMBER)
 def bits_reached(evidence: Evidence) -> Measured:
     """Effect: the published bits/dim - those of `better`."""
@@ -315,120 +229,11 @@ def bits_reached(evidence: Evidence) -> Measured:
     return reached(evidence, likelihood.number("bits_per_dim"), "bits/dim", f"{likelihood.value('images')} test images")
 
 
-@kind("noise_maps", model=MODEL, value=MAPPED)
-def noise(evidence: Evidence) -> Measured:
-    """Effect: mean over images of what s(z) says of their pixels."""
-    [maps] = evidence.results("noise_maps")
-    key = evidence.claim["value"]
-    words, unit = NOISE[key]
-    return of_images(finite_values(maps, key), evidence.claim, unit, f"{words}, mean over images", "test images")
-
-
-@kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
-def information(evidence: Evidence) -> Measured:
-    """Effect: `value` of `higher` - `value` of `lower`, of what the latent holds."""
-    key = evidence.claim["value"]
-    what, unit = LATENTS[key]
-    results = evidence.results("latents")
-    higher, lower = (result.number(key) for result in results)
-    readings = {(evidence.name("higher"), unit): higher, (evidence.name("lower"), unit): lower}
-    words = f"{what}: of {{higher}}, minus of {{lower}}"
-    return of_run(higher - lower, unit, words, f"{results[-1].value('images')} images", readings=readings)
-
-
-@kind("layer_action", model=MODEL, value=ACTION)
-def layer(evidence: Evidence) -> Measured:
-    """Effect: what f does to an image.
-
-    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), keeps what the sample shows (`content`), or
-    changes little from one draw to another (`draws`).
-    """
-    [action] = evidence.results("layer_action")
-    effect = {"sharpness": sharpness, "content": content, "draws": alike}[evidence.claim["value"]]
-    values, unit, words, note = effect(action)
-    return of_images(values, evidence.claim, unit, words, "latents", note)
-
-
-def per_image(action: Result, key: str) -> np.ndarray:
-    """A number of layer_action.json for each image: [n]."""
-    return finite_values(action, "per_image", key)
-
-
-Effect = tuple[np.ndarray, str, str, str]  # one number an image, its unit, its words and a note
-
-
-def sharpness(action: Result) -> Effect:
-    """How much nearer the data's spectrum the layer's image is than the VAE's."""
-    plain = per_image(action, "spectrum_error_vae")
-    noisy = per_image(action, "spectrum_error_vae_noisy")
-    after = per_image(action, "spectrum_error_layer")
-    words = (
-        "distance of an image's log power spectrum from the data's: of the VAE's mean or, where that is nearer, "
-        "of that mean with the layer's noise and no layer; minus of the layer's image ({model})"
-    )
-    note = f"means: VAE's mean {plain.mean():.3g}, with noise {noisy.mean():.3g}, layer {after.mean():.3g}"
-    return np.minimum(plain, noisy) - after, "log10 of power", words, note
-
-
-def content(action: Result) -> Effect:
-    """How much more the layer's image is like its own VAE image than controls are; and nearest to its own."""
-    own = per_image(action, "similarity")
-    noisy = per_image(action, "similarity_noise")
-    other = per_image(action, "similarity_other")
-    nearest = per_image(action, "content_kept")
-    words = (
-        "the lesser of two, {model}: structural similarity of the layer's image with its own VAE image, minus that "
-        "of the more similar of two controls, the VAE's image moved as far by noise or by what the layer does to "
-        "another image; and the share of the layer's images that are nearest to their own VAE image, minus 1/2"
-    )
-    note = (
-        f"similarity {own.mean():.3g}, by noise {noisy.mean():.3g}, by another's change {other.mean():.3g}; nearest to "
-        f"its own: {nearest.mean():.3g}"
-    )
-    return np.stack([own - np.maximum(noisy, other), nearest - 0.5]), "SSIM or share", words, note
-
-
-def alike(action: Result) -> Effect:
-    """How much nearer two draws from one latent are than the images of two latents."""
-    draws = per_image(action, "draw_pixel_distance")
-    between = per_image(action, "between_pixel_distance")
-    words = "1 minus the distance of two draws from one latent by that of images of two latents, {model}"
-    note = f"RMS distances, grey levels: {draws.mean():.3g} and {between.mean():.3g}"
-    return 1 - ratio(draws, between), "share of distance", words, note
-
-
-@kind("layer_action", better=MODEL, worse=MODEL)
-def detail(evidence: Evidence) -> Measured:
-    """Effect: how much farther from the data's spectrum the layer's images are with `worse` than with `better`."""
-    better, worse = (per_image(action, "spectrum_error_layer") for action in evidence.results("layer_action"))
-    words = "distance of an image's log power spectrum from the data's: with the layer of {worse}, minus of {better}"
-    note = f"means: {worse.mean():.3g} and {better.mean():.3g}"
-    return of_images(worse - better, evidence.claim, "log10 of power", words, "latents, of the same noise", note)
-
-
-@kind("interpolation", model=MODEL, space={"$ref": "#/$defs/space"})
-def smooth(evidence: Evidence) -> Measured:
-    """Effect: the least of: how even the steps are; how far below the ends' distance; how much detail is kept."""
-    [path] = evidence.results("interpolation")
-    claim = evidence.claim
-    steps = finite_values(path, "step_distances")
-    largest = steps.max(1)
-    even = ratio(steps.mean(1), largest)
-    near = 1 - ratio(largest, finite_values(path, "end_distances"))
-    kept = mean_draws(finite_values(path, "detail_kept"), claim["dataset"])
-    lost = mean_draws(finite_values(path, "detail_lost"), claim["dataset"])
-    share = 1 - abs(1 - ratio(kept, lost))  # too much detail is no better than too little
-    words = (
-        "the least of three, {model}: mean step by the largest (1 for even steps); 1 minus the largest step by the "
-        "distance of the ends; and detail beyond a cross-fade's, as a share of what a cross-fade loses between the ends"
-    )
-    count = steps.shape[1]
-    note = f"{even.mean():.3g}, {near.mean():.3g} and {share[0]:.3g}; of a cross-fade 1, {1 - 1 / count:.3g}, 0"
-    two = of_images(np.stack([even, near]), claim, "ratio", words, f"pairs of {count} steps", note)
-    return dataclasses.replace(two, draws=np.stack([*two.draws, share]))
-
-
-# ------------------------------------------------------------------------------------- of untrained networks
+def reached(evidence: Evidence, number: float, unit: str, scale: str) -> Measured:
+    """How far a number of one run is below the published one."""
+    words = f"published {unit} ({{value}}), minus that of {{better}}"
+    readings = {(evidence.name("better"), unit): number}
+    return of_run(evidence.claim["value"] - number, unit, words, scale, readings=readings)
 
 
 @kind("timing", slow=MODELS, fast=MODELS, networks=NETWORKS)
@@ -477,3 +282,68 @@ def size(evidence: Evidence) -> Measured:
         "none: counted",
         readings={(evidence.name("better"), "parameters"): better, (evidence.name("worse"), "parameters"): worse},
     )
+
+
+@kind("noise_maps", model=MODEL, value=MAPPED)
+def noise(evidence: Evidence) -> Measured:
+    """Effect: mean over images of what s(z) says of their pixels."""
+    [maps] = evidence.results("noise_maps")
+    key = evidence.claim["value"]
+    words, unit = NOISE[key]
+    return of_images(finite_values(maps, key), evidence.claim, unit, f"{words}, mean over images", "test images")
+
+
+@kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
+def information(evidence: Evidence) -> Measured:
+    """Effect: `value` of `higher` - `value` of `lower`, of what the latent holds."""
+    key = evidence.claim["value"]
+    what, unit = LATENTS[key]
+    results = evidence.results("latents")
+    higher, lower = (result.number(key) for result in results)
+    readings = {(evidence.name("higher"), unit): higher, (evidence.name("lower"), unit): lower}
+    words = f"{what}: of {{higher}}, minus of {{lower}}"
+    return of_run(higher - lower, unit, words, f"{results[-1].value('images')} images", readings=readings)
+
+
+@kind("layer_action", model=MODEL, value=ACTION)
+def layer(evidence: Evidence) -> Measured:
+    """Effect: what f does to an image.
+
+    It brings a VAE sample's spectrum nearer to the data's (`sharpness`), keeps what the sample shows (`content`), or
+    changes little from one draw to another (`draws`).
+    """
+    [action] = evidence.results("layer_action")
+    effect = {"sharpness": sharpness, "content": content, "draws": alike}[evidence.claim["value"]]
+    values, unit, words, note = effect(action)
+    return of_images(values, evidence.claim, unit, words, "latents", note)
+
+
+@kind("layer_action", better=MODEL, worse=MODEL)
+def detail(evidence: Evidence) -> Measured:
+    """Effect: how much farther from the data's spectrum the layer's images are with `worse` than with `better`."""
+    better, worse = (per_image(action, "spectrum_error_layer") for action in evidence.results("layer_action"))
+    words = "distance of an image's log power spectrum from the data's: with the layer of {worse}, minus of {better}"
+    note = f"means: {worse.mean():.3g} and {better.mean():.3g}"
+    return of_images(worse - better, evidence.claim, "log10 of power", words, "latents, of the same noise", note)
+
+
+@kind("interpolation", model=MODEL, space={"$ref": "#/$defs/space"})
+def smooth(evidence: Evidence) -> Measured:
+    """Effect: the least of: how even the steps are; how far below the ends' distance; how much detail is kept."""
+    [path] = evidence.results("interpolation")
+    claim = evidence.claim
+    steps = finite_values(path, "step_distances")
+    largest = steps.max(1)
+    even = ratio(steps.mean(1), largest)
+    near = 1 - ratio(largest, finite_values(path, "end_distances"))
+    kept = mean_draws(finite_values(path, "detail_kept"), claim["dataset"])
+    lost = mean_draws(finite_values(path, "detail_lost"), claim["dataset"])
+    share = 1 - abs(1 - ratio(kept, lost))  # too much detail is no better than too little
+    words = (
+        "the least of three, {model}: mean step by the largest (1 for even steps); 1 minus the largest step by the "
+        "distance of the ends; and detail beyond a cross-fade's, as a share of what a cross-fade loses between the ends"
+    )
+    count = steps.shape[1]
+    note = f"{even.mean():.3g}, {near.mean():.3g} and {share[0]:.3g}; of a cross-fade 1, {1 - 1 / count:.3g}, 0"
+    two = of_images(np.stack([even, near]), claim, "ratio", words, f"pairs of {count} steps", note)
+    return dataclasses.replace(two, draws=np.stack([*two.draws, share]))
