@@ -36,7 +36,7 @@ def verdict(seeds: list[Measured], **keys) -> str:
     return judge(claim("kid", **keys), seeds)[1]
 
 
-@pytest.mark.parametrize(("low", "high"), itertools.combinations_with_replacement(ENDS, 2))
+@pytest.mark.parametrize(("low", "high"), [*itertools.combinations_with_replacement(ENDS, 2)])
 def test_a_claim_holds_only_if_the_whole_interval_is_where_it_needs_it_and_fails_only_if_it_is_outside(low, high):
     expected = {True: HOLDS, False: UNDECIDED}
     for threshold, entry in ((0, {}), (1, {"threshold": 1})):
