@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import yaml
 from table_tools import save
 
 from vaeglow.data.seeds import stable_hash
@@ -14,14 +15,23 @@ from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
-PROTOCOL = {"protocol": "test-60-8", "split": "test", "images": 60, "features": 8, "sets": 1}
+Need: TypeAlias = Mapping[str, Any]
+Value: TypeAlias = Callable[[Need, int], Any]  # (need, seed) -> what its file shall show
 MADE = {"commit": "abc", "dirty": False, "device": "A CPU", "source_sha256": "s", "started": "1"}
-COMMON = {
-    **{"statement": "A beats B", "where": "3.1", "published": "none", "reason": "any amount"},
-    **{"training": False, "run": True, "preset": "demo", "dataset": "toys", **PROTOCOL},
-}
+COMMON = yaml.safe_load("""
+  {statement: A beats B, where: "3.1", published: none, reason: any amount, training: false, run: true, preset: demo,
+  dataset: toys, protocol: test-60-8, split: test, images: 60, features: 8, sets: 1}
+""")
+COUNTS = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
+# What files show that no test changes, but by a mapping of its own.
+SHOWN = yaml.safe_load("""
+metrics: {fid: 12.5, kid: 0.5, diversity: 3.0, recall: 0.25}
+floor: {fid: 300.0, kid: 0.75}
+registration: {registered: {commit: registered, sha256: r}}
+config: {base: null, training: {epochs: 99}}
+training: {train_images: 1}  # so an epoch is a second where the value of a timing is a list
+""")
 REAL = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)  # features of the real images
-Value = Callable[[Mapping[str, Any], int], Any]  # (need, seed) -> what its file shall show
 
 
 def claim(kind: str, **keys: Any) -> dict[str, Any]:
@@ -40,86 +50,93 @@ def ledger(root: Path, entry: dict[str, Any], seeds: list[int]) -> dict[str, str
     return build_ledger(spec({"it": entry}, seeds), str(root)).iloc[0].to_dict()
 
 
-def write_world(root: Path, entry: Mapping[str, Any], value: Value, seeds: list[int]) -> list[Path]:
+def write_world(root: Path, entry: Need, value: Value, seeds: list[int]) -> list[Path]:
     """Exactly the files that a claim says it needs."""
-    paths = []
+    written = {}
     for need in needed(entry):
         for seed in seeds:
-            whose = {"seed": seed, **need}
-            path, what = result_path(root, **whose), need["what"]
-            random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
-            if what == "timing":
-                level, spread = value(need, seed), np.random.default_rng(len(need["model"])).normal(size=8)
-                seconds = np.ones(8) if isinstance(level, list) else level * np.exp(0.01 * spread)
-                models = json.loads(path.read_text())["models"] if path.exists() else {}  # all of them in one file
-                write_timing(path, models | {need["model"]: timed_model(seconds.tolist())})
-            elif path not in paths:
-                run = [need[key] for key in ("dataset", "protocol", "model")] + [seed]
-                values = shown(what, value(need, seed), random, run)
-                arrays = {key: values.pop(key) for key in list(values) if isinstance(values[key], np.ndarray)}
-                save(path, about(root, whose) | values, arrays)
-            paths.append(path)
-    return list(dict.fromkeys(paths))
+            path = result_path(root, **{"seed": seed, **need})
+            if need["what"] == "timing":  # all models in one file
+                add_timing(path, need["model"], value(need, seed))
+            elif path not in written:
+                write_file(path, {"seed": seed, **need}, value(need, seed))
+            written[path] = need
+    return list(written)
 
 
-def about(root: Path, whose: Mapping[str, Any]) -> dict[str, Any]:
+def write_file(path: Path, whose: Need, value: Any) -> None:
+    """The file that a need names, showing a value."""
+    random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
+    content = about(whose)
+    arrays = {}
+    for key, shown in values_of(whose, value, random).items():
+        if isinstance(shown, np.ndarray):
+            arrays[key] = shown
+        else:
+            content[key] = shown
+    save(path, content, arrays)
+
+
+def about(whose: Need) -> dict[str, Any]:
     """What a file says of itself."""
-    inputs = {"resources/weights/i": "i"}
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
-    found = {key: whose[key] for key in ("preset", "dataset", "model", "seed", "space", "protocol") if key in whose}
-    found |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
-    found["provenance"] = MADE
+    names = ("preset", "dataset", "model", "seed", "space", "protocol")
+    content = {key: whose[key] for key in names if key in whose}
+    content |= {"config_sha256": f"c-{run}", "data_sha256": "d", "weights_sha256": f"w-{run}", "split": "test"}
     if whose["what"] == "config":
-        return {key: value for key, value in found.items() if key != "provenance"}
-    counts = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
-    if "temperature" not in whose:
-        return found | {"inputs": {}} | (counts if whose["what"] == "floor" else {})
-    return found | {"temperature": float(whose["temperature"]), "inputs": inputs, **counts}
+        return content
+    content |= {"provenance": MADE, "inputs": {}}
+    if "temperature" in whose:
+        content |= {"temperature": float(whose["temperature"]), "inputs": {"resources/weights/i": "i"}, **COUNTS}
+    return content | (COUNTS if whose["what"] == "floor" else {})
 
 
-def shown(what: str, value: Any, random: np.random.Generator, run: list) -> dict[str, Any]:
+def values_of(whose: Need, value: Any, random: np.random.Generator) -> dict[str, Any]:
     """The numbers of a file that shows `value`: a number, what else a kind of file takes, or all of them."""
+    what = whose["what"]
     if isinstance(value, dict):
         return value
     if what == "draws":
+        run = [whose[key] for key in ("dataset", "protocol", "model", "seed")]
         return sample_draws(features(value, random), REAL, run)
-    if what == "metrics":
-        return {"fid": 12.5, "kid": 0.5, "diversity": 3.0, "recall": 0.25}
     if what == "snapshot_metrics":
-        keys = ("epoch", "kid", "fraction", "kid_standard_error")
-        return {"points": [dict(zip(keys, (*at, i / len(value), 0.01), strict=True)) for i, at in enumerate(value, 1)]}
+        points = []
+        for number, (epoch, kid) in enumerate(value, 1):
+            points.append({"epoch": epoch, "kid": kid, "fraction": number / len(value), "kid_standard_error": 0.01})
+        return {"points": points}
     if what == "near_copies":  # of the 50 images of a likelihood.npz
         return {"distances": np.linspace(0, 1, 50)}
-    if what == "floor":
-        return {"fid": 300.0, "kid": 0.75}
-    if what == "registration":
-        return {"registered": {"commit": "registered", "sha256": "r"}}
-    if what == "config":
-        return {"base": None, "training": {"epochs": 99}}
-    if what == "training":  # of one image: an epoch is a second where `value` is a list
-        return {"train_images": 1}
     if what == "likelihood":
         return {"images": 50, "bound": "<=", "bits_per_dim": value}
     if what == "likelihood_images":  # hard and easy images, the same for all models
         return {"bits_per_dim_1": value + np.random.default_rng(1).normal(size=50) + 0.01 * random.normal(size=50)}
     if what == "noise_maps":
-        return dict.fromkeys(
-            ("error_correlations", "border_contrasts"), (value + 0.1 * random.normal(size=40)).tolist()
-        )
+        images = (value + 0.1 * random.normal(size=40)).tolist()
+        return {"error_correlations": images, "border_contrasts": images}
     if what == "latents":
         return {"images": 50, "decoder_information_upper_nats": value, "entropy_image_bits_per_dim": value}
     if what == "layer_action":
-        noise = 0.1 * random.normal(size=40)
-        kept = (random.random(40) < value).astype(int).tolist()
-        stages = {"vae": 1 + noise, "vae_noisy": 2 + noise, "layer": 1 - value + noise / 2}
-        images = {f"spectrum_error_{stage}": values for stage, values in stages.items()}
-        images |= {"similarity": value + noise, "similarity_noise": 0.5 + noise / 2, "similarity_other": 0.4 + noise}
-        images |= {"draw_pixel_distance": 1 - value + noise / 2, "between_pixel_distance": 1 + noise / 2}
-        return {"per_image": {name: values.tolist() for name, values in images.items()} | {"content_kept": kept}}
+        return {"per_image": {name: numbers.tolist() for name, numbers in action(value, random).items()}}
     if what == "interpolation":
         ends = [sum(steps) for steps in value]
         return {"step_distances": value, "end_distances": ends, "detail_kept": ends, "detail_lost": ends}
-    return {}
+    return SHOWN.get(what, {})
+
+
+def action(value: float, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """What a layer does to each of 40 images: the more, the better is `value`."""
+    noise = 0.1 * random.normal(size=40)
+    return {
+        "content_kept": (random.random(40) < value).astype(int),
+        "spectrum_error_vae": 1 + noise,
+        "spectrum_error_vae_noisy": 2 + noise,
+        "spectrum_error_layer": 1 - value + noise / 2,
+        "similarity": value + noise,
+        "similarity_noise": 0.5 + noise / 2,
+        "similarity_other": 0.4 + noise,
+        "draw_pixel_distance": 1 - value + noise / 2,
+        "between_pixel_distance": 1 + noise / 2,
+    }
 
 
 def features(value: Any, random: np.random.Generator) -> np.ndarray:
@@ -134,7 +151,15 @@ def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) ->
     return {"batch_size": 1, "parameters": round(1000 * seconds[0]), "training": training}
 
 
+def add_timing(path: Path, model: str, value: Any) -> None:
+    """A model of timing.json whose rounds are near `value`; of a list a second an image."""
+    spread = np.exp(0.01 * np.random.default_rng(len(model)).normal(size=8))
+    seconds = np.ones(8) if isinstance(value, list) else value * spread
+    models = json.loads(path.read_text())["models"] if path.exists() else {}
+    write_timing(path, models | {model: timed_model(seconds.tolist())})
+
+
 def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
     made = {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d"}
-    save(path, made | {"models": models, **machine})
+    save(path, {**made, **machine, "models": models})

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
-from vaeglow.evaluation.probes import IMAGES as IMAGES_OF
-from vaeglow.evaluation.probes import LATENTS as LATENTS_FROM
 from vaeglow.files import read_csv, sha256_file, write_json
 from vaeglow.paths import IDENTITY
 from vaeglow.reporting import traced
@@ -15,28 +15,66 @@ from vaeglow.results import read_result, relative
 from vaeglow.steps import table
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
-PROTOCOL = {"protocol": "test-500-64", "split": "test", "images": 500, "features": 64, "sets": 1}
-EPOCHS = {"glow": [10], "vae": [5], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}
 LABELS = {"glow": "Glow", "vae": "VAE", "vaeglow": "Ours (Glow layer, squeeze 2)"}
 WEIGHTS = "resources/weights/inception.safetensors"
+# Of each kind of result what all runs say; of a spec what all say.
+MADE = yaml.safe_load("""
+provenance: {commit: abc123, dirty: false, device: A CPU, source_sha256: s, started: "1", finished: "2"}
+training: {parameters: 7, device_kind: cpu, val_bits_per_dim: 4.125, skipped_steps: 2}
+metrics:
+  {kid_standard_error: 0.002, exploded_samples: 0, feature_images: 500, precision: 0.75, recall: 0.25, density: 0.875,
+  coverage: 0.625, reference_diversity: 11.5}
+protocol: {protocol: test-500-64, split: test, fid_features: 64, fid_samples: 500, fid_reference_images: 500}
+latents:
+  {images: 64, latent_dim: 32, kl_nats: 20.5, kl_bits_per_dim: 0.0096, variance_explained: 0.8,
+  information_lower_nats: 4.1, information_upper_nats: 20.5, information_cap_nats: 4.159,
+  decoder_information_lower_nats: 5.5, decoder_information_upper_nats: 20.25,
+  entropy_x_bar_bits_per_dim: 6.0, entropy_image_bits_per_dim: 4.0, layer_log_det_bits_per_dim: 2.0}
+layer_action:
+  {temperature: 0.5, images: 50, draw_pixel_distance: 5.0, between_pixel_distance: 60.0, content_kept: 0.95,
+  similarity: 0.8, similarity_noise: 0.5, similarity_other: 0.6,
+  sharpness: {vae: 0.01, vae_noisy: 0.4, layer_mean: 0.02, layer: 0.1, data: 0.12},
+  spectrum_error: {vae: 0.01, vae_noisy: 0.4, layer_mean: 0.02, layer: 0.1}}
+distance_source:
+  {prior_mean: &far {fid: 80.0, kid: 0.08}, prior_layer: *far, posterior_mean: *far,
+  posterior_layer: {fid: 40.0, kid: 0.02}}
+linear_reference:
+  images: 500
+  latents: 32
+  estimation_bias: {no_layer: 0.0, squeeze1: -0.001, squeeze2: -0.004, squeeze4: -0.02, whitening: -0.02}
+  sources:
+    vae: {no_layer: 6.5, squeeze1: 5.5, squeeze2: 4.5, squeeze4: 4.0, whitening: 3.5}
+    pca: {no_layer: 7.5, squeeze1: 6.5, squeeze2: 5.5, squeeze4: 5.0, whitening: 4.5}
+config:
+  vae: &vae {kind: vae, base: null, training: {epochs: 5, optimizer: adamax, learning_rate: 0.018, warmup_epochs: 0.5}}
+  vaeglow:
+    kind: vae_glow
+    layer: {squeeze: 2}
+    base: {model: vae, <<: *vae}
+    training: {epochs: 4, optimizer: adamax, learning_rate: 0.018, warmup_epochs: 0.5}
+  glow: {kind: glow, base: null, training: {epochs: 10, optimizer: adamax, learning_rate: 0.018, warmup_epochs: 0.5}}
+timing: {dataset: photos32, device: A CPU, device_kind: cpu, threads: 2, epoch_images: 50000, rounds: 3}
+timed: {batch_size: 16, peak_memory_bytes: 3145728, parameters: 1234, peak_memory_of: the whole process}
+spec:
+  {name: table2, title: "Table 2: a title", preset: demo, dataset: photos32, protocol: test-500-64, split: test,
+  images: 500, features: 64, sets: 1, seeds: [0], published: null}
+""")
 
 
-def reference(dataset: str) -> str:
-    """The FID reference of a dataset, as a result names it."""
-    return f"results/demo/{dataset}/fid_reference/test-500-64.npz"
-
-
-def row(model: str, temperature: float | None = None, **values) -> dict:
+def row(model: str, temperature: float | None = None, minus: Mapping | None = None, **values: Any) -> dict[str, Any]:
     """One row of a spec, as `vaeglow.config.plan.spec` fills it in."""
-    drawn = {} if temperature is None else {"temperature": temperature}
-    return {"model": model, "dataset": "photos32", "preset": "demo", **drawn, **values}
+    filled = {"model": model, "dataset": "photos32", "preset": "demo", **values}
+    if temperature is not None:
+        filled["temperature"] = temperature
+    if minus is not None:
+        filled["minus"] = row(**minus)
+    return filled
 
 
-def spec_of(kind: str, rows: list[dict], **values) -> dict:
+def spec_of(kind: str, rows: list[dict], **values: Any) -> dict[str, Any]:
     """A table's spec."""
-    about = {"name": "table2", "kind": kind, "title": "Table 2: a title", "preset": "demo", "dataset": "photos32"}
-    about["styles"] = {model: {"label": label} for model, label in LABELS.items()}
-    return {**about, **PROTOCOL, "seeds": [0], "published": None, "rows": rows, **values}
+    styles = {model: {"label": label} for model, label in LABELS.items()}
+    return {**MADE["spec"], "styles": styles, "kind": kind, "rows": rows, **values}
 
 
 def save(path: Path, content: Mapping, arrays: Mapping[str, np.ndarray] | None = None) -> None:
@@ -49,47 +87,62 @@ def save(path: Path, content: Mapping, arrays: Mapping[str, np.ndarray] | None =
         np.savez(path, **(arrays or {}), metadata=np.array(text))
 
 
-def change(path: Path, **values) -> None:
+def change(path: Path, **values: Any) -> None:
     """Change what a result says."""
     result = read_result(path, None)
     save(path, result.content | values, result.arrays)
 
 
-def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict:
+def made_from(path: Path, other: Path) -> None:
+    """Let a result name another file as its input."""
+    change(path, inputs={relative(other): sha256_file(other)})
+
+
+def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict[str, Any]:
     """What every file of a run says of it."""
-    made = {"commit": "abc123", "dirty": False, "device": "A CPU", "source_sha256": "s", "started": "1"}
-    hashes = {f"{what}_sha256": f"{what}-{model}-{seed}" for what in ("config", "weights")}
-    hashes |= {"data_sha256": dataset[0] * 64, "provenance": made | {"finished": "2"}}
-    return {"preset": "demo", "dataset": dataset, "model": model, "seed": seed, **hashes}
+    return {
+        "preset": "demo",
+        "dataset": dataset,
+        "model": model,
+        "seed": seed,
+        "config_sha256": f"config-{model}-{seed}",
+        "weights_sha256": f"weights-{model}-{seed}",
+        "data_sha256": dataset[0] * 64,
+        "provenance": MADE["provenance"],
+    }
 
 
 def write_run(
-    root: Path, model: str, temperatures: list[float], seed: int = 0, dataset: str = "photos32", **values
+    root: Path, model: str, temperatures: list[float], seed: int = 0, dataset: str = "photos32", **values: Any
 ) -> Path:
     """training.json, likelihood.json and metrics of one run; `fid`, `kid`, `bits` and the like in `values`."""
-    identity, run = identity_of(model, seed, dataset), root / "demo" / dataset / model / f"seed{seed}"
-    epochs = EPOCHS.get(model, [5])
-    phases = {"epochs_by_phase": epochs, "train_seconds_by_phase": [10.25] * len(epochs), "parameters": 7}
-    save(
-        run / "training.json",
-        identity
-        | phases
-        | {"train_cpu_seconds_by_phase": [9.25] * len(epochs), "device_kind": "cpu"}
-        | {"val_bits_per_dim": 4.125, "skipped_steps": 2},
-    )
-    bits, off = values.get("bits", 4.0), {"100": -0.2, "10": -0.1, "1": 0.05}
-    bounds = {k: {"bits_per_dim": bits + by, "standard_error": 0.05, "images": 64} for k, by in off.items()}
-    likelihood = {"bits_per_dim": bits, "standard_error": 0.01, "bound": "=" if model == "glow" else "<="}
-    likelihood |= {"images": values.get("likelihood_images", 1000), "dequantisation": "uniform", "importance": bounds}
-    likelihood["terms"] = {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0}
-    likelihood["undequantised"] = {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000}
+    identity = identity_of(model, seed, dataset)
+    run = root / "demo" / dataset / model / f"seed{seed}"
+    epochs = {"glow": [10], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}.get(model, [5])
+    seconds = {"train_seconds_by_phase": [10.25] * len(epochs), "train_cpu_seconds_by_phase": [9.25] * len(epochs)}
+    save(run / "training.json", {**identity, **MADE["training"], "epochs_by_phase": epochs, **seconds})
+    bits = values.get("bits", 4.0)
+    bounds = {"100": bits - 0.2, "10": bits - 0.1, "1": bits + 0.05}
+    likelihood = {
+        "bits_per_dim": bits,
+        "standard_error": 0.01,
+        "bound": "=" if model == "glow" else "<=",
+        "images": values.get("likelihood_images", 1000),
+        "dequantisation": "uniform",
+        "importance": {k: {"bits_per_dim": bound, "standard_error": 0.05, "images": 64} for k, bound in bounds.items()},
+        "terms": {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0},
+        "undequantised": {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000},
+    }
     save(run / "likelihood.json", identity | likelihood)
-    metrics = {"fid": values.get("fid", 1.5), "kid": values.get("kid", 0.0123), "kid_standard_error": 0.002}
-    metrics |= {"fid_sets": len(values.get("fid_by_set", [1])), "fid_sd": values.get("fid_sd"), "exploded_samples": 0}
-    metrics |= {"fid_samples": 500, "fid_reference_images": 500, "fid_features": 64, "feature_images": 500}
-    metrics |= {"precision": 0.75, "recall": 0.25, "density": 0.875, "coverage": 0.625, "reference_diversity": 11.5}
-    metrics |= {"protocol": "test-500-64", "split": "test"}
-    metrics["inputs"] = {reference(dataset): f"r-{dataset}", WEIGHTS: "i" * 64}
+    metrics = {
+        **MADE["metrics"],
+        **MADE["protocol"],
+        "fid": values.get("fid", 1.5),
+        "kid": values.get("kid", 0.0123),
+        "fid_sets": values.get("sets", 1),
+        "fid_sd": values.get("fid_sd"),
+        "inputs": {f"results/demo/{dataset}/fid_reference/test-500-64.npz": f"r-{dataset}", WEIGHTS: "i" * 64},
+    }
     for temperature in temperatures:
         drawn = {"temperature": temperature, "diversity": 9.0 + temperature}
         save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics | drawn)
@@ -106,9 +159,9 @@ def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     """Run the step; the rows of the CSV with all columns. The other forms lie beside it."""
     folder = results / spec["preset"]
     output = folder / f"tables/{spec['name']}.csv"
-    command = ["--spec", spec_file(folder, spec), "--published", str(PUBLISHED), "--results-root", str(results)]
-    forms = [str(output.with_suffix(end)) for end in (".csv", ".full.csv", ".md", ".html", ".tex")]
-    table.main([*command, "--output", *forms])
+    forms = [str(output.with_suffix(end)) for end in (".csv", traced.FULL, ".md", ".html", ".tex")]
+    roots = ["--published", str(PUBLISHED), "--results-root", str(results)]
+    table.main(["--spec", spec_file(folder, spec), *roots, "--output", *forms])
     return read_csv(output.with_suffix(traced.FULL))
 
 
@@ -124,39 +177,17 @@ def form(results: Path, spec: dict, suffix: str = ".md") -> str:
     return (results / f"demo/tables/{spec['name']}").with_suffix(suffix).read_text()
 
 
-def shown(results: Path, spec: dict) -> list[dict[str, str]]:
-    """The rows that a reader of the Markdown form sees, by header."""
+def shown(results: Path, spec: dict) -> list[list[str]]:
+    """The rows that a reader of the Markdown form sees."""
     lines = [line for line in form(results, spec).splitlines() if line.startswith("|")]
-    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(header, cells, strict=True)) for cells in rows]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 IMAGES = 40  # of likelihood.npz
 DRAWN = {"glow": [1.0], "vae": [0.0], "vaeglow": [0.5, 1.0]}  # temperatures
 FIDS = {"glow": [50.0, 60.0, 55.0], "vae": [90.0, 95.0, 85.0], "vaeglow": [40.0, 52.0, 46.0]}  # under each seed
-CONFIGS = {
-    "vae": {"kind": "vae", "base": None, "training": {"epochs": 5}},
-    "vaeglow": {"kind": "vae_glow", "layer": {"squeeze": 2}, "training": {"epochs": 4}},
-    "glow": {"kind": "glow", "base": None, "training": {"epochs": 10}},
-}
-for config in CONFIGS.values():
-    config["training"] |= {"optimizer": "adamax", "learning_rate": 0.018, "warmup_epochs": 0.5}
-CONFIGS["vaeglow"]["base"] = {"model": "vae", **CONFIGS["vae"]}
-LATENTS = {"images": 64, "latent_dim": 32, "kl_nats": 20.5, "kl_bits_per_dim": 0.0096, "variance_explained": 0.8}
-LATENTS |= {"information_lower_nats": 4.1, "information_upper_nats": 20.5, "information_cap_nats": 4.159}
-LATENTS |= {"decoder_information_lower_nats": 5.5, "decoder_information_upper_nats": 20.25}
-LATENTS |= {"entropy_x_bar_bits_per_dim": 6.0, "entropy_image_bits_per_dim": 4.0, "layer_log_det_bits_per_dim": 2.0}
-STAGES = {"vae": 0.01, "vae_noisy": 0.4, "layer_mean": 0.02, "layer": 0.1}
-ACTION = {"temperature": 0.5, "images": 50, "sharpness": {**STAGES, "data": 0.12}, "spectrum_error": STAGES}
-ACTION |= {"draw_pixel_distance": 5.0, "between_pixel_distance": 60.0, "content_kept": 0.95}
-ACTION |= {"similarity": 0.8, "similarity_noise": 0.5, "similarity_other": 0.6}
-SOURCES = {f"{source}_{image}": {"fid": 80.0, "kid": 0.08} for source in LATENTS_FROM for image in IMAGES_OF}
-SOURCES["posterior_layer"] = {"fid": 40.0, "kid": 0.02}
-MEASURED = {"protocol": "test-500-64", "split": "test", "fid_features": 64}
-MEASURED |= {"fid_samples": 500, "fid_reference_images": 500}
-REFERENCES = ("no_layer", "squeeze1", "squeeze2", "squeeze4", "whitening")
 SECONDS = {"glow": 512, "vae": 118, "vaeglow": 162, "vaeglow_as_written": 122}  # an epoch
-SPREAD = [1.0, 0.9, 1.1]  # of three rounds, alike for all models
+SPREAD = np.array([1.0, 0.9, 1.1])  # of three rounds, alike for all models
 
 
 def image_bits(model: str, seed: int) -> np.ndarray:
@@ -168,84 +199,117 @@ def image_bits(model: str, seed: int) -> np.ndarray:
 
 def write_results(root: Path) -> Path:
     """Three seeds of three models with all their probes, times of two presets, and runs on other data."""
-    for model, seed in ((model, seed) for model in DRAWN for seed in range(3)):
-        bits, fid = image_bits(model, seed), FIDS[model][seed]
-        about = {"fid": fid, "kid": fid / 1000, "bits": float(bits.mean()), "likelihood_images": IMAGES}
-        run, identity = write_run(root, model, DRAWN[model], seed, **about), identity_of(model, seed)
-        save(run / "likelihood.npz", identity, {"bits_per_dim_1": bits})
-        change(run / "likelihood.json", inputs={relative(run / "likelihood.npz"): sha256_file(run / "likelihood.npz")})
-        save(run / "config.json", CONFIGS[model] | {key: identity[key] for key in IDENTITY})
-        change(run / "training.json", inputs={relative(run / "config.json"): sha256_file(run / "config.json")})
-        save(run / "latents.json", identity | LATENTS | {"active_units": 12 + seed})
-        save(run / "layer_action.json", identity | ACTION | {"pixel_distance": 12.0 + seed})
-        if model == "vaeglow":
-            save(run / "distance_source/test-500-64/T0.5.json", identity | SOURCES | MEASURED | {"temperature": 0.5})
+    for model in DRAWN:
+        for seed in range(3):
+            write_probed(root, model, seed)
     change(root / "demo/photos32/vaeglow/seed0/metrics/test-500-64/T1.0.json", exploded_samples=3)
-    values, bias = (6.5, 5.5, 4.5, 4.0, 3.5), (0.0, -0.001, -0.004, -0.02, -0.02)
-    sources = {"vae": values, "pca": [value + 1 for value in values]}
-    content = {"images": 500, "latents": 32, "estimation_bias": dict(zip(REFERENCES, bias, strict=True))}
-    content["sources"] = {name: dict(zip(REFERENCES, of, strict=True)) for name, of in sources.items()}
-    save(root / "demo/photos32/vae/seed0/linear_reference.json", identity_of("vae") | content)
+    references = identity_of("vae") | MADE["linear_reference"]
+    save(root / "demo/photos32/vae/seed0/linear_reference.json", references)
     for dataset, images in (("cifar10", 1000), ("fashion_mnist", 500)):
         for model in ("vae_two_stage", "vae_isotropic"):
             write_run(root, model, [0.0], dataset=dataset, likelihood_images=images)
     for seed, spread in ((0, 0.3), (3, 0.4)):
-        sets = {"fid": 10.0 + seed, "fid_by_set": [1, 2, 3], "fid_sd": spread}
+        sets = {"fid": 10.0 + seed, "sets": 3, "fid_sd": spread}
         write_run(root, "vae_isotropic", [0.0], seed, likelihood_images=IMAGES, **sets)
     write_timing(root, 0.01, "demo")
     write_timing(root, 1)
     return root
 
 
-def timed(model: str, seconds: float, **values) -> dict:
+def write_probed(root: Path, model: str, seed: int) -> None:
+    """A run, its bits/dim of each image, its config and its probes."""
+    identity = identity_of(model, seed)
+    bits = image_bits(model, seed)
+    fid = FIDS[model][seed]
+    about = {"fid": fid, "kid": fid / 1000, "bits": float(bits.mean()), "likelihood_images": IMAGES}
+    run = write_run(root, model, DRAWN[model], seed, **about)
+    save(run / "likelihood.npz", identity, {"bits_per_dim_1": bits})
+    made_from(run / "likelihood.json", run / "likelihood.npz")
+    save(run / "config.json", MADE["config"][model] | {key: identity[key] for key in IDENTITY})
+    made_from(run / "training.json", run / "config.json")
+    save(run / "latents.json", {**identity, **MADE["latents"], "active_units": 12 + seed})
+    save(run / "layer_action.json", {**identity, **MADE["layer_action"], "pixel_distance": 12.0 + seed})
+    if model == "vaeglow":
+        drawn = {**MADE["distance_source"], **MADE["protocol"], "temperature": 0.5}
+        save(run / "distance_source/test-500-64/T0.5.json", identity | drawn)
+
+
+def timed(model: str, seconds: float, **values: Any) -> dict[str, Any]:
     """One model of timing.json, by its seconds an epoch; half of them CPU seconds."""
-    window = [seconds * 2 * 16 / 50000 * factor for factor in SPREAD]
-    kind = "vae_glow" if model.startswith("vaeglow") else model
-    about = {"kind": kind, "batch_size": 16, "peak_memory_bytes": 3 * 2**20, "parameters": 1234}
-    about |= {"peak_memory_of": "the whole process", "config_sha256": f"c-{model}"}
-    about["training"] = {"steps": 2, "seconds": window, "cpu_seconds": [one / 2 for one in window]}
-    return about | {"sampling": {"steps": 1, "seconds": [0.64 * factor for factor in SPREAD]}} | values
+    windows = seconds * 2 * 16 / 50000 * SPREAD
+    return {
+        **MADE["timed"],
+        "kind": "vae_glow" if model.startswith("vaeglow") else model,
+        "config_sha256": f"c-{model}",
+        "training": {"steps": 2, "seconds": windows.tolist(), "cpu_seconds": (windows / 2).tolist()},
+        "sampling": {"steps": 1, "seconds": (0.64 * SPREAD).tolist()},
+        **values,
+    }
 
 
 def write_timing(root: Path, factor: float, preset: str = "paper", **models: dict) -> None:
     """timing.json of a preset, its times `factor` times `SECONDS` but for `models`."""
-    about = {"preset": preset, "dataset": "photos32", "provenance": identity_of("vae")["provenance"]}
-    machine = {"device": "A CPU", "device_kind": "cpu", "threads": 2, "epoch_images": 50000, "rounds": 3}
     measured = {model: timed(model, seconds * factor) for model, seconds in SECONDS.items()} | models
-    save(root / preset / "photos32/timing.json", about | machine | {"models": measured})
+    about = {"preset": preset, "provenance": MADE["provenance"], **MADE["timing"]}
+    save(root / preset / "photos32/timing.json", {**about, "models": measured})
 
 
-ROWS = [row("glow", 1.0), row("vae", 0.0), row("vaeglow", 0.5), row("vaeglow", 1.0)]
-PAIRS = [row("vaeglow", 0.5, minus=row("glow", 1.0)), row("vaeglow", 0.5, minus=row("vae", 0.0))]
-TIMED = [
-    row(model, preset=preset, **({"base": "vae"} if model.startswith("vaeglow") else {}))
-    for model in SECONDS
-    for preset in ("demo", "paper")
-]
-OTHERS = [
-    row(model, 0.0, dataset=dataset)
-    for dataset in ("cifar10", "fashion_mnist")
-    for model in ("vae_two_stage", "vae_isotropic")
-]
-COLUMNS = ["model", "temperature", "fid", "kid", "precision", "recall", "density", "coverage", "diversity"]
-SPECS = {  # of a table each; its name is that of its files in `expected/`
-    "table1": ("quality", OTHERS, {"published": "table1"}),
-    "table2": ("quality", ROWS, {"published": "table2"}),
-    "all_columns": ("quality", ROWS, {"published": "table2", "show": COLUMNS, "seeds": [0, 1]}),
-    "three_sets": (
-        "quality",
-        [row("vae_isotropic", 0.0)],
-        {"sets": 3, "seeds": [0, 3], "show": ["model", "fid", "kid"]},
-    ),
-    "differences": ("differences", PAIRS, {"seeds": [0, 1, 2]}),
-    "information": ("information", [row("vaeglow", temperatures=[0.5, 1.0])], {"seeds": [0, 1]}),
-    "likelihood": ("likelihood", [row("glow"), row("vaeglow")], {}),
-    "layer_action": ("layer_action", [row("vaeglow")], {"seeds": [0, 1]}),
-    "distance_source": ("distance_source", [row("vaeglow", 0.5)], {"seeds": [0, 1]}),
-    "linear_reference": ("linear_reference", [row("vae"), row("vaeglow"), row("glow")], {"reference_model": "vae"}),
-    "table4": ("timing", TIMED, {"presets": ["demo", "paper"], "published": "table4"}),
-    "rates": ("rates", [row("vaeglow"), row("glow")], {}),
-    "sampling": ("sampling", [row("vaeglow"), row("glow")], {}),
-    "training_time": ("training_time", [row("vaeglow"), row("glow")], {}),
-}
-SPECS = {name: spec_of(kind, rows, name=name, **values) for name, (kind, rows, values) in SPECS.items()}
+# Of a table each; its name is that of its files in `expected/`.
+SPECS = yaml.safe_load("""
+table1:
+  kind: quality
+  published: table1
+  rows:
+  - {model: vae_two_stage, temperature: 0.0, dataset: cifar10}
+  - {model: vae_isotropic, temperature: 0.0, dataset: cifar10}
+  - {model: vae_two_stage, temperature: 0.0, dataset: fashion_mnist}
+  - {model: vae_isotropic, temperature: 0.0, dataset: fashion_mnist}
+table2:
+  kind: quality
+  published: table2
+  rows: &rows
+  - &glow {model: glow, temperature: 1.0}
+  - &vae {model: vae, temperature: 0.0}
+  - {model: vaeglow, temperature: 0.5}
+  - {model: vaeglow, temperature: 1.0}
+all_columns:
+  kind: quality
+  published: table2
+  show: [model, temperature, fid, kid, precision, recall, density, coverage, diversity]
+  seeds: [0, 1]
+  rows: *rows
+three_sets:
+  kind: quality
+  sets: 3
+  seeds: [0, 3]
+  show: [model, fid, kid]
+  rows: [{model: vae_isotropic, temperature: 0.0}]
+differences:
+  kind: differences
+  seeds: [0, 1, 2]
+  rows: [{model: vaeglow, temperature: 0.5, minus: *glow}, {model: vaeglow, temperature: 0.5, minus: *vae}]
+information: {kind: information, seeds: [0, 1], rows: [{model: vaeglow, temperatures: [0.5, 1.0]}]}
+likelihood: {kind: likelihood, rows: [{model: glow}, {model: vaeglow}]}
+layer_action: {kind: layer_action, seeds: [0, 1], rows: [{model: vaeglow}]}
+distance_source: {kind: distance_source, seeds: [0, 1], rows: [{model: vaeglow, temperature: 0.5}]}
+linear_reference: {kind: linear_reference, reference_model: vae, rows: [{model: vae}, {model: vaeglow}, {model: glow}]}
+table4:
+  kind: timing
+  presets: [demo, paper]
+  published: table4
+  rows:
+  - {model: glow, preset: demo}
+  - {model: glow, preset: paper}
+  - {model: vae, preset: demo}
+  - {model: vae, preset: paper}
+  - {model: vaeglow, preset: demo, base: vae}
+  - {model: vaeglow, preset: paper, base: vae}
+  - {model: vaeglow_as_written, preset: demo, base: vae}
+  - {model: vaeglow_as_written, preset: paper, base: vae}
+rates: {kind: rates, rows: [{model: vaeglow}, {model: glow}]}
+sampling: {kind: sampling, rows: [{model: vaeglow}, {model: glow}]}
+training_time: {kind: training_time, rows: [{model: vaeglow}, {model: glow}]}
+""")
+for name, spec in SPECS.items():
+    rows = [row(**entry) for entry in spec.pop("rows")]
+    SPECS[name] = spec_of(spec.pop("kind"), rows, name=name, **spec)

@@ -7,17 +7,22 @@ A table has two CSVs: its first columns with their intervals, and beside them, i
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from vaeglow.files import read_csv, sha256_file, sha256_json
 from vaeglow.paths import with_timings
 from vaeglow.reporting.frame import Lines
 from vaeglow.results import Result
 
-FILES, HASHES, SEAL = "evidence", "evidence_sha256", "row_sha256"
+Texts: TypeAlias = Mapping[str, str]  # of a table's row: column -> cell
+FILES = "evidence"
+HASHES = "evidence_sha256"
+SEAL = "row_sha256"
 RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
 TIMES = {"started": min, "finished": max}
 COLUMNS = (*RUN_HASHES, "source_sha256", *TIMES, FILES, HASHES, SEAL)
-SHORT, FULL = 15, ".full.csv"  # columns of the one; how the other's name ends
+SHORT = 15  # columns of the plain CSV
+FULL = ".full.csv"  # how the name of the other one ends
 BETWEEN = "; "
 FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
@@ -31,35 +36,38 @@ def trace_cells(results: Sequence[Result]) -> dict[str, str]:
     """
     made = [result.content["provenance"] for result in results if "provenance" in result.content]  # none in config.json
     cells = {key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES}
-    cells |= {"source_sha256": distinct(one["source_sha256"] for one in made)}
-    cells |= {key: extreme(one[key] for one in made) for key, extreme in TIMES.items()}
-    return cells | evidence_cells(result.path for result in results)
+    cells["source_sha256"] = distinct(provenance["source_sha256"] for provenance in made)
+    for key, extreme in TIMES.items():
+        cells[key] = extreme(provenance[key] for provenance in made)
+    return cells | evidence_cells(results)
 
 
-def evidence_cells(paths: Iterable[Path]) -> dict[str, str]:
+def evidence_cells(results: Iterable[Result]) -> dict[str, str]:
     """The cells that name the files a row was read from, and their hashes in the same order."""
-    named = evidence(paths)
-    return {FILES: BETWEEN.join(named), HASHES: BETWEEN.join(named.values())}
+    files = evidence(results)
+    return {FILES: BETWEEN.join(files), HASHES: BETWEEN.join(files.values())}
 
 
-def evidence(paths: Iterable[Path]) -> dict[str, str]:
+def evidence(results: Iterable[Result]) -> dict[str, str]:
     """Each file with its hash, `with_timings`."""
-    every = [one for path in paths for one in with_timings(path)]
-    return {str(path): sha256_file(path) for path in dict.fromkeys(every)}
+    paths = [path for result in results for path in with_timings(result.path)]
+    return {str(path): sha256_file(path) for path in dict.fromkeys(paths)}
 
 
-def evidence_of(row: Mapping[str, str]) -> dict[str, str]:
+def evidence_of(row: Texts) -> dict[str, str]:
     """The inverse of `evidence_cells`: path -> hash.
 
     Raises:
         ValueError: not as many hashes as files.
     """
-    return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True)) if row[FILES] else {}
+    if not row[FILES]:
+        return {}
+    return dict(zip(row[FILES].split(BETWEEN), row[HASHES].split(BETWEEN), strict=True))
 
 
 def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:
     """The values that occur, each once, in order; None and empty ones are left out."""
-    return between.join(dict.fromkeys(value for value in values if value))
+    return between.join(dict.fromkeys(filter(None, values)))
 
 
 def sealed(table: Lines) -> Lines:
@@ -69,19 +77,25 @@ def sealed(table: Lines) -> Lines:
 
 def csv_forms(table: Lines) -> tuple[str, str]:
     """A sealed table as CSV: its first columns, and all."""
-    return table[first_columns(table.to_dict("records"))].to_csv(index=False), table.to_csv(index=False)
+    plain = table[first_columns(table.to_dict("records"))]
+    return plain.to_csv(index=False), table.to_csv(index=False)
 
 
-def first_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+def first_columns(rows: Sequence[Texts]) -> list[str]:
     """The columns of the plain CSV: a table's first `SHORT`, then the ends of their intervals, if a row has any."""
-    own = [name for name in rows[0] if name not in COLUMNS]
-    ends = {f"{name}_{end}" for name in own[:SHORT] for end in ("lower", "upper")}
-    return own[:SHORT] + [name for name in own[SHORT:] if name in ends and any(row[name] for row in rows)]
+    names = [name for name in rows[0] if name not in COLUMNS]
+    ends = {f"{name}_{end}" for name in names[:SHORT] for end in ("lower", "upper")}
+    filled = [name for name in names[SHORT:] if name in ends and any(row[name] for row in rows)]
+    return names[:SHORT] + filled
 
 
-def row_hashes(rows: Sequence[Mapping[str, str]]) -> list[str]:
+def row_hashes(rows: Sequence[Texts]) -> list[str]:
     """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
-    return [sha256_json([len(rows), [[key, cell] for key, cell in row.items() if key != SEAL]]) for row in rows]
+    hashes = []
+    for row in rows:
+        cells = [[name, text] for name, text in row.items() if name != SEAL]
+        hashes.append(sha256_json([len(rows), cells]))
+    return hashes
 
 
 def read_table(path: Path) -> dict[str, str] | None:
@@ -90,18 +104,27 @@ def read_table(path: Path) -> dict[str, str] | None:
     Raises:
         ValueError: a row is not what was written, or first columns are not those of the whole table beside them.
     """
-    rows, full = read_csv(path), path.with_suffix(FULL)
-    if rows and SEAL not in rows[0] and full.is_file():
-        whole = read_csv(full)
-        if rows != [{name: row[name] for name in first_columns(whole)} for row in whole]:
-            raise ValueError(f"it is not the first columns of {full.name}")
-        return {}
-    if not rows or SEAL not in rows[0]:
+    rows = read_csv(path)
+    if rows and SEAL in rows[0]:
+        return sealed_evidence(rows)
+    full = path.with_suffix(FULL)
+    if not rows or not full.is_file():
         return None
+    whole = read_csv(full)
+    names = first_columns(whole)
+    if rows != [{name: row[name] for name in names} for row in whole]:
+        raise ValueError(f"it is not the first columns of {full.name}")
+    return {}
+
+
+def sealed_evidence(rows: Sequence[Texts]) -> dict[str, str]:
+    """What sealed rows were read from, path -> hash; ValueError for one that is not what was written."""
+    files = {}
     for number, (row, digest) in enumerate(zip(rows, row_hashes(rows), strict=True), 1):
         if row[SEAL] != digest:
             raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
-    return {path: digest for row in rows for path, digest in evidence_of(row).items()}
+        files |= evidence_of(row)
+    return files
 
 
 def read_figure(path: Path) -> dict[str, str] | None:

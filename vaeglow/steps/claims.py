@@ -14,7 +14,7 @@ def main(*, spec: Path, results_root: Path, output: list[Path]) -> None:
         output: the CSV, the CSV with all columns, .md and .html
     """
     from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
-    from vaeglow.reporting.tables import page
+    from vaeglow.reporting.templates import page
     from vaeglow.reporting.traced import csv_forms
 
     content = files.read_json(spec)

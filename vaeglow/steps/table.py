@@ -14,7 +14,8 @@ def main(*, spec: Path, published: Path, results_root: Path, output: list[Path])
         published: resources/published.csv
         output: the CSV, the CSV with all columns, .md, .html and .tex
     """
-    from vaeglow.reporting.tables import build_table, forms_of, page
+    from vaeglow.reporting.tables import build_table, forms_of
+    from vaeglow.reporting.templates import page
     from vaeglow.reporting.traced import csv_forms
 
     content = files.read_json(spec)

@@ -9,19 +9,34 @@ import dataclasses
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from vaeglow.reporting.frame import read, row_label
+from vaeglow.reporting.frame import Folder, Row, read, row_label
 from vaeglow.results import Result
 
+Claim: TypeAlias = Mapping[str, Any]  # an entry of `vaeglow.config.plan.claims`
+Readings: TypeAlias = Mapping[tuple[str, str], float]  # (of what, which number) -> number
 KINDS: dict[str, Callable] = {}  # from `Evidence` to `Measured`, by name
-Claim = Row = Mapping[str, Any]
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
-ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
-ROLES += ("slow", "fast", "ours", "theirs", "better_kid", "worse_kid")
+ROLES = (
+    "model",
+    "better",
+    "worse",
+    "one",
+    "other",
+    "more",
+    "less",
+    "higher",
+    "lower",
+    "slow",
+    "fast",
+    "ours",
+    "theirs",
+    "better_kid",
+    "worse_kid",
+)
 MODEL = {"type": "string", "description": "a model"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
@@ -35,7 +50,8 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
     """
 
     def declare(measure: Callable) -> Callable:
-        measure.READS, measure.SCHEMA = reads, schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
+        measure.READS = reads
+        measure.SCHEMA = schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
         KINDS[measure.__name__] = measure
         return measure
 
@@ -45,10 +61,14 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
 def rows_of(claim: Claim) -> list[Row]:
     """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
     temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
-    shared = {"space": claim.get("space"), "preset": claim.get("networks")}
     rows: list[Row] = []
-    for named in (one for role in ROLES for one in listed(claim.get(role, []))):
-        rows += [named] if isinstance(named, Mapping) else [{"model": named, "temperature": t} for t in temperatures]
+    for role in ROLES:
+        for compared in listed(claim.get(role, [])):
+            if isinstance(compared, Mapping):
+                rows.append(compared)
+            else:
+                rows += [{"model": compared, "temperature": temperature} for temperature in temperatures]
+    shared = {"space": claim.get("space"), "preset": claim.get("networks")}
     return [{key: value for key, value in {**row, **shared}.items() if value is not None} for row in rows]
 
 
@@ -57,7 +77,7 @@ def listed(value: Any) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def seeds_of(entry: Mapping[str, Any], seeds: Sequence[int]) -> list[int]:
+def seeds_of(entry: Row, seeds: Sequence[int]) -> list[int]:
     """Those of the config's seeds that a claim, table or figure takes: all, unless it lists its own."""
     own = entry.get("seeds", seeds)
     return [seed for seed in seeds if seed in own]
@@ -70,7 +90,9 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
         `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
     where = {key: claim[key] for key in ("preset", "dataset", "protocol")}
-    reads = KINDS[claim["kind"]].READS + ("registration",) * ("registered" in claim)
+    reads = KINDS[claim["kind"]].READS
+    if "registered" in claim:
+        reads += ("registration",)
     return [{"what": what, **where, **row} for row in rows_of(claim) for what in reads]
 
 
@@ -80,15 +102,15 @@ class Evidence:
 
     Attributes:
         root: the results folder.
-        claim: its entry of `vaeglow.config.plan.claims`.
+        claim: its entry.
         seed: of the runs.
         styles: model -> its `label`.
     """
 
-    root: str | Path
+    root: Folder
     claim: Claim
     seed: int
-    styles: Mapping[str, Any]
+    styles: Row
 
     def read(self, what: str, row: Row, *arrays: str) -> Result:
         """The result of kind `what` of a row, with the arrays named."""
@@ -98,10 +120,14 @@ class Evidence:
         """The same for each row of the claim."""
         return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
 
-    def label(self, named: Any) -> str:
+    def label(self, compared: Any) -> str:
         """The label of a model or a sample set, or of several."""
-        rows = [one if isinstance(one, Mapping) else {"model": one} for one in listed(named)]
+        rows = [row if isinstance(row, Mapping) else {"model": row} for row in listed(compared)]
         return " and ".join(row_label(row, self.styles) for row in rows)
+
+    def name(self, role: str) -> str:
+        """The label of what has a role in the claim."""
+        return self.label(self.claim[role])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +143,7 @@ class Measured:
         scale: how much was measured.
         how: what the draws are; without draws, why there are none.
         units: how many images (of two sets the smaller number) or pairs a draw resamples; None: no correction for few.
-        readings: (of what, which number) -> numbers from which the effect comes, and others, for the note.
+        readings: numbers from which the effect comes, and others, for the note.
         notes: what a reader must know.
         beside: of a claim with several measures the effects by the others, by name: their signs must agree.
         lead: by how much KID the best of its samples beats the floor, a Gaussian fitted to the training pixels.
@@ -129,7 +155,7 @@ class Measured:
     scale: str
     how: str
     units: int | None = None
-    readings: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    readings: Readings = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
     lead: float = math.inf

@@ -2,49 +2,72 @@
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from vaeglow.reporting.claims import Measured
+from vaeglow.reporting.claims import Claim, Measured
 from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
 
+Seeds: TypeAlias = Sequence[Measured]  # what a claim's seeds measured, one each
 FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
 POWER = 0.8  # the chance that so many seeds decide a claim whose effects are as measured
 MOST = 1000  # seeds that `seeds_for_power` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 OPEN = (-math.inf, math.inf)  # an interval without information
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-SPLIT, PARTIAL = "split", "{} of {} seeds"  # its measures disagree in sign; a registered claim before its last seed
-NOT_RUN, NEEDS = "not run at this preset", "needs preset {needs}"
+HOLDS = "holds"
+FAILS = "does not hold"
+UNDECIDED = "undecided"
+SPLIT = "split"  # its measures disagree in sign
+PARTIAL = "{} of {} seeds"  # a registered claim before its last seed
+NOT_RUN = "not run at this preset"
+NEEDS = "needs preset {needs}"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, SPLIT, NOT_RUN)  # and PARTIAL, NEEDS
 
 
-def effects_of(found: Sequence[Measured]) -> np.ndarray:
+class Interval(NamedTuple):
+    """The effect over all seeds, the ends of its interval (infinite: no bound on that side), and what that is."""
+
+    effect: float
+    low: float
+    high: float
+    how: str
+
+
+def all_effects(seeds: Seeds) -> np.ndarray:
+    """The effects under each seed: [S, J]."""
+    return np.stack([seed.draws[:, 0] for seed in seeds])
+
+
+def effects_of(seeds: Seeds) -> np.ndarray:
     """The effect under each seed: [S]. Of several the one whose mean over seeds is least."""
-    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
+    effects = all_effects(seeds)
     return effects[:, effects.mean(0).argmin()]
 
 
-def interval(found: Sequence[Measured], tail: float = TAIL) -> tuple[float, float, float, str]:
-    """The effect over all seeds, the ends of its interval (infinite: no bound on that side), and what that is.
+def interval(seeds: Seeds, tail: float = TAIL) -> Interval:
+    """The effect over all seeds, with its interval.
 
     Three seeds or more: Student's t over the seeds' effects. Fewer: percentiles of the draws, averaged over the seeds.
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
     """
-    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
-    tails, how, units = (tail, tail / effects.shape[1]), found[0].how, [one.units for one in found]
-    if len(found) >= SEEDS:
-        bounds, how = t_bounds(effects, *tails), f"t over {len(found)} seeds"
-    elif min(one.draws.shape[1] for one in found) == 1:
+    effects = all_effects(seeds)
+    above = tail / effects.shape[1]
+    how = seeds[0].how
+    if len(seeds) >= SEEDS:
+        bounds = t_bounds(effects, tail, above)
+        how = f"t over {len(seeds)} seeds"
+    elif min(seed.draws.shape[1] for seed in seeds) == 1:
         bounds = OPEN
     else:
-        draws = np.mean([one.draws[:, 1:] for one in found], axis=0)
-        bounds = percentile_bounds(draws, None if None in units else min(units), *tails)
-    return float(effects_of(found).mean()), *(float(np.min(ends)) for ends in bounds), how
+        draws = np.mean([seed.draws[:, 1:] for seed in seeds], axis=0)
+        units = [seed.units for seed in seeds]
+        bounds = percentile_bounds(draws, None if None in units else min(units), tail, above)
+    low, high = (float(np.min(ends)) for ends in bounds)
+    return Interval(float(effects_of(seeds).mean()), low, high, how)
 
 
 def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:
@@ -59,48 +82,58 @@ def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above:
     if units == 1:
         return OPEN
     if units is not None:
-        below, above = stats.norm.sf(math.sqrt(units / (units - 1)) * stats.t.isf((below, above), units - 1))
+        wider = math.sqrt(units / (units - 1))
+        below, above = stats.norm.sf(wider * stats.t.isf((below, above), units - 1))
     missing = np.isnan(draws)
     low = np.quantile(np.where(missing, -np.inf, draws), below, axis=-1, method="lower")
-    return low, np.quantile(np.where(missing, np.inf, draws), 1 - above, axis=-1, method="higher")
+    high = np.quantile(np.where(missing, np.inf, draws), 1 - above, axis=-1, method="higher")
+    return low, high
 
 
-def rule(low: float, high: float, claim: Mapping[str, Any]) -> str:
+def rule(low: float, high: float, claim: Claim) -> str:
     """The verdict on an interval alone, by the claim's `margin` or `threshold` (0 where it has neither)."""
     if "margin" in claim:  # the same with the sign reversed
         return rule(-high, -low, {"threshold": -claim["margin"]})
     needed = claim.get("threshold", 0)
-    return HOLDS if low > needed else FAILS if high < needed else UNDECIDED
+    if low > needed:
+        return HOLDS
+    return FAILS if high < needed else UNDECIDED
 
 
-def measures_of(found: Sequence[Measured]) -> list[list[Measured]]:
+def measures_of(seeds: Seeds) -> list[Seeds]:
     """What each seed measured, once for each measure of the claim: most have one, see `Measured.beside`."""
-    others = [[replace(one, draws=np.array([[one.beside[name]]])) for one in found] for name in found[0].beside]
-    return [list(found), *others]
+    measures = [seeds]
+    for name in seeds[0].beside:
+        measures.append([replace(seed, draws=np.array([[seed.beside[name]]])) for seed in seeds])
+    return measures
 
 
-def p_value(found: Sequence[Measured], claim: Mapping[str, Any]) -> float:
+def p_value(seeds: Seeds, claim: Claim) -> float:
     """Two-sided p over three seeds or more: the least at which the claim's own interval decides it.
 
     That is 1 minus the level of the widest interval that does; of a claim with one effect it is the p of the t-test
     against its threshold. Of several measures the largest counts; 1 where their signs differ.
     """
-    low, high = -12.0, math.log10(0.5)  # of the tail
-    if verdict_of(found, claim, 0.5) in (UNDECIDED, SPLIT):
+    if verdict_of(seeds, claim, 0.5) in (UNDECIDED, SPLIT):
         return 1.0
+    low = -12.0  # log10 of the tail
+    high = math.log10(0.5)
     for _ in range(40):
         middle = (low + high) / 2
-        decided = verdict_of(found, claim, 10**middle) != UNDECIDED
-        low, high = (low, middle) if decided else (middle, high)
+        if verdict_of(seeds, claim, 10**middle) == UNDECIDED:
+            low = middle
+        else:
+            high = middle
     return 2 * 10**high
 
 
-def verdict_of(found: Sequence[Measured], claim: Mapping[str, Any], tail: float = TAIL) -> str:
+def verdict_of(seeds: Seeds, claim: Claim, tail: float = TAIL) -> str:
     """The verdict by `rule` on the interval; of several measures the one that all share, or `SPLIT` by their signs."""
-    intervals = [interval(measure, tail) for measure in measures_of(found)]
-    verdicts = {rule(low, high, claim) for _, low, high, _ in intervals}
-    if len({effect > 0 for effect, *_ in intervals}) > 1 and found[0].beside:
+    intervals = [interval(measure, tail) for measure in measures_of(seeds)]
+    signs = {each.effect > 0 for each in intervals}
+    if len(signs) > 1:
         return SPLIT
+    verdicts = {rule(each.low, each.high, claim) for each in intervals}
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
 
@@ -113,7 +146,7 @@ def holm(values: Sequence[float]) -> np.ndarray:
     return np.minimum(adjusted, 1)
 
 
-def seeds_for_power(found: Sequence[Measured], claim: Mapping[str, Any]) -> int | None:
+def seeds_for_power(seeds: Seeds, claim: Claim) -> int | None:
     """How many seeds give 80% power, if effects have the means and spreads of these; None: more than `MOST`.
 
     By the noncentral t distribution. All J effects must exceed the threshold for the claim to hold, one must lie below
@@ -122,11 +155,12 @@ def seeds_for_power(found: Sequence[Measured], claim: Mapping[str, Any]) -> int 
     from scipy import stats
 
     needed, sign = (claim["margin"], -1) if "margin" in claim else (claim.get("threshold", 0), 1)
-    effects = np.stack([one.draws[:, 0] for one in found])  # [S, J]
+    effects = all_effects(seeds)
     sizes = sign * (effects.mean(0) - needed) / effects.std(0, ddof=1)  # [J]
 
     def enough(count: int) -> bool:
-        shift, degrees = np.clip(sizes * math.sqrt(count), -20, 20), count - 1  # farther out it has no value
+        degrees = count - 1
+        shift = np.clip(sizes * math.sqrt(count), -20, 20)  # farther out it has no value
         above = stats.nct.sf(stats.t.isf(TAIL, degrees), degrees, shift).min()
         below = stats.nct.sf(stats.t.isf(TAIL / len(sizes), degrees), degrees, -shift).max()
         return max(above, below) >= POWER
@@ -136,23 +170,32 @@ def seeds_for_power(found: Sequence[Measured], claim: Mapping[str, Any]) -> int 
     return counts[index] if index < len(counts) else None
 
 
-def judge(claim: Mapping[str, Any], found: Sequence[Measured]) -> tuple[tuple, str, list[str]]:
+def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, list[str]]:
     """The `interval`, verdict and notes on a claim, from what each seed measured."""
-    measured = _, low, high, _ = interval(found)
-    alone = verdict_of(found, claim)
-    if "registered" in claim and len(found) < len(claim["seeds"]):
-        return measured, PARTIAL.format(len(found), len(claim["seeds"])), []
-    if np.mean([one.lead for one in found]) <= 0:
-        return measured, UNDECIDED, [FLOOR]
-    if claim["kind"] in SEEDLESS or (len(found) >= SEEDS and alone != UNDECIDED):
-        return measured, alone, []
-    if len(found) >= SEEDS:
-        count = seeds_for_power(found, claim)
-        words = f"about {count}" if count else f"more than {MOST:,}"
-        return measured, alone, [f"{words} seeds that spread like these would decide it with 80% power"]
-    count = {1: "one seed", 2: "two seeds"}[len(found)]
-    if not claim["training"]:
-        return measured, alone, [count]
-    shown = "no interval, so nothing" if (low, high) == OPEN else f"'{alone}'"
-    note = f"{count}, and a claim about training needs {SEEDS}: by the rule {count} would give {shown}"
-    return measured, UNDECIDED, [note]
+    measured = interval(seeds)
+    verdict, *notes = verdict_and_note(claim, seeds, measured)
+    return measured, verdict, notes
+
+
+def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> list[str]:
+    """The verdict, and where there is one a note on it."""
+    count = len(seeds)
+    if "registered" in claim and count < len(claim["seeds"]):
+        return [PARTIAL.format(count, len(claim["seeds"]))]
+    if np.mean([seed.lead for seed in seeds]) <= 0:
+        return [UNDECIDED, FLOOR]
+    verdict = verdict_of(seeds, claim)
+    if claim["kind"] in SEEDLESS:
+        return [verdict]
+    if count < SEEDS:
+        name = {1: "one seed", 2: "two seeds"}[count]
+        if not claim["training"]:
+            return [verdict, name]
+        shown = "no interval, so nothing" if measured[1:3] == OPEN else f"'{verdict}'"
+        note = f"{name}, and a claim about training needs {SEEDS}: by the rule {name} would give {shown}"
+        return [UNDECIDED, note]
+    if verdict != UNDECIDED:
+        return [verdict]
+    enough = seeds_for_power(seeds, claim)
+    words = f"about {enough}" if enough else f"more than {MOST:,}"
+    return [verdict, f"{words} seeds that spread like these would decide it with 80% power"]

@@ -13,7 +13,6 @@ needs(entry)         -> optional: what else it reads, a list of {"what", "preset
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +24,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
 from vaeglow.reporting.columns import t_end
-from vaeglow.reporting.frame import Lines, Numbers, Spec
+from vaeglow.reporting.frame import Folder, Lines, Numbers, Row, Spec
 from vaeglow.reporting.style import Axes, Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
@@ -35,7 +34,7 @@ SEVERAL = "Pale: each seed. Strong: their mean, from three seeds on with its 95%
 PALE = {"alpha": 0.4, "linewidth": 0.7, "markersize": 2.5, "zorder": 1}  # one seed of several
 
 
-def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
+def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
     """Draw the figure that a spec describes.
 
     Args:
@@ -50,17 +49,18 @@ def draw(spec: Spec, results_root: str | Path, data_root: str | Path) -> Figure:
         UserError: files are missing, damaged, too short, of something else, or do not belong together.
     """
     sources = Sources(spec, results_root, data_root)
-    datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
-    named = f"dataset{'s' * (len(datasets) > 1)} {', '.join(datasets)}"
-    seeds = ", ".join(map(str, spec["seeds"]))
     kind = KINDS[spec["kind"]]
+    datasets = sources.datasets
+    plural = "s" if len(datasets) > 1 else ""
+    seeds = ", ".join(map(str, spec["seeds"]))
     with style.styled():
         page = Page(spec["title"])
         kind.draw(sources, page)
         page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
         page.notes.append(SEVERAL if len(spec["seeds"]) > 1 else getattr(kind, "ERRORS", FIRST))
-        check_together(sources.results)
-        return page.finish(f"preset {spec['preset']} \u00b7 {named} \u00b7 seed {seeds}", sources.results)
+        check_together(sources.evidence)
+        about = f"preset {spec['preset']} \u00b7 dataset{plural} {', '.join(datasets)} \u00b7 seed {seeds}"
+        return page.finish(about, sources.evidence)
 
 
 def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: float = 0.0, **look: Any) -> Numbers:
@@ -82,26 +82,13 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
     return mean
 
 
-class Sources:
-    """What one figure reads by its `spec`; `results` are all that were read, in order."""
+class Sources(frame.Sources):
+    """What one figure reads by its spec: results, and images."""
 
-    def __init__(self, spec: Spec, results_root: str | Path, data_root: str | Path) -> None:
-        self.spec: dict[str, Any] = {**spec, "seed": spec["seeds"][0]}
-        self.results: list[Result] = []
-        self._results_root, self._data_root = results_root, Path(data_root)
-
-    def frame(self, *kinds: str, rows: Sequence[Mapping[str, Any]] = ()) -> Lines:
-        """Results of all rows, or of others, with their `label`: see `vaeglow.reporting.frame.results_frame`."""
-        rows = rows or self.spec["rows"]
-        found = frame.results_frame(rows, self._results_root, kinds, self.spec)
-        found["label"] = [self.label(rows[row]) for row in found["row"]]
-        self.results += frame.results_of(found)
-        return found
-
-    def read(self, kind: str, row: Mapping[str, Any], *arrays: str) -> Result:
-        """One result of a row, under its seed or the first, with arrays: see `vaeglow.reporting.frame.read`."""
-        self.results.append(frame.read(self._results_root, kind, {**self.spec, **row}, self.spec, arrays))
-        return self.results[-1]
+    def __init__(self, spec: Spec, results_root: Folder, data_root: Folder) -> None:
+        super().__init__(spec, results_root)
+        self.datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
+        self.data_root = Path(data_root)
 
     def images(self, result: Result, array: str, count: int) -> np.ndarray:
         """The first of a result's images, their levels spread over 0..255.
@@ -114,32 +101,40 @@ class Sources:
         Raises:
             UserError: fewer than that, or of data that were prepared again since.
         """
-        images, dataset = result.arrays[array], result.value("dataset")
-        info = read_info(self._data_root / dataset)
+        images = result.arrays[array]
+        dataset = result.value("dataset")
+        info = read_info(self.data_root / dataset)
         if result.value("data_sha256") != sha256_json(info["sha256"]):
             raise UserError(f"{result.path} was made from other data than {dataset}'s dataset.json describes: {REMEDY}")
-        require_images(len(images), count, str(result.path), f"figure {self.spec['name']}", FEWER)
+        self.require(images, count, result.path)
         return full_range(images[:count], info["levels"])
 
-    def real_images(self, row: Mapping[str, Any], count: int) -> np.ndarray:
+    def real_images(self, row: Row, count: int) -> np.ndarray:
         """The same of images evenly spaced over the split that a row names: [count, C, H, W]."""
-        folder = self._data_root / row["dataset"]
+        folder = self.data_root / row["dataset"]
         images = open_split(folder, row["data"])
-        require_images(len(images), count, str(folder), f"figure {self.spec['name']}", FEWER)
+        self.require(images, count, folder)
         return full_range(evenly_spaced(images, count), read_info(folder)["levels"])
 
-    def label(self, row: Mapping[str, Any]) -> str:
-        """What a row's model is called, with its dataset where the figure shows several."""
-        name = frame.row_label({key: row[key] for key in ("label", "model") if key in row}, self.spec["styles"])
-        return f"{name}, {row['dataset']}" if len({row["dataset"] for row in self.spec["rows"]}) > 1 else name
+    def require(self, images: np.ndarray, count: int, path: Path) -> None:
+        """UserError where a file has fewer images than are shown."""
+        require_images(len(images), count, str(path), f"figure {self.spec['name']}", FEWER)
 
-    def look(self, row: Mapping[str, Any]) -> dict[str, str]:
+    def label(self, row: Row) -> str:
+        """What a row's model is called, with its dataset where the figure shows several."""
+        name = row.get("label") or self.spec["styles"][row["model"]]["label"]
+        return f"{name}, {row['dataset']}" if len(self.datasets) > 1 else name
+
+    def look(self, row: Row) -> dict[str, str]:
         """The colour and marker of a row's model, as keywords for `Axes.plot`."""
-        return {key: self.spec["styles"][row["model"]][key] for key in ("color", "marker")}
+        style = self.spec["styles"][row["model"]]
+        return {"color": style["color"], "marker": style["marker"]}
 
     def protocol_note(self, sets: int | None = None) -> str:
         """How FID etc. were measured; `sets` where it is not the protocol's number of sets."""
-        count, features, sets = self.spec["images"], self.spec["features"], sets or self.spec["sets"]
+        sets = sets or self.spec["sets"]
+        count = self.spec["images"]
+        features = self.spec["features"]
         drawn = f"{sets} sets of {count:,} samples (all but FID: the first), each" if sets > 1 else f"{count:,} samples"
         biased = ", fewer images than features: FID biased upward" if count < features else ""
         against = f"{count:,} {self.spec['split']} images, {features} features{biased}"

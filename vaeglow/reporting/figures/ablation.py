@@ -7,12 +7,13 @@ from typing import Any
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import Lines, drawn_at, numbers
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Numbers, drawn_at, numbers
 
 READS = ("metrics", "likelihood")
 ERRORS = "One seed. Error bars: one standard error of bits/dim over images."
-SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
-LINE, LABELS = 0.26, 2.2  # inches: a model's height, and the width of its label
+SCHEMA = PROTOCOL | DRAWN_ROWS
+LINE = 0.26  # inches: a model's height
+LABELS = 2.2  # inches: the width of its label
 FILLS = ("full", "none", "left", "right", "top", "bottom")  # of the markers of a model's temperatures
 BELOW = 0.28  # of a model's height: where seeds are, which their mean would cover
 
@@ -26,11 +27,11 @@ def draw(sources: Sources, page: style.Page) -> None:
     left, right = page.charts(titles, 2, 0.75 + LINE * max(3, len(models)), sharey=True)
     for y, lines in enumerate(models):
         look = sources.look(lines.iloc[0])
-        bits, errors = (numbers(lines, f"likelihood.{name}") for name in ("bits_per_dim", "standard_error"))
-        dot(left, bits.to_frame(y), ".2f", errors=errors, **look)
+        errors = numbers(lines, "likelihood.standard_error")
+        dot(left, y, numbers(lines, "likelihood.bits_per_dim"), ".2f", errors=errors, **look)
         for temperature, drawn in lines.groupby("temperature"):
             fill = FILLS[temperatures.index(temperature) % len(FILLS)]
-            dot(right, numbers(drawn, "metrics.fid").to_frame(y), ".1f", fillstyle=fill, **look)
+            dot(right, y, numbers(drawn, "metrics.fid"), ".1f", fillstyle=fill, **look)
     labels = [style.wrap(lines["label"].iloc[0], LABELS, style.DETAIL) for lines in models]
     left.set_yticks(range(len(models)), labels)
     left.set_ylim(len(models) - 0.5, -0.5)
@@ -39,11 +40,11 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.margins(x=0.12)
     for temperature, fill in zip(temperatures, FILLS, strict=False):
         right.plot([], [], "o", color=style.INK, fillstyle=fill, label=drawn_at(temperature))
-    note = "Bits/dim: the same at each T; on test images (K=1). FID: "
-    page.notes.append(note + sources.protocol_note())
+    page.notes.append(f"Bits/dim: the same at each T; on test images (K=1). FID: {sources.protocol_note()}")
 
 
-def dot(axes: style.Axes, values: Lines, form: str, **look: Any) -> None:
+def dot(axes: style.Axes, y: int, values: Numbers, form: str, **look: Any) -> None:
     """One number of each seed (see `curve`), and the mean's value above its marker."""
-    [(y, x)] = curve(axes, values, order=-1, aside=BELOW, linestyle="", **look).items()
-    axes.annotate(format(x, form), (x, y), (0, 4), textcoords="offset points", ha="center", size=style.FOOTER)
+    [x] = curve(axes, values.to_frame(y), order=-1, aside=BELOW, linestyle="", **look)
+    above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center"}
+    axes.annotate(format(x, form), (x, y), size=style.FOOTER, **above)

@@ -6,10 +6,11 @@ shown.
 
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
+from vaeglow.reporting.frame import PLAIN_ROWS
 from vaeglow.reporting.style import Page
 
 READS = ("interpolation",)
-SCHEMA = {"space": {"$ref": "#/$defs/space"}, "lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
+SCHEMA = {"space": {"$ref": "#/$defs/space"}, **LINES, **PLAIN_ROWS}
 SPACES = {"prior": "straight line in the prior's base space", "latent": "great circle in latent space"}
 
 
@@ -17,6 +18,8 @@ def draw(sources: Sources, page: Page) -> None:
     """A row of the sheet for each row of the figure."""
     rows = []
     for row in sources.spec["rows"]:
-        images = sources.images(sources.read("interpolation", row, "images"), "images", sources.spec["lines"])
-        rows.append(((sources.label(row), SPACES[sources.spec["space"]]), images))  # [pairs, steps, C, H, W]
+        result = sources.read("interpolation", row, "images")
+        images = sources.images(result, "images", sources.spec["lines"])  # [pairs, steps, C, H, W]
+        label = sources.label(row), SPACES[sources.spec["space"]]
+        rows.append((label, images))
     page.sheet(rows)

@@ -6,11 +6,11 @@ the Glow layer from that latent. The first latents are shown.
 
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.frame import drawn_at
+from vaeglow.reporting.frame import PLAIN_ROWS, drawn_at
 from vaeglow.reporting.style import Page
 
 READS = ("layer_images",)
-SCHEMA = {"lines": LINES, "rows": {"$ref": "#/$defs/plain_rows"}}
+SCHEMA = LINES | PLAIN_ROWS
 
 
 def draw(sources: Sources, page: Page) -> None:

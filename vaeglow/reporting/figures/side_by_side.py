@@ -8,11 +8,15 @@ from vaeglow.reporting.figures.sample_sheet import COLUMNS, samples
 from vaeglow.reporting.style import Page
 
 READS = ("shown",)
-LINES = {"$ref": "#/$defs/count", "description": "lines of images"}
-SCHEMA = {"columns": COLUMNS, "lines": LINES, "rows": {"$ref": "#/$defs/one_temperature_rows"}}
+LINES = {"lines": {"$ref": "#/$defs/count", "description": "lines of images"}}
+ONE_TEMPERATURE = {"rows": {"$ref": "#/$defs/one_temperature_rows"}}
+SCHEMA = COLUMNS | LINES | ONE_TEMPERATURE
 
 
 def draw(sources: Sources, page: Page) -> None:
     """A panel for each row."""
-    rows = [samples(sources, row, sources.spec["lines"]) for row in sources.spec["rows"]]
-    page.panels([(label, [("", images)]) for label, images in rows])
+    panels = []
+    for row in sources.spec["rows"]:
+        label, images = samples(sources, row, sources.spec["lines"])
+        panels.append((label, [("", images)]))
+    page.panels(panels)

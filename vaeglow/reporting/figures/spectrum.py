@@ -7,18 +7,18 @@ import numpy as np
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import drawn_at, numbers
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, drawn_at, numbers
 
 READS = ("layer_action",)
 ERRORS = ""
-SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
+SCHEMA = PLAIN_ROWS
 WIDEST = 3  # panels a line
-# Keys of layer_action.json: the legend and the look, from the back to the front.
+# Keys of layer_action.json: the look, from the back to the front.
 SHOWN = {
-    "data": ("data", {"color": style.INK, "linewidth": 2.2}),
-    "vae": ("VAE (decoder mean)", {"color": style.ORANGE, "marker": "D", "linestyle": "--"}),
-    "vae_noisy": ("VAE + its noise", {"color": style.SKY, "marker": "v", "linestyle": ":"}),
-    "layer": ("through the Glow layer", {"color": style.VERMILION, "marker": "s"}),
+    "data": {"label": "data", "color": style.INK, "linewidth": 2.2},
+    "vae": {"label": "VAE (decoder mean)", "color": style.ORANGE, "marker": "D", "linestyle": "--"},
+    "vae_noisy": {"label": "VAE + its noise", "color": style.SKY, "marker": "v", "linestyle": ":"},
+    "layer": {"label": "through the Glow layer", "color": style.VERMILION, "marker": "s"},
 }
 
 
@@ -26,27 +26,21 @@ def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each row."""
     import pandas as pd
 
-    rows = sources.frame(*READS).groupby("row")
+    rows = sources.by_row(*READS)
     columns = min(WIDEST, len(rows))
-    titles = []
-    for _, lines in rows:
-        row = lines.iloc[0]
-        drawn = drawn_at(row["layer_action"].number("temperature"))
-        name = style.wrap(f"{row['label']}, {drawn}", 6.0 / columns, style.LABEL)
-        vae, layer = (numbers(lines, f"layer_action.spectrum_error.{stage}").mean() for stage in ("vae", "layer"))
-        titles.append(f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}")
+    titles = [title(lines, 6.0 / columns) for lines in rows]
     panels = page.charts(titles, columns, 2.9 * -(-len(rows) // columns), sharey=True)
-    for axes, (_, lines) in zip(panels, rows, strict=True):
+    for axes, lines in zip(panels, rows, strict=True):
         spectra = [result.value("spectrum") for result in lines["layer_action"]]
         frequency = spectra[0]["frequency"]
-        for name, (label, look) in SHOWN.items():
+        for name, look in SHOWN.items():
             look = look if len(frequency) <= style.MANY else {**look, "marker": ""}
-            power = np.log10([seed[name] for seed in spectra])
-            curve(axes, pd.DataFrame(power, columns=frequency), label=label, markersize=3, **look)
-        ticks = [1 / 2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
+            power = np.log10([spectrum[name] for spectrum in spectra])
+            curve(axes, pd.DataFrame(power, columns=frequency), markersize=3, **look)
+        halves = [2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
         axes.set(xscale="log", xlabel="cycles a pixel")
         axes.yaxis.set_major_formatter("$10^{{{x:g}}}$")
-        axes.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks])
+        axes.set_xticks([1 / half for half in halves], [f"1/{half}" for half in halves])
         axes.minorticks_off()
     for axes in panels[::columns]:
         axes.set_ylabel("power, squared grey levels")
@@ -54,3 +48,13 @@ def draw(sources: Sources, page: style.Page) -> None:
         "Radially averaged power of the luminance; white noise would be level. Distance: of a spectrum from the data's "
         "(RMS over frequencies of log10 of their ratio). Over seeds the mean is of log10 of the power."
     )
+
+
+def title(lines: Lines, inches: float) -> str:
+    """The label of a row, and how far its spectra are from the data's."""
+    row = lines.iloc[0]
+    drawn = drawn_at(row["layer_action"].number("temperature"))
+    name = style.wrap(f"{row['label']}, {drawn}", inches, style.LABEL)
+    vae = numbers(lines, "layer_action.spectrum_error.vae").mean()
+    layer = numbers(lines, "layer_action.spectrum_error.layer").mean()
+    return f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}"

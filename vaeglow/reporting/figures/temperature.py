@@ -5,11 +5,11 @@ Section 3.5 of the paper. A curve for each model, its best point circled.
 
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import numbers
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, numbers
 
 READS = ("metrics",)
 ERRORS = "One seed. Error bars: one standard error of the KID."
-SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/drawn_rows"}}
+SCHEMA = PROTOCOL | DRAWN_ROWS
 # Value: heading, and which end of it is good.
 PANELS = {
     "fid": ("FID (lower is better)", "idxmin"),
@@ -18,25 +18,30 @@ PANELS = {
     "recall": ("recall (higher is better)", "idxmax"),
     "diversity": ("diversity (feature distance)", None),
 }
+RING = {"markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
 
 
 def draw(sources: Sources, page: style.Page) -> None:
     """A panel for each of `PANELS`."""
     frame = sources.frame(*READS)
+    models = [lines.sort_values("temperature") for _, lines in frame.groupby(["dataset", "model"], sort=False)]
     panels = page.charts([title for title, _ in PANELS.values()], 3, 4.4)
     for axes, (value, (_, best)) in zip(panels, PANELS.items(), strict=True):
-        for _, lines in frame.groupby(["dataset", "model"], sort=False):
-            lines = lines.sort_values("temperature").assign(value=numbers(lines, f"metrics.{value}"))
-            values = lines.pivot_table(index="seed", columns="temperature", values="value")
+        for lines in models:
+            look = sources.look(lines.iloc[0])
             errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
-            label, look = lines["label"].iloc[0], sources.look(lines.iloc[0])
-            mean = curve(axes, values, errors, label=label, **look)
+            mean = curve(axes, by_temperature(lines, value), errors, label=lines["label"].iloc[0], **look)
             if best and mean.nunique() > 1:
                 at = getattr(mean, best)()
-                ring = {"color": look["color"], "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
-                axes.plot([at], [mean[at]], "o", label="best temperature", zorder=4, **ring)
+                axes.plot([at], [mean[at]], "o", label="best temperature", zorder=4, color=look["color"], **RING)
         axes.set_xlabel("temperature T")
         axes.margins(x=0.08, y=0.12)
-    for value in numbers(frame, "metrics.reference_diversity").unique():
-        panels[-1].axhline(value, color=style.INK, linestyle="--", linewidth=1.0, label="real images")
+    for diversity in numbers(frame, "metrics.reference_diversity").unique():
+        panels[-1].axhline(diversity, color=style.INK, linestyle="--", linewidth=1.0, label="real images")
     page.notes.append(sources.protocol_note())
+
+
+def by_temperature(lines: Lines, value: str) -> Lines:
+    """A number of a model's samples, a row a seed and a column a temperature."""
+    measured = lines.assign(value=numbers(lines, f"metrics.{value}"))
+    return measured.pivot_table(index="seed", columns="temperature", values="value")

@@ -5,38 +5,50 @@ seeds shows the variation between trainings. For bits/dim it is taken image by i
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 
-from vaeglow.reporting.columns import ERROR, SHARED, Column, fixed, named, only, same
-from vaeglow.reporting.frame import BITS, Lines, Spec, bound_note, numbers, results_frame
+from vaeglow.reporting.columns import ERROR, SHARED, Column, Value, fixed, in_order, only, same
+from vaeglow.reporting.frame import BITS, PROTOCOL, Lines, Sources, bound_note, numbers
+from vaeglow.reporting.traced import Texts
 
 READS = ("training", "likelihood", "metrics", "likelihood_images")
-SCHEMA = {"protocol": {"$ref": "#/$defs/protocol_name", "default": None}, "rows": {"$ref": "#/$defs/compared_rows"}}
+SCHEMA = {**PROTOCOL, "rows": {"$ref": "#/$defs/compared_rows"}}
 
 
-def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """For each pair the lines of both models, `minus` saying which one is subtracted."""
-    sides = [side for row in spec["rows"] for side in (row, row["minus"])]
-    frame = results_frame(sides, results_root, READS, spec, [BITS])
-    yield from (pair for _, pair in frame.assign(minus=frame["row"] % 2 == 1).groupby(frame["row"] // 2))
+    sides = []
+    for row in sources.spec["rows"]:
+        sides += [row, row["minus"]]
+    frame = sources.frame(*READS, rows=sides, arrays=[BITS])
+    frame["minus"] = frame["row"] % 2 == 1
+    for _, pair in frame.groupby(frame["row"] // 2):
+        yield pair
 
 
-def differences(pair: Lines, name: str) -> np.ndarray:
-    """`fid`, `kid` or `bits_per_dim` of one model minus the other's: [seeds, N], of each test image or with N = 1."""
-    if name == "bits_per_dim":
-        values = np.stack([file.arrays[BITS] for file in pair["likelihood_images"]]).astype(float)
-    else:
-        values = numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy()[:, None]
+def minus(pair: Lines, values: np.ndarray) -> np.ndarray:
+    """Values of one model minus the other's, from those of all lines."""
     return values[~pair["minus"]] - values[pair["minus"]]
+
+
+def measure_differences(pair: Lines, name: str) -> np.ndarray:
+    """`fid` or `kid` of one model minus the other's: [seeds]."""
+    return minus(pair, numbers(pair, f"metrics.{name}", null=name == "kid").to_numpy())
+
+
+def bits_differences(pair: Lines) -> np.ndarray:
+    """Bits/dim of one model minus the other's: [seeds, images]."""
+    bits = [file.arrays[BITS] for file in pair["likelihood_images"]]
+    return minus(pair, np.stack(bits).astype(float))
 
 
 def bits_error(pair: Lines) -> float:
     """The standard error of the mean difference of bits/dim over test images, the same under every seed."""
-    values = differences(pair, "bits_per_dim").mean(axis=0)
-    return values.std(ddof=1) / math.sqrt(len(values))
+    means = bits_differences(pair).mean(axis=0)
+    return means.std(ddof=1) / math.sqrt(len(means))
 
 
 def kid_error(pair: Lines) -> float:
@@ -45,16 +57,14 @@ def kid_error(pair: Lines) -> float:
     return 2 * math.sqrt((errors**2).sum(skipna=False)) / len(pair)
 
 
-def difference_columns(name: str, header: str, decimals: int, error: Callable | None = None) -> Iterator[Column]:
-    """The columns of one number: the mean over seeds, and its error."""
-    column, form = f"difference_{name}", fixed(decimals)
-    beside = (ERROR, f"{column}_standard_error") if error else ()
-    yield Column(column, lambda pair: differences(pair, name).mean(axis=1), header, form, beside)
-    if error:
-        yield Column(f"{column}_standard_error", error, form=form)
+def with_error(name: str, value: Value, header: str, decimals: int, error: Value) -> list[Column]:
+    """The columns of a number: the mean over seeds, and its error."""
+    form = fixed(decimals)
+    error_name = f"{name}_standard_error"
+    return [Column(name, value, header, form, (ERROR, error_name)), Column(error_name, error, form=form)]
 
 
-COLUMNS = named(
+COLUMNS = in_order(
     """
     model minus difference_fid difference_kid difference_kid_standard_error
     difference_bits_per_dim difference_bits_per_dim_standard_error source dataset preset temperature minus_temperature
@@ -63,9 +73,9 @@ COLUMNS = named(
     model_bound minus_bound likelihood_images dequantisation fid_sets exploded_samples fid_reference_images fid_features
     fid_split device commit run minus_run origin minus_origin
     """,
-    *difference_columns("fid", "FID", 2),
-    *difference_columns("kid", "KID", 5, kid_error),
-    *difference_columns("bits_per_dim", "bits/dim", 4, bits_error),
+    Column("difference_fid", partial(measure_differences, name="fid"), "FID", fixed(2)),
+    *with_error("difference_kid", partial(measure_differences, name="kid"), "KID", 5, kid_error),
+    *with_error("difference_bits_per_dim", lambda pair: bits_differences(pair).mean(axis=1), "bits/dim", 4, bits_error),
     same("likelihood.bound", name="model_bound"),
     only(SHARED["model"], "minus", True, name="minus", header="minus"),
     *(only(SHARED[name], "minus", True, name=f"minus_{name}") for name in ("bound", "temperature", "run", "origin")),
@@ -73,7 +83,7 @@ COLUMNS = named(
 SHOWN = "model minus difference_fid difference_kid difference_bits_per_dim seeds"
 
 
-def bounds(rows: Iterable[Mapping[str, str]]) -> list[str]:
+def bounds(rows: Iterable[Texts]) -> list[str]:
     """What the bounds among the numbers mean for their differences, for the notes."""
-    said = (bound_note(row["model_bound"], row["minus_bound"], row["model"], row["minus"]) for row in rows)
-    return [*filter(None, dict.fromkeys(said))]
+    notes = [bound_note(row["model_bound"], row["minus_bound"], row["model"], row["minus"]) for row in rows]
+    return [note for note in dict.fromkeys(notes) if note]

@@ -1,61 +1,45 @@
 """What a linear layer could reach on a VAE's residual, next to what trained layers reached."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from vaeglow.reporting.columns import SHARED, Column, fixed, named, same
-from vaeglow.reporting.frame import Lines, Spec, first, numbers, results_frame, results_of
-from vaeglow.results import Result, check_together
+from vaeglow.reporting.columns import SHARED, Column, fixed, in_order, same
+from vaeglow.reporting.frame import Lines, Numbers, Sources, first, numbers
+from vaeglow.reporting.linear_reference import REFERENCES, SCHEMA, needs, reference_of
 
+__all__ = ["SCHEMA", "needs"]
 READS = ("training", "likelihood", "config")
-SCHEMA = {
-    "reference_model": {"type": "string", "description": "the VAE whose residual is analysed"},
-    "rows": {"$ref": "#/$defs/plain_rows"},
-}
-REFERENCES = {"no_layer": "no layer", "squeeze1": "layer, no squeeze", "squeeze2": "layer, squeeze 2"}
-REFERENCES |= {"squeeze4": "layer, squeeze 4", "whitening": "full whitening"}
 
 
-def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The reference."""
-    where = {"preset": entry["preset"], "dataset": entry["dataset"], "model": entry["reference_model"]}
-    return [{"what": "linear_reference", **where}]
-
-
-def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
     """
     import pandas as pd
 
-    own = results_frame(needs(spec), results_root, ("linear_reference",), spec).assign(trained_model=None)
-    frame = results_frame(spec["rows"], results_root, READS, spec)
-    check_together([*results_of(own), *results_of(frame)])
-    frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=frame.pop("config").map(answers))
+    own = sources.frame("linear_reference", rows=needs(sources.spec)).assign(trained_model=None)
+    frame = sources.frame(*READS)
+    references = frame.pop("config").map(reference_of)
+    frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=references)
     for name in REFERENCES:
-        trained = [lines for _, lines in frame[frame["reference"] == name].groupby("row")]
+        trained = [lines for _, lines in frame[references == name].groupby("row")]
         for lines in trained or [None]:
             yield pd.concat([lines, own]).assign(reference=name, reference_model=own["label"].iloc[0])
-    yield from (lines for _, lines in frame[~frame["reference"].isin([*REFERENCES])].groupby("row"))
-
-
-def answers(config: Result) -> str:
-    """The reference that applies to a trained model, by its layer's squeeze; none for a Glow."""
-    if config.value("kind") == "vae_glow":
-        return f"squeeze{config.value('layer', 'squeeze')}"
-    return "no_layer" if config.value("kind") == "vae" else ""
+    for _, lines in frame[~references.isin(REFERENCES)].groupby("row"):
+        yield lines
 
 
 def residual(name: str, part: str, header: str = "") -> Column:
     """The values of a row's reference in a part of linear_reference.json."""
-    value = lambda lines: numbers(lines, f"linear_reference.{part}.{first(lines, 'reference')}")  # noqa: E731
+
+    def value(lines: Lines) -> Numbers:
+        return numbers(lines, f"linear_reference.{part}.{first(lines, 'reference')}")
+
     return Column(name, value, header, fixed(3))
 
 
-COLUMNS = named(
+COLUMNS = in_order(
     """
     reference vae_residual pca_residual trained_model bits_per_dim bound source dataset preset epochs train_seconds
     train_cpu_seconds seeds reference_model reference_images vae_residual_sd pca_residual_sd bits_per_dim_sd

@@ -6,29 +6,30 @@ leave preset, seeds and counts empty: the papers' protocols are unknown.
 
 import math
 
-from vaeglow.reporting.columns import ERROR, Column, fixed, mean, named
-from vaeglow.reporting.frame import Lines, numbers
+from vaeglow.reporting.columns import ERROR, Column, fixed, in_order, seed_mean
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, numbers
 
 READS = ("training", "likelihood", "metrics")
 SCHEMA = {
-    "protocol": {"$ref": "#/$defs/protocol_name", "default": None},
+    **PROTOCOL,
     "published": {"$ref": "#/$defs/published_name"},
     "show": {
         "$ref": "#/$defs/models",
         "default": None,
         "description": "the columns of the Markdown and LaTeX forms; left out, the usual ones",
     },
-    "rows": {"$ref": "#/$defs/drawn_rows"},
+    **DRAWN_ROWS,
 }
 SHOWN = "model fid bits_per_dim source dataset preset epochs train_seconds seeds"
 
 
 def over_sets(lines: Lines) -> float:
     """The standard deviation of a run's FID over its sets of samples, pooled over seeds; NaN for a single set."""
-    return math.sqrt((numbers(lines, "metrics.fid_sd", null=True) ** 2).mean(skipna=False))
+    deviations = numbers(lines, "metrics.fid_sd", null=True)
+    return math.sqrt((deviations**2).mean(skipna=False))
 
 
-COLUMNS = named(
+COLUMNS = in_order(
     """
     model fid kid bits_per_dim bound source dataset preset temperature seeds
     epochs train_seconds fid_samples protocol run
@@ -38,12 +39,15 @@ COLUMNS = named(
     fid_sets exploded_samples fid_reference_images fid_features fid_split feature_images
     likelihood_images dequantisation val_bits_per_dim train_seconds_by_phase parameters device commit origin
     """,
-    mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
+    seed_mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
     Column("fid_sd_over_sets", over_sets, form=fixed(2)),
-    mean("metrics.kid", 5, "KID", null=True, beside=(ERROR, "kid_standard_error")),
-    mean("metrics.kid_standard_error", 5, null=True),
-    *(mean(f"metrics.{name}", 3, name.capitalize(), null=True) for name in ("precision", "recall", "density")),
-    *(mean(f"metrics.{name}", 3, name.capitalize(), null=True) for name in ("coverage", "diversity")),
-    mean("metrics.reference_diversity", 3, null=True),
-    mean("training.val_bits_per_dim", 3, "val bits/dim", null=True),
+    seed_mean("metrics.kid", 5, "KID", null=True, beside=(ERROR, "kid_standard_error")),
+    seed_mean("metrics.kid_standard_error", 5, null=True),
+    seed_mean("metrics.precision", 3, "Precision", null=True),
+    seed_mean("metrics.recall", 3, "Recall", null=True),
+    seed_mean("metrics.density", 3, "Density", null=True),
+    seed_mean("metrics.coverage", 3, "Coverage", null=True),
+    seed_mean("metrics.diversity", 3, "Diversity", null=True),
+    seed_mean("metrics.reference_diversity", 3, null=True),
+    seed_mean("training.val_bits_per_dim", 3, "val bits/dim", null=True),
 )

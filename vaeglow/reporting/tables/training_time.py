@@ -1,20 +1,19 @@
 """All the training of a model, its base's included, over that of Glow: steps timed in turns, as in `timing`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from vaeglow.errors import UserError
-from vaeglow.reporting.columns import Column, named, same
-from vaeglow.reporting.frame import Lines, Spec, first, results_frame
-from vaeglow.reporting.tables.timing import Pool, clocks, epochs_of, pooled, ratios
+from vaeglow.evaluation.timing import Ratios, epochs_of, ratios
+from vaeglow.reporting.columns import Column, in_order, same
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources, first
+from vaeglow.reporting.tables.timing import ratio_columns
 
-__all__ = ["clocks"]  # for the notes
 READS = ("timing", "config")
 OF_BASES = ("timing",)
-SCHEMA = {"rows": {"$ref": "#/$defs/plain_rows"}}
+SCHEMA = PLAIN_ROWS
 
 
-def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
+def rows(sources: Sources) -> Iterator[Lines]:
     """Each model's line, then that of the first Glow of its dataset.
 
     Raises:
@@ -22,17 +21,22 @@ def rows(spec: Spec, results_root: str | Path) -> Iterator[Lines]:
     """
     import pandas as pd
 
-    frame = results_frame(spec["rows"], results_root, READS, {**spec, "seeds": spec["seeds"][:1]})
+    frame = sources.frame(*READS, seeds=sources.spec["seeds"][:1])
+    frame["kind"] = frame["config"].map(lambda config: config.value("kind"))
     for dataset, lines in frame.groupby("dataset", sort=False):
-        glow = lines[[config.value("kind") == "glow" for config in lines["config"]]][:1]
+        glow = lines[lines["kind"] == "glow"][:1]
         if glow.empty:
-            raise UserError(f"tables.{spec['name']}: dataset {dataset} has no Glow to compare with: give one a row")
-        yield from (pd.concat([lines.loc[[index]], glow]) for index in lines.index)
+            raise UserError(
+                f"tables.{sources.spec['name']}: dataset {dataset} has no Glow to compare with: give one a row"
+            )
+        for index in lines.index:
+            yield pd.concat([lines.loc[[index]], glow])
 
 
-def training_ratio(lines: Lines) -> Pool:
-    """A model's time over Glow's: see `pooled`."""
-    return pooled(first(lines, "timing"), *map(epochs_of, lines["config"]))
+def training_ratios(lines: Lines) -> Ratios:
+    """A model's time over Glow's."""
+    ours, glow = lines["config"].map(epochs_of)
+    return ratios(first(lines, "timing"), ours, glow)
 
 
 def epochs(lines: Lines) -> str:
@@ -40,14 +44,16 @@ def epochs(lines: Lines) -> str:
     return "+".join(map(str, epochs_of(first(lines, "config")).values()))
 
 
-COLUMNS = named(
+COLUMNS = in_order(
     """
     model epochs training_ratio training_ratio_low training_ratio_high source dataset preset
     device threads rounds commit run device_kind
     training_ratio_lower training_ratio_upper timings
     """,
     Column("epochs", epochs, "Epochs"),
-    *ratios("training_ratio", training_ratio, "Training time / Glow's"),
-    *(same("timing.threads", "Threads"), same("timing.rounds"), same("timing.device_kind")),
+    *ratio_columns("training_ratio", training_ratios, "Training time / Glow's"),
+    same("timing.threads", "Threads"),
+    same("timing.rounds"),
+    same("timing.device_kind"),
 )
 SHOWN = "model epochs training_ratio timings dataset device threads"
