@@ -11,7 +11,8 @@ from run_tools import ROOT, checked, shipped_config
 from docs import config_keys
 from vaeglow.config import plan
 from vaeglow.config.check import check_config
-from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
+from vaeglow.config.registry import kinds_of
+from vaeglow.config.schema import DECLARED, complete, declared, read_schema
 from vaeglow.errors import UserError
 
 
@@ -157,9 +158,9 @@ def test_it_is_a_schema_and_every_object_of_it_is_closed():
 @pytest.mark.parametrize("section", DECLARED)
 def test_every_key_of_every_kind_says_what_it_means(section):
     common, kinds_keys = declared(SCHEMA, section)
-    assert kinds_keys.keys() == kinds(section).keys()
+    assert kinds_keys.keys() == kinds_of(section).keys()
     for kind, keys in kinds_keys.items():
-        assert kinds(section)[kind].__doc__, kind
+        assert kinds_of(section)[kind].__doc__, kind
         own = {key: inner for key, inner in keys.items() if key not in common}
         assert {key.split(".")[0] for key, text in config_keys.described(SCHEMA, own) if text} == set(own)
 

@@ -15,13 +15,15 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from table_tools import change
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.files import write_json
 from vaeglow.paths import kind_of
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import KINDS, curve
+from vaeglow.reporting.figures import curve
 from vaeglow.reporting.style import image_grid
 
+KINDS = kinds_of("figures")
 TEMPERATURES = (0.0, 0.5, 1.0)
 FIDS = {"vaeglow": (60.0, 40.0, 50.0), "glow": (90.0, 70.0, 45.0)}
 SQUEEZES = {"squeeze1": 1, "vaeglow": 2, "squeeze4": 4}

@@ -6,7 +6,6 @@ UserError: a file is missing, damaged, or of another kind.
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.reporting.frame import read, row_label
 from vaeglow.results import Result
 
-KINDS: dict[str, Callable] = {}  # from `Evidence` to `Measured`, by name
 Claim = Row = Mapping[str, Any]
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = ("model", "better", "worse", "one", "other", "more", "less", "higher", "lower")
@@ -36,7 +35,6 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
 
     def declare(measure: Callable) -> Callable:
         measure.READS, measure.SCHEMA = reads, schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
-        KINDS[measure.__name__] = measure
         return measure
 
     return declare
@@ -70,7 +68,7 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
         `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
     where = {key: claim[key] for key in ("preset", "dataset", "protocol")}
-    reads = KINDS[claim["kind"]].READS + ("registration",) * ("registered" in claim)
+    reads = kinds_of("claims")[claim["kind"]].READS + ("registration",) * ("registered" in claim)
     return [{"what": what, **where, **row} for row in rows_of(claim) for what in reads]
 
 
@@ -133,6 +131,3 @@ class Measured:
     notes: tuple[str, ...] = ()
     beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
     lead: float = math.inf
-
-
-importlib.import_module(f"{__name__}.kinds")  # declares them

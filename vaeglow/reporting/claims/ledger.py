@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.evaluation import bootstrap
 from vaeglow.reporting import traced
-from vaeglow.reporting.claims import KINDS, ROLES, Evidence, Measured, needed, seeds_of, statistics
+from vaeglow.reporting.claims import ROLES, Evidence, Measured, needed, seeds_of, statistics
 from vaeglow.reporting.claims.statistics import (
     FAILS,
     HOLDS,
@@ -115,7 +116,7 @@ def over_seeds(claim: Mapping[str, Any], found: Sequence[Measured]) -> bool:
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     """The measured part of a row, from the evidence under each seed."""
     claim, label = evidence[0].claim, evidence[0].label
-    found = [KINDS[claim["kind"]](one) for one in evidence]
+    found = [kinds_of("claims")[claim["kind"]](one) for one in evidence]
     (effect, *ends, how), verdict, notes = judge(claim, found)
     notes.append(found[0].words.format(**claim | {role: label(claim[role]) for role in ROLES if role in claim}))
     for name, measure in zip(found[0].beside, measures_of(found)[1:], strict=True):

@@ -20,15 +20,13 @@ measured rows.
 """
 
 import html
-import importlib
-import pkgutil
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from vaeglow.config import nearest
+from vaeglow.config.registry import kinds_of
 from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv
@@ -38,9 +36,6 @@ from vaeglow.reporting.frame import Lines, Spec, drawn_at
 from vaeglow.reporting.tables.timing import clock_of
 from vaeglow.results import machines
 
-KINDS: dict[str, ModuleType] = {
-    module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
-}
 # Characters with a meaning in LaTeX, or missing in its usual fonts. All in one pass: no escape is escaped.
 ESCAPES = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -66,7 +61,7 @@ def build_table(spec: Spec, published: str | Path, results_root: str | Path) -> 
     """
     import pandas as pd
 
-    kind = KINDS[spec["kind"]]
+    kind = kinds_of("tables")[spec["kind"]]
     if hasattr(kind, "rows"):
         rows = list(kind.rows(spec, results_root))
     else:
@@ -108,7 +103,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     Raises:
         UserError: the spec shows a column that does not exist.
     """
-    kind = KINDS[spec["kind"]]
+    kind = kinds_of("tables")[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else spec.get("show") or kind.SHOWN.split()
     show = [*show, *(name for name in ("dataset", "source") if table[name].nunique() > 1 and name not in show)]
     timed = table.attrs["timed"]
