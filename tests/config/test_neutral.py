@@ -1,4 +1,4 @@
-"""A key that is added when runs are there already: with its neutral value they are, to the last hash, what they were."""
+"""A key that is added when runs are there already: where its value is neutral they are, to the hash, what they were."""
 
 import copy
 from collections.abc import Iterator

@@ -3,9 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from itertools import product
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 from vaeglow.config import inherited, plan
@@ -27,12 +25,12 @@ def one_of(names: Iterable[Any]) -> str:
 
 def models_of(config: Mapping[str, Any], rule: str) -> str:
     """The same for all models that a rule of this name trains (`RULES` of their kinds)."""
-    names = []
-    for name in config["models"]:
-        kind = kinds_of("models")[inherited(config, name, "kind")]
-        if kind.RULES[inherited(config, name, "mode")] == rule:
-            names.append(name)
-    return one_of(names)
+    trained = []
+    for model in config["models"]:
+        kind = kinds_of("models")[inherited(config, model, "kind")]
+        if kind.RULES[inherited(config, model, "mode")] == rule:
+            trained.append(model)
+    return one_of(trained)
 
 
 def seeds(views: Mapping[str, View]) -> list[int]:
@@ -48,12 +46,10 @@ def temperatures(views: Mapping[str, View]) -> list[float]:
 
 def pages(config: Mapping[str, Any], view: View) -> list[str]:
     """The training curves of all runs, and the pages of the datasets that they are on."""
-    needs = []
-    for what in ("curves", "data_page"):
-        for (dataset, model), run_seeds in plan.runs(config, view).items():
-            need = {"what": what, "preset": view["preset"], "dataset": dataset, "model": model, "seeds": run_seeds}
-            needs.append(need)
-    return plan.paths(needs)
+    runs = []
+    for (dataset, model), run_seeds in plan.runs(config, view).items():
+        runs.append({"preset": view["preset"], "dataset": dataset, "model": model, "seeds": run_seeds})
+    return plan.paths({"what": what, **run} for what in ("curves", "data_page") for run in runs)
 
 
 def everything(config: Mapping[str, Any], view: View) -> list[str]:
@@ -66,17 +62,13 @@ def everything(config: Mapping[str, Any], view: View) -> list[str]:
 
 def askable(config: Mapping[str, Any], views: Mapping[str, View]) -> list[str]:
     """All files that can be asked for, to find the name nearest to a mistyped one."""
-    values: dict[str, list[Any]] = {f"{name}": list(config[f"{name}s"]) for name in ("preset", "dataset", "model")}
-    values |= {"table": list(config["tables"]), "figure": list(config["figures"]), "seed": seeds(views)}
-    values |= {"temperature": temperatures(views), "space": ["prior", "latent"]}
-    patterns = [*RESULTS.values(), "{preset}/tables/{table}.csv", "{preset}/figures/{figure}.png"]
-    files = everything(config, views[config["preset"]])
-    for pattern in patterns:
-        names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
-        if not {"protocol", "started"} & set(names):
-            for chosen in product(*(values[name] for name in names)):
-                files.append("results/" + pattern.format(**dict(zip(names, chosen, strict=True))))
-    return files
+    from snakemake.io import expand
+
+    names = {what: config[f"{what}s"] for what in ("preset", "dataset", "model", "table", "figure")}
+    values = {"seed": seeds(views), "temperature": temperatures(views), "space": ["prior", "latent"]}
+    files = [f"results/{path}" for path in RESULTS.values() if "{protocol}" not in path]
+    files += ["results/{preset}/tables/{table}.csv", "results/{preset}/figures/{figure}.png"]
+    return everything(config, views[config["preset"]]) + expand(files, **names, **values, allow_missing=True)
 
 
 def prepared(config: Mapping[str, Any], view: View) -> list[str]:
@@ -105,19 +97,15 @@ def drawn(config: Mapping[str, Any], view: View) -> list[str]:
     """The same, without figures of images that are neither prepared nor embedded, each of which is said."""
     files = []
     for file in built(config, view):
-        figure = Path(file).stem if Path(file).suffix in (".png", ".pdf") else ""
+        figure = Path(file).stem if file.endswith(FIGURE) else ""
         shown = plan.figure_data(view, figure, "images") if figure in view["figures"] else []
-        missing = [path for path in shown if not (Path(path).exists() or embedded(view, Path(path).parts[2]))]
+        on_disk = [path for path in shown if view["datasets"][Path(path).parts[2]].keys() & ON_DISK]
+        missing = [path for path in on_disk if not Path(path).exists()]
         if missing:
             print(f"note: {file} is left as it is: it shows images of {missing[0]}, not there", file=sys.stderr)
         else:
             files.append(file)
     return files
-
-
-def embedded(view: View, dataset: str) -> bool:
-    """Whether a dataset is prepared from installed packages alone."""
-    return not view["datasets"][dataset].keys() & ON_DISK
 
 
 def source_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
