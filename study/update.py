@@ -86,7 +86,8 @@ def datasets(study: Mapping[str, Any]) -> Iterator[str]:
         if dataset in used:
             info = read_info(DATA / dataset)
             counts = ", ".join(f"{info['counts'][split]:,}" for split in ("train", "val", "test"))
-            shape, digest = f"{info['channels']}x{info['size']}x{info['size']}", sha256_json(info["sha256"])[:16]
+            shape = f"{info['channels']}x{info['size']}x{info['size']}"
+            digest = sha256_json(info["sha256"])[:16]
             yield f"| {role} | `{dataset}` | `{info['kind']}` | {counts} | {shape} | `{digest}` |"
 
 
@@ -139,7 +140,8 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
         if not shows_real_images(study["roles"].get("faces"), spec):
             with Image.open(figure) as image:  # a third of the bytes
-                text, evidence = PngInfo(), image.text[FIGURE_KEY]
+                evidence = image.text[FIGURE_KEY]
+                text = PngInfo()
                 text.add_text(FIGURE_KEY, evidence)
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
             said = f"**{spec['title']}.** {spec['caption']} Seed {listed(SEED.findall(evidence))}."
@@ -152,7 +154,8 @@ def ledger(root: Path) -> str:
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     shown = [index for index, head in enumerate(rows[0]) if head.strip() not in HIDDEN]
     open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
-    if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
+    seeds = ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match)
+    if seeds:
         seeds = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {seeds}.\n"
     table = ("|".join(row[index] for index in shown) for row in rows)
     head = re.sub(r"^Measured on: .*\n", "", text.partition("\n|")[0].rstrip(), flags=re.MULTILINE)  # claims.md has it
@@ -161,7 +164,8 @@ def ledger(root: Path) -> str:
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The text of each page by its file; what they show is copied to `folder`."""
-    root, preset = RESULTS / study["preset"], study["preset"]
+    preset = study["preset"]
+    root = RESULTS / preset
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
     texts, notes = tables(root)
@@ -186,7 +190,8 @@ def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 def main(preset: str, docs: Path = DOCS) -> None:
     """Write all of it, of one preset."""
-    folder, study = docs / "measured", read_json(RESULTS / preset / "study.json")
+    folder = docs / "measured"
+    study = read_json(RESULTS / preset / "study.json")
     if not [*RESULTS.glob(f"{preset}/tables/*.md")]:
         raise UserError(f"no tables in {RESULTS / preset}: finish `make study PRESET={preset}` first")
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +207,8 @@ def main(preset: str, docs: Path = DOCS) -> None:
         name = f"{dataset}/{INFO_FILE}"
         write_text(docs.parent / "study/runs/resources/data" / name, (DATA / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
-    if (total := sum(sizes.values())) > MOST:
+    total = sum(sizes.values())
+    if total > MOST:
         largest = max(sizes, key=sizes.__getitem__)
         print(f"note: {folder} holds {total / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}; the largest is {largest}")
 

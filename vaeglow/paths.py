@@ -65,6 +65,7 @@ def kind_of(path: str) -> tuple[str, dict[str, str]]:
     """The kind of result at a path below the results folder, and what its pattern names; empty if there is none."""
     for what, pattern in RESULTS.items():
         text = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
-        if found := re.fullmatch(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)"), path):
-            return what, found.groupdict()
+        match = re.fullmatch(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)"), path)
+        if match:
+            return what, match.groupdict()
     return "", {}

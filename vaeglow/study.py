@@ -18,7 +18,8 @@ from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.paths import with_timings
 from vaeglow.results import Result, read_result
 
-RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
+RESULTS = Path("results")  # the workflow's
+DATA = Path("resources/data")
 Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
 
 

@@ -32,7 +32,8 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
         published: the tables that resources/published.csv has.
     """
     whole = closed(schema)
-    defs, sections = whole["$defs"], whole["properties"]
+    defs = whole["$defs"]
+    sections = whole["properties"]
     defs["training"] = sections["training"]
     defs["published_name"]["enum"] = [*published, None]
     for section, change in {**defs["changes"]["properties"], "models": defs["model_changes"]}.items():

@@ -173,8 +173,8 @@ class vae_two_stage(Kind):
     @staticmethod
     def wrong_base(config: Config, base: Config) -> str | None:
         """A VAE with the prior N(0, I)."""
-        if (wrong := Kind.wrong_base(config, base)) is not None or base["prior"]["kind"] == "standard":
-            return wrong
+        if base["kind"] != "vae" or base["prior"]["kind"] == "standard":
+            return Kind.wrong_base(config, base)
         return f"has prior.kind {base['prior']['kind']}; a second stage replaces a standard prior: name a VAE with that"
 
 
