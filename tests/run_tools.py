@@ -30,6 +30,7 @@ from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.results import Result, read_result
 from vaeglow.steps import probe, train
+from vaeglow.steps.cli import flags
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, load_model, write_tensors
@@ -270,14 +271,6 @@ def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def run_step(name: str, **options: Any) -> None:
     """Run a step script in this process; `options` of `flags`."""
     importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
-
-
-def flags(**options: Any) -> list[str]:
-    """`--flag value ...` for each keyword; a path may hold spaces."""
-    words = []
-    for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    return words
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -83,6 +83,15 @@ def taken(parameter: inspect.Parameter) -> dict[str, Any]:
     return {**options, "type": json_object if wanted is dict else wanted}
 
 
+def flags(**values: Any) -> list[str]:
+    """The words of a step's command line: `--flag value` for each keyword, of a list all after its flag."""
+    words = []
+    for name, value in values.items():
+        words.append(f"--{name.replace('_', '-')}")
+        words += map(str, value if isinstance(value, list) else [value])
+    return words
+
+
 def json_object(text: str) -> dict[str, Any]:
     """The value of a flag that takes a JSON object; argparse reports the ValueError or TypeError of another text."""
     return {**json.loads(text)}

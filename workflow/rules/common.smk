@@ -17,6 +17,7 @@ from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.paths import INCEPTION, RESULTS, RUN, result_path
 from vaeglow.snakemake_errors import LastLine
+from vaeglow.steps.cli import flags
 from vaeglow.time_left import TimeLeft
 
 
@@ -49,8 +50,8 @@ for line in outside(EFFECTIVE[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
-    named = lambda: [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    logger.addHandler(LastLine(lambda: [*targets.askable(config, EFFECTIVE), *named()]))
+    rules_named = lambda: [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    logger.addHandler(LastLine(lambda: [*targets.askable(config, EFFECTIVE), *rules_named()]))
 
 
 wildcard_constraints:
@@ -68,14 +69,6 @@ wildcard_constraints:
 def result(what):
     """The path of one kind of result, with its wildcards: `RESULTS` lists them."""
     return f"results/{RESULTS[what]}"
-
-
-def flags(**values):
-    """A step's flags as a list of words; a list is several words after its flag."""
-    words = []
-    for name, value in values.items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    return words
 
 
 def run_config(wildcards):
