@@ -18,7 +18,8 @@ from vaeglow import archive, verify
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json
 
-OURS, VAE = "tiny/blobs/vaeglow/seed0", "tiny/blobs/vae/seed0"
+OURS = "tiny/blobs/vaeglow/seed0"
+VAE = "tiny/blobs/vae/seed0"
 NAMES = ("config.json", "history.csv", "training.json", "likelihood.json", "metrics/test-12-64/T{}.json")
 CONFIG = {"preset": "tiny", "seeds": [0]}
 

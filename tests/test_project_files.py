@@ -235,7 +235,8 @@ def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(chec
 
 
 def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
-    spread, table = update.pd.read_csv(update.SPREAD), update.read_csv(update.TABLE)
+    spread = update.pd.read_csv(update.SPREAD)
+    table = update.read_csv(update.TABLE)
     for path, block in (
         (update.README, update.short_block(spread, table)),
         (update.PAGE, update.block(spread, table, update.PICTURE)),

@@ -1,12 +1,14 @@
 """Whatever is wrong with a config is one line that names the key; the schema is whole, and config/README.md says it."""
 
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from run_tools import ROOT, checked, shipped_config
+from run_tools import checked, shipped_config
+from waiting import ROOT, call
 
 from docs import config_keys
 from vaeglow.config import plan
@@ -155,6 +157,12 @@ def test_it_is_a_schema_and_every_object_of_it_is_closed():
             assert found["$ref"].removeprefix("#/$defs/") in whole["$defs"], found["$ref"]
 
 
+def test_the_registry_finds_all_kinds_without_torch():
+    code = "import sys; from vaeglow.config.registry import HOMES, kinds_of; assert all(map(kinds_of, HOMES)); "
+    done = call([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"])
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("section", DECLARED)
 def test_every_key_of_every_kind_says_what_it_means(section):
     common, kinds_keys = declared(SCHEMA, section)
@@ -167,7 +175,8 @@ def test_every_key_of_every_kind_says_what_it_means(section):
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "study").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
-    views, chosen = checked(overlay.read_text(encoding="utf-8")), yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    views = checked(overlay.read_text(encoding="utf-8"))
+    chosen = yaml.safe_load(overlay.read_text(encoding="utf-8"))
     view = views[chosen["preset"]]
     assert view["seeds"] == ([3, 4, 5, 6, 7] if overlay.stem == "registered" else [0, 1, 2])
     assert all(claim["run"] or claim["needs"] != view["preset"] for claim in plan.claims(view).values())

@@ -150,7 +150,8 @@ def test_files_of_results_and_of_runs_can_be_near(target, near):
 def test_own_images_need_only_the_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example = (ROOT / "config/examples/own_dataset.yaml").read_text(encoding="utf-8")
-    config, view = merge(shipped_config(), yaml.safe_load(example)), checked(example)["demo"]
+    config = merge(shipped_config(), yaml.safe_load(example))
+    view = checked(example)["demo"]
     table2 = plan.needs(view, "tables", "table2")
     assert {need["dataset"] for need in table2} == {"mine"}
     assert {plan.protocol(view, need["protocol"])["images"] for need in table2} == {50}
@@ -326,7 +327,8 @@ def body(rule: str) -> str:
 
 
 def test_slurms_profile_keeps_what_the_default_one_says():
-    default, slurm = profile("default"), profile("slurm")
+    default = profile("default")
+    slurm = profile("slurm")
     same = default.keys() - {"cores"}  # cores are the nodes' own
     assert same and {key: slurm[key] for key in same} == {key: default[key] for key in same}
 
