@@ -185,7 +185,8 @@ def test_every_file_says_where_it_comes_from(results_tree):
     for path in files:
         about = read_checked(path)
         weights = path.suffix == ".safetensors"
-        assert (made := about["provenance"]).keys() >= KEYS, path
+        made = about["provenance"]
+        assert made.keys() >= KEYS, path
         assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
         of_run = {*IDENTITY} | (HASHES - {"config_sha256"} if weights else HASHES)
         assert about.keys() >= ({"data_sha256", "dataset"} if {path.name, *path.parts} & OF_NO_WEIGHTS else of_run), (

@@ -35,7 +35,8 @@ def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
     (tmp_path / "claims.yaml").write_text("# none\n")
 
     def find(name):
-        return own if (own := tmp_path / name).exists() else ROOT / "config" / name
+        own = tmp_path / name
+        return own if own.exists() else ROOT / "config" / name
 
     found = read_config(find)
     assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and not {"seeds", "claims"} & found.keys()

@@ -79,7 +79,8 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     # Of a run that is not there, with its base, the base is trained again, too, and all that stand on it.
     shutil.rmtree(kept / "demo/photos32/glow/seed1")
     assert left(third, *options) == {"glow 1"}
-    before = read_json(training := kept / "demo/photos32/vae/seed0/training.json")
+    training = kept / "demo/photos32/vae/seed0/training.json"
+    before = read_json(training)
     for path in (kept / "demo/photos32/vaeglow/seed0", third):
         shutil.rmtree(path)
     assert left(third, *options) == {"glow 1", "vae 0", "vaeglow 0", "vaeglow_as_written 0"}
@@ -113,13 +114,15 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
     names = ("config.json", "history.csv", "training.json", "likelihood.json", "likelihood.npz")
     kept = Path("kept")
     runs = {run: {"base": base, "files": [f"{run}/{n}" for n in names]} for run, base in ((VAE, None), (OURS, VAE))}
-    write_json("results/tiny/study.json", spec := {"runs": runs, "others": ["tiny/blobs/timing.json"]})
+    spec = {"runs": runs, "others": ["tiny/blobs/timing.json"]}
+    write_json("results/tiny/study.json", spec)
     assert study.keep(kept, spec) == 12 and study.keep(kept, spec) == 0
     for path, key, of, says in (
         (f"results/{VAE}/config.json", "training", "epochs", "training.epochs is 2 there, 9 here: delete that folder"),
         ("resources/data/blobs/dataset.json", "sha256", "val", "data_sha256 is '"),
     ):
-        write_json(path, (content := read_json(path)) | {key: content[key] | {of: 9}})
+        content = read_json(path)
+        write_json(path, content | {key: content[key] | {of: 9}})
         with pytest.raises(UserError, match=f"^kept/{VAE}: {says}"):
             study.check(kept, spec)
         write_json(path, content)

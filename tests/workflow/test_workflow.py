@@ -42,7 +42,8 @@ def jobs(output: str) -> list[tuple[str, dict[str, str]]]:
     """(rule, wildcards) of every job in Snakemake's output."""
     found: list[tuple[str, dict[str, str]]] = []
     for line in output.splitlines():
-        if match := re.fullmatch(r"(?:local)?rule (\w+):", line):
+        match = re.fullmatch(r"(?:local)?rule (\w+):", line)
+        if match:
             found.append((match[1], {}))
         elif line.startswith("    wildcards: "):
             found[-1][1].update(pair.split("=", 1) for pair in line.removeprefix("    wildcards: ").split(", "))
@@ -109,7 +110,8 @@ def test_every_rule_speaks_the_flags_of_its_step(planned):
     assert {name for name, _, _ in commands} == steps  # no step that no rule calls
     for name, flags, log in commands:
         importlib.import_module(f"vaeglow.steps.{name}").main.parser.parse_args(shlex.split(flags))
-        assert name == shared.get(rule := log.split("/")[1], rule)
+        rule = log.split("/")[1]
+        assert name == shared.get(rule, rule)
 
 
 def test_jobs_ask_for_the_gpus_and_threads_of_all_their_processes(planned):
