@@ -92,9 +92,9 @@ test: .venv/.installed-test  ## the tests (default selection)
 test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian: slurmctld slurmd slurm-client munge)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/workflow/test_slurm.py $(PYTEST_FLAGS)
 
-faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files), and a table of it
+faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files): logs/faults.md
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "faults and not slurm and not gpu" \
-	  --faults-table=faults.md $(PYTEST_FLAGS)
+	  --faults-table=logs/faults.md $(PYTEST_FLAGS)
 
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .

@@ -53,7 +53,8 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{variable}={folder} is not a folder: correct the path")
     if os.path.realpath(root) != os.path.realpath(folder):
-        if (data := study.DATA / FOLDERS[variable]).exists():
+        data = study.DATA / FOLDERS[variable]
+        if data.exists():
             raise UserError(f"{data} was prepared from {os.path.realpath(root)}: delete it to take {folder}")
         if root.is_dir() and not root.is_symlink():
             raise UserError(f"{root} is a folder of images, not a link: move it away to take {folder}")
@@ -166,10 +167,12 @@ def main(
         there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml")))
         raise UserError(f"there is no {overlay}: PRESET is one of {there}")
     settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    preset, seeds = settings["preset"], settings["seeds"]
+    preset = settings["preset"]
+    seeds = settings["seeds"]
     folders = dict(zip(FOLDERS, (cifar, faces, cifar_fresh, faces_fresh), strict=True))
     for variable, dataset in FOLDERS.items():
-        if root := settings.get("datasets", {}).get(dataset, {}).get("root"):
+        root = settings.get("datasets", {}).get(dataset, {}).get("root")
+        if root:
             link(variable, folders[variable], Path(root))
     if len(seeds) < SEEDS:
         print(f"note: {overlay} has fewer than {SEEDS} seeds: claims about training stay undecided")
@@ -179,7 +182,8 @@ def main(
         write_json(few, {"seeds": seeds[:count]})
         options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
         options += shlex.split(flags)
-        if status := run([*options, "--", "prepared"], lambda: None):
+        status = run([*options, "--", "prepared"], lambda: None)
+        if status:
             sys.exit(status)
         spec = read_json(study.RESULTS / preset / "study.json")
         study.check(kept, spec)

@@ -86,7 +86,8 @@ def datasets(study: Mapping[str, Any]) -> Iterator[str]:
         if dataset in used:
             info = read_info(DATA / dataset)
             counts = ", ".join(f"{info['counts'][split]:,}" for split in ("train", "val", "test"))
-            shape, digest = f"{info['channels']}x{info['size']}x{info['size']}", sha256_json(info["sha256"])[:16]
+            shape = f"{info['channels']}x{info['size']}x{info['size']}"
+            digest = sha256_json(info["sha256"])[:16]
             yield f"| {role} | `{dataset}` | `{info['kind']}` | {counts} | {shape} | `{digest}` |"
 
 
@@ -94,16 +95,20 @@ def trainings(study: Mapping[str, Any]) -> Iterator[str]:
     """A table of the machines: runs, hours of one job each, commits."""
     yield "| Machine | Runs trained | Hours of training | Hours of measuring | Commits |\n|---|---:|---:|---:|---|"
     names = {file for run in study["runs"].values() for file in run["files"] if file.endswith((".json", ".npz"))}
-    found = [read_result(RESULTS / name) for name in sorted(names) if not name.endswith("config.json")]
+    results = [read_result(RESULTS / name) for name in sorted(names) if not name.endswith("config.json")]
     machines: dict[str, list[Result]] = {}
-    for one in found:
-        machines.setdefault(one.value("provenance", "device"), []).append(one)
-    for device, mine in {**machines, **({"all": found} if len(machines) > 1 else {})}.items():
-        trained = [one for one in mine if one.path.name == "training.json"]
-        measured = [one for one in mine if one not in trained]
-        jobs = {one.value("provenance", "started"): one for one in measured}  # one may write two files
-        hours = " | ".join(f"{sum(map(took, some)) / 3600:.2f}" for some in (trained, jobs.values()))
-        commits = "" if device == "all" else listed(short(run.commit for run in trained))
+    for result in results:
+        machines.setdefault(result.value("provenance", "device"), []).append(result)
+    if len(machines) > 1:
+        machines["all"] = results
+    for device, made in machines.items():
+        trained = [result for result in made if result.path.name == "training.json"]
+        jobs = {}
+        for result in made:
+            if result not in trained:  # one job may write two files
+                jobs[result.value("provenance", "started")] = result
+        hours = f"{sum(map(took, trained)) / 3600:.2f} | {sum(map(took, jobs.values())) / 3600:.2f}"
+        commits = "" if device == "all" else listed(short(result.commit for result in trained))
         yield f"| {device} | {len(trained)} | {hours} | {commits} |"
 
 
@@ -118,13 +123,16 @@ def tables(root: Path) -> tuple[dict[str, str], str]:
     texts = {path.stem: path.read_text("utf-8") for path in sorted(root.glob("tables/*.md"))}
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
     shared = [note for note, count in notes.items() if count >= SHARED and not note.startswith((*ELSEWHERE, OWN))]
+    shown = {}
     for name, text in texts.items():
-        own = [line for line in text.splitlines() if line not in shared and not line.startswith(ELSEWHERE)]
+        lines = [line for line in text.splitlines() if line not in shared and not line.startswith(ELSEWHERE)]
+        table = beside_seconds("##" + "\n".join(lines).rstrip())
         links = f"[{name}.csv](measured/{name}.csv), [all columns](measured/{name}.full.csv)"
         seeds = listed(row["seeds"] for row in read_csv(root / f"tables/{name}.full.csv") if row.get("seeds"))
-        links += f", seeds {seeds}" * bool(seeds)  # none: nothing is trained for times
-        texts[name] = beside_seconds("##" + "\n".join(own).rstrip()) + f"\n\n{links}\n"
-    return texts, "\n".join(shared)
+        if seeds:  # none: nothing is trained for times
+            links += f", seeds {seeds}"
+        shown[name] = f"{table}\n\n{links}\n"
+    return shown, "\n".join(shared)
 
 
 def beside_seconds(text: str) -> str:
@@ -139,7 +147,8 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
         spec = read_json(root / f"specs/figures/{figure.stem}.json")
         if not shows_real_images(study["roles"].get("faces"), spec):
             with Image.open(figure) as image:  # a third of the bytes
-                text, evidence = PngInfo(), image.text[FIGURE_KEY]
+                evidence = image.text[FIGURE_KEY]
+                text = PngInfo()
                 text.add_text(FIGURE_KEY, evidence)
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
             said = f"**{spec['title']}.** {spec['caption']} Seed {listed(SEED.findall(evidence))}."
@@ -148,20 +157,29 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 def ledger(root: Path) -> str:
     """The counts of the verdicts, what would decide the undecided ones, and the table without `HIDDEN` columns."""
-    text = (root / "claims.md").read_text(encoding="utf-8").partition("\n## The rule")[0].partition("\n")[2].strip()
+    text = (root / "claims.md").read_text(encoding="utf-8")
+    text = text.partition("\n## The rule")[0].partition("\n")[2].strip()
+    head = text.partition("\n|")[0].rstrip()
+    parts = [re.sub(r"^Measured on: .*\n", "", head, flags=re.MULTILINE)]  # claims.md has it
+    seeds = []
+    for row in read_csv(root / "claims.csv"):
+        decide = DECIDE.match(row["note"])
+        if decide:
+            seeds.append(f"`{row['claim']}` {decide[1].lower()}")
+    named = ", ".join(seeds)
+    decided = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {named}.\n"
+    parts.append(decided if seeds else "")
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
-    shown = [index for index, head in enumerate(rows[0]) if head.strip() not in HIDDEN]
-    open_ones = [(row["claim"], DECIDE.match(row["note"])) for row in read_csv(root / "claims.csv")]
-    if seeds := ", ".join(f"`{name}` {match[1].lower()}" for name, match in open_ones if match):
-        seeds = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {seeds}.\n"
-    table = ("|".join(row[index] for index in shown) for row in rows)
-    head = re.sub(r"^Measured on: .*\n", "", text.partition("\n|")[0].rstrip(), flags=re.MULTILINE)  # claims.md has it
-    return "\n".join([head, seeds, *table])
+    shown = [index for index, heading in enumerate(rows[0]) if heading.strip() not in HIDDEN]
+    for row in rows:
+        parts.append("|".join(row[index] for index in shown))
+    return "\n".join(parts)
 
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The text of each page by its file; what they show is copied to `folder`."""
-    root, preset = RESULTS / study["preset"], study["preset"]
+    preset = study["preset"]
+    root = RESULTS / preset
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
     texts, notes = tables(root)
@@ -186,7 +204,8 @@ def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 def main(preset: str, docs: Path = DOCS) -> None:
     """Write all of it, of one preset."""
-    folder, study = docs / "measured", read_json(RESULTS / preset / "study.json")
+    folder = docs / "measured"
+    study = read_json(RESULTS / preset / "study.json")
     if not [*RESULTS.glob(f"{preset}/tables/*.md")]:
         raise UserError(f"no tables in {RESULTS / preset}: finish `make study PRESET={preset}` first")
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +221,8 @@ def main(preset: str, docs: Path = DOCS) -> None:
         name = f"{dataset}/{INFO_FILE}"
         write_text(docs.parent / "study/runs/resources/data" / name, (DATA / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
-    if (total := sum(sizes.values())) > MOST:
+    total = sum(sizes.values())
+    if total > MOST:
         largest = max(sizes, key=sizes.__getitem__)
         print(f"note: {folder} holds {total / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}; the largest is {largest}")
 

@@ -128,5 +128,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     called = [report for report in reports if report.when == "call"]  # setup and teardown carry the same properties
     records = [value for report in called for key, value in report.user_properties if key == PROPERTY]
     text = table(records)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text + "\n", encoding="utf-8")
     terminalreporter.write_line("\n" + text)

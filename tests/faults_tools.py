@@ -102,7 +102,8 @@ def hold(step: int) -> None:
 
 def count_steps(file: str, held: int = -1) -> None:
     """Append a byte to a file for every training step taken, over all attempts; `hold` before one of them."""
-    plain, number = Trainer.train_step, os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
+    plain = Trainer.train_step
+    number = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
 
     def train_step(self: Trainer, *arguments: Any) -> None:
         plain(self, *arguments)
@@ -125,7 +126,8 @@ def die() -> None:
 def die_saving(counter: str, where: str, call: int) -> None:
     """Die in the call-th `writing` of a tensor file (half written), `syncing`, `renaming`, or just `renamed`."""
     count_steps(counter)
-    count, plain = 0, {"writing": weights.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
+    count = 0
+    plain = {"writing": weights.save_file, "syncing": os.fsync, "renaming": os.replace, "renamed": os.replace}
 
     def save_file(tensors: Any, path: Path, metadata: Any) -> None:
         nonlocal count
@@ -159,13 +161,15 @@ class Try:
 
     def lost(self, what: str, amount: float | None = None) -> None:
         """Say what was lost."""
-        self.what, self.amount = what, amount
+        self.what = what
+        self.amount = amount
 
 
 @contextlib.contextmanager
 def tried(record: Callable[[str, Any], None], fault: str) -> Iterator[Try]:
     """A try: it has survived when the block, assertions and all, ends."""
-    one, survived = Try(), False
+    one = Try()
+    survived = False
     try:
         yield one
         survived = True
@@ -178,7 +182,8 @@ def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
     lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
     frame = pd.DataFrame(list(records), columns=["fault", "survived", "what", "amount"])
     for fault, tries in frame.groupby("fault"):
-        costs, failed = [], int((~tries.survived).sum())
+        costs = []
+        failed = int((~tries.survived).sum())
         for what, amounts in tries[tries.survived].groupby("what", sort=False).amount:
             low, high = (f"{amount:.2g}" for amount in (amounts.min(), amounts.max()))
             span = "" if amounts.isna().all() else low if low == high else f"{low} to {high}"

@@ -30,11 +30,13 @@ from vaeglow.files import read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.results import Result, read_result
 from vaeglow.steps import probe, train
+from vaeglow.steps.cli import flags
 from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, load_model, write_tensors
 
-SIZE, CHANNELS = 8, 3
+SIZE = 8
+CHANNELS = 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
 CONFIG: dict[str, Any] = yaml.safe_load("""  # the shipped config in small
 datasets: {blobs: {kind: folder, channels: 3, size: 8, levels: 256}}
@@ -100,7 +102,9 @@ def blobs(count: int, seed: int, size: int = SIZE) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size] / size
     images = np.empty((count, CHANNELS, size, size), np.uint8)
     for image in images:
-        centre, slope, colour = random.random(2), random.normal(size=2), random.uniform(40, 120, CHANNELS)
+        centre = random.random(2)
+        slope = random.normal(size=2)
+        colour = random.uniform(40, 120, CHANNELS)
         blob = np.exp(-20 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2))
         shade = 90 + 40 * (slope[0] * x + slope[1] * y)
         image[:] = np.clip(shade + blob * colour[:, None, None], 0, 255)
@@ -129,9 +133,15 @@ class Run:
     def __init__(
         self, folder: Path, config: Mapping[str, Any], data: Path, base: Self | None = None, device: str = "cpu"
     ) -> None:
-        self.folder, self.config, self.data, self.base, self.device = folder, dict(config), data, base, device
-        self.model, self.history = folder / "model.safetensors", folder / "history.csv"
-        self.training, self.state = folder / "training.json", folder / "state"
+        self.folder = folder
+        self.config = dict(config)
+        self.data = data
+        self.base = base
+        self.device = device
+        self.model = folder / "model.safetensors"
+        self.history = folder / "history.csv"
+        self.training = folder / "training.json"
+        self.state = folder / "state"
         self.snapshots = folder / "snapshots.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", self.config)
@@ -221,7 +231,8 @@ def newest(run: Run) -> dict[str, torch.Tensor]:
 
 def interrupt(run: Run, steps: int, save_minutes: float = 0) -> Run:
     """Train a run for so many steps only, counted from 1: this process gets a SIGTERM in the last of them."""
-    plain, count = Trainer.train_step, 0
+    plain = Trainer.train_step
+    count = 0
 
     def train_step(self: Trainer, index: torch.Tensor, step: int, sums: dict[str, torch.Tensor]) -> None:
         nonlocal count
@@ -252,7 +263,8 @@ def assert_equal_runs(left: Run, right: Run) -> None:
     """The same weights, optimiser, history, snapshots and rollbacks, and no more files left."""
     assert same_tensors(left.weights(), right.weights()) and same_tensors(newest(left), newest(right))
     assert left.rows() == right.rows()
-    kept, others = left.kept(), right.kept()
+    kept = left.kept()
+    others = right.kept()
     assert kept.keys() == others.keys() and all(same_tensors(state, others[step]) for step, state in kept.items())
     ends = [run.summary() for run in (left, right)]
     events = [[{k: v for k, v in event.items() if "seconds" not in k} for event in end["rollbacks"]] for end in ends]
@@ -270,14 +282,6 @@ def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def run_step(name: str, **options: Any) -> None:
     """Run a step script in this process; `options` of `flags`."""
     importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
-
-
-def flags(**options: Any) -> list[str]:
-    """`--flag value ...` for each keyword; a path may hold spaces."""
-    words = []
-    for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    return words
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -92,7 +92,8 @@ def test_glow_gives_the_images_back(loaded, images):
 
 @pytest.mark.parametrize("name", ["vae", "vaeglow"])
 def test_reconstructions_are_of_the_posterior_mean(name, loaded, images):
-    found, network = loaded[name].reconstruct(images, seed=4), loaded[name].network
+    found = loaded[name].reconstruct(images, seed=4)
+    network = loaded[name].network
     assert found.shape == images.shape and found.dtype == torch.uint8
     vae = getattr(network, "vae", network)
     y = dequantise(images, 256, step_generator(4, EVALUATION, 0))
@@ -103,7 +104,8 @@ def test_reconstructions_are_of_the_posterior_mean(name, loaded, images):
 
 
 def test_what_cannot_be_sampled_or_interpolated(loaded, images):
-    glow, vae = loaded["glow"], loaded["vae"]
+    glow = loaded["glow"]
+    vae = loaded["vae"]
     for says, ask in {
         "glow is a glow: interpolate needs a model with one VAE latent": lambda: glow.interpolate(1, 2),
         "not 0 and 5": lambda: vae.interpolate(0, 5),
@@ -152,7 +154,8 @@ def test_what_are_no_images(loaded, images):
 
 
 def test_a_model_says_what_it_is(loaded, vaeglow_run, joint_run):
-    names, size = "preset tiny, dataset blobs, model", sum(p.numel() for p in loaded["vaeglow"].network.parameters())
+    names = "preset tiny, dataset blobs, model"
+    size = sum(p.numel() for p in loaded["vaeglow"].network.parameters())
     assert vaeglow_run.summary()["parameters"] == size
     wanted = f"<vaeglow.Model: {names} vaeglow, seed 0, 2+2 epochs, {size:,} parameters, images 3x8x8>"
     assert repr(loaded["vaeglow"]) == wanted

@@ -18,7 +18,8 @@ from vaeglow import archive, verify
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json
 
-OURS, VAE = "tiny/blobs/vaeglow/seed0", "tiny/blobs/vae/seed0"
+OURS = "tiny/blobs/vaeglow/seed0"
+VAE = "tiny/blobs/vae/seed0"
 NAMES = ("config.json", "history.csv", "training.json", "likelihood.json", "metrics/test-12-64/T{}.json")
 CONFIG = {"preset": "tiny", "seeds": [0]}
 
@@ -50,7 +51,8 @@ def rewritten(packed: Path, target: Path, change: Callable[[dict[str, bytes]], o
 
 
 def test_it_comes_back_whole(packed, tmp_path, monkeypatch, capsys):
-    archive.unpack(packed, folder := tmp_path / "to/here")
+    folder = tmp_path / "to/here"
+    archive.unpack(packed, folder)
     assert subprocess.run(["sha256sum", "-c", "--quiet", archive.SUMS], cwd=folder).returncode == 0
     assert read_json(folder / "config.json") == CONFIG and "preset tiny" in (folder / "README.md").read_text()
     names = {path.relative_to(folder / "results").as_posix() for path in (folder / "results").rglob("*.*")}

@@ -106,7 +106,8 @@ def test_a_score_is_what_the_steps_measure(said, blobs_dir, vae_run, inception_f
 
 
 def test_a_score_does_not_depend_on_the_form_of_the_images(said, blobs_dir, vae_run, features):
-    images, test = vaeglow.load(vae_run.model).sample(12).numpy(), np.array(open_split(blobs_dir, "test"))
+    images = vaeglow.load(vae_run.model).sample(12).numpy()
+    test = np.array(open_split(blobs_dir, "test"))
     samples = [vae_run.model, npz(Path("a.npz"), images=images), write_pngs(Path("c/deep"), images).parent]
     samples.append(npz(Path("d.npz"), arr_0=images.transpose(0, 2, 3, 1), arr_1=np.arange(12)))
     references = [blobs_dir, npz(Path("e.npz"), train=images, test=test), write_pngs(Path("f"), test)]
@@ -193,7 +194,8 @@ def test_without_weights_one_line_says_what_makes_them(said, monkeypatch, tmp_pa
 def test_info_of_a_model_and_of_results(said, vaeglow_run, results_tree):
     first, *rest = said("info", vaeglow_run.model)
     assert first == repr(vaeglow.load(vaeglow_run.model))
-    about, wanted = yaml.safe_load("\n".join(rest)), vaeglow_run.summary()
+    about = yaml.safe_load("\n".join(rest))
+    wanted = vaeglow_run.summary()
     for key in ("preset", "dataset", "model", "seed", "config_sha256", "data_sha256", "weights_sha256"):
         assert about[key] == wanted[key]
     assert about["provenance"]["commit"] and about["base_sha256"] and len(rest) < 40

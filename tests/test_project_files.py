@@ -19,6 +19,7 @@ from tools import update_demo
 from vaeglow import __main__ as command
 from vaeglow.reporting.claims import ledger
 
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
 CONDA_ONLY = {"python", "pip"}
@@ -71,17 +72,36 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
 }
 
 
-def test_a_wheel_has_all_files_of_the_package(tmp_path):
-    """Of the package's own metadata: nothing is downloaded."""
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """What the package is built of, in a folder of its name; nothing is downloaded."""
     pytest.importorskip("setuptools")
+    folder = tmp_path / "vaeglow"
+    shutil.copytree(ROOT / "vaeglow", folder / "vaeglow", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "vaeglow", tmp_path / "vaeglow", ignore=shutil.ignore_patterns("__pycache__"))
-    code = "from setuptools import build_meta; build_meta.build_wheel('.')"
-    assert call([sys.executable, "-c", code], tmp_path).returncode == 0
-    [wheel] = tmp_path.glob("*.whl")
-    files = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "vaeglow").rglob("*") if path.is_file()}
-    assert files == {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("vaeglow/")}
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def wheel(sources: Path, how: str) -> zipfile.ZipFile:
+    """The wheel that a hook of setuptools builds, beside the sources."""
+    code = f"from setuptools import build_meta; build_meta.{how}('..')"
+    assert call([sys.executable, "-c", code], sources).returncode == 0
+    [path] = sources.parent.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_a_wheel_has_all_files_of_the_package(sources):
+    names = {path.relative_to(sources).as_posix() for path in (sources / "vaeglow").rglob("*") if path.is_file()}
+    assert names == {name for name in wheel(sources, "build_wheel").namelist() if name.startswith("vaeglow/")}
+
+
+def test_an_editable_install_is_found_where_the_clone_lies(sources):
+    """There the clone's own folder has the package's name: Python would take it for one that has nothing in it."""
+    site = sources.parent / "site"
+    wheel(sources, "build_editable").extractall(site)
+    code = f"import site; site.addsitedir({str(site)!r}); import vaeglow; print(vaeglow.__version__)"
+    assert call([sys.executable, "-ES", "-c", code], sources.parent).stdout.split() == [vaeglow.__version__]
 
 
 @pytest.mark.parametrize("package", LAYERS)
@@ -129,19 +149,62 @@ def make(checkout: Path, *arguments: str) -> tuple[str, list[str]]:
     return done.stdout, calls.read_text().splitlines() if calls.exists() else []
 
 
-def test_make_installs_once_then_runs_snakemake_and_prints_the_table_or_verifies(checkout):
-    output, calls = make(checkout, "table2")
-    assert output.rstrip().endswith("the table")
-    assert next(call for call in calls if "pip install" in call).endswith("-c requirements.lock -e .")
-    assert calls[-1] == "python -m snakemake --cores 1 results/table2.csv"
-    _, again = make(checkout, "table2", "CORES=2", "SNAKEMAKE_FLAGS=--config preset=short")
-    checked = "python -m vaeglow.snakemake_errors --config preset=short"
-    assert again == [checked, "python -m snakemake --cores 2 results/table2.csv --config preset=short"]
-    os.utime(checkout / "requirements.lock", (2**32, 2**32))
-    _, changed = make(checkout, "table2")
-    assert any("pip install" in call for call in changed)
+SNAKEMAKE = "python -m snakemake --cores"
+MINE = "results/flowers_64.csv results/flowers_64_samples.png --configfile config/mine/flowers_64"
+DRAWN = "--forcerun table figure claims --keep-going -- drawn"
+MADE = [  # words for make, its last calls of Python, the end of what it prints
+    ("table2", [f"{SNAKEMAKE} 1 results/table2.csv"], "the table"),
+    (
+        "table2 CORES=2 SNAKEMAKE_FLAGS=--config=preset=short",
+        [
+            "python -m vaeglow.snakemake_errors --config=preset=short",
+            f"{SNAKEMAKE} 2 results/table2.csv --config=preset=short",
+        ],
+        "the table",
+    ),
+    (
+        "mine IMAGES=flowers SIZE=64 CORES=2",
+        [
+            "python workflow/mine.py flowers --size 64 --preset demo --cores 2",
+            f"{SNAKEMAKE} 2 {MINE}-demo.yaml",
+        ],
+        "the table\n\nsamples: results/flowers_64_samples.png",
+    ),
+    (
+        "mine IMAGES=x PRESET=cpu",
+        ["python workflow/mine.py x --size 32 --preset cpu --cores 1", f"{SNAKEMAKE} 1 {MINE}-cpu.yaml"],
+        "samples: results/flowers_64_samples.png",
+    ),
+    ("verify", ["python -m vaeglow.verify results --data resources/data"], ""),
+    ("archive", [f"{SNAKEMAKE} 1 --force archive"], "results/demo.zip"),
+    (
+        "figures FROM=some/demo.zip",
+        [
+            "python -m vaeglow.archive some/demo.zip --folder unpacked/demo",
+            f"{SNAKEMAKE} 1 --directory unpacked/demo --configfile unpacked/demo/config.json --replace-workflow-config "
+            f"--allowed-rules {re.search('^DRAWING = (.*)', MAKEFILE, re.MULTILINE)[1]} {DRAWN}",
+        ],
+        "drawn: unpacked/demo/results",
+    ),
+]
+
+
+def test_make_installs_once_and_runs_what_it_says(checkout):
+    (checkout / "results").mkdir()
+    (checkout / "results/demo.zip").write_bytes(b"0" * 4096)
     (checkout / "resources/data").mkdir(parents=True)
-    assert make(checkout, "verify")[1][-1] == "python -m vaeglow.verify results --data resources/data"
+    _, calls = make(checkout, "table2")
+    assert next(call for call in calls if "pip install" in call).endswith("-c requirements.lock -e .")
+    for words, last, end in MADE:
+        output, calls = make(checkout, *words.split())
+        assert calls[-len(last) :] == last and output.rstrip().endswith(end)
+        assert not any(call.endswith("-e .") for call in calls)  # it is installed
+    assert "train" not in MADE[-1][1][-1]
+    _, calls = make(checkout, "archive")
+    assert "python -m vaeglow.verify results --data resources/data" in calls  # what is packed is verified
+    os.utime(checkout / "requirements.lock", (2**32, 2**32))
+    _, calls = make(checkout, "table2")
+    assert any("pip install" in call for call in calls)
 
 
 def test_make_all_prints_a_verdict_a_line(checkout):
@@ -158,29 +221,6 @@ def test_make_all_prints_a_verdict_a_line(checkout):
     assert counts == "2 claims at preset cpu, seeds 0 1 2: holds 1, does not hold 1."
     assert [line.split(maxsplit=2)[:2] for line in lines] == [["holds", "a_b:"], ["does", "not"]]
     assert lines[1].split() == ["does", "not", "hold", "c:", "c", "is", "\\|", "so"]
-
-
-def test_make_mine_runs_the_overlay_it_wrote_and_names_the_picture(checkout):
-    output, calls = make(checkout, "mine", "IMAGES=my flowers", "SIZE=64", "CORES=2")
-    assert output.split("\n")[-4:] == ["the table", "", "samples: results/flowers_64_samples.png", ""]
-    assert calls[-2:] == [
-        "python workflow/mine.py my flowers --size 64 --preset demo --cores 2",
-        "python -m snakemake --cores 2 results/flowers_64.csv results/flowers_64_samples.png "
-        "--configfile config/mine/flowers_64-demo.yaml",
-    ]
-    assert make(checkout, "mine", "IMAGES=x", "PRESET=cpu")[1][-2].endswith("x --size 32 --preset cpu --cores 1")
-
-
-def test_make_packs_what_is_verified_and_draws_an_archive_in_a_folder_of_its_own(checkout):
-    (checkout / "results").mkdir()
-    (checkout / "results/demo.zip").write_bytes(b"0" * 4096)
-    output, calls = make(checkout, "archive")
-    assert output.rstrip().endswith("results/demo.zip")
-    assert calls[-1] == "python -m snakemake --cores 1 --force archive"
-    assert "python -m vaeglow.verify results" in calls and any(".[archive]" in call for call in calls)
-    unpack, draw = make(checkout, "figures", "FROM=some/demo.zip")[1]
-    assert unpack == "python -m vaeglow.archive some/demo.zip --folder unpacked/demo"
-    assert "--directory unpacked/demo " in draw and "train" not in draw and draw.endswith("-- drawn")
 
 
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):

@@ -90,7 +90,8 @@ def test_a_damaged_npz_is_one_line_wherever_the_damage_is():
     """Bits of every byte of the first array's own fields, and of some bytes of the rest: it is read, or a line."""
     arrays = {"images": np.arange(5000, dtype=np.uint8), "more": np.ones(2)}
     write_result("a.npz", CONTENT, [], MADE, arrays)
-    whole, refusals = Path("a.npz").read_bytes(), 0
+    whole = Path("a.npz").read_bytes()
+    refusals = 0
     for at in [*range(200), *range(200, len(whole), 37)]:
         for bit in (1, 16, 128):
             damaged = bytearray(whole)
@@ -182,8 +183,10 @@ def test_every_file_says_where_it_comes_from(results_tree):
     files = [path for path in files if path.name != "config.json" and not {"state", "specs"} & {*path.parts}]
     assert len(files) > 30
     for path in files:
-        about, weights = read_checked(path), path.suffix == ".safetensors"
-        assert (made := about["provenance"]).keys() >= KEYS, path
+        about = read_checked(path)
+        weights = path.suffix == ".safetensors"
+        made = about["provenance"]
+        assert made.keys() >= KEYS, path
         assert made["started"] <= made["finished"] and made["versions"].keys() >= {"torch", "numpy"}, path
         of_run = {*IDENTITY} | (HASHES - {"config_sha256"} if weights else HASHES)
         assert about.keys() >= ({"data_sha256", "dataset"} if {path.name, *path.parts} & OF_NO_WEIGHTS else of_run), (

@@ -210,14 +210,16 @@ def changed(**changes) -> dict:
     ids=range(16),
 )
 def test_a_model_whose_description_lies(about, tmp_path):
-    path, tensors = tmp_path / "model.safetensors", dict(initialised("vae").state_dict())
+    path = tmp_path / "model.safetensors"
+    tensors = dict(initialised("vae").state_dict())
     path.write_bytes(sealed(about, {name: tensor.contiguous() for name, tensor in tensors.items()}))
     assert str(path) in refused(load_model, path, "cpu")
 
 
 # --------------------------------------------------------------------------------------------- configs
 
-SCHEMA, PUBLISHED = ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv"
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+PUBLISHED = ROOT / "resources/published.csv"
 HOSTILE = ["..", "../x", "/etc", "a b", "a\n", "\na", "$(touch pwned)", "`id`", "a;b", "a'b", 'a"b', "-x", "", "A", "é"]
 
 
@@ -297,7 +299,8 @@ def test_places_outside_are_named(tmp_path, monkeypatch):
 
 def test_sources_outside_are_said(tmp_path):
     """Files among a dataset's sources that are there; not addresses, and nothing where `local` stands in for them."""
-    home, other = tmp_path / "home", tmp_path / "an other"
+    home = tmp_path / "home"
+    other = tmp_path / "an other"
     (home / "mine").mkdir(parents=True)
     other.mkdir()
     sources = ["mine", str(other), other.as_uri(), str(tmp_path / "absent"), "https://example.org/a.zip"]

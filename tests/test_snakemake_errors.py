@@ -74,6 +74,13 @@ def test_each_failed_job_has_its_say_once_and_only_if_snakemake_gives_up(tmp_pat
     assert capsys.readouterr().err == "error: a\nerror: b\n"
     last_lines(*jobs, {"event": "job_finished", "job_id": 2}, {"msg": GIVEN_UP}).close()
     assert capsys.readouterr().err == "error: a\n"
+    for said, line in {
+        "Segmentation fault": f"error: sample failed: see {tmp_path}/4.log",
+        "stopped: SIGTERM: state saved, run again to resume": STOPPED,
+        "error: damaged\nerror: the rows are damaged": "error: the rows are damaged",
+    }.items():
+        last_lines(failed(tmp_path, 4, said), {"msg": GIVEN_UP}).close()
+        assert capsys.readouterr().err == f"{line}\n"
     gone = failed(tmp_path, 4, "") | {"log": ["gone.log"]}
     last_lines(gone, {"msg": GIVEN_UP}).close()
     assert capsys.readouterr().err == "error: sample failed: see gone.log\n"

@@ -18,9 +18,12 @@ from vaeglow import verify
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file, write_json
 
-RESULTS, TINY = Path("results"), Path("results/tiny/blobs")
-VAE, LAYERED = TINY / "vae/seed0", TINY / "vaeglow/seed0"
-METRICS, SAMPLES = VAE / "metrics/test-12-64/T0.0.json", VAE / "samples/T0.0.npz"
+RESULTS = Path("results")
+TINY = Path("results/tiny/blobs")
+VAE = TINY / "vae/seed0"
+LAYERED = TINY / "vaeglow/seed0"
+METRICS = VAE / "metrics/test-12-64/T0.0.json"
+SAMPLES = VAE / "samples/T0.0.npz"
 MODEL, CONFIG, HISTORY, LIKELIHOOD = (
     VAE / name for name in ("model.safetensors", "config.json", "history.csv", "likelihood.json")
 )
@@ -53,7 +56,8 @@ def mismatches(lines: list[str]) -> list[str]:
 
 def flip(path: Path, position: float = 0.9) -> None:
     """Change one bit of a file."""
-    content, at = bytearray(path.read_bytes()), int(position * path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    at = int(position * path.stat().st_size)
     if path.suffix == ".npz":  # the archive's own fields, such as a member's date, are not content
         with zipfile.ZipFile(path) as archive:
             largest = max(archive.infolist(), key=lambda member: member.compress_size)
@@ -80,7 +84,8 @@ def swap(one: Path, other: Path) -> None:
     other.write_bytes(content)
 
 
-FIGURE, COPY = RESULTS / "tiny/figures/samples.png", RESULTS / "table2.csv"
+FIGURE = RESULTS / "tiny/figures/samples.png"
+COPY = RESULTS / "table2.csv"
 # What is done: to which file, how, and words of the one line that names it.
 TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a byte of the weights": (MODEL, lambda path: flip(path, 0.999), "is corrupt"),

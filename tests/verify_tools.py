@@ -16,7 +16,8 @@ from vaeglow.config import resolve
 from vaeglow.evaluation import inception as inception_module
 from vaeglow.reporting import traced
 
-DATASET, IMAGES = "blobs", 12
+DATASET = "blobs"
+IMAGES = 12
 PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1}
 TEMPERATURES = {"vae": 0.0, "vaeglow": 1.0}
 RUNS = [("tiny", "vae", 0), ("tiny", "vae", 1), ("tiny", "vaeglow", 0), ("tiny", "vaeglow", 1), ("other", "vae", 0)]
@@ -56,7 +57,8 @@ def reference(preset: str) -> str:
 
 def measure(folder: Path, preset: str, temperature: float, inception: Path) -> None:
     """Bits/dim, samples and FID of one run."""
-    model, samples = folder / "model.safetensors", folder / f"samples/T{temperature}.npz"
+    model = folder / "model.safetensors"
+    samples = folder / f"samples/T{temperature}.npz"
     bounds = {"importance_samples": [2], "importance_images": 4, "batch_size": 8, "device": "cpu"}
     run_step("likelihood", model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
     run_step("sample", model=model, temperature=temperature, count=IMAGES, shown=4, device="cpu", output=samples)
@@ -85,7 +87,8 @@ def report(preset: str, seeds: list[int]) -> None:
     run_table(Path("results"), spec)
     spec = {**spec, "name": "samples", "kind": "sample_sheet", "seed": 0, "columns": 4, "lines_per_row": 1}
     output = Path(f"results/{preset}/figures/samples.png")
-    roots, files = {"results_root": "results", "data_root": DATA.parent}, [output, output.with_suffix(".pdf")]
+    roots = {"results_root": "results", "data_root": DATA.parent}
+    files = [output, output.with_suffix(".pdf")]
     run_step("figure", spec=spec_file(Path("results") / preset, spec), **roots, output=files)
     if len(models) > 1:
         entry = claim("bits", better="vaeglow", worse="vae", preset=preset, dataset=DATASET) | PROTOCOL

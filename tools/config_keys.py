@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config.schema import DECLARED, declared, kinds, read_schema
+from vaeglow.config.registry import kinds_of
+from vaeglow.config.schema import DECLARED, declared, read_schema
 
 ROOT = Path(__file__).parents[1]
 README, SCHEMA = ROOT / "config/README.md", ROOT / "workflow/schemas/config.schema.yaml"
@@ -28,7 +29,7 @@ def section(schema: Mapping[str, Any], name: str) -> str:
         return table(schema, entry.get("properties") or entry["additionalProperties"]["properties"])
     common, own = declared(schema, name)
     parts = [table(schema, {"kind": {"description": ", ".join(f"`{kind}`" for kind in own)}, **common})]
-    for kind, declaring in kinds(name).items():
+    for kind, declaring in kinds_of(name).items():
         keys = {key: value for key, value in own[kind].items() if key not in common}
         parts.append(f"`{kind}`: {declaring.__doc__.splitlines()[0].rstrip('.')}.\n\n{table(schema, keys)}")
     return "\n\n".join(parts)

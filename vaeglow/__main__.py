@@ -14,8 +14,10 @@ from vaeglow.results import PACKAGE, Result
 from vaeglow.steps import cli
 from vaeglow.verify import read_checked
 
-SAMPLES, WEIGHTS = Path("samples"), Path(INCEPTION)
-FEATURES, FEWEST = 2048, 6  # of Inception; images that precision, recall etc. need
+SAMPLES = Path("samples")
+WEIGHTS = Path(INCEPTION)
+FEATURES = 2048  # of Inception
+FEWEST = 6  # images that precision, recall etc. need
 NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .npz
 
 
@@ -61,10 +63,10 @@ def read(path: Path, count: int, temperature: float, seed: int, device: str) -> 
         return full_range(arrays.open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
     if path.is_dir():
         return folder.read_whole(path), str(path)
-    found, _ = npz.read(path, NAMES, {})
-    if not found:
+    images, _ = npz.read(path, NAMES, {})
+    if not images:
         raise UserError(f"{path} has no array {' or '.join(NAMES)}: give its array of images one of these names")
-    return next(iter(found.values())), str(path)
+    return next(iter(images.values())), str(path)
 
 
 def score(
@@ -94,24 +96,29 @@ def score(
         raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
     if weights == WEIGHTS and not weights.exists():  # outside the checkout
         weights = PACKAGE.parent / weights
-    net = load_inception(weights, FEATURES, on := pick_device(device))
+    on = pick_device(device)
+    net = load_inception(weights, FEATURES, on)
     real, real_are = read(reference, count, temperature, seed, device)
     drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)
-    drawn, real = (drawn[:count], arrays.evenly_spaced(real, count)) if count else (drawn, real)
+    if count:
+        drawn = drawn[:count]
+        real = arrays.evenly_spaced(real, count)
     for images, what in ((real, real_are), (drawn, drawn_are)):
         arrays.require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
     if drawn.shape[2:] != real.shape[2:]:
         raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
-    print(f"samples    {drawn_are}\nreference  {real_are}")
+    print(f"samples    {drawn_are}")
+    print(f"reference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
-    real_features = zip(("features", "mean", "covariance"), image_features(real, net, BATCH_SIZE, on), strict=True)
-    protocol = Result(reference, {"images": len(drawn), "sets": 1, "levels": 256}, dict(real_features))
-    _, found = measure_sets(drawn, net, protocol, BATCH_SIZE, on)
-    kid, error = found["kid"], found["kid_standard_error"]
-    print(f"FID        {found['fid']:.3f}\nKID        {kid:.5f} (standard error {error:.5f})")
+    features, mean, covariance = image_features(real, net, BATCH_SIZE, on)
+    about = {"images": len(drawn), "sets": 1, "levels": 256}
+    protocol = Result(reference, about, {"features": features, "mean": mean, "covariance": covariance})
+    _, quality = measure_sets(drawn, net, protocol, BATCH_SIZE, on)
+    print(f"FID        {quality['fid']:.3f}")
+    print(f"KID        {quality['kid']:.5f} (standard error {quality['kid_standard_error']:.5f})")
     for name in ("precision", "recall", "density", "coverage"):
-        print(f"{name:<10} {found[name]:.3f}")
+        print(f"{name:<10} {quality[name]:.3f}")
 
 
 def info(file: Path) -> None:

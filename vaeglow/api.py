@@ -35,13 +35,16 @@ from vaeglow.weights import load_model
 
 def as_array(images: Any) -> np.ndarray:
     """Images [N, C, H, W], C 1 or 3: a uint8 tensor or array, or a list of PIL images. UserError for anything else."""
-    if isinstance(images, list) and {getattr(image, "mode", None) for image in images} in ({"L"}, {"RGB"}):
-        if len(sizes := {image.size for image in images}) > 1:
+    modes = {getattr(image, "mode", None) for image in images} if isinstance(images, list) else set()
+    if modes in ({"L"}, {"RGB"}):
+        sizes = {image.size for image in images}
+        if len(sizes) > 1:
             raise UserError(f"PIL images must have one size, not {sorted(sizes)[:3]}: resize them")
         images = np.stack([np.atleast_3d(np.asarray(image)).transpose(2, 0, 1) for image in images])
-    if str(found := getattr(images, "dtype", type(images).__name__)).removeprefix("torch.") != "uint8":
+    kind = getattr(images, "dtype", type(images).__name__)
+    if str(kind).removeprefix("torch.") != "uint8":
         wanted = "a tensor or array [N, C, H, W] of 0..255, or a list of PIL images, all RGB or all L"
-        raise UserError(f"images must be uint8, not {found}: give {wanted}")
+        raise UserError(f"images must be uint8, not {kind}: give {wanted}")
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise UserError(f"images must have shape [N, C, H, W] with C 1 or 3, not {list(images.shape)}")
     return images.cpu().numpy() if isinstance(images, Tensor) else images
@@ -49,20 +52,24 @@ def as_array(images: Any) -> np.ndarray:
 
 def save_images(images: Any, path: str | Path) -> None:
     """Write images (see `as_array`) as PNG: to a path in `.png` all in a grid, else each to a file of a new folder."""
-    path, array = Path(path), as_array(images)
-    if path.exists() and (path.is_file() != (path.suffix == ".png") or (path.is_dir() and any(path.iterdir()))):
+    path = Path(path)
+    array = as_array(images)
+    one_file = path.suffix == ".png"
+    if path.exists() and (path.is_file() != one_file or (path.is_dir() and any(path.iterdir()))):
         raise UserError(f"{path} already exists: give a new or empty folder, or a .png file")
-    if path.suffix.lower() in Image.registered_extensions() and path.suffix != ".png":
+    if path.suffix.lower() in Image.registered_extensions() and not one_file:
         raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")
     with atomic_path(path) as temporary:
-        if path.suffix == ".png":
+        if one_file:
+            shape = array.shape[1:]
             columns = int(np.ceil(len(array) ** 0.5))
-            blank = np.full((-len(array) % columns, *array.shape[1:]), 255, np.uint8)
-            grid = image_grid(np.concatenate([array, blank]).reshape(-1, columns, *array.shape[1:]))
-            return Image.fromarray(grid).save(temporary, "PNG")
-        temporary.mkdir()
-        for number, image in enumerate(array):
-            Image.fromarray(image_grid(image[None, None])).save(temporary / f"{number:05}.png")
+            blank = np.full((-len(array) % columns, *shape), 255, np.uint8)
+            grid = np.concatenate([array, blank]).reshape(-1, columns, *shape)
+            Image.fromarray(image_grid(grid)).save(temporary, "PNG")
+        else:
+            temporary.mkdir()
+            for number, image in enumerate(array):
+                Image.fromarray(image_grid(image[None, None])).save(temporary / f"{number:05}.png")
 
 
 def train(
@@ -85,35 +92,38 @@ def train(
         device: `auto`, `cpu` or `cuda`.
         **overrides: changes to the config, as its key `overrides` takes them. What does not fit is a UserError.
     """
-    x, home, base = as_array(images), PACKAGE.parent, dict.fromkeys(("base", "base_training"))
+    x = as_array(images)
     if len(x) < 2 or x.shape[2] != x.shape[3]:
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
+    home = PACKAGE.parent
     if not (home / "config/config.yaml").is_file():
         raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
     changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
     config = merge(read_config((home / "config").joinpath), changes)
     check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
-    runs, threads = phases(resolve(config, preset, "images", model, seed)), torch.get_num_threads()
+    runs = phases(resolve(config, preset, "images", model, seed))
     if any(run["training"]["devices"] > 1 for run in runs):
         raise UserError("vaeglow.train uses one process: set training.devices to 1, or use the workflow")
+    how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
+    base = {"base": None, "base_training": None}
+    threads = torch.get_num_threads()
     with nullcontext(folder) if folder else TemporaryDirectory() as root:
+        data_dir = Path(root, "data")
         mean, std = moments(value_counts(x, 256))
         info = {"name": "images", **data, "mean": mean, "std": std, "source": {"made_by": "vaeglow.train"}}
-        write_dataset(Path(root, "data"), {"train": x, "val": x[:0], "test": x[:0]}, info)
+        write_dataset(data_dir, {"train": x, "val": x[:0], "test": x[:0]}, info)
         try:
             for run in runs:
                 names = ("config", "model", "history", "training", "snapshots")
-                at = {key: result_path(root, key, **run) for key in names}
-                write_json(at["config"], run)
-                state = at["model"].with_name("state")
-                how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
-                data_dir = Path(root, "data")
-                train_run(Namespace(**at, **how, **base, state_dir=state, data_dir=data_dir))
-                base = {"base": at["model"], "base_training": at["training"]}
+                files = {name: result_path(root, name, **run) for name in names}
+                write_json(files["config"], run)
+                state = files["model"].with_name("state")
+                train_run(Namespace(**files, **how, **base, state_dir=state, data_dir=data_dir))
+                base = {"base": files["model"], "base_training": files["training"]}
         finally:
             torch.set_num_threads(threads)  # a run has a number of its own
-        return Model(at["model"], device)
+        return Model(files["model"], device)
 
 
 class Model:

@@ -17,7 +17,8 @@ from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file
 from vaeglow.steps import cli
 from vaeglow.study import DATA, RESULTS, finished, others
 
-SUMS, CRATE = "SHA256SUMS", "ro-crate-metadata.json"
+SUMS = "SHA256SUMS"
+CRATE = "ro-crate-metadata.json"
 ABOUT = "Runs of 'Variational Autoencoders with Normalizing Flow Decoders' (arXiv 2004.05617), by vaeglow, preset "
 README = """# {about}
 
@@ -38,24 +39,31 @@ def pack(file: Path, config: dict[str, Any]) -> None:
         from rocrate.rocrate import ROCrate
     except ImportError:
         raise UserError("an archive needs rocrate: pip install -e '.[archive]'") from None
-    root, about = RESULTS / config["preset"], ABOUT + config["preset"]
+    root = RESULTS / config["preset"]
+    about = ABOUT + config["preset"]
     study = read_json(root / "study.json")
-    if not (runs := finished(RESULTS, study)):
+    runs = finished(RESULTS, study)
+    if not runs:
         raise UserError(f"{root} holds no finished run: train first, for example by `make table2`")
-    names = [*others(RESULTS, study), *(name for run, of in runs.items() for name in [*of, f"{run}/model.safetensors"])]
-    paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
+    paths = [RESULTS / name for name in others(RESULTS, study)]
+    for run, names in runs.items():
+        paths += [RESULTS / name for name in [*names, f"{run}/model.safetensors"]]
+    paths += [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
     members = {path.as_posix(): path for path in paths if path.is_file()}
-    made = [path for pattern in ("tables/*", "figures/*", "claims.*") for path in root.glob(pattern)]
-    members |= {f"results/{path.name}": path for path in made}  # where `publish` puts them
+    for pattern in ("tables/*", "figures/*", "claims.*"):
+        members |= {f"results/{path.name}": path for path in root.glob(pattern)}  # where `publish` puts them
     texts = {"config.json": json.dumps(config, indent=2), "README.md": README.format(about=about)}
     hashes = {name: sha256_file(path) for name, path in members.items()}
     hashes |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
     crate = ROCrate()
     crate.name = crate.description = about
-    crate.license, crate.isBasedOn = "https://spdx.org/licenses/MIT", "https://arxiv.org/abs/2004.05617"
-    for name, source in [*((name, StringIO(text)) for name, text in texts.items()), *members.items()]:
-        crate.add_file(source, name, record_size=True)
+    crate.license = "https://spdx.org/licenses/MIT"
+    crate.isBasedOn = "https://arxiv.org/abs/2004.05617"
+    for name, text in texts.items():
+        crate.add_file(StringIO(text), name, record_size=True)
+    for name, path in members.items():
+        crate.add_file(path, name, record_size=True)
     with atomic_path(file) as temporary:
         crate.write_zip(temporary)
 

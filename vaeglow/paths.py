@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.evaluation.probes import PROBES
+from vaeglow.config.registry import kinds_of
 
 INCEPTION = "resources/weights/inception-2015-12-05.safetensors"  # of the step `inception_weights`
 IDENTITY = ("preset", "dataset", "model", "seed")
@@ -26,7 +26,7 @@ RESULTS = {
     "metrics": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.json",
     "draws": f"{RUN}/metrics/{{protocol}}/T{{temperature}}.npz",
     "snapshot_metrics": f"{RUN}/snapshots/{{protocol}}/T{{temperature}}.json",
-    **{name: f"{RUN}/{probe.result}" for name, probe in PROBES.items()},
+    **{name: f"{RUN}/{probe.result}" for name, probe in kinds_of("probes").items()},
     "layer_images": f"{RUN}/layer_action.npz",
     "timing": "{preset}/{dataset}/timing.json",  # that of the present config
     "timings": "{preset}/{dataset}/timings/{started}.json",
@@ -65,6 +65,7 @@ def kind_of(path: str) -> tuple[str, dict[str, str]]:
     """The kind of result at a path below the results folder, and what its pattern names; empty if there is none."""
     for what, pattern in RESULTS.items():
         text = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
-        if found := re.fullmatch(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)"), path):
-            return what, found.groupdict()
+        match = re.fullmatch(text.replace("seed(?P<seed>[^/]+)", r"seed(?P<seed>\d+)"), path)
+        if match:
+            return what, match.groupdict()
     return "", {}

@@ -79,14 +79,15 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
     Raises:
         UserError: missing, damaged, or of something else than expected.
     """
-    path, found = Path(path), {}
+    path = Path(path)
+    read: dict[str, np.ndarray] = {}
     if path.suffix != ".npz":
         content = read_json(path)
     else:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 names = [name for name in archive.files if name != "metadata"] if arrays is None else arrays
-                found = {name: archive[name] for name in names}
+                read = {name: archive[name] for name in names}
                 content = json.loads(str(archive["metadata"]))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: run the step that makes it first") from None
@@ -94,9 +95,10 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
             raise unreadable(error, path, f"{path} is damaged or not a result: {MAKE_AGAIN}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object: {MAKE_AGAIN}")
-    result = Result(path, content, found)
+    result = Result(path, content, read)
     for key, wanted in expected.items():
-        if (value := result.value(key)) != wanted:
+        value = result.value(key)
+        if value != wanted:
             raise UserError(f"{path}: {key} is {shorten(value)}, expected {shorten(wanted)}: {REMEDY}")
     return result
 
@@ -121,9 +123,11 @@ def write_result(
         UserError: no room or no permission to write there.
     """
     named: dict[str, str] = {}
-    for one in inputs:
-        file = one.path if isinstance(one, Result) else one
-        named |= {**(one.value("inputs") if isinstance(one, Result) else {}), relative(file): sha256_file(file)}
+    for source in inputs:
+        if isinstance(source, Result):
+            named |= source.value("inputs")
+            source = source.path
+        named[relative(source)] = sha256_file(source)
     whole = {**content, "inputs": named, "provenance": {**provenance, "finished": now()}}
     whole["provenance"][SEAL] = content_sha256(whole, arrays or {})
     text = json.dumps(whole, indent=2, allow_nan=False)
@@ -168,16 +172,27 @@ def check_together(results: Iterable[Result]) -> None:
     named = {name for result in results for name in result.content.get("inputs", {})}
     seen: dict[tuple, tuple[Any, Path]] = {}
     for result in results:
-        content, here = result.content, relative(result.path)
-        shared = SHARED | ({"images": ("preset", "dataset")} if "dequantisation" in content else {})
-        facts = {(key, *map(content.get, owner)): content[key] for key, owner in shared.items() if content.get(key)}
-        facts |= {(name,): digest for name, digest in content.get("inputs", {}).items()}
-        facts |= {(here,): sha256_file(result.path)} if here in named else {}
+        facts = facts_of(result.content)
+        path = relative(result.path)
+        if path in named:
+            facts[(path,)] = sha256_file(result.path)
         for fact, value in facts.items():
             first, other = seen.setdefault(fact, (value, result.path))
             if first != value:
                 differ = f"{result.path} and {other} differ in {fact[0]}, so they do not belong together"
                 raise UserError(f"{differ}: {REMEDY}")
+
+
+def facts_of(content: Mapping[str, Any]) -> dict[tuple, Any]:
+    """What other results must not contradict: values by their key and whose they are, hashes by the file's name."""
+    shared = {**SHARED, "images": ("preset", "dataset")} if "dequantisation" in content else SHARED
+    facts: dict[tuple, Any] = {}
+    for key, owner in shared.items():
+        if content.get(key):
+            facts[key, *map(content.get, owner)] = content[key]
+    for name, digest in content.get("inputs", {}).items():
+        facts[(name,)] = digest
+    return facts
 
 
 def shorten(value: Any) -> str:

@@ -17,16 +17,18 @@ class LastLine(logging.Handler):
 
     def __init__(self, targets: Callable[[], Iterable[str]]) -> None:
         super().__init__()
-        self.targets, self.stopped, self.failed, self.lines = targets, False, {}, []
+        self.targets = targets
+        self.stopped = False
+        self.failed: dict[int, str] = {}  # what each job that failed says
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take an event. A job that failed may be tried again: what it said counts once Snakemake gives up."""
-        text, event = record.getMessage(), getattr(record, "event", "")
-        if event == "job_error":  # the step's own last line (`vaeglow.steps.cli.leave`)
-            logs = [Path(log).read_text("utf-8", "replace") for log in record.log if Path(log).is_file()]
-            said = [f"error: {record.rule_name} failed: see {' '.join(record.log)}"]
-            said += re.findall("^(?:error|stopped): .*", "\n".join(logs), re.MULTILINE)
-            self.failed[record.jobid] = STOPPED if said[-1].startswith("stopped") else said[-1]
+        text = record.getMessage()
+        event = getattr(record, "event", "")
+        missing = re.search(r"No rule to produce (.+) \(if you use", text)
+        if event == "job_error":
+            self.failed[record.jobid] = said_by_job(record)
         elif event == "job_finished":  # by a later attempt
             self.failed.pop(record.job_id, None)
         elif text.startswith(("Terminating processes on user request", "Will exit after finishing currently")):
@@ -35,8 +37,8 @@ class LastLine(logging.Handler):
             self.lines = [STOPPED] if self.stopped else list(dict.fromkeys(self.failed.values()))
         elif "Directory cannot be locked" in text:
             self.lines = [LOCKED]
-        elif found := re.search(r"No rule to produce (.+) \(if you use", text):
-            self.lines = [f"error: no rule makes '{found[1]}'{nearest(found[1], self.targets())}"]
+        elif missing:
+            self.lines = [f"error: no rule makes '{missing[1]}'{nearest(missing[1], self.targets())}"]
 
     def close(self) -> None:
         """Print it, once."""
@@ -45,13 +47,30 @@ class LastLine(logging.Handler):
         super().close()
 
 
-if __name__ == "__main__":  # `make` asks first: Snakemake has a traceback for these
+def said_by_job(record: logging.LogRecord) -> str:
+    """The last line of a failed job's own (`vaeglow.steps.cli.leave`), or where its log is."""
+    logs = [Path(log).read_text("utf-8", "replace") for log in record.log if Path(log).is_file()]
+    lines = re.findall("^(?:error|stopped): .*", "\n".join(logs), re.MULTILINE)
+    if not lines:
+        return f"error: {record.rule_name} failed: see {' '.join(record.log)}"
+    return STOPPED if lines[-1].startswith("stopped") else lines[-1]
+
+
+def check_flags(words: Iterable[str]) -> None:
+    """Exit with a line where Snakemake has a traceback for a word among its options."""
     flag = ""
-    for word in sys.argv[1:]:
+    for word in words:
+        value = word
         if word.startswith("-"):
-            flag, _, word = word.partition("=")
-        if word and flag in ("--configfile", "--configfiles") and not (path := Path(word)).is_file():
-            near = nearest(word, map(str, [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]))
-            sys.exit(f"error: {flag}: there is no file {word}{near}")
-        elif word and flag in ("--config", "-C") and "=" not in word:
-            sys.exit(f"error: {word} after {flag} is not KEY=VALUE: targets come before {flag}")
+            flag, _, value = word.partition("=")
+        if not value:
+            continue
+        if flag in ("--configfile", "--configfiles") and not Path(value).is_file():
+            files = [*Path(value).parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]
+            sys.exit(f"error: {flag}: there is no file {value}{nearest(value, map(str, files))}")
+        if flag in ("--config", "-C") and "=" not in value:
+            sys.exit(f"error: {value} after {flag} is not KEY=VALUE: targets come before {flag}")
+
+
+if __name__ == "__main__":  # `make` asks first
+    check_flags(sys.argv[1:])

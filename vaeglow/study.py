@@ -18,7 +18,8 @@ from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.paths import with_timings
 from vaeglow.results import Result, read_result
 
-RESULTS, DATA = Path("results"), Path("resources/data")  # the workflow's
+RESULTS = Path("results")  # the workflow's
+DATA = Path("resources/data")
 Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
 
 
@@ -27,38 +28,49 @@ def finished(root: Path, study: Study) -> dict[str, list[str]]:
 
     A run is left out where two of its files record different hashes of one file, or not the hash that a file has now.
     """
-    found: dict[str, list[str]] = {}
+    runs: dict[str, list[str]] = {}
     for name, run in study["runs"].items():  # bases first
         files = [file for file in run["files"] if (root / file).is_file()]
-        if files[:3] != run["files"][:3] or run["base"] not in (None, *found):
-            continue
-        contents = [read_result(root / file).content for file in files if not file.endswith(".csv")]
-        said = {pair for content in contents for pair in content.get("inputs", {}).items()}
-        named = {file: f"results/{file}" for file in [*files, f"{run['base']}/training.json"]}
-        paths = dict(said)
-        said |= {(path, sha256_file(root / file)) for file, path in named.items() if path in paths}
-        if len(said) == len(paths):  # one hash a file
-            found[name] = files
-    return found
+        own = run["files"][:3]  # config, history and training summary
+        if files[:3] == own and run["base"] in (None, *runs) and agree(root, files, run["base"]):
+            runs[name] = files
+    return runs
+
+
+def agree(root: Path, files: list[str], base: str | None) -> bool:
+    """Whether all hashes that a run's files record of each other, and of the base's summary, are one hash a file."""
+    recorded = set()
+    for file in files:
+        if not file.endswith(".csv"):
+            recorded |= set(read_result(root / file).content.get("inputs", {}).items())
+    named = {path for path, _ in recorded}
+    for file in [*files, f"{base}/training.json"]:
+        if f"results/{file}" in named:
+            recorded.add((f"results/{file}", sha256_file(root / file)))
+    return len(recorded) == len(named)
 
 
 def check(kept: Path, study: Study) -> None:
     """Refuse (UserError) kept runs of another config than the present one, or of other data than are prepared."""
     for name in finished(kept, study):
-        there, here = (read_json(root / name / "config.json") for root in (kept, RESULTS))
+        there = read_json(kept / name / "config.json")
+        here = read_json(RESULTS / name / "config.json")
         there["data_sha256"] = here["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
-        if (folder := DATA / here["dataset"]).joinpath(INFO_FILE).is_file():
+        folder = DATA / here["dataset"]
+        if (folder / INFO_FILE).is_file():
             here["data_sha256"] = sha256_json(read_info(folder)["sha256"])
-        if difference := differing(there, here):
+        difference = differing(there, here)
+        if difference:
             raise UserError(f"{kept / name}: {difference}: delete that folder, or name another (--kept)")
 
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """The first key whose values differ, with both of them; empty where there is none."""
     for key in {**there, **here}:
-        if (one := there.get(key)) != (other := here.get(key)):
-            nested = isinstance(one, Mapping) and isinstance(other, Mapping)
-            return f"{key}.{differing(one, other)}" if nested else f"{key} is {one!r} there, {other!r} here"
+        old, new = there.get(key), here.get(key)
+        if old != new:
+            nested = isinstance(old, Mapping) and isinstance(new, Mapping)
+            return f"{key}.{differing(old, new)}" if nested else f"{key} is {old!r} there, {new!r} here"
     return ""
 
 
@@ -66,7 +78,8 @@ def took(result: Result) -> float:
     """Seconds in which a result was made; of a run those of its training, over all attempts."""
     if "train_seconds_by_phase" in result.content:
         return result.value("train_seconds_by_phase")[-1]
-    start, end = (datetime.datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished"))
+    start = datetime.datetime.fromisoformat(result.value("provenance", "started"))
+    end = datetime.datetime.fromisoformat(result.value("provenance", "finished"))
     return (end - start).total_seconds()
 
 
@@ -82,26 +95,39 @@ def copy(names: list[str], source: Path, target: Path) -> int:
 
 def others(root: Path, study: Study) -> list[str]:
     """The files of no run that a folder has."""
-    every = [path for name in study["others"] for path in with_timings(root / name) if path.is_file()]
-    return [path.relative_to(root).as_posix() for path in every]
+    names = []
+    for name in study["others"]:
+        paths = [path for path in with_timings(root / name) if path.is_file()]
+        names += [path.relative_to(root).as_posix() for path in paths]
+    return names
+
+
+def summary(run: str) -> str:
+    """The name of a run's training summary, which is another where the run was trained again."""
+    return f"{run}/training.json"
 
 
 def keep(kept: Path, study: Study) -> int:
     """Copy what is new or changed; a run that was trained again replaces all that was kept of it."""
-    runs, names = finished(RESULTS, study), others(RESULTS, study)
-    names += [file for files in runs.values() for file in files]
+    runs = finished(RESULTS, study)
+    names = others(RESULTS, study)
+    for files in runs.values():
+        names += files
     equal, changed, _ = filecmp.cmpfiles(RESULTS, kept, names, shallow=False)
-    for name in {*changed} & {f"{name}/training.json" for name in runs}:
-        shutil.rmtree((kept / name).parent)
+    for run in runs:
+        if summary(run) in changed:
+            shutil.rmtree(kept / run)
     return copy([name for name in names if name not in equal or not (kept / name).exists()], RESULTS, kept)
 
 
 def restore(kept: Path, study: Study) -> int:
     """Copy what the results lack, except for runs that were trained there again, or whose base was."""
-    runs, names = finished(kept, study), others(kept, study)
-    again = filecmp.cmpfiles(RESULTS, kept, [f"{name}/training.json" for name in runs], shallow=False)[1]
-    for name, files in runs.items():
-        if f"{study['runs'][name]['base']}/training.json" in again:
-            again.append(f"{name}/training.json")
-        names += [] if f"{name}/training.json" in again else files
+    runs = finished(kept, study)
+    names = others(kept, study)
+    _, again, _ = filecmp.cmpfiles(RESULTS, kept, map(summary, runs), shallow=False)
+    for run, files in runs.items():  # bases first
+        if summary(study["runs"][run]["base"]) in again:
+            again.append(summary(run))
+        if summary(run) not in again:
+            names += files
     return copy([name for name in names if not (RESULTS / name).exists()], kept, RESULTS)

@@ -21,49 +21,75 @@ class TimeLeft(logging.Handler):
 
     def __init__(self, workflow: Any) -> None:
         super().__init__()
-        self.workflow, self.jobs = workflow, {}
+        self.workflow = workflow
+        self.jobs: dict[Any, dict[str, Any]] = {}
 
     def emit(self, record: Any) -> None:
         """Take an event. Under --quiet there is none when a job is done: it is noticed when the next starts."""
-        event, ended = getattr(record, "event", ""), getattr(record, "job_id", None)
+        event = getattr(record, "event", "")
         with suppress(Exception):  # without an estimate the jobs go on
             if event in ("job_info", "job_finished") and not (self.workflow.dryrun or self.workflow.touch):
                 for job in self.workflow.dag.needrun_jobs(exclude_finished=False):
-                    entry = self.jobs[job] = self.jobs.get(job) or self.entry(job)
-                    if job.jobid == getattr(record, "jobid", None):
-                        entry.setdefault("started", time.time())  # a retry goes on
-                    elif "left" not in entry and (job.jobid == ended or job.dag.finished(job)):
-                        entry |= {"left": 0.0, "seconds": time.time() - entry["started"]}
-                        if entry["run"]:  # this start may have resumed it
-                            entry["seconds"] = read_json(job.output.training)["train_seconds_by_phase"][-1]
+                    self.update(job, record)
                 write_json(RECORD, list(self.jobs.values()))
-            elif event == "progress" and self.jobs and (text := time_left()):
-                logging.getLogger(record.name).info(text)
+            elif event == "progress" and self.jobs:
+                text = time_left()
+                if text:
+                    logging.getLogger(record.name).info(text)
+
+    def update(self, job: Any, record: Any) -> None:
+        """Note that a job starts or has ended, by an event of any job."""
+        if job not in self.jobs:
+            self.jobs[job] = self.entry(job)
+        entry = self.jobs[job]
+        ended = job.jobid == getattr(record, "job_id", None) or job.dag.finished(job)
+        if job.jobid == getattr(record, "jobid", None):
+            entry.setdefault("started", time.time())  # a retry goes on
+        elif ended and "left" not in entry:
+            entry |= {"left": 0.0, "seconds": time.time() - entry["started"]}
+            if entry["run"]:  # this start may have resumed it
+                entry["seconds"] = read_json(job.output.training)["train_seconds_by_phase"][-1]
 
     def entry(self, job: Any) -> dict[str, Any]:
         """What is known of a job at first; `share`: the part of the cores, GPUs or a cluster's jobs that it takes."""
-        rule, has, here = job.rule.name, self.workflow.scheduler.global_resources, self.workflow.local_exec
+        rule = job.rule.name
         like = next((name for name in TRAINING | REST if f"_{rule}".endswith(f"_{name}")), rule)  # a module's: a prefix
         group = "training" if like in TRAINING else "rest" if like in REST else rule
-        alike = [f"{rule} on {job.wildcards_dict.get('dataset')}", rule, group]
-        share = max(job.resources.get(k, 0) / has[k] for k in ("_cores", "gpu" if here else "_nodes") if has.get(k))
-        run = "{model} on {dataset}, seed {seed}".format(**job.wildcards_dict) if like in TRAINING else ""
-        return {"alike": alike, "typical": (TRAINING | REST).get(like, 1), "share": share, "run": run}
+        machine = self.workflow.scheduler.global_resources
+        shared = ("_cores", "gpu" if self.workflow.local_exec else "_nodes")
+        return {
+            "alike": [f"{rule} on {job.wildcards_dict.get('dataset')}", rule, group],
+            "typical": (TRAINING | REST).get(like, 1),
+            "share": max(job.resources.get(name, 0) / machine[name] for name in shared if machine.get(name)),
+            "run": "{model} on {dataset}, seed {seed}".format(**job.wildcards_dict) if like in TRAINING else "",
+        }
 
 
 def time_left(run: str = "", **own: float) -> str:
     """`about 0:06:10 left for all 30 jobs`, or nothing; a training `run` adds `seconds` that it takes, and `left`."""
     with suppress(Exception):  # no record, a damaged one, or infinity: no training is timed yet
-        work, longest, jobs = 0.0, 0.0, [job | (own if job["run"] == run else {}) for job in read_json(RECORD)]
-        done = sorted((job for job in jobs if "seconds" in job), key=lambda job: (job["typical"], job["started"]))
-        factors = {key: job["seconds"] / job["typical"] for job in done for key in job["alike"]}
+        jobs = [job | (own if job["run"] == run else {}) for job in read_json(RECORD)]
+        timed = [job for job in jobs if "seconds" in job]
+        factors = {}
+        for job in sorted(timed, key=lambda job: (job["typical"], job["started"])):
+            factors |= dict.fromkeys(job["alike"], job["seconds"] / job["typical"])
+        work = 0.0
+        longest = 0.0
         for job in jobs:
-            factor = next((factors[key] for key in job["alike"] if key in factors), float("inf") if job["run"] else 1.0)
-            left = job.get("left", max(job["typical"] * factor + job.get("started", time.time()) - time.time(), 0.0))
-            work, longest = work + left * job["share"], max(longest, left)
-        if (left := max(work, longest)) >= 1:
-            return f"about {duration(left)} left for all {len(jobs)} jobs"
+            left = job["left"] if "left" in job else expected_left(job, factors)
+            work += left * job["share"]
+            longest = max(longest, left)
+        if max(work, longest) >= 1:
+            return f"about {duration(max(work, longest))} left for all {len(jobs)} jobs"
     return ""
+
+
+def expected_left(job: dict[str, Any], factors: dict[str, float]) -> float:
+    """Seconds that a job still takes; infinity for a training where none is timed."""
+    unknown = float("inf") if job["run"] else 1.0
+    factor = next((factors[name] for name in job["alike"] if name in factors), unknown)
+    running = time.time() - job["started"] if "started" in job else 0.0
+    return max(job["typical"] * factor - running, 0.0)
 
 
 def duration(seconds: float) -> str:

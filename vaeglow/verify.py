@@ -31,33 +31,45 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     A damaged or misplaced file raises.
     """
     if root not in path.parents:
-        about, names = read_info(path.parent), {"name": path.parent.name}
-        inputs = {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}
-    else:
-        what, names = kind_of(path.relative_to(root).as_posix())
-        if what in ("config", "history"):  # no hash of their own: training.json names them
-            about = read_json(path) if what == "config" else {}
-        elif path.suffix in (".png", ".csv"):
-            named = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
-            of_claims = path.stem in ("claims", "claims.full")
-            reports = [of_claims, *(any(root.glob(f"*/{of}/{path.name}")) for of in ("tables", "figures"))]
-            if named is None and (what or any(reports)):
-                raise UserError("it has no hash of its content")
-            about = None if named is None else {"inputs": named}
-        else:
-            about = read_checked(path) if what else None
-        if about is None:
-            return None
-        inputs = {}
-        for name, digest in about.get("inputs", {}).items():
-            below = Path(name).is_relative_to("results")  # the folder may have another name now
-            inputs[root / Path(name).relative_to("results") if below else root.parent / name] = digest
-        if data and "data_sha256" in about:
-            inputs[data / about["dataset"] / INFO_FILE] = about["data_sha256"]
+        about = read_info(path.parent)
+        check_names(about, {"name": path.parent.name})
+        return {path.with_name(f"{split}.npy"): digest for split, digest in about["sha256"].items()}
+    what, names = kind_of(path.relative_to(root).as_posix())
+    about = described(path, what, root)
+    if about is None:
+        return None
+    check_names(about, names)
+    hashes = {}
+    for name, digest in about.get("inputs", {}).items():
+        below = Path(name).is_relative_to("results")  # the folder may have another name now
+        hashes[root / Path(name).relative_to("results") if below else root.parent / name] = digest
+    if data and "data_sha256" in about:
+        hashes[data / about["dataset"] / INFO_FILE] = about["data_sha256"]
+    return hashes
+
+
+def described(path: Path, what: str, root: Path) -> dict[str, Any] | None:
+    """What a file below the results folder says of itself, of a kind of result or of none; None: it is not checked."""
+    if what == "config":  # no hash of its own, nor has the history: training.json names them
+        return read_json(path)
+    if what == "history":
+        return {}
+    if path.suffix not in (".png", ".csv"):
+        return read_checked(path) if what else None
+    inputs = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
+    if inputs is not None:
+        return {"inputs": inputs}
+    reported = [*root.glob(f"*/tables/{path.name}"), *root.glob(f"*/figures/{path.name}")]
+    if what or reported or path.stem in ("claims", "claims.full"):
+        raise UserError("it has no hash of its content")
+    return None
+
+
+def check_names(about: dict[str, Any], names: dict[str, str]) -> None:
+    """Refuse (UserError) a file whose content and path name different things."""
     for key in names.keys() & about.keys():
         if str(about[key]) != names[key]:
             raise UserError(f"{key} in the file and in its path differ: {about[key]} and {names[key]}")
-    return inputs
 
 
 def read_checked(path: Path) -> dict[str, Any]:
@@ -69,9 +81,10 @@ def read_checked(path: Path) -> dict[str, Any]:
         hashes = {"config_sha256": sha256_json(about["config"]), "data_sha256": sha256_json(about["data"]["sha256"])}
         return {**about["config"], **hashes, **about}
     result = read_result(path, None)
-    written, found = result.value("provenance", SEAL), content_sha256(result.content, result.arrays)
-    if found != written:
-        raise UserError(f"{path} is not what was written: its hash is {shorten(found)}, expected {shorten(written)}")
+    written = result.value("provenance", SEAL)
+    now = content_sha256(result.content, result.arrays)
+    if now != written:
+        raise UserError(f"{path} is not what was written: its hash is {shorten(now)}, expected {shorten(written)}")
     return result.content
 
 
@@ -103,13 +116,13 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
     infos = sorted(data.glob(f"*/{INFO_FILE}")) if data else []
     if data and not infos:
         raise UserError(f"{data} holds no prepared data: give the folder of the datasets' folders (resources/data)")
-    found = [Path(at, name) for at, _, names in os.walk(results, followlinks=True) for name in names]
-    if not (files := sorted(path for path in found if not path.name.startswith("."))):
+    paths = [Path(folder, name) for folder, _, names in os.walk(results, followlinks=True) for name in names]
+    files = sorted(path for path in paths if not path.name.startswith("."))
+    if not files:
         raise UserError(f"{results} holds no results: give the folder that holds the presets' folders, such as results")
-    says: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)  # file, its hash -> files that name them
-    absent: defaultdict[Path, list[Path]] = defaultdict(list)
+    recorded: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)  # file, its hash -> files that name them
     wrong: dict[Path, str] = {}
-    unchecked, hash_of = [], functools.cache(hash_now)
+    unchecked = []
     for path in infos + files:
         try:
             hashes = read(path, results, data)
@@ -117,10 +130,13 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
             why = str(error) if isinstance(error, UserError) else repr(error)
             wrong[path] = f"damaged, changed or misplaced: expected what was written there, found {why}"
             continue
-        unchecked += [path] if hashes is None else []
+        if hashes is None:
+            unchecked.append(path)
         for named in (hashes or {}).items():
-            says[named].append(path)
-    for (path, expected), users in says.items():
+            recorded[named].append(path)
+    absent: defaultdict[Path, list[Path]] = defaultdict(list)
+    hash_of = functools.cache(hash_now)
+    for (path, expected), users in recorded.items():
         if not path.is_file():
             absent[path] += users
         elif path not in wrong and hash_of(path) != expected:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ HERE = Path(__file__).resolve().parent
 FEWEST = {"train": 80, "test": 20}
 LOOKED_AT = 50  # images, to see whether they are grey
 MEANT = {"demo": 3000, "cpu": 19_000}  # training images that a preset's epochs are meant for; with fewer, more epochs
-TIMED, START = 3, 5  # steps; seconds until a job begins
+TIMED = 3  # steps
+START = 5  # seconds until a job begins
 SHOW = ["model", "fid", "kid", "bits_per_dim", "epochs", "train_seconds"]
 HEAD = """# `make mine` wrote this for {root}; edit it, and go on with
 #   snakemake --cores 2 results/{name}.csv results/{name}_samples.png --configfile {path}
@@ -45,9 +46,12 @@ def overlay_of(
     """
     scale = max(1, data["size"].bit_length() - 3)  # 3 at 32, 4 at 64, as on photos32 and photos64
     data = {**data, "models": {"vae": {"network": {"num_scale": scale}}, "glow": {"network": {"levels": scale}}}}
-    config, view = merge(config, {"datasets": {name: data}}), effective(config, preset)
-    table, figure = view["tables"]["table2"], view["figures"]["samples"]
-    usual, times = plan.protocol(view, view["evaluation"]["protocol"]), max(1, MEANT.get(preset, 0) // counts["train"])
+    config = merge(config, {"datasets": {name: data}})
+    view = effective(config, preset)
+    table = view["tables"]["table2"]
+    figure = view["figures"]["samples"]
+    usual = plan.protocol(view, view["evaluation"]["protocol"])
+    times = max(1, MEANT.get(preset, 0) // counts["train"])
     measured = {**usual, "split": "test", "images": min(usual["images"], counts["test"])}
     protocol = "test-{images}-{features}".format(**measured)
     trained: dict[str | None, Any] = {None: None}  # of rows with real images
@@ -67,7 +71,7 @@ def overlay_of(
         "preset": preset,
         "datasets": {name: data},
         "protocols": {protocol: measured},
-        "overrides": {"datasets": {name: {"models": {model: one for model, one in trained.items() if model}}}},
+        "overrides": {"datasets": {name: {"models": {model: longer for model, longer in trained.items() if model}}}},
         "tables": {name: shown(table, "FID and bits per dimension", "Compare rows with each other.", **of_table)},
         "figures": {f"{name}_samples": shown(figure, "the first samples drawn", "All models beside real images.")},
     }
@@ -98,10 +102,12 @@ def training_seconds(config: Mapping[str, Any], images: int, device: str) -> flo
     from vaeglow.training.step import TrainingStep
     from vaeglow.training.timing import time_window
 
-    training, data = {**config["training"], "devices": 1}, config["data"]
+    training = {**config["training"], "devices": 1}
+    data = config["data"]
     set_threads(training["threads"])
     shape = (min(images, training["batch_size"]), data["channels"], data["size"], data["size"])
-    noise, on = np.random.default_rng(0).integers(0, data["levels"], shape, np.uint8), pick_device(device)
+    noise = np.random.default_rng(0).integers(0, data["levels"], shape, np.uint8)
+    on = pick_device(device)
     step = TrainingStep(build(config), {**config, "training": training}, noise, on)
     step.initialise(step.batch)
     index = torch.arange(step.batch, device=on)
@@ -118,14 +124,29 @@ def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cor
     table = plan.filled_in(view, "tables", name)
     models = dict.fromkeys(row["model"] for row in table["rows"])
     configs = {model: resolve(config, preset, name, model, view["seeds"][0]) for model in models}
-    each = {model: training_seconds(one, images, view["runtime"]["device"]) for model, one in configs.items()}
-    side = max(1, cores // max(one["training"]["threads"] for one in configs.values()))
-    training = whole(configs, {model: {"hours": [one]} for model, one in each.items()}, "hours", side)[0]
-    jobs = len(table["rows"]) * (REST["sample"] + REST["evaluate"]) + len(models) * REST["likelihood"]
-    measuring = (REST["fid_reference"] + jobs) / side * max(1, table["images"] / 64)  # the demo's seconds, of 64 images
+    device = view["runtime"]["device"]
+    seconds = {model: training_seconds(config, images, device) for model, config in configs.items()}
+    threads = max(config["training"]["threads"] for config in configs.values())
+    beside = max(1, cores // threads)  # jobs at once
+    hours = {model: {"hours": [one]} for model, one in seconds.items()}
+    training = whole(configs, hours, "hours", beside)[0]
+    jobs = REST["fid_reference"] + len(models) * REST["likelihood"]
+    jobs += len(table["rows"]) * (REST["sample"] + REST["evaluate"])
+    measuring = jobs / beside * max(1, table["images"] / 64)  # the demo's seconds, of 64 images
     both = (training + measuring) * len(view["seeds"])
-    parts = ", ".join(f"{model} {duration(seconds)}" for model, seconds in each.items())
+    parts = ", ".join(f"{model} {duration(one)}" for model, one in seconds.items())
     return f"about {duration(both)} with CORES={cores}; training alone: {parts}"
+
+
+def channels(files: Sequence[Path], size: int) -> int:
+    """1 where all images are grey, else 3; UserError for a broken one."""
+    grey = True
+    for file in files:
+        image = folder.read_or_reason(file, size, 3)
+        if isinstance(image, str):
+            raise UserError(f"{file}: {image}: repair or remove it")
+        grey = grey and bool((image == image[:1]).all())
+    return 1 if grey else 3
 
 
 @cli.step
@@ -142,7 +163,8 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
         raise UserError("say which folder of images: make mine IMAGES=/its/path")
     if size < 8 or size & (size - 1):
         raise UserError(f"SIZE={size}: the networks take a side that is a power of two, such as 32, 64 or 128")
-    root, config = Path(images).expanduser().resolve(), read_config(Path("config").joinpath)
+    root = Path(images).expanduser().resolve()
+    config = read_config(Path("config").joinpath)
     lookup(config["presets"], preset, "preset")
     name = f"{re.sub('[^a-z0-9]+', '_', root.name.lower()).strip('_') or 'images'}_{size}"
     path = Path(f"config/mine/{name}-{preset}.yaml")
@@ -154,20 +176,19 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     if any(counts[split] < few for split, few in FEWEST.items()):
         has = "{train} images train and {test} test".format(**counts)
         raise UserError(f"{root}: {has}: {FEWEST['train']} and {FEWEST['test']} are needed, 100 in one folder")
-    if there := path.exists():
+    if path.exists():
         overlay = edited(path, config, name)
+        did = "is there and used as it is (delete it for a new one)"
     else:
-        some = {file: folder.read_or_reason(file, size, 3) for file in files["train"][:LOOKED_AT]}
-        if broken := [f"{file}: {reason}" for file, reason in some.items() if isinstance(reason, str)]:
-            raise UserError(f"{broken[0]}: repair or remove it")
-        data["channels"] = 1 if all((image == image[:1]).all() for image in some.values()) else 3
+        data["channels"] = channels(files["train"][:LOOKED_AT], size)
         overlay = overlay_of(config, preset, name, data, counts)
         text = yaml.safe_dump(json.loads(json.dumps(overlay)), sort_keys=False, default_flow_style=None, width=120)
         write_text(path, HEAD.format(root=root, name=name, path=path) + text)
-    if (of := overlay["datasets"][name]["root"]) != str(root):
-        raise UserError(f"{path} is of {of}: delete it, or give {root} another name")
-    kind = "in colour" if overlay["datasets"][name]["channels"] == 3 else "grey"
-    did = "is there and used as it is (delete it for a new one)" if there else "is written, yours to edit"
+        did = "is written, yours to edit"
+    dataset = overlay["datasets"][name]
+    if dataset["root"] != str(root):
+        raise UserError(f"{path} is of {dataset['root']}: delete it, or give {root} another name")
+    kind = "in colour" if dataset["channels"] == 3 else "grey"
     print(f"{counts['train']} images train and {counts['test']} test, {kind}; {path} {did}", file=sys.stderr)
     count = int(cores) if cores.isdigit() else os.cpu_count() or 1
     print(estimate(merge(config, overlay), preset, name, counts["train"], count), file=sys.stderr, flush=True)

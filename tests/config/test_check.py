@@ -1,17 +1,20 @@
 """Whatever is wrong with a config is one line that names the key; the schema is whole, and config/README.md says it."""
 
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from run_tools import ROOT, checked, shipped_config
+from run_tools import checked, shipped_config
+from waiting import ROOT, call
 
 from tools import config_keys
 from vaeglow.config import plan
 from vaeglow.config.check import check_config
-from vaeglow.config.schema import DECLARED, complete, declared, kinds, read_schema
+from vaeglow.config.registry import kinds_of
+from vaeglow.config.schema import DECLARED, complete, declared, read_schema
 from vaeglow.errors import UserError
 
 
@@ -154,19 +157,26 @@ def test_it_is_a_schema_and_every_object_of_it_is_closed():
             assert found["$ref"].removeprefix("#/$defs/") in whole["$defs"], found["$ref"]
 
 
+def test_the_registry_finds_all_kinds_without_torch():
+    code = "import sys; from vaeglow.config.registry import HOMES, kinds_of; assert all(map(kinds_of, HOMES)); "
+    done = call([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"])
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("section", DECLARED)
 def test_every_key_of_every_kind_says_what_it_means(section):
     common, kinds_keys = declared(SCHEMA, section)
-    assert kinds_keys.keys() == kinds(section).keys()
+    assert kinds_keys.keys() == kinds_of(section).keys()
     for kind, keys in kinds_keys.items():
-        assert kinds(section)[kind].__doc__, kind
+        assert kinds_of(section)[kind].__doc__, kind
         own = {key: inner for key, inner in keys.items() if key not in common}
         assert {key.split(".")[0] for key, text in config_keys.described(SCHEMA, own) if text} == set(own)
 
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "study").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
-    views, chosen = checked(overlay.read_text(encoding="utf-8")), yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    views = checked(overlay.read_text(encoding="utf-8"))
+    chosen = yaml.safe_load(overlay.read_text(encoding="utf-8"))
     view = views[chosen["preset"]]
     assert view["seeds"] == ([3, 4, 5, 6, 7] if overlay.stem == "registered" else [0, 1, 2])
     assert all(claim["run"] or claim["needs"] != view["preset"] for claim in plan.claims(view).values())

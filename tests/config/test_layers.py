@@ -35,7 +35,8 @@ def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
     (tmp_path / "claims.yaml").write_text("# none\n")
 
     def find(name):
-        return own if (own := tmp_path / name).exists() else ROOT / "config" / name
+        own = tmp_path / name
+        return own if own.exists() else ROOT / "config" / name
 
     found = read_config(find)
     assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and not {"seeds", "claims"} & found.keys()
@@ -51,7 +52,8 @@ def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
 def test_every_layer_overrides_the_one_before(config):
     """base < like < model < dataset < preset < preset's dataset < overrides < overrides' dataset."""
     config["models"]["child"] = {"like": "vae"}
-    preset, change = config["presets"]["tiny"], {}
+    preset = config["presets"]["tiny"]
+    change = {}
     places = [
         config["training"],
         config["models"]["vae"].setdefault("training", {}),
@@ -273,7 +275,8 @@ def test_only_preset_paper_trains_for_the_papers_epochs():
 
 
 def test_seeds_multiply_the_files_of_tables_charts_and_claims_and_not_of_figures_of_images():
-    one, three = checked()["demo"], checked("{presets: {demo: {seeds: [0, 1, 2]}}}")["demo"]
+    one = checked()["demo"]
+    three = checked("{presets: {demo: {seeds: [0, 1, 2]}}}")["demo"]
     for asked in (("tables", "table2"), ("figures", "quality_time"), ("claims",)):
         assert len(plan.files(one, *asked)) < len(plan.files(three, *asked)) <= 3 * len(plan.files(one, *asked))
     assert plan.files(one, "figures", "figure2") == plan.files(three, "figures", "figure2")

@@ -5,9 +5,10 @@ import pytest
 import torch
 from run_tools import run_probe, run_step
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.evaluation.fid import measure_set
 from vaeglow.evaluation.inception import load_inception
-from vaeglow.evaluation.probes import IMAGES, LATENTS, PROBES
+from vaeglow.evaluation.probes import IMAGES, LATENTS
 from vaeglow.evaluation.probes.distance_source import image, latents
 from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.results import read_result
@@ -51,4 +52,4 @@ def test_the_posterior_is_that_of_training_images_and_the_layer_inverts_a_draw(v
         torch.testing.assert_close(image(run.network, z, "mean", 0.5, noise), run.network.decode(z)[0])
         still = image(run.network, z, "layer", 0.0, noise)
         torch.testing.assert_close(run.network.layer(still)[0], run.network.decode(z)[0], rtol=1e-3, atol=1e-3)
-    assert PROBES["distance_source"].result.startswith("distance_source/{protocol}")
+    assert kinds_of("probes")["distance_source"].result.startswith("distance_source/{protocol}")

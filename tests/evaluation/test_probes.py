@@ -12,9 +12,10 @@ from run_tools import COUNTS, prepare, run_probe
 from scipy.stats import spearmanr
 
 import vaeglow
+from vaeglow.config.registry import kinds_of
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import PROBES, noise_maps
+from vaeglow.evaluation.probes import noise_maps
 from vaeglow.evaluation.probes.interpolation import INTERPOLATION, detail, distances, latent_paths, slerp
 from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, border_contrasts, rank_correlations
 from vaeglow.evaluation.trained import vae_and_layer
@@ -35,7 +36,7 @@ KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256",
 
 @pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_action"])
 def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_path):
-    outputs = (tmp_path / f"{i}" / PROBES[name].result for i in range(2))
+    outputs = (tmp_path / f"{i}" / kinds_of("probes")[name].result for i in range(2))
     one, other = (run_probe(name, vaeglow_run, output, SETTINGS[name]) for output in outputs)
     known = {**vaeglow_run.config, **vaeglow_run.summary()}
     assert {key: one.content[key] for key in KEYS} == {key: known[key] for key in KEYS}

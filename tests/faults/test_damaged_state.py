@@ -63,7 +63,8 @@ def test_all_there_is_damaged(how, stopped, fault):
 
 @pytest.mark.parametrize("steps", [2, 6])
 def test_killed_before_the_first_checkpoint_was_due(steps, vae_run, tmp_path, capfd, fault):
-    run, counter = Run(tmp_path / "run", vae_run.config, vae_run.data), tmp_path / "steps"
+    run = Run(tmp_path / "run", vae_run.config, vae_run.data)
+    counter = tmp_path / "steps"
     with fault("SIGKILL before the first checkpoint") as tried:
         fork(run, 10, count_steps, str(counter), steps).held().kill()
         epoch = steps // 4

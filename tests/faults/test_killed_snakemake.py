@@ -75,7 +75,8 @@ def saved(folder: Path) -> int:
 def begun(folder: Path, step: int = 8) -> tuple[Popen[str], int]:
     """Snakemake in a process group of its own, and its trainer, once that has saved so many steps."""
     listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  # ignored in a script's background
-    command, pipes = [sys.executable, "-m", "snakemake", *WORKFLOW, *ONE], {"stdout": PIPE, "stderr": STDOUT}
+    command = [sys.executable, "-m", "snakemake", *WORKFLOW, *ONE]
+    pipes = {"stdout": PIPE, "stderr": STDOUT}
     started = Popen(command, cwd=folder, text=True, process_group=0, preexec_fn=listen, **pipes)
     until(lambda: saved(folder) >= step)
     return started, holder(state(folder))

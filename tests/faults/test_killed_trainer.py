@@ -17,7 +17,8 @@ from vaeglow.training import run as training_run
 from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
-STEPS, EPOCHS = 4, 10
+STEPS = 4
+EPOCHS = 10
 ALL = STEPS * EPOCHS
 SNAPSHOTS = [0.06, 0.3]  # after 3 and 12 steps
 
@@ -44,7 +45,8 @@ def resume(run: Run, whole: Run, counter: Path) -> int:
 def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
     """Saved after each step, so that many of the moments lie inside a save; it waits before its end: none is late."""
     moment = random.Random(number)
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    run = Run(tmp_path / "run", config(), blobs_dir)
+    counter = tmp_path / "steps"
     with fault("SIGKILL of the trainer at a random moment") as tried:
         step, wait = moment.randrange(-1, ALL), 0.02 * moment.random()  # a step with its save takes some 0.01 s
         child = fork(run, 0, count_steps, str(counter), ALL - 1).until(lambda: run.saved_step() >= step)
@@ -69,7 +71,8 @@ def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
     ],
 )
 def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    run = Run(tmp_path / "run", config(), blobs_dir)
+    counter = tmp_path / "steps"
     with fault("SIGKILL inside a save (half written, before and after the rename)") as tried:
         child = fork(run, 0, die_saving, str(counter), where, call)
         assert child.wait() == -signal.SIGKILL, child.text("stderr")
@@ -86,7 +89,8 @@ def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
     config = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS)
     base = vae_run if model in ("vaeglow", "vaeglow_beyond") else None
     whole = Run(tmp_path / "whole", config, vae_run.data, base).train()
-    run, counter = Run(tmp_path / "run", config, vae_run.data, base), tmp_path / "steps"
+    run = Run(tmp_path / "run", config, vae_run.data, base)
+    counter = tmp_path / "steps"
     with fault("SIGKILL of the trainer five times in one run") as tried:
         for step in (2, 9, 14, 23, 31):
             child = fork(run, 0, count_steps, str(counter), ALL - 1)
@@ -96,7 +100,8 @@ def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
 
 def test_sigkill_while_the_results_are_written(whole, tmp_path, blobs_dir, fault):
     """After the last step: nothing is trained again, all results are written again."""
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    run = Run(tmp_path / "run", config(), blobs_dir)
+    counter = tmp_path / "steps"
     with fault("SIGKILL while the results are written") as tried:
         child = fork(run, 10, die_writing_results, str(counter))
         assert child.wait() == -signal.SIGKILL, child.text("stderr")
@@ -114,7 +119,8 @@ def die_writing_results(counter: str) -> None:
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tmp_path, blobs_dir, fault):
     moment = random.Random(number)
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    run = Run(tmp_path / "run", config(), blobs_dir)
+    counter = tmp_path / "steps"
     with fault(f"{name} of the trainer") as tried:
         step = moment.randrange(1, ALL)
         child = fork(run, 10, count_steps, str(counter), step).held()
@@ -126,7 +132,8 @@ def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tm
 
 
 def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
-    run, counter = Run(tmp_path / "run", config(), blobs_dir), tmp_path / "steps"
+    run = Run(tmp_path / "run", config(), blobs_dir)
+    counter = tmp_path / "steps"
     child = fork(run, 10, ignore_hangup, str(counter)).held()
     child.send(signal.SIGHUP, signal.SIGCONT)
     assert child.wait() == 0 and same_tensors(run.weights(), whole.weights())
@@ -159,7 +166,8 @@ def signal_oneself(where: str, number: int) -> None:
     """In the child: get the signal once there."""
 
     def once(owner: Any, name: str, call: int = 1) -> None:
-        plain, calls = getattr(owner, name), itertools.count(1)
+        plain = getattr(owner, name)
+        calls = itertools.count(1)
 
         def wrapped(*arguments, **flags):
             if next(calls) == call:

@@ -91,7 +91,8 @@ def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, t
     monkeypatch.setattr(locks, "LEASE", 30.0)
     with fault("a second trainer on another host, locks not shared"):
         without_locks(monkeypatch, number)
-        first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+        first = FolderLock(tmp_path)
+        second = FolderLock(tmp_path)
         first.lease = SoftFileLease(tmp_path / "lease", lease_duration=30.0, heartbeat_interval=0.2)
         with monkeypatch.context() as patch:
             patch.setattr("filelock._marker.host_name", lambda: "node17")

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from faults_tools import Child, fork, hold
 from run_tools import Run, prepare, resolved, same_tensors
+from waiting import ROOT
 
 from vaeglow.data import prepare as prepare_data
 from vaeglow.errors import UserError
 
 pytestmark = pytest.mark.faults
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+CLOSED = [str(folder) for folder in (ROOT, *ROOT.parents) if not folder.stat().st_mode & 0o001]
+OPEN_ONLY = pytest.mark.skipif(bool(CLOSED), reason=f"another user cannot read the checkout below {', '.join(CLOSED)}")
 
 
 def one_line(child: Child, status: int = 2) -> str:
@@ -106,6 +109,7 @@ def become_nobody() -> None:
 
 
 @ROOT_ONLY
+@OPEN_ONLY
 @pytest.mark.parametrize("what", ["the run's folder", "the prepared data"])
 def test_no_permission(what, long_run, fault):
     with tempfile.TemporaryDirectory() as name, fault("no permission to read or write"):

@@ -8,9 +8,9 @@ import torch
 from models_tools import changed, phase_one, photo_like, randomise, run_config, seeded, snapshot
 from run_tools import same_tensors, save_model
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.device import image_layout
 from vaeglow.models.base import GenerativeModel, build
-from vaeglow.models.kinds import KINDS
 from vaeglow.training.optimise import build_optimizer
 from vaeglow.weights import load_model
 
@@ -53,7 +53,7 @@ def started(name: str) -> GenerativeModel:
 
 
 def test_every_kind_is_tried() -> None:
-    assert {config_of(name)["kind"] for name in MODELS} == set(KINDS)
+    assert {config_of(name)["kind"] for name in MODELS} == set(kinds_of("models"))
 
 
 @pytest.mark.parametrize("name", MODELS)

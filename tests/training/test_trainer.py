@@ -12,9 +12,9 @@ import pytest
 import torch
 from run_tools import Run, prepare, resolved, same_tensors, trainer
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.models.base import build
-from vaeglow.models.kinds import KINDS
 from vaeglow.steps import train
 from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
@@ -46,7 +46,7 @@ def test_loss_falls_for_every_kind(tmp_path, blobs_dir, vae_run):
     for model in ("vae", "vaeglow", "vaeglow_beyond", "glow", "pixelcnn", "pixeliqn", "residual_flow"):
         base = vae_run if model.startswith("vaeglow") else None
         run = Run(tmp_path / model, resolved(model, epochs=12), blobs_dir, base)
-        losses = [float(row[KINDS[run.config["kind"]].OBJECTIVE]) for row in run.train().rows()]
+        losses = [float(row[kinds_of("models")[run.config["kind"]].OBJECTIVE]) for row in run.train().rows()]
         assert losses[-1] < losses[0] - 1, (model, losses)
 
 

@@ -59,7 +59,8 @@ def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(fold
     assert {wildcards["dataset"] for _, wildcards in found if "dataset" in wildcards} == {name}
     assert ("publish", {"table": name}) in found and ("publish_figure", {"figure": f"{name}_samples"}) in found
     assert sum(rule.startswith("train_") for rule, _ in found) == 4
-    demo, both = checked()["demo"], checked(yaml.safe_dump(overlay))["demo"]
+    demo = checked()["demo"]
+    both = checked(yaml.safe_dump(overlay))["demo"]
     assert not without(demo, both) and {section for section in both if both[section] != demo[section]} == {
         *("datasets", "protocols", "tables", "figures", "unfit")  # nothing of the demo's is another
     }

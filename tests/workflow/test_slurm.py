@@ -137,7 +137,10 @@ class Disturbed:
     """The workflow on the cluster, and how each of its training jobs is stopped."""
 
     def __init__(self, slurm: Slurm, folder: Path, overlay: Path) -> None:
-        self.slurm, self.folder, self.overlay, self.output = slurm, folder, overlay, folder / "output"
+        self.slurm = slurm
+        self.folder = folder
+        self.overlay = overlay
+        self.output = folder / "output"
         self.stops = {"glow": self.near_its_time_limit, "vae": self.preempted, "vaeglow": self.interrupted}
         self.stopped: dict[str, str] = {}  # model: the job that was stopped
         self.submit()
@@ -237,7 +240,8 @@ def test_each_run_was_stopped_in_the_way_meant(disturbed):
 
 
 def test_every_job_asks_for_one_gpu_and_no_two_hold_it_at_once(disturbed):
-    jobs, attempts = disturbed.slurm.jobs(), disturbed.slurm.attempts()
+    jobs = disturbed.slurm.jobs()
+    attempts = disturbed.slurm.attempts()
     assert {job["gpus"] for job in jobs} == {"gres/gpu:1"}
     assert {job["job"] for job in jobs} == {attempt["JobId"] for attempt in attempts}
     ran = sorted((attempt["StartTime"], attempt["EndTime"], attempt["SubmitTime"]) for attempt in attempts)

@@ -22,12 +22,14 @@ from vaeglow.config import FILES, merge
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json, write_text
 
-VAE, OURS = "tiny/blobs/vae/seed0", "tiny/blobs/vaeglow/seed0"
+VAE = "tiny/blobs/vae/seed0"
+OURS = "tiny/blobs/vaeglow/seed0"
 
 
 def project(folder: Path) -> Path:
     """A config with a table, two figures and a claim; three seeds; the photographs stand for faces, too."""
-    config, few = shipped_config(), ("table2", "samples", "figure2", "quality_main")
+    config = shipped_config()
+    few = ("table2", "samples", "figure2", "quality_main")
     for section in ("tables", "figures", "claims"):
         config[section] = {name: entry for name, entry in config[section].items() if name in few}
     config["presets"] = {"demo": {**config["presets"]["demo"], "claims": {}} | SHOWN}
@@ -66,7 +68,8 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     trained = {path.parent.name for path in (first / "results/demo/photos32").glob("*/seed*/training.json")}
     assert trained == {"seed0", "seed1"} and not [*first.glob("results/*.csv")]
     assert "to train: demo/photos32/glow/seed2, about 0.00 h" in run(first, *options)
-    spec, files = read_json(first / "results/demo/study.json"), [path.as_posix() for path in kept.rglob("*.*")]
+    spec = read_json(first / "results/demo/study.json")
+    files = [path.as_posix() for path in kept.rglob("*.*")]
     assert len(files) == len(spec["others"]) + sum(len(of["files"]) for of in spec["runs"].values())
     assert not re.search("/samples/|safetensors", "".join(files))
     assert left(second, *options) == set()
@@ -76,7 +79,8 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     # Of a run that is not there, with its base, the base is trained again, too, and all that stand on it.
     shutil.rmtree(kept / "demo/photos32/glow/seed1")
     assert left(third, *options) == {"glow 1"}
-    before = read_json(training := kept / "demo/photos32/vae/seed0/training.json")
+    training = kept / "demo/photos32/vae/seed0/training.json"
+    before = read_json(training)
     for path in (kept / "demo/photos32/vaeglow/seed0", third):
         shutil.rmtree(path)
     assert left(third, *options) == {"glow 1", "vae 0", "vaeglow 0", "vaeglow_as_written 0"}
@@ -107,15 +111,18 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
 def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, monkeypatch):
     shutil.copytree(results_tree, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    names, kept = ("config.json", "history.csv", "training.json", "likelihood.json", "likelihood.npz"), Path("kept")
+    names = ("config.json", "history.csv", "training.json", "likelihood.json", "likelihood.npz")
+    kept = Path("kept")
     runs = {run: {"base": base, "files": [f"{run}/{n}" for n in names]} for run, base in ((VAE, None), (OURS, VAE))}
-    write_json("results/tiny/study.json", spec := {"runs": runs, "others": ["tiny/blobs/timing.json"]})
+    spec = {"runs": runs, "others": ["tiny/blobs/timing.json"]}
+    write_json("results/tiny/study.json", spec)
     assert study.keep(kept, spec) == 12 and study.keep(kept, spec) == 0
     for path, key, of, says in (
         (f"results/{VAE}/config.json", "training", "epochs", "training.epochs is 2 there, 9 here: delete that folder"),
         ("resources/data/blobs/dataset.json", "sha256", "val", "data_sha256 is '"),
     ):
-        write_json(path, (content := read_json(path)) | {key: content[key] | {of: 9}})
+        content = read_json(path)
+        write_json(path, content | {key: content[key] | {of: 9}})
         with pytest.raises(UserError, match=f"^kept/{VAE}: {says}"):
             study.check(kept, spec)
         write_json(path, content)
@@ -147,7 +154,8 @@ def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no study runs in"):
         program.pause_or_resume()
-    states, said = [], []
+    states = []
+    said = []
 
     def state() -> str:
         pid = (program.PAUSED if program.PAUSED.exists() else program.GROUP).read_text()

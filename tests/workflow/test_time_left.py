@@ -1,6 +1,7 @@
 """The time left for a whole workflow: Table 2 of the demo replayed; records that are missing or damaged."""
 
 import logging
+from typing import ClassVar
 
 import pytest
 
@@ -16,12 +17,20 @@ for model, like, takes, n in (("a", "baseline", 71, 1), ("b", "vae", 28, 1), ("c
 class Snakemake:
     """What is read of a job, its rule, its outputs, the DAG, the scheduler and the workflow."""
 
-    dryrun, touch, local_exec, resources, global_resources = False, False, True, {"_cores": 1}, {"_cores": 1}
-    training, finished = "training.json", staticmethod(lambda job: job.done)
+    dryrun = False
+    touch = False
+    local_exec = True
+    resources: ClassVar = {"_cores": 1}
+    global_resources: ClassVar = {"_cores": 1}
+    training = "training.json"
+    finished = staticmethod(lambda job: job.done)
     rule = output = scheduler = dag = property(lambda self: self)
 
     def __init__(self, jobid=0, name="", model="", jobs=()) -> None:
-        self.jobid, self.name, self.needrun_jobs, self.done = jobid, name, lambda exclude_finished: jobs, False
+        self.jobid = jobid
+        self.name = name
+        self.needrun_jobs = lambda exclude_finished: jobs
+        self.done = False
         self.wildcards_dict = {"model": model, "dataset": "photos32", "seed": 0}
 
 
@@ -29,7 +38,8 @@ class Snakemake:
 def test_from_a_third_of_the_demo_on_the_estimate_is_near(slower, quiet, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
-    now, shown = 1e9, []
+    now = 1e9
+    shown = []
     monkeypatch.setattr(time_left.time, "time", lambda: now)
     jobs = [Snakemake(number, rule, model) for number, (rule, model, _) in enumerate(TABLE2)]
     handler = time_left.TimeLeft(Snakemake(jobs=jobs))

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vaeglow.config.neutral import neutral_values, without_neutral
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UnfitGrey, UnfitImages, UserError
-from vaeglow.models.kinds import KINDS
 
 # The files of the folder config/: each is merged over those before.
 FILES = (
@@ -50,11 +51,12 @@ def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
     for name in FILES:
         try:
             with open(find(name), "rb") as file:
-                layers.append(yaml.safe_load(file) or {})  # nothing but comments: no keys
-            if not isinstance(layers[-1], dict):
-                raise UserError(f"{find(name)}: its top level must be `key: value`, not a {type(layers[-1]).__name__}")
+                layer = yaml.safe_load(file) or {}  # nothing but comments: no keys
         except yaml.YAMLError as error:  # it names the file
             raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(layer, dict):
+            raise UserError(f"{find(name)}: its top level must be `key: value`, not a {type(layer).__name__}")
+        layers.append(layer)
     return merge(*layers)
 
 
@@ -64,8 +66,10 @@ def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
     for key, value in values.items():
         if key not in other:
             left[key] = value
-        elif isinstance(value, Mapping) and isinstance(other[key], Mapping) and (inner := without(value, other[key])):
-            left[key] = inner
+        elif isinstance(value, Mapping) and isinstance(other[key], Mapping):
+            inside = without(value, other[key])
+            if inside:
+                left[key] = inside
     return left
 
 
@@ -99,8 +103,10 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
     difference = lookup(config["presets"], preset, "preset")
     top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
     view = merge({**top, "preset": preset}, difference, config.get("overrides") or {})
-    for section in SHOWN if view.get("only") is not None else ():
-        view[section] = {name: entry for name, entry in view[section].items() if name in view["only"]}
+    only = view.get("only")
+    if only is not None:
+        for section in SHOWN:
+            view[section] = {name: entry for name, entry in view[section].items() if name in only}
     return view
 
 
@@ -122,29 +128,37 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
 
 def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
     """A model's `kind`, `mode` or `base`: its own, or that of the nearest model it is `like`; None without one."""
-    found = (config["models"][name].get(key) for name in ancestry(config["models"], model))
-    return next((value for value in found if value is not None), None)
+    for name in ancestry(config["models"], model):
+        value = config["models"][name].get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
     """The top level, the preset and the user's overrides, each followed by its entry for the dataset."""
     lookup(config["datasets"], dataset, "dataset")
-    wholes = (config, lookup(config["presets"], preset, "preset"), config.get("overrides") or {})
-    return [layer for whole in wholes for layer in (whole, whole.get("datasets", {}).get(dataset, {}))]
+    layers = []
+    for whole in (config, lookup(config["presets"], preset, "preset"), config.get("overrides") or {}):
+        layers += [whole, whole.get("datasets", {}).get(dataset, {})]
+    return layers
 
 
 def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
-    """All of a model's values under a preset and dataset, layers merged, `like` followed."""
+    """All of a model's values under a preset and dataset, layers merged, `like` followed, without neutral ones."""
     layers = layers_of(config, preset, dataset)
     own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: its entries for the model and its ancestors
-    said: Mapping[str, Any] = {}  # of the model and its ancestors so far, by any layer
+    taken: Mapping[str, Any] = {}  # keys that the model or a nearer ancestor sets in any layer
     for name in ancestry(config["models"], model):
-        lines = [layer.get("models", {}).get(name, {}) for layer in layers]
-        own = [merge(without(line, said), mine) if line else mine for line, mine in zip(lines, own, strict=True)]
-        said = merge(said, *lines)
-    shared = [{"training": layer["training"]} if "training" in layer else {} for layer in layers]
-    merged = merge(*(part for parts in zip(shared, own, strict=True) for part in parts))
-    return {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
+        entries = [layer.get("models", {}).get(name, {}) for layer in layers]
+        own = [merge(without(entry, taken), nearer) for entry, nearer in zip(entries, own, strict=True)]
+        taken = merge(taken, *entries)
+    merged: dict[str, Any] = {}
+    for layer, entry in zip(layers, own, strict=True):
+        shared = {"training": layer["training"]} if "training" in layer else {}
+        merged = merge(merged, shared, entry)
+    values = {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
+    return without_neutral(values, neutral_values(str(values.get("kind"))))
 
 
 def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
@@ -153,39 +167,60 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     Returns:
         `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
         kind; `base` is the resolved config of its base model under the same seed (mode joint: of the VAE whose
-        architecture it takes, without `training`), or None.
+        architecture it takes, without `training`), or None. Keys at their neutral value are left out.
 
     Raises:
         UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
         UnfitImages: see the kind's `wrong_images`; UnfitGrey where three channels would fit.
     """
-    described, base = describe_model(config, preset, dataset, model), None
-    kind = KINDS[described["kind"]]
+    described = describe_model(config, preset, dataset, model)
+    kind = kinds_of("models")[described["kind"]]
+    base = None
     if "base" in described:  # checked before it is resolved: it could be the model itself
-        if wrong := kind.wrong_base(described, describe_model(config, preset, dataset, described["base"])):
+        wrong = kind.wrong_base(described, describe_model(config, preset, dataset, described["base"]))
+        if wrong:
             raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
         base = resolve(config, preset, dataset, described["base"], seed)
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
-    training, place = described["training"], f"models.{model}: training"
-    batch, devices, snapshots = training["batch_size"], training["devices"], training["snapshots"]
-    if kind.KL_FREE and (weight := training["kl_weight"]) != 1:
-        raise UserError(f"{place}.kl_weight is {weight}, but a {described['kind']} {kind.KL_FREE}: leave it at 1 there")
-    if snapshots != sorted(set(snapshots)):
-        raise UserError(f"{place}.snapshots {snapshots} must rise: list each fraction once, in order")
-    if batch % devices:
-        divided = f"which does not divide training.batch_size, {batch}: each takes as many images"
-        raise UserError(f"{place}.devices is {devices}, {divided}")
+    wrong = wrong_training(described, kind)
+    if wrong:
+        raise UserError(f"models.{model}: training.{wrong}")
     data = {"channels": 3, "levels": 256, "train_subset": None, **merge(*layers_of(config, preset, dataset)[1::2])}
     channels, side = data["channels"], data["size"]
-    if wrong := kind.wrong_images(described, channels, side):
-        kept = UnfitImages if kind.wrong_images(described, 3, side) else UnfitGrey
-        raise kept(f"dataset {dataset} ({channels} channel{'s'[: channels - 1]}, side {side}): model {model} {wrong}")
+    wrong = kind.wrong_images(described, channels, side)
+    if wrong:
+        error = UnfitImages if kind.wrong_images(described, 3, side) else UnfitGrey
+        raise error(f"dataset {dataset} ({channels} channel{'s'[: channels - 1]}, side {side}): model {model} {wrong}")
     run = {"preset": preset, "dataset": dataset, "model": model, "seed": int(seed)}
     shape = {key: data[key] for key in ("channels", "size", "levels", "train_subset")}
     return {**run, **described, "data": shape, "base": base}
 
 
+def wrong_training(described: Mapping[str, Any], kind: Any) -> str:
+    """Which values of a model's `training` contradict each other or its kind, and what to do; empty if none do."""
+    training = described["training"]
+    batch = training["batch_size"]
+    if kind.KL_FREE and training["kl_weight"] != 1:
+        what = f"kl_weight is {training['kl_weight']}, but a {described['kind']} {kind.KL_FREE}"
+        return f"{what}: leave it at 1 there"
+    if training["snapshots"] != sorted(set(training["snapshots"])):
+        return f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
+    if batch % training["devices"]:
+        what = f"devices is {training['devices']}, which does not divide training.batch_size, {batch}"
+        return f"{what}: each takes as many images"
+    return ""
+
+
+def complete(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved config with the neutral values that it lacks, and its base's: a model is built and trained by it."""
+    whole = merge(neutral_values(run["kind"]), run)
+    if run.get("base"):
+        whole["base"] = complete(run["base"])
+    return whole
+
+
 def phases(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """All that is trained for a run, by resolved configs: its base, unless only its architecture is taken; itself."""
-    return [*(phases(run["base"]) if "training" in (run["base"] or {}) else []), run]
+    base = run["base"]
+    return [*phases(base), run] if base and "training" in base else [run]

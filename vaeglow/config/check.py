@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config import SHOWN, describe_model, effective, inherited, lookup, merge, plan, resolve
+from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import local_path, read_csv
-from vaeglow.models.kinds import KINDS
 from vaeglow.reporting.claims import needed
 
 
@@ -41,7 +41,8 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
     lookup(config["presets"], config["preset"], "preset")
     for name in config.get("only") or ():
         lookup(merge(*(config[section] for section in SHOWN)), name, "table, figure or claim")
-    views, unfit = {preset: effective(config, preset) for preset in config["presets"]}, {}
+    views = {preset: effective(config, preset) for preset in config["presets"]}
+    unfit = {}
     for preset, view in views.items():
         with named(f"preset {preset}"):
             validate({**view, "presets": {}, "overrides": {}}, schema)
@@ -100,7 +101,8 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
             with named(f"{section}.{name}"):
                 for row in plan.filled_in(view, section, name)["rows"]:
                     lookup(view["datasets"], row["dataset"], "dataset")
-                    if (minus := row.get("minus")) and minus == {key: row[key] for key in minus}:
+                    minus = row.get("minus")
+                    if minus and minus == {key: row[key] for key in minus}:
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
@@ -118,15 +120,17 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
     lookup(views, need["preset"], "preset")
     for section in ("protocol", "dataset", "model"):
         lookup(view[f"{section}s"], need[section], section)
-    kind = inherited(view, need["model"], "kind")
-    legal = [name for name, declared in KINDS.items() if need["what"] in declared.PROBES]  # empty: all
-    if legal and kind not in legal:
-        what = need["what"].replace("_", " ")
-        raise UserError(f"model {need['model']} is a {kind}: only a {' or '.join(legal)} has {what}")
-    if need["what"] == "likelihood_images" and KINDS[kind].OBJECTIVE != "bits_per_dim":
-        raise UserError(f"model {need['model']} is a {kind}, without a likelihood: leave it out")
-    if not KINDS[kind].TEMPERATURE and (temperature := need.get("temperature", 1.0)) != 1:
-        raise UserError(f"model {need['model']} is a {kind}, without a temperature: write 1.0, not {temperature}")
+    models = kinds_of("models")
+    name = inherited(view, need["model"], "kind")
+    model = f"model {need['model']} is a {name}"
+    legal = [other for other, kind in models.items() if need["what"] in kind.PROBES]  # empty: all
+    if legal and name not in legal:
+        raise UserError(f"{model}: only a {' or '.join(legal)} has {need['what'].replace('_', ' ')}")
+    if need["what"] == "likelihood_images" and models[name].OBJECTIVE != "bits_per_dim":
+        raise UserError(f"{model}, without a likelihood: leave it out")
+    temperature = need.get("temperature", 1.0)
+    if not models[name].TEMPERATURE and temperature != 1:
+        raise UserError(f"{model}, without a temperature: write 1.0, not {temperature}")
 
 
 def outside(config: Mapping[str, Any], home: Path) -> list[str]:
@@ -140,12 +144,13 @@ def outside(config: Mapping[str, Any], home: Path) -> list[str]:
     """
     inception = config.get("evaluation", {}).get("inception", {})
     entries = {"evaluation.inception": inception, "evaluation.inception.url": inception.get("url") or {}}
-    for name, dataset in config.get("datasets", {}).items():  # `local` replaces `sources`
-        ignored = "sources" if dataset.get("local") else None
-        entries[f"datasets.{name}"] = {key: value for key, value in dataset.items() if key != ignored}
+    for name, dataset in config.get("datasets", {}).items():
+        entries[f"datasets.{name}"] = dataset
     lines = []
     for place, entry in entries.items():
         for key, value in entry.items():
+            if key == "sources" and entry.get("local"):
+                continue  # `local` replaces them
             for text in value if isinstance(value, list) else [value]:
                 path = Path(os.path.realpath(home / local_path(str(text))))
                 if os.path.exists(path) and not path.is_relative_to(home.resolve()):

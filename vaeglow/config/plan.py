@@ -1,4 +1,4 @@
-"""What tables, figures and claims consist of, and the runs and files they need, for the workflow.
+"""What tables, figures and claims consist of, and the results that they need, for the workflow.
 
 A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
@@ -7,29 +7,25 @@ filled in once, for planning, checking and reporting. A `need` is one result tha
 `space` where its path has one.
 """
 
-import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from vaeglow.config import inherited, lookup, merge, phases, resolve
-from vaeglow.config.schema import kinds
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UnfitGrey, UnfitImages
-from vaeglow.models.kinds import KINDS
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed, seeds_of
 from vaeglow.reporting.style import PALETTE
 
 View = Mapping[str, Any]
+Row = Mapping[str, Any]
+Need = dict[str, Any]
 SECTIONS = ("tables", "figures")
 SHOWN = 36  # images of a sample set that are kept for figures; more where one shows more
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
-
-
-def one_of(names: Iterable[Any]) -> str:
-    """A regular expression for Snakemake's `wildcard_constraints` that matches these names only."""
-    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+SEVERAL = "#/$defs/several_temperatures_rows"  # the schema of rows that keep their temperatures together
 
 
 # ---------------------------------------------------------------------------------- entries, all filled in
@@ -55,91 +51,117 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
         base also `base`. Rows of a model that takes colour images only are left out on grey ones, for the reasons in
         `left_out`.
     """
-    entry, roles = merge(view[section][name]), view["roles"]
-    dataset, seeds = entry.get("dataset", "main"), seeds_of(entry, view["seeds"])
-    wide = kinds(section)[entry["kind"]].SCHEMA["rows"].get("$ref") == "#/$defs/several_temperatures_rows"
-    rows: list[dict[str, Any]] = []
+    entry = merge(view[section][name])
+    kind = kinds_of(section)[entry["kind"]]
+    dataset = entry.get("dataset", "main")
+    seeds = seeds_of(entry, view["seeds"])
+    rows: list[Row] = []
     for row in entry["rows"]:
         for preset in entry.get("presets") or [view["preset"]]:
-            of = row.get("dataset", dataset)
-            where = {"dataset": roles.get(of, of), "preset": preset}
-            full = {**row, **where}
-            if "model" in full and (base := inherited(view, full["model"], "base")) is not None:
-                full["base"] = base
-            if "minus" in full:  # a pair: both are of the same dataset
-                full["minus"] = {**full["minus"], "temperature": float(full["minus"]["temperature"]), **where}
-            several = [] if wide else full.pop("temperatures", [])  # such a row becomes several
-            temperatures = several or ([full["temperature"]] if "temperature" in full else [])
-            rows += [{**full, "temperature": float(t)} for t in temperatures] or [full]
+            rows += filled_rows(view, row, row.get("dataset", dataset), preset, kind.SCHEMA["rows"].get("$ref"))
     rows = [row for index, row in enumerate(rows) if row not in rows[:index]]  # two roles may be one dataset
     grey = [unfit(view, (row, {**row, **row.get("minus", {})}), UnfitGrey) for row in rows]
     if any(grey) and not all(grey):  # of no row at all that model's run is the error
         rows = [row for row, reasons in zip(rows, grey, strict=True) if not reasons]
         entry["left_out"] = list(dict.fromkeys(reasons[0] for reasons in grey if reasons))
-    every = section == "tables" or hasattr(kinds(section)[entry["kind"]], "ERRORS")
     return {
         **entry,
         "name": name,
         "preset": view["preset"],
-        "seeds": seeds if every else seeds[:1],
-        "dataset": roles.get(dataset, dataset),
+        "seeds": seeds if section == "tables" or hasattr(kind, "ERRORS") else seeds[:1],
+        "dataset": view["roles"].get(dataset, dataset),
         **measured_by(view, entry),
         "published": entry.get("published"),
         "rows": rows,
     }
 
 
+def filled_rows(view: View, row: Row, dataset: str, preset: str, schema: str | None) -> list[dict[str, Any]]:
+    """A row of an entry filled in; several, one for each temperature, unless its schema keeps them together."""
+    where = {"dataset": view["roles"].get(dataset, dataset), "preset": preset}
+    full = {**row, **where}
+    base = inherited(view, row["model"], "base") if "model" in row else None
+    if base is not None:
+        full["base"] = base
+    if "minus" in row:  # a pair: both are of the same dataset
+        full["minus"] = {**row["minus"], "temperature": float(row["minus"]["temperature"]), **where}
+    temperatures = [] if schema == SEVERAL else full.pop("temperatures", [])
+    if not temperatures and "temperature" in full:
+        temperatures = [full["temperature"]]
+    return [{**full, "temperature": float(temperature)} for temperature in temperatures] or [full]
+
+
 def claims(view: View) -> dict[str, dict[str, Any]]:
     """All claims with a preset, a real dataset and a protocol, as their step takes them; `run`: it is measured."""
-    found = {}
+    filled = {}
     for name, entry in view["claims"].items():
-        entry = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
-        entry["dataset"] = view["roles"].get(entry["dataset"], entry["dataset"])
-        run = entry["enabled"] and "missing" not in entry and entry.get("needs", view["preset"]) == view["preset"]
-        reasons = unfit(view, needed(entry)) if run else []
-        found[name] = {**entry, **({"unfit": reasons[0]} if reasons else {}), "run": run and not reasons}
-    return found
+        claim = merge({"enabled": True}, entry, measured_by(view, entry), {"preset": view["preset"]})
+        claim["dataset"] = view["roles"].get(claim["dataset"], claim["dataset"])
+        wanted = claim["enabled"] and "missing" not in claim and claim.get("needs", view["preset"]) == view["preset"]
+        reasons = unfit(view, needed(claim)) if wanted else []
+        if reasons:
+            claim["unfit"] = reasons[0]
+        filled[name] = {**claim, "run": wanted and not reasons}
+    return filled
 
 
-def unfit(view: View, rows: Iterable[Mapping[str, Any]], error: type[UnfitImages] = UnfitImages) -> list[str]:
+def unfit(view: View, rows: Iterable[Row], error: type[UnfitImages] = UnfitImages) -> list[str]:
     """The reasons why models of rows or needs cannot take their dataset's images, one for each that cannot."""
-    keys = [(row["preset"], row["dataset"], row.get("model")) for row in rows]
-    return [str(view["unfit"][key]) for key in keys if isinstance(view.get("unfit", {}).get(key), error)]
+    reasons = [view.get("unfit", {}).get((row["preset"], row["dataset"], row.get("model"))) for row in rows]
+    return [str(reason) for reason in reasons if isinstance(reason, error)]
 
 
-def needs(view: View, section: str, name: str | None = None) -> list[dict[str, Any]]:
+# -------------------------------------------------------------------------------------------------- needs
+
+
+def needs(view: View, section: str, name: str | None = None) -> list[Need]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
-    if section == "claims":
-        found = []
-        for claim in claims(view).values():
-            seeds = tuple(seeds_of(claim, view["seeds"]))
-            found += [{**need, "seeds": seeds} for need in needed(claim)] if claim["run"] else []
-    else:
-        entry, found = filled_in(view, section, str(name)), []
-        shared = {"protocol": entry["protocol"], "seeds": tuple(entry["seeds"])}
-        kind = kinds(section)[entry["kind"]]
-        sides = [side for row in entry["rows"] for side in (row, row.get("minus")) if side and "model" in side]
-        wanted = [(what, side) for side in sides for what in kind.READS]
-        for row in entry["rows"] if hasattr(kind, "OF_BASES") else ():
-            base = row.get("base")
-            while base is not None:
-                wanted += [(what, {**row, "model": base}) for what in kind.OF_BASES]
-                base = inherited(view, base, "base")
-        wanted += [(need["what"], need) for need in (kind.needs(entry) if hasattr(kind, "needs") else ())]
-        for what, row in wanted:
-            need = {"what": what, **shared} | {k: row[k] for k in ("preset", "dataset", "model")}
-            if "{space}" in RESULTS[what]:
-                need["space"] = entry["space"]
-            temperatures = row.get("temperatures") or [row.get("temperature")]
-            at = [{"temperature": float(one)} for one in temperatures] if "{temperature}" in RESULTS[what] else [{}]
-            found += [need | one for one in at]
-    return list({tuple(sorted(need.items())): need for need in found}.values())  # each once
+    reading = claim_needs(view) if section == "claims" else entry_needs(view, section, str(name))
+    return list({tuple(sorted(need.items())): need for need in reading}.values())
 
 
-def all_needs(view: View) -> list[dict[str, Any]]:
+def claim_needs(view: View) -> Iterator[Need]:
+    """What all claims that are measured read."""
+    for claim in claims(view).values():
+        seeds = tuple(seeds_of(claim, view["seeds"]))
+        for need in needed(claim) if claim["run"] else ():
+            yield {**need, "seeds": seeds}
+
+
+def entry_needs(view: View, section: str, name: str) -> Iterator[Need]:
+    """What a table or a figure reads: of its rows, of what they are compared with, of their bases, and by itself."""
+    entry = filled_in(view, section, name)
+    kind = kinds_of(section)[entry["kind"]]
+    reading: list[tuple[str, Row]] = []
+    for row in entry["rows"]:
+        sides = [row, row["minus"]] if "minus" in row else [row]
+        reading += [(what, side) for side in sides if "model" in side for what in kind.READS]
+    for row in entry["rows"] if hasattr(kind, "OF_BASES") else ():
+        base = row.get("base")
+        while base is not None:
+            reading += [(what, {**row, "model": base}) for what in kind.OF_BASES]
+            base = inherited(view, base, "base")
+    if hasattr(kind, "needs"):
+        reading += [(need["what"], need) for need in kind.needs(entry)]
+    for what, row in reading:
+        need = {"what": what, "protocol": entry["protocol"], "seeds": tuple(entry["seeds"])}
+        need |= {key: row[key] for key in ("preset", "dataset", "model")}
+        if "{space}" in RESULTS[what]:
+            need["space"] = entry["space"]
+        if "{temperature}" not in RESULTS[what]:
+            yield need
+            continue
+        for temperature in row.get("temperatures") or [row.get("temperature")]:
+            yield {**need, "temperature": float(temperature)}
+
+
+def all_needs(view: View) -> list[Need]:
     """What any table, figure or claim of a preset reads."""
-    of_entries = [need for section in SECTIONS for name in view[section] for need in needs(view, section, name)]
-    return of_entries + needs(view, "claims")
+    everything = []
+    for section in SECTIONS:
+        for name in view[section]:
+            everything += needs(view, section, name)
+    return everything + needs(view, "claims")
 
 
 def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
@@ -159,13 +181,14 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
     return {**content, "styles": {model: style(view, model) for model in dict.fromkeys(models)}}
 
 
-def style(view: View, model: str) -> dict[str, str]:
+def style(view: View, model: str) -> dict[str, Any]:
     """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
     number = zlib.crc32(model.encode())
-    chosen = {"label": model, "color": PALETTE[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
-    kind = KINDS[inherited(view, model, "kind")]
-    own = {key: value for key, value in view["models"][model].items() if key in chosen}
-    return chosen | own | ({} if kind.TEMPERATURE else {"temperature": False})
+    look = {"label": model, "color": PALETTE[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
+    entry = view["models"][model]
+    look |= {key: entry[key] for key in look if key in entry}
+    kind = kinds_of("models")[inherited(view, model, "kind")]
+    return look if kind.TEMPERATURE else {**look, "temperature": False}
 
 
 # ----------------------------------------------------------------------------------------- runs and files
@@ -177,19 +200,20 @@ def sample_counts(view: View, dataset: str, model: str, temperature: float) -> d
     `count` is the largest of the protocols used on them (the preset's own where none is), each its sets times its
     images, more where a figure or a probe takes more; of these the first `shown` are kept for figures.
     """
-    samples = {name: protocol(view, name)["sets"] * of["images"] for name, of in view["protocols"].items()}
-    these = {"dataset": dataset, "model": model, "temperature": temperature}.items()
-    needed = [need for need in all_needs(view) if need.items() >= these]
-    counts = [samples[need["protocol"]] for need in needed if need["what"] in ("metrics", "draws")]
-    if any(need["what"] == "nearest_training" for need in needed):
+    samples = {}
+    for name, values in view["protocols"].items():
+        samples[name] = protocol(view, name)["sets"] * values["images"]
+    drawn = {"dataset": dataset, "model": model, "temperature": temperature}.items()
+    reading = [need for need in all_needs(view) if need.items() >= drawn]
+    counts = [samples[need["protocol"]] for need in reading if need["what"] in ("metrics", "draws")]
+    if any(need["what"] == "nearest_training" for need in reading):
         counts.append(view["probes"]["nearest_training"]["samples"])
-    sheets = [
-        figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1))
-        for name, figure in view["figures"].items()
-        if any(row["dataset"] == dataset for row in filled_in(view, "figures", name)["rows"])
-    ]
-    own = samples[view["evaluation"]["protocol"]]
-    return {"count": max([*(counts or [own]), *sheets]), "shown": max([SHOWN, *sheets])}
+    sheets = []
+    for name, figure in view["figures"].items():
+        if dataset in {row["dataset"] for row in filled_in(view, "figures", name)["rows"]}:
+            sheets.append(figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1)))
+    usual = samples[view["evaluation"]["protocol"]]
+    return {"count": max([*(counts or [usual]), *sheets]), "shown": max([SHOWN, *sheets])}
 
 
 def runs(config: Mapping[str, Any], view: View) -> dict[tuple[str, str], list[int]]:
@@ -197,20 +221,25 @@ def runs(config: Mapping[str, Any], view: View) -> dict[tuple[str, str], list[in
 
     Bases are included. Models that cannot take the images are left out.
     """
-    found: dict[tuple[str, str], set[int]] = {}
-    trained = [need for need in all_needs(view) if need["what"] != "timing" and need["preset"] == view["preset"]]
-    wanted = dict.fromkeys((need["dataset"], need["model"], need["seeds"]) for need in trained)  # timed: untrained
-    for dataset, model, seeds in wanted:
+    seeds_of_run: dict[tuple[str, str], set[int]] = {}
+    needed_runs: dict[tuple, None] = {}
+    for need in all_needs(view):
+        if need["what"] != "timing" and need["preset"] == view["preset"]:  # what is timed is not trained
+            needed_runs[need["dataset"], need["model"], need["seeds"]] = None
+    for dataset, model, seeds in needed_runs:
         with suppress(UnfitImages):
             for run in reversed(phases(resolve(config, view["preset"], dataset, model, seeds[0]))):
-                found.setdefault((dataset, run["model"]), set()).update(seeds)
-    return {run: sorted(seeds) for run, seeds in found.items()}
+                seeds_of_run.setdefault((dataset, run["model"]), set()).update(seeds)
+    return {run: sorted(seeds) for run, seeds in seeds_of_run.items()}
 
 
-def paths(wanted: Iterable[Mapping[str, Any]]) -> list[str]:
+def paths(wanted: Iterable[Need]) -> list[str]:
     """The paths of results, for every seed of a need, each once."""
-    each = [{**need, "seed": seed} for need in wanted for seed in need["seeds"]]
-    return list(dict.fromkeys(str(result_path("results", **need)) for need in each))
+    names: dict[str, None] = {}
+    for need in wanted:
+        for seed in need["seeds"]:
+            names[str(result_path("results", **need, seed=seed))] = None
+    return list(names)
 
 
 def files(view: View, section: str, name: str | None = None) -> list[str]:
@@ -224,51 +253,43 @@ def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
     Names are of files and folders below `results`: `runs`, by folder and bases first, have the folder of their `base`
     or None, and `files`; `others` are files of no run. The `roles` and `seeds` are the view's.
     """
-    entries = [(section, name) for section in SECTIONS for name in view[section]] + [("claims", None)]
-    read = dict.fromkeys(file.removeprefix("results/") for entry in entries for file in files(view, *entry))
-    found: dict[str, dict[str, Any]] = {}
+    read = [path.removeprefix("results/") for path in paths(all_needs(view))]
+    kept: dict[str, dict[str, Any]] = {}
     for (dataset, model), seeds in runs(config, view).items():
         for seed in seeds:
             base = None
             for run in phases(resolve(config, view["preset"], dataset, model, seed)):
                 folder = str(result_path("", "config", **run).parent)
                 own = [f"{folder}/{name}" for name in ("config.json", "history.csv", "training.json")]
-                small = dict.fromkeys([*own, *(file for file in read if file.startswith(f"{folder}/"))])
-                found[folder], base = {"base": base, "files": list(small)}, folder
-    about = {key: view[key] for key in ("roles", "seeds")}
-    return {"runs": found, "others": [file for file in read if "/seed" not in file], **about}
+                own += [file for file in read if file.startswith(f"{folder}/")]
+                kept[folder] = {"base": base, "files": list(dict.fromkeys(own))}
+                base = folder
+    others = [file for file in read if "/seed" not in file]
+    return {"runs": kept, "others": others, "roles": view["roles"], "seeds": view["seeds"]}
 
 
 def figure_data(view: View, figure: str, what: str) -> list[str]:
     """The prepared data that a figure reads: its datasets' `info` (dataset.json), or `images` (the splits shown)."""
     rows = filled_in(view, "figures", figure)["rows"]
-    shown = [row for row in rows if what == "info" or "data" in row]
-    pattern = "resources/data/{dataset}/" + {"info": "dataset.json", "images": "{data}.npy"}[what]
-    return list(dict.fromkeys(pattern.format(**row) for row in shown))
-
-
-def pages(config: Mapping[str, Any], view: View) -> list[str]:
-    """The training curves of all runs, and the pages of the datasets that they are on."""
-    of = {"preset": view["preset"]}
-    trained = [of | {"dataset": run[0], "model": run[1], "seeds": seeds} for run, seeds in runs(config, view).items()]
-    return paths({"what": what, **run} for what in ("curves", "data_page") for run in trained)
-
-
-def temperatures(views: Mapping[str, View]) -> list[float]:
-    """All temperatures that any preset uses, in order, each once."""
-    asked = [need for view in views.values() for need in all_needs(view)]
-    return sorted({need["temperature"] for need in asked if "temperature" in need})
+    if what == "info":
+        names = [f"{row['dataset']}/dataset.json" for row in rows]
+    else:
+        names = [f"{row['dataset']}/{row['data']}.npy" for row in rows if "data" in row]
+    return [f"resources/data/{name}" for name in dict.fromkeys(names)]
 
 
 def importance_samples(view: View, dataset: str, model: str) -> list[int]:
     """The K of the importance-weighted bounds of a run: the preset's where an entry shows them, else none."""
-    entries = [(section, name) for section in SECTIONS for name in view[section]]
-    showing = [(s, name) for s, name in entries if hasattr(kinds(s)[view[s][name]["kind"]], "IMPORTANCE")]
-    runs_shown = {(need["dataset"], need["model"]) for entry in showing for need in needs(view, *entry)}
-    return list(view["evaluation"]["importance_samples"]) if (dataset, model) in runs_shown else []
+    for section in SECTIONS:
+        for name, entry in view[section].items():
+            if hasattr(kinds_of(section)[entry["kind"]], "IMPORTANCE"):
+                for need in needs(view, section, name):
+                    if (need["dataset"], need["model"]) == (dataset, model):
+                        return list(view["evaluation"]["importance_samples"])
+    return []
 
 
 def timed_models(view: View, preset: str, dataset: str) -> list[str]:
     """The models of a preset whose steps are timed in turns: all that tables and claims of the view's preset use."""
-    wanted = {"what": "timing", "preset": preset, "dataset": dataset}.items()
-    return list(dict.fromkeys(need["model"] for need in all_needs(view) if need.items() >= wanted))
+    timed = {"what": "timing", "preset": preset, "dataset": dataset}.items()
+    return list(dict.fromkeys(need["model"] for need in all_needs(view) if need.items() >= timed))

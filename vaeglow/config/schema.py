@@ -1,40 +1,24 @@
 """Keys, types and ranges of the config: the schema file completed with the kinds' own keys, and one-line errors."""
 
 import functools
-import importlib
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from vaeglow.config import STYLE, nearest, several
+from vaeglow.config.keys import Schema, group
+from vaeglow.config.registry import HOMES, kinds_of
 from vaeglow.errors import UserError
 
-# Where the kinds of a section's entries are: `KINDS`, {kind: a module with a docstring and a `SCHEMA` of its own keys}
-# (of a model: a class; its keys are in the schema file).
-DECLARED = {
-    "datasets": "vaeglow.data",
-    "models": "vaeglow.models.kinds",
-    "tables": "vaeglow.reporting.tables",
-    "figures": "vaeglow.reporting.figures",
-    "claims": "vaeglow.reporting.claims",
-}
+DECLARED = [section for section in HOMES if section != "probes"]  # sections whose entries have a kind
 NAMED = ("datasets", "models", "protocols", "roles", "tables", "figures", "claims")
-Schema = dict[str, Any]
-
-
-@functools.cache
-def kinds(section: str) -> dict[str, Any]:
-    """{kind: what declares it, a module, a class or a function} of the entries of a section in `DECLARED`."""
-    return importlib.import_module(DECLARED[section]).KINDS
 
 
 def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
     """The keys that all entries of a section in `DECLARED` have, and {kind: {key: schema}} of each kind's own."""
     common = schema["properties"][section]["additionalProperties"]["properties"]
-    if section == "models":
-        return common, schema["model_kinds"]
-    return common, {kind: module.SCHEMA for kind, module in kinds(section).items()}
+    return common, {kind: declaration.SCHEMA for kind, declaration in kinds_of(section).items()}
 
 
 def complete(schema: Schema, config: Mapping[str, Any], published: Collection[str]) -> Schema:
@@ -48,27 +32,23 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
         published: the tables that resources/published.csv has.
     """
     whole = closed(schema)
-    defs, sections = whole["$defs"], whole["properties"]
-    defs["training"], defs["published_name"]["enum"] = sections["training"], [*published, None]
+    defs = whole["$defs"]
+    sections = whole["properties"]
+    defs["training"] = sections["training"]
+    defs["published_name"]["enum"] = [*published, None]
     for section, change in {**defs["changes"]["properties"], "models": defs["model_changes"]}.items():
         if section in NAMED and isinstance(config.get(section), Mapping):
             change["propertyNames"] = {"enum": list(config[section])}
     for section in DECLARED:
         common, own = declared(schema, section)
-        entry = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": list(own)}}}
-        entry["allOf"] = [
-            {
-                "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
-                "then": closed({"type": "object", "properties": {"kind": {}, **common, **keys}}),
-            }
-            for kind, keys in own.items()
-        ]
+        entry = {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": list(own)}}, "allOf": []}
+        for kind, keys in own.items():
+            of_kind = {"required": ["kind"], "properties": {"kind": {"const": kind}}}
+            entry["allOf"].append({"if": of_kind, "then": closed(group(**{"kind": {}, **common, **keys}))})
         sections[section]["additionalProperties"] = entry
     defs["model"] = sections["models"]["additionalProperties"]
-    keys = {"like": {"type": "string"}, "base": {"type": "string"}} | {
-        key: value for key, value in declared(schema, "models")[0].items() if key in STYLE
-    }
-    sections["models"]["additionalProperties"] = {"type": "object", "properties": keys}
+    style = {key: value for key, value in declared(schema, "models")[0].items() if key in STYLE}
+    sections["models"]["additionalProperties"] = group(like={"type": "string"}, base={"type": "string"}, **style)
     return whole
 
 
@@ -81,25 +61,27 @@ def closed(schema: Any) -> Any:
         return [closed(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    found = {key: closed(value) for key, value in schema.items()}
-    if found.get("type") == "object" and "properties" in found:
-        required = [key for key, value in schema["properties"].items() if "default" not in value and value]
-        found = {"additionalProperties": False, "required": required, **found}
-    return found
+    copy = {key: closed(value) for key, value in schema.items()}
+    if copy.get("type") != "object" or "properties" not in copy:
+        return copy
+    required = [key for key, value in schema["properties"].items() if value and "default" not in value]
+    return {"additionalProperties": False, "required": required, **copy}
 
 
 @functools.cache
 def read_schema(path: Path) -> Schema:
-    """The content of the schema file, with the keys that all datasets have, and those of the probes."""
+    """The content of the schema file, with the keys of all datasets and probes and those of `training`."""
     import yaml
 
     from vaeglow.data import COMMON
-    from vaeglow.evaluation.probes import PROBES
+    from vaeglow.training.keys import TRAINING
 
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
-    datasets, probes = (schema["properties"][section] for section in ("datasets", "probes"))
-    datasets["additionalProperties"]["properties"] = COMMON | datasets["additionalProperties"]["properties"]
-    probes["properties"] = {name: {"type": "object", "properties": probe.schema} for name, probe in PROBES.items()}
+    sections = schema["properties"]
+    entry = sections["datasets"]["additionalProperties"]
+    entry["properties"] = COMMON | entry["properties"]
+    sections["probes"] = group(**{kind: group(**probe.SCHEMA) for kind, probe in kinds_of("probes").items()})
+    sections["training"] = group(**TRAINING)
     return schema
 
 
@@ -124,36 +106,38 @@ def validate(config: Mapping[str, Any], schema: Schema, place: str = "") -> None
         UserError: names the key, and for an unknown key the nearest legal one.
     """
     errors = validator_class()(schema).iter_errors(config)
-    if first := min(errors, key=lambda error: (len(error.absolute_path), str(error.absolute_path)), default=None):
+    first = min(errors, key=lambda error: (len(error.absolute_path), str(error.absolute_path)), default=None)
+    if first:
         raise UserError(f"config: {explain(first, place)}")
 
 
 def explain(error: Any, place: str = "") -> str:
     """One line for one jsonschema error in the part of the config at `place`."""
-    where = ".".join([*([place] if place else []), *(str(part) for part in error.absolute_path)])
+    value = error.instance
+    where = ".".join(str(part) for part in [place, *error.absolute_path] if part != "")
     if error.validator == "anyOf" and error.context:
         return explain(max(error.context, key=lambda inner: len(inner.absolute_path)), place)
     if error.validator == "additionalProperties":
         legal = list(error.schema.get("properties", {}))
-        key = next(key for key in error.instance if key not in legal)
+        key = next(key for key in value if key not in legal)
         named = f"{where}.{key}" if where else str(key)
         return f"unknown key '{named}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
     if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
+        missing = [key for key in error.validator_value if key not in value]
         return f"'{where or 'the top level'}' lacks the key '{missing[0]}'"
     if error.validator == "not":
-        return f"'{where}' cannot hold '{error.instance}': {error.schema['description']}"
+        return f"'{where}' cannot hold '{value}': {error.schema['description']}"
     if error.validator == "enum":
-        legal = [str(value) for value in error.validator_value]
-        return f"'{where}': {error.instance!r} is not one of {several(legal)}{nearest(str(error.instance), legal)}"
+        legal = [str(one) for one in error.validator_value]
+        return f"'{where}': {value!r} is not one of {several(legal)}{nearest(str(value), legal)}"
     if error.validator == "uniqueItems":
-        twice = next(one for index, one in enumerate(error.instance) if one in error.instance[:index])
-        said = ", ".join(f"{key}: {value}" for key, value in twice.items()) if isinstance(twice, dict) else twice
-        return f"'{where}': {said} is listed twice"
+        twice = next(item for index, item in enumerate(value) if item in value[:index])
+        if isinstance(twice, dict):
+            twice = ", ".join(f"{key}: {inner}" for key, inner in twice.items())
+        return f"'{where}': {twice} is listed twice"
     if error.validator == "type":
         hint = ""
-        if isinstance(error.instance, str) and error.validator_value in ("number", "integer"):
+        if isinstance(value, str) and error.validator_value in ("number", "integer"):
             hint = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
-        found = f"{error.instance!r} ({type(error.instance).__name__})"
-        return f"'{where}' is {found}, not of type {error.validator_value}{hint}"
+        return f"'{where}' is {value!r} ({type(value).__name__}), not of type {error.validator_value}{hint}"
     return f"'{where}': {error.message}"

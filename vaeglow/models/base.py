@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaeglow.config import complete
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.models import bounds
-from vaeglow.models.kinds import KINDS
 
 
 class GenerativeModel(nn.Module):
@@ -105,10 +106,11 @@ class GenerativeModel(nn.Module):
 
 def build(config: Mapping[str, Any]) -> GenerativeModel:
     """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
-    module = importlib.import_module(f"vaeglow.models.{KINDS[config['kind']].__name__}")
+    kind = kinds_of("models")[config["kind"]]
+    module = importlib.import_module(f"vaeglow.models.{kind.__name__}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
-        return module.build(config)
+        return module.build(complete(config))
 
 
 def image_shape(config: Mapping[str, Any]) -> dict[str, int]:

@@ -1,14 +1,16 @@
 """The kinds of model, a class each: what the config, the planning and training know of them. No torch when imported.
 
-A kind is declared here, its keys in config in workflow/schemas/config.schema.yaml; it is built by the module of
-`vaeglow.models` that is named like it: `build(config)` makes the untrained `GenerativeModel` of a resolved config.
+A kind is declared here, with its keys in config (`SCHEMA`, in the words of `vaeglow.config.keys`); it is built by the
+module of `vaeglow.models` that is named like it: `build(config)` makes the untrained `GenerativeModel` of a resolved
+config.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from vaeglow.config.keys import choice, count, group, key, positive, switch
+
 Config = Mapping[str, Any]
-KINDS: dict[str, "type[Kind]"] = {}  # all that are declared below, by the name that config has for them
 
 
 def unit(objective: str) -> str:
@@ -17,7 +19,7 @@ def unit(objective: str) -> str:
 
 
 class Kind:
-    """A kind of model; the first line of its docstring describes it in config/README.md.
+    """A kind of model; the first line of its docstring describes it in config/README.md, `SCHEMA` its own keys.
 
     Attributes:
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
@@ -33,10 +35,6 @@ class Kind:
     TEMPERATURE: ClassVar[bool] = True
     PROBES: ClassVar[tuple[str, ...]] = ()
     RULES: ClassVar[dict[str | None, str]] = {None: "train_baseline"}
-
-    def __init_subclass__(cls) -> None:
-        """Register the kind."""
-        KINDS[cls.__name__] = cls
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -54,6 +52,40 @@ class vae(Kind):
 
     PROBES = ("latents", "interpolation", "noise_maps", "linear_reference")
     RULES: ClassVar = {None: "train_vae"}
+    SCHEMA: ClassVar = {
+        "network": group(
+            architecture=choice(
+                "`resnet` needs a side that is a power of two, `infogan` a multiple of 4 (such as 28)",
+                "resnet",
+                "infogan",
+            ),
+            num_scale=count("scales of the ResNet's encoder (the paper's \"depth\"); `infogan` ignores it"),
+            base_dim=count("channels at the first scale; doubled at each"),
+            fc_dim=count(
+                "width of the dense block (`resnet`; 512 in the source) or of the first dense layer (`infogan`; 1024)"
+            ),
+            latent_dim=count("size of the latent vector", minimum=2),
+            decoder_noise=choice(
+                "`diagonal`: one standard deviation for each pixel and channel; `isotropic`: one for all; `fixed`: one "
+                "that is not learned",
+                *("diagonal", "isotropic", "fixed"),
+            ),
+            initial_noise=positive(
+                "standard deviation of the noise at the start (for `fixed` noise: always); 1 in the source, smaller if "
+                "a run has few steps"
+            ),
+            batch_norm_momentum=positive("PyTorch's convention: the share of the newest batch", maximum=1),
+        ),
+        "prior": {
+            **group(
+                kind=choice("`flow` (learned) or `standard` (standard normal)", "flow", "standard"),
+                layers=count("coupling layers of the flow; needed with `flow`", default=None),
+                width=count("width of their networks; needed with `flow`", default=None),
+            ),
+            "if": {"required": ["kind"], "properties": {"kind": {"const": "flow"}}},
+            "then": {"required": ["layers", "width"]},
+        },
+    }
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -72,6 +104,31 @@ class vae_glow(Kind):
 
     PROBES = ("latents", "layer_action", "layer_images", "interpolation", "noise_maps", "distance_source")
     RULES: ClassVar = {"frozen": "train_glow_layer", "joint": "train_joint", "finetune": "train_glow_layer"}
+    SCHEMA: ClassVar = {
+        "base": key(
+            "the VAE that is trained first and then frozen. With mode `joint` only its architecture is used; with "
+            "`finetune` it is a `vae_glow` of mode `frozen`",
+            type="string",
+        ),
+        "mode": choice(
+            "`frozen`: the paper's two phases; this run trains the layer. `joint`: VAE, prior and layer are trained "
+            "together from the start. `finetune`: the whole trained `base` is trained further; the layer must be that "
+            "of the base, so write `like` with the base's name",
+            *("frozen", "joint", "finetune"),
+        ),
+        "layer": group(
+            squeeze=choice("1 (none), 2 or 4: one space-to-depth around the layer", 1, 2, 4),
+            depth=count("steps of flow"),
+            width=count("channels of their coupling networks"),
+            affine_steps=count(
+                "number of steps at the end of each level that have affine couplings; the paper's couplings are "
+                "additive",
+                minimum=0,
+            ),
+            levels=count("number of levels; after each except the last, half of the channels leave, as in Glow"),
+            noise_head=switch("learn the decoder's noise again, from the decoder's frozen last features"),
+        ),
+    }
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -105,12 +162,19 @@ class vae_two_stage(Kind):
 
     KL_FREE = "trains the KL alone"
     RULES: ClassVar = {None: "train_two_stage"}
+    SCHEMA: ClassVar = {
+        "base": key("the first-stage VAE, a `vae` with a `standard` prior", type="string"),
+        "second_stage": group(
+            width=count("units of the dense layers in the encoder and the decoder of the second stage"),
+            depth=count("number of those layers"),
+        ),
+    }
 
     @staticmethod
     def wrong_base(config: Config, base: Config) -> str | None:
         """A VAE with the prior N(0, I)."""
-        if (wrong := Kind.wrong_base(config, base)) is not None or base["prior"]["kind"] == "standard":
-            return wrong
+        if base["kind"] != "vae" or base["prior"]["kind"] == "standard":
+            return Kind.wrong_base(config, base)
         return f"has prior.kind {base['prior']['kind']}; a second stage replaces a standard prior: name a VAE with that"
 
 
@@ -118,6 +182,20 @@ class glow(Kind):
     """Glow (Kingma & Dhariwal 2018), the baseline."""
 
     KL_FREE = "has no KL"
+    SCHEMA: ClassVar = {
+        "network": group(
+            levels=count(
+                "number of levels; the first has half the side of the image, each other half the side of the one before"
+            ),
+            depth=count("steps per level"),
+            width=count("channels of the coupling networks"),
+            coupling=choice(
+                "`affine` or `additive` coupling layers, or `bounded`: affine ones with the scale of the layer's "
+                "(docs/beyond.md)",
+                *("affine", "additive", "bounded"),
+            ),
+        )
+    }
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -126,11 +204,20 @@ class glow(Kind):
         return f"has {levels} levels, which do not divide the side" if side % 2**levels else None
 
 
+PIXEL_NETWORK = {
+    "depth": count("gated layers"),
+    "width": count("their features"),
+    "kernel": choice("side of their convolutions", 3, 5, 7),
+    "head_width": count("features before the softmax; in `pixeliqn` for each channel"),
+}
+
+
 class pixelcnn(Kind):
     """A Gated PixelCNN (van den Oord et al. 2016), a baseline."""
 
     KL_FREE = "has no KL"
     TEMPERATURE = False
+    SCHEMA: ClassVar = {"network": group(**PIXEL_NETWORK)}
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
@@ -143,12 +230,26 @@ class pixeliqn(pixelcnn):
     """PixelIQN (Ostrovski, Dabney & Munos 2018), a baseline without a likelihood."""
 
     OBJECTIVE = "quantile_loss"
+    SCHEMA: ClassVar = {
+        "network": group(
+            **PIXEL_NETWORK,
+            cosines=count("number of cosines in the embedding of the quantile level"),
+            huber=positive("the quantile loss is quadratic for errors smaller than this (pixels are in [0, 1))"),
+        )
+    }
 
 
 class residual_flow(Kind):
     """A Residual Flow (Chen et al. 2019), a baseline."""
 
     KL_FREE = "has no KL"
+    SCHEMA: ClassVar = {
+        "network": group(
+            levels=count("number of levels; each except the first has half the side of the one before"),
+            depth=count("residual blocks per level"),
+            width=count("their hidden channels"),
+        )
+    }
 
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:

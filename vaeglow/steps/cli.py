@@ -66,11 +66,14 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
 
 def taken(parameter: inspect.Parameter) -> dict[str, Any]:
     """The arguments of `add_argument` for a parameter, except its name."""
-    wanted, needed, options = parameter.annotation, parameter.default is parameter.empty, {}
+    wanted = parameter.annotation
+    needed = parameter.default is parameter.empty
+    options: dict[str, Any] = {}
     if isinstance(wanted, UnionType):  # with None
         wanted = get_args(wanted)[0]
     if get_origin(wanted) is list:
-        wanted, options["nargs"] = get_args(wanted)[0], "+" if needed else "*"
+        wanted = get_args(wanted)[0]
+        options["nargs"] = "+" if needed else "*"
     if wanted is bool:
         return {"action": "store_true"}
     if parameter.kind is parameter.KEYWORD_ONLY:
@@ -78,6 +81,15 @@ def taken(parameter: inspect.Parameter) -> dict[str, Any]:
     if get_origin(wanted) is Literal:
         return {**options, "choices": get_args(wanted)}
     return {**options, "type": json_object if wanted is dict else wanted}
+
+
+def flags(**values: Any) -> list[str]:
+    """The words of a step's command line: `--flag value` for each keyword, of a list all after its flag."""
+    words = []
+    for name, value in values.items():
+        words.append(f"--{name.replace('_', '-')}")
+        words += map(str, value if isinstance(value, list) else [value])
+    return words
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -104,7 +116,8 @@ def run(main: Callable[[], None]) -> None:
         leave("stopped", "run the same command again", EXIT_KEYBOARD)
     except Exception as error:
         known = error
-        if memory := memory_used_up(error):
+        memory = memory_used_up(error)
+        if memory:
             known = UserError(f"out of {memory}: {LOWER}")
         elif isinstance(error, OSError):
             known = explain_os_error(error, error.filename or "a file")
@@ -115,7 +128,8 @@ def run(main: Callable[[], None]) -> None:
 
 def leave(what: str, message: str, status: int) -> NoReturn:
     """Print `what: message` and exit. Under torchrun the line goes to its error file instead."""
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
         Path(file).write_text(json.dumps({"message": f"{what}: {message}", "status": status}), encoding="utf-8")
     else:
         print(f"{what}: {message}", file=sys.stderr)

@@ -4,12 +4,14 @@ import importlib
 from pathlib import Path
 from typing import Literal
 
-from vaeglow.evaluation.probes import PROBES
+from vaeglow.config.registry import kinds_of
 from vaeglow.steps import cli
 
 
 @cli.step
-def main(name: Literal[tuple(PROBES)], *, reads: list[str], settings: dict, device: str, output: Path) -> None:
+def main(
+    name: Literal[tuple(kinds_of("probes"))], *, reads: list[str], settings: dict, device: str, output: Path
+) -> None:
     """Probe with the run's own seed; write a .json, a .npz or both.
 
     Args:

@@ -23,8 +23,10 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
     from vaeglow.results import collect, read_result, write_result
     from vaeglow.study import differing
 
-    provenance, registered = collect(), committed(overlay)
-    run, content = read_result(training), read_json(config)
+    provenance = collect()
+    registered = committed(overlay)
+    run = read_result(training)
+    content = read_json(config)
     settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
     whole = merge(read_config(Path("config").joinpath), settings)
     if run.value("seed") not in settings["seeds"]:

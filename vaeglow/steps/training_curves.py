@@ -25,7 +25,8 @@ def draw(history: Path, training: Path) -> style.Figure:
     import pandas as pd
     from matplotlib.ticker import MaxNLocator
 
-    result, table = read_result(training), Result(history, {})
+    result = read_result(training)
+    table = Result(history, {})
     check_together([table, result])  # training.json has the hash of history.csv
     rows = pd.read_csv(history).astype(float)
     objective = str(rows.columns[1])
@@ -52,7 +53,8 @@ def draw(history: Path, training: Path) -> style.Figure:
         panels[0].set_xlim(0.5, len(rows) + 0.5)
         for axes in panels[3:]:
             axes.set_xlabel("epoch")
-        if skipped := int(rows["skipped_steps"].sum()):
+        skipped = int(rows["skipped_steps"].sum())
+        if skipped:
             page.notes.append(f"Steps left out because they were not finite: {skipped}.")
         about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
         return page.finish(about, [table, result])

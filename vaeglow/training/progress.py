@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
-from vaeglow.models.kinds import KINDS, unit
+from vaeglow.models.kinds import unit
 from vaeglow.time_left import duration, time_left
 from vaeglow.training import reference
 
@@ -37,7 +38,7 @@ class Progress:
     ) -> None:
         self.config, self.label = config, f"{config['model']} on {config['dataset']}, seed {config['seed']}"
         self.epochs = config["training"]["epochs"]
-        self.objective = KINDS[config["kind"]].OBJECTIVE
+        self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.unit = unit(self.objective)
         self.total = self.epochs * images_per_epoch
         self.done, self.seen, self.start = done, 0, time.monotonic()

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaeglow.config import complete
+from vaeglow.config.registry import kinds_of
 from vaeglow.data import loader
 from vaeglow.device import image_layout
 from vaeglow.distributed import ALONE, Group, SharedGenerator
 from vaeglow.errors import UserError
 from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import KINDS
 from vaeglow.models.network import networks, share_batch_norms
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import Position
@@ -49,10 +50,10 @@ class TrainingStep:
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
-        self.config, self.training, self.seed = config, config["training"], config["seed"]
+        self.config, self.training, self.seed = config, complete(config)["training"], config["seed"]
         self.device, self.group = device, group
         self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
-        self.objective = KINDS[config["kind"]].OBJECTIVE
+        self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
             network.precision = self.training["precision"]

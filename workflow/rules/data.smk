@@ -19,9 +19,9 @@ rule prepare_data:
     localrule: True
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: getattr(kinds("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
+    threads: lambda wildcards: getattr(kinds_of("datasets")[config["datasets"][wildcards.dataset]["kind"]], "THREADS", 1)
     params:
-        settings=source_settings,
+        settings=lambda wildcards: json.dumps(or_exit(targets.source_settings, config, wildcards.dataset)),
     shell:
         """
         python -m vaeglow.steps.prepare_data \
@@ -33,10 +33,12 @@ rule prepare_data:
         """
 
 
-# The body of all rules that report, here and in paper.smk; each declares its inputs, outputs and flags.
 rule inspect_data:
     input:
-        **reads("train", "val", "test"),
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
+        test=ancient("resources/data/{dataset}/test.npy"),
     output:
         result("inspection"),
         report(
@@ -52,10 +54,10 @@ rule inspect_data:
         "../../environment.yml"
     params:
         step="inspect_data",
-        inputs=input_flags,
-        outputs=lambda wildcards, output: flags(output=list(output)),
     shell:
         """
-        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.outputs:q} \
+        python -m vaeglow.steps.{params.step} \
+            --data-dir resources/data/{wildcards.dataset} \
+            --output {output} \
             >{log} 2>&1
         """

@@ -9,7 +9,9 @@
 #
 # A protocol (config) names split, image count, Inception features and sets of samples: an FID is keyed by all four.
 # The reference file passes them to the steps that measure samples.
-# The reference comes first (`priority`): too few images or missing weights are reported before the training.
+# What is trained is measured before another is trained, and can be kept (`priority: 10`). The reference comes first
+# (100): too few images or missing weights are reported before the training.
+# A step's words are in `params.flags` where the config decides them: a change of the config then runs the step again.
 
 
 rule inception_weights:
@@ -33,16 +35,15 @@ rule inception_weights:
         """
 
 
-# The body of the rules below, each of which declares its inputs, outputs and flags; that in probe.smk is the same.
 rule sample:
     input:
-        **reads("model"),
+        model=result("model"),
     output:
         main=result("samples"),
         shown=result("shown"),
     log:
         "logs/sample/{preset}/{dataset}/{model}/seed{seed}/T{temperature}.log",
-    priority: 10  # what is trained is measured before another is trained, and can be kept
+    priority: 10
     conda:
         "../../environment.yml"
     threads: run_threads
@@ -51,153 +52,273 @@ rule sample:
         options=f"--device {DEVICE}",
     params:
         step="sample",
-        inputs=input_flags,
         flags=lambda w: flags(
             temperature=w.temperature,
             **plan.sample_counts(EFFECTIVE[w.preset], w.dataset, w.model, float(w.temperature)),
         ),
     shell:
         """
-        python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \
+        python -m vaeglow.steps.{params.step} --model {input.model} {params.flags:q} {resources.options} \
             --output {output.main} >{log} 2>&1
         """
 
 
-use rule sample as likelihood with:
+rule likelihood:
     input:
-        **reads("model", "test"),
+        model=result("model"),
+        info="resources/data/{dataset}/dataset.json",
+        test=ancient("resources/data/{dataset}/test.npy"),
     output:
         main=result("likelihood"),
         per_image=result("likelihood_images"),
     log:
         "logs/likelihood/{preset}/{dataset}/{model}/seed{seed}.log",
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="likelihood",
-        flags=lambda wildcards: flags(
-            **evaluation(wildcards, "batch_size", "importance_images"),
-            importance_samples=plan.importance_samples(
-                EFFECTIVE[wildcards.preset], wildcards.dataset, wildcards.model
-            ),
+        flags=lambda w: flags(
+            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            importance_images=EFFECTIVE[w.preset]["evaluation"]["importance_images"],
+            importance_samples=plan.importance_samples(EFFECTIVE[w.preset], w.dataset, w.model),
         ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --model {input.model} --data-dir resources/data/{wildcards.dataset} \
+            {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
-use rule sample as fid_reference with:
+rule fid_reference:
     input:
-        **reads("weights", "info"),
-        test=lambda wildcards: ancient(
-            "resources/data/{}/{split}.npy".format(
-                wildcards.dataset, **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol)
-            )
+        weights=INCEPTION,
+        info="resources/data/{dataset}/dataset.json",
+        images=lambda w: ancient(
+            f"resources/data/{w.dataset}/{plan.protocol(EFFECTIVE[w.preset], w.protocol)['split']}.npy"
         ),
-        near_copies=near_copies,
+        near_copies=lambda w: (
+            result("near_copies") if plan.protocol(EFFECTIVE[w.preset], w.protocol).get("apart") else []
+        ),
     output:
         main=result("reference"),
     log:
         "logs/fid_reference/{preset}/{dataset}/{protocol}.log",
     priority: 100
-    threads: evaluation_threads
+    conda:
+        "../../environment.yml"
+    threads: preset_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="fid_reference",
-        flags=lambda wildcards: flags(
-            protocol=wildcards.protocol,
-            **plan.protocol(EFFECTIVE[wildcards.preset], wildcards.protocol),
-            **evaluation(wildcards, "batch_size"),
-            threads=evaluation_threads(wildcards),
+        flags=lambda w: flags(
+            protocol=w.protocol,
+            **plan.protocol(EFFECTIVE[w.preset], w.protocol),
+            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            threads=preset_threads(w),
         ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --weights {input.weights} --near-copies {input.near_copies} \
+            --data-dir resources/data/{wildcards.dataset} {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
-use rule sample as evaluate with:
+rule evaluate:
     input:
-        **reads("samples", "reference", "weights"),
+        samples=result("samples"),
+        reference=result("reference"),
+        weights=INCEPTION,
     output:
         main=result("metrics"),
         draws=result("draws"),
     log:
         "logs/evaluate/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
-    threads: evaluation_threads
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: preset_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="evaluate",
-        flags=lambda wildcards: flags(**evaluation(wildcards, "batch_size"), threads=evaluation_threads(wildcards)),
+        flags=lambda w: flags(
+            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            threads=preset_threads(w),
+        ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --samples {input.samples} --reference {input.reference} \
+            --weights {input.weights} {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
 # How far each test image is from the nearest training image, for protocols that leave near copies out.
-use rule sample as near_copies with:
+rule near_copies:
     input:
-        **reads("train", "test"),
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        test=ancient("resources/data/{dataset}/test.npy"),
     output:
         main=result("near_copies"),
     log:
         "logs/near_copies/{dataset}.log",
     priority: 100
-    threads: evaluation_threads
+    conda:
+        "../../environment.yml"
+    threads: preset_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="near_copies",
-        flags=lambda wildcards, threads: flags(threads=threads),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --data-dir resources/data/{wildcards.dataset} \
+            --threads {threads} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
 # What a model that draws has to beat, for claims on samples.
-use rule sample as floor with:
+rule floor:
     input:
-        **reads("train", "reference", "weights"),
+        reference=result("reference"),
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        weights=INCEPTION,
     output:
         main=result("floor"),
     log:
         "logs/floor/{preset}/{dataset}/{protocol}.log",
     priority: 100
-    threads: evaluation_threads
+    conda:
+        "../../environment.yml"
+    threads: preset_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="floor",
-        flags=lambda w: flags(preset=w.preset, **evaluation(w, "batch_size"), threads=evaluation_threads(w)),
+        flags=lambda w: flags(
+            preset=w.preset,
+            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            threads=preset_threads(w),
+        ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --reference {input.reference} --weights {input.weights} \
+            --data-dir resources/data/{wildcards.dataset} {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
 # Quality against training time: the snapshots of the weights, and the final ones.
-use rule sample as evaluate_snapshots with:
+rule evaluate_snapshots:
     input:
-        **reads("model", "snapshots", "test", "reference", "weights"),
+        model=result("model"),
+        snapshots=result("snapshots"),
+        reference=result("reference"),
+        info="resources/data/{dataset}/dataset.json",
+        test=ancient("resources/data/{dataset}/test.npy"),
+        weights=INCEPTION,
     output:
         main=result("snapshot_metrics"),
     log:
         "logs/evaluate_snapshots/{preset}/{dataset}/{model}/seed{seed}/{protocol}/T{temperature}.log",
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: run_threads
+    resources:
+        gpu=gpus,
+        options=f"--device {DEVICE}",
     params:
         step="evaluate_snapshots",
-        flags=lambda wildcards: flags(
-            temperature=wildcards.temperature,
-            likelihood_images=EFFECTIVE[wildcards.preset]["evaluation"]["snapshot_images"],
-            **evaluation(wildcards, "batch_size"),
+        flags=lambda w: flags(
+            temperature=w.temperature,
+            likelihood_images=EFFECTIVE[w.preset]["evaluation"]["snapshot_images"],
+            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
         ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --model {input.model} --snapshots {input.snapshots} \
+            --reference {input.reference} --weights {input.weights} --data-dir resources/data/{wildcards.dataset} \
+            {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
 # Table 4: untrained networks are timed, so it needs data and no run. It reserves every core and, where there is one,
-# the GPU: nothing else runs at the same time.
-use rule sample as time_epoch with:
+# the GPU: nothing else runs at the same time. On a cluster it takes a run's cores.
+rule time_epoch:
     input:
-        **reads("train", "val"),
+        info="resources/data/{dataset}/dataset.json",
+        train=ancient("resources/data/{dataset}/train.npy"),
+        val=ancient("resources/data/{dataset}/val.npy"),
     output:
         main=result("timing"),
     log:
         "logs/time_epoch/{preset}/{dataset}.log",
-    threads: timing_threads
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: preset_threads(wildcards) if on_cluster() else workflow.cores
     resources:
         gpu=gpus,
         options=lambda wildcards, threads: f"--device {DEVICE} --memory {MEMORY} --threads {threads}",
     params:
         step="time_epoch",
-        flags=lambda w: flags(config=configs(w.preset, w.dataset), timing=json.dumps(EFFECTIVE[w.preset]["timing"])),
+        flags=lambda w: flags(
+            config=configs(w.preset, w.dataset, plan.timed_models(EFFECTIVE[PRESET], w.preset, w.dataset)),
+            timing=json.dumps(EFFECTIVE[w.preset]["timing"]),
+        ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --data-dir resources/data/{wildcards.dataset} \
+            {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """
 
 
 # `make tune`: Table 4's models under each setting of this machine, then all with the best. Beside its report is an
 # overlay, config/tuned/{device}.yaml.
-use rule time_epoch as tune with:
+rule tune:
     input:
-        **reads("train", "val", dataset=MAIN),
+        info=f"resources/data/{MAIN}/dataset.json",
+        train=ancient(f"resources/data/{MAIN}/train.npy"),
+        val=ancient(f"resources/data/{MAIN}/val.npy"),
     output:
         main="config/tuned/report.md",
     log:
         "logs/tune/tune.log",
+    priority: 10
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: preset_threads(wildcards) if on_cluster() else workflow.cores
+    resources:
+        gpu=gpus,
+        options=lambda wildcards, threads: f"--device {DEVICE} --memory {MEMORY} --threads {threads}",
     params:
         step="tune",
+        data=lambda wildcards, input: os.path.dirname(input.info),
         flags=lambda wildcards: flags(
             config=configs(PRESET, MAIN, [row["model"] for row in EFFECTIVE[PRESET]["tables"]["table4"]["rows"]]),
             other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, EFFECTIVE[PRESET]) if d == MAIN]),
             minutes=config["runtime"]["tune_minutes"],
         ),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} --data-dir {params.data} {params.flags:q} {resources.options} \
+            --output {output.main} >{log} 2>&1
+        """

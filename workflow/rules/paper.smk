@@ -5,42 +5,41 @@
 #       ->  results/{table}.csv ..., {figure}.png ..., claims.csv ...                        (publish*: by copy)
 #   history.csv of a run  ->  curves.png beside it                                           (training_curves)
 # Figures read arrays and JSON, never a model: they are drawn again when the style module changes.
+# All of it takes seconds: on a cluster it runs where Snakemake runs.
 
 
-# Seconds each: on a cluster they run where Snakemake runs. `use rule` does not pass `localrule` on.
-localrules:
-    write_spec,
-    write_study,
-    table,
-    figure,
-    claims,
-    training_curves,
-    publish_figure,
-    publish_claims,
-
-
-use rule write_config as write_spec with:
+rule write_spec:
     output:
         "results/{preset}/specs/{section}/{name}.json",
     log:
         "logs/write_spec/{preset}/{section}/{name}.log",
     wildcard_constraints:
         section="tables|figures|claims",
-        name=plan.one_of([*config["tables"], *config["figures"], "claims"]),
+        name=targets.one_of([*config["tables"], *config["figures"], "claims"]),
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         content=lambda w: json.dumps(plan.spec(EFFECTIVE[w.preset], w.section, w.name), indent=2),
+    shell:
+        "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
 
-use rule write_config as write_study with:
+rule write_study:
     output:
         "results/{preset}/study.json",
     log:
         "logs/write_study/{preset}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         content=lambda wildcards: json.dumps(plan.study(config, EFFECTIVE[wildcards.preset]), indent=2),
+    shell:
+        "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
 
-use rule inspect_data as table with:
+rule table:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
@@ -49,12 +48,21 @@ use rule inspect_data as table with:
         multiext("results/{preset}/tables/{table}", ".csv", ".full.csv", ".md", ".html", ".tex"),
     log:
         "logs/table/{preset}/{table}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         step="table",
-        inputs=lambda wildcards, input: flags(spec=input.spec, published=input.published, results_root="results"),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} \
+            --spec {input.spec} --published {input.published:q} --results-root results \
+            --output {output} \
+            >{log} 2>&1
+        """
 
 
-use rule inspect_data as figure with:
+rule figure:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
@@ -65,12 +73,21 @@ use rule inspect_data as figure with:
         multiext("results/{preset}/figures/{figure}", ".png", ".pdf"),
     log:
         "logs/figure/{preset}/{figure}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         step="figure",
-        inputs=lambda wildcards, input: flags(spec=input.spec, results_root="results", data_root="resources/data"),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} \
+            --spec {input.spec} --results-root results --data-root resources/data \
+            --output {output} \
+            >{log} 2>&1
+        """
 
 
-use rule inspect_data as claims with:
+rule claims:
     input:
         spec="results/{preset}/specs/claims/claims.json",
         results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
@@ -78,14 +95,24 @@ use rule inspect_data as claims with:
         multiext("results/{preset}/claims", ".csv", ".full.csv", ".md", ".html"),
     log:
         "logs/claims/{preset}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         step="claims",
-        inputs=lambda wildcards, input: flags(spec=input.spec, results_root="results"),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} \
+            --spec {input.spec} --results-root results \
+            --output {output} \
+            >{log} 2>&1
+        """
 
 
-use rule inspect_data as training_curves with:
+rule training_curves:
     input:
-        **reads("history", "training"),
+        history=result("history"),
+        training=result("training"),
         style=STYLE,
     output:
         report(
@@ -97,9 +124,18 @@ use rule inspect_data as training_curves with:
         ),
     log:
         "logs/training_curves/{preset}/{dataset}/{model}/seed{seed}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
     params:
         step="training_curves",
-        inputs=lambda wildcards, input: flags(history=input.history, training=input.training),
+    shell:
+        """
+        python -m vaeglow.steps.{params.step} \
+            --history {input.history} --training {input.training} \
+            --output {output} \
+            >{log} 2>&1
+        """
 
 
 # `make archive`: what is finished of the configured preset, in one file.
@@ -119,13 +155,24 @@ rule archive:
         "python -m vaeglow.archive {output} --config {params.config:q} >{log} 2>&1"
 
 
-# The preset is in the input's path: whenever `preset` changes the copy is made again.
+# The preset is in the input's path: whenever `preset` changes the copy is made again. In the report a table or figure
+# that is called an ablation is in a section of its own.
 rule publish:
     input:
         multiext(f"results/{PRESET}/tables/{{table}}", ".csv", ".full.csv", ".md", ".html", ".tex"),
     output:
-        reported("results/{table}.csv", "tables", "spreadsheet (CSV)"),
-        reported("results/{table}.html", "tables", "page"),
+        report(
+            "results/{table}.csv",
+            caption="../report/table.rst",
+            category=lambda w: targets.report_section(config, "tables", w.table),
+            labels=lambda w: {"result": config["tables"][w.table]["title"], "as": "spreadsheet (CSV)"},
+        ),
+        report(
+            "results/{table}.html",
+            caption="../report/table.rst",
+            category=lambda w: targets.report_section(config, "tables", w.table),
+            labels=lambda w: {"result": config["tables"][w.table]["title"], "as": "page"},
+        ),
         multiext("results/{table}", ".full.csv", ".md", ".tex"),
     log:
         "logs/publish/tables/{table}.log",
@@ -136,22 +183,47 @@ rule publish:
         "cp {input} results/ >{log} 2>&1"
 
 
-use rule publish as publish_figure with:
+rule publish_figure:
     input:
         multiext(f"results/{PRESET}/figures/{{figure}}", ".png", ".pdf"),
     output:
-        reported("results/{figure}.png", "figures", "figure"),
+        report(
+            "results/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda w: targets.report_section(config, "figures", w.figure),
+            labels=lambda w: {"result": config["figures"][w.figure]["title"], "as": "figure"},
+        ),
         "results/{figure}.pdf",
     log:
         "logs/publish/figures/{figure}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    shell:
+        "cp {input} results/ >{log} 2>&1"
 
 
-use rule publish as publish_claims with:
+rule publish_claims:
     input:
         multiext(f"results/{PRESET}/claims", ".csv", ".full.csv", ".md", ".html"),
     output:
-        reported("results/claims.csv", "claims", "spreadsheet (CSV)"),
-        reported("results/claims.html", "claims", "page"),
+        report(
+            "results/claims.csv",
+            caption="../report/claim.rst",
+            category="Claims",
+            labels={"result": "The paper's claims, and what we measured", "as": "spreadsheet (CSV)"},
+        ),
+        report(
+            "results/claims.html",
+            caption="../report/claim.rst",
+            category="Claims",
+            labels={"result": "The paper's claims, and what we measured", "as": "page"},
+        ),
         multiext("results/claims", ".full.csv", ".md"),
     log:
         "logs/publish/claims.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    shell:
+        "cp {input} results/ >{log} 2>&1"

@@ -2,14 +2,14 @@
 # `probes` in the config the counts and the temperature.
 
 
-for kind, probe in PROBES.items():
+for kind, probe in kinds_of("probes").items():
     written = {"main": result(kind)} | ({"images": result("layer_images")} if kind == "layer_action" else {})
 
     rule:
         name:
             kind
         input:
-            **reads(*probe.reads),
+            **{n: ancient(path) if path.endswith(".npy") else path for n, path in targets.probe_inputs(probe).items()},
         output:
             **written,
         log:
@@ -24,7 +24,15 @@ for kind, probe in PROBES.items():
         params:
             step=["probe", kind],
             inputs=lambda wildcards, input: flags(reads=[f"{k}={path}" for k, path in input.items() if k != "info"]),
-            flags=probed(kind),
+            flags=lambda w, kind=kind: flags(
+                settings=json.dumps(
+                    {
+                        **EFFECTIVE[w.preset]["probes"][kind],
+                        "batch_size": EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+                        **{key: w[key] for key in ("space", "temperature") if key in w.keys()},
+                    }
+                )
+            ),
         shell:
             """
             python -m vaeglow.steps.{params.step:q} {params.inputs:q} {params.flags:q} {resources.options} \

@@ -32,12 +32,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from table_tools import change
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.paths import kind_of
 from vaeglow.reporting import style
-from vaeglow.reporting.figures import KINDS, curve
+from vaeglow.reporting.figures import curve
 from vaeglow.reporting.style import image_grid
 
+KINDS = kinds_of("figures")
 CHARTS = [kind for kind in KINDS if hasattr(KINDS[kind], "ERRORS")]
 
 

@@ -14,12 +14,12 @@ class Probe(NamedTuple):
     Attributes:
         reads: its inputs: keys of `vaeglow.paths.RESULTS`, splits of the data, `weights` for the Inception weights.
         result: the path of its result in the run's folder; arrays of a JSON are in an npz beside it.
-        schema: of its entry in the config's `probes`.
+        SCHEMA: the keys of its entry in the config's `probes`.
     """
 
     reads: tuple[str, ...]
     result: str
-    schema: dict[str, Any]
+    SCHEMA: dict[str, Any]
 
 
 def count(description: str, minimum: int = 1) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def count(description: str, minimum: int = 1) -> dict[str, Any]:
 
 # Of `distance_source`: where a latent comes from, and what is made of it.
 LATENTS, IMAGES = ("prior", "posterior"), ("mean", "layer")
-PROBES = {
+KINDS = {
     "distance_source": Probe(
         ("model", "train", "reference", "weights"), "distance_source/{protocol}/T{temperature}.json", {}
     ),

@@ -6,19 +6,18 @@ UserError: a file is missing, damaged, or of another kind.
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.reporting.frame import Folder, Row, read, row_label
 from vaeglow.results import Result
 
 Claim: TypeAlias = Mapping[str, Any]  # an entry of `vaeglow.config.plan.claims`
 Readings: TypeAlias = Mapping[tuple[str, str], float]  # (of what, which number) -> number
-KINDS: dict[str, Callable] = {}  # from `Evidence` to `Measured`, by name
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 ROLES = (
     "model",
@@ -52,7 +51,6 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
     def declare(measure: Callable) -> Callable:
         measure.READS = reads
         measure.SCHEMA = schema if "margin" in schema else {**schema, "threshold": THRESHOLD}
-        KINDS[measure.__name__] = measure
         return measure
 
     return declare
@@ -90,7 +88,7 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
         `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "protocol", "model"}` each, and what its row has.
     """
     where = {key: claim[key] for key in ("preset", "dataset", "protocol")}
-    reads = KINDS[claim["kind"]].READS
+    reads = kinds_of("claims")[claim["kind"]].READS
     if "registered" in claim:
         reads += ("registration",)
     return [{"what": what, **where, **row} for row in rows_of(claim) for what in reads]
@@ -159,6 +157,3 @@ class Measured:
     notes: tuple[str, ...] = ()
     beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
     lead: float = math.inf
-
-
-importlib.import_module(f"{__name__}.kinds")  # declares them

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.evaluation import bootstrap
 from vaeglow.evaluation.timing import DISAGREE
 from vaeglow.reporting import traced
-from vaeglow.reporting.claims import KINDS, ROLES, Claim, Evidence, needed, seeds_of, statistics
+from vaeglow.reporting.claims import ROLES, Claim, Evidence, needed, seeds_of, statistics
 from vaeglow.reporting.claims.statistics import (
     FAILS,
     HOLDS,
@@ -158,12 +159,13 @@ def over_seeds(claim: Claim, seeds: Seeds) -> bool:
 def judged(evidence: Sequence[Evidence]) -> dict[str, str]:
     """The measured part of a row, from the evidence under each seed."""
     claim = evidence[0].claim
-    seeds = [KINDS[claim["kind"]](of_seed) for of_seed in evidence]
+    measure = kinds_of("claims")[claim["kind"]]
+    seeds = [measure(of_seed) for of_seed in evidence]
     measured, verdict, notes = judge(claim, seeds)
     names = {role: evidence[0].name(role) for role in ROLES if role in claim}
     notes.append(seeds[0].words.format(**claim | names))
-    for name, measure in zip(seeds[0].beside, measures_of(seeds)[1:], strict=True):
-        effect, low, high, _ = interval(measure)
+    for name, beside in zip(seeds[0].beside, measures_of(seeds)[1:], strict=True):
+        effect, low, high, _ = interval(beside)
         notes.append(f"{name} likewise: {effect:.4g} [{low:.4g}, {high:.4g}]")
     notes += filter(None, [readings_of(seeds)])
     notes += dict.fromkeys(note for seed in seeds for note in seed.notes)

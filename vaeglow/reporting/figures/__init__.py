@@ -11,14 +11,12 @@ OF_BASES             -> optional: what it reads of a row's base, of the base's b
 needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
 """
 
-import importlib
-import pkgutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from vaeglow.config.registry import kinds_of
 from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
@@ -38,7 +36,7 @@ def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
     """Draw the figure that a spec describes.
 
     Args:
-        spec: see `vaeglow.config.plan.spec`; its `kind` is a key of `KINDS`.
+        spec: see `vaeglow.config.plan.spec`; its `kind` is one of `vaeglow.config.registry`.
         results_root: the folder that holds the presets' folders.
         data_root: the folder that holds the prepared datasets' folders.
 
@@ -49,7 +47,7 @@ def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
         UserError: files are missing, damaged, too short, of something else, or do not belong together.
     """
     sources = Sources(spec, results_root, data_root)
-    kind = KINDS[spec["kind"]]
+    kind = kinds_of("figures")[spec["kind"]]
     datasets = sources.datasets
     plural = "s" if len(datasets) > 1 else ""
     seeds = ", ".join(map(str, spec["seeds"]))
@@ -144,9 +142,3 @@ class Sources(frame.Sources):
 def full_range(images: np.ndarray, levels: int) -> np.ndarray:
     """Pixel values 0..levels-1 as 0..255."""
     return (images.astype(np.uint16) * 255 // (levels - 1)).astype(np.uint8)
-
-
-# Below what the kinds' modules import from here.
-KINDS: dict[str, ModuleType] = {
-    module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
-}

@@ -19,14 +19,12 @@ but FID; `timed` (`timing_of`); `clocks`, in words; the rows `published` and `me
 column its values in measured rows.
 """
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Iterable, Sequence
-from types import ModuleType
 from typing import Any
 
 from vaeglow.config import nearest
+from vaeglow.config.registry import kinds_of
 from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import CLOCKS, clock_of
@@ -38,9 +36,6 @@ from vaeglow.reporting.templates import render
 from vaeglow.reporting.traced import Texts
 from vaeglow.results import machines
 
-KINDS: dict[str, ModuleType] = {
-    module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
-}
 NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what is right-aligned
 
 
@@ -60,7 +55,7 @@ def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
     """
     import pandas as pd
 
-    kind = KINDS[spec["kind"]]
+    kind = kinds_of("tables")[spec["kind"]]
     sources = Sources(spec, results_root)
     rows = list(kind.rows(sources)) if hasattr(kind, "rows") else sources.by_row(*kind.READS)
     columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
@@ -122,7 +117,7 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
 
 def shown_columns(table: Lines, spec: Spec) -> list[str]:
     """The names of the columns that a reader sees."""
-    kind = KINDS[spec["kind"]]
+    kind = kinds_of("tables")[spec["kind"]]
     show = kind.shown(table, spec) if hasattr(kind, "shown") else list(spec.get("show") or kind.SHOWN.split())
     for name in ("dataset", "source"):
         if table[name].nunique() > 1 and name not in show:
@@ -143,7 +138,7 @@ def notes_of(table: Lines, spec: Spec, show: Sequence[str]) -> list[str]:
     words |= {
         "SEEDS": SEEDS,
         "spec": spec,
-        "kind": KINDS[spec["kind"]],
+        "kind": kinds_of("tables")[spec["kind"]],
         "show": show,
         "kept": min(spec["images"], MOST_FEATURES),
         "published": published,
