@@ -86,7 +86,7 @@ def score(
         seed: of a model's samples (0)
     """
     from vaeglow.device import pick_device
-    from vaeglow.evaluation.fid import image_features, measure_sets
+    from vaeglow.evaluation.fid import Reference, image_features
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.trained import BATCH_SIZE
 
@@ -105,9 +105,9 @@ def score(
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
     print(f"samples    {drawn_are}\nreference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
-    real_features = zip(("features", "mean", "covariance"), image_features(real, net, BATCH_SIZE, on), strict=True)
-    protocol = Result(reference, {"images": len(drawn), "sets": 1, "levels": 256}, dict(real_features))
-    _, found = measure_sets(drawn, net, protocol, BATCH_SIZE, on)
+    protocol = {"images": len(drawn), "sets": 1, "levels": 256}
+    statistics = image_features(real, net, BATCH_SIZE, on)
+    _, found = Reference(Result(reference, protocol, statistics), net, BATCH_SIZE, on).measure_sets(drawn)
     kid, error = found["kid"], found["kid_standard_error"]
     print(f"FID        {found['fid']:.3f}\nKID        {kid:.5f} (standard error {error:.5f})")
     for name in ("precision", "recall", "density", "coverage"):
