@@ -20,8 +20,16 @@ CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)
 def prepared(folder: Path, levels: int = 256, **splits: np.ndarray) -> Path:
     """A prepared dataset of these arrays, named like its folder."""
     channels, size = splits["train"].shape[1:3]
-    info = {"name": folder.name, "kind": "folder", "channels": channels, "size": size, "levels": levels}
-    info |= {"mean": [0.5] * channels, "std": [0.1] * channels, "source": {"root": "x"}}
+    info = {
+        "name": folder.name,
+        "kind": "folder",
+        "channels": channels,
+        "size": size,
+        "levels": levels,
+        "mean": [0.5] * channels,
+        "std": [0.1] * channels,
+        "source": {"root": "x"},
+    }
     write_dataset(folder, splits, info)
     return folder
 

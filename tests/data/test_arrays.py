@@ -41,7 +41,8 @@ def test_arrays_come_back_read_only(folder):
     info = read_info(folder)
     for split, wanted in splits_of().items():
         array = open_split(folder, split)
-        assert np.array_equal(array, wanted) and not array.flags.writeable
+        assert np.array_equal(array, wanted)
+        assert not array.flags.writeable
         assert (info["counts"][split], info["sha256"][split]) == (len(array), array_sha256(array))
     assert {path.name for path in folder.iterdir()} == {"dataset.json", "test.npy", "train.npy", "val.npy"}
 
@@ -103,18 +104,30 @@ def test_the_numbers(tmp_path, channels, levels):
     folder = prepared(tmp_path / "mine", levels, **splits)
     info = read_info(folder)
     found = inspect(folder)
-    wanted = {"dataset": "mine", "kind": "folder", "levels": levels, "source": {"root": "x"}}
+    wanted = {
+        "dataset": "mine",
+        "kind": "folder",
+        "levels": levels,
+        "source": {"root": "x"},
+    }
     wanted["data_sha256"] = sha256_json(info["sha256"])
     assert wanted.items() <= found.items()
     train, val, test = (found["splits"][split] for split in SPLITS)
-    assert val == {"count": 0, "sha256": info["sha256"]["val"], "repeated": 0, "in_train": 0}
-    assert (train["repeated"], test["repeated"], test["in_train"]) == (1, 0, 1) and "in_train" not in train
+    assert val == {
+        "count": 0,
+        "sha256": info["sha256"]["val"],
+        "repeated": 0,
+        "in_train": 0,
+    }
+    assert (train["repeated"], test["repeated"], test["in_train"]) == (1, 0, 1)
+    assert "in_train" not in train
     for split in ("train", "test"):
         about = found["splits"][split]
         by_channel = np.moveaxis(splits[split], 1, 0).reshape(channels, -1)
         centred = (by_channel + 0.5) / levels
         assert about["count"] == info["counts"][split] == len(splits[split])
-        assert about["lowest"] == by_channel.min(1).tolist() and about["highest"] == by_channel.max(1).tolist()
+        assert about["lowest"] == by_channel.min(1).tolist()
+        assert about["highest"] == by_channel.max(1).tolist()
         assert about["mean"] == pytest.approx(centred.mean(1), abs=1e-8)
         assert about["std"] == pytest.approx(centred.std(1), abs=1e-8)
         assert about["histogram"] == [np.bincount(values, minlength=levels).tolist() for values in by_channel]
@@ -135,11 +148,14 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
         first = (splits[split][0].astype(int) * 255 // (levels - 1)).transpose(1, 2, 0)
         assert np.array_equal(shown[:size, :size], np.broadcast_to(first, (size, size, 3)))
         images = inspect_data.images_of(folder, split, levels)
-        assert np.array_equal(shown, image_grid(images)) and len(images) <= inspect_data.LINES
+        assert np.array_equal(shown, image_grid(images))
+        assert len(images) <= inspect_data.LINES
         for axes, counts in zip(charts, found["splits"][split]["histogram"], strict=True):
             assert np.allclose(axes.lines[place].get_ydata(), np.array(counts) / sum(counts))
     text = "\n".join(part.get_text() for part in figure.texts)
-    assert f"train: {len(splits['train'])} images" in text and "val:" not in text and "0123456789" in text
+    assert f"train: {len(splits['train'])} images" in text
+    assert "val:" not in text
+    assert "0123456789" in text
     assert json.loads(figure.get_label()) == {str(numbers): sha256_file(numbers)}
 
 
@@ -148,7 +164,8 @@ def test_the_step_writes_numbers_and_page(folder, tmp_path):
     page = tmp_path / "out/mine.png"
     done = step("inspect_data", *flags(data_dir=folder, output=[numbers, page]))
     assert done.returncode == 0, done.stderr
-    assert "mine train: 60 images" in done.stdout and "1 are in train, too" in done.stdout
+    assert "mine train: 60 images" in done.stdout
+    assert "1 are in train, too" in done.stdout
     assert json.loads(numbers.read_text())["splits"] == inspect(folder)["splits"]
     assert np.asarray(Image.open(page).convert("RGB")).std() > 5
     np.save(folder / "test.npy", np.load(folder / "test.npy")[::-1])

@@ -15,18 +15,46 @@ from vaeglow.data import arrays, complete, digits, moments, photos, prepare, val
 from vaeglow.data.arrays import SPLITS, open_split, read_info
 from vaeglow.errors import UserError
 
-PHOTOS = {"kind": "photos", "size": 32, "pictures": list(photos.PICTURES), "crop_sides": [32, 48, 64, 96]}
-PHOTOS |= {"train_images": 400, "val_images": 55, "test_images": 103}
-DIGITS = {"kind": "digits", "channels": 1, "size": 16, "val_images": 97, "test_images": 400}
+PHOTOS = {
+    "kind": "photos",
+    "size": 32,
+    "pictures": list(photos.PICTURES),
+    "crop_sides": [32, 48, 64, 96],
+    "train_images": 400,
+    "val_images": 55,
+    "test_images": 103,
+}
+DIGITS = {
+    "kind": "digits",
+    "channels": 1,
+    "size": 16,
+    "val_images": 97,
+    "test_images": 400,
+}
 
 
 def test_prepare_writes_what_it_says(tmp_path):
-    settings = PHOTOS | {"levels": 4, "channels": 1, "train_images": 40, "val_images": 0, "test_images": 10}
+    settings = PHOTOS | {
+        "levels": 4,
+        "channels": 1,
+        "train_images": 40,
+        "val_images": 0,
+        "test_images": 10,
+    }
     info = prepare("tiny", settings, tmp_path)
     train = open_split(tmp_path, "train")
-    assert info == read_info(tmp_path) and train.shape == (40, 1, 32, 32) and set(np.unique(train)) == {0, 1, 2, 3}
-    wanted = {"name": "tiny", "kind": "photos", "size": 32, "levels": 4, "counts": {"train": 40, "val": 0, "test": 10}}
-    assert wanted.items() <= info.items() and (info["mean"], info["std"]) == moments(value_counts(train, 4))
+    assert info == read_info(tmp_path)
+    assert train.shape == (40, 1, 32, 32)
+    assert set(np.unique(train)) == {0, 1, 2, 3}
+    wanted = {
+        "name": "tiny",
+        "kind": "photos",
+        "size": 32,
+        "levels": 4,
+        "counts": {"train": 40, "val": 0, "test": 10},
+    }
+    assert wanted.items() <= info.items()
+    assert (info["mean"], info["std"]) == moments(value_counts(train, 4))
     assert "danielbuechele" in info["source"]["pictures"]["china"]["credit"]
 
     prepare("tiny", settings | {"expected_sha256": info["sha256"]}, tmp_path / "again")
@@ -41,7 +69,8 @@ def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
     settings = shipped_config()["datasets"][name]
     settings.pop("models", None)
     hashes = settings["expected_sha256"]
-    assert prepare(name, settings, tmp_path)["sha256"] == hashes and set(hashes) == set(SPLITS)
+    assert prepare(name, settings, tmp_path)["sha256"] == hashes
+    assert set(hashes) == set(SPLITS)
     prepare(name, settings | {"expected_sha256": None, "test_images": 3}, tmp_path)  # null accepts others
     assert len(open_split(tmp_path, "test")) == 3
 
@@ -67,10 +96,16 @@ def test_step_end_to_end(tmp_path):
     for i, colour in enumerate(colours):
         Image.new("RGB", (40 + i, 50), colour).save(images / f"{i}.png")
     (images / "bad.png").write_bytes(b"nothing")
-    settings = {"kind": "folder", "root": str(images), "size": 8, "test_fraction": 0.2}
+    settings = {
+        "kind": "folder",
+        "root": str(images),
+        "size": 8,
+        "test_fraction": 0.2,
+    }
     out = tmp_path / "out"
     flags = ["prepare_data", "--name", "mine", "--threads", "2", "--output-dir", str(out), "--settings"]
-    assert "bad.png" in refused(step(*flags, json.dumps(settings))) and not list(out.iterdir())
+    assert "bad.png" in refused(step(*flags, json.dumps(settings)))
+    assert not list(out.iterdir())
 
     done = step(*flags, json.dumps(settings | {"on_broken": "skip"}))
     assert done.returncode == 0 and "skipped bad.png: not an image" in done.stdout, done.stderr
@@ -90,8 +125,10 @@ def test_photos_have_the_asked_shapes_and_every_picture(crops):
     for split in SPLITS:
         count = PHOTOS[f"{split}_images"]
         images = splits[split]
-        assert images.shape == (count, 3, 32, 32) and images.dtype == np.uint8
-        assert len(crops[split]) == count and len({crop.side for crop in crops[split]}) == 4
+        assert images.shape == (count, 3, 32, 32)
+        assert images.dtype == np.uint8
+        assert len(crops[split]) == count
+        assert len({crop.side for crop in crops[split]}) == 4
         assert images.std(axis=(2, 3)).max(axis=1).min() > 2  # none is nearly blank
 
 
@@ -101,7 +138,8 @@ def test_splits_come_from_disjoint_regions(crops, name):
     seen = np.zeros((3, width, height), dtype=bool)
     for split, region in zip(SPLITS, seen, strict=True):
         for _, x, y, side in (crop for crop in crops[split] if crop.picture == name):
-            assert 0 <= x <= width - side and 0 <= y <= height - side
+            assert 0 <= x <= width - side
+            assert 0 <= y <= height - side
             region[x : x + side, y : y + side] = True
         assert region.any()
     assert seen.sum(0).max() == 1
@@ -113,17 +151,21 @@ def test_first_and_evenly_spaced_images_are_a_fair_subset(crops):
     for split, count in firsts:
         first = [crop.picture for crop in crops[split][:count]]
         shares = [first.count(name) for name in names]
-        assert sum(shares) == count and max(shares) - min(shares) <= 1
+        assert sum(shares) == count
+        assert max(shares) - min(shares) <= 1
     spaced = {crop.picture for crop in crops["train"][:: len(names)]}  # turns in a fixed order: one picture only
     assert len(spaced) >= 0.8 * len(names)
 
 
 def test_grid_shares_blocks_and_drops_sides_too_large():
     grid = photos.make_grid("any", (300, 200), [32, 64, 128], seed=3)
-    assert grid.sides == (32, 64) and grid.width >= 64 and grid.height >= 64
+    assert grid.sides == (32, 64)
+    assert grid.width >= 64
+    assert grid.height >= 64
     train, val, test = (grid.blocks[split] for split in SPLITS)
     assert sorted([*train, *val, *test]) == list(range(grid.columns * grid.rows))
-    assert len(train) > len(test) > 0 and len(val) > 0
+    assert len(train) > len(test) > 0
+    assert len(val) > 0
 
 
 @pytest.mark.parametrize(("sides", "says"), [([16, 32], "32 .* or more"), ([900], "too small for crops of 900")])
@@ -165,7 +207,16 @@ def made(tmp_path: Path, content: dict[str, np.ndarray], **settings) -> dict[str
 
 
 def prepare_file(tmp_path: Path, **settings) -> None:
-    prepare("mine", {"kind": "npz", "file": str(tmp_path / "mine.npz"), "size": 8, **settings}, tmp_path / "out")
+    prepare(
+        "mine",
+        {
+            "kind": "npz",
+            "file": str(tmp_path / "mine.npz"),
+            "size": 8,
+            **settings,
+        },
+        tmp_path / "out",
+    )
 
 
 def in_any_order(images: np.ndarray) -> list[bytes]:
@@ -184,7 +235,8 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
     train, val, test = (found[split] for split in SPLITS)
     assert (len(train), len(val)) == (15, 5)
     assert in_any_order(np.concatenate([train, val])) == in_any_order(TRAIN)
-    assert not np.array_equal(train, TRAIN[:15]) and np.array_equal(test, TEST)
+    assert not np.array_equal(train, TRAIN[:15])
+    assert np.array_equal(test, TEST)
     assert read_info(tmp_path / "out")["source"]["arrays_ignored"] == ["labels"]
     again = made(tmp_path, GOOD, val_images=5, split_seed=1)
     assert not np.array_equal(again["train"], train)
@@ -195,7 +247,8 @@ def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, m
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
     found = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)
     train, test = ((images.astype(int) * levels // 256).astype(np.uint8) for images in (TRAIN, TEST))
-    assert np.array_equal(found["val"], test[:2]) and np.array_equal(found["test"], test[2:])
+    assert np.array_equal(found["val"], test[:2])
+    assert np.array_equal(found["test"], test[2:])
     assert in_any_order(found["train"]) == in_any_order(train)
 
 

@@ -33,7 +33,8 @@ def test_formats_and_modes_give_the_same_picture(picture, suffix, mode):
     image = Image.fromarray(GRADIENT).convert("L" if (suffix, mode) == ("jpg", "P") else mode)
     found = picture(image, 40, 3, suffix, **({"lossless": True} if suffix == "webp" else {}))
     expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    assert found.dtype == np.uint8 and found.shape == (3, 40, 40)
+    assert found.dtype == np.uint8
+    assert found.shape == (3, 40, 40)
     lossy = suffix == "jpg" or (suffix == "gif" and mode == "RGB")
     assert np.abs(found.astype(int) - expected).mean() < (12 if lossy else 0.01)
 
@@ -101,7 +102,9 @@ def test_broken_files_and_decompression_bombs_say_why(tmp_path, monkeypatch):
     for content in contents:
         path.write_bytes(content)
         reason = read_or_reason(path, 8, 3)
-        assert isinstance(reason, str) and reason and "\n" not in reason
+        assert isinstance(reason, str)
+        assert reason
+        assert "\n" not in reason
     path.write_bytes(whole)
     for limit in (1000, 500):  # 1,600 pixels: Pillow itself warns, then refuses
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
@@ -117,7 +120,15 @@ def _fill(folder, values, size=(12, 10)):
 
 def _build(root, threads=1, **settings):
     """The values of each split in order, and how they were made."""
-    settings = complete("mine", {"kind": "folder", "root": str(root), "size": 4, **settings})
+    settings = complete(
+        "mine",
+        {
+            "kind": "folder",
+            "root": str(root),
+            "size": 4,
+            **settings,
+        },
+    )
     splits, made = folder.build(settings, root.parent, threads)
     shape = (settings["channels"], 4, 4)
     assert all(images.shape[1:] == shape for images in splits.values())
@@ -132,10 +143,12 @@ def test_a_root_of_files_is_split_by_fraction(tmp_path):
     values, made = _build(tmp_path, test_fraction=0.2, val_fraction=0.25)
     train, val, test = (values[split] for split in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (60, 20, 20)
-    assert sorted(train + val + test) == list(range(100)) and made["broken_files"] == {}
+    assert sorted(train + val + test) == list(range(100))
+    assert made["broken_files"] == {}
     assert min(train[:20]) < 50 <= max(train[:20])  # shuffled: both folders among the first
     other, _ = _build(tmp_path, test_fraction=0.2, split_seed=1)
-    assert sorted(other["test"]) != sorted(test) and other["val"] == []
+    assert sorted(other["test"]) != sorted(test)
+    assert other["val"] == []
 
 
 def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, monkeypatch):
@@ -160,7 +173,8 @@ def test_train_and_test_folders(tmp_path):
     _fill(tmp_path / "train" / "cats", range(10))
     _fill(tmp_path / "test", range(10, 14))
     values, _ = _build(tmp_path, channels=1, val_fraction=0.3)
-    assert sorted(values["train"] + values["val"]) == list(range(10)) and len(values["val"]) == 3
+    assert sorted(values["train"] + values["val"]) == list(range(10))
+    assert len(values["val"]) == 3
     assert sorted(values["test"]) == [10, 11, 12, 13]
     assert _build(tmp_path)[0]["val"] == []
     _fill(tmp_path / "val", [99])
@@ -197,7 +211,8 @@ def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
     (train / "leak.png").symlink_to(root / "test" / "3-10.png")
     (train / "in.png").symlink_to(root / "pool" / "1-50.png")
     values, made = _build(root)
-    assert sorted(values["train"]) == [0, 1, 2, 3, 4, 50] and values["test"] == [10]
+    assert sorted(values["train"]) == [0, 1, 2, 3, 4, 50]
+    assert values["test"] == [10]
     assert made["links_passed_over"] == 2
 
 

@@ -25,7 +25,8 @@ def test_order_is_a_permutation_of_seed_and_epoch_only():
     orders = [epoch_order(500, *key) for key in keys]
     torch.manual_seed(5)
     for key, order in zip(keys, orders, strict=True):
-        assert order.dtype == torch.int64 and torch.equal(order.sort().values, torch.arange(500))
+        assert order.dtype == torch.int64
+        assert torch.equal(order.sort().values, torch.arange(500))
         assert torch.equal(order, epoch_order(500, *key))
     assert len({tuple(order.tolist()) for order in orders}) == 9
 
@@ -35,7 +36,8 @@ def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
     keys = list(itertools.product(range(3), repeat=3))
     first = [dequantise(x, 256, step_generator(*key)) for key in keys]
     again = [dequantise(x, 256, step_generator(*key)) for key in keys]
-    assert all(map(torch.equal, first, again)) and len({tuple(noise.tolist()) for noise in first}) == 27
+    assert all(map(torch.equal, first, again))
+    assert len({tuple(noise.tolist()) for noise in first}) == 27
     generator = step_generator(0, 0, 0)
     assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
@@ -44,14 +46,16 @@ def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
 def test_batches_drop_a_short_last_one_unless_it_is_alone(count, sizes):
     order = epoch_order(count, 0, 0)
     cut = batches(order, 3)
-    assert list(map(len, cut)) == sizes and batch_count(count, 3) == len(sizes)
+    assert list(map(len, cut)) == sizes
+    assert batch_count(count, 3) == len(sizes)
     assert torch.equal(torch.cat(cut), order[: sum(sizes)])
 
 
 def test_data_on_device_takes_the_first_images():
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
     data = on_device(images, "cpu", subset=4)
-    assert data.dtype == torch.uint8 and np.array_equal(data.numpy(), images[:4])
+    assert data.dtype == torch.uint8
+    assert np.array_equal(data.numpy(), images[:4])
     assert len(on_device(images, "cpu")) == 6
     for subset in (0, 7):
         with pytest.raises(UserError, match=f"{subset} images are requested, the split has 6"):
@@ -63,10 +67,14 @@ def test_dequantised_values_give_the_level_back(levels):
     x = torch.arange(levels, dtype=torch.uint8).repeat(2_000_000 // levels)
     before = x.clone()
     y = dequantise(x, levels, torch.Generator().manual_seed(0))
-    assert y.dtype == torch.float32 and y.min() > 0 and y.max() < 1
-    assert torch.equal((y * levels).floor().to(torch.uint8), x) and torch.equal(x, before)
+    assert y.dtype == torch.float32
+    assert y.min() > 0
+    assert y.max() < 1
+    assert torch.equal((y * levels).floor().to(torch.uint8), x)
+    assert torch.equal(x, before)
     u = y.double() * levels - x
-    assert abs(u.mean() - 0.5) < 1e-3 and abs(u.var() - 1 / 12) < 1e-3  # sd of the mean: 2e-4
+    assert abs(u.mean() - 0.5) < 1e-3
+    assert abs(u.var() - 1 / 12) < 1e-3  # sd of the mean: 2e-4
 
 
 @pytest.mark.parametrize("u", [0.0, 1 - 2**-24])
@@ -75,4 +83,5 @@ def test_dequantisation_survives_the_extreme_draws(u, monkeypatch):
     for levels in range(2, 257):
         x = torch.arange(levels, dtype=torch.uint8)
         y = dequantise(x, levels, torch.Generator())
-        assert y.max() < 1 and torch.equal((y * levels).floor().to(torch.uint8), x)
+        assert y.max() < 1
+        assert torch.equal((y * levels).floor().to(torch.uint8), x)

@@ -57,32 +57,39 @@ def refuse(server: FileServer, folder: Path, says: str) -> None:
 
 def test_a_file_arrives_whole_is_kept_and_not_asked_for_again(server, tmp_path):
     folder = tmp_path / "a" / "b"
-    assert get(server, folder) == CONTENT and left_in(folder) == ["set.bin"]
-    assert get(server, folder) == CONTENT and len(server.asked) == 1
+    assert get(server, folder) == CONTENT
+    assert left_in(folder) == ["set.bin"]
+    assert get(server, folder) == CONTENT
+    assert len(server.asked) == 1
     (folder / "set.bin").write_bytes(CONTENT[:-1])  # damaged on disk: fetched again
-    assert get(server, folder) == CONTENT and len(server.asked) == 2
+    assert get(server, folder) == CONTENT
+    assert len(server.asked) == 2
 
 
 def test_after_a_broken_connection_it_continues_from_there(server, tmp_path):
     server.replies = [Reply(cut=20_000), Reply(cut=10_000)]
-    assert get(server, tmp_path) == CONTENT and left_in(tmp_path) == ["set.bin"]
+    assert get(server, tmp_path) == CONTENT
+    assert left_in(tmp_path) == ["set.bin"]
     assert asked_for(server) == ["", "bytes=20000-", "bytes=30000-"]
 
 
 def test_without_ranges_it_starts_anew(server, tmp_path):
     server.replies = [Reply(cut=20_000, ranges=False)]
     server.always = Reply(ranges=False)
-    assert get(server, tmp_path) == CONTENT and asked_for(server) == ["", "bytes=20000-"]
+    assert get(server, tmp_path) == CONTENT
+    assert asked_for(server) == ["", "bytes=20000-"]
 
 
 def test_what_a_broken_download_left_serves_the_next_run_even_from_another_server(server, tmp_path):
     server.always = Reply(cut=2_000)
     refuse(server, tmp_path, "broke off after 10,000 of 50,000 bytes")
     assert len(server.asked) == module.TRIES
-    assert left_in(tmp_path) == ["set.bin.part"] and (tmp_path / "set.bin.part").stat().st_size == 10_000
+    assert left_in(tmp_path) == ["set.bin.part"]
+    assert (tmp_path / "set.bin.part").stat().st_size == 10_000
     with file_server() as other:
         other.files["set.bin"] = CONTENT
-        assert get(other, tmp_path) == CONTENT and asked_for(other) == ["bytes=10000-"]
+        assert get(other, tmp_path) == CONTENT
+        assert asked_for(other) == ["bytes=10000-"]
 
 
 PARTS = [b"x" * 100, CONTENT, CONTENT[:-1] + b"x", CONTENT + b"x" * 5000]
@@ -92,7 +99,8 @@ PARTS = [b"x" * 100, CONTENT, CONTENT[:-1] + b"x", CONTENT + b"x" * 5000]
 def test_whatever_an_earlier_run_left_it_ends_with_the_file(server, tmp_path, left):
     """Another file's part, all of the file, and as many bytes or more of something else."""
     (tmp_path / "set.bin.part").write_bytes(left)
-    assert get(server, tmp_path) == CONTENT and left_in(tmp_path) == ["set.bin"]
+    assert get(server, tmp_path) == CONTENT
+    assert left_in(tmp_path) == ["set.bin"]
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -148,7 +156,8 @@ def test_a_full_disk_is_said_and_not_tried_again(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "progress", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="disk is full") as caught:
         get(server, tmp_path)
-    assert not isinstance(caught.value, Unavailable) and len(server.asked) == 1
+    assert not isinstance(caught.value, Unavailable)
+    assert len(server.asked) == 1
 
 
 @pytest.fixture
@@ -168,12 +177,15 @@ def found(tmp_path: Path, sources: list[str], local: str | None = None, files: i
 
 def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
-    assert found(tmp_path, [nowhere, str(folder), server.url]) == BOTH and not server.asked
+    assert found(tmp_path, [nowhere, str(folder), server.url]) == BOTH
+    assert not server.asked
     out, err = capsys.readouterr()
-    assert f"from {folder}" in out and f"{nowhere} does not exist" in err
+    assert f"from {folder}" in out
+    assert f"{nowhere} does not exist" in err
     assert found(tmp_path, [nowhere, server.url, str(folder)]) == BOTH
     assert [name for name, _ in server.asked] == ["a.bin", "b.bin"]
-    assert found(tmp_path, [server.url + "/"]) == BOTH and len(server.asked) == 2  # kept
+    assert found(tmp_path, [server.url + "/"]) == BOTH
+    assert len(server.asked) == 2  # kept
     assert left_in(tmp_path / "out" / "download") == ["a.bin", "b.bin"]
     assert found(tmp_path / "new", [f"{server.url}/a.bin"], files=1) == [b"one"]  # the file's own address
 

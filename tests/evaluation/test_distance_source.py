@@ -17,8 +17,19 @@ SETTINGS = {"batch_size": 4, "temperature": "0.5"}
 
 @pytest.fixture
 def reads(vaeglow_run, inception_file, tmp_path):
-    protocol = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1}
-    common = {"batch_size": 4, "device": "cpu", "threads": 1, "output": tmp_path / "reference.npz"}
+    protocol = {
+        "protocol": "test-6-64",
+        "split": "test",
+        "images": 6,
+        "features": 64,
+        "sets": 1,
+    }
+    common = {
+        "batch_size": 4,
+        "device": "cpu",
+        "threads": 1,
+        "output": tmp_path / "reference.npz",
+    }
     run_step("fid_reference", data_dir=vaeglow_run.data, weights=inception_file, **protocol, **common)
     return {"reference": tmp_path / "reference.npz", "weights": inception_file}
 
@@ -39,7 +50,8 @@ def test_each_set_has_its_fid_and_kid_the_same_again(vaeglow_run, run, train, re
     sets = [f"{source}_{shown}" for source, shown in itertools.product(LATENTS, IMAGES)]
     assert len({one.value(name, "fid") for name in sets}) == 4
     assert all(one.content[name] == other.content[name] for name in sets)
-    assert one.content["fid_samples"] == 6 and one.content["temperature"] == 0.5
+    assert one.content["fid_samples"] == 6
+    assert one.content["temperature"] == 0.5
     # The set of latents from training images, decoded, measured by hand:
     with torch.no_grad():
         parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]

@@ -24,7 +24,13 @@ from vaeglow.weights import SNAPSHOTS_KEY, load_model, write_tensors
 
 CPU = torch.device("cpu")
 COMMON = {"batch_size": 4, "device": "cpu"}
-SIX = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1}
+SIX = {
+    "protocol": "test-6-64",
+    "split": "test",
+    "images": 6,
+    "features": 64,
+    "sets": 1,
+}
 EIGHT = SIX | {"protocol": "test-8-64", "images": 8}
 SPREAD = [0, 1, 2, 4, 5, 6]  # six of eight images
 KEYS = ("fid", "kid", "kid_standard_error")
@@ -50,9 +56,18 @@ class Lab:
 
     def samples(self, images: np.ndarray, **changes: object) -> Path:
         info = read_info(self.data)
-        about = {"preset": "demo", "dataset": info["name"], "model": "vae", "seed": 0, "temperature": 0.5, "inputs": {}}
-        about |= {"config_sha256": "c", "data_sha256": sha256_json(info["sha256"]), "weights_sha256": "w"}
-        about |= {"provenance": {"a": 1}}
+        about = {
+            "preset": "demo",
+            "dataset": info["name"],
+            "model": "vae",
+            "seed": 0,
+            "temperature": 0.5,
+            "inputs": {},
+            "config_sha256": "c",
+            "data_sha256": sha256_json(info["sha256"]),
+            "weights_sha256": "w",
+            "provenance": {"a": 1},
+        }
         np.savez(self.folder / "samples.npz", images=images, metadata=np.array(json.dumps(about | changes)))
         return self.folder / "samples.npz"
 
@@ -87,13 +102,31 @@ def test_the_steps_measure_and_record(lab):
     assert real.arrays.keys() == wanted.keys()
     for name, array in wanted.items():
         np.testing.assert_array_equal(real.arrays[name], array)
-    about = {"dataset": "tiny", "images": 6, "features": 64, "sets": 1, "image_shape": [3, 32, 32]}
+    about = {
+        "dataset": "tiny",
+        "images": 6,
+        "features": 64,
+        "sets": 1,
+        "image_shape": [3, 32, 32],
+    }
     assert about.items() <= real.content.items()
     features, wanted = compared.measure_sets(images)
-    wanted |= {"protocol": "test-6-64", "split": "test", "fid_samples": 6, "fid_features": 64}
-    wanted |= {"fid_reference_images": 6, "preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0}
+    wanted |= {
+        "protocol": "test-6-64",
+        "split": "test",
+        "fid_samples": 6,
+        "fid_features": 64,
+    }
+    wanted |= {
+        "fid_reference_images": 6,
+        "preset": "demo",
+        "dataset": "tiny",
+        "model": "vae",
+        "seed": 0,
+    }
     wanted |= {"temperature": 0.5, "samples_provenance": {"a": 1}}
-    assert wanted.items() <= one.items() and "versions" in one["provenance"]
+    assert wanted.items() <= one.items()
+    assert "versions" in one["provenance"]
     kept = read_result(lab.folder / "1.npz", None)
     draws = sample_draws(features, real.arrays["features"], ("tiny", "test-6-64", "vae", 0))
     for name, values in draws.items():
@@ -128,9 +161,16 @@ def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(ince
 def test_the_floor_is_measured_as_samples_are_and_says_whose_it_is(lab):
     lab.reference()
     _, fid = lab.opened().fid(gaussian_images(photographs(2), 6, 256))
-    entry = {"preset": "demo", "dataset": "tiny", "protocol": "test-6-64", "fid_samples": 6, "split": "test"}
+    entry = {
+        "preset": "demo",
+        "dataset": "tiny",
+        "protocol": "test-6-64",
+        "fid_samples": 6,
+        "split": "test",
+    }
     found = lab.floor().content
-    assert entry.items() <= found.items() and found["fid"] == pytest.approx(fid)
+    assert entry.items() <= found.items()
+    assert found["fid"] == pytest.approx(fid)
 
 
 def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(lab):
@@ -180,8 +220,14 @@ def blobs_lab(tmp_path_factory, blobs_dir, inception_file) -> Lab:
 
 
 def curve(run: Run, lab: Lab, **changed: object) -> dict:
-    options = {"model": run.model, "snapshots": run.snapshots, "data_dir": run.data, "weights": lab.weights}
-    options |= {"reference": lab.folder / "reference.npz", "output": lab.folder / f"{run.folder.name}.json"}
+    options = {
+        "model": run.model,
+        "snapshots": run.snapshots,
+        "data_dir": run.data,
+        "weights": lab.weights,
+        "reference": lab.folder / "reference.npz",
+        "output": lab.folder / f"{run.folder.name}.json",
+    }
     run_step("evaluate_snapshots", **COMMON, **options | {"temperature": 0.5, "likelihood_images": 8} | changed)
     return read_result(lab.folder / f"{run.folder.name}.json").content
 
@@ -195,12 +241,20 @@ def test_points_are_snapshots_and_the_finished_model(result, run, vae_run, blobs
     points = result["points"]
     assert [(point["fraction"], point["epoch"]) for point in points] == [(0.25, 0.5), (0.5, 1.0), (1.0, 2.0)]
     assert result["weights_sha256"] == run.summary()["weights_sha256"]
-    wanted = {"protocol": "test-8-64", "temperature": 0.5, "split": "test", "likelihood_images": 8}
-    wanted |= {"fid_samples": 8, "fid_reference_images": 8, "fid_features": 64}
+    wanted = {
+        "protocol": "test-8-64",
+        "temperature": 0.5,
+        "split": "test",
+        "likelihood_images": 8,
+        "fid_samples": 8,
+        "fid_reference_images": 8,
+        "fid_features": 64,
+    }
     assert wanted.items() <= result.items()
     without_snapshots = curve(vae_run, blobs_lab, likelihood_images=500)
     (point,) = without_snapshots["points"]
-    assert point["fraction"] == 1 and without_snapshots["likelihood_images"] == 12
+    assert point["fraction"] == 1
+    assert without_snapshots["likelihood_images"] == 12
 
 
 @pytest.mark.parametrize("which", [0, 2])

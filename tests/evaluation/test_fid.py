@@ -108,7 +108,8 @@ def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused()
     grey = photographs(3)[:, :1]
     (found,) = extract_features(grey, colours, 3, "cpu")
     (wanted,) = extract_features(grey.repeat(3, axis=1), colours, 3, "cpu")
-    assert found.shape == (3, 3) and torch.equal(found, wanted)
+    assert found.shape == (3, 3)
+    assert torch.equal(found, wanted)
     with pytest.raises(UserError, match="features are not finite"):
         list(extract_features(photographs(4), lambda x: [torch.where(x == x.max(), torch.nan, x)], 4, "cpu"))
 
@@ -130,7 +131,8 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
     monkeypatch.setattr(fid, "extract_features", batches)
     images = images_of(count, 0)
     found = image_features(images, pixels, 10, "cpu")
-    assert found["features"].shape == (20, 12) and len(alive) == count / 10
+    assert found["features"].shape == (20, 12)
+    assert len(alive) == count / 10
     np.testing.assert_allclose(found["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
 
 
@@ -142,7 +144,8 @@ def test_our_features_are_the_original_modules(features: int, inception_file: Pa
     network = pytorch_fid_network(random_inception(), features)
     theirs = fid_score.get_activations(files, network, 2, features, "cpu", 0)
     ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")["features"]
-    assert theirs.shape == ours.shape == (4, features) and theirs.std(0).max() > 0.01
+    assert theirs.shape == ours.shape == (4, features)
+    assert theirs.std(0).max() > 0.01
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
@@ -193,7 +196,8 @@ def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path
         gaussians += [found["mean"], found["covariance"]]
     theirs = command_fid(*folders, features, cache)
     assert (np.linalg.matrix_rank(gaussians[1]) == features) == (features == 64)
-    assert theirs > 1 and frechet_distance(*gaussians) == pytest.approx(theirs, abs=1e-3)
+    assert theirs > 1
+    assert frechet_distance(*gaussians) == pytest.approx(theirs, abs=1e-3)
 
 
 def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
@@ -212,12 +216,14 @@ def test_each_set_is_measured_as_if_it_were_alone() -> None:
     features, found = reference_of(real, 30, sets=3).measure_sets(samples)
     alone = [reference_of(real, 30).measure_sets(samples[start : start + 30]) for start in (0, 30, 60)]
     distances = [numbers["fid"] for _, numbers in alone]
-    assert found["fid_by_set"] == pytest.approx(distances, rel=1e-12) and len(set(distances)) == 3
+    assert found["fid_by_set"] == pytest.approx(distances, rel=1e-12)
+    assert len(set(distances)) == 3
     assert (found["fid"], found["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
     assert found["fid_sets"] == 3
     first_features, first = alone[0]
     np.testing.assert_array_equal(features, first_features)
-    assert first["fid_sd"] is None and first["fid_by_set"] == [first["fid"]]
+    assert first["fid_sd"] is None
+    assert first["fid_by_set"] == [first["fid"]]
     for name in ("kid", "kid_standard_error", "precision", "recall", "density", "coverage", "diversity"):
         assert found[name] == first[name]
     gaussians = []
@@ -239,9 +245,11 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
     np.testing.assert_array_equal(kept, features[chosen])
     kept_real = reference.real.arrays["features"]
     np.testing.assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
-    assert found["fid"] == whole["fid"] and found["feature_images"] == 12
+    assert found["fid"] == whole["fid"]
+    assert found["feature_images"] == 12
     wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
-    assert wanted.items() <= found.items() and found["kid"] != whole["kid"]
+    assert wanted.items() <= found.items()
+    assert found["kid"] != whole["kid"]
 
 
 def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():

@@ -149,7 +149,8 @@ def test_a_linear_decoder_shares_what_its_closed_form_says(made, lower, upper):
 def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture():
     draws = channel((100.0, 100.0), 0.05, True)
     lower, upper = decoder_information(draws)
-    assert lower == pytest.approx(math.log(COUNT), abs=0.2) and upper > lower
+    assert lower == pytest.approx(math.log(COUNT), abs=0.2)
+    assert upper > lower
     draws["bounds"][3] = math.nan
     assert all(math.isfinite(value) for value in decoder_information(draws))
 
@@ -160,7 +161,9 @@ def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     network = network_of(latent_run)
     kind = latent_run.config["kind"]
     assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= found.items()
-    assert found["images"] == 12 and found["latent_dim"] == 4 and 0 <= found["active_units"] <= 4
+    assert found["images"] == 12
+    assert found["latent_dim"] == 4
+    assert 0 <= found["active_units"] <= 4
     assert found["information_lower_nats"] <= found["information_cap_nats"] == math.log(12)
     assert found["information_upper_nats"] == found["kl_nats"]
     assert found["kl_bits_per_dim"] == pytest.approx(found["kl_nats"] / (192 * math.log(2)))

@@ -43,7 +43,12 @@ def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
         torch.testing.assert_close(model.layer(layer)[0], first, rtol=0, atol=1e-4)
         assert (layer - first).abs().max() > 1e-3  # f is not the identity
     arrays["layer"] = arrays["layer"][:, 0]
-    for name, images in {"vae": mean, "vae_noisy": first, "layer_mean": layer_mean, "layer": layer}.items():
+    for name, images in {
+        "vae": mean,
+        "vae_noisy": first,
+        "layer_mean": layer_mean,
+        "layer": layer,
+    }.items():
         assert np.array_equal(arrays[name], quantise(images, 256)[:6].numpy()), name
 
 
@@ -56,8 +61,10 @@ def test_the_first_images_depend_on_neither_count_and_temperature_is_of_the_nois
     assert not np.array_equal(few["vae"], draw(model, 5, 2, 0.7, seed=1)["vae"])
     cold = draw(model, 30, 2, 0.0)
     warm = draw(model, 30, 2, 1.0)
-    assert np.array_equal(cold["vae"], warm["vae"]) and np.array_equal(cold["layer_mean"], warm["layer_mean"])
-    assert np.array_equal(cold["vae"], cold["vae_noisy"]) and np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
+    assert np.array_equal(cold["vae"], warm["vae"])
+    assert np.array_equal(cold["layer_mean"], warm["layer_mean"])
+    assert np.array_equal(cold["vae"], cold["vae_noisy"])
+    assert np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
     assert not np.array_equal(warm["layer"][:, 0], warm["layer"][:, 1])
 
 
@@ -83,13 +90,19 @@ def test_overflow_is_counted_and_too_much_of_it_refused(monkeypatch):
 
 def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.ndarray]:
     """Draws of a layer that makes `layer` of `vae`, whatever the noise."""
-    return {"vae": vae, "vae_noisy": vae, "layer_mean": layer, "layer": np.repeat(layer[:, None], draws, 1)}
+    return {
+        "vae": vae,
+        "vae_noisy": vae,
+        "layer_mean": layer,
+        "layer": np.repeat(layer[:, None], draws, 1),
+    }
 
 
 def test_a_layer_that_does_nothing_leaves_the_spectrum_as_it_is():
     images = photographs(12)
     found = probe_action(drawn(images, images, 3), images, 256)
-    assert found["pixel_distance"] == found["draw_pixel_distance"] == 0 and found["between_pixel_distance"] > 1
+    assert found["pixel_distance"] == found["draw_pixel_distance"] == 0
+    assert found["between_pixel_distance"] > 1
     assert found["content_kept"] == 1
     assert found["similarity"] == found["similarity_noise"] == found["similarity_other"] == pytest.approx(1)
     assert max(found["spectrum_error"].values()) < 1e-9
@@ -130,7 +143,8 @@ def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     swapped = images[[1, 0, *range(2, 12)]]  # two latents change places
     found = probe_action(drawn(swapped, images), images, 256)
     per_image = found["per_image"]
-    assert per_image["content_kept"] == [0, 0] + [1] * 10 and found["content_kept"] == pytest.approx(10 / 12)
+    assert per_image["content_kept"] == [0, 0] + [1] * 10
+    assert found["content_kept"] == pytest.approx(10 / 12)
     assert np.argmin(per_image["similarity"]) in (0, 1)
 
 
@@ -175,7 +189,8 @@ def test_a_wave_peaks_at_its_frequency(cycles):
 
 def test_brightness_and_a_jump_between_opposite_borders_are_no_detail():
     power, sharpness = spectrum(np.full((2, 3, 8, 8), 77, np.uint8))
-    assert power.max() < 1e-20 and sharpness == 0
+    assert power.max() < 1e-20
+    assert sharpness == 0
     images = blobs(5, 0, 16).astype(float)
     np.testing.assert_allclose(spectrum(images + 40)[0], spectrum(images)[0], atol=1e-6)
     slope = np.tile(np.linspace(0, 255, 32), (32, 1))
@@ -196,20 +211,28 @@ def test_a_spectrums_error_of_one_is_ten_times_the_power():
     nothing = np.zeros(3)
     errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
     np.testing.assert_allclose(errors, [0, 1, 1], atol=1e-4)
-    assert np.isfinite(log_error(nothing, reference)) and log_error(nothing, nothing) == 0
+    assert np.isfinite(log_error(nothing, reference))
+    assert log_error(nothing, nothing) == 0
     assert log_error(nothing, np.full(3, 9 * layer_action.ROUNDING)) == pytest.approx(1)
 
 
 def test_the_step_writes_numbers_and_the_images_shown(model, vaeglow_run, tmp_path):
-    settings = {"images": 9, "draws": 2, "temperature": 0.5, "shown": 3}
+    settings = {
+        "images": 9,
+        "draws": 2,
+        "temperature": 0.5,
+        "shown": 3,
+    }
     found = run_probe("layer_action", vaeglow_run, tmp_path / "layer_action.json", settings).content
     images = read_result(tmp_path / "layer_action.npz", None, model="vaeglow", temperature=0.5).arrays
     draws = draw(model, 9, 2, 0.5, vaeglow_run.config["seed"])
     assert images.keys() == {"vae", "layer"}
     assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.items())
-    assert found["images"] == found["data_images"] == 9 and found["temperature"] == 0.5
+    assert found["images"] == found["data_images"] == 9
+    assert found["temperature"] == 0.5
     assert found["exploded_samples"] == 0
-    assert set(found["sharpness"]) == {*NAMES, "data"} and set(found["spectrum"]) == {*NAMES, "data", "frequency"}
+    assert set(found["sharpness"]) == {*NAMES, "data"}
+    assert set(found["spectrum"]) == {*NAMES, "data", "frequency"}
     assert set(found["spectrum_error"]) == set(NAMES)
     for name, values in found["per_image"].items():
         assert len(values) == 9

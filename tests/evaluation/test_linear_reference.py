@@ -118,7 +118,8 @@ def test_what_the_torus_adds_only_raises_a_reference():
     found = references_of(root.T.reshape(-1, 1, side, side) * side)
     endless = {q: bits(innovation * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2) for q in (1, 2, 4)}
     assert found["squeeze1"] == pytest.approx(endless[1])
-    assert found["squeeze2"] > endless[2] and found["squeeze4"] > endless[4]
+    assert found["squeeze2"] > endless[2]
+    assert found["squeeze4"] > endless[4]
     assert found["whitening"] > bits(innovation)
 
 
@@ -209,15 +210,19 @@ def test_the_step_measures_both_residuals(tmp_path, monkeypatch):
 
     monkeypatch.setattr(probe, "folded_moments", folded_moments)
     found = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
-    assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
+    assert found["images"] == 200
+    assert found["latents"] == 4
+    assert found["pca_images"] == 64
     assert list(found["sources"]) == ["vae", "pca"]
     for first, source in enumerate(found["sources"].values()):  # they take turns
         assert list(source) == NAMES
         square = np.concatenate(squares[1][first::2]).mean()
         assert source["no_layer"] == pytest.approx(bits(square))  # the residual under one variance
         values = list(source.values())
-        assert values == sorted(values, reverse=True) and all(map(math.isfinite, values))
+        assert values == sorted(values, reverse=True)
+        assert all(map(math.isfinite, values))
     assert math.isfinite(found["vae_own_noise"])
-    assert list(found["estimation_bias"]) == NAMES and max(found["estimation_bias"].values()) == 0
+    assert list(found["estimation_bias"]) == NAMES
+    assert max(found["estimation_bias"].values()) == 0
     every = run_probe("linear_reference", run, tmp_path / "all.json", SETTINGS | {"images": 10_000}).content
     assert every["images"] == 220  # at most as many as there are

@@ -25,8 +25,18 @@ WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
 SETTINGS = {
     "latents": {"images": 12, "batch_size": 5},
     "noise_maps": {"shown": 3, "images": 7, "batch_size": 7},
-    "interpolation": {"space": "prior", "pairs": 1, "steps": 2, "shown": 1},
-    "layer_action": {"images": 9, "draws": 2, "temperature": 0.5, "shown": 3},
+    "interpolation": {
+        "space": "prior",
+        "pairs": 1,
+        "steps": 2,
+        "shown": 1,
+    },
+    "layer_action": {
+        "images": 9,
+        "draws": 2,
+        "temperature": 0.5,
+        "shown": 3,
+    },
     "linear_reference": {"images": 200, "batch_size": 64},
 }
 KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256", "data_sha256")
@@ -97,7 +107,8 @@ def test_the_way_is_straight_in_the_space_it_is_named_after(vae_run):
     torch.testing.assert_close(steps, steps[:, :1].expand(5, 3, -1), rtol=1e-3, atol=1e-4)
     lengths = latent_paths(vae, 5, 4, "latent", 0, CPU).norm(dim=-1)
     shorter, longer = lengths[:, [0, -1]].aminmax(dim=1, keepdim=True)
-    assert (lengths <= longer + 1e-5).all() and (lengths >= shorter - 1e-5).all()
+    assert (lengths <= longer + 1e-5).all()
+    assert (lengths >= shorter - 1e-5).all()
 
 
 def test_distances_are_root_mean_squares_in_grey_levels():
@@ -122,7 +133,12 @@ def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
 
 @pytest.mark.parametrize("space", ["prior", "latent"])
 def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path):
-    settings = {"space": space, "pairs": 3, "steps": 5, "shown": 2}
+    settings = {
+        "space": space,
+        "pairs": 3,
+        "steps": 5,
+        "shown": 2,
+    }
     found = run_probe("interpolation", latent_run, tmp_path / "x.npz", settings)
     model = vaeglow.load(latent_run.model, "cpu")
     seed = latent_run.config["seed"]
@@ -171,19 +187,22 @@ def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
     scale = 256 * log_scale.exp().square().mean(1).sqrt().numpy()
     error = (target - mean).square().mean(1).sqrt().numpy()
     found = result.arrays["scale"]
-    assert found.dtype == np.float32 and found.shape == (3, 8, 8)
+    assert found.dtype == np.float32
+    assert found.shape == (3, 8, 8)
     np.testing.assert_allclose(found, scale[:3], rtol=1e-5)
     expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
     content = result.content
     assert content["error_correlations"] == pytest.approx(expected)
-    assert content["error_correlation"] == pytest.approx(np.mean(expected)) and content["images"] == 7
+    assert content["error_correlation"] == pytest.approx(np.mean(expected))
+    assert content["images"] == 7
 
 
 def test_isotropic_noise_has_one_scale_and_no_correlation():
     vae = plain_vae(GREY, "isotropic", True).eval()
     run = opened(vae, data(GREY)[:6].numpy())
     content, arrays = noise_maps.measure(run, {"test": None}, {"shown": 6, "images": 6, "batch_size": 4})
-    assert content["error_correlations"] is None and content["border_contrasts"] is None
+    assert content["error_correlations"] is None
+    assert content["border_contrasts"] is None
     scale = arrays["scale"]
     assert np.ptp(scale) < 1e-6
     assert scale[0, 0, 0] == pytest.approx(GREY["levels"], rel=0.1)  # log s starts at 0

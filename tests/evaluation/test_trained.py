@@ -52,8 +52,10 @@ def test_batches_are_full_and_the_last_is_cut():
     model = Stub()
     count = 2 * BATCH_SIZE + 3
     images, exploded = draw(model, count)
-    assert images.shape == (count, 1, 2, 2) and images.dtype == torch.uint8
-    assert exploded == 0 and model.counts == [BATCH_SIZE] * 3
+    assert images.shape == (count, 1, 2, 2)
+    assert images.dtype == torch.uint8
+    assert exploded == 0
+    assert model.counts == [BATCH_SIZE] * 3
     assert len(images.flatten(1).unique(dim=0)) == count  # every batch has noise of its own
     assert torch.equal(draw(model, 7)[0], images[:7])
 
@@ -96,7 +98,13 @@ def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
 def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run, tmp_path):
     _, about = load_model(vae_run.model, CPU)
     monkeypatch.setattr("vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), about))
-    options = {"model": vae_run.model, "temperature": 0.5, "device": "cpu", "shown": 4, "output": tmp_path / "a/x.npz"}
+    options = {
+        "model": vae_run.model,
+        "temperature": 0.5,
+        "device": "cpu",
+        "shown": 4,
+        "output": tmp_path / "a/x.npz",
+    }
     with pytest.raises(UserError, match="10 of 19 samples are not finite"):
         run_step("sample", **options, count=19)
     run_step("sample", **options, count=20)
@@ -105,14 +113,20 @@ def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run,
 def test_the_step_says_what_the_images_say(any_run, tmp_path):
     output = tmp_path / "likelihood.json"
     arrays = tmp_path / "likelihood.npz"
-    about = {"batch_size": 5, "importance_samples": [4, 10], "importance_images": 7, "device": "cpu"}
+    about = {
+        "batch_size": 5,
+        "importance_samples": [4, 10],
+        "importance_images": 7,
+        "device": "cpu",
+    }
     run_step("likelihood", model=any_run.model, data_dir=any_run.data, output=output, **about)
     result = read_result(output).content
     file = read_result(arrays, None)
     assert file.content["weights_sha256"] == result["weights_sha256"]
     assert result["inputs"] == {str(path): sha256_file(path) for path in (any_run.model, arrays)}
     one, four, ten = (file.arrays[f"bits_per_dim_{draws}"] for draws in (1, 4, 10))
-    assert len(file.arrays) == 3 and [len(one), len(four), len(ten)] == [12, 7, 7]
+    assert len(file.arrays) == 3
+    assert [len(one), len(four), len(ten)] == [12, 7, 7]
 
     def summary(values: np.ndarray) -> dict:
         error = values.std(ddof=1) / math.sqrt(len(values))
@@ -184,7 +198,8 @@ def test_a_residual_flow_has_no_bound_of_several_draws():
     with pytest.raises(UserError, match="K = 10 is no bound for a ResidualFlow, whose bits/dim are"):
         importance_bits_per_dim(network, images, [1, 10], 10, 0, CPU)
     found, per_image = likelihood.evaluate_likelihood(network, images, 10, [10], 2, 0, CPU)
-    assert list(found["importance"]) == ["1"] and list(per_image) == ["bits_per_dim_1"]
+    assert list(found["importance"]) == ["1"]
+    assert list(per_image) == ["bits_per_dim_1"]
 
 
 @pytest.mark.parametrize("model", MODELS)

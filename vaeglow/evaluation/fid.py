@@ -53,7 +53,12 @@ def extract_features(
     if torch.device(device).type == "cpu":
         batch_size = min(batch_size, CPU_BATCH)
     # TF32 and autotuning make a GPU's features differ from a CPU's and between runs
-    exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+    exact = {
+        "enabled": True,
+        "benchmark": False,
+        "deterministic": True,
+        "allow_tf32": False,
+    }
     for start in range(0, len(indices), batch_size):
         chosen = images[indices[start : start + batch_size]]
         batch = torch.from_numpy(chosen).to(device).float() / (levels - 1)

@@ -34,7 +34,12 @@ State = dict[str, Tensor]
 Settings = Mapping[str, Any]  # `evaluation.inception` of the config
 
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
-LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
+LAYERS = {  # channels of a layer: its name
+    64: "maxpool1",
+    192: "maxpool2",
+    768: "Mixed_6e",
+    2048: "avgpool",
+}
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download

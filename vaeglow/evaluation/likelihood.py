@@ -161,7 +161,12 @@ def evaluate_likelihood(
     """
     about = {"bound": model.bound, "dequantisation": model.dequantisation, "levels": model.levels}
     if not model.bound:
-        return {"bits_per_dim": None, "standard_error": None, "images": len(images), **about}, {}
+        return {
+            "bits_per_dim": None,
+            "standard_error": None,
+            "images": len(images),
+            **about,
+        }, {}
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
     more = [draws for draws in importance_samples if draws != 1 and not model.estimated]

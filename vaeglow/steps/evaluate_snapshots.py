@@ -61,6 +61,11 @@ def main(
             point |= compared.fid_and_kid(samples.numpy())
         points.append(point)
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
-    content = {**run.identity, **compared.record, "temperature": temperature}
-    content |= {"likelihood_images": len(images), "points": points}
+    content = {
+        **run.identity,
+        **compared.record,
+        "temperature": temperature,
+        "likelihood_images": len(images),
+        "points": points,
+    }
     write_result(output, content, [run.path, snapshots, weights], run.provenance)

@@ -46,7 +46,13 @@ def main(
     names = identity(info)
     real = open_split(data_dir, split)
     taken = np.arange(len(real))
-    content = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
+    content = {
+        "protocol": protocol,
+        "split": split,
+        "images": images,
+        "features": features,
+        "sets": sets,
+    }
     for path in near_copies:
         near = read_result(path, ("distances",), data_sha256=names["data_sha256"])
         taken = np.flatnonzero(near.arrays["distances"] >= apart)

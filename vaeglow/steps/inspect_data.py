@@ -55,7 +55,13 @@ def inspect(data_dir: Path) -> dict[str, Any]:
         splits[split] = about
     shape = {key: info[key] for key in ("kind", "channels", "size", "levels")}
     hashes = {"data_sha256": sha256_json(info["sha256"])}
-    return {"dataset": info["name"], **shape, **hashes, "source": info["source"], "splits": splits}
+    return {
+        "dataset": info["name"],
+        **shape,
+        **hashes,
+        "source": info["source"],
+        "splits": splits,
+    }
 
 
 def draw(written: Path, data_dir: Path) -> style.Figure:
@@ -77,7 +83,12 @@ def draw(written: Path, data_dir: Path) -> style.Figure:
             for split, about in splits.items():
                 counts = np.asarray(about["histogram"][number])
                 label = None if number else split
-                line = {"where": "mid", "linewidth": 0.9, "label": label, **LOOKS[split]}
+                line = {
+                    "where": "mid",
+                    "linewidth": 0.9,
+                    "label": label,
+                    **LOOKS[split],
+                }
                 axes.step(np.arange(len(counts)), counts / np.sum(counts), **line)
             axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")

@@ -39,7 +39,12 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
         measured = reference.fid_and_kid(samples)
         numbers[f"{source}_{shown}"] = measured
         print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}", flush=True)
-    return {**reference.record, "temperature": temperature, "fid_sets": 1, **numbers}, None
+    return {
+        **reference.record,
+        "temperature": temperature,
+        "fid_sets": 1,
+        **numbers,
+    }, None
 
 
 def latents(run: TrainedRun, source: str, train: np.ndarray, count: int) -> Iterator[tuple[Tensor, torch.Generator]]:

@@ -54,7 +54,12 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
             drawn = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
             log_det = y.new_zeros(len(y)) if layer is None else layer(y)[1].expand(len(y))
             about_z = {"z": z, "z_means": mean, "z_log_scales": log_scale}
-            yield {**drawn, **about_z, "kl": kl.double(), "log_det": log_det.double()}
+            yield {
+                **drawn,
+                **about_z,
+                "kl": kl.double(),
+                "log_det": log_det.double(),
+            }
 
     with torch.no_grad():
         drawn = joined(draws())

@@ -67,7 +67,12 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
             noisy = [mean + temperature * log_scale.exp() * noise for noise in noises]
             layer = torch.stack([network.layer.inverse(x_bar) for x_bar in noisy], 1)
             layer_mean = network.layer.inverse(mean)
-            shown = {"vae": mean, "vae_noisy": noisy[0], "layer_mean": layer_mean, "layer": layer}
+            shown = {
+                "vae": mean,
+                "vae_noisy": noisy[0],
+                "layer_mean": layer_mean,
+                "layer": layer,
+            }
             whole = [values.isfinite().flatten(1).all(1) for values in shown.values()]
             quantised = {name: quantise(values, network.levels) for name, values in shown.items()}
             yield quantised | {"whole": torch.stack(whole).all(0)}
