@@ -246,7 +246,8 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
 def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch, levels, slab):
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
     found = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)
-    train, test = ((images.astype(int) * levels // 256).astype(np.uint8) for images in (TRAIN, TEST))
+    train = (TRAIN.astype(int) * levels // 256).astype(np.uint8)
+    test = (TEST.astype(int) * levels // 256).astype(np.uint8)
     assert np.array_equal(found["val"], test[:2])
     assert np.array_equal(found["test"], test[2:])
     assert in_any_order(found["train"]) == in_any_order(train)

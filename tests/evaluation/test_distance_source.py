@@ -55,7 +55,8 @@ def test_each_set_has_its_fid_and_kid_the_same_again(vaeglow_run, run, train, re
     # The set of latents from training images, decoded, measured by hand:
     with torch.no_grad():
         parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]
-    samples = (256 * torch.cat(parts).clamp(0, 1 - 1e-7)).floor().to(torch.uint8).numpy()
+    y = torch.cat(parts).clamp(0, 1 - 1e-7)
+    samples = (256 * y).floor().to(torch.uint8).numpy()
     compared = Reference.open(*reads.values(), 4, "cpu", run.identity)
     assert compared.fid_and_kid(samples) == pytest.approx(one.value("posterior_mean"))
 

@@ -147,8 +147,10 @@ def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(ince
     near = tmp_path / "near.npz"
     run_step("near_copies", data_dir=lab.data, device="cpu", threads=1, output=near)
     distances = read_result(near, ("distances",)).arrays["distances"]
-    flat_test, flat_train = (images.reshape(len(images), -1).astype(float) for images in (test, train))
-    np.testing.assert_allclose(distances, cdist(flat_test, flat_train).min(1) / np.sqrt(flat_test.shape[1]))
+    flat_test = test.reshape(8, -1).astype(float)
+    flat_train = train.reshape(3, -1).astype(float)
+    nearest = cdist(flat_test, flat_train).min(1)
+    np.testing.assert_allclose(distances, nearest / np.sqrt(flat_test.shape[1]))
     third, fourth = np.sort(distances)[2:4]  # from the third on, the two nearest are left out
     lab.reference(near_copies=[near], apart=third)
     compared = lab.opened()

@@ -29,7 +29,9 @@ from vaeglow.results import Result
 @pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
 def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
-    rows = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([1, 2, 3, 0.1, 1, 0]) + offset
+    random = np.random.default_rng(0)
+    scales = np.diag([1, 2, 3, 0.1, 1, 0])
+    rows = random.normal(size=(50, 6)) @ scales + offset
     mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(sizes))
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
@@ -46,7 +48,9 @@ def test_distance_of_known_gaussians() -> None:
     shift = rng.normal(size=8)
     one, two = rng.uniform(0.1, 2, (2, 8))
     axes = scipy.linalg.qr(rng.normal(size=(8, 8)))[0]
-    distance = frechet_distance(np.zeros(8), (axes * one) @ axes.T, shift, (axes * two) @ axes.T)
+    first = (axes * one) @ axes.T
+    second = (axes * two) @ axes.T
+    distance = frechet_distance(np.zeros(8), first, shift, second)
     wanted = ((one**0.5 - two**0.5) ** 2).sum() + shift @ shift
     assert distance == pytest.approx(wanted, rel=1e-9)
 
@@ -99,9 +103,10 @@ def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) 
     np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
     np.testing.assert_allclose(found["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(found["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
-    parts = list(extract_features(images // 64, colours, batch_size, "cpu", levels=4, indices=indices))
+    few = images // 64
+    parts = list(extract_features(few, colours, batch_size, "cpu", levels=4, indices=indices))
     assert max(map(len, parts)) <= batch_size
-    np.testing.assert_allclose(torch.cat(parts), (images[indices] // 64 / 3).mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(torch.cat(parts), (few[indices] / 3).mean((2, 3)), atol=1e-6)
 
 
 def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused() -> None:
@@ -254,7 +259,9 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
 
 def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():
     random = np.random.default_rng(0)
-    train = (128 + 20 * random.normal(size=(500, 2)) @ [[1.0, 0.8], [0.0, 0.6]]).round().astype(np.uint8)
+    mixing = np.array([[1.0, 0.8], [0.0, 0.6]])
+    pixels = 128 + 20 * random.normal(size=(500, 2)) @ mixing
+    train = pixels.round().astype(np.uint8)
     images = train.reshape(500, 1, 1, 2)
     drawn = fid.gaussian_images(images, 20_000, 256)
     values = drawn.reshape(-1, 2).astype(float)

@@ -34,15 +34,17 @@ def references_of(images: np.ndarray) -> dict[str, float]:
 def exactly(spectrum: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Images whose second moments on the torus are spectrum(w) [H, W] * colours [C, C]: all shifts of C kernels."""
     kernel = np.fft.ifft2(np.sqrt(spectrum), norm="ortho").real
-    shifts = np.stack([np.roll(kernel, shift, (0, 1)) for shift in np.ndindex(kernel.shape)])
-    mixed = np.einsum("ck,nhw->knchw", np.linalg.cholesky(colours), shifts)
+    shifts = [np.roll(kernel, shift, (0, 1)) for shift in np.ndindex(kernel.shape)]
+    root = np.linalg.cholesky(colours)
+    mixed = np.einsum("ck,nhw->knchw", root, np.stack(shifts))
     return mixed.reshape(-1, len(colours), *kernel.shape) * math.sqrt(len(colours))
 
 
 def ar1(rho: float, side: int) -> np.ndarray:
     """The spectrum of an AR(1) process of variance 1: (1 - rho^2) / |1 - rho exp(-iw)|^2."""
-    waves = np.exp(-2j * np.pi * np.arange(side) / side)
-    return (1 - rho**2) / np.abs(1 - rho * waves) ** 2
+    frequency = np.arange(side) / side
+    response = 1 - rho * np.exp(-2j * np.pi * frequency)
+    return (1 - rho**2) / np.abs(response) ** 2
 
 
 def separable(down: float, across: float, side: int) -> np.ndarray:
@@ -90,7 +92,8 @@ def test_each_reference_is_at_most_the_one_before(seed):
     random = np.random.default_rng(seed)
     images = random.normal(size=(200, 3, 8, 8)) * random.gamma(0.7, size=(1, 3, 8, 8))  # no stationarity
     waves = np.fft.fft2(images) * random.gamma(0.5, size=(1, 3, 8, 8))
-    mixed = np.einsum("ij,njhw->nihw", random.normal(size=(3, 3)), np.fft.ifft2(waves).real)
+    colours = random.normal(size=(3, 3))
+    mixed = np.einsum("ij,njhw->nihw", colours, np.fft.ifft2(waves).real)
     found = references_of(mixed)
     assert list(found) == NAMES
     assert all(left > right for left, right in itertools.pairwise(found.values())), found
@@ -98,7 +101,8 @@ def test_each_reference_is_at_most_the_one_before(seed):
 
 def test_shifts_scale_and_constant_unimodular_colour_maps():
     random = np.random.default_rng(0)
-    images = exactly(separable(0.6, 0.3, 8), np.eye(3)) * (1 + random.random((1, 3, 8, 8)))
+    stationary = exactly(separable(0.6, 0.3, 8), np.eye(3))
+    images = stationary * (1 + random.random((1, 3, 8, 8)))
     plain = references_of(images)
     assert references_of(np.roll(images, (4, -8), (2, 3))) == pytest.approx(plain)
     assert references_of(images / 2) == pytest.approx({name: value - 1 for name, value in plain.items()})
@@ -177,7 +181,8 @@ def test_components_leave_what_is_orthogonal_to_them():
     random = np.random.default_rng(0)
     basis = np.linalg.qr(random.normal(size=(48, 3)))[0].T
     latents = random.normal(size=(300, 3)) * [4, 2, 1]
-    values = 128 + 20 * latents @ basis + random.normal(size=(300, 48))
+    noise = random.normal(size=(300, 48))
+    values = 128 + 20 * latents @ basis + noise
     images = values.round().clip(0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
     mean, components = probe.principal_components(images, 3, 256, 0)
     residual = probe.component_residual((images + 0.5) / 256, mean, components)

@@ -33,8 +33,9 @@ def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block
     found = nearest.find_nearest(groups, train, chosen, pixels, k, **OPTIONS)
     for group, (distances, indices) in zip(groups, found, strict=True):
         every = cdist(flat(group), flat(train[chosen]))
-        np.testing.assert_allclose(distances, np.sort(every, 1)[:, :k], rtol=1e-5)
-        np.testing.assert_array_equal(indices, chosen[np.argsort(every, 1)[:, :k]])
+        wanted = np.argsort(every, 1)[:, :k]
+        np.testing.assert_array_equal(indices, chosen[wanted])
+        np.testing.assert_allclose(distances, np.take_along_axis(every, wanted, 1), rtol=1e-5)
 
 
 def test_pixel_copies_are_counted() -> None:
@@ -78,7 +79,7 @@ def draw(run: Run, path: Path) -> Path:
 def look(inception_file: Path, tmp_path: Path) -> Callable[..., Result]:
     """`look(run, samples, **changed settings)`: the probe's result, in `near.npz`."""
 
-    def probed(run: Run, samples: Path, **changed: object) -> Result:
+    def probed(run: Run, samples: Path, /, **changed: object) -> Result:
         reads = {"samples": samples, "weights": inception_file}
         return run_probe("nearest_training", run, tmp_path / "near.npz", SETTINGS | changed, **reads)
 

@@ -44,8 +44,9 @@ KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256",
 
 @pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_action"])
 def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_path):
-    outputs = [tmp_path / folder / PROBES[name].result for folder in ("1", "2")]
-    one, other = (run_probe(name, vaeglow_run, output, SETTINGS[name]) for output in outputs)
+    file = PROBES[name].result
+    one = run_probe(name, vaeglow_run, tmp_path / "1" / file, SETTINGS[name])
+    other = run_probe(name, vaeglow_run, tmp_path / "2" / file, SETTINGS[name])
     known = {**vaeglow_run.config, **vaeglow_run.summary()}
     assert {key: one.content[key] for key in KEYS} == {key: known[key] for key in KEYS}
     assert one.content["inputs"].keys() == {str(vaeglow_run.model)}
@@ -122,8 +123,10 @@ def test_distances_are_root_mean_squares_in_grey_levels():
 
 
 def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
-    start, end = np.random.default_rng(0).integers(0, 256, (2, 40, 1, 16, 16)).astype(float)
-    fade = detail(np.stack([start, np.rint((start + end) / 2), end], 1))
+    random = np.random.default_rng(0)
+    start, end = random.integers(0, 256, (2, 40, 1, 16, 16)).astype(float)
+    middle = np.rint((start + end) / 2)
+    fade = detail(np.stack([start, middle, end], 1))
     kept = detail(np.stack([start, end, end], 1))
     variance = 2 * 2 * (256**2 - 1) / 12  # of the difference of two pixels, two ways
     np.testing.assert_allclose(fade["detail_kept"], 0, atol=1e-9)

@@ -132,7 +132,7 @@ def read_info(data_dir: str | Path) -> dict[str, Any]:
     return info
 
 
-def identity(info: Mapping[str, Any]) -> dict[str, str]:
+def data_identity(info: Mapping[str, Any]) -> dict[str, str]:
     """What results record of the data they are of, from dataset.json: its name, and a hash of all arrays."""
     return {"dataset": info["name"], "data_sha256": sha256_json(info["sha256"])}
 

@@ -35,7 +35,7 @@ def main(
     """
     import numpy as np
 
-    from vaeglow.data.arrays import evenly_spaced, identity, open_split, read_info, require_images
+    from vaeglow.data.arrays import data_identity, evenly_spaced, open_split, read_info, require_images
     from vaeglow.evaluation.fid import image_features
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.trained import started
@@ -43,7 +43,7 @@ def main(
 
     on, provenance = started(device, threads)
     info = read_info(data_dir)
-    names = identity(info)
+    names = data_identity(info)
     real = open_split(data_dir, split)
     taken = np.arange(len(real))
     content = {

@@ -22,14 +22,14 @@ def main(
     Args:
         preset: for the record
     """
-    from vaeglow.data.arrays import identity, open_split, read_info
+    from vaeglow.data.arrays import data_identity, open_split, read_info
     from vaeglow.evaluation.fid import Reference, gaussian_images
     from vaeglow.evaluation.trained import started
     from vaeglow.results import write_result
 
     on, provenance = started(device, threads)
     info = read_info(data_dir)
-    names = identity(info)
+    names = data_identity(info)
     compared = Reference.open(reference, weights, batch_size, on, names)
     samples = gaussian_images(open_split(data_dir, "train"), compared.real.value("images"), info["levels"])
     content = {

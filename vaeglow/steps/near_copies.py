@@ -10,14 +10,14 @@ def main(*, data_dir: Path, device: str, threads: int, output: Path) -> None:
     """Measure root mean square distances in grey levels; refuse a test image that is a training image."""
     import numpy as np
 
-    from vaeglow.data.arrays import identity, open_split, read_info
+    from vaeglow.data.arrays import data_identity, open_split, read_info
     from vaeglow.errors import UserError
     from vaeglow.evaluation.sample_quality import nearest_distances
     from vaeglow.evaluation.trained import started
     from vaeglow.results import write_result
 
     on, provenance = started(device, threads)
-    names = identity(read_info(data_dir))
+    names = data_identity(read_info(data_dir))
     distances = nearest_distances(open_split(data_dir, "test"), open_split(data_dir, "train"), on)
     copies = int((distances == 0).sum())
     if copies:
