@@ -103,7 +103,7 @@ def test_the_numbers(tmp_path, channels, levels):
     splits = splits_of(channels, 8, levels)
     folder = prepared(tmp_path / "mine", levels, **splits)
     info = read_info(folder)
-    found = inspect(folder)
+    inspected = inspect(folder)
     wanted = {
         "dataset": "mine",
         "kind": "folder",
@@ -111,8 +111,8 @@ def test_the_numbers(tmp_path, channels, levels):
         "source": {"root": "x"},
     }
     wanted["data_sha256"] = sha256_json(info["sha256"])
-    assert wanted.items() <= found.items()
-    train, val, test = (found["splits"][split] for split in SPLITS)
+    assert wanted.items() <= inspected.items()
+    train, val, test = (inspected["splits"][split] for split in SPLITS)
     assert val == {
         "count": 0,
         "sha256": info["sha256"]["val"],
@@ -122,7 +122,7 @@ def test_the_numbers(tmp_path, channels, levels):
     assert (train["repeated"], test["repeated"], test["in_train"]) == (1, 0, 1)
     assert "in_train" not in train
     for split in ("train", "test"):
-        about = found["splits"][split]
+        about = inspected["splits"][split]
         by_channel = np.moveaxis(splits[split], 1, 0).reshape(channels, -1)
         centred = (by_channel + 0.5) / levels
         assert about["count"] == info["counts"][split] == len(splits[split])
@@ -138,8 +138,8 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
     splits = {split: array[: 5 if size > 100 else 60] for split, array in splits_of(channels, size, levels).items()}
     folder = prepared(tmp_path / "mine", levels, **splits)
     numbers = tmp_path / "mine.json"
-    found = inspect(folder)
-    write_json(numbers, found | {"provenance": {"commit": "0123456789abcdef", "dirty": False}})
+    inspected = inspect(folder)
+    write_json(numbers, inspected | {"provenance": {"commit": "0123456789abcdef", "dirty": False}})
     figure = inspect_data.draw(numbers, folder)
     charts = figure.axes[2:]
     assert [axes.get_title(loc="left") for axes in charts] == lettered(inspect_data.CHANNELS[channels])
@@ -150,7 +150,7 @@ def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, chan
         images = inspect_data.images_of(folder, split, levels)
         assert np.array_equal(shown, image_grid(images))
         assert len(images) <= inspect_data.LINES
-        for axes, counts in zip(charts, found["splits"][split]["histogram"], strict=True):
+        for axes, counts in zip(charts, inspected["splits"][split]["histogram"], strict=True):
             assert np.allclose(axes.lines[place].get_ydata(), np.array(counts) / sum(counts))
     text = "\n".join(part.get_text() for part in figure.texts)
     assert f"train: {len(splits['train'])} images" in text

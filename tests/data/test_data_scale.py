@@ -70,14 +70,14 @@ def check(shape: dict[str, int]) -> None:
     repeated = images.repeat(REPEATS, 1, 1, 1)
     bits = likelihood.importance_bits_per_dim(model, repeated, [10], 100_000, 0, CPU)[10]
     runs = (-bits * model.dims * math.log(2)).exp().reshape(REPEATS, -1)  # P(x) of all images
-    found = runs.mean(0)
+    means = runs.mean(0)
     errors = runs.std(0) / math.sqrt(REPEATS)
     error_of_sum = errors.pow(2).sum().sqrt()
-    assert abs(found.sum().item() - 1) < 4 * error_of_sum + 1e-6, "sum"
+    assert abs(means.sum().item() - 1) < 4 * error_of_sum + 1e-6, "sum"
     x = images.flatten(1).double()
     levels = shape["levels"]
     exact = (((x + 1) ** 3 - x**3) / levels**3).prod(1)
-    assert ((found - exact).abs() < 5 * errors + 1e-4 * exact).all(), "image by image"
+    assert ((means - exact).abs() < 5 * errors + 1e-4 * exact).all(), "image by image"
     again = likelihood.dequantise(images, levels, torch.Generator().manual_seed(0))
     assert torch.equal(quantise(again, levels), images), "quantise"
 

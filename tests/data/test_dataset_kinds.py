@@ -231,8 +231,8 @@ def refuse_file(tmp_path: Path, *words: str, **settings) -> None:
 
 
 def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
-    found = made(tmp_path, {**GOOD, "labels": np.arange(20)}, val_images=5)
-    train, val, test = (found[split] for split in SPLITS)
+    splits = made(tmp_path, {**GOOD, "labels": np.arange(20)}, val_images=5)
+    train, val, test = (splits[split] for split in SPLITS)
     assert (len(train), len(val)) == (15, 5)
     assert in_any_order(np.concatenate([train, val])) == in_any_order(TRAIN)
     assert not np.array_equal(train, TRAIN[:15])
@@ -245,12 +245,12 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
 @pytest.mark.parametrize(("levels", "slab"), [(4, 2**24), (7, 100), (2, 1)])
 def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch, levels, slab):
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
-    found = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)
+    splits = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)
     train = (TRAIN.astype(int) * levels // 256).astype(np.uint8)
     test = (TEST.astype(int) * levels // 256).astype(np.uint8)
-    assert np.array_equal(found["val"], test[:2])
-    assert np.array_equal(found["test"], test[2:])
-    assert in_any_order(found["train"]) == in_any_order(train)
+    assert np.array_equal(splits["val"], test[:2])
+    assert np.array_equal(splits["test"], test[2:])
+    assert in_any_order(splits["train"]) == in_any_order(train)
 
 
 def test_channels_may_come_last_and_grey_needs_none(tmp_path):
@@ -259,8 +259,8 @@ def test_channels_may_come_last_and_grey_needs_none(tmp_path):
     for content in (last, GOOD | {"train": np.asfortranarray(TRAIN)}):
         assert np.array_equal(made(tmp_path, content)["train"], images)
     for grey in (TEST[:, 0], TEST[:, :1], TEST[:, 0, :, :, None]):
-        found = made(tmp_path, {"train": grey, "test": grey}, channels=1)
-        assert np.array_equal(found["test"], TEST[:, :1])
+        splits = made(tmp_path, {"train": grey, "test": grey}, channels=1)
+        assert np.array_equal(splits["test"], TEST[:, :1])
 
 
 MISFITS = [

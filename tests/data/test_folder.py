@@ -31,17 +31,17 @@ def picture(tmp_path):
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_formats_and_modes_give_the_same_picture(picture, suffix, mode):
     image = Image.fromarray(GRADIENT).convert("L" if (suffix, mode) == ("jpg", "P") else mode)
-    found = picture(image, 40, 3, suffix, **({"lossless": True} if suffix == "webp" else {}))
+    decoded = picture(image, 40, 3, suffix, **({"lossless": True} if suffix == "webp" else {}))
     expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    assert found.dtype == np.uint8
-    assert found.shape == (3, 40, 40)
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == (3, 40, 40)
     lossy = suffix == "jpg" or (suffix == "gif" and mode == "RGB")
-    assert np.abs(found.astype(int) - expected).mean() < (12 if lossy else 0.01)
+    assert np.abs(decoded.astype(int) - expected).mean() < (12 if lossy else 0.01)
 
 
-def off_by(found, colour):
+def off_by(decoded, colour):
     """The most that any value of an image [3, H, W] differs from a colour."""
-    return np.abs(found.astype(int) - np.reshape(colour, (3, 1, 1))).max()
+    return np.abs(decoded.astype(int) - np.reshape(colour, (3, 1, 1))).max()
 
 
 @pytest.mark.parametrize(("alpha", "colour"), [(0, (255, 255, 255)), (255, (100, 0, 0)), (128, (177, 127, 127))])
@@ -75,16 +75,16 @@ def test_exif_orientation_is_applied(picture):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
     squares = np.kron(np.array([[0, 85], [170, 255]], dtype=np.uint8), np.ones((8, 8), np.uint8))
-    found = picture(Image.fromarray(squares), 16, 1, "jpg", quality=100, exif=exif)
-    assert np.abs(found[0, 4::8, 4::8].astype(int) - [[170, 0], [255, 85]]).max() <= 2
+    decoded = picture(Image.fromarray(squares), 16, 1, "jpg", quality=100, exif=exif)
+    assert np.abs(decoded[0, 4::8, 4::8].astype(int) - [[170, 0], [255, 85]]).max() <= 2
 
 
 def test_the_centre_is_cut_and_resized_with_antialiasing(picture):
     pixels = np.zeros((64, 128), dtype=np.uint8)
     pixels[:, 32:96] = np.indices((64, 64)).sum(0) % 2 * 255  # a checkerboard in the centre
     for turned in (pixels, pixels.T):
-        found = picture(Image.fromarray(turned), 16, 1)
-        assert np.abs(found.astype(int) - 127).max() <= 8  # nearest-neighbour or bilinear without it: 0 or 255
+        decoded = picture(Image.fromarray(turned), 16, 1)
+        assert np.abs(decoded.astype(int) - 127).max() <= 8  # nearest-neighbour or bilinear without it: 0 or 255
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -218,8 +218,8 @@ def test_the_crop_is_the_centre_and_shrinking_antialiases(crop):
     middles = (np.arange(64) + 0.5) * scale
     weights = np.clip(1 - np.abs(positions - middles[:, None]) / scale, 0, None)
     weights /= weights.sum(1, keepdims=True)
-    found = celeba.square(content, crop, 64)
-    assert np.abs(found - weights @ centre @ weights.T).max() <= 1.01  # Pillow rounds after each axis
+    shrunk = celeba.square(content, crop, 64)
+    assert np.abs(shrunk - weights @ centre @ weights.T).max() <= 1.01  # Pillow rounds after each axis
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")

@@ -169,7 +169,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "mirror"
 
 
-def found(tmp_path: Path, sources: list[str], local: str | None = None, files: int = 2) -> list[bytes]:
+def obtained(tmp_path: Path, sources: list[str], local: str | None = None, files: int = 2) -> list[bytes]:
     settings = {"local": local, "sources": sources}
     paths = obtain("mine", settings, FILES[:files], "its page", tmp_path / "out")
     return [path.read_bytes() for path in paths]
@@ -177,31 +177,31 @@ def found(tmp_path: Path, sources: list[str], local: str | None = None, files: i
 
 def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
-    assert found(tmp_path, [nowhere, str(folder), server.url]) == BOTH
+    assert obtained(tmp_path, [nowhere, str(folder), server.url]) == BOTH
     assert not server.asked
     out, err = capsys.readouterr()
     assert f"from {folder}" in out
     assert f"{nowhere} does not exist" in err
-    assert found(tmp_path, [nowhere, server.url, str(folder)]) == BOTH
+    assert obtained(tmp_path, [nowhere, server.url, str(folder)]) == BOTH
     assert [name for name, _ in server.asked] == ["a.bin", "b.bin"]
-    assert found(tmp_path, [server.url + "/"]) == BOTH
+    assert obtained(tmp_path, [server.url + "/"]) == BOTH
     assert len(server.asked) == 2  # kept
     assert left_in(tmp_path / "out" / "download") == ["a.bin", "b.bin"]
-    assert found(tmp_path / "new", [f"{server.url}/a.bin"], files=1) == [b"one"]  # the file's own address
+    assert obtained(tmp_path / "new", [f"{server.url}/a.bin"], files=1) == [b"one"]  # the file's own address
 
 
 def test_a_place_may_be_a_file_url_or_in_the_home_and_local_is_taken_instead(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
     for sources, local in (([folder.as_uri()], None), (["~/mirror"], None), ([], "~/mirror")):
-        assert found(tmp_path, sources, local) == BOTH
+        assert obtained(tmp_path, sources, local) == BOTH
 
 
 def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
     with file_server() as empty:
-        assert found(tmp_path, [empty.url, server.url]) == BOTH
+        assert obtained(tmp_path, [empty.url, server.url]) == BOTH
         server.files["a.bin"] = b"six"
         with pytest.raises(UserError, match=r"404.*another file.*fetch .* by hand .its page"):
-            found(tmp_path / "anew", [empty.url, server.url])
+            obtained(tmp_path / "anew", [empty.url, server.url])
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
 )
 def test_no_place_has_the_files(tmp_path, sources, local, says):
     with pytest.raises(UserError, match=says):
-        found(tmp_path, sources, local)
+        obtained(tmp_path, sources, local)
 
 
 def test_a_wrong_file_at_hand_is_an_error_even_where_a_server_has_it(server, folder, tmp_path):
     (folder / "b.bin").write_bytes(b"tw")
     with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
-        found(tmp_path, [str(folder), server.url])
+        obtained(tmp_path, [str(folder), server.url])
     assert not server.asked

@@ -46,19 +46,19 @@ def train(vaeglow_run):
 
 def test_each_set_has_its_fid_and_kid_the_same_again(vaeglow_run, run, train, reads, tmp_path):
     outputs = (tmp_path / "1.json", tmp_path / "2.json")
-    one, other = (run_probe("distance_source", vaeglow_run, output, SETTINGS, **reads) for output in outputs)
+    first, second = (run_probe("distance_source", vaeglow_run, output, SETTINGS, **reads) for output in outputs)
     sets = [f"{source}_{shown}" for source, shown in itertools.product(LATENTS, IMAGES)]
-    assert len({one.value(name, "fid") for name in sets}) == 4
-    assert all(one.content[name] == other.content[name] for name in sets)
-    assert one.content["fid_samples"] == 6
-    assert one.content["temperature"] == 0.5
+    assert len({first.value(name, "fid") for name in sets}) == 4
+    assert all(first.content[name] == second.content[name] for name in sets)
+    assert first.content["fid_samples"] == 6
+    assert first.content["temperature"] == 0.5
     # The set of latents from training images, decoded, measured by hand:
     with torch.no_grad():
         parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]
     y = torch.cat(parts).clamp(0, 1 - 1e-7)
     samples = (256 * y).floor().to(torch.uint8).numpy()
     compared = Reference.open(*reads.values(), 4, "cpu", run.identity)
-    assert compared.fid_and_kid(samples) == pytest.approx(one.value("posterior_mean"))
+    assert compared.fid_and_kid(samples) == pytest.approx(first.value("posterior_mean"))
 
 
 def test_the_posterior_is_that_of_training_images_and_the_layer_inverts_a_draw(run, train):

@@ -95,7 +95,7 @@ def test_the_steps_measure_and_record(lab):
     images = photographs(9, seed=5)
     lab.reference()
     samples = lab.samples(images)
-    one, two = (lab.evaluate(samples, name).content for name in ("1", "2"))
+    first, second = (lab.evaluate(samples, name).content for name in ("1", "2"))
     compared = lab.opened()
     real = compared.real
     wanted = image_features(photographs(8)[SPREAD], compared.net, 4, "cpu")
@@ -125,16 +125,16 @@ def test_the_steps_measure_and_record(lab):
         "seed": 0,
     }
     wanted |= {"temperature": 0.5, "samples_provenance": {"a": 1}}
-    assert wanted.items() <= one.items()
-    assert "versions" in one["provenance"]
+    assert wanted.items() <= first.items()
+    assert "versions" in first["provenance"]
     kept = read_result(lab.folder / "1.npz", None)
     draws = sample_draws(features, real.arrays["features"], ("tiny", "test-6-64", "vae", 0))
     for name, values in draws.items():
         np.testing.assert_array_equal(kept.arrays[name], values.astype(np.float32))
-        assert values[0] == pytest.approx(one[name])
-    assert all(kept.content[key] == one[key] for key in ("temperature", "weights_sha256", "protocol"))
+        assert values[0] == pytest.approx(first[name])
+    assert all(kept.content[key] == first[key] for key in ("temperature", "weights_sha256", "protocol"))
     made = dict.fromkeys(("provenance", "inputs"))  # when, and the hash of a file that says when
-    assert one | made == two | made
+    assert first | made == second | made
 
 
 def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(inception_file, tmp_path):
@@ -170,16 +170,16 @@ def test_the_floor_is_measured_as_samples_are_and_says_whose_it_is(lab):
         "fid_samples": 6,
         "split": "test",
     }
-    found = lab.floor().content
-    assert entry.items() <= found.items()
-    assert found["fid"] == pytest.approx(fid)
+    measured = lab.floor().content
+    assert entry.items() <= measured.items()
+    assert measured["fid"] == pytest.approx(fid)
 
 
 def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(lab):
     images = photographs(13, seed=5)
     lab.reference(sets=2)
-    found = lab.evaluate(lab.samples(images)).content
-    assert (len(set(found["fid_by_set"])), found["fid_sets"], found["fid_samples"]) == (2, 2, 6)
+    measured = lab.evaluate(lab.samples(images)).content
+    assert (len(set(measured["fid_by_set"])), measured["fid_sets"], measured["fid_samples"]) == (2, 2, 6)
     with pytest.raises(UserError, match=r"has 9 images, protocol test-6-64 needs 12: choose a protocol with fewer"):
         lab.evaluate(lab.samples(images[:9]))
 
@@ -271,9 +271,9 @@ def test_each_point_is_what_the_other_steps_say(which, result, run, blobs_lab, t
         save_model(path, model, about["config"], {"data": about["data"]})
     samples = tmp_path / "samples/T0.5.npz"
     run_step("sample", model=path, temperature=0.5, count=8, shown=8, device="cpu", output=samples)
-    found = blobs_lab.evaluate(samples).content
+    measured = blobs_lab.evaluate(samples).content
     for key in (*KEYS, "exploded_samples"):
-        assert point[key] == pytest.approx(found[key], rel=1e-6)
+        assert point[key] == pytest.approx(measured[key], rel=1e-6)
     bounds = {"importance_samples": 1, "importance_images": 1}
     run_step("likelihood", model=path, data_dir=run.data, **COMMON, **bounds, output=tmp_path / "likelihood.json")
     values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]

@@ -46,30 +46,30 @@ def test_distance_of_known_gaussians() -> None:
     """Covariances of the same axes."""
     rng = np.random.default_rng(0)
     shift = rng.normal(size=8)
-    one, two = rng.uniform(0.1, 2, (2, 8))
+    variances, others = rng.uniform(0.1, 2, (2, 8))
     axes = scipy.linalg.qr(rng.normal(size=(8, 8)))[0]
-    first = (axes * one) @ axes.T
-    second = (axes * two) @ axes.T
+    first = (axes * variances) @ axes.T
+    second = (axes * others) @ axes.T
     distance = frechet_distance(np.zeros(8), first, shift, second)
-    wanted = ((one**0.5 - two**0.5) ** 2).sum() + shift @ shift
+    wanted = ((variances**0.5 - others**0.5) ** 2).sum() + shift @ shift
     assert distance == pytest.approx(wanted, rel=1e-9)
 
 
-def between(one: np.ndarray, two: np.ndarray) -> float:
+def between(first: np.ndarray, second: np.ndarray) -> float:
     """The distance of Gaussians of one mean with these covariances."""
-    zero = np.zeros(len(one))
-    return frechet_distance(zero, one, zero, two)
+    zero = np.zeros(len(first))
+    return frechet_distance(zero, first, zero, second)
 
 
 def test_distance_is_pytorch_fids_formula_and_a_distance() -> None:
-    one = random_covariance(1)
-    two = random_covariance(2)
-    wanted = np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
-    assert between(one, two) == pytest.approx(wanted, rel=1e-9)
-    assert between(two, one) == pytest.approx(wanted, rel=1e-9)
-    assert 0 <= between(one, one) < 1e-9
+    first = random_covariance(1)
+    second = random_covariance(2)
+    wanted = np.trace(first + second - 2 * scipy.linalg.sqrtm(first @ second).real)
+    assert between(first, second) == pytest.approx(wanted, rel=1e-9)
+    assert between(second, first) == pytest.approx(wanted, rel=1e-9)
+    assert 0 <= between(first, first) < 1e-9
     with pytest.raises(ValueError, match="infs or NaNs"):
-        between(one * np.nan, two)
+        between(first * np.nan, second)
 
 
 def test_distance_of_singular_gaussians() -> None:
@@ -97,12 +97,12 @@ def colours(images: torch.Tensor) -> list[torch.Tensor]:
 def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) -> None:
     images = photographs(23)
     indices = np.array([3, 0, 22, 7])
-    found = image_features(images, colours, batch_size, "cpu")
-    features = found["features"]
+    measured = image_features(images, colours, batch_size, "cpu")
+    features = measured["features"]
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
-    np.testing.assert_allclose(found["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(found["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
+    np.testing.assert_allclose(measured["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(measured["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
     few = images // 64
     parts = list(extract_features(few, colours, batch_size, "cpu", levels=4, indices=indices))
     assert max(map(len, parts)) <= batch_size
@@ -111,10 +111,10 @@ def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) 
 
 def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused() -> None:
     grey = photographs(3)[:, :1]
-    (found,) = extract_features(grey, colours, 3, "cpu")
+    (measured,) = extract_features(grey, colours, 3, "cpu")
     (wanted,) = extract_features(grey.repeat(3, axis=1), colours, 3, "cpu")
-    assert found.shape == (3, 3)
-    assert torch.equal(found, wanted)
+    assert measured.shape == (3, 3)
+    assert torch.equal(measured, wanted)
     with pytest.raises(UserError, match="features are not finite"):
         list(extract_features(photographs(4), lambda x: [torch.where(x == x.max(), torch.nan, x)], 4, "cpu"))
 
@@ -135,10 +135,10 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
 
     monkeypatch.setattr(fid, "extract_features", batches)
     images = images_of(count, 0)
-    found = image_features(images, pixels, 10, "cpu")
-    assert found["features"].shape == (20, 12)
+    measured = image_features(images, pixels, 10, "cpu")
+    assert measured["features"].shape == (20, 12)
     assert len(alive) == count / 10
-    np.testing.assert_allclose(found["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
+    np.testing.assert_allclose(measured["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("features", [64, 192, 768, 2048])
@@ -170,12 +170,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command_fid(one: Path, two: Path, features: int, cache: Path) -> float:
+def command_fid(first: Path, second: Path, features: int, cache: Path) -> float:
     """What `pytorch-fid` prints, in a process of its own without the network's help."""
     command = [sys.executable, "-m", "pytorch_fid", "--device", "cpu", "--num-workers", "0", "--batch-size", "10"]
     changes = {"TORCH_HOME": str(cache), "OMP_NUM_THREADS": "1"}
     changes |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = call([*command, "--dims", str(features), one, two], env=os.environ | changes)
+    done = call([*command, "--dims", str(features), first, second], env=os.environ | changes)
     assert done.returncode == 0, done.stderr[-2000:]
     return float(re.search(r"^FID: +(\S+)$", done.stdout, re.MULTILINE)[1])
 
@@ -197,8 +197,8 @@ def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path
     folders = []
     for name, images in {"one": photographs(count, seed=1), "two": photographs(count, seed=2) // 2}.items():
         folders.append(write_pngs(tmp_path / name, images))
-        found = image_features(images, net, 10, "cpu")
-        gaussians += [found["mean"], found["covariance"]]
+        measured = image_features(images, net, 10, "cpu")
+        gaussians += [measured["mean"], measured["covariance"]]
     theirs = command_fid(*folders, features, cache)
     assert (np.linalg.matrix_rank(gaussians[1]) == features) == (features == 64)
     assert theirs > 1
@@ -218,19 +218,19 @@ def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Reference:
 def test_each_set_is_measured_as_if_it_were_alone() -> None:
     samples = images_of(100, 0, 200)
     real = images_of(30, 1)
-    features, found = reference_of(real, 30, sets=3).measure_sets(samples)
+    features, measured = reference_of(real, 30, sets=3).measure_sets(samples)
     alone = [reference_of(real, 30).measure_sets(samples[start : start + 30]) for start in (0, 30, 60)]
     distances = [numbers["fid"] for _, numbers in alone]
-    assert found["fid_by_set"] == pytest.approx(distances, rel=1e-12)
+    assert measured["fid_by_set"] == pytest.approx(distances, rel=1e-12)
     assert len(set(distances)) == 3
-    assert (found["fid"], found["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
-    assert found["fid_sets"] == 3
+    assert (measured["fid"], measured["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
+    assert measured["fid_sets"] == 3
     first_features, first = alone[0]
     np.testing.assert_array_equal(features, first_features)
     assert first["fid_sd"] is None
     assert first["fid_by_set"] == [first["fid"]]
     for name in ("kid", "kid_standard_error", "precision", "recall", "density", "coverage", "diversity"):
-        assert found[name] == first[name]
+        assert measured[name] == first[name]
     gaussians = []
     for images in (samples[:30], real):
         rows = images.reshape(30, 12).astype(np.float64) / 255
@@ -245,16 +245,16 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
     assert whole["feature_images"] == len(features) == 50
     monkeypatch.setattr(arrays, "MOST_FEATURES", 12)
     reference = reference_of(real, 50)
-    kept, found = reference.measure_sets(samples)
+    kept, measured = reference.measure_sets(samples)
     chosen = np.arange(12) * 50 // 12  # evenly spaced
     np.testing.assert_array_equal(kept, features[chosen])
     kept_real = reference.real.arrays["features"]
     np.testing.assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
-    assert found["fid"] == whole["fid"]
-    assert found["feature_images"] == 12
+    assert measured["fid"] == whole["fid"]
+    assert measured["feature_images"] == 12
     wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
-    assert wanted.items() <= found.items()
-    assert found["kid"] != whole["kid"]
+    assert wanted.items() <= measured.items()
+    assert measured["kid"] != whole["kid"]
 
 
 def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():

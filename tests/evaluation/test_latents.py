@@ -57,11 +57,11 @@ def test_the_matrix_products_are_the_sums_they_stand_for():
     everyone = every.logsumexp(1) - math.log(700)
     torch.testing.assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
     others = every.fill_diagonal_(-math.inf).logsumexp(1) - math.log(699)
-    found = mixtures(z, means, log_scales)
-    torch.testing.assert_close(found, (others, everyone))
+    measured = mixtures(z, means, log_scales)
+    torch.testing.assert_close(measured, (others, everyone))
     scale = torch.tensor([0.1, 3.0, 20.0]).double()
     scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
-    for plain, other in zip(found, scaled, strict=True):
+    for plain, other in zip(measured, scaled, strict=True):
         torch.testing.assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
@@ -75,12 +75,12 @@ def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
         return mean, torch.full_like(mean, -0.3)
 
     vae.decode = decode
-    found = look(vae, data(GREY).numpy(), batch_size)
+    measured = look(vae, data(GREY).numpy(), batch_size)
     share = gain**2 / (gain**2 + math.exp(-0.6))
-    assert found["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
+    assert measured["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
     nats = 0.5 * math.log(2 * math.pi * math.e) - 0.3
     bits = nats / math.log(2) + math.log2(GREY["levels"])
-    assert found["entropy_x_bar_bits_per_dim"] == pytest.approx(bits)
+    assert measured["entropy_x_bar_bits_per_dim"] == pytest.approx(bits)
 
 
 def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
@@ -88,7 +88,7 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     model = copy.deepcopy(fitted_model("vae_glow", False))
     with torch.no_grad():
         model.layer.closing_weight.mul_(3.0)
-    found = look(model, data(GREY).numpy(), kind="vae_glow")
+    measured = look(model, data(GREY).numpy(), kind="vae_glow")
     with torch.no_grad():
         mean, log_scale = model.vae.decode(model.vae.prior_sample(4000, seeded(5)))
         noise = torch.randn(mean.shape, generator=seeded(6))
@@ -96,8 +96,8 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
         x_bar, log_det = model.layer(x_hat)
         density = gaussian_log_density(x_bar, mean, log_scale) + log_det
     sampled = bits_per_dim(density, model.dims, GREY["levels"]).mean()
-    assert found["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
-    assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
+    assert measured["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
+    assert abs(measured["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
 def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float = 0.0) -> dict[str, torch.Tensor]:
@@ -159,20 +159,20 @@ def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_l
 
 def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     settings = {"images": 12, "batch_size": 5}
-    found = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content
+    measured = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content
     network = network_of(latent_run)
     kind = latent_run.config["kind"]
-    assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= found.items()
-    assert found["images"] == 12
-    assert found["latent_dim"] == 4
-    assert 0 <= found["active_units"] <= 4
-    assert found["information_lower_nats"] <= found["information_cap_nats"] == math.log(12)
-    assert found["information_upper_nats"] == found["kl_nats"]
-    assert found["kl_bits_per_dim"] == pytest.approx(found["kl_nats"] / (192 * math.log(2)))
-    assert 0 <= found["variance_explained"] <= 1
-    difference = found["entropy_x_bar_bits_per_dim"] - found["entropy_image_bits_per_dim"]
-    assert difference == pytest.approx(found["layer_log_det_bits_per_dim"])
-    assert (found["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
+    assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= measured.items()
+    assert measured["images"] == 12
+    assert measured["latent_dim"] == 4
+    assert 0 <= measured["active_units"] <= 4
+    assert measured["information_lower_nats"] <= measured["information_cap_nats"] == math.log(12)
+    assert measured["information_upper_nats"] == measured["kl_nats"]
+    assert measured["kl_bits_per_dim"] == pytest.approx(measured["kl_nats"] / (192 * math.log(2)))
+    assert 0 <= measured["variance_explained"] <= 1
+    difference = measured["entropy_x_bar_bits_per_dim"] - measured["entropy_image_bits_per_dim"]
+    assert difference == pytest.approx(measured["layer_log_det_bits_per_dim"])
+    assert (measured["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
 
 
 MOVING = ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim")

@@ -100,22 +100,22 @@ def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.nd
 
 def test_a_layer_that_does_nothing_leaves_the_spectrum_as_it_is():
     images = photographs(12)
-    found = probe_action(drawn(images, images, 3), images, 256)
-    assert found["pixel_distance"] == found["draw_pixel_distance"] == 0
-    assert found["between_pixel_distance"] > 1
-    assert found["content_kept"] == 1
-    assert found["similarity"] == found["similarity_noise"] == found["similarity_other"] == pytest.approx(1)
-    assert max(found["spectrum_error"].values()) < 1e-9
-    assert list(found["sharpness"].values()) == pytest.approx([found["sharpness"]["data"]] * 5)
-    assert found["images"] == found["data_images"] == 12
+    measured = probe_action(drawn(images, images, 3), images, 256)
+    assert measured["pixel_distance"] == measured["draw_pixel_distance"] == 0
+    assert measured["between_pixel_distance"] > 1
+    assert measured["content_kept"] == 1
+    assert measured["similarity"] == measured["similarity_noise"] == measured["similarity_other"] == pytest.approx(1)
+    assert max(measured["spectrum_error"].values()) < 1e-9
+    assert list(measured["sharpness"].values()) == pytest.approx([measured["sharpness"]["data"]] * 5)
+    assert measured["images"] == measured["data_images"] == 12
 
 
 def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
     real = photographs(12, seed=1)
     blurred = gaussian_filter(real, (0, 0, 1.5, 1.5))
-    found = probe_action(drawn(real, blurred), photographs(40), 256)
+    measured = probe_action(drawn(real, blurred), photographs(40), 256)
     sharpness, errors, per_image, spectra = (
-        found[key] for key in ("sharpness", "spectrum_error", "per_image", "spectrum")
+        measured[key] for key in ("sharpness", "spectrum_error", "per_image", "spectrum")
     )
     assert sharpness["vae"] < 0.3 * sharpness["layer"]
     assert errors["layer"] < 0.5 < errors["vae"]
@@ -130,21 +130,21 @@ def test_distances_are_root_mean_squares_in_grey_levels():
     draws = drawn(layer, vae, 3)
     draws["layer"][:, 1] = 4
     draws["layer"][:, 2] = 253
-    found = probe_action(draws, vae, 256)["per_image"]
-    assert found["pixel_distance"] == pytest.approx([10] * 12)
-    others = np.array([[rms(one, other) for one in vae] for other in vae])
-    assert found["between_pixel_distance"] == pytest.approx(others.sum(1) / 11)
+    measured = probe_action(draws, vae, 256)["per_image"]
+    assert measured["pixel_distance"] == pytest.approx([10] * 12)
+    others = np.array([rms(image, vae) for image in vae])
+    assert measured["between_pixel_distance"] == pytest.approx(others.sum(1) / 11)
     between_draws = (rms(layer, 4) + rms(layer, 253) + 249) / 3  # no wrap-around of bytes
-    assert found["draw_pixel_distance"] == pytest.approx(between_draws)
+    assert measured["draw_pixel_distance"] == pytest.approx(between_draws)
 
 
 def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     images = photographs(12)
     swapped = images[[1, 0, *range(2, 12)]]  # two latents change places
-    found = probe_action(drawn(swapped, images), images, 256)
-    per_image = found["per_image"]
+    measured = probe_action(drawn(swapped, images), images, 256)
+    per_image = measured["per_image"]
     assert per_image["content_kept"] == [0, 0] + [1] * 10
-    assert found["content_kept"] == pytest.approx(10 / 12)
+    assert measured["content_kept"] == pytest.approx(10 / 12)
     assert np.argmin(per_image["similarity"]) in (0, 1)
 
 
@@ -152,13 +152,13 @@ def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own()
     vae = 100 + photographs(4) // 8  # nothing is clipped
     change = np.array([20, 8, -5, -3])[:, None, None, None]
     layer = (vae + change).astype(np.uint8)
-    found = controls(vae, layer, 256)
-    for images in found.values():
+    measured = controls(vae, layer, 256)
+    for images in measured.values():
         assert rms(images, vae) == pytest.approx([20, 8, 5, 3], rel=0.05)
-    moved = found["other"].astype(int) - vae
+    moved = measured["other"].astype(int) - vae
     assert [np.ptp(image) for image in moved] == [0] * 4
     assert [image.mean() > 0 for image in moved] == [False, True, True, False]  # of the one before
-    assert (similarity(found["noise"], vae, 256) < similarity(layer, vae, 256)).all()
+    assert (similarity(measured["noise"], vae, 256) < similarity(layer, vae, 256)).all()
     assert similarity(vae, vae, 256) == pytest.approx([1] * 4)
 
 
@@ -223,18 +223,18 @@ def test_the_step_writes_numbers_and_the_images_shown(model, vaeglow_run, tmp_pa
         "temperature": 0.5,
         "shown": 3,
     }
-    found = run_probe("layer_action", vaeglow_run, tmp_path / "layer_action.json", settings).content
+    measured = run_probe("layer_action", vaeglow_run, tmp_path / "layer_action.json", settings).content
     images = read_result(tmp_path / "layer_action.npz", None, model="vaeglow", temperature=0.5).arrays
     draws = draw(model, 9, 2, 0.5, vaeglow_run.config["seed"])
     assert images.keys() == {"vae", "layer"}
     assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.items())
-    assert found["images"] == found["data_images"] == 9
-    assert found["temperature"] == 0.5
-    assert found["exploded_samples"] == 0
-    assert set(found["sharpness"]) == {*NAMES, "data"}
-    assert set(found["spectrum"]) == {*NAMES, "data", "frequency"}
-    assert set(found["spectrum_error"]) == set(NAMES)
-    for name, values in found["per_image"].items():
+    assert measured["images"] == measured["data_images"] == 9
+    assert measured["temperature"] == 0.5
+    assert measured["exploded_samples"] == 0
+    assert set(measured["sharpness"]) == {*NAMES, "data"}
+    assert set(measured["spectrum"]) == {*NAMES, "data", "frequency"}
+    assert set(measured["spectrum_error"]) == set(NAMES)
+    for name, values in measured["per_image"].items():
         assert len(values) == 9
-        if name in found:
-            assert np.mean(values) == pytest.approx(found[name])
+        if name in measured:
+            assert np.mean(values) == pytest.approx(measured[name])

@@ -53,8 +53,8 @@ def separable(down: float, across: float, side: int) -> np.ndarray:
 
 
 def test_nothing_helps_white_noise():
-    found = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
-    assert found == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE)))
+    measured = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
+    assert measured == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE)))
     drawn = np.random.default_rng(0).normal(scale=math.sqrt(VARIANCE), size=(4000, 3, 8, 8))
     bias = probe.estimation_bias(3, 4000)
     for name, value in references_of(drawn).items():  # the sample's own fit, as far below the truth as it says
@@ -64,7 +64,7 @@ def test_nothing_helps_white_noise():
 
 @pytest.mark.parametrize("rho", [(0.5, 0.5), (0.6, -0.4), (0.3, 0.0)])
 def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
-    found = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
+    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
     down, across = rho
     innovation = (1 - down**2) * (1 - across**2)
     variances = {"no_layer": 1.0, "whitening": innovation}
@@ -72,16 +72,16 @@ def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
         axes = [hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho]
         variances[f"squeeze{q}"] = innovation * math.prod(axes)
     expected = {name: bits(VARIANCE * variance) for name, variance in variances.items()}
-    assert found == pytest.approx(expected, abs=1e-5)
-    assert found["squeeze1"] == pytest.approx(found["no_layer"], abs=1e-9)  # one channel: nothing to balance
+    assert measured == pytest.approx(expected, abs=1e-5)
+    assert measured["squeeze1"] == pytest.approx(measured["no_layer"], abs=1e-9)  # one channel: nothing to balance
 
 
 def test_colours_are_balanced_without_a_squeeze():
     colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
-    found = references_of(exactly(np.full((8, 8), VARIANCE), colours))
+    measured = references_of(exactly(np.full((8, 8), VARIANCE), colours))
     balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3))
     unbalanced = bits(VARIANCE * np.trace(colours) / 3)
-    assert found == pytest.approx(dict.fromkeys(NAMES, balanced) | {"no_layer": unbalanced})
+    assert measured == pytest.approx(dict.fromkeys(NAMES, balanced) | {"no_layer": unbalanced})
     both = references_of(VARIANCE**0.5 * exactly(separable(0.5, 0.5, 16), colours))
     assert both["squeeze1"] == pytest.approx(balanced, abs=1e-4)
     assert both["whitening"] == pytest.approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
@@ -94,9 +94,9 @@ def test_each_reference_is_at_most_the_one_before(seed):
     waves = np.fft.fft2(images) * random.gamma(0.5, size=(1, 3, 8, 8))
     colours = random.normal(size=(3, 3))
     mixed = np.einsum("ij,njhw->nihw", colours, np.fft.ifft2(waves).real)
-    found = references_of(mixed)
-    assert list(found) == NAMES
-    assert all(left > right for left, right in itertools.pairwise(found.values())), found
+    measured = references_of(mixed)
+    assert list(measured) == NAMES
+    assert all(left > right for left, right in itertools.pairwise(measured.values())), measured
 
 
 def test_shifts_scale_and_constant_unimodular_colour_maps():
@@ -119,12 +119,12 @@ def test_what_the_torus_adds_only_raises_a_reference():
     lag = np.arange(side)
     covariance = rho ** np.abs(np.subtract.outer(lag, lag))
     root = np.linalg.cholesky(np.kron(covariance, covariance))  # a field cut out, not periodic
-    found = references_of(root.T.reshape(-1, 1, side, side) * side)
+    measured = references_of(root.T.reshape(-1, 1, side, side) * side)
     endless = {q: bits(innovation * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2) for q in (1, 2, 4)}
-    assert found["squeeze1"] == pytest.approx(endless[1])
-    assert found["squeeze2"] > endless[2]
-    assert found["squeeze4"] > endless[4]
-    assert found["whitening"] > bits(innovation)
+    assert measured["squeeze1"] == pytest.approx(endless[1])
+    assert measured["squeeze2"] > endless[2]
+    assert measured["squeeze4"] > endless[4]
+    assert measured["whitening"] > bits(innovation)
 
 
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
@@ -214,20 +214,20 @@ def test_the_step_measures_both_residuals(tmp_path, monkeypatch):
         return plain(residual, q)
 
     monkeypatch.setattr(probe, "folded_moments", folded_moments)
-    found = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
-    assert found["images"] == 200
-    assert found["latents"] == 4
-    assert found["pca_images"] == 64
-    assert list(found["sources"]) == ["vae", "pca"]
-    for first, source in enumerate(found["sources"].values()):  # they take turns
+    measured = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
+    assert measured["images"] == 200
+    assert measured["latents"] == 4
+    assert measured["pca_images"] == 64
+    assert list(measured["sources"]) == ["vae", "pca"]
+    for first, source in enumerate(measured["sources"].values()):  # they take turns
         assert list(source) == NAMES
         square = np.concatenate(squares[1][first::2]).mean()
         assert source["no_layer"] == pytest.approx(bits(square))  # the residual under one variance
         values = list(source.values())
         assert values == sorted(values, reverse=True)
         assert all(map(math.isfinite, values))
-    assert math.isfinite(found["vae_own_noise"])
-    assert list(found["estimation_bias"]) == NAMES
-    assert max(found["estimation_bias"].values()) == 0
+    assert math.isfinite(measured["vae_own_noise"])
+    assert list(measured["estimation_bias"]) == NAMES
+    assert max(measured["estimation_bias"].values()) == 0
     every = run_probe("linear_reference", run, tmp_path / "all.json", SETTINGS | {"images": 10_000}).content
     assert every["images"] == 220  # at most as many as there are

@@ -30,8 +30,8 @@ def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block
     train = blobs(40, 1)
     groups = (blobs(7, 2), blobs(3, 3))
     chosen = np.arange(looked) * 40 // looked
-    found = nearest.find_nearest(groups, train, chosen, pixels, k, **OPTIONS)
-    for group, (distances, indices) in zip(groups, found, strict=True):
+    measured = nearest.find_nearest(groups, train, chosen, pixels, k, **OPTIONS)
+    for group, (distances, indices) in zip(groups, measured, strict=True):
         every = cdist(flat(group), flat(train[chosen]))
         wanted = np.argsort(every, 1)[:, :k]
         np.testing.assert_array_equal(indices, chosen[wanted])
@@ -49,9 +49,9 @@ def test_pixel_copies_are_counted() -> None:
 
 def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:
     samples = np.array([0.0, 1.5, 3.0, 5.0, 6.0, 7.0, 50.0, 90.0])
-    found = nearest.nearer_than_test(samples, np.arange(1.0, 101.0))
-    assert found["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
-    assert found["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
+    measured = nearest.nearer_than_test(samples, np.arange(1.0, 101.0))
+    assert measured["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
+    assert measured["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
 
 
 SETTINGS = {
@@ -97,19 +97,19 @@ def with_copies(samples: Path, path: Path, train: np.ndarray) -> Path:
 
 def test_the_step_measures_and_records(vae_run, drawn, look):
     result = look(vae_run, drawn)
-    found = result.arrays
+    measured = result.arrays
     train = open_split(vae_run.data, "train")
-    np.testing.assert_array_equal(found["images"], np.load(drawn)["images"][:3])
-    np.testing.assert_array_equal(found["neighbours"], train[found["indices"][:3]])
+    np.testing.assert_array_equal(measured["images"], np.load(drawn)["images"][:3])
+    np.testing.assert_array_equal(measured["neighbours"], train[measured["indices"][:3]])
     shapes = {
         "distances": (10, 2),
         "indices": (10, 2),
         "test_distances": (8,),
         "neighbours": (3, 2, 3, 8, 8),
     }
-    assert {name: found[name].shape for name in shapes} == shapes
-    assert (np.diff(found["distances"], axis=1) >= 0).all()
-    assert found["distances"].min() > 0
+    assert {name: measured[name].shape for name in shapes} == shapes
+    assert (np.diff(measured["distances"], axis=1) >= 0).all()
+    assert measured["distances"].min() > 0
     wanted = {
         "samples": 10,
         "test_images": 8,
@@ -120,7 +120,7 @@ def test_the_step_measures_and_records(vae_run, drawn, look):
         "test_copies": 0,
         "temperature": 0.5,
     }
-    check = nearest.nearer_than_test(found["distances"][:, 0], found["test_distances"])
+    check = nearest.nearer_than_test(measured["distances"][:, 0], measured["test_distances"])
     wanted["shares_nearer"] = check["shares_nearer"]
     assert wanted.items() <= result.content.items()
 

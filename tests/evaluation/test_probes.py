@@ -45,13 +45,13 @@ KEYS = ("preset", "dataset", "model", "seed", "weights_sha256", "config_sha256",
 @pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_action"])
 def test_a_result_says_whose_it_is_and_is_the_same_again(name, vaeglow_run, tmp_path):
     file = PROBES[name].result
-    one = run_probe(name, vaeglow_run, tmp_path / "1" / file, SETTINGS[name])
-    other = run_probe(name, vaeglow_run, tmp_path / "2" / file, SETTINGS[name])
+    first = run_probe(name, vaeglow_run, tmp_path / "1" / file, SETTINGS[name])
+    second = run_probe(name, vaeglow_run, tmp_path / "2" / file, SETTINGS[name])
     known = {**vaeglow_run.config, **vaeglow_run.summary()}
-    assert {key: one.content[key] for key in KEYS} == {key: known[key] for key in KEYS}
-    assert one.content["inputs"].keys() == {str(vaeglow_run.model)}
-    assert one.content | {"provenance": None} == other.content | {"provenance": None}
-    assert all(np.array_equal(array, other.arrays[key]) for key, array in one.arrays.items())
+    assert {key: first.content[key] for key in KEYS} == {key: known[key] for key in KEYS}
+    assert first.content["inputs"].keys() == {str(vaeglow_run.model)}
+    assert first.content | {"provenance": None} == second.content | {"provenance": None}
+    assert all(np.array_equal(array, second.arrays[key]) for key, array in first.arrays.items())
 
 
 REFUSED = [
@@ -117,9 +117,9 @@ def test_distances_are_root_mean_squares_in_grey_levels():
     images[0, 1:] = 10
     images[0, 2, 0, 0, 0] = 30
     images[1, 1] = 255
-    found = distances(images)
-    assert found["step_distances"] == [[10, 10], [255, 255]]  # bytes do not wrap around
-    assert found["end_distances"] == pytest.approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
+    measured = distances(images)
+    assert measured["step_distances"] == [[10, 10], [255, 255]]  # bytes do not wrap around
+    assert measured["end_distances"] == pytest.approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
 
 
 def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
@@ -142,12 +142,12 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
         "steps": 5,
         "shown": 2,
     }
-    found = run_probe("interpolation", latent_run, tmp_path / "x.npz", settings)
+    measured = run_probe("interpolation", latent_run, tmp_path / "x.npz", settings)
     model = vaeglow.load(latent_run.model, "cpu")
     seed = latent_run.config["seed"]
     images = model.interpolate(pairs=3, steps=5, seed=seed, space=space).numpy()
-    assert np.array_equal(found.arrays["images"], images[:2])
-    assert {"space": space, **distances(images), **detail(images)}.items() <= found.content.items()
+    assert np.array_equal(measured.arrays["images"], images[:2])
+    assert {"space": space, **distances(images), **detail(images)}.items() <= measured.content.items()
     eps = normal_like(torch.empty(2, 3, 1, 4), step_generator(seed, INTERPOLATION, 0))
     vae, layer = vae_and_layer(model.network, model.config, "the test")
     for end in (0, -1):  # rendered by themselves
@@ -189,10 +189,10 @@ def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
     assert np.array_equal(result.arrays["mean"], quantise(mean, 256)[:3].numpy())
     scale = 256 * log_scale.exp().square().mean(1).sqrt().numpy()
     error = (target - mean).square().mean(1).sqrt().numpy()
-    found = result.arrays["scale"]
-    assert found.dtype == np.float32
-    assert found.shape == (3, 8, 8)
-    np.testing.assert_allclose(found, scale[:3], rtol=1e-5)
+    measured = result.arrays["scale"]
+    assert measured.dtype == np.float32
+    assert measured.shape == (3, 8, 8)
+    np.testing.assert_allclose(measured, scale[:3], rtol=1e-5)
     expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
     content = result.content
     assert content["error_correlations"] == pytest.approx(expected)

@@ -16,15 +16,15 @@ def rows(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return (values + shift).astype(np.float32)
 
 
-def kid(one: np.ndarray, two: np.ndarray) -> float:
-    return kernel_inception_distance(one, two, "cpu")["kid"]
+def kid(first: np.ndarray, second: np.ndarray) -> float:
+    return kernel_inception_distance(first, second, "cpu")["kid"]
 
 
-def kid_written_out(one: np.ndarray, two: np.ndarray) -> float:
+def kid_written_out(first: np.ndarray, second: np.ndarray) -> float:
     """The unbiased estimator, term by term."""
 
-    one = one.astype(float)
-    two = two.astype(float)
+    first = first.astype(float)
+    second = second.astype(float)
 
     def k(x: np.ndarray, y: np.ndarray) -> float:
         return (x @ y / len(x) + 1) ** 3
@@ -32,21 +32,21 @@ def kid_written_out(one: np.ndarray, two: np.ndarray) -> float:
     def own(images: np.ndarray) -> float:
         return np.mean([k(x, y) for x, y in itertools.permutations(images, 2)])
 
-    between = np.mean([k(x, y) for x, y in itertools.product(one, two)])
-    return own(one) + own(two) - 2 * between
+    between = np.mean([k(x, y) for x, y in itertools.product(first, second)])
+    return own(first) + own(second) - 2 * between
 
 
 @pytest.mark.parametrize(("n", "m"), [(9, 9), (5, 12), (12, 3)])
 def test_kid_is_the_formula_and_its_error_the_jackknife(n: int, m: int) -> None:
-    one = rows(n, 0)
-    two = rows(m, 1, shift=0.2)
-    found = kernel_inception_distance(one, two, "cpu")
-    assert found["kid"] == pytest.approx(kid_written_out(one, two), rel=1e-9)
-    assert kid(two, one) == pytest.approx(found["kid"], rel=1e-9)
-    without_one = np.array([kid_written_out(np.delete(one, i, 0), two) for i in range(n)])
-    without_two = np.array([kid_written_out(one, np.delete(two, i, 0)) for i in range(m)])
+    first = rows(n, 0)
+    second = rows(m, 1, shift=0.2)
+    measured = kernel_inception_distance(first, second, "cpu")
+    assert measured["kid"] == pytest.approx(kid_written_out(first, second), rel=1e-9)
+    assert kid(second, first) == pytest.approx(measured["kid"], rel=1e-9)
+    without_one = np.array([kid_written_out(np.delete(first, i, 0), second) for i in range(n)])
+    without_two = np.array([kid_written_out(first, np.delete(second, i, 0)) for i in range(m)])
     variance = (n - 1) * without_one.var() + (m - 1) * without_two.var()
-    assert found["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
+    assert measured["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
 
 
 @pytest.mark.parametrize(("count", "draws"), [(6, 1500), (60, 300)])
@@ -65,23 +65,23 @@ def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, h
     kids = []
     errors = []
     for i in range(400):
-        found = kernel_inception_distance(rows(80, 2 * i), rows(120, 2 * i + 1, shift), "cpu")
-        kids.append(found["kid"])
-        errors.append(found["kid_standard_error"])
+        measured = kernel_inception_distance(rows(80, 2 * i), rows(120, 2 * i + 1, shift), "cpu")
+        kids.append(measured["kid"])
+        errors.append(measured["kid_standard_error"])
     predicted = np.mean(np.square(errors)) ** 0.5
     assert low < predicted / np.std(kids, ddof=1) < high
 
 
 @pytest.mark.parametrize(("block", "columns"), [(1, 4096), (7, 31), (23, 5), (31, 1)])
 def test_the_block_size_is_irrelevant(block: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = cloud(23, 0, 0.5)
-    two = cloud(31, 1)
-    wanted = compare(one, two) | kernel_inception_distance(one, two, "cpu")
+    first = cloud(23, 0, 0.5)
+    second = cloud(31, 1)
+    wanted = compare(first, second) | kernel_inception_distance(first, second, "cpu")
     assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
     monkeypatch.setattr(sample_quality, "COLUMNS", columns)
     monkeypatch.setattr(sample_quality, "BLOCK", block)
     monkeypatch.setattr(sample_quality, "KERNEL_BLOCK", block)
-    assert compare(one, two) | kernel_inception_distance(one, two, "cpu") == pytest.approx(wanted, rel=1e-9)
+    assert compare(first, second) | kernel_inception_distance(first, second, "cpu") == pytest.approx(wanted, rel=1e-9)
 
 
 def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -115,21 +115,21 @@ def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
 def test_they_are_their_definitions(n: int, m: int) -> None:
     samples = cloud(n, 0, 0.5)
     reference = cloud(m, 1, 0.0, 1.3)
-    found = compare(samples, reference)
-    assert found == pytest.approx(written_out(samples, reference), rel=1e-9)
+    measured = compare(samples, reference)
+    assert measured == pytest.approx(written_out(samples, reference), rel=1e-9)
     swapped = compare(reference, samples)
-    assert (swapped["precision"], swapped["recall"]) == (found["recall"], found["precision"])
+    assert (swapped["precision"], swapped["recall"]) == (measured["recall"], measured["precision"])
 
 
 def test_six_numbers_on_a_line() -> None:
     """By hand. Real images at 0..5: balls of radius 3 2 2 2 2 3 (third nearest) and 5 4 3 3 4 5 (fifth nearest)."""
     real = np.arange(6, dtype=np.float32)[:, None]
     samples = np.array([[-5], [2.5], [50], [51], [52], [53]], np.float32)  # third nearest: 56 49.5 3 2 2 3
-    found = compare(samples, real)
-    assert found["precision"] == pytest.approx(1 / 6)  # 2.5 only
-    assert found["recall"] == 1  # the ball of -5 reaches to 51
-    assert found["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
-    assert found["coverage"] == 1
+    measured = compare(samples, real)
+    assert measured["precision"] == pytest.approx(1 / 6)  # 2.5 only
+    assert measured["recall"] == 1  # the ball of -5 reaches to 51
+    assert measured["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
+    assert measured["coverage"] == 1
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
@@ -138,9 +138,9 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
     real = cloud(30, 0, offset)
     copies = np.concatenate([real, np.repeat(real[:2], 6, axis=0)])
     for images in (real, copies):
-        found = compare(images[::-1].copy(), images)
-        assert found["precision"] == found["recall"] == found["coverage"] == 1
-        assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
+        measured = compare(images[::-1].copy(), images)
+        assert measured["precision"] == measured["recall"] == measured["coverage"] == 1
+        assert measured["diversity"] == pytest.approx(measured["reference_diversity"], rel=1e-9)
     assert compare(real, real)["density"] == pytest.approx(6 / 5)  # a ball holds its own image and five others
     thrice = np.repeat(real[:3], 10, axis=0)  # balls of radius 0, each with ten images
     missing = compare(thrice[:20], thrice)  # nothing of the third image: its 10 balls stay empty
@@ -150,10 +150,10 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
 
 def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
     """Naeem et al. (2020): 1, and 1 - (N - 1)...(N - k) / (2N - 1)...(2N - k), about 1 - 1/2^k."""
-    found = [compare(cloud(200, 2 * i), cloud(200, 2 * i + 1)) for i in range(20)]
+    measured = [compare(cloud(200, 2 * i), cloud(200, 2 * i + 1)) for i in range(20)]
     k = np.arange(1, 6)
     wanted = {"density": 1.0, "coverage": 1 - np.prod((200 - k) / (400 - k))}
     for name, mean in wanted.items():
-        values = np.array([numbers[name] for numbers in found])
+        values = np.array([numbers[name] for numbers in measured])
         error = values.std() / len(values) ** 0.5
         assert abs(values.mean() - mean) < 4 * error < 0.05

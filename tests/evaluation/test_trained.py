@@ -124,9 +124,9 @@ def test_the_step_says_what_the_images_say(any_run, tmp_path):
     file = read_result(arrays, None)
     assert file.content["weights_sha256"] == result["weights_sha256"]
     assert result["inputs"] == {str(path): sha256_file(path) for path in (any_run.model, arrays)}
-    one, four, ten = (file.arrays[f"bits_per_dim_{draws}"] for draws in (1, 4, 10))
+    single, four, ten = (file.arrays[f"bits_per_dim_{draws}"] for draws in (1, 4, 10))
     assert len(file.arrays) == 3
-    assert [len(one), len(four), len(ten)] == [12, 7, 7]
+    assert [len(single), len(four), len(ten)] == [12, 7, 7]
 
     def summary(values: np.ndarray) -> dict:
         error = values.std(ddof=1) / math.sqrt(len(values))
@@ -134,8 +134,8 @@ def test_the_step_says_what_the_images_say(any_run, tmp_path):
         return approximate | {"images": len(values)}
 
     kind = any_run.config["kind"]
-    wanted = summary(one) | {"split": "test", "dequantisation": "uniform", "bound": "=" if kind == "glow" else "<="}
-    wanted |= {"importance": {"1": summary(one[:7]), "4": summary(four), "10": summary(ten)}}
+    wanted = summary(single) | {"split": "test", "dequantisation": "uniform", "bound": "=" if kind == "glow" else "<="}
+    wanted |= {"importance": {"1": summary(single[:7]), "4": summary(four), "10": summary(ten)}}
     wanted |= {key: any_run.summary()[key] for key in HASHES}
     assert {key: result[key] for key in wanted} == wanted
     assert result["undequantised"].items() >= {"images": 12, "not_a_bound": True}.items()
@@ -153,9 +153,9 @@ def test_undequantised_is_the_bound_with_the_noise_at_its_middle(model, monkeypa
 
     network = initialised(model)
     images = blobs(7, 2)
-    found = one_sample_terms(network, images, 3, 5, CPU, dequantised=False)
+    measured = one_sample_terms(network, images, 3, 5, CPU, dequantised=False)
     monkeypatch.setattr(likelihood, "dequantise", middle)
-    torch.testing.assert_close(found, one_sample_terms(network, images, 3, 5, CPU), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(measured, one_sample_terms(network, images, 3, 5, CPU), rtol=1e-6, atol=1e-6)
 
 
 def test_one_importance_sample_is_the_headline_bound_with_noise_of_the_seed_and_batch(any_run):
@@ -197,8 +197,8 @@ def test_a_residual_flow_has_no_bound_of_several_draws():
     images = blobs(2, 0)
     with pytest.raises(UserError, match="K = 10 is no bound for a ResidualFlow, whose bits/dim are"):
         importance_bits_per_dim(network, images, [1, 10], 10, 0, CPU)
-    found, per_image = likelihood.evaluate_likelihood(network, images, 10, [10], 2, 0, CPU)
-    assert list(found["importance"]) == ["1"]
+    measured, per_image = likelihood.evaluate_likelihood(network, images, 10, [10], 2, 0, CPU)
+    assert list(measured["importance"]) == ["1"]
     assert list(per_image) == ["bits_per_dim_1"]
 
 

@@ -130,10 +130,11 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
         images = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
         files += [Path(parent, name) for name in images]
     files.sort(key=lambda path: path.relative_to(root).as_posix())
+    real_root = root.resolve()
     kept = set()
     for path in sorted(files, key=Path.is_symlink):  # files before links: of a file and a link to it the file is taken
         real = path.resolve()
-        if real not in seen and real.is_relative_to(root.resolve()):
+        if real not in seen and real.is_relative_to(real_root):
             seen.add(real)
             kept.add(path)
     if not kept:

@@ -50,7 +50,8 @@ PICTURES = {  # name, also of the file: package, suffix, credit
     "ihc": ("skimage", "png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"),
     "retina": ("skimage", "jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
     "motorcycle_left": (
-        *("skimage", "png"),
+        "skimage",
+        "png",
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
     ),
     "china": ("sklearn", "jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),

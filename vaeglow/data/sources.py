@@ -68,8 +68,8 @@ class PinnedFile:
 
     def mismatch(self, path: Path) -> str:
         """How the file at `path` differs: expected and found; empty if it does not."""
-        found = self.measure(path)
-        return "" if found == self.digest else f"its sha256 is {found} instead of {self.digest}"
+        digest = self.measure(path)
+        return "" if digest == self.digest else f"its sha256 is {digest} instead of {self.digest}"
 
 
 def obtain(

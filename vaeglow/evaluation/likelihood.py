@@ -128,13 +128,14 @@ def importance_bits_per_dim(
 
     def bounds() -> Iterator[dict[int, Tensor]]:
         for batch in zip(*draws_of_u, strict=True):
-            log_weights = [model.log_weights(y, most_latents, generator).double() for _, y, generator in batch]
-            grid = torch.stack(log_weights, 1)  # [B, M, N]
+            log_weights = [model.log_weights(y, most_latents, generator) for _, y, generator in batch]
+            grid = torch.stack(log_weights, 1).double()  # [B, M, N]
             yield {count: grid[:, :m, :n].flatten(1).logsumexp(1) for count, (m, n) in shares.items()}
 
     bits = {}
     for count, log_sums in joined(bounds()).items():
-        bits[count] = finite(bits_per_dim(log_sums - math.log(count), model.dims, model.levels), "bits/dim")
+        log_density = log_sums - math.log(count)
+        bits[count] = finite(bits_per_dim(log_density, model.dims, model.levels), "bits/dim")
     return bits
 
 

@@ -69,7 +69,8 @@ def kernel_inception_distance(samples: np.ndarray, reference: np.ndarray, device
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """k(x_i, y_j), float64 [B, M], of rows x [B, F] and y [M, F]."""
-    return (x.double() @ y.double().T).div_(x.shape[1]).add_(1).pow_(3)
+    products = x.double() @ y.double().T
+    return products.div_(x.shape[1]).add_(1).pow_(3)
 
 
 def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,13 +131,13 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances, float64 [B, M], of rows x [B, F] and y [M, F]; exactly 0 between equal rows."""
     x = x.double()
     lengths = x.square().sum(1)[:, None]
-    blocks = []
-    for part in y.split(COLUMNS):
-        columns = part.double()
+    apart = x.new_empty(len(x), len(y))
+    for rows, target in zip(y.split(COLUMNS), apart.split(COLUMNS, 1), strict=True):
+        columns = rows.double()
         both = lengths + columns.square().sum(1)
         squared = torch.addmm(both, x, columns.T, alpha=-2)
-        blocks.append(squared.where(squared > ROUNDING * both, 0).sqrt())
-    return torch.cat(blocks, 1)
+        target.copy_(squared.where(squared > ROUNDING * both, 0).sqrt())
+    return apart
 
 
 def nearest_distances(images: np.ndarray, others: np.ndarray, device: torch.device) -> np.ndarray:

@@ -35,7 +35,7 @@ def main(
     whose = f"{sampled.path} ({sampled.value('dataset')})"
     remedy = "choose a protocol with fewer images or sets, or draw more"
     require_images(len(images), sets * count, whose, f"protocol {real.value('protocol')}", remedy)
-    features, found = compared.measure_sets(images)
+    features, numbers = compared.measure_sets(images)
     content = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")}
     content |= compared.record
     run = [content[key] for key in ("dataset", "protocol", "model", "seed")]
@@ -44,10 +44,10 @@ def main(
     inputs = [sampled, weights]
     arrays = output.with_suffix(".npz")
     write_result(arrays, content, inputs, provenance, single)
-    content |= {"samples_provenance": sampled.value("provenance"), **found}
+    content |= {"samples_provenance": sampled.value("provenance"), **numbers}
     write_result(output, content, [*inputs, arrays], provenance)
     print(
-        f"FID {found['fid']:.2f}, KID {found['kid']:.4f} +- {found['kid_standard_error']:.4f}, precision "
-        f"{found['precision']:.2f}, recall {found['recall']:.2f} ({sets} x {count} samples against {count} images)",
+        f"FID {numbers['fid']:.2f}, KID {numbers['kid']:.4f} +- {numbers['kid_standard_error']:.4f}, precision "
+        f"{numbers['precision']:.2f}, recall {numbers['recall']:.2f} ({sets} x {count} samples against {count} images)",
         file=sys.stderr,
     )

@@ -67,17 +67,17 @@ def inspect(data_dir: Path) -> dict[str, Any]:
 def draw(written: Path, data_dir: Path) -> style.Figure:
     """The page of a dataset, from what `inspect` found, as it was written, and its images."""
     result = read_result(written)
-    found = result.content
-    levels = found["levels"]
-    splits = {split: about for split, about in found["splits"].items() if about["count"]}
-    shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
+    content = result.content
+    levels = content["levels"]
+    splits = {split: about for split, about in content["splits"].items() if about["count"]}
+    shape = f"{content['channels']} x {content['size']} x {content['size']}, {content['levels']} levels"
     with style.styled():
-        page = style.Page(f"{found['dataset']}: images of {shape}")
+        page = style.Page(f"{content['dataset']}: images of {shape}")
         rows = []
         for split, about in splits.items():
             rows.append(((f"{split}: {about['count']:,} images", described(about)), images_of(data_dir, split, levels)))
         page.sheet(rows)
-        channels = CHANNELS[found["channels"]]
+        channels = CHANNELS[content["channels"]]
         panels = page.charts(channels, len(channels), 2.1, sharey=True)
         for number, axes in enumerate(panels):
             for split, about in splits.items():
@@ -93,7 +93,7 @@ def draw(written: Path, data_dir: Path) -> style.Figure:
             axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")
         panels[0].legend(loc="best")
-        return page.finish(f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}", [result])
+        return page.finish(f"dataset {content['dataset']} \u00b7 data hash {content['data_sha256'][:10]}", [result])
 
 
 def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
@@ -126,10 +126,10 @@ def main(*, data_dir: Path, output: list[Path]) -> None:
     """
     numbers, picture = output
     provenance = collect()
-    found = inspect(data_dir)
-    write_result(numbers, found, [], provenance)
+    content = inspect(data_dir)
+    write_result(numbers, content, [], provenance)
     style.save(draw(numbers, data_dir), picture)
-    for split, about in found["splits"].items():
-        print(f"{found['dataset']} {split}: {about['count']:,} images")
+    for split, about in content["splits"].items():
+        print(f"{content['dataset']} {split}: {about['count']:,} images")
         if about["count"]:
             print(indent(described(about), "  "))

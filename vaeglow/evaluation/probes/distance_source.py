@@ -34,9 +34,11 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     temperature = float(settings["temperature"])
     numbers = {}
     for source, shown in itertools.product(LATENTS, IMAGES):
-        drawn = (image(network, z, shown, temperature, noise) for z, noise in latents(run, source, train, count))
-        samples = torch.cat([quantise(part, network.levels).cpu() for part in drawn]).numpy()
-        measured = reference.fid_and_kid(samples)
+        samples = []
+        for z, noise in latents(run, source, train, count):
+            drawn = image(network, z, shown, temperature, noise)
+            samples.append(quantise(drawn, network.levels).cpu())
+        measured = reference.fid_and_kid(torch.cat(samples).numpy())
         numbers[f"{source}_{shown}"] = measured
         print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}", flush=True)
     return {

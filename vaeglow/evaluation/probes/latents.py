@@ -69,10 +69,13 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     lower = information_lower(drawn["z"], drawn["z_means"], drawn["z_log_scales"])
     decoder_lower, decoder_upper = decoder_information(drawn)
     decided = float(drawn["means"].var(0).sum())
-    noise = float((2 * drawn["log_scales"]).exp().sum()) / size
+    variances = (2 * drawn["log_scales"]).exp()
+    noise = float(variances.sum()) / size
     scales = finite(drawn["log_scales"].sum(1), "the decoder's noise")
-    entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
-    log_det = float(finite(drawn["log_det"], "the layer's log-determinant").mean()) / nats
+    entropy_nats = float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)
+    entropy = entropy_nats / nats + math.log2(vae.levels)
+    log_dets = finite(drawn["log_det"], "the layer's log-determinant")
+    log_det = float(log_dets.mean()) / nats
     return {
         "split": "test",
         "images": size,

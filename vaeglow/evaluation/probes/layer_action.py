@@ -123,16 +123,18 @@ def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int)
     for name, images in controls(vae, layer, levels).items():
         per_image[f"similarity_{name}"] = similarity(images, vae, levels)
     averages = {name: float(values.mean()) for name, values in per_image.items()}
+    real = means["data"]
     for name in ("vae", "vae_noisy", "layer"):
-        per_image[f"spectrum_error_{name}"] = log_error(spectra[name], means["data"])
+        per_image[f"spectrum_error_{name}"] = log_error(spectra[name], real)
+    spectrum_of = {name: power.tolist() for name, power in means.items()}
     frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
         **averages,
         "sharpness": sharpness,
-        "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
-        "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
+        "spectrum": {"frequency": frequency.tolist(), **spectrum_of},
+        "spectrum_error": {name: float(log_error(means[name], real)) for name in shown},
         "per_image": {name: values.tolist() for name, values in per_image.items()},
     }
 
@@ -145,25 +147,26 @@ def controls(vae: np.ndarray, layer: np.ndarray, levels: int) -> dict[str, np.nd
     """
     change = layer.astype(float) - vae
     size = rms(change, 0)
-    noise = np.random.default_rng(0).normal(size=vae.shape)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=vae.shape)
 
     def changed_by(values: np.ndarray) -> np.ndarray:
         scale = size / np.maximum(rms(values, 0), BLANK)
-        changed = np.rint(vae + scale[:, None, None, None] * values)
-        return np.clip(changed, 0, levels - 1).astype(np.uint8)
+        changed = vae + scale[:, None, None, None] * values
+        return np.rint(changed).clip(0, levels - 1).astype(np.uint8)
 
     return {"noise": changed_by(noise), "other": changed_by(np.roll(change, 1, 0))}
 
 
-def similarity(one: np.ndarray, other: np.ndarray, levels: int) -> np.ndarray:
+def similarity(images: np.ndarray, others: np.ndarray, levels: int) -> np.ndarray:
     """Structural similarity (Wang et al. 2004, windows of 7x7) of pairs of images [N, C, H, W]: [N], 1 where equal."""
     compare = functools.partial(structural_similarity, channel_axis=0, data_range=levels - 1)
-    return np.array([compare(*pair) for pair in zip(one, other, strict=True)])
+    return np.array([compare(*pair) for pair in zip(images, others, strict=True)])
 
 
-def rms(one: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+def rms(images: np.ndarray, others: np.ndarray | float) -> np.ndarray:
     """Root mean square difference of images [..., C, H, W] in grey levels, float64."""
-    difference = one.astype(float) - other
+    difference = images.astype(float) - others
     return np.sqrt((difference**2).mean((-3, -2, -1)))
 
 
@@ -183,7 +186,8 @@ def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
     images = np.asarray(images, np.float64)
     side = images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(side) / side)
+    angle = 2 * np.pi * np.arange(side) / side
+    hann = 0.5 - 0.5 * np.cos(angle)
     window = np.outer(hann, hann)
     mean = (grey * window).sum((1, 2), keepdims=True) / window.sum()
     waves = np.fft.fft2((grey - mean) * window)
@@ -192,11 +196,13 @@ def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
     radius = np.hypot(axis[:, None], axis)  # of every frequency, cycles a pixel
     numbers = np.arange(1, side // 2 + 1)
     rings = np.rint(radius * side).astype(int).ravel() == numbers[:, None]  # [L // 2, L L]
-    radial = power.reshape(len(power), -1) @ (rings / rings.sum(1, keepdims=True)).T
+    weights = rings / rings.sum(1, keepdims=True)
+    radial = power.reshape(len(power), -1) @ weights.T
     pooled = power.mean(0)
     if pooled.sum() <= BLANK:
         return radial, 0.0
-    return radial, float(pooled[radius > 0.25].sum() / pooled.sum())
+    fine = pooled[radius > 0.25].sum()
+    return radial, float(fine / pooled.sum())
 
 
 def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -205,5 +211,5 @@ def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
     0 where equal, 1 where ten times too much (or too little) everywhere. Both get the power of rounding errors added,
     so that blank images, which have no power, differ by a finite amount.
     """
-    ratio = np.log10((power + ROUNDING) / (reference + ROUNDING))
-    return np.sqrt((ratio**2).mean(-1))
+    ratio = (power + ROUNDING) / (reference + ROUNDING)
+    return np.sqrt((np.log10(ratio) ** 2).mean(-1))

@@ -45,7 +45,8 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     batches = dequantised_batches(model, test, settings["batch_size"], run.seed, EVALUATION, run.device)  # likelihood's
     with torch.no_grad():
         for _, y, generator in batches:
-            g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
+            z, _ = model.posterior_sample(y, generator)
+            g_mean, log_scale = model.decode(z)
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
             residuals = {
                 "vae": (y - g_mean).cpu().numpy(),
@@ -54,15 +55,17 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
             for source, residual in residuals.items():
                 for q in SQUEEZES:
                     moments[source][q] += folded_moments(residual, q)
+    own_bits = bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels)
     sources = {}
     for source, sums in moments.items():
-        sources[source] = linear_references({q: sums[q] / len(test) for q in SQUEEZES}, model.levels)
+        means = {q: total / len(test) for q, total in sums.items()}
+        sources[source] = linear_references(means, model.levels)
     return {
         "images": len(test),
         "latents": model.prior.dims,
         "pca_images": len(train),
         "sources": sources,
-        "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
+        "vae_own_noise": own_bits.mean().item(),
         "estimation_bias": estimation_bias(model.channels, len(test)),
     }, None
 
@@ -79,7 +82,8 @@ def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
     columns = width // q
     waves = np.fft.fft2(np.asarray(residual, np.float64), norm="ortho")
     aliases = waves.reshape(-1, channels, q, rows, q, columns)  # a frequency's index is alias * (side / q) + coarse
-    folded = aliases.transpose(3, 5, 1, 2, 4, 0).reshape(rows, columns, channels * q**2, -1)
+    coarse_first = aliases.transpose(3, 5, 1, 2, 4, 0)
+    folded = coarse_first.reshape(rows, columns, channels * q**2, -1)
     return folded @ folded.conj().swapaxes(-1, -2)
 
 

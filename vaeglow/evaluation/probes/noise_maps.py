@@ -45,17 +45,17 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
             yield {"mean": quantise(mean, vae.levels), "scale": scale, "error": over_channels(target - mean)}
 
     with torch.no_grad():
-        found = joined(maps())
-    finite((found["scale"] + found["error"]).flatten(1).sum(1), "the decoder's noise or error")
-    scale = found["scale"].numpy()
+        decoded = joined(maps())
+    finite((decoded["scale"] + decoded["error"]).flatten(1).sum(1), "the decoder's noise or error")
+    scale = decoded["scale"].numpy()
     content = {"split": "test", "images": len(images)}
     content |= dict.fromkeys(("error_correlation", "error_correlations", "border_contrasts"))
     if scale.min() < scale.max():
-        correlations = rank_correlations(scale, found["error"].numpy())
+        correlations = rank_correlations(scale, decoded["error"].numpy())
         content["error_correlation"] = float(np.mean(correlations))
         content["error_correlations"] = correlations
         content["border_contrasts"] = border_contrasts(images, scale)
-    return content, {"images": images[:shown], "mean": found["mean"][:shown].numpy(), "scale": scale[:shown]}
+    return content, {"images": images[:shown], "mean": decoded["mean"][:shown].numpy(), "scale": scale[:shown]}
 
 
 def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
