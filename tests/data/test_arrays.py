@@ -133,7 +133,14 @@ def test_the_numbers(tmp_path, channels, levels):
         assert about["histogram"] == [np.bincount(values, minlength=levels).tolist() for values in by_channel]
 
 
-@pytest.mark.parametrize(("channels", "size", "levels"), [(3, 8, 256), (1, 28, 4), (3, 700, 256)])
+@pytest.mark.parametrize(
+    ("channels", "size", "levels"),
+    [
+        (3, 8, 256),
+        (1, 28, 4),
+        (3, 700, 256),
+    ],
+)
 def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, channels, size, levels):
     splits = {split: array[: 5 if size > 100 else 60] for split, array in splits_of(channels, size, levels).items()}
     folder = prepared(tmp_path / "mine", levels, **splits)

@@ -242,7 +242,14 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
     assert not np.array_equal(again["train"], train)
 
 
-@pytest.mark.parametrize(("levels", "slab"), [(4, 2**24), (7, 100), (2, 1)])
+@pytest.mark.parametrize(
+    ("levels", "slab"),
+    [
+        (4, 2**24),
+        (7, 100),
+        (2, 1),
+    ],
+)
 def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch, levels, slab):
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
     splits = made(tmp_path, {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}, levels=levels)

@@ -44,7 +44,14 @@ def off_by(decoded, colour):
     return np.abs(decoded.astype(int) - np.reshape(colour, (3, 1, 1))).max()
 
 
-@pytest.mark.parametrize(("alpha", "colour"), [(0, (255, 255, 255)), (255, (100, 0, 0)), (128, (177, 127, 127))])
+@pytest.mark.parametrize(
+    ("alpha", "colour"),
+    [
+        (0, (255, 255, 255)),
+        (255, (100, 0, 0)),
+        (128, (177, 127, 127)),
+    ],
+)
 def test_alpha_is_composited_on_white(picture, alpha, colour):
     assert off_by(picture(Image.new("RGBA", (9, 9), (100, 0, 0, alpha)), 3, 3), colour) <= 1
 

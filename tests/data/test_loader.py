@@ -42,7 +42,15 @@ def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
     assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(10, [3, 3, 3]), (9, [3, 3, 3]), (2, [2]), (3, [3])])
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (10, [3, 3, 3]),
+        (9, [3, 3, 3]),
+        (2, [2]),
+        (3, [3]),
+    ],
+)
 def test_batches_drop_a_short_last_one_unless_it_is_alone(count, sizes):
     order = epoch_order(count, 0, 0)
     cut = batches(order, 3)

@@ -139,7 +139,11 @@ def test_there_is_nobody(server, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x"
-    for address, says in ((url, "refused"), ("http://host.invalid/x", "host.invalid"), ("http://a b/x", "cannot")):
+    for address, says in (
+        (url, "refused"),
+        ("http://host.invalid/x", "host.invalid"),
+        ("http://a b/x", "cannot"),
+    ):
         with pytest.raises(Unavailable, match=says):
             fetch(address, FILE, tmp_path / "out")
     assert left_in(tmp_path / "out") == []
@@ -192,7 +196,11 @@ def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, c
 
 def test_a_place_may_be_a_file_url_or_in_the_home_and_local_is_taken_instead(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
-    for sources, local in (([folder.as_uri()], None), (["~/mirror"], None), ([], "~/mirror")):
+    for sources, local in (
+        ([folder.as_uri()], None),
+        (["~/mirror"], None),
+        ([], "~/mirror"),
+    ):
         assert obtained(tmp_path, sources, local) == BOTH
 
 

@@ -241,7 +241,11 @@ def result(run, blobs_lab) -> dict:
 
 def test_points_are_snapshots_and_the_finished_model(result, run, vae_run, blobs_lab):
     points = result["points"]
-    assert [(point["fraction"], point["epoch"]) for point in points] == [(0.25, 0.5), (0.5, 1.0), (1.0, 2.0)]
+    assert [(point["fraction"], point["epoch"]) for point in points] == [
+        (0.25, 0.5),
+        (0.5, 1.0),
+        (1.0, 2.0),
+    ]
     assert result["weights_sha256"] == run.summary()["weights_sha256"]
     wanted = {
         "protocol": "test-8-64",

@@ -65,7 +65,14 @@ def test_the_matrix_products_are_the_sums_they_stand_for():
         torch.testing.assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
-@pytest.mark.parametrize(("gain", "batch_size"), [(0.0, 100), (1.0, 100), (1.0, 77)])
+@pytest.mark.parametrize(
+    ("gain", "batch_size"),
+    [
+        (0.0, 100),
+        (1.0, 100),
+        (1.0, 77),
+    ],
+)
 def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
     """A decoder whose mean is z itself, or nothing of it: under N(0, I), though not under q, z decides so much."""
     vae = plain_vae(GREY, "diagonal", False).eval()
@@ -131,10 +138,26 @@ def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float
 
 
 CHANNELS = [  # gain, scale, encoder; how far from the closed form the estimates may be
-    (((1.0, 0.0), 0.5, False), (-0.12, 0.12), (-0.12, 0.12)),
-    (((1.0, 0.0), 2.0, False), (-0.12, 0.12), (-0.12, 0.12)),
-    (((0.0, 0.0), 1.0, True), (-1e-6, 1e-6), (-1e-6, 1e-6)),  # deaf: the ELBO alone would say 50 nats
-    (((1.0, 1.0), 0.1, True, math.log(0.1)), (-math.inf, 0), (0, 1.4)),  # the known z helps where the encoder fails
+    (
+        ((1.0, 0.0), 0.5, False),
+        (-0.12, 0.12),
+        (-0.12, 0.12),
+    ),
+    (
+        ((1.0, 0.0), 2.0, False),
+        (-0.12, 0.12),
+        (-0.12, 0.12),
+    ),
+    (
+        ((0.0, 0.0), 1.0, True),
+        (-1e-6, 1e-6),
+        (-1e-6, 1e-6),
+    ),  # deaf: the ELBO alone would say 50 nats
+    (
+        ((1.0, 1.0), 0.1, True, math.log(0.1)),
+        (-math.inf, 0),
+        (0, 1.4),
+    ),  # the known z helps where the encoder fails
 ]
 
 

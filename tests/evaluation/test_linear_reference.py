@@ -62,7 +62,14 @@ def test_nothing_helps_white_noise():
     assert bias["squeeze4"] == pytest.approx(-48 / (4 * 4000 * math.log(2)))
 
 
-@pytest.mark.parametrize("rho", [(0.5, 0.5), (0.6, -0.4), (0.3, 0.0)])
+@pytest.mark.parametrize(
+    "rho",
+    [
+        (0.5, 0.5),
+        (0.6, -0.4),
+        (0.3, 0.0),
+    ],
+)
 def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
     measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
     down, across = rho

@@ -21,8 +21,23 @@ def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-@pytest.mark.parametrize(("looked", "k"), [(40, 1), (40, 5), (13, 3), (13, 13)])
-@pytest.mark.parametrize(("training_block", "block"), [(1000, 512), (9, 4), (1, 1)])
+@pytest.mark.parametrize(
+    ("looked", "k"),
+    [
+        (40, 1),
+        (40, 5),
+        (13, 3),
+        (13, 13),
+    ],
+)
+@pytest.mark.parametrize(
+    ("training_block", "block"),
+    [
+        (1000, 512),
+        (9, 4),
+        (1, 1),
+    ],
+)
 def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block, monkeypatch) -> None:
     """Whatever the sizes of the blocks; numbers are those in the whole split, also where some are looked through."""
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)

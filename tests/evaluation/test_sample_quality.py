@@ -36,7 +36,14 @@ def kid_written_out(first: np.ndarray, second: np.ndarray) -> float:
     return own(first) + own(second) - 2 * between
 
 
-@pytest.mark.parametrize(("n", "m"), [(9, 9), (5, 12), (12, 3)])
+@pytest.mark.parametrize(
+    ("n", "m"),
+    [
+        (9, 9),
+        (5, 12),
+        (12, 3),
+    ],
+)
 def test_kid_is_the_formula_and_its_error_the_jackknife(n: int, m: int) -> None:
     first = rows(n, 0)
     second = rows(m, 1, shift=0.2)
@@ -72,7 +79,15 @@ def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, h
     assert low < predicted / np.std(kids, ddof=1) < high
 
 
-@pytest.mark.parametrize(("block", "columns"), [(1, 4096), (7, 31), (23, 5), (31, 1)])
+@pytest.mark.parametrize(
+    ("block", "columns"),
+    [
+        (1, 4096),
+        (7, 31),
+        (23, 5),
+        (31, 1),
+    ],
+)
 def test_the_block_size_is_irrelevant(block: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     first = cloud(23, 0, 0.5)
     second = cloud(31, 1)
@@ -111,7 +126,14 @@ def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 70), (70, 6)])
+@pytest.mark.parametrize(
+    ("n", "m"),
+    [
+        (40, 40),
+        (30, 70),
+        (70, 6),
+    ],
+)
 def test_they_are_their_definitions(n: int, m: int) -> None:
     samples = cloud(n, 0, 0.5)
     reference = cloud(m, 1, 0.0, 1.3)

@@ -61,14 +61,28 @@ def test_batches_are_full_and_the_last_is_cut():
 
 
 @pytest.mark.parametrize(
-    ("count", "temperature"), [(0, 1.0), (-3, 1.0), (1, -1.0), (1, float("nan")), (1, float("inf"))]
+    ("count", "temperature"),
+    [
+        (0, 1.0),
+        (-3, 1.0),
+        (1, -1.0),
+        (1, float("nan")),
+        (1, float("inf")),
+    ],
 )
 def test_illegal_requests_are_refused(count, temperature):
     with pytest.raises(UserError, match=r"are requested|temperature"):
         draw(Stub(), count, temperature)
 
 
-@pytest.mark.parametrize(("value", "level"), [(float("nan"), 0), (float("inf"), 255), (float("-inf"), 0)])
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        (float("nan"), 0),
+        (float("inf"), 255),
+        (float("-inf"), 0),
+    ],
+)
 def test_images_that_overflowed_are_kept_and_counted(value, level):
     clean, _ = draw(Stub(), 150)
     spoilt, exploded = draw(Stub(10, value), 150)
@@ -173,7 +187,14 @@ def test_one_importance_sample_is_the_headline_bound_with_noise_of_the_seed_and_
     assert torch.equal(api, importance_bits_per_dim(model, images, [1], 100, 3, CPU)[1])
 
 
-@pytest.mark.parametrize(("draws", "latents"), [([30], [3] * 10), ([7], [1] * 7), ([7, 30, 1], [3] * 10)])
+@pytest.mark.parametrize(
+    ("draws", "latents"),
+    [
+        ([30], [3] * 10),
+        ([7], [1] * 7),
+        ([7, 30, 1], [3] * 10),
+    ],
+)
 def test_more_draws_than_noises_share_them(draws, latents, monkeypatch):
     network = initialised("vae")
     log_weights = Mock(wraps=network.log_weights)
