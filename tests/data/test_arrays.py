@@ -78,7 +78,10 @@ DAMAGE = [
     (lambda train, _: train.unlink(), "No such file"),
     (lambda train, _: train.write_bytes(train.read_bytes()[:-7]), "not a whole array"),
     (lambda train, _: train.write_bytes(b""), "not a whole array"),
-    (lambda train, _: np.save(train, np.load(train)[::-1]), "has changed since it was prepared"),
+    (
+        lambda train, _: np.save(train, np.load(train)[::-1]),
+        "has changed since it was prepared (its sha256 is not dataset.json's): delete the folder and prepare the data",
+    ),
     (lambda _, info: info.write_text('{"name": "x"}'), "lacks kind"),
 ]
 
