@@ -17,7 +17,6 @@ class Reply:
     silent: bool = False  # the content never comes
     ranges: bool = True  # a part can be asked for
     told: bool = True  # the length is
-    content: bytes | None = None  # in place of the file's
 
 
 @dataclass
@@ -34,17 +33,24 @@ class FileServer:
 @contextlib.contextmanager
 def file_server() -> Iterator[FileServer]:
     """Serve for the length of a `with` block."""
-    state, closing = FileServer(), threading.Event()
+    state = FileServer()
+    closing = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            name, wanted = self.path.rpartition("/")[2], self.headers.get("Range", "")
+            name = self.path.rpartition("/")[2]
+            wanted = self.headers.get("Range", "")
             state.asked.append((name, wanted))
             reply = state.replies.pop(0) if state.replies else state.always
-            content = state.files.get(name) if reply.content is None else reply.content
+            content = state.files.get(name)
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
-            if content is None or reply.status != 200 or start > len(content) - 1:
-                self.send_error(404 if content is None else 416 if reply.status == 200 else reply.status)
+            status = reply.status
+            if content is None:
+                status = 404
+            elif status == 200 and start >= len(content):
+                status = 416
+            if status != 200:
+                self.send_error(status)
                 return
             self.send_response(206 if start else 200)
             if start:

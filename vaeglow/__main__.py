@@ -88,7 +88,7 @@ def score(
         seed: of a model's samples (0)
     """
     from vaeglow.device import pick_device
-    from vaeglow.evaluation.fid import image_features, measure_sets
+    from vaeglow.evaluation.fid import Reference, image_features
     from vaeglow.evaluation.inception import load_inception
     from vaeglow.evaluation.trained import BATCH_SIZE
 
@@ -111,10 +111,9 @@ def score(
     print(f"samples    {drawn_are}")
     print(f"reference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
-    features, mean, covariance = image_features(real, net, BATCH_SIZE, on)
-    about = {"images": len(drawn), "sets": 1, "levels": 256}
-    protocol = Result(reference, about, {"features": features, "mean": mean, "covariance": covariance})
-    _, quality = measure_sets(drawn, net, protocol, BATCH_SIZE, on)
+    protocol = {"images": len(drawn), "sets": 1, "levels": 256}
+    statistics = image_features(real, net, BATCH_SIZE, on)
+    _, quality = Reference(Result(reference, protocol, statistics), net, BATCH_SIZE, on).measure_sets(drawn)
     print(f"FID        {quality['fid']:.3f}")
     print(f"KID        {quality['kid']:.5f} (standard error {quality['kid_standard_error']:.5f})")
     for name in ("precision", "recall", "density", "coverage"):

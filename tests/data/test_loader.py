@@ -21,35 +21,49 @@ def test_streams_are_the_same_everywhere():
 
 
 def test_order_is_a_permutation_of_seed_and_epoch_only():
-    orders = {(s, e): epoch_order(500, s, e) for s in range(3) for e in range(3)}
+    keys = list(itertools.product(range(3), repeat=2))
+    orders = [epoch_order(500, *key) for key in keys]
     torch.manual_seed(5)
-    for (seed, epoch), order in orders.items():
-        assert order.dtype == torch.int64 and torch.equal(order.sort().values, torch.arange(500))
-        assert torch.equal(order, epoch_order(500, seed, epoch))
-    assert len({tuple(order.tolist()) for order in orders.values()}) == 9
+    for key, order in zip(keys, orders, strict=True):
+        assert order.dtype == torch.int64
+        assert torch.equal(order.sort().values, torch.arange(500))
+        assert torch.equal(order, epoch_order(500, *key))
+    assert len({tuple(order.tolist()) for order in orders}) == 9
 
 
 def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
     x = torch.zeros(10, dtype=torch.uint8)
     keys = list(itertools.product(range(3), repeat=3))
-    first, again = ([dequantise(x, 256, step_generator(*key)) for key in keys] for _ in range(2))
-    assert all(map(torch.equal, first, again)) and len({tuple(noise.tolist()) for noise in first}) == 27
+    first = [dequantise(x, 256, step_generator(*key)) for key in keys]
+    again = [dequantise(x, 256, step_generator(*key)) for key in keys]
+    assert all(map(torch.equal, first, again))
+    assert len({tuple(noise.tolist()) for noise in first}) == 27
     generator = step_generator(0, 0, 0)
     assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
 
-def test_batches_drop_a_short_last_one_unless_it_is_alone():
-    for count, expected in ((10, [3, 3, 3]), (9, [3, 3, 3]), (2, [2]), (3, [3])):
-        order = epoch_order(count, 0, 0)
-        cut = batches(order, 3)
-        assert [len(b) for b in cut] == expected and batch_count(count, 3) == len(expected)
-        assert torch.equal(torch.cat(cut), order[: sum(expected)])
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (10, [3, 3, 3]),
+        (9, [3, 3, 3]),
+        (2, [2]),
+        (3, [3]),
+    ],
+)
+def test_batches_drop_a_short_last_one_unless_it_is_alone(count, sizes):
+    order = epoch_order(count, 0, 0)
+    cut = batches(order, 3)
+    assert list(map(len, cut)) == sizes
+    assert batch_count(count, 3) == len(sizes)
+    assert torch.equal(torch.cat(cut), order[: sum(sizes)])
 
 
 def test_data_on_device_takes_the_first_images():
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
     data = on_device(images, "cpu", subset=4)
-    assert data.dtype == torch.uint8 and np.array_equal(data.numpy(), images[:4])
+    assert data.dtype == torch.uint8
+    assert np.array_equal(data.numpy(), images[:4])
     assert len(on_device(images, "cpu")) == 6
     for subset in (0, 7):
         with pytest.raises(UserError, match=f"{subset} images are requested, the split has 6"):
@@ -59,17 +73,23 @@ def test_data_on_device_takes_the_first_images():
 @pytest.mark.parametrize("levels", [256, 2, 4, 100])
 def test_dequantised_values_give_the_level_back(levels):
     x = torch.arange(levels, dtype=torch.uint8).repeat(2_000_000 // levels)
-    before, y = x.clone(), dequantise(x, levels, torch.Generator().manual_seed(0))
-    assert y.dtype == torch.float32 and y.min() > 0 and y.max() < 1
-    assert torch.equal((y * levels).floor().to(torch.uint8), x) and torch.equal(x, before)
+    before = x.clone()
+    y = dequantise(x, levels, torch.Generator().manual_seed(0))
+    assert y.dtype == torch.float32
+    assert y.min() > 0
+    assert y.max() < 1
+    assert torch.equal((y * levels).floor().to(torch.uint8), x)
+    assert torch.equal(x, before)
     u = y.double() * levels - x
-    assert abs(u.mean() - 0.5) < 1e-3 and abs(u.var() - 1 / 12) < 1e-3  # sd of the mean: 2e-4
+    assert abs(u.mean() - 0.5) < 1e-3
+    assert abs(u.var() - 1 / 12) < 1e-3  # sd of the mean: 2e-4
 
 
-def test_dequantisation_survives_the_extreme_draws(monkeypatch):
-    x = torch.arange(256, dtype=torch.uint8)
-    for u in (0.0, 1 - 2**-24):
-        monkeypatch.setattr(torch, "rand", lambda shape, u=u, **_: torch.full(shape, u))
-        for levels in range(2, 257):
-            y = dequantise(x[:levels], levels, torch.Generator())
-            assert y.max() < 1 and torch.equal((y * levels).floor().to(torch.uint8), x[:levels])
+@pytest.mark.parametrize("u", [0.0, 1 - 2**-24])
+def test_dequantisation_survives_the_extreme_draws(u, monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, u))
+    for levels in range(2, 257):
+        x = torch.arange(levels, dtype=torch.uint8)
+        y = dequantise(x, levels, torch.Generator())
+        assert y.max() < 1
+        assert torch.equal((y * levels).floor().to(torch.uint8), x)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fid_tools import one_line
 from PIL import Image
 from run_tools import shipped_config
 from server_tools import file_server
@@ -33,43 +34,50 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fashion_mnist": {"size": 28, "channels": 1, "val_images": 3},
     "celeba": {"size": 64},
 }
-OUTSIDE = "../../dotted", "/absolute", "{folder}/../../within"  # names in an archive
+OUTSIDE = ("../../dotted", "/absolute", "{folder}/../../within")  # names in an archive
 
 
 def cifar_archive() -> bytes:
     """`cifar-10-python.tar.gz` with four images a batch, and members that lead out of it."""
-    folder, file = "cifar-10-batches-py", io.BytesIO()
-    contents = {name: pickle.dumps({"data": data}) for name, data in CIFAR.items()}
+    folder = "cifar-10-batches-py"
     members = {name.format(folder=folder): b"bad" for name in OUTSIDE}
+    members |= {f"{folder}/{name}": pickle.dumps({"data": data}) for name, data in CIFAR.items()}
+    file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for name, content in (members | {f"{folder}/{name}": content for name, content in contents.items()}).items():
+        for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
         link = tarfile.TarInfo(f"{folder}/link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/"
+        link.type = tarfile.SYMTYPE
+        link.linkname = "/"
         tar.addfile(link)
     return file.getvalue()
 
 
-def celeba_archive(images: list[np.ndarray]) -> bytes:
-    """`img_align_celeba.zip` with these images, and members that lead out of it."""
-    folder, file = "img_align_celeba", io.BytesIO()
+def celeba_archive(count: int) -> bytes:
+    """`img_align_celeba.zip` with so many faces, and members that lead out of it."""
+    folder = "img_align_celeba"
+    file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in OUTSIDE:
             archive.writestr(name.format(folder=folder), b"bad")
-        for number, pixels in enumerate(images, 1):
-            content = io.BytesIO()
-            Image.fromarray(pixels).save(content, "JPEG", quality=100)
-            archive.writestr(f"{folder}/{number:06}.jpg", content.getvalue())
+        for number in range(1, count + 1):
+            pixels = np.full((218, 178, 3), 255, np.uint8)
+            pixels[45:173, 25:153] = grey(number)  # in a bright frame outside the crop of 128
+            archive.writestr(f"{folder}/{number:06}.jpg", jpeg(pixels))
     return file.getvalue()
 
 
-def face(number: int) -> np.ndarray:
-    """An image whose grey says which it is, in a bright frame outside the crop of 128."""
-    pixels = np.full((218, 178, 3), 255, np.uint8)
-    pixels[45:173, 25:153] = 40 * (number - 1)
-    return pixels
+def grey(number: int) -> int:
+    """Which face it is."""
+    return 40 * (number - 1)
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=100)
+    return content.getvalue()
 
 
 def idx(images: np.ndarray) -> bytes:
@@ -80,15 +88,17 @@ def idx(images: np.ndarray) -> bytes:
 @pytest.fixture
 def files(tmp_path, monkeypatch) -> Path:
     """The folder `files` with the published files of all kinds, in small, pinned in place of the real ones."""
-    (folder := tmp_path / "files").mkdir()
+    folder = tmp_path / "files"
+    folder.mkdir()
     monkeypatch.setattr(celeba, "LAST", {"train": 2, "val": 3, "test": 5})
-    faces, pinned = celeba_archive([face(number) for number in range(1, 6)]), {}
-    for module, content in ((cifar10, cifar_archive()), (celeba, faces)):
+    for module, content in ((cifar10, cifar_archive()), (celeba, celeba_archive(5))):
         (folder / module.ARCHIVE.name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         monkeypatch.setattr(module, "ARCHIVE", dataclasses.replace(module.ARCHIVE, digest=digest))
+    pinned = {}
     for split, images in FASHION.items():
-        content, name = idx(images), fashion_mnist.FILES[split].name
+        content = idx(images)
+        name = fashion_mnist.FILES[split].name
         (folder / name).write_bytes(gzip.compress(content))
         pinned[split] = fashion_mnist.pinned(name, len(images), hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(fashion_mnist, "FILES", pinned)
@@ -105,58 +115,64 @@ def made(kind: str, folder: Path, threads: int = 1, **settings) -> Path:
 
 
 def left_in(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+    """All files under a folder, if there is one."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def refused(kind: str, folder: Path, **settings) -> str:
-    """The one line that refuses; no dataset is left."""
-    with pytest.raises(UserError) as caught:
-        made(kind, folder, **settings)
-    assert "\n" not in str(caught.value) and not {"dataset.json", "train.npy"} & set(left_in(folder))
-    return str(caught.value)
+def refuse(kind: str, folder: Path, files: Path, *words: str) -> None:
+    """The files are refused in one line with these words; no dataset is left."""
+    with pytest.raises(UserError, match=one_line(*words)):
+        made(kind, folder, local=str(files))
+    assert not {"dataset.json", "train.npy"} & set(left_in(folder))
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_dataset_is_the_same_wherever_its_files_came_from(files, tmp_path, kind):
-    before, name = left_in(tmp_path), pinned_file(kind).name
+    before = left_in(tmp_path)
     places = {"folder": {"local": str(files)}, "path": {"sources": [str(tmp_path / "nowhere"), str(files)]}}
     with file_server() as server:
         server.files |= {path.name: path.read_bytes() for path in files.iterdir()}
         places["server"] = {"sources": [server.url]}
-        found = {p: made(kind, tmp_path / p, threads, **places[p]) for threads, p in enumerate(places, 1)}
-    assert len({(folder / "dataset.json").read_bytes() for folder in found.values()}) == 1
+        for threads, (place, settings) in enumerate(places.items(), 1):
+            made(kind, tmp_path / place, threads, **settings)
+    assert len({(tmp_path / place / "dataset.json").read_bytes() for place in places}) == 1
     arrays = ["dataset.json", "test.npy", "train.npy", "val.npy"]
-    assert left_in(found["folder"]) == left_in(found["path"]) == arrays
-    assert f"download/{name}" in left_in(found["server"])
+    assert left_in(tmp_path / "folder") == left_in(tmp_path / "path") == arrays
+    assert f"download/{pinned_file(kind).name}" in left_in(tmp_path / "server")
     outside = [path for path in left_in(tmp_path) if path.split("/")[0] not in places]
-    assert outside == before and not Path("/absolute").exists()  # names in an archive lead nowhere
+    assert outside == before
+    assert not Path("/absolute").exists()  # names in an archive lead nowhere
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_another_file_is_refused_unread_hashes_are_named_and_none_is_had_by_hand(files, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("read before its hash was checked"))
     file = pinned_file(kind)
-    path, whole = files / file.name, (files / file.name).read_bytes()
+    path = files / file.name
+    whole = path.read_bytes()
     for content in (whole[:-20], b"x" + whole, b"<html>quota exceeded</html>"):
         path.write_bytes(content)
-        line = refused(kind, tmp_path / "out", local=str(files))
-        assert f"{path} is cut short or another file" in line and f"instead of {file.digest}" in line
+        refuse(kind, tmp_path / "out", files, f"{path} is cut short or another file", f"instead of {file.digest}")
     path.unlink()
-    line = refused(kind, tmp_path / "out", local=str(files))
-    assert f"has no {file.name}" in line and "by hand" in line and "set datasets.mine.local" in line
+    refuse(kind, tmp_path / "out", files, f"has no {file.name}", "by hand", "set datasets.mine.local")
 
 
-@pytest.mark.parametrize(("kind", "channels"), [("cifar10", 3), ("fashion_mnist", 1)])
-def test_val_is_taken_off_train_and_test_keeps_its_order(files, tmp_path, kind, channels):
-    train = {"cifar10": np.concatenate(list(CIFAR.values())[:5]), "fashion_mnist": FASHION["train"]}[kind]
-    test = {"cifar10": CIFAR["test_batch"], "fashion_mnist": FASHION["test"]}[kind]
-    size, held_out = (SETTINGS[kind][key] for key in ("size", "val_images"))
-    train, test = (images.reshape(-1, channels, size, size) for images in (train, test))
-    found = {split: open_split(made(kind, tmp_path / "out", local=str(files)), split) for split in SPLITS}
-    assert np.array_equal(found["test"], test) and len(found["val"]) == held_out
-    together = sorted(image.tobytes() for image in (*found["train"], *found["val"]))
-    assert together == sorted(image.tobytes() for image in train)
-    assert not np.array_equal(found["train"], train[: len(found["train"])])
+PUBLISHED = {
+    "cifar10": (np.concatenate(list(CIFAR.values())[:5]), CIFAR["test_batch"]),
+    "fashion_mnist": (FASHION["train"], FASHION["test"]),
+}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_val_is_taken_off_train_and_test_keeps_its_order(files, tmp_path, kind):
+    folder = made(kind, tmp_path / "out", local=str(files))
+    train, val, test = (open_split(folder, split) for split in SPLITS)
+    wanted_train, wanted_test = (images.reshape(-1, *test.shape[1:]) for images in PUBLISHED[kind])
+    assert np.array_equal(test, wanted_test)
+    assert len(val) == SETTINGS[kind]["val_images"]
+    together = np.concatenate([train, val])
+    assert sorted(image.tobytes() for image in together) == sorted(image.tobytes() for image in wanted_train)
+    assert not np.array_equal(train, wanted_train[: len(train)])
 
 
 def test_fashion_mnist_compressed_anew_is_the_same_data(files, tmp_path):
@@ -168,7 +184,7 @@ def test_fashion_mnist_compressed_anew_is_the_same_data(files, tmp_path):
     assert (first / "dataset.json").read_bytes() == (anew / "dataset.json").read_bytes()
     name = pinned_file("fashion_mnist").name
     (files / name).write_bytes(gzip.compress(idx(FASHION["test"]) + bytes(200_000_000), compresslevel=1))  # a bomb
-    assert "another file" in refused("fashion_mnist", tmp_path / "out", local=str(files))
+    refuse("fashion_mnist", tmp_path / "out", files, "another file")
 
 
 def test_the_official_partition_of_celeba_is_the_published_list():
@@ -184,25 +200,26 @@ def test_celebas_partition_and_crop(files, tmp_path):
     for split, numbers in {"train": [1, 2], "val": [3], "test": [4, 5]}.items():
         images = open_split(folder, split)
         assert images.shape == (len(numbers), 3, 64, 64)
-        for image, number in zip(images, numbers, strict=True):
-            assert np.abs(image[:, 2:-2, 2:-2].astype(int) - 40 * (number - 1)).max() <= 2  # the frame lies outside
+        inside = images[..., 2:-2, 2:-2].astype(int)  # the frame lies outside
+        assert np.abs(inside - np.reshape([grey(number) for number in numbers], (-1, 1, 1, 1))).max() <= 2
     made_so = {"crop": 128, "partition": "official", "filter": "bilinear"}
     assert read_info(folder)["source"] == made_so | {"archive_sha256": celeba.ARCHIVE.digest}
 
 
 @pytest.mark.parametrize("crop", celeba.SCHEMA["crop"]["enum"])
 def test_the_crop_is_the_centre_and_shrinking_antialiases(crop):
-    content = io.BytesIO()
-    Image.fromarray(DRAW.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(content, "JPEG", quality=100)
-    decoded = np.asarray(Image.open(content)).astype(np.float64)
-    top, left = (218 - crop) // 2, (178 - crop) // 2
+    content = jpeg(DRAW.integers(0, 256, (218, 178, 3), dtype=np.uint8))
+    decoded = np.asarray(Image.open(io.BytesIO(content))).astype(np.float64)
+    top = (218 - crop) // 2
+    left = (178 - crop) // 2
     centre = decoded[top : top + crop, left : left + crop].transpose(2, 0, 1)
     scale = crop / 64  # weights [64, crop] of a bilinear filter as wide as the shrinking asks
-    distances = np.arange(crop) + 0.5 - (np.arange(64)[:, None] + 0.5) * scale
-    weights = np.clip(1 - np.abs(distances) / scale, 0, None)
+    positions = np.arange(crop) + 0.5
+    middles = (np.arange(64) + 0.5) * scale
+    weights = np.clip(1 - np.abs(positions - middles[:, None]) / scale, 0, None)
     weights /= weights.sum(1, keepdims=True)
-    found = celeba.square(content.getvalue(), crop, 64)
-    assert np.abs(found - weights @ centre @ weights.T).max() <= 1.01  # Pillow rounds after each axis
+    shrunk = celeba.square(content, crop, 64)
+    assert np.abs(shrunk - weights @ centre @ weights.T).max() <= 1.01  # Pillow rounds after each axis
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
@@ -217,5 +234,7 @@ def test_the_real_fashion_mnist(tmp_path):
         "val": "98f33de426a9b1548788023a79870336050d519911f5da488a7eaa6f9b2d9175",
         "test": "34a6b66f97ebb0518a41ca92ef8a1a0a73f7ea61d7703ea6457e85d6a88531e0",
     }
-    mean, std = (255 * 0.2860 + 0.5) / 256, 255 * 0.3530 / 256  # of x / 255, as published
-    assert info["mean"] == pytest.approx([mean], abs=1e-4) and info["std"] == pytest.approx([std], abs=1e-4)
+    mean = (255 * 0.2860 + 0.5) / 256  # of x / 255, as published
+    std = 255 * 0.3530 / 256
+    assert info["mean"] == pytest.approx([mean], abs=1e-4)
+    assert info["std"] == pytest.approx([std], abs=1e-4)

@@ -1,150 +1,209 @@
 """The steps fid_reference, evaluate and evaluate_snapshots end to end: what they measure, record and refuse."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fid_tools import one_line, prepared
 from run_tools import Run, prepare, resolved, run_step, save_model
 from scipy.spatial.distance import cdist
 
 from benchmarks.work import photographs
-from vaeglow.data.arrays import write_dataset
+from vaeglow.data.arrays import read_info
 from vaeglow.errors import UserError
 from vaeglow.evaluation.bootstrap import sample_draws
-from vaeglow.evaluation.fid import gaussian_images, image_features, measure_set, measure_sets
+from vaeglow.evaluation.fid import Reference, gaussian_images, image_features
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.files import sha256_json
-from vaeglow.results import read_result
+from vaeglow.results import Result, read_result
 from vaeglow.training.checkpoint import read_snapshots
 from vaeglow.weights import SNAPSHOTS_KEY, load_model, write_tensors
 
-CPU, TEMPERATURE = torch.device("cpu"), 0.5
-COMMON = {"batch_size": 4, "device": "cpu", "threads": 1}
+CPU = torch.device("cpu")
+COMMON = {"batch_size": 4, "device": "cpu"}
+SIX = {
+    "protocol": "test-6-64",
+    "split": "test",
+    "images": 6,
+    "features": 64,
+    "sets": 1,
+}
+EIGHT = SIX | {"protocol": "test-8-64", "images": 8}
 SPREAD = [0, 1, 2, 4, 5, 6]  # six of eight images
+KEYS = ("fid", "kid", "kid_standard_error")
+
+
+@dataclass
+class Lab:
+    """The steps on one dataset, all files in one folder."""
+
+    data: Path
+    weights: Path
+    folder: Path
+
+    def reference(self, protocol: dict = SIX, /, **options: object) -> Path:
+        output = self.folder / "reference.npz"
+        files = {"data_dir": self.data, "weights": self.weights, "output": output}
+        run_step("fid_reference", **files, **COMMON, threads=1, **protocol | options)
+        return output
+
+    def opened(self) -> Reference:
+        real = read_result(self.folder / "reference.npz", None)
+        return Reference(real, load_inception(self.weights, 64, "cpu"), 4, "cpu")
+
+    def samples(self, images: np.ndarray, **changes: object) -> Path:
+        info = read_info(self.data)
+        about = {
+            "preset": "demo",
+            "dataset": info["name"],
+            "model": "vae",
+            "seed": 0,
+            "temperature": 0.5,
+            "inputs": {},
+            "config_sha256": "c",
+            "data_sha256": sha256_json(info["sha256"]),
+            "weights_sha256": "w",
+            "provenance": {"a": 1},
+        }
+        np.savez(self.folder / "samples.npz", images=images, metadata=np.array(json.dumps(about | changes)))
+        return self.folder / "samples.npz"
+
+    def evaluate(self, samples: Path, name: str = "metrics") -> Result:
+        output = self.folder / f"{name}.json"
+        files = {"samples": samples, "reference": self.folder / "reference.npz", "weights": self.weights}
+        run_step("evaluate", **files, **COMMON, threads=1, output=output)
+        return read_result(output)
+
+    def floor(self) -> Result:
+        output = self.folder / "floor.json"
+        files = {"data_dir": self.data, "reference": self.folder / "reference.npz", "weights": self.weights}
+        run_step("floor", preset="demo", **files, **COMMON, threads=1, output=output)
+        return read_result(output)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    info = {"name": "tiny", "kind": "photos", "channels": 3, "size": 32, "levels": 256}
-    info |= {"mean": [0.5] * 3, "std": [0.2] * 3, "source": {}}
-    write_dataset(tmp_path / "tiny", {"train": photographs(2), "val": photographs(1), "test": photographs(8)}, info)
-    return tmp_path / "tiny"
+def lab(inception_file: Path, tmp_path: Path) -> Lab:
+    data = prepared(tmp_path / "tiny", train=photographs(2), val=photographs(1), test=photographs(8))
+    return Lab(data, inception_file, tmp_path)
 
 
-def write_samples(path: Path, images: np.ndarray, data: Path, **changes: object) -> Path:
-    hashes = json.loads((data / "dataset.json").read_text())["sha256"]
-    about = {"preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0, "temperature": 0.5, "inputs": {}}
-    about |= {"config_sha256": "c", "data_sha256": sha256_json(hashes), "weights_sha256": "w", "provenance": {"a": 1}}
-    np.savez(path, images=images, metadata=np.array(json.dumps(about | changes)))
-    return path
-
-
-def make_reference(data: Path, weights: Path, output: Path, **options: object) -> Path:
-    asked = {"protocol": "test-6-64", "split": "test", "images": 6, "features": 64, "sets": 1} | options
-    run_step("fid_reference", data_dir=data, weights=weights, output=output, **COMMON, **asked)
-    return output
-
-
-def measure(samples: Path, reference: Path, weights: Path, output: Path) -> dict:
-    run_step("evaluate", samples=samples, reference=reference, weights=weights, output=output, **COMMON)
-    return json.loads(output.read_text())
-
-
-def test_the_steps_measure_and_record(dataset: Path, inception_file: Path, tmp_path: Path) -> None:
+def test_the_steps_measure_and_record(lab):
     """What the functions say that `test_fid.py` tries, the same again."""
-    images, reference = photographs(9, seed=5), make_reference(dataset, inception_file, tmp_path / "reference.npz")
-    outputs, samples = (tmp_path / "1.json", tmp_path / "2.json"), tmp_path / "samples.npz"
-    write_samples(samples, images, dataset)
-    one, two = (measure(samples, reference, inception_file, output) for output in outputs)
-    real, net = read_result(reference, None), load_inception(inception_file, 64, "cpu")
-    wanted = image_features(photographs(8)[SPREAD], net, 4, "cpu")
-    for name, array in zip(("features", "mean", "covariance"), wanted, strict=True):
+    images = photographs(9, seed=5)
+    lab.reference()
+    samples = lab.samples(images)
+    first, second = (lab.evaluate(samples, name).content for name in ("1", "2"))
+    compared = lab.opened()
+    real = compared.real
+    wanted = image_features(photographs(8)[SPREAD], compared.net, 4, "cpu")
+    assert real.arrays.keys() == wanted.keys()
+    for name, array in wanted.items():
         np.testing.assert_array_equal(real.arrays[name], array)
-    wanted = {"dataset": "tiny", "images": 6, "features": 64, "sets": 1, "image_shape": [3, 32, 32]}
-    assert wanted.items() <= real.content.items()
-    features, wanted = measure_sets(images, net, real, 4, "cpu")
-    wanted |= {"protocol": "test-6-64", "split": "test", "fid_samples": 6, "fid_features": 64}
-    wanted |= {"fid_reference_images": 6, "preset": "demo", "dataset": "tiny", "model": "vae", "seed": 0}
-    wanted |= {"temperature": 0.5}
-    assert wanted.items() <= one.items()
-    assert one["samples_provenance"] == {"a": 1} and "versions" in one["provenance"]
-    kept = read_result(outputs[0].with_suffix(".npz"), None)
-    for name, draws in sample_draws(features, real.arrays["features"], ("tiny", "test-6-64", "vae", 0)).items():
-        np.testing.assert_array_equal(kept.arrays[name], draws.astype(np.float32))
-        assert draws[0] == pytest.approx(one[name])
-    assert all(kept.content[key] == one[key] for key in ("temperature", "weights_sha256", "protocol"))
-    for each in (one, two):  # when it was made, and the hash of a file that says when it was made
-        del each["provenance"], each["inputs"]
-    assert one == two
+    about = {
+        "dataset": "tiny",
+        "images": 6,
+        "features": 64,
+        "sets": 1,
+        "image_shape": [3, 32, 32],
+    }
+    assert about.items() <= real.content.items()
+    features, wanted = compared.measure_sets(images)
+    wanted |= {
+        "protocol": "test-6-64",
+        "split": "test",
+        "fid_samples": 6,
+        "fid_features": 64,
+    }
+    wanted |= {
+        "fid_reference_images": 6,
+        "preset": "demo",
+        "dataset": "tiny",
+        "model": "vae",
+        "seed": 0,
+    }
+    wanted |= {"temperature": 0.5, "samples_provenance": {"a": 1}}
+    assert wanted.items() <= first.items()
+    assert "versions" in first["provenance"]
+    kept = read_result(lab.folder / "1.npz", None)
+    draws = sample_draws(features, real.arrays["features"], ("tiny", "test-6-64", "vae", 0))
+    for name, values in draws.items():
+        np.testing.assert_array_equal(kept.arrays[name], values.astype(np.float32))
+        assert values[0] == pytest.approx(first[name])
+    assert all(kept.content[key] == first[key] for key in ("temperature", "weights_sha256", "protocol"))
+    made = dict.fromkeys(("provenance", "inputs"))  # when, and the hash of a file that says when
+    assert first | made == second | made
 
 
 def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(inception_file, tmp_path):
-    info = {"name": "tiny", "kind": "photos", "channels": 3, "size": 32, "levels": 256, "source": {}}
-    info |= {"mean": [0.5] * 3, "std": [0.2] * 3}
-    train, test = photographs(3, seed=5), photographs(8)
-    for name, more in (("apart", test[:0]), ("copied", train[1:2])):
-        splits = {"train": train, "val": train[:1], "test": np.concatenate([test, more])}
-        write_dataset(tmp_path / name, splits, info)
-    with pytest.raises(UserError, match="1 test images of tiny are in its training set, too"):
-        run_step("near_copies", data_dir=tmp_path / "copied", device="cpu", threads=1, output=tmp_path / "x.npz")
-    run_step("near_copies", data_dir=tmp_path / "apart", device="cpu", threads=1, output=tmp_path / "near.npz")
-    distances = read_result(tmp_path / "near.npz", ("distances",)).arrays["distances"]
-    flat = [array.reshape(len(array), -1).astype(float) for array in (test, train)]
-    wanted = cdist(*flat).min(1) / np.sqrt(flat[0].shape[1])
-    np.testing.assert_allclose(distances, wanted)
+    train = photographs(3, seed=5)
+    test = photographs(8)
+    copied = prepared(tmp_path / "copied", train=train, val=train[:1], test=np.concatenate([test, train[1:2]]))
+    with pytest.raises(UserError, match="1 test images of copied are in its training set, too"):
+        run_step("near_copies", data_dir=copied, device="cpu", threads=1, output=tmp_path / "x.npz")
+    lab = Lab(prepared(tmp_path / "apart", train=train, val=train[:1], test=test), inception_file, tmp_path)
+    near = tmp_path / "near.npz"
+    run_step("near_copies", data_dir=lab.data, device="cpu", threads=1, output=near)
+    distances = read_result(near, ("distances",)).arrays["distances"]
+    flat_test = test.reshape(8, -1).astype(float)
+    flat_train = train.reshape(3, -1).astype(float)
+    nearest = cdist(flat_test, flat_train).min(1)
+    np.testing.assert_allclose(distances, nearest / np.sqrt(flat_test.shape[1]))
     third, fourth = np.sort(distances)[2:4]  # from the third on, the two nearest are left out
-    options = {"near_copies": [tmp_path / "near.npz"], "apart": third}
-    real = read_result(make_reference(tmp_path / "apart", inception_file, tmp_path / "r.npz", **options), None)
-    kept = image_features(test[distances >= third], load_inception(inception_file, 64, "cpu"), 4, "cpu")
-    np.testing.assert_array_equal(real.arrays["features"], kept[0])
+    lab.reference(near_copies=[near], apart=third)
+    compared = lab.opened()
+    kept = image_features(test[distances >= third], compared.net, 4, "cpu")
+    np.testing.assert_array_equal(compared.real.arrays["features"], kept["features"])
     with pytest.raises(UserError, match="has 5 images, protocol test-6-64 needs 6"):
-        make_reference(tmp_path / "apart", inception_file, tmp_path / "s.npz", **options | {"apart": fourth})
+        lab.reference(near_copies=[near], apart=fourth)
 
 
-def test_the_floor_is_measured_as_samples_are_and_says_whose_it_is(dataset, inception_file, tmp_path):
-    reference, output = make_reference(dataset, inception_file, tmp_path / "r.npz"), tmp_path / "floor.json"
-    files = {"data_dir": dataset, "reference": reference, "weights": inception_file, "output": output}
-    run_step("floor", preset="demo", **files, **COMMON)
-    real, net = read_result(reference, None), load_inception(inception_file, 64, "cpu")
-    _, fid = measure_set(gaussian_images(photographs(2), 6, 256), net, real, 4, "cpu")
-    entry = {"preset": "demo", "dataset": "tiny", "protocol": "test-6-64", "fid_samples": 6, "split": "test"}
-    found = json.loads(output.read_text())
-    assert entry.items() <= found.items() and found["fid"] == pytest.approx(fid)
+def test_the_floor_is_measured_as_samples_are_and_says_whose_it_is(lab):
+    lab.reference()
+    _, fid = lab.opened().fid(gaussian_images(photographs(2), 6, 256))
+    entry = {
+        "preset": "demo",
+        "dataset": "tiny",
+        "protocol": "test-6-64",
+        "fid_samples": 6,
+        "split": "test",
+    }
+    measured = lab.floor().content
+    assert entry.items() <= measured.items()
+    assert measured["fid"] == pytest.approx(fid)
 
 
-def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(dataset, inception_file, tmp_path):
+def test_each_set_counts_and_too_few_samples_for_all_sets_are_refused(lab):
     images = photographs(13, seed=5)
-    metrics, reference = tmp_path / "metrics.json", tmp_path / "reference.npz"
-    make_reference(dataset, inception_file, reference, sets=2)
-    found = measure(write_samples(tmp_path / "two.npz", images, dataset), reference, inception_file, metrics)
-    assert (len(set(found["fid_by_set"])), found["fid_sets"], found["fid_samples"]) == (2, 2, 6)
+    lab.reference(sets=2)
+    measured = lab.evaluate(lab.samples(images)).content
+    assert (len(set(measured["fid_by_set"])), measured["fid_sets"], measured["fid_samples"]) == (2, 2, 6)
     with pytest.raises(UserError, match=r"has 9 images, protocol test-6-64 needs 12: choose a protocol with fewer"):
-        measure(write_samples(tmp_path / "9.npz", images[:9], dataset), reference, inception_file, metrics)
+        lab.evaluate(lab.samples(images[:9]))
 
 
-def test_evaluate_refuses_what_does_not_belong_together(dataset, inception_file, tmp_path):
-    reference, output = tmp_path / "reference.npz", tmp_path / "metrics.json"
-    with pytest.raises(
-        UserError, match=r"split of tiny has 8 images, protocol test-500-64 needs 500: add .* 6 at least"
-    ):
-        make_reference(dataset, inception_file, reference, images=500, protocol="test-500-64")
-    assert not reference.exists()
-    make_reference(dataset, inception_file, reference)
-    for changes, says in (
-        ({"images": photographs(9, side=16)}, "image_shape is [3, 32, 32], expected [3, 16, 16]"),
-        ({"data_sha256": "x"}, "expected 'x'"),
-        ({"dataset": "mine"}, "dataset is 'tiny', expected 'mine'"),
-    ):
-        samples = write_samples(tmp_path / "x.npz", **{"images": photographs(9), "data": dataset} | changes)
-        with pytest.raises(UserError) as refused:
-            measure(samples, reference, inception_file, output)
-        assert says in str(refused.value) and "\n" not in str(refused.value)
-    assert not output.exists() and not output.with_suffix(".npz").exists()
+def test_a_reference_of_more_images_than_there_are_is_refused(lab):
+    says = r"split of tiny has 8 images, protocol test-500-64 needs 500: add .* 6 at least"
+    with pytest.raises(UserError, match=says):
+        lab.reference(images=500, protocol="test-500-64")
+    assert not (lab.folder / "reference.npz").exists()
 
 
-EIGHT = {"protocol": "test-8-64", "images": 8}
+@pytest.mark.parametrize(
+    ("side", "changes", "says"),
+    [
+        (16, {}, "image_shape is [3, 32, 32], expected [3, 16, 16]"),
+        (32, {"data_sha256": "x"}, "expected 'x'"),
+        (32, {"dataset": "mine"}, "dataset is 'tiny', expected 'mine'"),
+    ],
+)
+def test_evaluate_refuses_what_does_not_belong_together(side, changes, says, lab):
+    lab.reference()
+    with pytest.raises(UserError, match=one_line(says)):
+        lab.evaluate(lab.samples(photographs(9, side=side), **changes))
+    assert not list(lab.folder.glob("metrics*"))
 
 
 @pytest.fixture(scope="module")
@@ -155,82 +214,100 @@ def run(tmp_path_factory, blobs_dir, vae_run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory, blobs_dir, inception_file) -> Path:
-    return make_reference(blobs_dir, inception_file, tmp_path_factory.mktemp("reference") / "reference.npz", **EIGHT)
+def blobs_lab(tmp_path_factory, blobs_dir, inception_file) -> Lab:
+    """With a reference of eight images."""
+    lab = Lab(blobs_dir, inception_file, tmp_path_factory.mktemp("lab"))
+    lab.reference(EIGHT)
+    return lab
 
 
-def curve(run: Run, output: Path, reference: Path, weights: Path, **changed: object) -> dict:
-    options = {"model": run.model, "snapshots": run.snapshots, "data_dir": run.data}
-    options |= {"temperature": TEMPERATURE, "batch_size": 4, "likelihood_images": 8, "output": output}
-    run_step("evaluate_snapshots", **options | changed, reference=reference, weights=weights, device="cpu")
-    return json.loads(output.read_text())
+def curve(run: Run, lab: Lab, **changed: object) -> dict:
+    options = {
+        "model": run.model,
+        "snapshots": run.snapshots,
+        "data_dir": run.data,
+        "weights": lab.weights,
+        "reference": lab.folder / "reference.npz",
+        "output": lab.folder / f"{run.folder.name}.json",
+    }
+    run_step("evaluate_snapshots", **COMMON, **options | {"temperature": 0.5, "likelihood_images": 8} | changed)
+    return read_result(lab.folder / f"{run.folder.name}.json").content
 
 
 @pytest.fixture(scope="module")
-def result(run, reference, inception_file, tmp_path_factory) -> dict:
-    return curve(run, tmp_path_factory.mktemp("points") / "T0.5.json", reference, inception_file)
+def result(run, blobs_lab) -> dict:
+    return curve(run, blobs_lab)
 
 
-def test_points_are_snapshots_and_the_finished_model(result, run, vae_run, reference, inception_file, tmp_path):
+def test_points_are_snapshots_and_the_finished_model(result, run, vae_run, blobs_lab):
     points = result["points"]
-    assert [point["fraction"] for point in points] == [0.25, 0.5, 1.0]
-    assert [point["epoch"] for point in points] == [0.5, 1.0, 2.0]
+    assert [(point["fraction"], point["epoch"]) for point in points] == [
+        (0.25, 0.5),
+        (0.5, 1.0),
+        (1.0, 2.0),
+    ]
     assert result["weights_sha256"] == run.summary()["weights_sha256"]
-    wanted = {"protocol": "test-8-64", "temperature": 0.5, "split": "test", "likelihood_images": 8}
-    wanted |= {"fid_samples": 8, "fid_reference_images": 8, "fid_features": 64}
+    wanted = {
+        "protocol": "test-8-64",
+        "temperature": 0.5,
+        "split": "test",
+        "likelihood_images": 8,
+        "fid_samples": 8,
+        "fid_reference_images": 8,
+        "fid_features": 64,
+    }
     assert wanted.items() <= result.items()
-    one = curve(vae_run, tmp_path / "T0.5.json", reference, inception_file, likelihood_images=500)
-    (point,) = one["points"]  # of a run without snapshots
-    assert point["fraction"] == 1 and one["likelihood_images"] == 12
+    without_snapshots = curve(vae_run, blobs_lab, likelihood_images=500)
+    (point,) = without_snapshots["points"]
+    assert point["fraction"] == 1
+    assert without_snapshots["likelihood_images"] == 12
 
 
 @pytest.mark.parametrize("which", [0, 2])
-def test_each_point_is_what_the_other_steps_say(which, result, run, reference, inception_file, tmp_path):
+def test_each_point_is_what_the_other_steps_say(which, result, run, blobs_lab, tmp_path):
     """The first snapshot and the finished model, through `sample`, `evaluate` and `likelihood`."""
-    path, point = run.model, result["points"][which]
+    path = run.model
+    point = result["points"][which]
     if which == 0:
         model, about = load_model(run.model, CPU)
         model.load_state_dict(read_snapshots(run.snapshots)[0][1])
         path = tmp_path / "model.safetensors"
         save_model(path, model, about["config"], {"data": about["data"]})
-    samples, metrics, bits = tmp_path / "samples/T0.5.npz", tmp_path / "T0.5.json", tmp_path / "likelihood.json"
-    run_step("sample", model=path, temperature=TEMPERATURE, count=8, shown=8, device="cpu", output=samples)
-    found = measure(samples, reference, inception_file, metrics)
-    for key in ("fid", "kid", "kid_standard_error", "exploded_samples"):
-        assert point[key] == pytest.approx(found[key], rel=1e-6)
-    counts = {"batch_size": 4, "importance_samples": 1, "importance_images": 1}
-    run_step("likelihood", model=path, data_dir=run.data, **counts, device="cpu", output=bits)
+    samples = tmp_path / "samples/T0.5.npz"
+    run_step("sample", model=path, temperature=0.5, count=8, shown=8, device="cpu", output=samples)
+    measured = blobs_lab.evaluate(samples).content
+    for key in (*KEYS, "exploded_samples"):
+        assert point[key] == pytest.approx(measured[key], rel=1e-6)
+    bounds = {"importance_samples": 1, "importance_images": 1}
+    run_step("likelihood", model=path, data_dir=run.data, **COMMON, **bounds, output=tmp_path / "likelihood.json")
     values = np.load(tmp_path / "likelihood.npz")["bits_per_dim_1"][:8]
     assert point["bits_per_dim"] == pytest.approx(values.mean(), rel=1e-6)
     assert point["standard_error"] == pytest.approx(values.std(ddof=1) / 8**0.5, rel=1e-5)
 
 
-def test_garbage_on_the_way_does_not_end_the_curve(run, reference, inception_file, tmp_path, capsys):
+def test_garbage_on_the_way_does_not_end_the_curve(run, blobs_lab, tmp_path, capsys):
     """Weights that are not finite: no FID, no KID and no bits/dim for that point, how many overflowed, and the rest."""
-    packed = {}
     (info, broken), (_, whole) = read_snapshots(run.snapshots)
-    for index, state in enumerate((broken, whole)):
-        spoil = torch.nan if index == 0 else 1.0
-        packed |= {f"{index}/{name}": t * spoil if t.is_floating_point() else t for name, t in state.items()}
+    packed = {f"1/{name}": tensor for name, tensor in whole.items()}
+    for name, tensor in broken.items():
+        packed[f"0/{name}"] = tensor * torch.nan if tensor.is_floating_point() else tensor
     infos = [{**info, "fraction": fraction} for fraction in (0.25, 0.5)]
     write_tensors(tmp_path / "snapshots.safetensors", packed, SNAPSHOTS_KEY, {"snapshots": infos})
-    changed = {"snapshots": tmp_path / "snapshots.safetensors"}
-    first, *others = curve(run, tmp_path / "T0.5.json", reference, inception_file, **changed)["points"]
-    for key in ("fid", "kid", "kid_standard_error", "bits_per_dim", "standard_error"):
+    first, *others = curve(run, blobs_lab, snapshots=tmp_path / "snapshots.safetensors")["points"]
+    for key in (*KEYS, "bits_per_dim", "standard_error"):
         assert first[key] is None
         assert all(isinstance(point[key], float) for point in others)
     assert [point["exploded_samples"] for point in (first, *others)] == [8, 0, 0]
     assert "fid None" in capsys.readouterr().out
 
 
-def test_a_missing_file_and_a_foreign_reference_are_refused(run, reference, inception_file, tmp_path):
-    absent, data = tmp_path / "absent.safetensors", prepare(tmp_path / "mine", name="mine")
-    foreign = make_reference(data, inception_file, tmp_path / "foreign.npz", **EIGHT)
-    for message, real, changed in [
-        (f"{absent} is missing", reference, {"snapshots": absent}),
-        ("dataset is 'mine', expected 'blobs'", foreign, {}),
-    ]:
-        with pytest.raises(UserError) as refused:
-            curve(run, tmp_path / "T0.5.json", real, inception_file, **changed)
-        assert message in str(refused.value) and "\n" not in str(refused.value)
+def test_a_missing_file_and_a_foreign_reference_are_refused(run, blobs_lab, tmp_path):
+    absent = tmp_path / "absent.safetensors"
+    foreign = Lab(prepare(tmp_path / "mine", name="mine"), blobs_lab.weights, tmp_path).reference(EIGHT)
+    for message, changed in (
+        (f"{absent} is missing", {"snapshots": absent}),
+        ("dataset is 'mine', expected 'blobs'", {"reference": foreign}),
+    ):
+        with pytest.raises(UserError, match=one_line(message)):
+            curve(run, blobs_lab, **changed, output=tmp_path / "T0.5.json")
     assert not (tmp_path / "T0.5.json").exists()

@@ -7,7 +7,6 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from benchmarks.work import photographs, random_inception
 from vaeglow.data import arrays
 from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
-from vaeglow.evaluation.fid import extract_features, frechet_distance, image_features
+from vaeglow.evaluation.fid import Reference, extract_features, frechet_distance, image_features
 from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.results import Result
@@ -30,7 +29,9 @@ from vaeglow.results import Result
 @pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
 def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
-    rows = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([1, 2, 3, 0.1, 1, 0]) + offset
+    random = np.random.default_rng(0)
+    scales = np.diag([1, 2, 3, 0.1, 1, 0])
+    rows = random.normal(size=(50, 6)) @ scales + offset
     mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(sizes))
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
@@ -44,36 +45,47 @@ def random_covariance(seed: int, features: int = 8, rank: int = 8) -> np.ndarray
 def test_distance_of_known_gaussians() -> None:
     """Covariances of the same axes."""
     rng = np.random.default_rng(0)
-    shift, (one, two), rotation = rng.normal(size=8), rng.uniform(0.1, 2, (2, 8)), rng.normal(size=(8, 8))
-    rotation = scipy.linalg.qr(rotation)[0]
-    commuting = (rotation * one) @ rotation.T, (rotation * two) @ rotation.T
-    wanted = ((one**0.5 - two**0.5) ** 2).sum() + shift @ shift
-    assert frechet_distance(np.zeros(8), commuting[0], shift, commuting[1]) == pytest.approx(wanted, rel=1e-9)
+    shift = rng.normal(size=8)
+    variances, others = rng.uniform(0.1, 2, (2, 8))
+    axes = scipy.linalg.qr(rng.normal(size=(8, 8)))[0]
+    first = (axes * variances) @ axes.T
+    second = (axes * others) @ axes.T
+    distance = frechet_distance(np.zeros(8), first, shift, second)
+    wanted = ((variances**0.5 - others**0.5) ** 2).sum() + shift @ shift
+    assert distance == pytest.approx(wanted, rel=1e-9)
+
+
+def between(first: np.ndarray, second: np.ndarray) -> float:
+    """The distance of Gaussians of one mean with these covariances."""
+    zero = np.zeros(len(first))
+    return frechet_distance(zero, first, zero, second)
 
 
 def test_distance_is_pytorch_fids_formula_and_a_distance() -> None:
-    zero, one, two = np.zeros(8), random_covariance(1), random_covariance(2)
-    wanted = np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
-    assert frechet_distance(zero, one, zero, two) == pytest.approx(wanted, rel=1e-9)
-    assert frechet_distance(zero, two, zero, one) == pytest.approx(wanted, rel=1e-9)
-    assert 0 <= frechet_distance(zero, one, zero, one) < 1e-9
+    first = random_covariance(1)
+    second = random_covariance(2)
+    wanted = np.trace(first + second - 2 * scipy.linalg.sqrtm(first @ second).real)
+    assert between(first, second) == pytest.approx(wanted, rel=1e-9)
+    assert between(second, first) == pytest.approx(wanted, rel=1e-9)
+    assert 0 <= between(first, first) < 1e-9
     with pytest.raises(ValueError, match="infs or NaNs"):
-        frechet_distance(zero, one * np.nan, zero, two)
+        between(first * np.nan, second)
 
 
 def test_distance_of_singular_gaussians() -> None:
     """Fewer images than features, constant images: the matrix has no inverse, the distance still exists."""
-    zero = np.zeros(40)
-    flat, wide = np.zeros((40, 40)), random_covariance(3, 40, 40)
-    line, other_line = np.diag([4.0, *[0] * 39]), np.diag([0, 9.0, *[0] * 38])
-    assert frechet_distance(zero, flat, zero, flat) == 0
-    assert frechet_distance(zero, flat, zero, wide) == pytest.approx(np.trace(wide), rel=1e-9)
-    assert frechet_distance(zero, line, zero, 4 * line) == pytest.approx(4.0, rel=1e-6)
-    assert frechet_distance(zero, line, zero, other_line) == pytest.approx(13.0, rel=1e-6)
+    flat = np.zeros((40, 40))
+    wide = random_covariance(3, 40, 40)
+    line = np.diag([4.0, *[0] * 39])
+    other_line = np.diag([0, 9.0, *[0] * 38])
     thin = random_covariance(4, 40, 5)
-    assert 0 <= frechet_distance(zero, thin, zero, thin) < 1e-5
-    wanted = np.trace(thin) + np.trace(wide) - 2 * np.sqrt(np.linalg.eigvals(thin @ wide).real.clip(0)).sum()
-    assert frechet_distance(zero, thin, zero, wide) == pytest.approx(wanted, rel=1e-5)
+    assert between(flat, flat) == 0
+    assert between(flat, wide) == pytest.approx(np.trace(wide), rel=1e-9)
+    assert between(line, 4 * line) == pytest.approx(4.0, rel=1e-6)
+    assert between(line, other_line) == pytest.approx(13.0, rel=1e-6)
+    assert 0 <= between(thin, thin) < 1e-5
+    roots = np.sqrt(np.linalg.eigvals(thin @ wide).real.clip(0))
+    assert between(thin, wide) == pytest.approx(np.trace(thin) + np.trace(wide) - 2 * roots.sum(), rel=1e-5)
 
 
 def colours(images: torch.Tensor) -> list[torch.Tensor]:
@@ -83,21 +95,26 @@ def colours(images: torch.Tensor) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) -> None:
-    images, indices = photographs(23), np.array([3, 0, 22, 7])
-    features, mean, covariance = image_features(images, colours, batch_size, "cpu")
+    images = photographs(23)
+    indices = np.array([3, 0, 22, 7])
+    measured = image_features(images, colours, batch_size, "cpu")
+    features = measured["features"]
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
-    np.testing.assert_allclose(mean, features.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
-    parts = list(extract_features(images // 64, colours, batch_size, "cpu", levels=4, indices=indices))
-    assert max(len(part) for part in parts) <= batch_size
-    np.testing.assert_allclose(torch.cat(parts), (images[indices] // 64 / 3).mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(measured["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(measured["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
+    few = images // 64
+    parts = list(extract_features(few, colours, batch_size, "cpu", levels=4, indices=indices))
+    assert max(map(len, parts)) <= batch_size
+    np.testing.assert_allclose(torch.cat(parts), (few[indices] / 3).mean((2, 3)), atol=1e-6)
 
 
 def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused() -> None:
     grey = photographs(3)[:, :1]
-    found, wanted = (torch.cat(list(extract_features(x, colours, 3, "cpu"))) for x in (grey, grey.repeat(3, axis=1)))
-    assert found.shape == (3, 3) and torch.equal(found, wanted)
+    (measured,) = extract_features(grey, colours, 3, "cpu")
+    (wanted,) = extract_features(grey.repeat(3, axis=1), colours, 3, "cpu")
+    assert measured.shape == (3, 3)
+    assert torch.equal(measured, wanted)
     with pytest.raises(UserError, match="features are not finite"):
         list(extract_features(photographs(4), lambda x: [torch.where(x == x.max(), torch.nan, x)], 4, "cpu"))
 
@@ -110,7 +127,7 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
 
     def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
         for start in range(0, len(images), 10):
-            assert sum(one() is not None for one in alive) <= 1
+            assert sum(reference() is not None for reference in alive) <= 1
             features = torch.from_numpy(images[start : start + 10].reshape(-1, 12) / np.float32(255))
             alive.append(weakref.ref(features))
             yield features
@@ -118,9 +135,10 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
 
     monkeypatch.setattr(fid, "extract_features", batches)
     images = images_of(count, 0)
-    features, mean, _ = image_features(images, pixels, 10, "cpu")
-    assert features.shape == (20, 12) and len(alive) == count / 10
-    np.testing.assert_allclose(mean, images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
+    measured = image_features(images, pixels, 10, "cpu")
+    assert measured["features"].shape == (20, 12)
+    assert len(alive) == count / 10
+    np.testing.assert_allclose(measured["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("features", [64, 192, 768, 2048])
@@ -128,9 +146,11 @@ def test_our_features_are_the_original_modules(features: int, inception_file: Pa
     """From PNG files by pytorch-fid's own loop and unfolded network, and from arrays by ours."""
     images = photographs(4, seed=3)
     files = sorted(write_pngs(tmp_path / "images", images).iterdir())
-    theirs = fid_score.get_activations(files, pytorch_fid_network(random_inception(), features), 2, features, "cpu", 0)
-    ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")[0]
-    assert theirs.shape == ours.shape == (4, features) and theirs.std(0).max() > 0.01
+    network = pytorch_fid_network(random_inception(), features)
+    theirs = fid_score.get_activations(files, network, 2, features, "cpu", 0)
+    ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")["features"]
+    assert theirs.shape == ours.shape == (4, features)
+    assert theirs.std(0).max() > 0.01
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
@@ -150,12 +170,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command_fid(one: Path, two: Path, features: int, cache: Path) -> float:
+def command_fid(first: Path, second: Path, features: int, cache: Path) -> float:
     """What `pytorch-fid` prints, in a process of its own without the network's help."""
     command = [sys.executable, "-m", "pytorch_fid", "--device", "cpu", "--num-workers", "0", "--batch-size", "10"]
     changes = {"TORCH_HOME": str(cache), "OMP_NUM_THREADS": "1"}
     changes |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = call([*command, "--dims", str(features), one, two], env=os.environ | changes)
+    done = call([*command, "--dims", str(features), first, second], env=os.environ | changes)
     assert done.returncode == 0, done.stderr[-2000:]
     return float(re.search(r"^FID: +(\S+)$", done.stdout, re.MULTILINE)[1])
 
@@ -172,67 +192,79 @@ def command_fid(one: Path, two: Path, features: int, cache: Path) -> float:
     ],
 )
 def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path, cache: Path, tmp_path: Path) -> None:
-    images = photographs(count, seed=1), photographs(count, seed=2) // 2
-    folders = [write_pngs(tmp_path / name, part) for name, part in zip(("one", "two"), images, strict=True)]
-    theirs = command_fid(*folders, features, cache)
     net = load_inception(inception_file, features, "cpu")
-    one, two = (image_features(part, net, 10, "cpu")[1:] for part in images)
-    assert (np.linalg.matrix_rank(one[1]) == features) == (features == 64)
-    assert theirs > 1 and frechet_distance(*one, *two) == pytest.approx(theirs, abs=1e-3)
+    gaussians = []
+    folders = []
+    for name, images in {"one": photographs(count, seed=1), "two": photographs(count, seed=2) // 2}.items():
+        folders.append(write_pngs(tmp_path / name, images))
+        measured = image_features(images, net, 10, "cpu")
+        gaussians += [measured["mean"], measured["covariance"]]
+    theirs = command_fid(*folders, features, cache)
+    assert (np.linalg.matrix_rank(gaussians[1]) == features) == (features == 64)
+    assert theirs > 1
+    assert frechet_distance(*gaussians) == pytest.approx(theirs, abs=1e-3)
 
 
 def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)
 
 
-def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Result:
-    found = dict(zip(("features", "mean", "covariance"), image_features(images, pixels, 7, "cpu"), strict=True))
-    return Result(Path("r.npz"), {"images": count, "sets": sets, "levels": 256}, found)
-
-
-def measured(samples: np.ndarray, reference: Result) -> tuple[np.ndarray, dict[str, Any]]:
-    return fid.measure_sets(samples, pixels, reference, 7, "cpu")
+def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Reference:
+    content = {"images": count, "sets": sets, "levels": 256}
+    real = Result(Path("r.npz"), content, image_features(images, pixels, 7, "cpu"))
+    return Reference(real, pixels, 7, "cpu")
 
 
 def test_each_set_is_measured_as_if_it_were_alone() -> None:
-    samples, real = images_of(100, 0, 200), images_of(30, 1)
-    features, found = measured(samples, reference_of(real, 30, sets=3))
-    alone = [measured(samples[start : start + 30], reference_of(real, 30)) for start in (0, 30, 60)]
-    distances = [one["fid"] for _, one in alone]
-    assert found["fid_by_set"] == pytest.approx(distances, rel=1e-12) and len(set(distances)) == 3
-    assert (found["fid"], found["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
-    assert found["fid_sets"] == 3
-    np.testing.assert_array_equal(features, alone[0][0])
-    first = alone[0][1]
-    assert first["fid_sd"] is None and first["fid_by_set"] == [first["fid"]]
+    samples = images_of(100, 0, 200)
+    real = images_of(30, 1)
+    features, measured = reference_of(real, 30, sets=3).measure_sets(samples)
+    alone = [reference_of(real, 30).measure_sets(samples[start : start + 30]) for start in (0, 30, 60)]
+    distances = [numbers["fid"] for _, numbers in alone]
+    assert measured["fid_by_set"] == pytest.approx(distances, rel=1e-12)
+    assert len(set(distances)) == 3
+    assert (measured["fid"], measured["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
+    assert measured["fid_sets"] == 3
+    first_features, first = alone[0]
+    np.testing.assert_array_equal(features, first_features)
+    assert first["fid_sd"] is None
+    assert first["fid_by_set"] == [first["fid"]]
     for name in ("kid", "kid_standard_error", "precision", "recall", "density", "coverage", "diversity"):
-        assert found[name] == first[name]
-    rows = [images.reshape(30, 12).astype(np.float64) / 255 for images in (samples[:30], real)]
-    (m1, c1), (m2, c2) = ((each.mean(0), np.cov(each, rowvar=False)) for each in rows)
-    assert first["fid"] == pytest.approx(frechet_distance(m1, c1, m2, c2), rel=1e-6)
+        assert measured[name] == first[name]
+    gaussians = []
+    for images in (samples[:30], real):
+        rows = images.reshape(30, 12).astype(np.float64) / 255
+        gaussians += [rows.mean(0), np.cov(rows, rowvar=False)]
+    assert first["fid"] == pytest.approx(frechet_distance(*gaussians), rel=1e-6)
 
 
 def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples, real = images_of(50, 0, 200), images_of(50, 1)
-    features, whole = measured(samples, reference_of(real, 50))
+    samples = images_of(50, 0, 200)
+    real = images_of(50, 1)
+    features, whole = reference_of(real, 50).measure_sets(samples)
     assert whole["feature_images"] == len(features) == 50
     monkeypatch.setattr(arrays, "MOST_FEATURES", 12)
     reference = reference_of(real, 50)
-    kept, found = measured(samples, reference)
+    kept, measured = reference.measure_sets(samples)
     chosen = np.arange(12) * 50 // 12  # evenly spaced
     np.testing.assert_array_equal(kept, features[chosen])
-    kept_real = reference.arrays["features"]
+    kept_real = reference.real.arrays["features"]
     np.testing.assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
-    assert found["fid"] == whole["fid"] and found["feature_images"] == 12
+    assert measured["fid"] == whole["fid"]
+    assert measured["feature_images"] == 12
     wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
-    assert {name: found[name] for name in wanted} == wanted and found["kid"] != whole["kid"]
+    assert wanted.items() <= measured.items()
+    assert measured["kid"] != whole["kid"]
 
 
 def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():
     random = np.random.default_rng(0)
-    train = (128 + 20 * random.normal(size=(500, 2)) @ [[1.0, 0.8], [0.0, 0.6]]).round().astype(np.uint8)
-    drawn = fid.gaussian_images(train.reshape(500, 1, 1, 2), 20_000, 256).reshape(-1, 2).astype(float)
-    np.testing.assert_allclose(drawn.mean(0), train.mean(0), atol=0.5)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(train.T.astype(float)), rtol=0.05, atol=5)
-    again = fid.gaussian_images(train.reshape(500, 1, 1, 2), 20_000, 256)
-    np.testing.assert_array_equal(again.reshape(-1, 2), drawn)
+    mixing = np.array([[1.0, 0.8], [0.0, 0.6]])
+    pixels = 128 + 20 * random.normal(size=(500, 2)) @ mixing
+    train = pixels.round().astype(np.uint8)
+    images = train.reshape(500, 1, 1, 2)
+    drawn = fid.gaussian_images(images, 20_000, 256)
+    values = drawn.reshape(-1, 2).astype(float)
+    np.testing.assert_allclose(values.mean(0), train.mean(0), atol=0.5)
+    np.testing.assert_allclose(np.cov(values.T), np.cov(train.T.astype(float)), rtol=0.05, atol=5)
+    np.testing.assert_array_equal(fid.gaussian_images(images, 20_000, 256), drawn)

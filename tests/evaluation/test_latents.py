@@ -6,61 +6,73 @@ import math
 import numpy as np
 import pytest
 import torch
-from fid_tools import opened
+from fid_tools import images_of, network_of, opened
 from models_tools import GREY, data, fitted_model, plain_vae, seeded
 from run_tools import run_probe
 
 from vaeglow.errors import UserError
+from vaeglow.evaluation.likelihood import joined
 from vaeglow.evaluation.probes import latents
 from vaeglow.evaluation.probes.latents import active_units, decoder_information, information_lower, mixtures
-from vaeglow.models.bounds import gaussian_log_density
-from vaeglow.weights import load_model
+from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
-CPU = torch.device("cpu")
 COUNT = 400
 
 
-def look(network, images: np.ndarray, batch_size: int = 100, kind: str = "vae") -> dict:
+def look(network, images: np.ndarray, batch_size: int = 100, kind: str = "vae", seed: int = 0) -> dict:
     settings = {"images": len(images), "batch_size": batch_size}
-    return latents.measure(opened(network, images, kind), {"test": None}, settings)[0]
+    content, _ = latents.measure(opened(network, images, kind, seed), {"test": None}, settings)
+    return content
 
 
 def test_units_are_active_where_the_posterior_mean_moves():
-    means = torch.tensor([0.0, 0.09, 0.11, 5.0]) * torch.randn(20_000, 4, generator=seeded())
-    assert active_units(means + 7) == 2  # the standard deviation counts, from 0.1 up; the mean does not
+    scales = torch.tensor([0.0, 0.09, 0.11, 5.0])
+    means = 7 + scales * torch.randn(20_000, 4, generator=seeded())
+    assert active_units(means) == 2  # the standard deviation counts, from 0.1 up; the mean does not
 
 
-def test_information_of_a_gaussian_channel_none_where_posteriors_are_one_and_log_n_where_they_never_meet():
+def test_information_of_a_gaussian_channel():
     """z = m + noise, m ~ N(0, r^2 I), noise of variance 1: I = d/2 log(1 + r^2), estimated from below."""
     means = 2 * torch.randn(4000, 2, generator=seeded(1))
     z = means + torch.randn(4000, 2, generator=seeded(2))
     lower = information_lower(z, means, torch.zeros(4000, 2))
     exact = math.log(1 + 4)
-    assert exact - 0.1 < lower.mean() < exact + 4 * lower.std() / math.sqrt(len(lower))
+    error = lower.std() / math.sqrt(len(lower))
+    assert exact - 0.1 < lower.mean() < exact + 4 * error
+
+
+def test_there_is_no_information_where_posteriors_are_one_and_log_n_where_they_never_meet():
     z = torch.randn(300, 3, generator=seeded())
-    none = information_lower(z, torch.zeros(300, 3), torch.zeros(300, 3))
-    assert none.abs().max() < 1e-9
+    same = torch.zeros(300, 3)
+    assert information_lower(z, same, same).abs().max() < 1e-9
     apart = 10 * torch.arange(300.0)[:, None].expand(300, 3)
-    all_of_it = information_lower(apart + 0.1 * z, apart, torch.full((300, 3), -2.0))
-    torch.testing.assert_close(all_of_it, torch.full((300,), math.log(300), dtype=torch.float64))
+    all_of_it = information_lower(apart + 0.1 * z, apart, same - 2)
+    cap = torch.full((300,), math.log(300), dtype=torch.float64)
+    torch.testing.assert_close(all_of_it, cap)
 
 
 def test_the_matrix_products_are_the_sums_they_stand_for():
     z, means, log_scales = (torch.randn(700, 3, generator=seeded(i)).double() for i in range(3))  # several blocks
     every = torch.stack([gaussian_log_density(row.expand(700, 3), means, log_scales) for row in z])
-    plain = every.diagonal() - torch.logsumexp(every, 1) + math.log(700)
-    torch.testing.assert_close(information_lower(z, means, log_scales), plain)
-    others, everyone = mixtures(z, means, log_scales)
-    torch.testing.assert_close(everyone, torch.logsumexp(every, 1) - math.log(700))
-    without = every.fill_diagonal_(-math.inf)
-    torch.testing.assert_close(others, torch.logsumexp(without, 1) - math.log(699))
+    everyone = every.logsumexp(1) - math.log(700)
+    torch.testing.assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
+    others = every.fill_diagonal_(-math.inf).logsumexp(1) - math.log(699)
+    measured = mixtures(z, means, log_scales)
+    torch.testing.assert_close(measured, (others, everyone))
     scale = torch.tensor([0.1, 3.0, 20.0]).double()
     scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
-    for one, other in zip((others, everyone), scaled, strict=True):
-        torch.testing.assert_close(one - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
+    for plain, other in zip(measured, scaled, strict=True):
+        torch.testing.assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
-@pytest.mark.parametrize(("gain", "batch_size"), [(0.0, 100), (1.0, 100), (1.0, 77)])
+@pytest.mark.parametrize(
+    ("gain", "batch_size"),
+    [
+        (0.0, 100),
+        (1.0, 100),
+        (1.0, 77),
+    ],
+)
 def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
     """A decoder whose mean is z itself, or nothing of it: under N(0, I), though not under q, z decides so much."""
     vae = plain_vae(GREY, "diagonal", False).eval()
@@ -70,11 +82,12 @@ def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
         return mean, torch.full_like(mean, -0.3)
 
     vae.decode = decode
-    found = look(vae, data(GREY).numpy(), batch_size)
+    measured = look(vae, data(GREY).numpy(), batch_size)
     share = gain**2 / (gain**2 + math.exp(-0.6))
-    assert found["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
-    gaussian = 0.5 * math.log2(2 * math.pi * math.e) - 0.3 / math.log(2) + math.log2(GREY["levels"])
-    assert found["entropy_x_bar_bits_per_dim"] == pytest.approx(gaussian)
+    assert measured["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
+    nats = 0.5 * math.log(2 * math.pi * math.e) - 0.3
+    bits = nats / math.log(2) + math.log2(GREY["levels"])
+    assert measured["entropy_x_bar_bits_per_dim"] == pytest.approx(bits)
 
 
 def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
@@ -82,95 +95,130 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
     model = copy.deepcopy(fitted_model("vae_glow", False))
     with torch.no_grad():
         model.layer.closing_weight.mul_(3.0)
-    found = look(model, data(GREY).numpy(), kind="vae_glow")
+    measured = look(model, data(GREY).numpy(), kind="vae_glow")
     with torch.no_grad():
-        z = model.vae.prior_sample(4000, seeded(5))
-        mean, log_scale = model.vae.decode(z)
-        x_hat = model.layer.inverse(mean + log_scale.exp() * torch.randn(mean.shape, generator=seeded(6)))
+        mean, log_scale = model.vae.decode(model.vae.prior_sample(4000, seeded(5)))
+        noise = torch.randn(mean.shape, generator=seeded(6))
+        x_hat = model.layer.inverse(mean + log_scale.exp() * noise)
         x_bar, log_det = model.layer(x_hat)
-        costs = -(gaussian_log_density(x_bar, mean, log_scale) + log_det) / (model.dims * math.log(2))
-    sampled = costs.mean() + math.log2(GREY["levels"])
-    assert found["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
-    assert abs(found["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
+        density = gaussian_log_density(x_bar, mean, log_scale) + log_det
+    sampled = bits_per_dim(density, model.dims, GREY["levels"]).mean()
+    assert measured["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
+    assert abs(measured["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
 def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float = 0.0) -> dict[str, torch.Tensor]:
     """Draws of x_bar = (gain z, 0) + N(0, scale^2) noise, z ~ N(0, I); the encoder is the posterior, or far off."""
-    vae, gains = plain_vae(GREY, "diagonal", False).eval(), torch.tensor(gain)
+    vae = plain_vae(GREY, "diagonal", False).eval()
+    gains = torch.tensor(gain)
+    precision = 1 + (gains / scale) ** 2
 
     def decode(z):
         mean = torch.nn.functional.pad(gains * z, (0, vae.dims - 2)).reshape(-1, *vae.shape)
         return mean, torch.full_like(mean, math.log(scale))
 
     def encode(y):
-        x, precision = y.flatten(1)[:, :2], 1 + (gains / scale) ** 2
+        x = y.flatten(1)[:, :2]
         if far_off:
             return torch.full_like(x, 3.0), torch.full_like(x, -2.0)
         return gains * x / scale**2 / precision, (-0.5 * precision.log()).expand_as(x)
 
-    vae.decode, vae.encode = decode, encode
-    generator, found = seeded(5), []
-    for _ in range(4):
-        with torch.no_grad():
+    vae.decode = decode
+    vae.encode = encode
+    generator = seeded(5)
+    widths = torch.full((2,), width)
+
+    def batches():
+        for _ in range(4):
             z = vae.prior_sample(COUNT // 4, generator)
-            found.append(latents.draw_x_bar(vae, None, vae.decode, z, torch.full((2,), width), generator))
-    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+            yield latents.draw_x_bar(vae, None, vae.decode, z, widths, generator)
+
+    with torch.no_grad():
+        return joined(batches())
 
 
-@pytest.mark.parametrize(
-    ("made", "lower", "upper"),
-    [
-        (((1.0, 0.0), 0.5, False), (-0.12, 0.12), (-0.12, 0.12)),
-        (((1.0, 0.0), 2.0, False), (-0.12, 0.12), (-0.12, 0.12)),
-        (((0.0, 0.0), 1.0, True), (-1e-6, 1e-6), (-1e-6, 1e-6)),  # deaf: the ELBO alone would say 50 nats
-        (((1.0, 1.0), 0.1, True, math.log(0.1)), (-math.inf, 0), (0, 1.4)),  # the known z helps where the encoder fails
-    ],
-)
+CHANNELS = [  # gain, scale, encoder; how far from the closed form the estimates may be
+    (
+        ((1.0, 0.0), 0.5, False),
+        (-0.12, 0.12),
+        (-0.12, 0.12),
+    ),
+    (
+        ((1.0, 0.0), 2.0, False),
+        (-0.12, 0.12),
+        (-0.12, 0.12),
+    ),
+    (
+        ((0.0, 0.0), 1.0, True),
+        (-1e-6, 1e-6),
+        (-1e-6, 1e-6),
+    ),  # deaf: the ELBO alone would say 50 nats
+    (
+        ((1.0, 1.0), 0.1, True, math.log(0.1)),
+        (-math.inf, 0),
+        (0, 1.4),
+    ),  # the known z helps where the encoder fails
+]
+
+
+@pytest.mark.parametrize(("made", "lower", "upper"), CHANNELS)
 def test_a_linear_decoder_shares_what_its_closed_form_says(made, lower, upper):
     """I = sum 1/2 log(1 + gain^2 / scale^2); estimates are so far from it."""
-    exact = sum(0.5 * math.log(1 + (gain / made[1]) ** 2) for gain in made[0])
-    for value, (low, high) in zip(decoder_information(channel(*made)), (lower, upper), strict=True):
-        assert low <= value - exact <= high
+    gains, scale = made[:2]
+    exact = sum(0.5 * math.log(1 + (gain / scale) ** 2) for gain in gains)
+    from_below, from_above = decoder_information(channel(*made))
+    assert lower[0] <= from_below - exact <= lower[1]
+    assert upper[0] <= from_above - exact <= upper[1]
 
 
 def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture():
     draws = channel((100.0, 100.0), 0.05, True)
     lower, upper = decoder_information(draws)
-    assert lower == pytest.approx(math.log(COUNT), abs=0.2) and upper > lower
+    assert lower == pytest.approx(math.log(COUNT), abs=0.2)
+    assert upper > lower
     draws["bounds"][3] = math.nan
     assert all(math.isfinite(value) for value in decoder_information(draws))
 
 
 def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     settings = {"images": 12, "batch_size": 5}
-    found = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content
-    network, _ = load_model(latent_run.model, CPU)
-    images, kind = np.load(latent_run.data / "test.npy"), latent_run.config["kind"]
-    wanted = latents.measure(opened(network, images, kind, latent_run.config["seed"]), {"test": None}, settings)[0]
-    assert found == {**found, **wanted}
-    assert found["images"] == 12 and found["latent_dim"] == 4 and 0 <= found["active_units"] <= 4
-    assert found["information_lower_nats"] <= found["information_cap_nats"] == math.log(12)
-    assert found["information_upper_nats"] == found["kl_nats"]
-    assert found["kl_bits_per_dim"] == pytest.approx(found["kl_nats"] / (192 * math.log(2)))
-    assert 0 <= found["variance_explained"] <= 1
-    difference = found["entropy_x_bar_bits_per_dim"] - found["entropy_image_bits_per_dim"]
-    assert difference == pytest.approx(found["layer_log_det_bits_per_dim"])
-    assert (found["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
+    measured = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content
+    network = network_of(latent_run)
+    kind = latent_run.config["kind"]
+    assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= measured.items()
+    assert measured["images"] == 12
+    assert measured["latent_dim"] == 4
+    assert 0 <= measured["active_units"] <= 4
+    assert measured["information_lower_nats"] <= measured["information_cap_nats"] == math.log(12)
+    assert measured["information_upper_nats"] == measured["kl_nats"]
+    assert measured["kl_bits_per_dim"] == pytest.approx(measured["kl_nats"] / (192 * math.log(2)))
+    assert 0 <= measured["variance_explained"] <= 1
+    difference = measured["entropy_x_bar_bits_per_dim"] - measured["entropy_image_bits_per_dim"]
+    assert difference == pytest.approx(measured["layer_log_det_bits_per_dim"])
+    assert (measured["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
 
 
-def test_the_layer_leaves_what_z_holds_alone_and_each_batch_has_noise_of_its_own(vae_run, vaeglow_run):
-    vae, network = (load_model(run.model, CPU)[0] for run in (vae_run, vaeglow_run))
-    images = np.load(vae_run.data / "test.npy")[:6]
-    alone, under = look(vae, images, 4), look(network, images, 4, "vae_glow")
-    moving = ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
-    assert all(alone[key] == under[key] for key in ("active_units", "information_lower_nats", *moving))
-    once, twice = look(vae, images, 6), look(vae, np.concatenate([images, images]), 6)
-    assert all(abs(twice[key] - once[key]) > 1e-6 for key in moving)
+MOVING = ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
+
+
+def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run):
+    images = images_of(vae_run)[:6]
+    alone = look(network_of(vae_run), images, 4)
+    under = look(network_of(vaeglow_run), images, 4, "vae_glow")
+    assert all(alone[key] == under[key] for key in ("active_units", "information_lower_nats", *MOVING))
+
+
+def test_each_batch_has_noise_of_its_own(vae_run):
+    vae = network_of(vae_run)
+    images = images_of(vae_run)[:6]
+    once = look(vae, images, 6)
+    twice = look(vae, np.concatenate([images, images]), 6)
+    assert all(abs(twice[key] - once[key]) > 1e-6 for key in MOVING)
 
 
 def test_broken_weights_are_an_error(vae_run):
-    vae, _ = load_model(vae_run.model, CPU)
+    vae = network_of(vae_run)
     with torch.no_grad():
         next(vae.encoder.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match="not finite for 12 of 12 images"):
-        look(vae, np.load(vae_run.data / "test.npy"))
+        look(vae, images_of(vae_run))

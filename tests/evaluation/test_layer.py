@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from fid_tools import opened
+from fid_tools import network_of, opened
 from run_tools import blobs, initialised, run_probe
 from scipy.ndimage import gaussian_filter
 
@@ -14,131 +14,157 @@ from vaeglow.evaluation.probes import layer_action
 from vaeglow.evaluation.probes.layer_action import controls, log_error, probe_action, rms, similarity, spectrum
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.results import read_result
-from vaeglow.weights import load_model
 
-CPU = torch.device("cpu")
 NAMES = ("vae", "vae_noisy", "layer_mean", "layer")
 
 
 @pytest.fixture
 def model(vaeglow_run):
-    return load_model(vaeglow_run.model, CPU)[0]
+    return network_of(vaeglow_run)
 
 
 def draw(model, count: int, draws: int, temperature: float, seed: int = 0) -> dict[str, np.ndarray]:
-    return layer_action.draw(opened(model, None, "vae_glow", seed), count, draws, temperature)[0]
+    run = opened(model, None, "vae_glow", seed)
+    arrays, _ = layer_action.draw(run, count, draws, temperature)
+    return arrays
 
 
 def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
     arrays = draw(model, 6, 3, 0.5)
-    shapes = {name: (6, 3, 8, 8) for name in NAMES} | {"layer": (6, 3, 3, 8, 8)}
+    shapes = dict.fromkeys(NAMES, (6, 3, 8, 8)) | {"layer": (6, 3, 3, 8, 8)}
     assert {name: images.shape for name, images in arrays.items()} == shapes
     assert {images.dtype for images in arrays.values()} == {np.dtype(np.uint8)}
     generator = step_generator(0, layer_action.LAYER_DRAWS, 0)
     with torch.no_grad():
         mean, log_scale = model.vae.decode(model.vae.prior_sample(100, generator))
         first = mean + 0.5 * log_scale.exp() * normal_like(mean, generator)
-        layer, layer_mean = model.layer.inverse(first), model.layer.inverse(mean)
+        layer = model.layer.inverse(first)
+        layer_mean = model.layer.inverse(mean)
         torch.testing.assert_close(model.layer(layer)[0], first, rtol=0, atol=1e-4)
         assert (layer - first).abs().max() > 1e-3  # f is not the identity
-    for name, images in {"vae": mean, "vae_noisy": first, "layer_mean": layer_mean, "layer": layer}.items():
-        shown = arrays[name] if name != "layer" else arrays[name][:, 0]
-        assert np.array_equal(shown, quantise(images, 256)[:6].numpy()), name
+    arrays["layer"] = arrays["layer"][:, 0]
+    for name, images in {
+        "vae": mean,
+        "vae_noisy": first,
+        "layer_mean": layer_mean,
+        "layer": layer,
+    }.items():
+        assert np.array_equal(arrays[name], quantise(images, 256)[:6].numpy()), name
 
 
 def test_the_first_images_depend_on_neither_count_and_temperature_is_of_the_noise_alone(model):
-    many, few = draw(model, 103, 4, 0.7), draw(model, 5, 2, 0.7)
-    assert len(many["vae"]) == 103 and len(np.unique(many["vae"].reshape(103, -1), axis=0)) == 103
-    for name, images in few.items():
-        assert np.array_equal(images, many[name][:5, :2] if name == "layer" else many[name][:5])
+    many = draw(model, 103, 4, 0.7)
+    few = draw(model, 5, 2, 0.7)
+    assert len(np.unique(many["vae"].reshape(103, -1), axis=0)) == 103
+    many["layer"] = many["layer"][:, :2]
+    assert all(np.array_equal(images, many[name][:5]) for name, images in few.items())
     assert not np.array_equal(few["vae"], draw(model, 5, 2, 0.7, seed=1)["vae"])
-    cold, warm = (draw(model, 30, 2, t) for t in (0.0, 1.0))
-    for name in ("vae", "layer_mean"):
-        assert np.array_equal(cold[name], warm[name])
-    assert np.array_equal(cold["vae"], cold["vae_noisy"]) and np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
+    cold = draw(model, 30, 2, 0.0)
+    warm = draw(model, 30, 2, 1.0)
+    assert np.array_equal(cold["vae"], warm["vae"])
+    assert np.array_equal(cold["layer_mean"], warm["layer_mean"])
+    assert np.array_equal(cold["vae"], cold["vae_noisy"])
+    assert np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
     assert not np.array_equal(warm["layer"][:, 0], warm["layer"][:, 1])
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6])
-def test_overflow_is_counted_and_too_much_of_it_refused(share, monkeypatch):
+def test_overflow_is_counted_and_too_much_of_it_refused(monkeypatch):
     model = initialised("vaeglow")
     plain = model.layer.inverse
-
-    def inverse(y):
-        x = plain(y).clone()
-        x[: int(share * len(x)), 0, 0, 0] = float("inf")
-        return x
-
-    monkeypatch.setattr(model.layer, "inverse", inverse)
     run = opened(model, None, "vae_glow")
-    if share < 0.5:
-        assert layer_action.draw(run, 100, 1, 0.5)[1] == 10
-        return
+
+    def overflow(count):
+        def inverse(y):
+            x = plain(y).clone()
+            x[:count, 0, 0, 0] = float("inf")
+            return x
+
+        monkeypatch.setattr(model.layer, "inverse", inverse)
+
+    overflow(10)
+    assert layer_action.draw(run, 100, 1, 0.5)[1] == 10
+    overflow(60)
     with pytest.raises(UserError, match="60 of 100 latents give images that are not finite"):
         layer_action.draw(run, 100, 1, 0.5)
 
 
 def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.ndarray]:
     """Draws of a layer that makes `layer` of `vae`, whatever the noise."""
-    layers = np.repeat(layer[:, None], draws, 1)
-    return {"vae": vae, "vae_noisy": vae, "layer_mean": layer, "layer": layers}
+    return {
+        "vae": vae,
+        "vae_noisy": vae,
+        "layer_mean": layer,
+        "layer": np.repeat(layer[:, None], draws, 1),
+    }
 
 
-def test_a_layer_that_does_nothing_and_one_that_sharpens():
-    """The one leaves the spectrum as it is, the other brings it to the data's."""
+def test_a_layer_that_does_nothing_leaves_the_spectrum_as_it_is():
     images = photographs(12)
-    found = probe_action(drawn(images, images, 3), images, 256)
-    assert found["pixel_distance"] == found["draw_pixel_distance"] == 0 and found["between_pixel_distance"] > 1
-    assert found["content_kept"] == 1
-    assert found["similarity"] == found["similarity_noise"] == found["similarity_other"] == pytest.approx(1)
-    assert max(found["spectrum_error"].values()) < 1e-9
-    assert list(found["sharpness"].values()) == pytest.approx([found["sharpness"]["data"]] * 5)
-    assert found["images"] == found["data_images"] == 12
+    measured = probe_action(drawn(images, images, 3), images, 256)
+    assert measured["pixel_distance"] == measured["draw_pixel_distance"] == 0
+    assert measured["between_pixel_distance"] > 1
+    assert measured["content_kept"] == 1
+    assert measured["similarity"] == measured["similarity_noise"] == measured["similarity_other"] == pytest.approx(1)
+    assert max(measured["spectrum_error"].values()) < 1e-9
+    assert list(measured["sharpness"].values()) == pytest.approx([measured["sharpness"]["data"]] * 5)
+    assert measured["images"] == measured["data_images"] == 12
+
+
+def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
     real = photographs(12, seed=1)
-    found = probe_action(drawn(real, gaussian_filter(real, (0, 0, 1.5, 1.5))), photographs(40), 256)
-    assert found["sharpness"]["vae"] < 0.3 * found["sharpness"]["layer"]
-    assert found["spectrum_error"]["layer"] < 0.5 < found["spectrum_error"]["vae"]
-    per_image = found["per_image"]
+    blurred = gaussian_filter(real, (0, 0, 1.5, 1.5))
+    measured = probe_action(drawn(real, blurred), photographs(40), 256)
+    sharpness, errors, per_image, spectra = (
+        measured[key] for key in ("sharpness", "spectrum_error", "per_image", "spectrum")
+    )
+    assert sharpness["vae"] < 0.3 * sharpness["layer"]
+    assert errors["layer"] < 0.5 < errors["vae"]
     assert np.mean(per_image["spectrum_error_layer"]) < np.mean(per_image["spectrum_error_vae"])
-    high = {name: found["spectrum"][name][-1] for name in ("vae", "layer", "data")}
-    assert high["vae"] < high["layer"] and high["vae"] < high["data"]
-    assert found["spectrum"]["frequency"] == pytest.approx([k / 32 for k in range(1, 17)])
+    assert spectra["vae"][-1] < min(spectra["layer"][-1], spectra["data"][-1])
+    assert spectra["frequency"] == pytest.approx([k / 32 for k in range(1, 17)])
 
 
 def test_distances_are_root_mean_squares_in_grey_levels():
     vae = photographs(12) // 2
-    draws = drawn(vae + 10, vae, 3)
-    draws["layer"][:, 1:] = np.array([4, 253])[:, None, None, None]
-    found = probe_action(draws, vae, 256)["per_image"]
-    assert found["pixel_distance"] == pytest.approx([10] * 12)
-    others = [np.mean([rms(vae[i], vae[j]) for j in range(12) if j != i]) for i in range(12)]
-    assert found["between_pixel_distance"] == pytest.approx(others)
-    first = rms(vae + 10, 4), rms(vae + 10, 253)  # no wrap-around of bytes
-    assert found["draw_pixel_distance"] == pytest.approx((249 + first[0] + first[1]) / 3)
+    layer = vae + 10
+    draws = drawn(layer, vae, 3)
+    draws["layer"][:, 1] = 4
+    draws["layer"][:, 2] = 253
+    measured = probe_action(draws, vae, 256)["per_image"]
+    assert measured["pixel_distance"] == pytest.approx([10] * 12)
+    others = np.array([rms(image, vae) for image in vae])
+    assert measured["between_pixel_distance"] == pytest.approx(others.sum(1) / 11)
+    between_draws = (rms(layer, 4) + rms(layer, 253) + 249) / 3  # no wrap-around of bytes
+    assert measured["draw_pixel_distance"] == pytest.approx(between_draws)
 
 
 def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     images = photographs(12)
     swapped = images[[1, 0, *range(2, 12)]]  # two latents change places
-    found = probe_action(drawn(swapped, images), images, 256)
-    assert found["per_image"]["content_kept"] == [0, 0] + [1] * 10 and found["content_kept"] == pytest.approx(10 / 12)
-    assert np.argmin(found["per_image"]["similarity"]) in (0, 1)
+    measured = probe_action(drawn(swapped, images), images, 256)
+    per_image = measured["per_image"]
+    assert per_image["content_kept"] == [0, 0] + [1] * 10
+    assert measured["content_kept"] == pytest.approx(10 / 12)
+    assert np.argmin(per_image["similarity"]) in (0, 1)
 
 
 def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own():
     vae = 100 + photographs(4) // 8  # nothing is clipped
-    layer = vae + np.array([20, 8, 251, 253], np.uint8)[:, None, None, None]  # the last two are darker: -5, -3
-    found = controls(vae, layer, 256)
-    for images in found.values():
+    change = np.array([20, 8, -5, -3])[:, None, None, None]
+    layer = (vae + change).astype(np.uint8)
+    measured = controls(vae, layer, 256)
+    for images in measured.values():
         assert rms(images, vae) == pytest.approx([20, 8, 5, 3], rel=0.05)
-    assert [np.ptp(found["other"][i].astype(int) - vae[i]) for i in range(4)] == [0] * 4
-    assert [int(found["other"][i].mean() > vae[i].mean()) for i in range(4)] == [0, 1, 1, 0]  # of the one before
-    assert (similarity(found["noise"], vae, 256) < similarity(layer, vae, 256)).all()
+    moved = measured["other"].astype(int) - vae
+    assert [np.ptp(image) for image in moved] == [0] * 4
+    assert [image.mean() > 0 for image in moved] == [False, True, True, False]  # of the one before
+    assert (similarity(measured["noise"], vae, 256) < similarity(layer, vae, 256)).all()
     assert similarity(vae, vae, 256) == pytest.approx([1] * 4)
 
 
-def noise(count: int, side: int, channels: int = 1, deviation: float = 20) -> np.ndarray:
-    return 128 + deviation * np.random.default_rng(0).normal(size=(count, channels, side, side))
+def noise(count: int, side: int) -> np.ndarray:
+    values = np.random.default_rng(0).normal(size=(count, 1, side, side))
+    return 128 + 20 * values
 
 
 @pytest.mark.parametrize("side", [8, 32, 33])
@@ -152,47 +178,63 @@ def test_white_noise_has_its_variance_at_every_frequency(side):
 
 @pytest.mark.parametrize("cycles", [3, 10, 13])
 def test_a_wave_peaks_at_its_frequency(cycles):
-    images = np.tile(100 + 50 * np.sin(2 * np.pi * cycles * np.arange(32) / 32), (32, 1))
-    for turned in (images, images.T):
-        power, sharpness = spectrum(turned[None, None])
-        assert power[0].argmax() + 1 == cycles
-        assert power[0, cycles - 2 : cycles + 1].sum() > 0.999 * power[0].sum()
+    angle = 2 * np.pi * cycles * np.arange(32) / 32
+    image = np.tile(100 + 50 * np.sin(angle), (32, 1))
+    for turned in (image, image.T):
+        (power,), sharpness = spectrum(turned[None, None])
+        assert power.argmax() + 1 == cycles
+        assert power[cycles - 2 : cycles + 1].sum() > 0.999 * power.sum()
         assert sharpness == pytest.approx(float(cycles > 8), abs=0.001)
 
 
 def test_brightness_and_a_jump_between_opposite_borders_are_no_detail():
     power, sharpness = spectrum(np.full((2, 3, 8, 8), 77, np.uint8))
-    assert power.max() < 1e-20 and sharpness == 0
+    assert power.max() < 1e-20
+    assert sharpness == 0
     images = blobs(5, 0, 16).astype(float)
     np.testing.assert_allclose(spectrum(images + 40)[0], spectrum(images)[0], atol=1e-6)
     slope = np.tile(np.linspace(0, 255, 32), (32, 1))
     assert spectrum(slope[None, None])[1] < 1e-3
 
 
-def test_the_spectrum_is_of_luminance_and_an_error_of_one_is_ten_times_the_power():
-    grey, green = blobs(3, 0)[:, :1], np.zeros((1, 3, 8, 8))
+def test_the_spectrum_is_of_luminance():
+    grey = blobs(3, 0)[:, :1]
     np.testing.assert_allclose(spectrum(np.repeat(grey, 3, 1))[0], spectrum(grey)[0])
-    green[:, 1] = noise(1, 8)[:, 0]
-    np.testing.assert_allclose(spectrum(green)[0], 0.587**2 * spectrum(green[:, 1:2])[0])
+    channel = noise(1, 8)
+    black = np.zeros_like(channel)
+    green = np.concatenate([black, channel, black], 1)
+    np.testing.assert_allclose(spectrum(green)[0], 0.587**2 * spectrum(channel)[0])
+
+
+def test_a_spectrums_error_of_one_is_ten_times_the_power():
     reference = np.array([1e6, 1e5, 1e4])
+    nothing = np.zeros(3)
     errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
     np.testing.assert_allclose(errors, [0, 1, 1], atol=1e-4)
-    assert np.isfinite(log_error(np.zeros(3), reference)) and log_error(np.zeros(3), np.zeros(3)) == 0
-    assert log_error(np.zeros(1), np.array([9 * layer_action.ROUNDING])) == pytest.approx(1)
+    assert np.isfinite(log_error(nothing, reference))
+    assert log_error(nothing, nothing) == 0
+    assert log_error(nothing, np.full(3, 9 * layer_action.ROUNDING)) == pytest.approx(1)
 
 
-def test_the_step_writes_numbers_and_the_images_shown(vaeglow_run, tmp_path):
-    settings, output = {"images": 9, "draws": 2, "temperature": 0.5, "shown": 3}, tmp_path / "layer_action.json"
-    found = run_probe("layer_action", vaeglow_run, output, settings).content
-    images = read_result(output.with_suffix(".npz"), None, model="vaeglow", temperature=0.5)
-    draws = draw(load_model(vaeglow_run.model, CPU)[0], 9, 2, 0.5, vaeglow_run.config["seed"])
-    assert images.arrays.keys() == {"vae", "layer"}
-    assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.arrays.items())
-    assert found["images"] == found["data_images"] == 9 and found["temperature"] == 0.5
-    assert found["exploded_samples"] == 0
-    assert set(found["sharpness"]) == {*NAMES, "data"} and set(found["spectrum"]) == {*NAMES, "data", "frequency"}
-    assert set(found["spectrum_error"]) == set(NAMES)
-    for name, values in found["per_image"].items():
+def test_the_step_writes_numbers_and_the_images_shown(model, vaeglow_run, tmp_path):
+    settings = {
+        "images": 9,
+        "draws": 2,
+        "temperature": 0.5,
+        "shown": 3,
+    }
+    measured = run_probe("layer_action", vaeglow_run, tmp_path / "layer_action.json", settings).content
+    images = read_result(tmp_path / "layer_action.npz", None, model="vaeglow", temperature=0.5).arrays
+    draws = draw(model, 9, 2, 0.5, vaeglow_run.config["seed"])
+    assert images.keys() == {"vae", "layer"}
+    assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.items())
+    assert measured["images"] == measured["data_images"] == 9
+    assert measured["temperature"] == 0.5
+    assert measured["exploded_samples"] == 0
+    assert set(measured["sharpness"]) == {*NAMES, "data"}
+    assert set(measured["spectrum"]) == {*NAMES, "data", "frequency"}
+    assert set(measured["spectrum_error"]) == set(NAMES)
+    for name, values in measured["per_image"].items():
         assert len(values) == 9
-        if name in found:
-            assert np.mean(values) == pytest.approx(found[name])
+        if name in measured:
+            assert np.mean(values) == pytest.approx(measured[name])

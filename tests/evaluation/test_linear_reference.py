@@ -21,56 +21,75 @@ VARIANCE = 0.003
 SETTINGS = {"images": 200, "batch_size": 64}
 
 
-def bits(variance: float, levels: int) -> float:
-    """Bits/dim of discrete images under a Gaussian of this variance."""
-    return math.log2(levels * math.sqrt(2 * math.pi * math.e * variance))
+def bits(variance: float) -> float:
+    """Bits/dim of discrete images of 256 levels under a Gaussian of this variance."""
+    return math.log2(256 * math.sqrt(2 * math.pi * math.e * variance))
 
 
 def references_of(images: np.ndarray) -> dict[str, float]:
-    return probe.linear_references({q: probe.folded_moments(images, q) / len(images) for q in probe.SQUEEZES}, 256)
+    moments = {q: probe.folded_moments(images, q) / len(images) for q in probe.SQUEEZES}
+    return probe.linear_references(moments, 256)
 
 
 def exactly(spectrum: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Images whose second moments on the torus are spectrum(w) [H, W] * colours [C, C]: all shifts of C kernels."""
     kernel = np.fft.ifft2(np.sqrt(spectrum), norm="ortho").real
-    shifts = [np.roll(kernel, (i, j), (0, 1)) for i in range(len(kernel)) for j in range(len(kernel[0]))]
-    mixed = np.einsum("ck,nhw->knchw", np.linalg.cholesky(colours), np.stack(shifts))
+    shifts = [np.roll(kernel, shift, (0, 1)) for shift in np.ndindex(kernel.shape)]
+    root = np.linalg.cholesky(colours)
+    mixed = np.einsum("ck,nhw->knchw", root, np.stack(shifts))
     return mixed.reshape(-1, len(colours), *kernel.shape) * math.sqrt(len(colours))
 
 
 def ar1(rho: float, side: int) -> np.ndarray:
     """The spectrum of an AR(1) process of variance 1: (1 - rho^2) / |1 - rho exp(-iw)|^2."""
-    return (1 - rho**2) / np.abs(1 - rho * np.exp(-2j * np.pi * np.arange(side) / side)) ** 2
+    frequency = np.arange(side) / side
+    response = 1 - rho * np.exp(-2j * np.pi * frequency)
+    return (1 - rho**2) / np.abs(response) ** 2
+
+
+def separable(down: float, across: float, side: int) -> np.ndarray:
+    """The spectrum of a field that is an AR(1) process along either axis."""
+    return np.outer(ar1(down, side), ar1(across, side))
 
 
 def test_nothing_helps_white_noise():
-    found = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
-    assert found == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE, 256)))
+    measured = references_of(exactly(np.full((8, 12), VARIANCE), np.eye(3)))
+    assert measured == pytest.approx(dict.fromkeys(NAMES, bits(VARIANCE)))
     drawn = np.random.default_rng(0).normal(scale=math.sqrt(VARIANCE), size=(4000, 3, 8, 8))
     bias = probe.estimation_bias(3, 4000)
     for name, value in references_of(drawn).items():  # the sample's own fit, as far below the truth as it says
-        assert value - bits(VARIANCE, 256) == pytest.approx(bias[name], abs=0.0015)
+        assert value - bits(VARIANCE) == pytest.approx(bias[name], abs=0.0015)
     assert bias["squeeze4"] == pytest.approx(-48 / (4 * 4000 * math.log(2)))
 
 
-@pytest.mark.parametrize("rho", [(0.5, 0.5), (0.6, -0.4), (0.3, 0.0)])
+@pytest.mark.parametrize(
+    "rho",
+    [
+        (0.5, 0.5),
+        (0.6, -0.4),
+        (0.3, 0.0),
+    ],
+)
 def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
-    found = references_of(VARIANCE**0.5 * exactly(np.outer(ar1(rho[0], 32), ar1(rho[1], 32)), np.eye(1)))
-    innovation = (1 - rho[0] ** 2) * (1 - rho[1] ** 2)
-    expected = {"no_layer": 1.0, "whitening": innovation}
+    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
+    down, across = rho
+    innovation = (1 - down**2) * (1 - across**2)
+    variances = {"no_layer": 1.0, "whitening": innovation}
     for q in (1, 2, 4):
-        expected[f"squeeze{q}"] = innovation * math.prod(hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho)
-    assert found == pytest.approx({name: bits(VARIANCE * v, 256) for name, v in expected.items()}, abs=1e-5)
-    assert found["squeeze1"] == pytest.approx(found["no_layer"], abs=1e-9)  # one channel: nothing to balance
+        axes = [hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho]
+        variances[f"squeeze{q}"] = innovation * math.prod(axes)
+    expected = {name: bits(VARIANCE * variance) for name, variance in variances.items()}
+    assert measured == pytest.approx(expected, abs=1e-5)
+    assert measured["squeeze1"] == pytest.approx(measured["no_layer"], abs=1e-9)  # one channel: nothing to balance
 
 
 def test_colours_are_balanced_without_a_squeeze():
     colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
-    found = references_of(exactly(np.full((8, 8), VARIANCE), colours))
-    balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3), 256)
-    wanted = dict.fromkeys(NAMES, balanced) | {"no_layer": bits(VARIANCE * np.trace(colours) / 3, 256)}
-    assert found == pytest.approx(wanted)
-    both = references_of(VARIANCE**0.5 * exactly(np.outer(ar1(0.5, 16), ar1(0.5, 16)), colours))
+    measured = references_of(exactly(np.full((8, 8), VARIANCE), colours))
+    balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3))
+    unbalanced = bits(VARIANCE * np.trace(colours) / 3)
+    assert measured == pytest.approx(dict.fromkeys(NAMES, balanced) | {"no_layer": unbalanced})
+    both = references_of(VARIANCE**0.5 * exactly(separable(0.5, 0.5, 16), colours))
     assert both["squeeze1"] == pytest.approx(balanced, abs=1e-4)
     assert both["whitening"] == pytest.approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
 
@@ -80,35 +99,39 @@ def test_each_reference_is_at_most_the_one_before(seed):
     random = np.random.default_rng(seed)
     images = random.normal(size=(200, 3, 8, 8)) * random.gamma(0.7, size=(1, 3, 8, 8))  # no stationarity
     waves = np.fft.fft2(images) * random.gamma(0.5, size=(1, 3, 8, 8))
-    mixed = np.einsum("ij,njhw->nihw", random.normal(size=(3, 3)), np.fft.ifft2(waves).real)
-    values = list(references_of(mixed).values())
-    assert list(references_of(mixed)) == NAMES
-    assert all(left > right for left, right in itertools.pairwise(values)), values
+    colours = random.normal(size=(3, 3))
+    mixed = np.einsum("ij,njhw->nihw", colours, np.fft.ifft2(waves).real)
+    measured = references_of(mixed)
+    assert list(measured) == NAMES
+    assert all(left > right for left, right in itertools.pairwise(measured.values())), measured
 
 
 def test_shifts_scale_and_constant_unimodular_colour_maps():
     random = np.random.default_rng(0)
-    images = exactly(np.outer(ar1(0.6, 8), ar1(0.3, 8)), np.eye(3)) * (1 + random.random((1, 3, 8, 8)))
+    stationary = exactly(separable(0.6, 0.3, 8), np.eye(3))
+    images = stationary * (1 + random.random((1, 3, 8, 8)))
     plain = references_of(images)
     assert references_of(np.roll(images, (4, -8), (2, 3))) == pytest.approx(plain)
     assert references_of(images / 2) == pytest.approx({name: value - 1 for name, value in plain.items()})
     colour = random.normal(size=(3, 3))
     colour /= np.cbrt(np.linalg.det(colour))
     mapped = references_of(np.einsum("ij,njhw->nihw", colour, images))
-    assert {**mapped, "no_layer": 0} == pytest.approx({**plain, "no_layer": 0})  # a layer undoes it
+    assert mapped | {"no_layer": 0} == pytest.approx(plain | {"no_layer": 0})  # a layer undoes it
 
 
 def test_what_the_torus_adds_only_raises_a_reference():
     """A window of an endless field: its ends do not meet, so power leaks from strong to weak frequencies."""
     rho, side = 0.9, 16
+    innovation = (1 - rho**2) ** 2
     lag = np.arange(side)
     covariance = rho ** np.abs(np.subtract.outer(lag, lag))
     root = np.linalg.cholesky(np.kron(covariance, covariance))  # a field cut out, not periodic
-    found = references_of(root.T.reshape(-1, 1, side, side) * side)
-    endless = {q: (1 - rho**2) ** 2 * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2 for q in (1, 2, 4)}
-    assert found["squeeze1"] == pytest.approx(bits(endless[1], 256))
-    assert found["squeeze2"] > bits(endless[2], 256) and found["squeeze4"] > bits(endless[4], 256)
-    assert found["whitening"] > bits((1 - rho**2) ** 2, 256)
+    measured = references_of(root.T.reshape(-1, 1, side, side) * side)
+    endless = {q: bits(innovation * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2) for q in (1, 2, 4)}
+    assert measured["squeeze1"] == pytest.approx(endless[1])
+    assert measured["squeeze2"] > endless[2]
+    assert measured["squeeze4"] > endless[4]
+    assert measured["whitening"] > bits(innovation)
 
 
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
@@ -128,19 +151,20 @@ def linear_layer(squeeze: int, seed: int) -> GlowLayer:
 def cost(layer: GlowLayer, images: torch.Tensor) -> torch.Tensor:
     """Bits/dim of `images` after the layer under a Gaussian of one variance: what its loss would be at best."""
     output, log_det = layer(images)
-    output = output - layer(torch.zeros_like(images[:1]))[0]
-    dims = images[0].numel()
-    nats = 0.5 * torch.log(2 * math.pi * math.e * output.square().mean()) - log_det / dims
+    centred = output - layer(torch.zeros_like(images[:1]))[0]
+    variance = centred.square().mean()
+    nats = 0.5 * torch.log(2 * math.pi * math.e * variance) - log_det / images[0].numel()
     return 8 + nats / math.log(2)
 
 
 @pytest.mark.parametrize("squeeze", [1, 2])
 def test_no_linear_layer_of_ours_beats_the_reference_and_a_trained_one_comes_near(squeeze):
     colours = np.array([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])
-    fields = exactly(VARIANCE * np.outer(ar1(0.7, 8), ar1(0.7, 8)), colours)
+    fields = exactly(VARIANCE * separable(0.7, 0.7, 8), colours)
     phase = np.exp(0.2j * np.sin(2 * np.pi * np.arange(8) / 8))[:, None]  # an odd phase: one channel lags a little
     fields[:, 1] = np.fft.ifft2(np.fft.fft2(fields[:, 1]) * phase).real
-    images, references = torch.from_numpy(fields), references_of(fields)
+    images = torch.from_numpy(fields)
+    references = references_of(fields)
     reference = references[f"squeeze{squeeze}"]
     for seed in range(10):
         assert cost(linear_layer(squeeze, seed), images).item() >= reference
@@ -160,43 +184,57 @@ def test_no_linear_layer_of_ours_beats_the_reference_and_a_trained_one_comes_nea
         assert costs[-1] > references["squeeze2"] + 0.2  # what the missing squeeze costs it
 
 
-def test_components_leave_what_is_orthogonal_to_them_and_bad_input_is_one_line():
+def test_components_leave_what_is_orthogonal_to_them():
     random = np.random.default_rng(0)
     basis = np.linalg.qr(random.normal(size=(48, 3)))[0].T
-    images = 128 + 20 * (random.normal(size=(300, 3)) * [4, 2, 1]) @ basis + random.normal(size=(300, 48))
-    images = np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
+    latents = random.normal(size=(300, 3)) * [4, 2, 1]
+    noise = random.normal(size=(300, 48))
+    values = 128 + 20 * latents @ basis + noise
+    images = values.round().clip(0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
     mean, components = probe.principal_components(images, 3, 256, 0)
     residual = probe.component_residual((images + 0.5) / 256, mean, components)
     assert residual.shape == images.shape
     np.testing.assert_allclose(residual.reshape(300, -1) @ components.T, 0, atol=1e-6)
     np.testing.assert_allclose(np.abs(components @ basis.T), np.eye(3), atol=0.1)
     assert residual.std() * 256 == pytest.approx(math.sqrt(45 / 48 * (1 + 1 / 12)), rel=0.05)
+
+
+def test_bad_input_is_one_line():
     flat = np.random.default_rng(0).normal(size=(300, 3, 8, 8))
     flat[:, 2] = flat[:, 0]
     with pytest.raises(UserError, match="no power in some direction"):
         references_of(flat)
     with pytest.raises(UserError, match=r"lower the VAE's network\.latent_dim"):
         probe.principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
+    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
+    with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
+        probe.measure(odd, {"train": None, "test": None}, SETTINGS)
 
 
 def test_the_step_measures_both_residuals(tmp_path, monkeypatch):
     run = Run(tmp_path / "vae", resolved("vae"), prepare(tmp_path / "blobs", test=220)).train()
-    seen, plain = [], probe.folded_moments
-    monkeypatch.setattr(
-        probe, "folded_moments", lambda batch, q: (seen.append(batch) if q == 1 else None) or plain(batch, q)
-    )
-    found = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
-    assert found["images"] == 200 and found["latents"] == 4 and found["pca_images"] == 64
-    for name, source, batches in zip(("vae", "pca"), found["sources"].values(), (seen[0::2], seen[1::2]), strict=True):
-        assert list(source) == NAMES and found["sources"][name] is source
-        square = np.square(np.concatenate(batches).astype(np.float64)).mean()
-        assert source["no_layer"] == pytest.approx(bits(square, 256))  # the residual under one variance
+    plain = probe.folded_moments
+    squares: dict[int, list[np.ndarray]] = {q: [] for q in probe.SQUEEZES}
+
+    def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
+        squares[q].append(residual.astype(np.float64) ** 2)
+        return plain(residual, q)
+
+    monkeypatch.setattr(probe, "folded_moments", folded_moments)
+    measured = run_probe("linear_reference", run, tmp_path / "linear_reference.json", SETTINGS).content
+    assert measured["images"] == 200
+    assert measured["latents"] == 4
+    assert measured["pca_images"] == 64
+    assert list(measured["sources"]) == ["vae", "pca"]
+    for first, source in enumerate(measured["sources"].values()):  # they take turns
+        assert list(source) == NAMES
+        square = np.concatenate(squares[1][first::2]).mean()
+        assert source["no_layer"] == pytest.approx(bits(square))  # the residual under one variance
         values = list(source.values())
-        assert values == sorted(values, reverse=True) and all(map(math.isfinite, values))
-    assert math.isfinite(found["vae_own_noise"])
-    assert list(found["estimation_bias"]) == NAMES and max(found["estimation_bias"].values()) == 0
+        assert values == sorted(values, reverse=True)
+        assert all(map(math.isfinite, values))
+    assert math.isfinite(measured["vae_own_noise"])
+    assert list(measured["estimation_bias"]) == NAMES
+    assert max(measured["estimation_bias"].values()) == 0
     every = run_probe("linear_reference", run, tmp_path / "all.json", SETTINGS | {"images": 10_000}).content
     assert every["images"] == 220  # at most as many as there are
-    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
-    with pytest.raises(UserError, match="images of 6x6 cannot be squeezed by 4"):
-        probe.measure(odd, {"train": None, "test": None}, SETTINGS)

@@ -1,5 +1,6 @@
 """Memorisation: nearest training images against their definition, what the check says of copies, and the step."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.spatial.distance import cdist
 from vaeglow.data.arrays import open_split
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import nearest_training as nearest
+from vaeglow.results import Result
 
 OPTIONS = {"batch_size": 4, "device": "cpu", "levels": 256}
 
@@ -19,35 +21,62 @@ def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-@pytest.mark.parametrize(("looked", "k"), [(40, 1), (40, 5), (13, 3), (13, 13)])
-def test_the_nearest_are_those_of_all_distances(looked: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("looked", "k"),
+    [
+        (40, 1),
+        (40, 5),
+        (13, 3),
+        (13, 13),
+    ],
+)
+@pytest.mark.parametrize(
+    ("training_block", "block"),
+    [
+        (1000, 512),
+        (9, 4),
+        (1, 1),
+    ],
+)
+def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block, monkeypatch) -> None:
     """Whatever the sizes of the blocks; numbers are those in the whole split, also where some are looked through."""
-    train, groups = blobs(40, 1), (blobs(7, 2), blobs(3, 3))
+    monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
+    monkeypatch.setattr(nearest, "BLOCK", block)
+    train = blobs(40, 1)
+    groups = (blobs(7, 2), blobs(3, 3))
     chosen = np.arange(looked) * 40 // looked
-    for training_block, block in ((1000, 512), (9, 4), (1, 1)):
-        monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
-        monkeypatch.setattr(nearest, "BLOCK", block)
-        found = nearest.find_nearest(groups, train, chosen, pixels, k, **OPTIONS)
-        for group, (distances, indices) in zip(groups, found, strict=True):
-            every = cdist(flat(group), flat(train[chosen]))
-            np.testing.assert_allclose(distances, np.sort(every, 1)[:, :k], rtol=1e-5)
-            np.testing.assert_array_equal(indices, chosen[np.argsort(every, 1)[:, :k]])
+    measured = nearest.find_nearest(groups, train, chosen, pixels, k, **OPTIONS)
+    for group, (distances, indices) in zip(groups, measured, strict=True):
+        every = cdist(flat(group), flat(train[chosen]))
+        wanted = np.argsort(every, 1)[:, :k]
+        np.testing.assert_array_equal(indices, chosen[wanted])
+        np.testing.assert_allclose(distances, np.take_along_axis(every, wanted, 1), rtol=1e-5)
 
 
-def test_pixel_copies_are_counted_and_shares_are_those_nearer_than_the_nearest_test_images() -> None:
-    train, images = blobs(50, 1), blobs(5, 2)
-    images[[0, 3]] = train[[49, 0]]
-    changed = train[7].copy()
-    changed[0, 0, 0] ^= 1
-    images[1], images[4] = changed, train[49]  # one grey level of one pixel; the same copy twice
+def test_pixel_copies_are_counted() -> None:
+    train = blobs(50, 1)
+    images = blobs(5, 2)
+    images[[0, 3, 4]] = train[[49, 0, 49]]  # one of them twice
+    images[1] = train[7]
+    images[1, 0, 0, 0] ^= 1  # one grey level of one pixel
     assert nearest.copies(images, train).tolist() == [True, False, False, True, True]
-    test = np.arange(1.0, 101.0)  # percentiles 1.99 and 5.95
-    found = nearest.nearer_than_test(np.array([0.0, 1.5, 3.0, 5.0, 6.0, 7.0, 50.0, 90.0]), test)
-    assert found["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
-    assert found["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
 
 
-SETTINGS = {"samples": 10, "test_images": 8, "training_images": None, "features": 64, "neighbours": 2, "shown": 3}
+def test_shares_are_those_nearer_than_the_nearest_test_images() -> None:
+    samples = np.array([0.0, 1.5, 3.0, 5.0, 6.0, 7.0, 50.0, 90.0])
+    measured = nearest.nearer_than_test(samples, np.arange(1.0, 101.0))
+    assert measured["test_percentiles"] == pytest.approx({"1": 1.99, "5": 5.95})
+    assert measured["shares_nearer"] == {"1": 2 / 8, "5": 4 / 8}
+
+
+SETTINGS = {
+    "samples": 10,
+    "test_images": 8,
+    "training_images": None,
+    "features": 64,
+    "neighbours": 2,
+    "shown": 3,
+}
 SETTINGS["batch_size"] = 4
 
 
@@ -61,59 +90,85 @@ def draw(run: Run, path: Path) -> Path:
     return path
 
 
-def look(run: Run, drawn: Path, weights: Path, output: Path, **changed: object) -> tuple:
-    found = run_probe("nearest_training", run, output, SETTINGS | changed, samples=drawn, weights=weights)
-    return found.arrays, found.content
+@pytest.fixture
+def look(inception_file: Path, tmp_path: Path) -> Callable[..., Result]:
+    """`look(run, samples, **changed settings)`: the probe's result, in `near.npz`."""
+
+    def probed(run: Run, samples: Path, /, **changed: object) -> Result:
+        reads = {"samples": samples, "weights": inception_file}
+        return run_probe("nearest_training", run, tmp_path / "near.npz", SETTINGS | changed, **reads)
+
+    return probed
 
 
-def with_copies(samples: Path, path: Path, train: np.ndarray, count: int) -> Path:
-    """The same file with training images for its first samples."""
+def with_copies(samples: Path, path: Path, train: np.ndarray) -> Path:
+    """The same file with training images for its first seven samples."""
     with np.load(samples, allow_pickle=False) as archive:
         arrays = dict(archive)
-    arrays["images"][:count] = train[:count]
+    arrays["images"][:7] = train[:7]
     np.savez(path, **arrays)
     return path
 
 
-def test_the_step_measures_and_records(vae_run: Run, drawn: Path, inception_file: Path, tmp_path: Path) -> None:
-    found, about = look(vae_run, drawn, inception_file, tmp_path / "near.npz")
-    train, samples = open_split(vae_run.data, "train"), np.load(drawn)["images"]
-    np.testing.assert_array_equal(found["images"], samples[:3])
-    np.testing.assert_array_equal(found["neighbours"], train[found["indices"][:3]])
-    shapes = {"distances": (10, 2), "indices": (10, 2), "test_distances": (8,), "neighbours": (3, 2, 3, 8, 8)}
-    assert {name: found[name].shape for name in shapes} == shapes
-    assert (np.diff(found["distances"], axis=1) >= 0).all() and found["distances"].min() > 0
-    wanted = {"samples": 10, "test_images": 8, "training_images": 64, "all_training_images": 64, "features": 64}
-    wanted |= {"copies": 0, "test_copies": 0, "temperature": 0.5}
-    assert wanted.items() <= about.items()
-    check = nearest.nearer_than_test(found["distances"][:, 0], found["test_distances"])
-    assert about["shares_nearer"] == check["shares_nearer"]
+def test_the_step_measures_and_records(vae_run, drawn, look):
+    result = look(vae_run, drawn)
+    measured = result.arrays
+    train = open_split(vae_run.data, "train")
+    np.testing.assert_array_equal(measured["images"], np.load(drawn)["images"][:3])
+    np.testing.assert_array_equal(measured["neighbours"], train[measured["indices"][:3]])
+    shapes = {
+        "distances": (10, 2),
+        "indices": (10, 2),
+        "test_distances": (8,),
+        "neighbours": (3, 2, 3, 8, 8),
+    }
+    assert {name: measured[name].shape for name in shapes} == shapes
+    assert (np.diff(measured["distances"], axis=1) >= 0).all()
+    assert measured["distances"].min() > 0
+    wanted = {
+        "samples": 10,
+        "test_images": 8,
+        "training_images": 64,
+        "all_training_images": 64,
+        "features": 64,
+        "copies": 0,
+        "test_copies": 0,
+        "temperature": 0.5,
+    }
+    check = nearest.nearer_than_test(measured["distances"][:, 0], measured["test_distances"])
+    wanted["shares_nearer"] = check["shares_nearer"]
+    assert wanted.items() <= result.content.items()
 
 
-def test_copies_are_looked_for_among_all_training_images(vae_run, drawn, inception_file, tmp_path) -> None:
-    copied = with_copies(drawn, tmp_path / "copied.npz", open_split(vae_run.data, "train"), 7)
-    found, about = look(vae_run, copied, inception_file, tmp_path / "near.npz", training_images=4)
-    assert set(found["indices"].ravel()) <= {0, 16, 32, 48} and found["distances"][0, 0] < 1e-6
-    assert (about["training_images"], about["all_training_images"], about["copies"]) == (4, 64, 7)
+def test_copies_are_looked_for_among_all_training_images(vae_run, drawn, look, tmp_path):
+    copied = with_copies(drawn, tmp_path / "copied.npz", open_split(vae_run.data, "train"))
+    result = look(vae_run, copied, training_images=4)
+    assert set(result.arrays["indices"].ravel()) <= {0, 16, 32, 48}
+    assert result.arrays["distances"][0, 0] < 1e-6
+    counts = {"training_images": 4, "all_training_images": 64, "copies": 7}
+    assert counts.items() <= result.content.items()
 
 
-def test_only_the_images_a_run_trained_on_count(blobs_dir: Path, inception_file: Path, tmp_path: Path) -> None:
+def test_only_the_images_a_run_trained_on_count(blobs_dir, look, tmp_path):
     config = resolved("vae", epochs=1)
     config["data"]["train_subset"] = 5
     run = Run(tmp_path / "run", config, blobs_dir).train()
-    draw(run, tmp_path / "x.npz")
-    copied = with_copies(tmp_path / "x.npz", tmp_path / "copied.npz", open_split(blobs_dir, "train"), 7)
-    found, about = look(run, copied, inception_file, tmp_path / "near.npz")
-    assert (about["all_training_images"], about["copies"]) == (5, 5) and found["indices"].max() < 5
+    copied = with_copies(draw(run, tmp_path / "x.npz"), tmp_path / "copied.npz", open_split(blobs_dir, "train"))
+    result = look(run, copied)
+    assert {"all_training_images": 5, "copies": 5}.items() <= result.content.items()
+    assert result.arrays["indices"].max() < 5
 
 
-def test_the_step_refuses_what_it_cannot_find(vae_run, glow_run, drawn, inception_file, tmp_path):
-    for run, change, says in (
-        (vae_run, {"samples": 13}, "has 12 images, probes.nearest_training.samples needs 13"),
-        (vae_run, {"shown": 11}, "has 10 images, probes.nearest_training.shown needs 11"),
-        (vae_run, {"neighbours": 65}, "has 64 images, probes.nearest_training.neighbours needs 65"),
-        (glow_run, {}, r"T0\.5\.npz: model is 'vae', expected 'glow'"),
-    ):
-        with pytest.raises(UserError, match=says):
-            look(run, drawn, inception_file, tmp_path / "near.npz", **change)
-    assert not (tmp_path / "near.npz").exists()
+@pytest.mark.parametrize(
+    ("run", "change", "says"),
+    [
+        ("vae_run", {"samples": 13}, "has 12 images, probes.nearest_training.samples needs 13"),
+        ("vae_run", {"shown": 11}, "has 10 images, probes.nearest_training.shown needs 11"),
+        ("vae_run", {"neighbours": 65}, "has 64 images, probes.nearest_training.neighbours needs 65"),
+        ("glow_run", {}, r"T0\.5\.npz: model is 'vae', expected 'glow'"),
+    ],
+)
+def test_the_step_refuses_what_it_cannot_find(run, change, says, request, drawn, look, tmp_path):
+    with pytest.raises(UserError, match=says):
+        look(request.getfixturevalue(run), drawn, **change)
+    assert not list(tmp_path.iterdir())

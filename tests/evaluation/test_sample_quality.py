@@ -1,5 +1,7 @@
 """KID, precision, recall, density, coverage, diversity: against their definitions, and what they say of known sets."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
@@ -10,65 +12,96 @@ from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_incepti
 
 def rows(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     """Features like Inception's: not negative, skewed; float32."""
-    return (np.random.default_rng(seed).gamma(2.0, 0.3, (count, 6)) + shift).astype(np.float32)
+    values = np.random.default_rng(seed).gamma(2.0, 0.3, (count, 6))
+    return (values + shift).astype(np.float32)
 
 
-def kid(one: np.ndarray, two: np.ndarray) -> float:
-    return kernel_inception_distance(one, two, "cpu")["kid"]
+def kid(first: np.ndarray, second: np.ndarray) -> float:
+    return kernel_inception_distance(first, second, "cpu")["kid"]
 
 
-def kid_written_out(one: np.ndarray, two: np.ndarray) -> float:
+def kid_written_out(first: np.ndarray, second: np.ndarray) -> float:
     """The unbiased estimator, term by term."""
 
+    first = first.astype(float)
+    second = second.astype(float)
+
     def k(x: np.ndarray, y: np.ndarray) -> float:
-        return (float(x.astype(float) @ y.astype(float)) / len(x) + 1) ** 3
+        return (x @ y / len(x) + 1) ** 3
 
-    own = [np.mean([k(a, b) for i, a in enumerate(part) for j, b in enumerate(part) if i != j]) for part in (one, two)]
-    return sum(own) - 2 * np.mean([k(a, b) for a in one for b in two])
+    def own(images: np.ndarray) -> float:
+        return np.mean([k(x, y) for x, y in itertools.permutations(images, 2)])
+
+    between = np.mean([k(x, y) for x, y in itertools.product(first, second)])
+    return own(first) + own(second) - 2 * between
 
 
-@pytest.mark.parametrize(("n", "m"), [(9, 9), (5, 12), (12, 3)])
+@pytest.mark.parametrize(
+    ("n", "m"),
+    [
+        (9, 9),
+        (5, 12),
+        (12, 3),
+    ],
+)
 def test_kid_is_the_formula_and_its_error_the_jackknife(n: int, m: int) -> None:
-    one, two = rows(n, 0), rows(m, 1, shift=0.2)
-    found, variance = kernel_inception_distance(one, two, "cpu"), 0.0
-    assert found["kid"] == pytest.approx(kid_written_out(one, two), rel=1e-9)
-    assert kid(two, one) == pytest.approx(found["kid"], rel=1e-9)
-    for part, left_out in [(one, lambda k: (np.delete(one, k, 0), two)), (two, lambda k: (one, np.delete(two, k, 0)))]:
-        values = np.array([kid_written_out(*left_out(k)) for k in range(len(part))])
-        variance += (len(part) - 1) * values.var()
-    assert found["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
+    first = rows(n, 0)
+    second = rows(m, 1, shift=0.2)
+    measured = kernel_inception_distance(first, second, "cpu")
+    assert measured["kid"] == pytest.approx(kid_written_out(first, second), rel=1e-9)
+    assert kid(second, first) == pytest.approx(measured["kid"], rel=1e-9)
+    without_one = np.array([kid_written_out(np.delete(first, i, 0), second) for i in range(n)])
+    without_two = np.array([kid_written_out(first, np.delete(second, i, 0)) for i in range(m)])
+    variance = (n - 1) * without_one.var() + (m - 1) * without_two.var()
+    assert measured["kid_standard_error"] == pytest.approx(variance**0.5, rel=1e-9)
 
 
-def test_no_bias_and_no_distance_between_equal_distributions() -> None:
+@pytest.mark.parametrize(("count", "draws"), [(6, 1500), (60, 300)])
+def test_no_bias_and_no_distance_between_equal_distributions(count: int, draws: int) -> None:
     """At 6 images as at 60: the mean over many draws is 0, which an FID's would not be."""
-    for count, draws in ((6, 1500), (60, 300)):
-        values = np.array([kid(rows(count, 2 * i), rows(count, 2 * i + 1)) for i in range(draws)])
-        assert abs(values.mean()) < 4 * values.std() / draws**0.5
-        assert (values < 0).any()
+    pairs = [(rows(count, 2 * i), rows(count, 2 * i + 1)) for i in range(draws)]
+    values = np.array([kid(*pair) for pair in pairs])
+    error = values.std() / draws**0.5
+    assert abs(values.mean()) < 4 * error
+    assert values.min() < 0
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.3, 0.9, 1.1), (0.0, 1.1, 1.6)])
 def test_the_standard_error_is_the_spread_over_draws(shift: float, low: float, high: float) -> None:
     """Of independent samples and references; up to sqrt(2) too large where there is no distance to find."""
-    found = [kernel_inception_distance(rows(80, 2 * i), rows(120, 2 * i + 1, shift), "cpu") for i in range(400)]
-    spread = np.std([one["kid"] for one in found], ddof=1)
-    predicted = np.mean([one["kid_standard_error"] ** 2 for one in found]) ** 0.5
-    assert low < predicted / spread < high
+    kids = []
+    errors = []
+    for i in range(400):
+        measured = kernel_inception_distance(rows(80, 2 * i), rows(120, 2 * i + 1, shift), "cpu")
+        kids.append(measured["kid"])
+        errors.append(measured["kid_standard_error"])
+    predicted = np.mean(np.square(errors)) ** 0.5
+    assert low < predicted / np.std(kids, ddof=1) < high
 
 
-def test_the_block_size_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = cloud(23, 0, 0.5), cloud(31, 1)
-    wanted = compare(one, two) | kernel_inception_distance(one, two, "cpu")
+@pytest.mark.parametrize(
+    ("block", "columns"),
+    [
+        (1, 4096),
+        (7, 31),
+        (23, 5),
+        (31, 1),
+    ],
+)
+def test_the_block_size_is_irrelevant(block: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = cloud(23, 0, 0.5)
+    second = cloud(31, 1)
+    wanted = compare(first, second) | kernel_inception_distance(first, second, "cpu")
     assert all(0 < wanted[name] < 1 for name in ("precision", "recall", "density", "coverage"))
-    for block, columns in ((1, 4096), (7, 31), (23, 5), (31, 1)):
-        monkeypatch.setattr(sample_quality, "COLUMNS", columns)
-        monkeypatch.setattr(sample_quality, "BLOCK", block)
-        monkeypatch.setattr(sample_quality, "KERNEL_BLOCK", block)
-        assert compare(one, two) | kernel_inception_distance(one, two, "cpu") == pytest.approx(wanted, rel=1e-9)
+    monkeypatch.setattr(sample_quality, "COLUMNS", columns)
+    monkeypatch.setattr(sample_quality, "BLOCK", block)
+    monkeypatch.setattr(sample_quality, "KERNEL_BLOCK", block)
+    assert compare(first, second) | kernel_inception_distance(first, second, "cpu") == pytest.approx(wanted, rel=1e-9)
 
 
 def cloud(count: int, seed: int, centre: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    return (centre + scale * np.random.default_rng(seed).normal(size=(count, 5))).astype(np.float32)
+    values = np.random.default_rng(seed).normal(size=(count, 5))
+    return (centre + scale * values).astype(np.float32)
 
 
 def compare(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
@@ -77,37 +110,48 @@ def compare(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
 
 def written_out(samples: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """By scipy's distances, all at once."""
-    samples, reference = samples.astype(float), reference.astype(float)
-    radii = {name: np.sort(cdist(x, x))[:, 3] for name, x in (("samples", samples), ("reference", reference))}
-    between, wider = cdist(samples, reference), np.sort(cdist(reference, reference))[:, 5]
+    samples = samples.astype(float)
+    reference = reference.astype(float)
+    between = cdist(samples, reference)
+    in_samples = np.sort(cdist(samples, samples))
+    in_reference = np.sort(cdist(reference, reference))
+    near = between <= in_reference[:, 5]
     return {
-        "precision": (between <= radii["reference"]).any(1).mean(),
-        "recall": (between <= radii["samples"][:, None]).any(0).mean(),
-        "density": (between <= wider).sum() / (5 * len(samples)),
-        "coverage": (between <= wider).any(0).mean(),
+        "precision": (between <= in_reference[:, 3]).any(1).mean(),
+        "recall": (between <= in_samples[:, 3, None]).any(0).mean(),
+        "density": near.sum() / (5 * len(samples)),
+        "coverage": near.any(0).mean(),
         "diversity": pdist(samples).mean(),
         "reference_diversity": pdist(reference).mean(),
     }
 
 
-@pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 70), (70, 6)])
+@pytest.mark.parametrize(
+    ("n", "m"),
+    [
+        (40, 40),
+        (30, 70),
+        (70, 6),
+    ],
+)
 def test_they_are_their_definitions(n: int, m: int) -> None:
-    samples, reference = cloud(n, 0, 0.5), cloud(m, 1, 0.0, 1.3)
-    found = compare(samples, reference)
-    assert found == pytest.approx(written_out(samples, reference), rel=1e-9)
+    samples = cloud(n, 0, 0.5)
+    reference = cloud(m, 1, 0.0, 1.3)
+    measured = compare(samples, reference)
+    assert measured == pytest.approx(written_out(samples, reference), rel=1e-9)
     swapped = compare(reference, samples)
-    assert (swapped["precision"], swapped["recall"]) == (found["recall"], found["precision"])
+    assert (swapped["precision"], swapped["recall"]) == (measured["recall"], measured["precision"])
 
 
 def test_six_numbers_on_a_line() -> None:
     """By hand. Real images at 0..5: balls of radius 3 2 2 2 2 3 (third nearest) and 5 4 3 3 4 5 (fifth nearest)."""
     real = np.arange(6, dtype=np.float32)[:, None]
     samples = np.array([[-5], [2.5], [50], [51], [52], [53]], np.float32)  # third nearest: 56 49.5 3 2 2 3
-    found = compare(samples, real)
-    assert found["precision"] == pytest.approx(1 / 6)  # 2.5 only
-    assert found["recall"] == 1  # the ball of -5 reaches to 51
-    assert found["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
-    assert found["coverage"] == 1
+    measured = compare(samples, real)
+    assert measured["precision"] == pytest.approx(1 / 6)  # 2.5 only
+    assert measured["recall"] == 1  # the ball of -5 reaches to 51
+    assert measured["density"] == pytest.approx((1 + 6) / (5 * 6))  # -5 on the surface of one ball, 2.5 in all six
+    assert measured["coverage"] == 1
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
@@ -115,10 +159,10 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
     """Also with copies among them, whose balls have radius 0, and far from the origin, where rounding is coarse."""
     real = cloud(30, 0, offset)
     copies = np.concatenate([real, np.repeat(real[:2], 6, axis=0)])
-    for one in (real, copies):
-        found = compare(one[::-1].copy(), one)
-        assert found["precision"] == found["recall"] == found["coverage"] == 1
-        assert found["diversity"] == pytest.approx(found["reference_diversity"], rel=1e-9)
+    for images in (real, copies):
+        measured = compare(images[::-1].copy(), images)
+        assert measured["precision"] == measured["recall"] == measured["coverage"] == 1
+        assert measured["diversity"] == pytest.approx(measured["reference_diversity"], rel=1e-9)
     assert compare(real, real)["density"] == pytest.approx(6 / 5)  # a ball holds its own image and five others
     thrice = np.repeat(real[:3], 10, axis=0)  # balls of radius 0, each with ten images
     missing = compare(thrice[:20], thrice)  # nothing of the third image: its 10 balls stay empty
@@ -128,9 +172,10 @@ def test_equal_sets_have_precision_recall_and_coverage_one(offset: float) -> Non
 
 def test_density_and_coverage_of_perfect_samples_are_what_theory_says() -> None:
     """Naeem et al. (2020): 1, and 1 - (N - 1)...(N - k) / (2N - 1)...(2N - k), about 1 - 1/2^k."""
-    found = [compare(cloud(200, 2 * i), cloud(200, 2 * i + 1)) for i in range(20)]
+    measured = [compare(cloud(200, 2 * i), cloud(200, 2 * i + 1)) for i in range(20)]
     k = np.arange(1, 6)
-    coverage = 1 - np.prod((200 - k) / (400 - k))
-    for name, wanted in (("density", 1.0), ("coverage", coverage)):
-        values = np.array([one[name] for one in found])
-        assert abs(values.mean() - wanted) < 4 * values.std() / len(values) ** 0.5 < 0.05
+    wanted = {"density": 1.0, "coverage": 1 - np.prod((200 - k) / (400 - k))}
+    for name, mean in wanted.items():
+        values = np.array([numbers[name] for numbers in measured])
+        error = values.std() / len(values) ** 0.5
+        assert abs(values.mean() - mean) < 4 * error < 0.05

@@ -11,7 +11,6 @@ A kind's module is named like the kind and has
 - `THREADS`, where it decodes many image files: how many threads are useful.
 """
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,22 +79,23 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
     """
     settings = complete(name, settings)
     splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
-    if (levels := settings["levels"]) < 256:
+    levels = settings["levels"]
+    if levels < 256:
         table = (np.arange(256) * levels // 256).astype(np.uint8)
-        for slab in itertools.chain.from_iterable(slabs(splits[split]) for split in SPLITS):
-            slab[:] = table[slab]
+        for split in SPLITS:
+            for slab in slabs(splits[split]):
+                slab[:] = table[slab]
     for split, expected in (settings["expected_sha256"] or {}).items():
-        found = array_sha256(splits[split])
-        if found != expected:
+        digest = array_sha256(splits[split])
+        if digest != expected:
             raise UserError(
-                f"dataset {name}: sha256 of the {split} split is {found}, expected_sha256 says {expected}: changed "
+                f"dataset {name}: sha256 of the {split} split is {digest}, expected_sha256 says {expected}: changed "
                 "settings, other images, or another JPEG decoder (another Pillow) whose last bits differ; to accept "
                 f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
             )
     mean, std = moments(value_counts(splits["train"], levels))
-    shape = {key: settings[key] for key in ("channels", "size", "levels")}
-    info = {"name": name, "kind": settings["kind"], **shape, "mean": mean, "std": std, "source": source}
-    return write_dataset(output_dir, splits, info)
+    shared = {key: settings[key] for key in ("kind", "channels", "size", "levels")}
+    return write_dataset(output_dir, splits, {"name": name, **shared, "mean": mean, "std": std, "source": source})
 
 
 def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
@@ -112,9 +112,11 @@ def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
     Counts are exact, so the result is the same on every machine.
     """
     values = (np.arange(counts.shape[1]) + 0.5) / counts.shape[1]
-    means, deviations = [], []
+    means = []
+    deviations = []
     for channel in counts:
         mean = float(channel @ values / channel.sum())
+        variance = channel @ (values - mean) ** 2 / channel.sum()
         means.append(round(mean, 9))
-        deviations.append(round(float(np.sqrt(channel @ (values - mean) ** 2 / channel.sum())), 9))
+        deviations.append(round(float(np.sqrt(variance)), 9))
     return means, deviations

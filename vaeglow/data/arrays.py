@@ -20,12 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 from vaeglow.errors import UserError
-from vaeglow.files import DAMAGED, atomic_path, explain_os_error, read_json, unreadable, write_json
+from vaeglow.files import DAMAGED, atomic_path, explain_os_error, read_json, sha256_json, unreadable, write_json
 
 SPLITS = ("train", "val", "test")
 Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a kind: the splits, and how they were made, for dataset.json
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
+MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 SLAB_BYTES = 2**24  # read at a time
 MOST_FEATURES = 10_000  # images of a set whose features are kept (for KID, precision, ...; FID uses all): bounds memory
 REMEDY = "delete the folder and prepare the data again"
@@ -47,8 +48,9 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
     Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are for the progress bar.
     """
     source = iter(items)
+    batches = iter(lambda: list(itertools.islice(source, BATCH)), [])
     with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
-        while batch := list(itertools.islice(source, BATCH)):
+        for batch in batches:
             for result in pool.map(function, batch):
                 yield result
                 bar.update()
@@ -105,16 +107,19 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: 
     Raises:
         UserError: no room or no permission to write.
     """
-    data_dir, counts, hashes = Path(data_dir), {}, {}
+    data_dir = Path(data_dir)
+    counts = {}
+    hashes = {}
     (data_dir / INFO_FILE).unlink(missing_ok=True)
     for split in SPLITS:
         with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, np.ascontiguousarray(splits[split]), allow_pickle=False)
-        counts[split], hashes[split] = len(splits[split]), array_sha256(splits[split])
-    whole = {**info, "counts": counts, "sha256": hashes}
-    whole = {key: whole[key] for key in INFO_KEYS}
-    write_json(data_dir / INFO_FILE, whole)
-    return whole
+        counts[split] = len(splits[split])
+        hashes[split] = array_sha256(splits[split])
+    complete = {**info, "counts": counts, "sha256": hashes}
+    ordered = {key: complete[key] for key in INFO_KEYS}
+    write_json(data_dir / INFO_FILE, ordered)
+    return ordered
 
 
 def read_info(data_dir: str | Path) -> dict[str, Any]:
@@ -125,6 +130,11 @@ def read_info(data_dir: str | Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: {REMEDY}")
     return info
+
+
+def data_identity(info: Mapping[str, Any]) -> dict[str, str]:
+    """What results record of the data they are of, from dataset.json: its name, and a hash of all arrays."""
+    return {"dataset": info["name"], "data_sha256": sha256_json(info["sha256"])}
 
 
 def open_split(data_dir: str | Path, split: str) -> np.ndarray:

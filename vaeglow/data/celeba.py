@@ -37,9 +37,10 @@ CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..17
 
 def build(settings: Mapping[str, Any], name: str, output_dir: Path, threads: int) -> Made:
     """Crop and shrink all images of the official partition, in its order; see `vaeglow.data`."""
-    size, splits = settings["size"], {}
+    size = settings["size"]
     cut = functools.partial(square, crop=settings["crop"], size=size)
     (path,) = obtain(name, settings, [ARCHIVE], "mmlab.ie.cuhk.edu.hk/projects/CelebA.html", output_dir)
+    splits = {}
     with zipfile.ZipFile(path) as archive:
         for split, files in partition().items():
             splits[split] = on_disk(output_dir, (len(files), 3, size, size))
@@ -47,8 +48,8 @@ def build(settings: Mapping[str, Any], name: str, output_dir: Path, threads: int
             images = ordered_map(cut, contents, len(files), threads, f"{name}, {split}")
             for target, image in zip(splits[split], images, strict=True):
                 target[:] = image
-    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear", "archive_sha256": ARCHIVE.digest}
-    return splits, made
+    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear"}
+    return splits, {**made, "archive_sha256": ARCHIVE.digest}
 
 
 def partition() -> dict[str, list[str]]:
@@ -56,13 +57,19 @@ def partition() -> dict[str, list[str]]:
 
     The list itself is not needed: tests/data/test_published.py writes it from this, with the published file's sha256.
     """
-    first = dict(zip(SPLITS, (0, *LAST.values()), strict=False))
-    return {split: [f"{number:06}.jpg" for number in range(first[split] + 1, LAST[split] + 1)] for split in SPLITS}
+    names = {}
+    first = 1
+    for split in SPLITS:
+        last = LAST[split]
+        names[split] = [f"{number:06}.jpg" for number in range(first, last + 1)]
+        first = last + 1
+    return names
 
 
 def square(content: bytes, crop: int, size: int) -> np.ndarray:
     """Crop the centre of an aligned image, a JPEG file, and shrink it: uint8 [3, size, size]."""
-    left, top = (centre - crop // 2 for centre in CENTRE)
+    left = CENTRE[0] - crop // 2
+    top = CENTRE[1] - crop // 2
     with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
         pixels = image.convert("RGB").crop((left, top, left + crop, top + crop))
     pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)  # widened when shrinking: antialiased

@@ -20,14 +20,16 @@ SCHEMA = {"channels": {"const": 3, "default": 3}, "size": {"const": 32}, **SOURC
 ARCHIVE = PinnedFile(
     "cifar-10-python.tar.gz", "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce", max_bytes=170_498_071
 )
-BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 
 
 def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     (path,) = obtain(name, settings, [ARCHIVE], "www.cs.toronto.edu/~kriz", output_dir)
+    images = []
     with tarfile.open(path) as archive:
-        contents = [archive.extractfile(f"cifar-10-batches-py/{batch}").read() for batch in BATCHES]
-    images = [pickle.loads(content, encoding="latin1")["data"].reshape(-1, 3, 32, 32) for content in contents]
+        for batch in BATCHES:
+            content = archive.extractfile(f"cifar-10-batches-py/{batch}").read()
+            images.append(pickle.loads(content, encoding="latin1")["data"].reshape(-1, 3, 32, 32))
     splits = {**hold_out(np.concatenate(images[:-1]), settings), "test": images[-1]}
     return splits, {"archive_sha256": ARCHIVE.digest, "split_seed": settings["split_seed"]}

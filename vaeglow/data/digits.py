@@ -30,10 +30,11 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     if held_out >= len(digits):
         raise UserError(f"`val_images` + `test_images` is {held_out} of {len(digits)} digits: at least one must train")
     grey = np.round(digits * (255 / 16)).astype(np.uint8)
-    shape, bicubic = (settings["size"], settings["size"]), Image.Resampling.BICUBIC  # why: see `photos`
-    images = np.stack([np.asarray(Image.fromarray(image).resize(shape, bicubic)) for image in grey])[:, None]
+    side = settings["size"]
+    enlarged = [Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC) for image in grey]  # as `photos`
+    images = np.stack([np.asarray(image) for image in enlarged])[:, None]
     order = Stream(settings["split_seed"], "digits").permutation(len(images))
-    test, val, train = np.split(order, np.cumsum([settings["test_images"], settings["val_images"]]))
-    splits = {"train": images[train], "val": images[val], "test": images[test]}
+    test, val, train = np.split(images[order], [settings["test_images"], held_out])
     source = {"package": "scikit-learn", "credit": "E. Alpaydin, C. Kaynak, UCI (1998); CC BY 4.0"}
-    return splits, {**source, "split_seed": settings["split_seed"], "filter": "bicubic"}
+    made = {**source, "split_seed": settings["split_seed"], "filter": "bicubic"}
+    return {"train": train, "val": val, "test": test}, made

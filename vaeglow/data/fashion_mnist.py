@@ -45,7 +45,10 @@ def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) ->
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     where = "github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
     paths = obtain(name, settings, list(FILES.values()), where, output_dir)
-    contents = [bytearray(gzip.decompress(path.read_bytes())) for path in paths]  # an array to write to
-    train, test = (np.frombuffer(content, np.uint8, offset=HEADER).reshape(-1, 1, 28, 28) for content in contents)
+    images = {}
+    for split, path in zip(FILES, paths, strict=True):
+        content = bytearray(gzip.decompress(path.read_bytes()))  # an array to write to
+        images[split] = np.frombuffer(content, np.uint8, offset=HEADER).reshape(-1, 1, 28, 28)
+    splits = {**hold_out(images["train"], settings), "test": images["test"]}
     hashes = {split: file.digest for split, file in FILES.items()}
-    return {**hold_out(train, settings), "test": test}, {"files_sha256": hashes, "split_seed": settings["split_seed"]}
+    return splits, {"files_sha256": hashes, "split_seed": settings["split_seed"]}

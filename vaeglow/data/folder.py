@@ -1,6 +1,7 @@
 """Your own images: `make mine` writes an overlay; another is `examples/own_dataset.yaml`."""
 
 import functools
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
+from vaeglow.data.arrays import MODES, SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.seeds import PATH, SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -51,13 +52,17 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
     put in a seeded order, so neither the result nor its order depends on the file system. A link that leads
     out of the root, or to a file already taken (test first, then val, then train), is skipped.
     """
-    root, size, channels = Path(settings["root"]).expanduser(), settings["size"], settings["channels"]
+    root = Path(settings["root"]).expanduser()
+    size = settings["size"]
+    channels = settings["channels"]
     files, links_skipped = divide(root, settings)
     read = functools.partial(read_or_reason, size=size, channels=channels)
-    splits, broken = {}, {}
+    splits = {}
+    broken = {}
     for split in SPLITS:
-        paths, count = files[split], 0
+        paths = files[split]
         images = on_disk(output_dir, (len(paths), channels, size, size))
+        count = 0
         for path, image in zip(paths, ordered_map(read, paths, len(paths), threads, str(root)), strict=True):
             if isinstance(image, str):
                 broken[path.relative_to(root).as_posix()] = image
@@ -66,14 +71,14 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
                 count += 1
         splits[split] = images[:count]
     if broken and settings["on_broken"] == "error":
-        named = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:3])
+        examples = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(broken.items(), 3))
         counts = f"{len(broken)} of {sum(map(len, files.values()))} image files are broken"
-        raise UserError(f"{root}: {counts}, such as {named}: repair or remove them, or set `on_broken` to skip")
+        raise UserError(f"{root}: {counts}, such as {examples}: repair or remove them, or set `on_broken` to skip")
     for split, paths in files.items():
         if paths and not len(splits[split]):
             raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")
-    source = {"root": str(settings["root"]), "broken_files": broken, "links_passed_over": links_skipped}
-    return splits, {**source, "split_seed": settings["split_seed"], "filter": "lanczos"}
+    made = {"root": str(settings["root"]), "broken_files": broken, "links_passed_over": links_skipped}
+    return splits, {**made, "split_seed": settings["split_seed"], "filter": "lanczos"}
 
 
 def divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
@@ -81,45 +86,53 @@ def divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")
     folders = {split: root / split for split in ("test", "val", "train") if (root / split).is_dir()}
-    if len({"train", "test"} & folders.keys()) == 1:
-        one, other = ("train", "test") if "train" in folders else ("test", "train")
-        raise UserError(f"{root} has a folder {one} but none named {other}: add it, or set `root` to {root / one}")
+    if ("train" in folders) != ("test" in folders):
+        present, absent = ("train", "test") if "train" in folders else ("test", "train")
+        remedy = f"add it, or set `root` to {root / present}"
+        raise UserError(f"{root} has a folder {present} but none named {absent}: {remedy}")
     if "train" not in folders:
         folders = {"all": root}
         if settings["test_fraction"] is None:
             raise UserError(f"{root} has no folders train and test: set the dataset's `test_fraction`, for example 0.1")
     files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
-    seen, links = set(), 0
+    seen: set[Path] = set()
+    links = 0
     for split, folder in folders.items():
-        found, skipped = _list(folder, root, seen)
-        order = Stream(settings["split_seed"], "folder", split).permutation(len(found))
-        files["train" if split == "all" else split] = [found[i] for i in order]
+        paths, skipped = _list(folder, root, seen)
+        order = Stream(settings["split_seed"], "folder", split).permutation(len(paths))
+        files["train" if split == "all" else split] = [paths[i] for i in order]
         links += skipped
     for split in ("test", "val"):
-        if fraction := settings[f"{split}_fraction"]:
-            if split in folders:
-                raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
-            total, count = len(files["train"]), round(fraction * len(files["train"]))
-            if not 1 <= count < total:
-                counts = f"`{split}_fraction` {fraction} of {total} images is {count}"
-                raise UserError(f"{root}: {counts}: too few images for this split")
-            files["train"], files[split] = files["train"][:-count], files["train"][-count:]
+        fraction = settings[f"{split}_fraction"]
+        if not fraction:
+            continue
+        if split in folders:
+            raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
+        total = len(files["train"])
+        count = round(fraction * total)
+        if not 1 <= count < total:
+            counts = f"`{split}_fraction` {fraction} of {total} images is {count}"
+            raise UserError(f"{root}: {counts}: too few images for this split")
+        files[split] = files["train"][-count:]
+        del files["train"][-count:]
     return files, links
 
 
 def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
     """Image files under `folder`, at least one, sorted by path, without links out of `root` and files in `seen`."""
-    found = []
+    files = []
 
     def refuse(error: OSError) -> None:
         raise UserError(f"cannot read the folder {error.filename} ({error.strerror}): check its permissions")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):  # does not enter links to folders
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    found.sort(key=lambda path: path.relative_to(root).as_posix())
-    kept, real_root = set(), root.resolve()
-    for path in sorted(found, key=Path.is_symlink):  # files before links: of a file and a link to it the file is taken
+        images = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        files += [Path(parent, name) for name in images]
+    files.sort(key=lambda path: path.relative_to(root).as_posix())
+    real_root = root.resolve()
+    kept = set()
+    for path in sorted(files, key=Path.is_symlink):  # files before links: of a file and a link to it the file is taken
         real = path.resolve()
         if real not in seen and real.is_relative_to(real_root):
             seen.add(real)
@@ -127,17 +140,25 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
     if not kept:
         looked = f"{' '.join(SUFFIXES)}; links that lead out of it are not followed"
         raise UserError(f"{folder} holds no image files ({looked}): correct the path")
-    return [path for path in found if path in kept], len(found) - len(kept)
+    return [path for path in files if path in kept], len(files) - len(kept)
 
 
 def read_whole(root: Path) -> np.ndarray:
     """All images of a folder as they are, in RGB: uint8 [N, 3, H, W]; UserError where sizes differ or one is broken."""
-    found = {path: read_or_reason(path, None, 3) for path in _list(root, root, set())[0]}
-    looks = {one if isinstance(one, str) else f"{one.shape[2]}x{one.shape[1]}": path for path, one in found.items()}
-    if len(looks) > 1 or str in map(type, found.values()):
-        named = ", ".join(f"{path} ({look})" for look, path in list(looks.items())[:3])
+    paths, _ = _list(root, root, set())
+    images = [read_or_reason(path, None, 3) for path in paths]
+    broken = False
+    looks = {}  # size, or what is wrong: the last such file
+    for path, image in zip(paths, images, strict=True):
+        if isinstance(image, str):
+            broken = True
+            looks[image] = path
+        else:
+            looks[f"{image.shape[2]}x{image.shape[1]}"] = path
+    if broken or len(looks) > 1:
+        named = ", ".join(f"{path} ({look})" for look, path in itertools.islice(looks.items(), 3))
         raise UserError(f"whole images of one size are needed, not {named}: repair, resize or remove some")
-    return np.stack(list(found.values()))
+    return np.stack(images)
 
 
 def read_or_reason(path: Path, size: int | None, channels: int) -> np.ndarray | str:
@@ -174,10 +195,12 @@ def read_square(path: Path, size: int | None, channels: int) -> np.ndarray:
         flat = _to_8_bit(ImageOps.exif_transpose(image))
     if size is not None:
         side = min(flat.size)
-        left, top = (flat.width - side) // 2, (flat.height - side) // 2
+        left = (flat.width - side) // 2
+        top = (flat.height - side) // 2
         # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
         flat = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    return np.atleast_3d(np.asarray(flat.convert({1: "L", 3: "RGB"}[channels]))).transpose(2, 0, 1)
+    pixels = np.asarray(flat.convert(MODES[channels]))
+    return np.atleast_3d(pixels).transpose(2, 0, 1)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -186,7 +209,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels of unknown range")
-        return Image.fromarray(((values.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
+        scaled = (values.astype(np.int64) * 255 + 32767) // 65535
+        return Image.fromarray(scaled.astype(np.uint8))
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, "white")

@@ -11,6 +11,8 @@ from vaeglow.data.seeds import Stream, stable_hash
 from vaeglow.distributed import SharedGenerator, shared_noise
 from vaeglow.errors import UserError
 
+Device = torch.device | str
+
 EDGE = 2.0**-16  # spacing of float32 just below 256
 
 # Noise outside training (epochs 0, 1, ...) has an "epoch" of its own.
@@ -26,7 +28,7 @@ DISTANCE_SOURCE = -10
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
 
 
-def on_device(images: np.ndarray, device: torch.device | str, subset: int | None = None) -> Tensor:
+def on_device(images: np.ndarray, device: Device, subset: int | None = None) -> Tensor:
     """Images [N, C, H, W], or the first `subset` of them, copied to the device: uint8, shared by all batches.
 
     Raises:
@@ -37,12 +39,12 @@ def on_device(images: np.ndarray, device: torch.device | str, subset: int | None
     return torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
 
 
-def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
+def epoch_order(count: int, seed: int, epoch: int, device: Device = "cpu") -> Tensor:
     """The order of an epoch: a permutation of 0..count-1, int64 [count], the same on every device and torch version."""
     return torch.from_numpy(Stream(seed, "order", epoch).permutation(count)).to(device)
 
 
-def step_generator(seed: int, epoch: int, step: int, device: torch.device | str = "cpu") -> SharedGenerator:
+def step_generator(seed: int, epoch: int, step: int, device: Device = "cpu") -> SharedGenerator:
     """A generator for all the noise of one step, seeded by a hash of (seed, epoch, step)."""
     return SharedGenerator(device=device).manual_seed(stable_hash(seed, "step", epoch, step))
 

@@ -30,13 +30,14 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
     """
     path = Path(settings["file"]).expanduser()
     splits, held = read(path, SPLITS, settings)
-    if missing := sorted({"train", "test"} - held):
-        raise UserError(f"{path} has no array {missing[0]!r}: it has {', '.join(sorted(held)) or 'none'}")
+    for name in ("test", "train"):
+        if name not in held:
+            raise UserError(f"{path} has no array {name!r}: it has {', '.join(sorted(held)) or 'none'}")
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
-    source = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
+    made = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
     splits = {**hold_out(splits.pop("train"), settings), **splits}
-    return splits, {**source, "split_seed": settings["split_seed"]}
+    return splits, {**made, "split_seed": settings["split_seed"]}
 
 
 def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], set[str]]:
@@ -65,16 +66,18 @@ def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> n
         raise UserError(f"{where} is {array.dtype}, not uint8: use levels, (255 * x).round().astype('uint8') of [0, 1]")
     size = settings.get("size", array.shape[-2] if array.ndim > 2 else 0)
     channels = settings.get("channels", next((count for count in array.shape[1::2] if count in (1, 3)), 1))
-    first, last = (channels, size, size), (size, size, channels)
+    first = (channels, size, size)
+    last = (size, size, channels)
     shapes = [first, last, (size, size)] if channels == 1 else [first, last]
     if array.shape[1:] not in shapes or not len(array):
-        wanted, remedy = "[N, C, side, side] or [N, side, side, C] of 1 or 3 channels", "reshape it"
+        wanted = "[N, C, side, side] or [N, side, side, C] of 1 or 3 channels"
+        remedy = "reshape it"
         if "size" in settings:
-            wanted = ", ".join(f"[N, {', '.join(map(str, shape))}]" for shape in shapes)
+            wanted = ", ".join(f"[N, {str(shape)[1:-1]}]" for shape in shapes)
             remedy = "set `size` and `channels`, or reshape it"
         raise UserError(f"{where} is {list(array.shape)}, not {wanted}: {remedy}")
     if first == last:
         raise UserError(f"{where} is {list(array.shape)}: which axis has the channels? Use images of another size")
     if array.shape[1:] == last:
-        array = array.transpose(0, 3, 1, 2)
+        array = np.moveaxis(array, -1, 1)
     return np.ascontiguousarray(array).reshape(-1, *first)

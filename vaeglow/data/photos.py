@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vaeglow.data.arrays import SPLITS, Made
+from vaeglow.data.arrays import MODES, SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -50,7 +50,8 @@ PICTURES = {  # name, also of the file: package, suffix, credit
     "ihc": ("skimage", "png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"),
     "retina": ("skimage", "jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
     "motorcycle_left": (
-        *("skimage", "png"),
+        "skimage",
+        "png",
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
     ),
     "china": ("sklearn", "jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
@@ -92,21 +93,24 @@ MAX_DRAWS = 20
 def build(settings: Mapping[str, Any], **_: Any) -> Made:
     """Cut the crops; see `vaeglow.data`."""
     pictures, grids, crops = plan(settings)
-    size, channels = settings["size"], settings["channels"]
+    size = settings["size"]
+    channels = settings["channels"]
 
     def cut(crop: Crop) -> np.ndarray:
-        """Its pixels, uint8 [C, size, size]."""
+        """Its pixels, uint8 [size, size, C] or [size, size]."""
         # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
         # Lanczos (sines of the platform's libm), they are the same bits on every machine.
         square = pictures[crop.picture].crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
-        pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
-        return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+        return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
 
-    splits = {s: np.array([cut(c) for c in crops[s]], np.uint8).reshape(-1, channels, size, size) for s in SPLITS}
-    used = {
-        name: {"sha256": SHA256[name], "credit": PICTURES[name][2], "blocks": [columns, rows], "crop_sides": [*sides]}
-        for name, (columns, rows, _, _, sides, _) in grids.items()
-    }
+    splits = {}
+    for split in SPLITS:
+        pixels = np.array([cut(crop) for crop in crops[split]], np.uint8).reshape(-1, size, size, channels)
+        splits[split] = pixels.transpose(0, 3, 1, 2)
+    used = {}
+    for name, grid in grids.items():
+        about = {"sha256": SHA256[name], "credit": PICTURES[name][2]}
+        used[name] = {**about, "blocks": [grid.columns, grid.rows], "crop_sides": [*grid.sides]}
     made = {"split_seed": settings["split_seed"], "blank_std": BLANK_STD, "filter": "bicubic"}
     return splits, {"pictures": used, **made}
 
@@ -117,19 +121,22 @@ def plan(settings: Mapping[str, Any]) -> tuple[dict[str, Image.Image], dict[str,
     The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced
     ones, are as balanced a mixture as the whole split.
     """
-    size, seed, crops = settings["size"], settings["split_seed"], {}
+    size = settings["size"]
+    seed = settings["split_seed"]
     if min(settings["crop_sides"]) < size:
         raise UserError(f"`crop_sides` must be {size} (`size`) or more: a smaller crop would have to be enlarged")
     pictures = {name: load_picture(name, settings["channels"]) for name in settings["pictures"]}
     grids = {name: make_grid(name, image.size, settings["crop_sides"], seed) for name, image in pictures.items()}
     grey = {name: np.asarray(image.convert("L"), dtype=np.int64) for name, image in pictures.items()}
+    crops: dict[str, list[Crop]] = {split: [] for split in SPLITS}
     for split in SPLITS:
         rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
         turns = itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
-        names = [settings["pictures"][turn] for turn in turns]
-        # The i-th crop has its own stream: if a JPEG decoder's last bit causes a redraw, no other crop changes.
-        streams = (Stream(seed, "crop", split, name, i) for i, name in enumerate(names))
-        crops[split] = [draw(n, split, grey[n], grids[n], stream) for n, stream in zip(names, streams, strict=True)]
+        for number, turn in enumerate(turns):
+            name = settings["pictures"][turn]
+            # Each crop has its own stream: if a JPEG decoder's last bit causes a redraw, no other crop changes.
+            stream = Stream(seed, "crop", split, name, number)
+            crops[split].append(draw(name, split, grey[name], grids[name], stream))
     return pictures, grids, crops
 
 
@@ -148,7 +155,7 @@ def load_picture(name: str, channels: int) -> Image.Image:
             f"picture {name}: {path} is missing or not the expected file (sha256 differs): reinstall it "
             f"(pip install --force-reinstall --no-deps scikit-image scikit-learn) or leave {name} out of `pictures`"
         )
-    return Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
+    return Image.open(io.BytesIO(content)).convert(MODES[channels])
 
 
 def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int) -> Grid:
@@ -156,24 +163,32 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
 
     Sides too large for at least `MIN_BLOCKS` blocks are dropped for this picture; UserError where all are.
     """
-    for number in range(len(crop_sides), 0, -1):
-        sides = tuple(sorted(crop_sides)[:number])
-        columns, rows = (min(length // sides[-1], MAX_BLOCKS_ALONG) for length in size)
+    width, height = size
+    sides = sorted(crop_sides)
+    columns = rows = 0
+    while sides:
+        columns = min(width // sides[-1], MAX_BLOCKS_ALONG)
+        rows = min(height // sides[-1], MAX_BLOCKS_ALONG)
         if columns * rows >= MIN_BLOCKS:
             break
-    else:
+        sides.pop()
+    if not sides:
         least = f"crops of {min(crop_sides)}"
-        raise UserError(f"picture {name} ({size[0]}x{size[1]}) is too small for {least}: lower `crop_sides`")
-    order, blocks = Stream(seed, "blocks", name).permutation(columns * rows).tolist(), {}
+        raise UserError(f"picture {name} ({width}x{height}) is too small for {least}: lower `crop_sides`")
+    order = Stream(seed, "blocks", name).permutation(columns * rows).tolist()
+    blocks = {}
     for split, share in SHARES.items():
         count = max(1, round(share * columns * rows))
-        blocks[split], order = order[:count], order[count:]
-    return Grid(columns, rows, size[0] // columns, size[1] // rows, sides, {**blocks, "train": order})
+        blocks[split] = order[:count]
+        del order[:count]
+    blocks["train"] = order
+    return Grid(columns, rows, width // columns, height // rows, tuple(sides), blocks)
 
 
 def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) -> Crop:
     """Draw one crop of a picture; nearly blank ones are drawn again, and the least blank kept if all are."""
-    tried, blocks = [], grid.blocks[split]
+    blocks = grid.blocks[split]
+    tried = {}  # variance: crop
     for _ in range(MAX_DRAWS):
         row, column = divmod(blocks[stream.below(len(blocks))], grid.columns)
         side = grid.sides[stream.below(len(grid.sides))]
@@ -181,7 +196,7 @@ def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) ->
         y = row * grid.height + stream.below(grid.height - side + 1)
         pixels = grey[y : y + side, x : x + side]
         variance = (pixels.size * int((pixels**2).sum()) - int(pixels.sum()) ** 2) / pixels.size**2  # exact integers
-        tried.append((variance, Crop(name, x, y, side)))
+        tried.setdefault(variance, Crop(name, x, y, side))
         if variance >= BLANK_STD**2:
             break
-    return max(tried, key=lambda one: one[0])[1]
+    return tried[max(tried)]

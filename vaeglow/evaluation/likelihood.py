@@ -10,7 +10,8 @@ that is not finite is a UserError everywhere.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import bits_per_dim, costs, total
 
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
+Images = np.ndarray | Tensor
 
 
 def dequantised_batches(
-    model: GenerativeModel, images: np.ndarray | Tensor, batch_size: int, seed: int, epoch: int, device: torch.device
+    model: GenerativeModel, images: Images, batch_size: int, seed: int, epoch: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
     """All images in order, batch by batch, on the device: x, y = (x + u) / levels, and the generator of u and then z.
 
@@ -34,14 +36,25 @@ def dequantised_batches(
     """
     for index, start in enumerate(range(0, len(images), batch_size)):
         part = images[start : start + batch_size]
-        x = (part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))).to(device)
+        x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
+        x = x.to(device)
         generator = step_generator(seed, epoch, index, device)
         yield x, dequantise(x, model.levels, generator), generator
 
 
+def joined(batches: Iterable[Mapping[Any, Tensor]]) -> dict[Any, Tensor]:
+    """The tensors of all batches, by name, one behind the other on the CPU."""
+    parts: dict[Any, list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        for name, values in batch.items():
+            parts[name].append(values.cpu())
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
 def finite(values: Tensor, what: str) -> Tensor:
     """The values; UserError where one is NaN or infinite, which in an evaluation is an error and never dropped."""
-    if bad := int((~values.isfinite()).sum()):
+    bad = int((~values.isfinite()).sum())
+    if bad:
         raise UserError(f"{what} is not finite for {bad} of {len(values)} images: the model is broken: retrain it")
     return values
 
@@ -49,7 +62,7 @@ def finite(values: Tensor, what: str) -> Tensor:
 @torch.no_grad()
 def one_sample_terms(
     model: GenerativeModel,
-    images: np.ndarray | Tensor,
+    images: Images,
     batch_size: int,
     seed: int,
     device: torch.device,
@@ -64,17 +77,17 @@ def one_sample_terms(
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
     """
-    parts: dict[str, list[Tensor]] = {}
-    for x, y, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device):
-        for name, term in model.log_likelihood(y if dequantised else (x + 0.5) / model.levels, generator).items():
-            parts.setdefault(name, []).append(term.double().cpu())
-    return {name: finite(torch.cat(values), name) for name, values in parts.items()}
+    batches = dequantised_batches(model, images, batch_size, seed, EVALUATION, device)
+    terms = joined(
+        model.log_likelihood(y if dequantised else (x + 0.5) / model.levels, generator) for x, y, generator in batches
+    )
+    return {name: finite(values.double(), name) for name, values in terms.items()}
 
 
 @torch.no_grad()
 def importance_bits_per_dim(
     model: GenerativeModel,
-    images: np.ndarray | Tensor,
+    images: Images,
     draws: Sequence[int],
     batch_size: int,
     seed: int,
@@ -99,30 +112,38 @@ def importance_bits_per_dim(
     """
     shares = {}  # K -> (M, N): noises u, and latents of each
     for count in draws:
-        shares[count] = m, n = min(count, MAX_NOISES), count // MAX_NOISES or 1
+        noises = min(count, MAX_NOISES)
+        latents = count // MAX_NOISES or 1
         if model.estimated and count > 1:
             name = type(model).__name__
             raise UserError(f"K = {count} is no bound for a {name}, whose bits/dim are an estimate: use 1")
-        if count < 1 or m * n != count:
+        if count < 1 or noises * latents != count:
             raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {count}")
-    noises, latents = (max(column) for column in zip(*shares.values(), strict=True))
+        shares[count] = noises, latents
+    most_noises, most_latents = map(max, zip(*shares.values(), strict=True))
 
     # noise 0 is the headline's; the others have epochs that nothing else uses (-12, -22, ...)
-    epochs = [EVALUATION - 10 * noise for noise in range(noises)]
-    draws_of = (dequantised_batches(model, images, batch_size, seed, epoch, device) for epoch in epochs)
-    found: dict[int, list[Tensor]] = {count: [] for count in shares}
-    for batch in zip(*draws_of, strict=True):
-        log_weights = torch.stack([model.log_weights(y, latents, noise).double() for _, y, noise in batch], 1)
-        for count, (m, n) in shares.items():
-            bound = torch.logsumexp(log_weights[:, :m, :n].flatten(1), 1) - math.log(count)
-            found[count].append(bits_per_dim(bound, model.dims, model.levels).cpu())
-    return {count: finite(torch.cat(values), "bits/dim") for count, values in found.items()}
+    epochs = [EVALUATION - 10 * noise for noise in range(most_noises)]
+    draws_of_u = [dequantised_batches(model, images, batch_size, seed, epoch, device) for epoch in epochs]
+
+    def bounds() -> Iterator[dict[int, Tensor]]:
+        for batch in zip(*draws_of_u, strict=True):
+            log_weights = [model.log_weights(y, most_latents, generator) for _, y, generator in batch]
+            grid = torch.stack(log_weights, 1).double()  # [B, M, N]
+            yield {count: grid[:, :m, :n].flatten(1).logsumexp(1) for count, (m, n) in shares.items()}
+
+    bits = {}
+    for count, log_sums in joined(bounds()).items():
+        log_density = log_sums - math.log(count)
+        bits[count] = finite(bits_per_dim(log_density, model.dims, model.levels), "bits/dim")
+    return bits
 
 
 def summary(values: Tensor) -> dict[str, Any]:
     """Mean, standard error over images, and count, of per-image values [N]."""
-    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else None
-    return {"bits_per_dim": values.mean().item(), "standard_error": error, "images": len(values)}
+    count = len(values)
+    error = values.std().item() / math.sqrt(count) if count > 1 else None
+    return {"bits_per_dim": values.mean().item(), "standard_error": error, "images": count}
 
 
 def evaluate_likelihood(
@@ -142,7 +163,12 @@ def evaluate_likelihood(
     """
     about = {"bound": model.bound, "dequantisation": model.dequantisation, "levels": model.levels}
     if not model.bound:
-        return {"bits_per_dim": None, "standard_error": None, "images": len(images), **about}, {}
+        return {
+            "bits_per_dim": None,
+            "standard_error": None,
+            "images": len(images),
+            **about,
+        }, {}
     terms = one_sample_terms(model, images, batch_size, seed, device)
     per_image = {"1": bits_per_dim(total(terms), model.dims, model.levels)}
     more = [draws for draws in importance_samples if draws != 1 and not model.estimated]
@@ -151,12 +177,12 @@ def evaluate_likelihood(
         bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)
         per_image |= {str(draws): values[:importance_images] for draws, values in bounds.items()}
     middle = total(one_sample_terms(model, images, batch_size, seed, device, dequantised=False))
+    cost = costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
     result = {
         **summary(per_image["1"]),
         **about,
         "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
-        "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
-        | {"levels": math.log2(model.levels)},
-        "undequantised": {**summary(bits_per_dim(middle, model.dims, model.levels)), "not_a_bound": True},
+        "terms": cost | {"levels": math.log2(model.levels)},
+        "undequantised": summary(bits_per_dim(middle, model.dims, model.levels)) | {"not_a_bound": True},
     }
     return result, {f"bits_per_dim_{samples}": values.float().numpy() for samples, values in per_image.items()}

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaeglow.data.loader import Device
+
 KERNEL_BLOCK = 1024  # rows and columns of a kernel matrix in memory at a time; 64 MB with the features in float64
 NEIGHBOURS, DENSITY_NEIGHBOURS = 3, 5  # k of precision and recall, of density and coverage: their papers'
 BLOCK = 512  # rows of a distance matrix at a time: against 50,000 columns 205 MB
@@ -31,9 +33,7 @@ COLUMNS = 4096  # features in float64 at a time: 67 MB of 2,048
 ROUNDING = 1e-12  # squared distances below so much of the squared lengths are 0: equal features, and rounding
 
 
-def kernel_inception_distance(
-    samples: np.ndarray, reference: np.ndarray, device: torch.device | str
-) -> dict[str, float]:
+def kernel_inception_distance(samples: np.ndarray, reference: np.ndarray, device: Device) -> dict[str, float]:
     """KID and its standard error.
 
     The standard error is the delete-one jackknife of a two-sample U-statistic (Arvesen 1969): each image of either
@@ -43,53 +43,69 @@ def kernel_inception_distance(
 
     N and M are at least 3: two are left when the jackknife takes one away.
     """
-    x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
-    n, m = len(x), len(y)
-    (x_own, _), (y_own, _), (x_cross, y_cross) = _sums(x, x), _sums(y, y), _sums(x, y)
-    own_x, own_y, cross = x_own.sum(), y_own.sum(), x_cross.sum()
-    mean_x, mean_y = own_x / (n * (n - 1)), own_y / (m * (m - 1))
-    # the same without the i-th sample, and without the j-th reference image
-    without_x = (own_x - 2 * x_own) / ((n - 1) * (n - 2)) + mean_y - 2 * (cross - x_cross) / ((n - 1) * m)
-    without_y = mean_x + (own_y - 2 * y_own) / ((m - 1) * (m - 2)) - 2 * (cross - y_cross) / (n * (m - 1))
-    variance = sum((len(t) - 1) * t.var(correction=0).item() for t in (without_x, without_y))
-    kid = mean_x + mean_y - 2 * cross / (n * m)
+    x = torch.as_tensor(samples, device=device)
+    y = torch.as_tensor(reference, device=device)
+    n = len(x)
+    m = len(y)
+    x_own, _ = _sums(x, x)
+    y_own, _ = _sums(y, y)
+    x_cross, y_cross = _sums(x, y)
+    cross = x_cross.sum()
+    x_mean = x_own.sum() / (n * (n - 1))
+    y_mean = y_own.sum() / (m * (m - 1))
+
+    def jackknife(own_sums: Tensor, other_mean: Tensor, cross_sums: Tensor, others: int) -> float:
+        """The part of the variance from one side: the KID without each of its images in turn."""
+        left = len(own_sums) - 1
+        own = (own_sums.sum() - 2 * own_sums) / (left * (left - 1))
+        apart = (cross - cross_sums) / (left * others)
+        without = own + other_mean - 2 * apart
+        return left * without.var(correction=0).item()
+
+    variance = jackknife(x_own, y_mean, x_cross, m) + jackknife(y_own, x_mean, y_cross, n)
+    kid = x_mean + y_mean - 2 * cross / (n * m)
     return {"kid": kid.item(), "kid_standard_error": math.sqrt(variance)}
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """k(x_i, y_j), float64 [B, M], of rows x [B, F] and y [M, F]."""
-    return (x.double() @ y.double().T).div_(x.shape[1]).add_(1).pow_(3)
+    products = x.double() @ y.double().T
+    return products.div_(x.shape[1]).add_(1).pow_(3)
 
 
 def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of k(x_i, y_j) over j [N] and over i [M]; if y is x, without i = j."""
-    over_y, over_x = (torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y))
+    over_y = x.new_zeros(len(x), dtype=torch.float64)
+    over_x = y.new_zeros(len(y), dtype=torch.float64)
     for start in range(0, len(x), KERNEL_BLOCK):
+        rows = slice(start, start + KERNEL_BLOCK)
         for other in range(0, len(y), KERNEL_BLOCK):
-            rows, columns = slice(start, start + KERNEL_BLOCK), slice(other, other + KERNEL_BLOCK)
-            part = kernel(x[rows], y[columns])
+            columns = slice(other, other + KERNEL_BLOCK)
+            block = kernel(x[rows], y[columns])
             if x is y and start == other:
-                part.fill_diagonal_(0)
-            over_y[rows] += part.sum(1)
-            over_x[columns] += part.sum(0)
+                block.fill_diagonal_(0)
+            over_y[rows] += block.sum(1)
+            over_x[columns] += block.sum(0)
     return over_y, over_x
 
 
-def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: torch.device | str) -> dict[str, float]:
+def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: Device) -> dict[str, float]:
     """Precision, recall, density, coverage and diversity, also of the reference, from one pass over the distances.
 
     N and M are more than 5.
     """
-    x, y = (torch.as_tensor(array, device=device) for array in (samples, reference))
-    (x_radii, diversity), (y_radii, reference_diversity) = (_neighbourhoods(z) for z in (x, y))
+    x = torch.as_tensor(samples, device=device)
+    y = torch.as_tensor(reference, device=device)
+    x_radii, diversity = _neighbourhoods(x)
+    y_radii, reference_diversity = _neighbourhoods(y)
     in_reference = 0
     in_samples = torch.zeros(len(y), dtype=torch.bool, device=y.device)
     held = torch.zeros(len(y), dtype=torch.int64, device=y.device)  # samples in each real image's ball
-    for start in range(0, len(x), BLOCK):
-        part = distances(x[start : start + BLOCK], y)
-        in_reference += int((part <= y_radii[:, NEIGHBOURS]).any(1).sum())
-        in_samples |= (part <= x_radii[start : start + BLOCK, NEIGHBOURS, None]).any(0)
-        held += (part <= y_radii[:, DENSITY_NEIGHBOURS]).sum(0)
+    for rows, radii in zip(x.split(BLOCK), x_radii.split(BLOCK), strict=True):
+        block = distances(rows, y)
+        in_reference += int((block <= y_radii[:, NEIGHBOURS]).any(1).sum())
+        in_samples |= (block <= radii[:, NEIGHBOURS, None]).any(0)
+        held += (block <= y_radii[:, DENSITY_NEIGHBOURS]).sum(0)
     return {
         "precision": in_reference / len(x),
         "recall": in_samples.double().mean().item(),
@@ -102,24 +118,26 @@ def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: torch
 
 def _neighbourhoods(x: Tensor) -> tuple[Tensor, float]:
     """Distances from each row to its k-th nearest other row [N, k], and the mean distance of two different rows."""
-    nearest, total = [], 0.0
-    for start in range(0, len(x), BLOCK):
-        part = distances(x[start : start + BLOCK], x)
-        nearest.append(part.topk(DENSITY_NEIGHBOURS + 1, largest=False).values)  # the nearest of all is the row itself
-        total += part.sum().item()
+    nearest = []
+    total = 0.0
+    for rows in x.split(BLOCK):
+        block = distances(rows, x)
+        nearest.append(block.topk(DENSITY_NEIGHBOURS + 1, largest=False).values)  # the nearest of all is the row itself
+        total += block.sum().item()
     return torch.cat(nearest), total / (len(x) * (len(x) - 1))
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances, float64 [B, M], of rows x [B, F] and y [M, F]; exactly 0 between equal rows."""
     x = x.double()
-    lengths, found = x.square().sum(1)[:, None], x.new_empty(len(x), len(y))
-    for start in range(0, len(y), COLUMNS):
-        columns = y[start : start + COLUMNS].double()
+    lengths = x.square().sum(1)[:, None]
+    apart = x.new_empty(len(x), len(y))
+    for rows, target in zip(y.split(COLUMNS), apart.split(COLUMNS, 1), strict=True):
+        columns = rows.double()
         both = lengths + columns.square().sum(1)
         squared = torch.addmm(both, x, columns.T, alpha=-2)
-        found[:, start : start + COLUMNS] = squared.where(squared > ROUNDING * both, 0).sqrt()
-    return found
+        target.copy_(squared.where(squared > ROUNDING * both, 0).sqrt())
+    return apart
 
 
 def nearest_distances(images: np.ndarray, others: np.ndarray, device: torch.device) -> np.ndarray:
@@ -127,6 +145,7 @@ def nearest_distances(images: np.ndarray, others: np.ndarray, device: torch.devi
 
     Root mean square over values, in grey levels, of uint8.
     """
-    rows, columns = (torch.tensor(part, dtype=torch.float32, device=device).flatten(1) for part in (images, others))
-    nearest = torch.cat([distances(block, columns).min(1).values for block in rows.split(BLOCK)])
-    return nearest.cpu().numpy() / math.sqrt(rows.shape[1])
+    rows = torch.tensor(images, dtype=torch.float32, device=device).flatten(1)
+    columns = torch.tensor(others, dtype=torch.float32, device=device).flatten(1)
+    nearest = [distances(block, columns).min(1).values for block in rows.split(BLOCK)]
+    return torch.cat(nearest).cpu().numpy() / math.sqrt(rows.shape[1])

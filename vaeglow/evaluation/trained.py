@@ -24,6 +24,13 @@ from vaeglow.weights import load_model
 BATCH_SIZE = 100  # images at a time; what noise an image gets depends on it, so it is not an option
 
 
+def started(device: str, threads: int) -> tuple[torch.device, dict[str, Any]]:
+    """What a step begins with: the device it computes on (`pick_device`), and the provenance of this process."""
+    set_threads(threads)
+    on = pick_device(device)
+    return on, collect(str(on))
+
+
 class TrainedRun:
     """A run's model, loaded from its `model.safetensors`; torch's threads are set to the run's.
 
@@ -39,7 +46,8 @@ class TrainedRun:
     """
 
     def __init__(self, path: str | Path, device: str) -> None:
-        self.path, self.device = Path(path), pick_device(device)
+        self.path = Path(path)
+        self.device = pick_device(device)
         self.provenance = collect(str(self.device))
         self.network, self.about = load_model(path, self.device)
         self.config: dict[str, Any] = self.about["config"]
@@ -99,9 +107,10 @@ def sample(
         raise UserError(f"{count} samples are requested: request 1 or more")
     if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature {temperature} is not a number from 0 up")
-    images, overflowed = torch.empty(count, *model.shape, dtype=torch.uint8), 0
-    for index, part in enumerate(images.split(BATCH_SIZE)):
-        drawn = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))[: len(part)]
-        part.copy_(quantise(drawn, model.levels))  # all batches are drawn whole, the last is cut
+    images = torch.empty(count, *model.shape, dtype=torch.uint8)
+    overflowed = 0
+    for index, batch in enumerate(images.split(BATCH_SIZE)):  # all are drawn whole, the last is cut
+        drawn = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))[: len(batch)]
+        batch.copy_(quantise(drawn, model.levels))
         overflowed += int((~drawn.isfinite().flatten(1).all(1)).sum())
     return images, overflowed

@@ -19,33 +19,35 @@ def main(
         samples: npz file of the step sample
     """
     from vaeglow.data.arrays import require_images
-    from vaeglow.device import pick_device, set_threads
-    from vaeglow.evaluation import fid
     from vaeglow.evaluation.bootstrap import sample_draws
-    from vaeglow.evaluation.inception import load_inception
-    from vaeglow.results import collect, read_result, write_result
+    from vaeglow.evaluation.fid import Reference
+    from vaeglow.evaluation.trained import started
+    from vaeglow.results import read_result, write_result
 
-    set_threads(threads)
-    on = pick_device(device)
-    provenance = collect(str(on))
+    on, provenance = started(device, threads)
     sampled = read_result(samples, ("images",))
-    images, alike = sampled.arrays["images"], {key: sampled.value(key) for key in ("dataset", "data_sha256")}
-    real = read_result(reference, None, **alike, image_shape=list(images.shape[1:]))
-    protocol = fid.protocol_of(real)
-    count, sets = real.value("images"), real.value("sets")  # a set: as many samples as real images
-    user, remedy = f"protocol {protocol['protocol']}", "choose a protocol with fewer images or sets, or draw more"
-    require_images(len(images), sets * count, f"{sampled.path} ({sampled.value('dataset')})", user, remedy)
-    net = load_inception(weights, protocol["fid_features"], on)
-    features, found = fid.measure_sets(images, net, real, batch_size, on)
-    about = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")} | protocol
-    inputs, arrays = [sampled, weights], output.with_suffix(".npz")
-    run = [about[key] for key in ("dataset", "protocol", "model", "seed")]
+    images = sampled.arrays["images"]
+    shape = list(images.shape[1:])
+    compared = Reference.open(reference, weights, batch_size, on, sampled.content, image_shape=shape)
+    real = compared.real
+    count = real.value("images")  # in a set: as many samples as real images
+    sets = real.value("sets")
+    whose = f"{sampled.path} ({sampled.value('dataset')})"
+    remedy = "choose a protocol with fewer images or sets, or draw more"
+    require_images(len(images), sets * count, whose, f"protocol {real.value('protocol')}", remedy)
+    features, numbers = compared.measure_sets(images)
+    content = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")}
+    content |= compared.record
+    run = [content[key] for key in ("dataset", "protocol", "model", "seed")]
     draws = sample_draws(features, real.arrays["features"], run)
-    write_result(arrays, about, inputs, provenance, {name: one.astype("float32") for name, one in draws.items()})
-    about["samples_provenance"] = sampled.value("provenance")
-    write_result(output, about | found, [*inputs, arrays], provenance)
+    single = {name: values.astype("float32") for name, values in draws.items()}
+    inputs = [sampled, weights]
+    arrays = output.with_suffix(".npz")
+    write_result(arrays, content, inputs, provenance, single)
+    content |= {"samples_provenance": sampled.value("provenance"), **numbers}
+    write_result(output, content, [*inputs, arrays], provenance)
     print(
-        f"FID {found['fid']:.2f}, KID {found['kid']:.4f} +- {found['kid_standard_error']:.4f}, precision "
-        f"{found['precision']:.2f}, recall {found['recall']:.2f} ({sets} x {count} samples against {count} images)",
+        f"FID {numbers['fid']:.2f}, KID {numbers['kid']:.4f} +- {numbers['kid_standard_error']:.4f}, precision "
+        f"{numbers['precision']:.2f}, recall {numbers['recall']:.2f} ({sets} x {count} samples against {count} images)",
         file=sys.stderr,
     )

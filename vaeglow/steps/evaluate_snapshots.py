@@ -33,36 +33,39 @@ def main(
         snapshots: the run's snapshots, .safetensors
         likelihood_images: first test images that bits/dim use
     """
-    from vaeglow.evaluation.fid import measure_set, protocol_of
-    from vaeglow.evaluation.inception import load_inception
+    from vaeglow.evaluation.fid import Reference
     from vaeglow.evaluation.likelihood import one_sample_terms, summary
-    from vaeglow.evaluation.sample_quality import kernel_inception_distance
     from vaeglow.evaluation.trained import TrainedRun, sample
     from vaeglow.models.bounds import bits_per_dim, total
-    from vaeglow.results import read_result, write_result
+    from vaeglow.results import write_result
     from vaeglow.training.checkpoint import read_snapshots
 
     run = TrainedRun(model, device)
-    network, images = run.network, run.images(data_dir / "test.npy")[:likelihood_images]
-    alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
-    real = read_result(reference, None, **alike, image_shape=list(network.shape))
-    net = load_inception(weights, real.value("features"), run.device)
+    network = run.network
+    images = run.images(data_dir / "test.npy")[:likelihood_images]
+    compared = Reference.open(reference, weights, batch_size, run.device, run.identity)
+    final = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     last = {"fraction": 1.0, "epoch": float(run.config["training"]["epochs"])}
-    final, points = {name: tensor.clone() for name, tensor in network.state_dict().items()}, []
+    points = []
     for when, state in [*read_snapshots(snapshots), (last, final)]:
         network.load_state_dict(state)
         point = {key: when[key] for key in ("fraction", "epoch")}
         point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
         with suppress(UserError):  # of a term that is not finite
             terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
-            found = summary(bits_per_dim(total(terms), network.dims, network.levels))
-            point |= {key: found[key] for key in ("bits_per_dim", "standard_error")}
-        samples, point["exploded_samples"] = sample(network, real.value("images"), temperature, run.seed, run.device)
-        if 2 * point["exploded_samples"] <= len(samples):
-            features, point["fid"] = measure_set(samples.numpy(), net, real, batch_size, run.device)
-            point |= kernel_inception_distance(features, real.arrays["features"], run.device)
+            bits = summary(bits_per_dim(total(terms), network.dims, network.levels))
+            point |= {key: bits[key] for key in ("bits_per_dim", "standard_error")}
+        samples, exploded = sample(network, compared.real.value("images"), temperature, run.seed, run.device)
+        point["exploded_samples"] = exploded
+        if 2 * exploded <= len(samples):
+            point |= compared.fid_and_kid(samples.numpy())
         points.append(point)
         print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
-    content = {**run.identity, **protocol_of(real), "temperature": temperature}
-    content |= {"likelihood_images": len(images), "points": points}
+    content = {
+        **run.identity,
+        **compared.record,
+        "temperature": temperature,
+        "likelihood_images": len(images),
+        "points": points,
+    }
     write_result(output, content, [run.path, snapshots, weights], run.provenance)

@@ -35,27 +35,33 @@ def main(
     """
     import numpy as np
 
-    from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
-    from vaeglow.device import pick_device, set_threads
+    from vaeglow.data.arrays import data_identity, evenly_spaced, open_split, read_info, require_images
     from vaeglow.evaluation.fid import image_features
     from vaeglow.evaluation.inception import load_inception
-    from vaeglow.files import sha256_json
-    from vaeglow.results import collect, read_result, write_result
+    from vaeglow.evaluation.trained import started
+    from vaeglow.results import read_result, write_result
 
-    set_threads(threads)
-    on = pick_device(device)
-    provenance = collect(str(on))
-    info, real = read_info(data_dir), open_split(data_dir, split)
-    where, remedy = f"the {split} split of {info['name']}", "add images, or choose a protocol with fewer, 6 at least"
+    on, provenance = started(device, threads)
+    info = read_info(data_dir)
+    names = data_identity(info)
+    real = open_split(data_dir, split)
     taken = np.arange(len(real))
+    content = {
+        "protocol": protocol,
+        "split": split,
+        "images": images,
+        "features": features,
+        "sets": sets,
+    }
     for path in near_copies:
-        near = read_result(path, ("distances",), data_sha256=sha256_json(info["sha256"]))
+        near = read_result(path, ("distances",), data_sha256=names["data_sha256"])
         taken = np.flatnonzero(near.arrays["distances"] >= apart)
-    require_images(len(taken), images, where, f"protocol {protocol}", remedy)
-    net, indices = load_inception(weights, features, on), evenly_spaced(taken, images)
-    found, mean, covariance = image_features(real, net, batch_size, on, levels=info["levels"], indices=indices)
-    about = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
-    about |= {"apart": apart} if near_copies else {}
-    about |= {"dataset": info["name"], "levels": info["levels"]}
-    about |= {"image_shape": list(real.shape[1:]), "data_sha256": sha256_json(info["sha256"])}
-    write_result(output, about, [weights], provenance, {"mean": mean, "covariance": covariance, "features": found})
+        content["apart"] = apart
+    what = f"the {split} split of {info['name']}"
+    remedy = "add images, or choose a protocol with fewer, 6 at least"
+    require_images(len(taken), images, what, f"protocol {protocol}", remedy)
+    content |= {"dataset": names["dataset"], "levels": info["levels"], "image_shape": list(real.shape[1:])}
+    content["data_sha256"] = names["data_sha256"]
+    options = {"levels": info["levels"], "indices": evenly_spaced(taken, images)}
+    arrays = image_features(real, load_inception(weights, features, on), batch_size, on, **options)
+    write_result(output, content, [weights], provenance, arrays)

@@ -38,51 +38,62 @@ def inspect(data_dir: Path) -> dict[str, Any]:
     splits = {}
     for split in SPLITS:
         images = open_split(data_dir, split)
-        digests = [hashlib.blake2b(image, digest_size=16).digest() for slab in slabs(images) for image in slab]
+        digests = []
+        for slab in slabs(images):
+            digests += [hashlib.blake2b(image, digest_size=16).digest() for image in slab]
         seen[split] = set(digests)
-        splits[split] = {
-            "count": len(images),
-            "sha256": info["sha256"][split],
-            "repeated": len(digests) - len(seen[split]),
-            **({} if split == "train" else {"in_train": sum(digest in seen["train"] for digest in digests)}),
-        }
+        about = {"count": len(images), "sha256": info["sha256"][split], "repeated": len(digests) - len(seen[split])}
+        if split != "train":
+            about["in_train"] = sum(digest in seen["train"] for digest in digests)
         if len(images):
             counts = value_counts(images, info["levels"])
-            mean, std = moments(counts)
-            values = [np.flatnonzero(channel) for channel in counts]  # that occur
-            lowest, highest = ([int(found[end]) for found in values] for end in (0, -1))
-            splits[split] |= {"lowest": lowest, "highest": highest, "mean": mean, "std": std}
-            splits[split]["histogram"] = counts.tolist()
+            present = [np.flatnonzero(channel) for channel in counts]  # values that occur
+            about["lowest"] = [int(values[0]) for values in present]
+            about["highest"] = [int(values[-1]) for values in present]
+            about["mean"], about["std"] = moments(counts)
+            about["histogram"] = counts.tolist()
+        splits[split] = about
     shape = {key: info[key] for key in ("kind", "channels", "size", "levels")}
     hashes = {"data_sha256": sha256_json(info["sha256"])}
-    return {"dataset": info["name"], **shape, **hashes, "source": info["source"], "splits": splits}
+    return {
+        "dataset": info["name"],
+        **shape,
+        **hashes,
+        "source": info["source"],
+        "splits": splits,
+    }
 
 
 def draw(written: Path, data_dir: Path) -> style.Figure:
     """The page of a dataset, from what `inspect` found, as it was written, and its images."""
     result = read_result(written)
-    found = result.content
-    splits = {split: about for split, about in found["splits"].items() if about["count"]}
-    shape = f"{found['channels']} x {found['size']} x {found['size']}, {found['levels']} levels"
+    content = result.content
+    levels = content["levels"]
+    splits = {split: about for split, about in content["splits"].items() if about["count"]}
+    shape = f"{content['channels']} x {content['size']} x {content['size']}, {content['levels']} levels"
     with style.styled():
-        page = style.Page(f"{found['dataset']}: images of {shape}")
-        page.sheet(
-            [
-                ((f"{split}: {about['count']:,} images", described(about)), images_of(data_dir, split, found["levels"]))
-                for split, about in splits.items()
-            ]
-        )
-        channels = CHANNELS[found["channels"]]
+        page = style.Page(f"{content['dataset']}: images of {shape}")
+        rows = []
+        for split, about in splits.items():
+            rows.append(((f"{split}: {about['count']:,} images", described(about)), images_of(data_dir, split, levels)))
+        page.sheet(rows)
+        channels = CHANNELS[content["channels"]]
         panels = page.charts(channels, len(channels), 2.1, sharey=True)
         for number, axes in enumerate(panels):
             for split, about in splits.items():
-                shares = np.asarray(about["histogram"][number]) / np.sum(about["histogram"][number])
-                look = {"where": "mid", "linewidth": 0.9, "label": None if number else split, **LOOKS[split]}
-                axes.step(np.arange(len(shares)), shares, **look)
+                counts = np.asarray(about["histogram"][number])
+                label = None if number else split
+                line = {
+                    "where": "mid",
+                    "linewidth": 0.9,
+                    "label": label,
+                    **LOOKS[split],
+                }
+                axes.step(np.arange(len(counts)), counts / np.sum(counts), **line)
             axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")
         panels[0].legend(loc="best")
-        return page.finish(f"dataset {found['dataset']} \u00b7 data hash {found['data_sha256'][:10]}", [result])
+        return page.finish(f"dataset {content['dataset']} \u00b7 data hash {content['data_sha256'][:10]}", [result])
 
 
 def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
@@ -97,8 +108,10 @@ def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
 
 def described(about: Mapping[str, Any]) -> str:
     """Range, mean and sd of each channel of a split, and how many images are duplicates, in lines."""
-    values = ", ".join(f"{low} to {high}" for low, high in zip(about["lowest"], about["highest"], strict=True))
-    mean, std = (", ".join(f"{value:.4f}" for value in about[name]) for name in ("mean", "std"))
+    ranges = zip(about["lowest"], about["highest"], strict=True)
+    values = ", ".join(f"{low} to {high}" for low, high in ranges)
+    mean = ", ".join(f"{value:.4f}" for value in about["mean"])
+    std = ", ".join(f"{value:.4f}" for value in about["std"])
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
     same = f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
     return f"values {values}\nmean {mean}\nsd {std}\n{same}"
@@ -113,10 +126,10 @@ def main(*, data_dir: Path, output: list[Path]) -> None:
     """
     numbers, picture = output
     provenance = collect()
-    found = inspect(data_dir)
-    write_result(numbers, found, [], provenance)
+    content = inspect(data_dir)
+    write_result(numbers, content, [], provenance)
     style.save(draw(numbers, data_dir), picture)
-    for split, about in found["splits"].items():
-        print(f"{found['dataset']} {split}: {about['count']:,} images")
+    for split, about in content["splits"].items():
+        print(f"{content['dataset']} {split}: {about['count']:,} images")
         if about["count"]:
             print(indent(described(about), "  "))

@@ -26,9 +26,12 @@ def main(
     from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run, bounds = TrainedRun(model, device), (importance_samples, importance_images)
-    images, arrays = run.images(data_dir / "test.npy"), output.with_suffix(".npz")
-    summary, per_image = evaluate_likelihood(run.network, images, batch_size, *bounds, run.seed, run.device)
+    run = TrainedRun(model, device)
+    images = run.images(data_dir / "test.npy")
+    summary, per_image = evaluate_likelihood(
+        run.network, images, batch_size, importance_samples, importance_images, run.seed, run.device
+    )
     about = {"split": "test", **run.identity}
+    arrays = output.with_suffix(".npz")
     write_result(arrays, about, [run.path], run.provenance, per_image)
     write_result(output, about | summary, [run.path, arrays], run.provenance)

@@ -19,11 +19,13 @@ def main(
         reads: what it reads, NAME=PATH each; `model` always
         settings: its entry in the config's probes, and batch_size, as JSON
     """
-    paths = {key: Path(path) for key, _, path in (word.partition("=") for word in reads)}
     from vaeglow.evaluation.trained import TrainedRun
     from vaeglow.results import write_result
 
-    run, kind = TrainedRun(paths["model"], device), importlib.import_module(f"vaeglow.evaluation.probes.{name}")
+    words = [word.partition("=") for word in reads]
+    paths = {key: Path(path) for key, _, path in words}
+    run = TrainedRun(paths["model"], device)
+    kind = importlib.import_module(f"vaeglow.evaluation.probes.{name}")
     content, arrays = kind.measure(run, paths, settings)
     inputs = [path for path in paths.values() if path.suffix != ".npy"]  # the data have a hash of their own
     if arrays and output.suffix == ".json":  # numbers for readers; the images beside them

@@ -18,10 +18,11 @@ def main(*, model: Path, temperature: float, count: int, shown: int, device: str
     from vaeglow.results import write_result
 
     run = TrainedRun(model, device)
-    images, exploded = sample(run.network, count, temperature, run.seed, run.device)
+    drawn, exploded = sample(run.network, count, temperature, run.seed, run.device)
     if 2 * exploded > count:
         raise UserError(f"{exploded} of {count} samples are not finite: train the model with a lower rate")
+    images = drawn.numpy()
     content = {**run.identity, "temperature": temperature, "exploded_samples": exploded}
-    write_result(output, content, [run.path], run.provenance, {"images": images.numpy()})
-    few, arrays = output.parents[1] / "shown" / output.name, {"images": images[:shown].numpy()}
-    write_result(few, content | {"samples": count}, [run.path], run.provenance, arrays)
+    write_result(output, content, [run.path], run.provenance, {"images": images})
+    few = output.parents[1] / "shown" / output.name
+    write_result(few, content | {"samples": count}, [run.path], run.provenance, {"images": images[:shown]})

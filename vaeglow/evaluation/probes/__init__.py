@@ -5,7 +5,13 @@ The module has the kind's name and `measure(run, reads, settings)`: the values a
 other data, too few images, or a value that is not finite. It is imported when it measures: no torch here.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+
+Reads = Mapping[str, Path]  # input -> its file
+Settings = Mapping[str, Any]
+Measured = tuple[dict[str, Any], dict[str, Any] | None]  # the values of a result, and its arrays
 
 
 class Probe(NamedTuple):

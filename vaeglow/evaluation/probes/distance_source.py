@@ -6,9 +6,7 @@ KID of each are against the same real images, those of a protocol; training imag
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,36 +14,39 @@ from torch import Tensor
 
 from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.data.loader import DISTANCE_SOURCE, step_generator
-from vaeglow.evaluation.fid import measure_set, protocol_of
-from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.fid import Reference
 from vaeglow.evaluation.likelihood import dequantised_batches
-from vaeglow.evaluation.probes import IMAGES, LATENTS
-from vaeglow.evaluation.sample_quality import kernel_inception_distance
+from vaeglow.evaluation.probes import IMAGES, LATENTS, Measured, Reads, Settings
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
 from vaeglow.models.bounds import gaussian_sample, quantise
 from vaeglow.models.vae_glow import VAEGlow
-from vaeglow.results import read_result
 
 
 @torch.no_grad()
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """FID and KID of each of the four sets, by the protocol of the reference."""
     network = run.network
-    alike = {key: run.identity[key] for key in ("dataset", "data_sha256")}
-    real = read_result(reads["reference"], None, **alike, image_shape=list(network.shape))
+    files = reads["reference"], reads["weights"]
+    reference = Reference.open(*files, settings["batch_size"], run.device, run.identity)
     train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
-    count, temperature = real.value("images"), float(settings["temperature"])
+    count = reference.real.value("images")
     require_images(len(train), count, str(reads["train"]), "the probe distance_source", "choose a smaller protocol")
-    net = load_inception(reads["weights"], real.value("features"), run.device)
+    temperature = float(settings["temperature"])
     numbers = {}
     for source, shown in itertools.product(LATENTS, IMAGES):
-        parts = [image(network, z, shown, temperature, noise) for z, noise in latents(run, source, train, count)]
-        samples = torch.cat([quantise(part, network.levels).cpu() for part in parts]).numpy()
-        features, fid = measure_set(samples, net, real, settings["batch_size"], run.device)
-        kid = kernel_inception_distance(features, real.arrays["features"], run.device)
-        numbers[f"{source}_{shown}"] = {"fid": fid, **kid}
-        print(f"z of the {source}, {shown}: FID {fid:.2f}, KID {kid['kid']:.4f}", flush=True)
-    return {**protocol_of(real), "temperature": temperature, "fid_sets": 1, **numbers}, None
+        samples = []
+        for z, noise in latents(run, source, train, count):
+            drawn = image(network, z, shown, temperature, noise)
+            samples.append(quantise(drawn, network.levels).cpu())
+        measured = reference.fid_and_kid(torch.cat(samples).numpy())
+        numbers[f"{source}_{shown}"] = measured
+        print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}", flush=True)
+    return {
+        **reference.record,
+        "temperature": temperature,
+        "fid_sets": 1,
+        **numbers,
+    }, None
 
 
 def latents(run: TrainedRun, source: str, train: np.ndarray, count: int) -> Iterator[tuple[Tensor, torch.Generator]]:

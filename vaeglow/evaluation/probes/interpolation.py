@@ -1,34 +1,38 @@
 """Images between random latents (paper, figure 5), and how even the steps between them are."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaeglow.data.loader import INTERPOLATION, step_generator
 from vaeglow.errors import UserError
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun, vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
 
+PIXELS = (-3, -2, -1)  # the axes of an image
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """See `interpolate`, `distances` and `detail`; images of the pairs `shown`. The rule adds the `space`."""
-    parts = vae_and_layer(run.network, run.config, "the probe interpolation")
-    pairs, steps, space = (settings[key] for key in ("pairs", "steps", "space"))
-    images = interpolate(*parts, pairs, steps, space, run.seed, run.device).numpy()
+    vae, layer = vae_and_layer(run.network, run.config, "the probe interpolation")
+    space = settings["space"]
+    paths = interpolate(vae, layer, settings["pairs"], settings["steps"], space, run.seed, run.device)
+    images = paths.numpy()
     return {"space": space, **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
 
 
 def distances(images: np.ndarray) -> dict[str, list]:
     """Distances of neighbours and of ends of images [pairs, steps, C, H, W]: RMS over an image, grey levels."""
     values = images.astype(float)
-    found = {"step_distances": np.diff(values, axis=1), "end_distances": values[:, -1] - values[:, 0]}
-    return {name: np.sqrt((one**2).mean((-3, -2, -1))).tolist() for name, one in found.items()}
+    steps = np.diff(values, axis=1)
+    ends = values[:, -1] - values[:, 0]
+    return {
+        "step_distances": np.sqrt((steps**2).mean(PIXELS)).tolist(),
+        "end_distances": np.sqrt((ends**2).mean(PIXELS)).tolist(),
+    }
 
 
 def detail(images: np.ndarray) -> dict[str, list]:
@@ -38,23 +42,41 @@ def detail(images: np.ndarray) -> dict[str, list]:
     its middle. Sums over the steps of a pair: `detail_lost`, how much less a cross-fade of the ends, in whole grey
     levels, has than the ends; `detail_kept`, how much more the images have than the cross-fade.
     """
-    values, weight = images.astype(float), np.linspace(0, 1, images.shape[1])[:, None, None, None]
-    fade = np.rint(values[:, :1] * (1 - weight) + values[:, -1:] * weight)
-    found, faded = (sum((np.diff(of, axis=axis) ** 2).mean((-3, -2, -1)) for axis in (-2, -1)) for of in (values, fade))
-    ends = found[:, :1] * (1 - weight[:, 0, 0, 0]) + found[:, -1:] * weight[:, 0, 0, 0]
-    return {f"detail_{name}": (of - faded).sum(1).tolist() for name, of in {"kept": found, "lost": ends}.items()}
+
+    def cross_fade(values: np.ndarray) -> np.ndarray:
+        """From the first step to the last, [pairs, steps, ...]."""
+        steps = values.shape[1]
+        others = [1] * (values.ndim - 2)
+        weight = np.linspace(0, 1, steps).reshape(steps, *others)
+        return values[:, :1] * (1 - weight) + values[:, -1:] * weight
+
+    def detail_of(values: np.ndarray) -> np.ndarray:
+        """Of images [pairs, steps, C, H, W]: [pairs, steps]."""
+        down = np.diff(values, axis=-2)
+        across = np.diff(values, axis=-1)
+        return (down**2).mean(PIXELS) + (across**2).mean(PIXELS)
+
+    values = images.astype(float)
+    shown = detail_of(values)
+    faded = detail_of(np.rint(cross_fade(values)))
+    return {
+        "detail_kept": (shown - faded).sum(1).tolist(),
+        "detail_lost": (cross_fade(shown) - faded).sum(1).tolist(),
+    }
 
 
 def interpolate(
     vae: VAE, layer: GlowLayer | None, pairs: int, steps: int, space: str, seed: int, device: torch.device
 ) -> Tensor:
     """Images of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
-    z, parts = latent_paths(vae, pairs, steps, space, seed, device), []
+    paths = latent_paths(vae, pairs, steps, space, seed, device)
+    images = []
     with torch.no_grad():
-        for part in z.flatten(0, 1).split(BATCH_SIZE):
-            mean = vae.decode(part)[0]
-            parts.append(quantise(mean if layer is None else layer.inverse(mean), vae.levels).cpu())
-    return torch.cat(parts).unflatten(0, (pairs, steps))
+        for z in paths.flatten(0, 1).split(BATCH_SIZE):
+            mean, _ = vae.decode(z)
+            x = mean if layer is None else layer.inverse(mean)
+            images.append(quantise(x, vae.levels).cpu())
+    return torch.cat(images).unflatten(0, (pairs, steps))
 
 
 def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device) -> Tensor:
@@ -75,18 +97,22 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
         if space == "prior":
             eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
             return vae.prior.inverse(eps.flatten(0, 1)).unflatten(0, (pairs, steps))
-        one, other = vae.prior.inverse(ends.flatten(0, 2)).double().unflatten(0, (2, pairs, 1))
-        return slerp(one, other, weight.double()).float()
+        z = vae.prior.inverse(ends.flatten(0, 2)).double().unflatten(0, (2, pairs, 1))
+        return slerp(z[0], z[1], weight.double()).float()
 
 
-def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+def slerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
     """Along the great circle from one vector [..., d] to another, its length changing linearly.
 
     Nearly parallel vectors, and opposite ones, between which the circle is not unique: the straight line.
     """
-    lengths = one.norm(dim=-1, keepdim=True), other.norm(dim=-1, keepdim=True)
-    units = one / lengths[0], other / lengths[1]
-    angle = (units[0] * units[1]).sum(-1, keepdim=True).clamp(-1, 1).acos()
-    sine, length = angle.sin(), lengths[0].lerp(lengths[1], weight)
-    circle = length * (((1 - weight) * angle).sin() * units[0] + (weight * angle).sin() * units[1]) / sine
-    return circle.where(sine > 1e-6, one * (1 - weight) + other * weight)
+    start_length = start.norm(dim=-1, keepdim=True)
+    end_length = end.norm(dim=-1, keepdim=True)
+    start_unit = start / start_length
+    end_unit = end / end_length
+    angle = (start_unit * end_unit).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    length = start_length.lerp(end_length, weight)
+    arc = ((1 - weight) * angle).sin() * start_unit + (weight * angle).sin() * end_unit
+    line = start * (1 - weight) + end * weight
+    return (length * arc / sine).where(sine > 1e-6, line)

@@ -10,15 +10,14 @@ p(x_bar) has no closed form; estimates from both sides bound the information in 
 """
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from vaeglow.data.loader import LATENTS
-from vaeglow.evaluation.likelihood import dequantised_batches, finite
+from vaeglow.evaluation.likelihood import dequantised_batches, finite, joined
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
@@ -30,7 +29,7 @@ DRAWS = 8  # around the latent that an image was drawn from, for each width
 WIDTHS = (0.25, 0.5, 1.0, 2.0)  # times the posterior's standard deviation
 
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """The values of a model's `latents.json`.
 
     For N test images y, one z ~ q(z|y) each: `active_units`; `kl_nats`, the mean of log q(z|y) - log p(z), which is
@@ -44,32 +43,44 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     """
     vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
     images = run.images(reads["test"])[: settings["images"]]
-    batches, parts = dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device), []
-    with torch.no_grad():
+
+    def draws() -> Iterator[dict[str, Tensor]]:
+        batches = dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device)
         for _, y, generator in batches:
             mean, log_scale = vae.encode(y)
             z = gaussian_sample(mean, log_scale, generator)
             kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
             prior_z = vae.prior_sample(len(y), generator)
-            found = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
-            found |= {"kl": kl.double().cpu(), "z": z.cpu(), "z_means": mean.cpu(), "z_log_scales": log_scale.cpu()}
-            log_dets = layer(y)[1] if layer is not None else y.new_zeros(())
-            parts.append(found | {"log_det": log_dets.double().expand(len(y)).cpu()})
-    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    size, nats = len(images), vae.dims * math.log(2)  # nats in a bit/dim
-    lower = information_lower(whole["z"], whole["z_means"], whole["z_log_scales"])
-    kl_nats = float(finite(whole["kl"], "the KL divergence").mean())
-    log_det = float(finite(whole["log_det"], "the layer's log-determinant").mean()) / nats
-    decoder_lower, decoder_upper = decoder_information(whole)
-    decided = float(whole["means"].var(0).sum())
-    noise = float((2 * whole["log_scales"]).exp().sum()) / size
-    scales = finite(whole["log_scales"].sum(1), "the decoder's noise")
-    entropy = (float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
+            drawn = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
+            log_det = y.new_zeros(len(y)) if layer is None else layer(y)[1].expand(len(y))
+            about_z = {"z": z, "z_means": mean, "z_log_scales": log_scale}
+            yield {
+                **drawn,
+                **about_z,
+                "kl": kl.double(),
+                "log_det": log_det.double(),
+            }
+
+    with torch.no_grad():
+        drawn = joined(draws())
+    size = len(images)
+    nats = vae.dims * math.log(2)  # in a bit/dim
+    kl_nats = float(finite(drawn["kl"], "the KL divergence").mean())
+    lower = information_lower(drawn["z"], drawn["z_means"], drawn["z_log_scales"])
+    decoder_lower, decoder_upper = decoder_information(drawn)
+    decided = float(drawn["means"].var(0).sum())
+    variances = (2 * drawn["log_scales"]).exp()
+    noise = float(variances.sum()) / size
+    scales = finite(drawn["log_scales"].sum(1), "the decoder's noise")
+    entropy_nats = float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)
+    entropy = entropy_nats / nats + math.log2(vae.levels)
+    log_dets = finite(drawn["log_det"], "the layer's log-determinant")
+    log_det = float(log_dets.mean()) / nats
     return {
         "split": "test",
         "images": size,
         "latent_dim": vae.prior.dims,
-        "active_units": active_units(whole["z_means"]),
+        "active_units": active_units(drawn["z_means"]),
         "kl_nats": kl_nats,
         "kl_bits_per_dim": kl_nats / nats,
         "information_lower_nats": float(finite(lower, "the information in z").mean()),
@@ -101,8 +112,9 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
 
     From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
     """
-    z, means, log_scales = (values.double() for values in (z, means, log_scales))
-    return gaussian_log_density(z, means, log_scales) - mixtures(z, means, log_scales)[1]
+    q = [values.double() for values in (z, means, log_scales)]
+    _, mixture = mixtures(*q)
+    return gaussian_log_density(*q) - mixture
 
 
 def draw_x_bar(
@@ -126,10 +138,15 @@ def draw_x_bar(
     for factor in WIDTHS:
         near = z, (width + math.log(factor)).expand_as(z)
         weights = weigh(x_bar, decode, near, DRAWS, vae.prior.log_prob, generator)
-        bounds.append(torch.logsumexp(torch.stack(weights), 0) - math.log(DRAWS))
-    flat = {"x_bar": x_bar.flatten(1), "means": mean.flatten(1), "log_scales": log_scale.flatten(1)}
-    flat |= {"own": gaussian_log_density(x_bar, mean, log_scale), "bounds": torch.stack(bounds, 1)}
-    return {name: values.double().cpu() for name, values in flat.items()}
+        bounds.append(torch.stack(weights).logsumexp(0) - math.log(DRAWS))
+    drawn = {
+        "x_bar": x_bar.flatten(1),
+        "means": mean.flatten(1),
+        "log_scales": log_scale.flatten(1),
+        "own": gaussian_log_density(x_bar, mean, log_scale),
+        "bounds": torch.stack(bounds, 1),
+    }
+    return {name: values.double().cpu() for name, values in drawn.items()}
 
 
 def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
@@ -146,8 +163,9 @@ def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
     own = finite(draws["own"], "the decoder's density")
     others, mixture = mixtures(draws["x_bar"], draws["means"], draws["log_scales"])
     bounds = draws["bounds"].where(draws["bounds"].isfinite(), others[:, None])
+    bounds = torch.cat([bounds, others[:, None]], 1)
     lower = finite(own - mixture, "the decoder's information").mean()
-    upper = own.mean() - torch.cat([bounds, others[:, None]], 1).mean(0).max()
+    upper = own.mean() - bounds.mean(0).max()
     return float(lower), float(finite(upper[None], "the decoder's information"))
 
 
@@ -156,11 +174,14 @@ def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor,
     precision = torch.exp(-2 * log_scales)
     weighted = means * precision
     constant = (means * weighted + 2 * log_scales + LOG_2PI).sum(1)  # [N], of distribution j
-    others, everyone = [], []
+    others = []
+    everyone = []
     for start in range(0, len(values), ROWS):  # (x - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
         rows = values[start : start + ROWS]
-        log_density = -0.5 * ((rows**2) @ precision.T - 2 * rows @ weighted.T + constant)
-        everyone.append(torch.logsumexp(log_density, 1) - math.log(len(values)))
-        log_density[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = -math.inf
-        others.append(torch.logsumexp(log_density, 1) - math.log(len(values) - 1))
+        square = (rows**2) @ precision.T
+        product = rows @ weighted.T
+        log_density = -0.5 * (square - 2 * product + constant)
+        everyone.append(log_density.logsumexp(1) - math.log(len(values)))
+        log_density.diagonal(start).fill_(-math.inf)  # of its own distribution
+        others.append(log_density.logsumexp(1) - math.log(len(values) - 1))
     return torch.cat(others), torch.cat(everyone)

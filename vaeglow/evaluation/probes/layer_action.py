@@ -8,20 +8,23 @@ similarity is made to tell such images apart; Inception's features are not: a ph
 as far apart in them as that version and noise on it do.
 """
 
+import functools
 import itertools
-from collections import defaultdict
-from collections.abc import Mapping
-from pathlib import Path
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.loader import LAYER_DRAWS, step_generator
 from vaeglow.errors import UserError
+from vaeglow.evaluation.likelihood import joined
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
 from vaeglow.models.bounds import normal_like, quantise
 
@@ -30,13 +33,14 @@ BLANK = 1e-9  # squared grey levels: below it there is only float rounding
 ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency
 
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """See `draw` and `probe_action`; of the first latents, those shown, the images `vae` and `layer`."""
-    draws, exploded = draw(run, settings["images"], settings["draws"], settings["temperature"])
-    data = evenly_spaced(run.images(reads["test"]), settings["images"])  # as many real images as latents
-    about = {"temperature": float(settings["temperature"]), "split": "test", "exploded_samples": exploded}
-    content = about | probe_action(draws, data, run.network.levels)
-    return content, {name: draws[name][: settings["shown"]] for name in ("vae", "layer")}
+    images = settings["images"]
+    drawn, exploded = draw(run, images, settings["draws"], settings["temperature"])
+    data = evenly_spaced(run.images(reads["test"]), images)  # as many real images as latents
+    content = {"temperature": float(settings["temperature"]), "split": "test", "exploded_samples": exploded}
+    content |= probe_action(drawn, data, run.network.levels)
+    return content, {name: drawn[name][: settings["shown"]] for name in ("vae", "layer")}
 
 
 def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[dict[str, np.ndarray], int]:
@@ -52,23 +56,34 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
     """
     if run.config["kind"] != "vae_glow":
         raise UserError(f"{run.config['model']} is a {run.config['kind']}: it has no Glow layer; take a vae_glow")
-    vae, layer, parts, overflowed = run.network.vae, run.network.layer, defaultdict(list), []
-    with torch.no_grad():
-        for index in range(-(-images // BATCH_SIZE)):  # all batches are of full size, the last is cut
+    network = run.network
+
+    def batches() -> Iterator[dict[str, Tensor]]:
+        for index in range(math.ceil(images / BATCH_SIZE)):  # all batches are of full size, the last is cut
             generator = step_generator(run.seed, LAYER_DRAWS, index, run.device)
-            mean, log_scale = run.network.decode(vae.prior_sample(BATCH_SIZE, generator))
+            z = network.vae.prior_sample(BATCH_SIZE, generator)
+            mean, log_scale = network.decode(z)
             noises = [normal_like(mean, generator) for _ in range(draws)]
             noisy = [mean + temperature * log_scale.exp() * noise for noise in noises]
-            shown = {"vae": mean, "vae_noisy": noisy[0], "layer_mean": layer.inverse(mean)}
-            shown["layer"] = torch.stack([layer.inverse(x_bar) for x_bar in noisy], 1)
-            for name, values in shown.items():
-                parts[name].append(quantise(values, vae.levels).cpu())
-            whole = torch.stack([values.isfinite().flatten(1).all(1) for values in shown.values()]).all(0)
-            overflowed.append(~whole.cpu())
-    exploded = int(torch.cat(overflowed)[:images].sum())
+            layer = torch.stack([network.layer.inverse(x_bar) for x_bar in noisy], 1)
+            layer_mean = network.layer.inverse(mean)
+            shown = {
+                "vae": mean,
+                "vae_noisy": noisy[0],
+                "layer_mean": layer_mean,
+                "layer": layer,
+            }
+            whole = [values.isfinite().flatten(1).all(1) for values in shown.values()]
+            quantised = {name: quantise(values, network.levels) for name, values in shown.items()}
+            yield quantised | {"whole": torch.stack(whole).all(0)}
+
+    with torch.no_grad():
+        drawn = joined(batches())
+    arrays = {name: values[:images].numpy() for name, values in drawn.items()}
+    exploded = int((~arrays.pop("whole")).sum())
     if 2 * exploded > images:
         raise UserError(f"{exploded} of {images} latents give images that are not finite: the model is broken")
-    return {name: torch.cat(values)[:images].numpy() for name, values in parts.items()}, exploded
+    return arrays, exploded
 
 
 def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int) -> dict[str, Any]:
@@ -83,35 +98,44 @@ def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int)
 
     `draws` are those of `draw`, n and k at least 2; `data` are real images, uint8 [m, C, H, W].
     """
-    layer, vae = draws["layer"][:, 0], draws["vae"]
-    count, side = len(vae), vae.shape[-1]
-    flat, flat_vae = (images.reshape(count, -1).astype(float) for images in (layer, vae))
-    shown = {"vae": vae, "vae_noisy": draws["vae_noisy"], "layer_mean": draws["layer_mean"], "layer": layer}
-    spectra, sharpness = {}, {}
+    vae = draws["vae"]
+    layer = draws["layer"][:, 0]
+    count = len(vae)
+    side = vae.shape[-1]
+    shown = {**draws, "layer": layer}
+    spectra = {}
+    sharpness = {}
     for name, images in {**shown, "data": data}.items():
         spectra[name], sharpness[name] = spectrum(images)
     means = {name: power.mean(0) for name, power in spectra.items()}
-    errors = {name: log_error(spectra[name], means["data"]) for name in ("vae", "vae_noisy", "layer")}
-    pairs = [rms(*pair) for pair in itertools.combinations(draws["layer"].swapaxes(0, 1), 2)]
-    others = {f"similarity_{name}": images for name, images in controls(vae, layer, levels).items()}
+    flat_layer = layer.reshape(count, -1).astype(float)
+    flat_vae = vae.reshape(count, -1).astype(float)
+    to_others = cdist(flat_layer, flat_layer).sum(1) / (count - 1)
+    nearest = cdist(flat_layer, flat_vae).argmin(1)  # of equals the first
+    pairs = itertools.combinations(draws["layer"].swapaxes(0, 1), 2)
     per_image = {
         "pixel_distance": rms(layer, vae),
-        "draw_pixel_distance": np.mean(pairs, axis=0),
-        "between_pixel_distance": cdist(flat, flat).sum(1) / (count - 1) / np.sqrt(flat.shape[1]),
-        # 1 where the nearest VAE image is an image's own, else 0; of equals the first is taken
-        "content_kept": (cdist(flat, flat_vae).argmin(1) == np.arange(count)).astype(int),
-        **{name: similarity(images, vae, levels) for name, images in {"similarity": layer, **others}.items()},
+        "draw_pixel_distance": np.mean([rms(*pair) for pair in pairs], axis=0),
+        "between_pixel_distance": to_others / np.sqrt(flat_layer.shape[1]),
+        "content_kept": (nearest == np.arange(count)).astype(int),
+        "similarity": similarity(layer, vae, levels),
     }
+    for name, images in controls(vae, layer, levels).items():
+        per_image[f"similarity_{name}"] = similarity(images, vae, levels)
+    averages = {name: float(values.mean()) for name, values in per_image.items()}
+    real = means["data"]
+    for name in ("vae", "vae_noisy", "layer"):
+        per_image[f"spectrum_error_{name}"] = log_error(spectra[name], real)
+    spectrum_of = {name: power.tolist() for name, power in means.items()}
     frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
-        **{name: float(values.mean()) for name, values in per_image.items()},
+        **averages,
         "sharpness": sharpness,
-        "spectrum": {"frequency": frequency.tolist(), **{name: power.tolist() for name, power in means.items()}},
-        "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
-        "per_image": {name: values.tolist() for name, values in per_image.items()}
-        | {f"spectrum_error_{name}": values.tolist() for name, values in errors.items()},
+        "spectrum": {"frequency": frequency.tolist(), **spectrum_of},
+        "spectrum_error": {name: float(log_error(means[name], real)) for name in shown},
+        "per_image": {name: values.tolist() for name, values in per_image.items()},
     }
 
 
@@ -122,24 +146,28 @@ def controls(vae: np.ndarray, layer: np.ndarray, levels: int) -> dict[str, np.nd
     nothing to do with the image, its image is no more similar to the VAE's than the more similar of these two.
     """
     change = layer.astype(float) - vae
-    unrelated = {"noise": np.random.default_rng(0).normal(size=vae.shape), "other": np.roll(change, 1, 0)}
-    found = {}
-    for name, values in unrelated.items():
-        scale = rms(change, 0) / np.maximum(rms(values, 0), BLANK)
-        changed = np.rint(vae + scale[:, None, None, None] * values)
-        found[name] = np.clip(changed, 0, levels - 1).astype(np.uint8)
-    return found
+    size = rms(change, 0)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=vae.shape)
+
+    def changed_by(values: np.ndarray) -> np.ndarray:
+        scale = size / np.maximum(rms(values, 0), BLANK)
+        changed = vae + scale[:, None, None, None] * values
+        return np.rint(changed).clip(0, levels - 1).astype(np.uint8)
+
+    return {"noise": changed_by(noise), "other": changed_by(np.roll(change, 1, 0))}
 
 
-def similarity(one: np.ndarray, other: np.ndarray, levels: int) -> np.ndarray:
+def similarity(images: np.ndarray, others: np.ndarray, levels: int) -> np.ndarray:
     """Structural similarity (Wang et al. 2004, windows of 7x7) of pairs of images [N, C, H, W]: [N], 1 where equal."""
-    pairs = zip(one, other, strict=True)
-    return np.array([structural_similarity(*pair, channel_axis=0, data_range=levels - 1) for pair in pairs])
+    compare = functools.partial(structural_similarity, channel_axis=0, data_range=levels - 1)
+    return np.array([compare(*pair) for pair in zip(images, others, strict=True)])
 
 
-def rms(one: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+def rms(images: np.ndarray, others: np.ndarray | float) -> np.ndarray:
     """Root mean square difference of images [..., C, H, W] in grey levels, float64."""
-    return np.sqrt(((one.astype(float) - other) ** 2).mean((-3, -2, -1)))
+    difference = images.astype(float) - others
+    return np.sqrt((difference**2).mean((-3, -2, -1)))
 
 
 def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
@@ -155,18 +183,26 @@ def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
         all images' power that lies above 1/4 cycle a pixel, corners of the frequency square included; white noise has
         about 0.8, a blank image 0.
     """
-    images, side = np.asarray(images, np.float64), images.shape[-1]
+    images = np.asarray(images, np.float64)
+    side = images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(side) / side)
+    angle = 2 * np.pi * np.arange(side) / side
+    hann = 0.5 - 0.5 * np.cos(angle)
     window = np.outer(hann, hann)
     mean = (grey * window).sum((1, 2), keepdims=True) / window.sum()
-    power = np.abs(np.fft.fft2((grey - mean) * window)) ** 2 / (window**2).sum()
+    waves = np.fft.fft2((grey - mean) * window)
+    power = np.abs(waves) ** 2 / (window**2).sum()
     axis = np.fft.fftfreq(side)
     radius = np.hypot(axis[:, None], axis)  # of every frequency, cycles a pixel
-    rings = np.rint(radius * side).astype(int).ravel() == np.arange(1, side // 2 + 1)[:, None]  # [L // 2, L L]
-    radial = power.reshape(len(power), -1) @ (rings / rings.sum(1, keepdims=True)).T
+    numbers = np.arange(1, side // 2 + 1)
+    rings = np.rint(radius * side).astype(int).ravel() == numbers[:, None]  # [L // 2, L L]
+    weights = rings / rings.sum(1, keepdims=True)
+    radial = power.reshape(len(power), -1) @ weights.T
     pooled = power.mean(0)
-    return radial, float(pooled[radius > 0.25].sum() / pooled.sum()) if pooled.sum() > BLANK else 0.0
+    if pooled.sum() <= BLANK:
+        return radial, 0.0
+    fine = pooled[radius > 0.25].sum()
+    return radial, float(fine / pooled.sum())
 
 
 def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -175,5 +211,5 @@ def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
     0 where equal, 1 where ten times too much (or too little) everywhere. Both get the power of rounding errors added,
     so that blank images, which have no power, differ by a finite amount.
     """
-    ratio = np.log10((power + ROUNDING) / (reference + ROUNDING))
-    return np.sqrt((ratio**2).mean(-1))
+    ratio = (power + ROUNDING) / (reference + ROUNDING)
+    return np.sqrt((np.log10(ratio) ** 2).mean(-1))

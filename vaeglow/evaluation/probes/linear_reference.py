@@ -8,7 +8,6 @@ same at every w, so the least variance the decoder's Gaussian needs is the mean 
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,24 +17,27 @@ from sklearn.decomposition import PCA
 from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
 
 SQUEEZES = (1, 2, 4)
+LARGEST = max(SQUEEZES)
 IMAGES_PER_CHANNEL = 4  # images needed for each of the C q^2 channels of the largest squeeze: see `estimation_bias`
 PCA_IMAGES = 20_000  # most training images the components are fitted to: more change little, and need the memory
 
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, None]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """The references of two residuals of the same dequantised test images (docs/squeeze.md)."""
     if run.config["kind"] != "vae":
         raise UserError(f"{run.config['model']} is a {run.config['kind']}: the probe linear_reference needs a vae")
-    model, train, test = run.network, run.images(reads["train"]), run.images(reads["test"])
-    train = evenly_spaced(train, PCA_IMAGES)
-    test = evenly_spaced(test, settings["images"])
-    height, need = test.shape[2], IMAGES_PER_CHANNEL * model.channels * max(SQUEEZES) ** 2
-    if height % max(SQUEEZES):
-        raise UserError(f"images of {height}x{height} cannot be squeezed by {max(SQUEEZES)}: set another dataset size")
+    model = run.network
+    train = evenly_spaced(run.images(reads["train"]), PCA_IMAGES)
+    test = evenly_spaced(run.images(reads["test"]), settings["images"])
+    height = test.shape[2]
+    if height % LARGEST:
+        raise UserError(f"images of {height}x{height} cannot be squeezed by {LARGEST}: set another dataset size")
+    need = IMAGES_PER_CHANNEL * model.channels * LARGEST**2
     require_images(len(test), need, "the test split", "probes.linear_reference", "take more (its `images`)")
     mean, components = principal_components(train, model.prior.dims, model.levels, run.seed)
     moments: dict[str, dict[int, Any]] = {source: dict.fromkeys(SQUEEZES, 0.0) for source in ("vae", "pca")}
@@ -43,21 +45,27 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
     batches = dequantised_batches(model, test, settings["batch_size"], run.seed, EVALUATION, run.device)  # likelihood's
     with torch.no_grad():
         for _, y, generator in batches:
-            g_mean, log_scale = model.decode(model.posterior_sample(y, generator)[0])
+            z, _ = model.posterior_sample(y, generator)
+            g_mean, log_scale = model.decode(z)
             own_noise.append(finite(gaussian_log_density(y, g_mean, log_scale), "reconstruction"))
-            pca = component_residual(y.cpu().numpy(), mean, components)
-            for source, residual in (("vae", (y - g_mean).cpu().numpy()), ("pca", pca)):
-                for q, sums in moments[source].items():
-                    moments[source][q] = sums + folded_moments(residual, q)
+            residuals = {
+                "vae": (y - g_mean).cpu().numpy(),
+                "pca": component_residual(y.cpu().numpy(), mean, components),
+            }
+            for source, residual in residuals.items():
+                for q in SQUEEZES:
+                    moments[source][q] += folded_moments(residual, q)
+    own_bits = bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels)
+    sources = {}
+    for source, sums in moments.items():
+        means = {q: total / len(test) for q, total in sums.items()}
+        sources[source] = linear_references(means, model.levels)
     return {
         "images": len(test),
         "latents": model.prior.dims,
         "pca_images": len(train),
-        "sources": {
-            source: linear_references({q: total / len(test) for q, total in sums.items()}, model.levels)
-            for source, sums in moments.items()
-        },
-        "vae_own_noise": bits_per_dim(torch.cat(own_noise).double(), model.dims, model.levels).mean().item(),
+        "sources": sources,
+        "vae_own_noise": own_bits.mean().item(),
         "estimation_bias": estimation_bias(model.channels, len(test)),
     }, None
 
@@ -70,10 +78,12 @@ def folded_moments(residual: np.ndarray, q: int) -> np.ndarray:
     From [N, C, H, W], in the units of y, to Hermitian [H/q, W/q, C q^2, C q^2].
     """
     channels, height, width = residual.shape[1:]
+    rows = height // q
+    columns = width // q
     waves = np.fft.fft2(np.asarray(residual, np.float64), norm="ortho")
-    # a frequency's index is alias * (side / q) + coarse index
-    folded = waves.reshape(-1, channels, q, height // q, q, width // q).transpose(3, 5, 1, 2, 4, 0)
-    folded = folded.reshape(height // q, width // q, channels * q**2, -1)
+    aliases = waves.reshape(-1, channels, q, rows, q, columns)  # a frequency's index is alias * (side / q) + coarse
+    coarse_first = aliases.transpose(3, 5, 1, 2, 4, 0)
+    folded = coarse_first.reshape(rows, columns, channels * q**2, -1)
     return folded @ folded.conj().swapaxes(-1, -2)
 
 
@@ -95,12 +105,16 @@ def linear_references(moments: Mapping[int, np.ndarray], levels: int) -> dict[st
     that squeeze; `whitening`, with a layer as the last that may also move volume from one frequency to another. None
     includes the cost of z (the KL). A Gaussian residual costs log2(levels) + 1/2 log2(2 pi e variance).
     """
-    variances = {"no_layer": float(np.trace(moments[1], axis1=-2, axis2=-1).real.mean()) / moments[1].shape[-1]}
-    means = {q: log_means(moments[q]) for q in SQUEEZES}
-    variances |= {f"squeeze{q}": float(np.exp(means[q]).mean()) for q in SQUEEZES}
-    variances["whitening"] = float(np.exp(means[max(SQUEEZES)].mean()))
-    gaussian = 2 * math.pi * math.e
-    return {name: math.log2(levels) + 0.5 * math.log2(gaussian * variance) for name, variance in variances.items()}
+    power = np.trace(moments[1], axis1=-2, axis2=-1).real.mean()
+    variances = {"no_layer": float(power) / moments[1].shape[-1]}
+    for q in SQUEEZES:
+        logs = log_means(moments[q])
+        variances[f"squeeze{q}"] = float(np.exp(logs).mean())
+    variances["whitening"] = float(np.exp(logs.mean()))  # of the largest squeeze
+    references = {}
+    for name, variance in variances.items():
+        references[name] = math.log2(levels) + 0.5 * math.log2(2 * math.pi * math.e * variance)
+    return references
 
 
 def estimation_bias(channels: int, images: int) -> dict[str, float]:
@@ -109,8 +123,10 @@ def estimation_bias(channels: int, images: int) -> dict[str, float]:
     The log-determinant of N complex Gaussian vectors' second moments [p, p] is too low by p^2 / (2 N) to first order
     (Wishart), which is p / (4 N ln 2) bits/dim. Images that differ in contrast make it larger.
     """
-    sizes = {"no_layer": 0, **{f"squeeze{q}": channels * q**2 for q in SQUEEZES}}
-    sizes["whitening"] = channels * max(SQUEEZES) ** 2
+    sizes = {"no_layer": 0}
+    for q in SQUEEZES:
+        sizes[f"squeeze{q}"] = channels * q**2
+    sizes["whitening"] = sizes[f"squeeze{LARGEST}"]
     return {name: -size / (4 * images * math.log(2)) for name, size in sizes.items()}
 
 
@@ -132,4 +148,5 @@ def principal_components(images: np.ndarray, number: int, levels: int, seed: int
 def component_residual(y: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
     """The residual of the components on dequantised images y [N, C, H, W]: the same shape."""
     centred = y.reshape(len(y), -1) - mean
-    return (centred - (centred @ components.T) @ components).reshape(y.shape)
+    explained = (centred @ components.T) @ components
+    return (centred - explained).reshape(y.shape)

@@ -6,8 +6,7 @@ al. 2020, and in the nearest-neighbour panels of many papers). It is a check, no
 mirrored or blurred may not be near in this space.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import nn
 from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.evaluation.fid import extract_features
 from vaeglow.evaluation.inception import load_inception
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.sample_quality import BLOCK, distances
 from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.results import read_result
@@ -24,31 +24,42 @@ from vaeglow.results import read_result
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
 
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """See above; training images are those the run trained on."""
     result = read_result(reads["samples"], ("images",), **run.identity)
-    samples, number, shown = result.arrays["images"], settings["samples"], settings["shown"]
-    where, remedy = "probes.nearest_training", "lower it, or draw more (steps sample, prepare_data)"
-    train, test = run.images(reads["train"])[: run.config["data"]["train_subset"]], run.images(reads["test"])
+    number = settings["samples"]
+    shown = settings["shown"]
+    neighbours = settings["neighbours"]
+    train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
     indices = evenly_spaced(np.arange(len(train)), settings["training_images"] or len(train))
-    require_images(len(samples), number, str(reads["samples"]), f"{where}.samples", remedy)
+    where = "probes.nearest_training"
+    remedy = "lower it, or draw more (steps sample, prepare_data)"
+    require_images(len(result.arrays["images"]), number, str(reads["samples"]), f"{where}.samples", remedy)
     require_images(number, shown, f"{where}.samples", f"{where}.shown", "raise the one or lower the other")
-    require_images(len(indices), settings["neighbours"], "the images searched", f"{where}.neighbours", remedy)
-    samples, test = samples[:number], evenly_spaced(test, settings["test_images"])
+    require_images(len(indices), neighbours, "the images searched", f"{where}.neighbours", remedy)
+    samples = result.arrays["images"][:number]
+    test = evenly_spaced(run.images(reads["test"]), settings["test_images"])
     net = load_inception(reads["weights"], settings["features"], run.device)
     options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
-    (near, nearest), (near_test, _) = find_nearest(
-        (samples, test), train, indices, net, settings["neighbours"], **options
-    )
+    (near, nearest), (near_test, _) = find_nearest((samples, test), train, indices, net, neighbours, **options)
     content = {
-        **{"temperature": result.value("temperature"), "samples": number, "test_images": len(test)},
-        **{"training_images": len(indices), "all_training_images": len(train), "features": settings["features"]},
+        "temperature": result.value("temperature"),
+        "samples": number,
+        "test_images": len(test),
+        "training_images": len(indices),
+        "all_training_images": len(train),
+        "features": settings["features"],
         **nearer_than_test(near[:, 0], near_test[:, 0]),
         "copies": int(copies(samples, train).sum()),
         "test_copies": int(copies(test, train).sum()),
     }
-    images = {"images": samples[:shown], "neighbours": train[nearest[:shown]]}
-    return content, images | {"distances": near, "indices": nearest, "test_distances": near_test[:, 0]}
+    return content, {
+        "images": samples[:shown],
+        "neighbours": train[nearest[:shown]],
+        "distances": near,
+        "indices": nearest,
+        "test_distances": near_test[:, 0],
+    }
 
 
 def find_nearest(
@@ -70,22 +81,23 @@ def find_nearest(
     queries = torch.cat([features for group in groups for features in extract_features(group, net, **options)])
     best = torch.full((len(queries), neighbours), torch.inf, dtype=torch.float64)
     nearest = torch.full((len(queries), neighbours), -1)
-    for offset in range(0, len(indices), TRAINING_BLOCK):
-        numbers = torch.from_numpy(indices[offset : offset + TRAINING_BLOCK])
+    for numbers in torch.from_numpy(indices).split(TRAINING_BLOCK):
         block = torch.cat(list(extract_features(train, net, indices=numbers.numpy(), **options)))
         for start in range(0, len(queries), BLOCK):
             rows = slice(start, start + BLOCK)
-            part = distances(queries[rows], block)
-            best[rows], chosen = torch.cat([best[rows], part], 1).topk(neighbours, largest=False)
-            nearest[rows] = torch.cat([nearest[rows], numbers.expand(len(part), -1)], 1).gather(1, chosen)
+            candidates = torch.cat([best[rows], distances(queries[rows], block)], 1)
+            best[rows], chosen = candidates.topk(neighbours, largest=False)
+            nearest[rows] = torch.cat([nearest[rows], numbers.expand(len(chosen), -1)], 1).gather(1, chosen)
     sizes = [len(group) for group in groups]
-    return [(near.numpy(), index.numpy()) for near, index in zip(best.split(sizes), nearest.split(sizes), strict=True)]
+    parts = zip(best.split(sizes), nearest.split(sizes), strict=True)
+    return [(near.numpy(), index.numpy()) for near, index in parts]
 
 
 def copies(images: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Which images [N, C, H, W] are one of the training images [M, C, H, W], pixel by pixel: bool [N]."""
-    found = {image.tobytes() for image in images}.intersection(image.tobytes() for image in train)
-    return np.array([image.tobytes() in found for image in images], dtype=bool)
+    contents = [image.tobytes() for image in images]
+    copied = set(contents).intersection(image.tobytes() for image in train)
+    return np.array([content in copied for content in contents])
 
 
 def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
@@ -93,8 +105,10 @@ def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
 
     Of distances to the nearest training image, [N] and [M]. Samples like test images have shares of about .01 and .05.
     """
-    thresholds = {str(p): float(np.percentile(test, p)) for p in (1, 5)}
-    return {
-        "test_percentiles": thresholds,
-        "shares_nearer": {p: float((samples < threshold).mean()) for p, threshold in thresholds.items()},
-    }
+    thresholds = {}
+    shares = {}
+    for percent in (1, 5):
+        threshold = float(np.percentile(test, percent))
+        thresholds[str(percent)] = threshold
+        shares[str(percent)] = float((samples < threshold).mean())
+    return {"test_percentiles": thresholds, "shares_nearer": shares}

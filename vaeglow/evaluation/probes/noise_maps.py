@@ -1,8 +1,6 @@
 """Maps of the decoder's noise next to the images (paper, section 3.1): is s(z) large where the decoder errs?"""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,12 +10,13 @@ from torch import Tensor
 
 from vaeglow.data.loader import NOISE_MAPS
 from vaeglow.errors import UserError
-from vaeglow.evaluation.likelihood import dequantised_batches, finite
+from vaeglow.evaluation.likelihood import dequantised_batches, finite, joined
+from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import quantise
 
 
-def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, Any]) -> tuple[dict, dict]:
+def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """The decoder's mean and standard deviation at the posterior means z of test images.
 
     Returns:
@@ -28,36 +27,44 @@ def measure(run: TrainedRun, reads: Mapping[str, Path], settings: Mapping[str, A
         [n, H, W], grey levels.
     """
     vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
-    images, shown = run.images(reads["test"])[: settings["images"]], settings["shown"]
+    images = run.images(reads["test"])[: settings["images"]]
+    shown = settings["shown"]
     if settings["images"] < shown:
         raise UserError(f"{shown} maps of {settings['images']} images are requested: raise probes.noise_maps.images")
 
     def over_channels(values: Tensor) -> Tensor:
-        """Root mean square over the channels: [N, C, H, W] to float32 [N, H, W] on the CPU, grey levels."""
-        return values.square().mean(1).sqrt().float().cpu() * vae.levels
+        """Root mean square over the channels: [N, C, H, W] to float32 [N, H, W], grey levels."""
+        return values.square().mean(1).sqrt().float() * vae.levels
 
-    means, scales, errors = [], [], []
-    with torch.no_grad():
-        for _, y, _ in dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device):
+    def maps() -> Iterator[dict[str, Tensor]]:
+        batches = dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device)
+        for _, y, _ in batches:
             target = y if layer is None else layer(y)[0]
             mean, log_scale = run.network.decode(vae.encode(y)[0])
-            means.append(quantise(mean, vae.levels).cpu())
-            scales.append(over_channels(log_scale.exp()))
-            errors.append(over_channels(target - mean))
-    mean, scale, error = torch.cat(means).numpy(), torch.cat(scales), torch.cat(errors)
-    finite((scale + error).flatten(1).sum(1), "the decoder's noise or error")
-    varies = scale.min() < scale.max()
-    found = rank_correlations(scale.numpy(), error.numpy()) if varies else None
-    content = {"error_correlation": None if found is None else float(np.mean(found)), "error_correlations": found}
-    content["border_contrasts"] = border_contrasts(images, scale.numpy()) if varies else None
-    arrays = {"images": images[:shown], "mean": mean[:shown], "scale": scale.numpy()[:shown]}
-    return {"split": "test", "images": len(images), **content}, arrays
+            scale = over_channels(log_scale.exp())
+            yield {"mean": quantise(mean, vae.levels), "scale": scale, "error": over_channels(target - mean)}
+
+    with torch.no_grad():
+        decoded = joined(maps())
+    finite((decoded["scale"] + decoded["error"]).flatten(1).sum(1), "the decoder's noise or error")
+    scale = decoded["scale"].numpy()
+    content = {"split": "test", "images": len(images)}
+    content |= dict.fromkeys(("error_correlation", "error_correlations", "border_contrasts"))
+    if scale.min() < scale.max():
+        correlations = rank_correlations(scale, decoded["error"].numpy())
+        content["error_correlation"] = float(np.mean(correlations))
+        content["error_correlations"] = correlations
+        content["border_contrasts"] = border_contrasts(images, scale)
+    return content, {"images": images[:shown], "mean": decoded["mean"][:shown].numpy(), "scale": scale[:shown]}
 
 
 def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
     """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is constant."""
-    pairs = list(zip(scale.reshape(len(scale), -1), error.reshape(len(error), -1), strict=True))
-    return [float(spearmanr(s, e).statistic) if np.ptp(s) > 0 and np.ptp(e) > 0 else 0.0 for s, e in pairs]
+    correlations = []
+    for s, e in zip(scale, error, strict=True):
+        constant = np.ptp(s) == 0 or np.ptp(e) == 0
+        correlations.append(0.0 if constant else float(spearmanr(s.ravel(), e.ravel()).statistic))
+    return correlations
 
 
 def border_contrasts(images: np.ndarray, scale: np.ndarray) -> list[float]:
@@ -66,8 +73,11 @@ def border_contrasts(images: np.ndarray, scale: np.ndarray) -> list[float]:
     Background: pixels that are 0 in all channels, as their eight neighbours are. Border: pixels that are 0 and have a
     neighbour that is not, or the reverse. `scale` is s, [N, H, W].
     """
-    black, window, logs = (images == 0).all(1), (1, 3, 3), np.log(scale)
-    background = minimum_filter(black, window)
-    border = maximum_filter(black, window) & ~background
-    pairs = zip(logs, border, background, strict=True)
-    return [float(log[on].mean() - log[off].mean()) for log, on, off in pairs if on.any() and off.any()]
+    black = (images == 0).all(1)
+    background = minimum_filter(black, (1, 3, 3))
+    border = maximum_filter(black, (1, 3, 3)) & ~background
+    contrasts = []
+    for log, on, off in zip(np.log(scale), border, background, strict=True):
+        if on.any() and off.any():
+            contrasts.append(float(log[on].mean() - log[off].mean()))
+    return contrasts
