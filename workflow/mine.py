@@ -120,7 +120,7 @@ def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cor
     configs = {model: resolve(config, preset, name, model, view["seeds"][0]) for model in models}
     each = {model: training_seconds(one, images, view["runtime"]["device"]) for model, one in configs.items()}
     side = max(1, cores // max(one["training"]["threads"] for one in configs.values()))
-    training = whole(configs, {model: {"hours": [one]} for model, one in each.items()}, "hours", side)[0]
+    training = whole(configs, {model: [seconds] for model, seconds in each.items()}, side)[0]
     jobs = len(table["rows"]) * (REST["sample"] + REST["evaluate"]) + len(models) * REST["likelihood"]
     measuring = (REST["fid_reference"] + jobs) / side * max(1, table["images"] / 64)  # the demo's seconds, of 64 images
     both = (training + measuring) * len(view["seeds"])

@@ -76,7 +76,8 @@ class vae_glow(Kind):
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
         """The squeeze divides the side, and a coupling has two channels or more."""
-        squeeze, levels = config["layer"]["squeeze"], config["layer"]["levels"]
+        squeeze = config["layer"]["squeeze"]
+        levels = config["layer"]["levels"]
         if side % (squeeze * 2 ** (levels - 1)):
             return f"has squeeze {squeeze} and {levels} level{'s' * (levels > 1)}, which do not divide the side"
         if channels * squeeze**2 < 2:
@@ -109,7 +110,8 @@ class vae_two_stage(Kind):
     @staticmethod
     def wrong_base(config: Config, base: Config) -> str | None:
         """A VAE with the prior N(0, I)."""
-        if (wrong := Kind.wrong_base(config, base)) is not None or base["prior"]["kind"] == "standard":
+        wrong = Kind.wrong_base(config, base)
+        if wrong is not None or base["prior"]["kind"] == "standard":
             return wrong
         return f"has prior.kind {base['prior']['kind']}; a second stage replaces a standard prior: name a VAE with that"
 
