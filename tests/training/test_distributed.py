@@ -14,10 +14,9 @@ from waiting import LIMIT, ROOT, call, state_of, until
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import CLAIM
-from vaeglow.distributed import joined
+from vaeglow.distributed import SharedBatchNorm, joined, share_batch_norms
 from vaeglow.errors import UserError
-from vaeglow.models.bounds import normal_like
-from vaeglow.models.network import SharedBatchNorm, share_batch_norms
+from vaeglow.noise import normal_like
 from vaeglow.training.progress import TERMINAL
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two

@@ -6,13 +6,17 @@ import sys
 import numpy as np
 import pytest
 import torch
-from run_tools import ROOT, Run, interrupt, resolved
+from run_tools import ROOT, Run, blobs, interrupt, resolved
 from test_timing import timed
 
 import vaeglow
 from vaeglow import device
 from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.models.base import build
+from vaeglow.training.step import TrainingStep
 
+MODELS = ["vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow", "vae_two_stage"]
+MODELS += ["pixelcnn", "pixeliqn", "residual_flow"]
 HOLD = "import sys; from vaeglow.device import claim_gpu; print(claim_gpu(int(sys.argv[1]), 3), flush=True); input()"
 
 
@@ -118,3 +122,21 @@ def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs):
 def test_tf32_is_off():
     device.pick_device("cuda")
     assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+@on_a_gpu
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_waits_for_nothing(model):
+    """Nor does it copy from or to the host; what the first step makes is there."""
+    config = resolved(model, optimizer="adam")
+    trainer = TrainingStep(build(config), config, blobs(64, 1), torch.device("cuda"))
+    trainer.initialise()
+    first, second, *_ = trainer.epoch_batches(0)
+    sums: dict[str, torch.Tensor] = {}
+    trainer.train_step(first, 0, sums)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(second, 1, sums)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

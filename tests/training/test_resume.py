@@ -125,7 +125,7 @@ def test_a_snapshot_says_when(undisturbed):
 
 def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     """A step takes one second of this clock, keeping snapshots a thousand."""
-    now, step, take = 0.0, Trainer.train_step, Trainer.take_snapshots
+    now, step, take = 0.0, Trainer.train_step, Trainer.keep_snapshots
 
     def pass_time(seconds):
         nonlocal now
@@ -134,7 +134,7 @@ def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     for clock in ("perf_counter", "process_time"):
         monkeypatch.setattr(time, clock, lambda: now)
     monkeypatch.setattr(Trainer, "train_step", lambda *arguments: (step(*arguments), pass_time(1)))
-    monkeypatch.setattr(Trainer, "take_snapshots", lambda trainer: (take(trainer), pass_time(1000)))
+    monkeypatch.setattr(Trainer, "keep_snapshots", lambda trainer: (take(trainer), pass_time(1000)))
     run = Run(tmp_path, resolved("vae", snapshots=AT), blobs_dir).train()
     assert now == 8008
     assert run.summary()["train_seconds_by_phase"] == run.summary()["train_cpu_seconds_by_phase"] == [8]

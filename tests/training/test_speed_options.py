@@ -15,9 +15,9 @@ from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
-from vaeglow.models.network import exact, networks
+from vaeglow.models.network import full_precision, networks
 from vaeglow.training.checkpoint import Position
-from vaeglow.training.optimise import compile_options, set_memory
+from vaeglow.training.optimise import compiles, recompute_activations
 from vaeglow.training.timing import draw
 from vaeglow.training.tuning import BOUNDS
 
@@ -48,7 +48,6 @@ def test_bf16_trains_to_nearly_the_same_losses(model):
     default = trained(model)
     assert losses(default)[-1] < losses(default)[0] - 0.001
     assert 0 < difference(trained(model, precision="bf16"), default) < BOUNDS["bf16"]
-    assert difference(trained(model, precision="tf32"), default) == 0  # a CPU has none
 
 
 @pytest.mark.slow
@@ -64,18 +63,17 @@ def test_compiled_networks_train_to_the_same_losses(model):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("model", KINDS)
-@pytest.mark.parametrize("options", [{}, {"compile": True}, {"compile": "graphs"}])
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-def test_the_same_on_a_gpu(model, options, precision):
-    default = trained(model, "cuda")
-    found = trained(model, "cuda", precision=precision, **options)
-    close = BOUNDS | {"float32": FLOAT32}
-    assert difference(found, default) < close[precision]
-    assert (found.compile_seconds > 0) == ("compile" in options)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_same_on_a_gpu(model, compiled, precision):
+    run = trained(model, "cuda", precision=precision, compile=compiled)
+    bounds = BOUNDS | {"float32": FLOAT32}
+    assert difference(run, trained(model, "cuda")) < bounds[precision]
+    assert (run.compile_seconds > 0) == compiled
 
 
 def test_bf16_is_inside_the_networks_only():
-    """A flow of bf16 networks maps float32 to float32, its log-determinant is exact; so is an `exact` inverse."""
+    """A flow of bf16 networks maps float32 to float32, its log-determinant is exact; so is a `full_precision` inverse."""
     layer = randomise(GlowLayer(3, 4, 16, 2, **PAPER))
     y = photo_like(4, 3, 8)
     plain, log_det = layer(y)
@@ -88,7 +86,7 @@ def test_bf16_is_inside_the_networks_only():
     assert half.dtype == torch.float32 and torch.equal(log_det, same_log_det)
     assert 1e-6 < (half - plain).abs().max() < 0.02
     seen.clear()
-    with exact(layer):
+    with full_precision(layer):
         assert (layer.inverse(plain) - y).abs().max() < 1e-4
     assert set(seen) == {torch.float32}
 
@@ -139,12 +137,11 @@ def test_a_run_under_all_options_resumes_exactly(tmp_path, blobs_dir):
     assert whole.summary()["compile_seconds"] == 0
 
 
-@pytest.mark.parametrize(("option", "cpu", "cuda"), [(False, 0, 0), (True, 1, 1), ("auto", 0, 1), ("graphs", 1, 1)])
+@pytest.mark.parametrize(("option", "cpu", "cuda"), [(False, 0, 0), (True, 1, 1), ("auto", 0, 1)])
 def test_what_compile_asks_for(option, cpu, cuda):
-    for device, compiled in (("cpu", cpu), ("cuda", cuda)):
-        wanted = {"force_layout_optimization": device == "cpu", "triton.cudagraphs": option == "graphs"}
-        assert compile_options(option, torch.device(device)) == (wanted if compiled else None)
-    assert {"force_layout_optimization", "triton.cudagraphs"} <= {*torch._inductor.list_options()}
+    assert compiles(option, torch.device("cpu")) == bool(cpu)
+    assert compiles(option, torch.device("cuda")) == bool(cuda)
+    assert "force_layout_optimization" in torch._inductor.list_options()
 
 
 @pytest.mark.parametrize("model", [*KINDS, "infogan"])
@@ -199,7 +196,7 @@ CHANGES = {"glow": {"network": DEEP}, **{name: {"layer": DEEP} for name in ("vae
 
 def gradients(model: GenerativeModel, y: Tensor, memory: str) -> dict[str, Tensor]:
     """The gradient of every parameter that has one, and the loss."""
-    set_memory(model, memory)
+    recompute_activations(model, memory == "checkpoint")
     model.zero_grad()
     loss, _ = model.loss(y, seeded(3))
     loss.backward()
@@ -225,7 +222,7 @@ def test_gradients_are_those_of_stored_activations_to_the_last_bit(name: str, pr
 def saved_bytes(depth: int, memory: str) -> int:
     """Of all tensors that wait for a Glow layer's backward pass, parameters left out."""
     layer, y = GlowLayer(3, depth, 32, 2, **PAPER), photo_like(4, 3, 16)
-    set_memory(layer, memory)
+    recompute_activations(layer, memory == "checkpoint")
     seen = {tensor.untyped_storage().data_ptr() for tensor in [y, *layer.parameters()]}
     sizes: dict[int, int] = {}
 
