@@ -40,7 +40,8 @@ def test_the_plain_layer_is_the_packages_layer(squeeze):
 
 def facts_of(case: Case, setting: Setting) -> dict[str, dict]:
     """Each peer's facts, its step taken once; what is compiled needs a compiler and a minute, and is left out."""
-    found, left_out = {}, {*OPTIONS, "compile"} - {"vaeglow"}
+    found = {}
+    left_out = {*OPTIONS, "compile"} - {"vaeglow"}
     for peer in case.peers:
         if peer.name not in left_out:
             step, images, facts = peer.build(setting)
@@ -81,10 +82,12 @@ def test_the_command_takes_turns_prints_the_ratios_last_and_writes_them(tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("--quick: tiny sizes, so these ratios mean nothing")
     cases = json.loads(output.read_text())["cases"]
-    assert list(cases) == ["data", "table4"] and len(cases["table4"]["ratios"]) == 6
+    assert list(cases) == ["data", "table4"]
+    assert len(cases["table4"]["ratios"]) == 6
     assert set(cases["table4"]["peers"]) == set(layer_cases.MODELS)
     for found in cases["data"]["peers"].values():
-        assert len(found["seconds"]) == 2 and min(found["seconds"]) > 0
+        assert len(found["seconds"]) == 2
+        assert min(found["seconds"]) > 0
         assert found["memory"] >= found["memory_before"] > 10e6
 
 
@@ -96,7 +99,8 @@ def test_a_peer_that_cannot_work_is_one_line(tmp_path):
 
 def test_a_case_whose_peer_is_not_installed_is_left_out_or_refused(capsys):
     case = Case("mine", "Mine", [Peer("one", "One", lambda _: (print, 1, {}), module="no_such_module")], lambda _: [])
-    assert not benchmark.runs(case, asked=None) and benchmark.runs(benchmark.NAMED["data"], asked=None)
+    assert not benchmark.runs(case, asked=None)
+    assert benchmark.runs(benchmark.NAMED["data"], asked=None)
     assert capsys.readouterr().err == "left out: case mine needs no_such_module: pip install -e '.[bench]'\n"
     with pytest.raises(UserError, match="case mine needs no_such_module"):
         benchmark.runs(case, asked=["mine"])
@@ -130,7 +134,10 @@ def test_table_4_is_glow_over_the_average_of_both_phases():
 
 
 def test_counts_of_bytes_and_operations():
-    a, b, x, network = torch.zeros(10, 10), torch.zeros(10, 10), torch.zeros(5, 20), nn.Linear(20, 30, bias=False)
+    a = torch.zeros(10, 10)
+    b = torch.zeros(10, 10)
+    x = torch.zeros(5, 20)
+    network = nn.Linear(20, 30, bias=False)
     touched = {  # read and written; a view has none
         3 * 400: lambda: a + b,
         0: lambda: (a.view(100)[:50].expand(3, 50), torch.empty(1000)),

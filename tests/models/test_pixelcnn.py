@@ -26,7 +26,8 @@ def pixels(kind: str, channels: int, size: int, levels: int, width: int = 12, de
 @pytest.mark.parametrize(("channels", "kernel"), [(1, 3), (3, 3), (2, 5)])
 def test_no_feature_looks_ahead_and_none_before_is_missed(channels: int, kernel: int) -> None:
     """The gradient of a pixel's features: 0 at that pixel's channel and after, not 0 at what the kernels reach."""
-    net, size = randomise(PixelNet(channels, 3, 4 * channels, kernel)), 7
+    net = randomise(PixelNet(channels, 3, 4 * channels, kernel))
+    size = 7
     x = torch.randn(1, channels, size, size, generator=seeded(), requires_grad=True)
     features = net(x)
     place = torch.arange(size * size * channels).view(size, size, channels).permute(2, 0, 1)
@@ -47,7 +48,8 @@ def test_the_cached_features_are_the_network_s(kind: str) -> None:
     model = pixels(kind, 3, 6, 8)
     x = torch.rand(4, 3, 6, 6, generator=seeded()) * 2 - 1
     with torch.no_grad():
-        whole, filled = model.net(x), torch.full_like(x, -1)
+        whole = model.net(x)
+        filled = torch.full_like(x, -1)
         for i, j, features in model.net.scan(filled):
             for channel in range(3):
                 part = slice(4 * channel, 4 * channel + 4)
@@ -72,9 +74,11 @@ def test_probabilities_sum_to_one_and_samples_follow_them(trained: bool) -> None
         assert p.sum().item() == pytest.approx(1, abs=1e-5)
         drawn = quantise(model.sample(20_000, 1.0, seeded(3)), 2).flatten(1).long()
     observed = torch.bincount((drawn * 2 ** torch.arange(7, -1, -1)).sum(1), minlength=256)
-    expected, common = 20_000 * p, 20_000 * p > 20
+    expected = 20_000 * p
+    common = 20_000 * p > 20
     off = ((observed - expected) ** 2 / expected)[common].sum().item()
-    assert common.sum() > 10 and off < common.sum() + 6 * (2 * common.sum()) ** 0.5
+    assert common.sum() > 10
+    assert off < common.sum() + 6 * (2 * common.sum()) ** 0.5
 
 
 def test_the_quantile_loss_has_the_quantile_as_its_minimum() -> None:
@@ -98,7 +102,8 @@ def test_pixeliqn_learns_a_distribution() -> None:
     optimise(model, images, steps=400)
     with torch.no_grad():
         drawn = model.sample(500, 1.0, seeded(2))[:, 0]
-    first, second = drawn[:, :, 0].flatten(), drawn[:, :, 1].flatten()
+    first = drawn[:, :, 0].flatten()
+    second = drawn[:, :, 1].flatten()
     quantiles = torch.quantile(first, torch.tensor([0.1, 0.5, 0.9]))
     torch.testing.assert_close(quantiles, torch.tensor([0.3, 0.5, 0.7]), atol=0.05, rtol=0)
     assert (first - second).abs().mean() < 0.03
@@ -106,7 +111,8 @@ def test_pixeliqn_learns_a_distribution() -> None:
 
 @pytest.mark.parametrize("model", ["pixelcnn", "pixeliqn"])
 def test_what_they_have_not_is_an_error_of_one_line(model: str) -> None:
-    made, y = build(run_config(model)), torch.rand(2, 3, 8, 8)
+    made = build(run_config(model))
+    y = torch.rand(2, 3, 8, 8)
     with pytest.raises(UserError, match=r"temperature 0\.5: a Pixel\w+ has none, request 1"):
         made.sample(2, 0.5, seeded())
     with pytest.raises(UserError, match="has no latent"):

@@ -35,11 +35,13 @@ TRAINED = [
 ]
 RANDOM = ["glow affine", "vae", "two_stage", "vae_glow", "vae_glow pair", "vae_glow pair beyond"]
 CASES = [(name, True) for name in TRAINED] + [(name, False) for name in RANDOM]
-REPEATS, SAMPLES = 40, 20_000
+REPEATS = 40
+SAMPLES = 20_000
 WIDE = 5.0  # the grid of a latent's base space: -5 to 5 in each of its two dimensions
 STEPS = (33, 25)  # of the grid, fine and coarse
 NODES = (5, 4)  # of a cell in each of four dimensions
-POINTS, SHUFFLES = 32, 8  # Sobol points of a cell in eight, and the number of scramblings
+POINTS = 32
+SHUFFLES = 8  # Sobol points of a cell in eight, and the number of scramblings
 
 
 # ------------------------------------------------------------------------------------------- by quadrature
@@ -62,9 +64,11 @@ def quadratures(name: str, trained: bool) -> Tensor:
     if isinstance(made, TwoStageVAE):
         return torch.stack([cell_masses(made.vae, *second_stage_grid(made, steps)) for steps in STEPS])
     if made.dims > 4:
-        density, cells = density_of(made, STEPS[0]), (sobol(made.dims, seed) for seed in range(SHUFFLES))
+        density = density_of(made, STEPS[0])
+        cells = (sobol(made.dims, seed) for seed in range(SHUFFLES))
         return torch.stack([over_cells(made, density, *cell) for cell in cells])
-    densities, cells = (density_of(made, n) for n in STEPS), (gauss_legendre(made.dims, n) for n in NODES)
+    densities = (density_of(made, n) for n in STEPS)
+    cells = (gauss_legendre(made.dims, n) for n in NODES)
     return torch.stack([over_cells(made, density, *cell) for density, cell in zip(densities, cells, strict=True)])
 
 
@@ -94,13 +98,16 @@ def second_stage_grid(made: TwoStageVAE, steps: int) -> tuple[Tensor, Tensor]:
     """The same for the prior that a second stage is: a grid of z, weighed by p(z) = E_t[p(z|t)] on it."""
     t, weight = base_grid(steps)
     mean, log_scale = made.second.decode(t)
-    sides, densities, area = [], [], 1.0
+    sides = []
+    densities = []
+    area = 1.0
     for m, s in zip(mean.T, log_scale.exp().T, strict=True):
         side = torch.linspace(float((m - WIDE * s).min()), float((m + WIDE * s).max()), 5 * steps, dtype=torch.float64)
         densities.append((-0.5 * ((side[:, None] - m) / s) ** 2).exp() / (s * math.sqrt(2 * math.pi)))  # [5 n, t]
         sides.append(side)
         area *= float(side[1] - side[0])
-    z, weight = torch.cartesian_prod(*sides), (densities[0] * weight @ densities[1].T).flatten() * area
+    z = torch.cartesian_prod(*sides)
+    weight = (densities[0] * weight @ densities[1].T).flatten() * area
     return z[weight > 1e-9], weight[weight > 1e-9]
 
 
@@ -206,15 +213,18 @@ def test_the_sum_over_all_images_three_ways(name: str, trained: bool) -> None:
     """At most 1, and the same by quadrature, by the evaluation and by the share of samples within the cube."""
     mass, quadrature = (value.item() for value in exact_probability(name, trained, summed=True))
     estimate, errors = estimated_probability(name, trained)
-    estimated, error = estimate.sum().item(), norm(errors)
+    estimated = estimate.sum().item()
+    error = norm(errors)
     share, _ = samples_in_cube(fitted_model(name, trained))
     sampling = math.sqrt(share * (1 - share) / SAMPLES)
     made = f"{name} ({'trained' if trained else 'random'})"
     print(
         f"\n| {made} | {mass:.4f} ± {quadrature:.4f} | {estimated:.4f} ± {error:.4f} | {share:.4f} ± {sampling:.4f} |"
     )
-    assert mass <= 1 + 4 * quadrature + 1e-4 and estimated <= 1 + 4 * error
-    assert quadrature < 0.02 and error < 0.02
+    assert mass <= 1 + 4 * quadrature + 1e-4
+    assert estimated <= 1 + 4 * error
+    assert quadrature < 0.02
+    assert error < 0.02
     assert abs(mass - estimated) < 4 * math.hypot(quadrature, error) + 1e-4
     assert abs(mass - share) < 4 * math.hypot(quadrature, sampling) + 2e-3  # a tail that neither resolves
     assert mass > (0.05 if not trained else 0.5 if "pair" in name else 0.9)  # 1 bit: no margin at black and white
@@ -223,12 +233,14 @@ def test_the_sum_over_all_images_three_ways(name: str, trained: bool) -> None:
 @pytest.mark.parametrize(("name", "trained"), CASES)
 def test_the_evaluation_is_right_image_by_image(name: str, trained: bool) -> None:
     """Estimates are skewed: a mean of few that missed the rare large ones is low, and says too small an error."""
-    (exact, quadrature), (estimate, errors) = exact_probability(name, trained), estimated_probability(name, trained)
+    (exact, quadrature) = exact_probability(name, trained)
+    (estimate, errors) = estimated_probability(name, trained)
     likely = exact > 1e-4
     off = ((estimate - exact) / torch.hypot(errors, quadrature))[likely]
     assert likely.sum() > 10
     assert off.pow(2).mean().sqrt() < 1.5
-    assert off.min() > -9 and off.max() < 5
+    assert off.min() > -9
+    assert off.max() < 5
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -236,7 +248,8 @@ def test_samples_follow_the_probabilities(name: str) -> None:
     """Image by image: counts among the samples against P(x), by a chi-squared test."""
     probability, quadrature = exact_probability(name, True)
     _, images = samples_in_cube(fitted_model(name, True))
-    observed, expected = torch.bincount(number(name, images), minlength=256), SAMPLES * probability
+    observed = torch.bincount(number(name, images), minlength=256)
+    expected = SAMPLES * probability
     common = expected > 20
     freedom = common.sum().item()
     chi_squared = ((observed - expected) ** 2 / (expected + (SAMPLES * quadrature) ** 2))[common].sum().item()
@@ -247,10 +260,12 @@ def test_samples_follow_the_probabilities(name: str) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_bound_is_below_the_exact_value_and_ten_draws_above_one(name: str) -> None:
     """Jensen, image by image: means of the bounds at K = 1 and K = 10 against log P(x)."""
-    made, repeats = fitted_model(name, True), 100
+    made = fitted_model(name, True)
+    repeats = 100
     exact, quadrature = exact_probability(name, True)
     likely = exact > 1e-4
-    log_exact, relative = exact[likely].log(), (quadrature / exact)[likely]
+    log_exact = exact[likely].log()
+    relative = (quadrature / exact)[likely]
     images = all_images(**shape_of(name))[likely].repeat(repeats, 1, 1, 1)
     one = total(one_sample_terms(made, images, 20_000, 0, CPU))
     one = log_probability(bits_per_dim(one, made.dims, made.levels), made.dims).reshape(repeats, -1)
@@ -259,7 +274,8 @@ def test_every_bound_is_below_the_exact_value_and_ten_draws_above_one(name: str)
     for draws, bound in ((1, one), (10, ten)):
         gaps[draws] = log_exact - bound.mean(0)
         error = torch.hypot(bound.std(0) / math.sqrt(len(bound)), relative)
-        assert len(error) > 10 and (gaps[draws] > -4 * error).all()
+        assert len(error) > 10
+        assert (gaps[draws] > -4 * error).all()
         assert gaps[draws].mean() > 4 * norm(error) / len(error)
     means = {draws: gap.mean().item() for draws, gap in gaps.items()}
     print(f"\n| {name} | {len(images) // repeats} | {means[1]:.3f} | {means[10]:.3f} |")
@@ -269,7 +285,8 @@ def test_every_bound_is_below_the_exact_value_and_ten_draws_above_one(name: str)
 @pytest.mark.parametrize("name", ["vae", "vae_glow", "vae_glow pair", "vae_glow beyond", "glow affine"])
 def test_the_bound_falls_with_k_within_error_and_stays_above_the_exact_value(name: str) -> None:
     """Bits/dim at K = 1, 10, 100, 1000 of the same images, as the figure shows them."""
-    images, made = data(shape_of(name))[:100], fitted_model(name, True)
+    images = data(shape_of(name))[:100]
+    made = fitted_model(name, True)
     draws = (1, 10, 100, 1000)
     bits = importance_bits_per_dim(made, images, draws, 100, 0, CPU)
     exact, quadrature = (values[number(name, images)] for values in exact_probability(name, True))
@@ -280,7 +297,8 @@ def test_the_bound_falls_with_k_within_error_and_stays_above_the_exact_value(nam
     for fewer, more in itertools.pairwise(draws):
         change = bits[more] - bits[fewer]
         assert change.mean() < 3 * change.std() / math.sqrt(len(change)) + 1e-9
-    gain, above = bits[1] - bits[1000], bits[1000] - limit
+    gain = bits[1] - bits[1000]
+    above = bits[1000] - limit
     assert gain.mean() > 2 * gain.std() / math.sqrt(len(gain))
     assert above.mean() > -3 * above.std() / math.sqrt(len(above)) - of_exact
     assert above.mean() < (bits[1] - limit).mean() / 2

@@ -44,7 +44,8 @@ def test_every_convolution_is_a_contraction() -> None:
 
 def test_the_log_likelihood_has_no_bias() -> None:
     """Against autograd's Jacobian, in training (few exact terms) and evaluation, within its standard error."""
-    flow, y = moved_flow().double(), photo_like(2, 1, 4, seed=1, noise=0.1).double()
+    flow = moved_flow().double()
+    y = photo_like(2, 1, 4, seed=1, noise=0.1).double()
     expected = exact(flow, y)
     for training in (False, True):
         flow.train(training)
@@ -57,14 +58,16 @@ def test_the_log_likelihood_has_no_bias() -> None:
                 ]
             )
         off = (found.mean(0) - expected) / (found.std(0) / math.sqrt(50))
-        assert off.abs().max() < 4 and (found.std(0) < 1).all()
+        assert off.abs().max() < 4
+        assert (found.std(0) < 1).all()
     flow.eval()
     assert torch.equal(*(flow.log_weights(y, 2, seeded(7)).detach() for _ in range(2)))  # nothing else is random
 
 
 def test_the_gradient_has_no_bias() -> None:
     """Of the log-determinant by a weight and an input, against that of autograd's log-determinant."""
-    flow, y = moved_flow().double().train(), photo_like(1, 1, 4, seed=1, noise=0.1).double().requires_grad_()
+    flow = moved_flow().double().train()
+    y = photo_like(1, 1, 4, seed=1, noise=0.1).double().requires_grad_()
     weights = [flow.blocks[1].g[1].weight, flow.blocks[2].g[3].weight, flow.blocks[0].actnorm.logs]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(residual_flow, "STEP_ITERATIONS", 0)
@@ -79,11 +82,14 @@ def test_the_gradient_has_no_bias() -> None:
             found.append(torch.cat([g.flatten() for g in torch.autograd.grad(estimate, [*weights, y])]))
     errors = torch.stack(found).std(0) / math.sqrt(60)
     off = ((torch.stack(found).mean(0) - expected) / errors)[errors > 1e-12]
-    assert len(off) > 100 and off.square().mean().sqrt() < 1.5 and off.abs().max() < 6
+    assert len(off) > 100
+    assert off.square().mean().sqrt() < 1.5
+    assert off.abs().max() < 6
 
 
 def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, y = moved_flow(3, 8), photo_like(4, 3, 8, seed=1)
+    flow = moved_flow(3, 8)
+    y = photo_like(4, 3, 8, seed=1)
     with torch.no_grad():
         assert (flow.reconstruct(y) - y).abs().max() < 1e-4
         noise = flow.encode(y)

@@ -42,8 +42,10 @@ def sized(architecture: str, channels: int, size: int, noise: str = "diagonal") 
 
 def test_convolutions_of_stride_2_are_tensorflows() -> None:
     """'same': nothing is padded before, one zero after; UpConv is the transpose, <DownConv(x), y> = <x, UpConv(y)>."""
-    down, up = DownConv(2, 3), UpConv(3, 2)
-    x, y = torch.randn(1, 2, 8, 6, generator=seeded(0)), torch.randn(1, 3, 4, 3, generator=seeded(1))
+    down = DownConv(2, 3)
+    up = UpConv(3, 2)
+    x = torch.randn(1, 2, 8, 6, generator=seeded(0))
+    y = torch.randn(1, 3, 4, 3, generator=seeded(1))
     padded = torch.zeros(1, 2, 9, 7)
     padded[..., :8, :6] = x
     windows = padded.unfold(2, 3, 2).unfold(3, 3, 2)  # that of output i begins at input 2i
@@ -92,7 +94,8 @@ def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
 def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
     """Batch and spectral norms, which move in training only (in evaluation: `test_model_kinds.py`)."""
     vae = sized("infogan", 1, 28)
-    before, y = snapshot(vae), photo_like(3, 1, 28)
+    before = snapshot(vae)
+    y = photo_like(3, 1, 28)
     torch.testing.assert_close(vae.encode(y[:1])[0], vae.encode(y)[0][:1])
     vae.train().encode(y)
     assert {"encoder.heads.parametrizations.weight.0._u", "encoder.trunk.3.running_mean"} <= changed(vae, before)
@@ -102,8 +105,11 @@ def test_standard_deviations_are_bounded_softly() -> None:
     """The decoder's log sd by that of dequantisation noise, the posterior's to [-7, 2]; else near the raw value."""
     floor = log_scale_floor(256)
     assert math.isclose(floor, math.log(1 / (256 * math.sqrt(12))))
-    diagonal, isotropic, y = make(), make("isotropic"), photo_like(4, 3, 8)
-    head, last = diagonal.encoder.raw_log_scale, diagonal.decoder.last
+    diagonal = make()
+    isotropic = make("isotropic")
+    y = photo_like(4, 3, 8)
+    head = diagonal.encoder.raw_log_scale
+    last = diagonal.decoder.last
     for raw, posterior, decoder in ((-1e4, -7, floor), (-2.5, -2.5, -2.5), (-1.5, -1.5, -1.5), (1e4, 2, 1e4)):
         with torch.no_grad():
             for weight, bias in ((head.weight, head.bias), (last.weight[3:], last.bias[3:])):
@@ -137,11 +143,13 @@ def test_every_noise_starts_alike(architecture: str, noise: str) -> None:
 
 def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form() -> None:
     """As torch.distributions has it, whatever z; in evaluation, and under a flow, one sample of it, unbiased."""
-    vae, y = make("standard prior"), photo_like(3, 3, 8)
+    vae = make("standard prior")
+    y = photo_like(3, 3, 8)
     posterior = Normal(*(value if index == 0 else value.exp() for index, value in enumerate(vae.encode(y))))
     exact = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
     samples = torch.stack([-vae.posterior_sample(y, seeded(seed))[1] for seed in range(400)])
-    assert ((samples.mean(0) - exact).abs() < 5 * samples.std(0) / 20).all() and (samples.std(0) > 0).all()
+    assert ((samples.mean(0) - exact).abs() < 5 * samples.std(0) / 20).all()
+    assert (samples.std(0) > 0).all()
     vae.training = True  # the batch norms stay as they are
     for seed in (1, 2):
         torch.testing.assert_close(-vae.posterior_sample(y, seeded(seed))[1], exact)
@@ -175,19 +183,22 @@ def test_sampling(name: str) -> None:
     assert torch.equal(cold, mean)
     torch.testing.assert_close(whole - mean, 2 * (half - mean), atol=1e-5, rtol=1e-4)
     noise = (whole - mean) / log_scale.exp()
-    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
+    assert abs(noise.mean()) < 0.1
+    assert abs(noise.std() - 1) < 0.1
     torch.testing.assert_close(vae.prior(z)[0], torch.randn(6, 5, generator=seeded(3)), atol=1e-4, rtol=1e-4)
 
 
 def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path: Path) -> None:
     """The power iteration's vectors are part of the state, and put back with the statistics of the batch norms."""
     small = merge(CONFIG, {"models": {"vae": INFOGAN}, "datasets": {"blobs": {"size": 28}}})
-    config, folder = resolve(small, "tiny", "blobs", "vae", 0), prepare(tmp_path / "blobs", size=28)
+    config = resolve(small, "tiny", "blobs", "vae", 0)
+    folder = prepare(tmp_path / "blobs", size=28)
     whole = Run(tmp_path / "whole", config, folder).train()
     first, last = (float(row["bits_per_dim"]) for row in whole.rows())
     assert last < first
     stopped = interrupt(Run(tmp_path / "stopped", config, folder), 3).train()
-    assert same_tensors(newest(stopped), newest(whole)) and stopped.rows() == whole.rows()
+    assert same_tensors(newest(stopped), newest(whole))
+    assert stopped.rows() == whole.rows()
     model = build(config).train()
     optimizer = build_optimizer(model.trainable(), config["training"])
     guard = Guard(model, optimizer, {"gradient_clip": 100.0})
@@ -231,7 +242,8 @@ def test_terms_by_hand() -> None:
     weight = weight - normal(t, t_mean, t_scale) + terms["reconstruction"] - normal(z, mean, log_scale.exp())
     weights = model.log_weights(y, 3, seeded(7))
     torch.testing.assert_close(weights[:, 0], weight)
-    assert weights.shape == (4, 3) and (weights.std(1) > 0).all()
+    assert weights.shape == (4, 3)
+    assert (weights.std(1) > 0).all()
 
 
 def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior() -> None:
@@ -250,7 +262,8 @@ def test_kept_inputs_give_the_same_bound() -> None:
     model = two_stages()
     y = photo_like(4, 3, 8)
     kept = model.inputs(y, seeded(1))
-    assert kept.shape == (4, 2 * 5 + 1) and not kept.requires_grad
+    assert kept.shape == (4, 2 * 5 + 1)
+    assert not kept.requires_grad
     assert torch.equal(kept[:, :5], model.vae.encode(y)[0])
     z = kept[:, :5] + kept[:, 5:10].exp() * torch.randn(4, 5, generator=seeded(1))
     decoded, log_scale = model.vae.decode(z)
@@ -269,10 +282,12 @@ def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_ex
 ) -> None:
     """Each image is encoded once, however many epochs, and once more at the end; resumed equals undisturbed."""
     run = interrupt(Run(tmp_path / "run", two_stage_run.config, two_stage_run.data, two_stage_run.base), 6).train()
-    assert same_tensors(newest(run), newest(two_stage_run)) and run.rows() == two_stage_run.rows()
+    assert same_tensors(newest(run), newest(two_stage_run))
+    assert run.rows() == two_stage_run.rows()
     kept = {name.removeprefix("vae."): t for name, t in run.weights().items() if name.startswith("vae.")}
     assert same_tensors(kept, standard_run.weights())
-    encoded, plain = [], VAE.encode
+    encoded = []
+    plain = VAE.encode
     monkeypatch.setattr(VAE, "encode", lambda self, y: encoded.append(len(y)) or plain(self, y))
     Run(tmp_path, resolved("vae_two_stage", epochs=5), two_stage_run.data, two_stage_run.base).train()
     assert encoded == [16] * (4 + 4)
@@ -284,7 +299,8 @@ def test_the_two_rows_of_table_1_differ_in_the_prior_alone(preset: str) -> None:
     dataset = "cifar10" if preset in ("short", "paper") else "photos32"
     flow, second = (run_config(model, preset, dataset) for model in ("vae_isotropic", "vae_two_stage"))
     first = second["base"]
-    assert flow["network"] == first["network"] and flow["training"] == first["training"]
+    assert flow["network"] == first["network"]
+    assert flow["training"] == first["training"]
     assert (first["prior"]["kind"], flow["prior"]["kind"]) == ("standard", "flow")
     others = {"epochs": 0, "learning_rate": 0}
     assert flow["training"] | others == second["training"] | others

@@ -130,7 +130,8 @@ def test_a_step_stays_on_the_gpu_and_bf16_acts_in_the_networks_only():
 if __name__ == "__main__":
     _setup_privateuseone_for_python_backend(GPU)
     FakeTensorMode.avoid_device_init = True  # a real tensor moves to the device as a fake one
-    torch.autocast, loader.SharedGenerator = Autocast, lambda device: SharedGenerator()  # it has none of its own
+    torch.autocast = Autocast
+    loader.SharedGenerator = lambda device: SharedGenerator()  # it has none of its own
     results = []
     for run in json.loads(sys.argv[1]):
         density = run.pop("density", None)

@@ -53,12 +53,16 @@ def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: R
 
 
 def test_summaries_count_the_phases(vaeglow_run: Run, finetune_run: Run, joint_run: Run) -> None:
-    phases, further, joint = vaeglow_run.summary(), finetune_run.summary(), joint_run.summary()
+    phases = vaeglow_run.summary()
+    further = finetune_run.summary()
+    joint = joint_run.summary()
     assert phases["epochs_by_phase"] == [2, 2]
-    assert further["epochs_by_phase"] == [2, 2, 1] and joint["epochs_by_phase"] == [2]
+    assert further["epochs_by_phase"] == [2, 2, 1]
+    assert joint["epochs_by_phase"] == [2]
     assert further["train_seconds_by_phase"][:2] == phases["train_seconds_by_phase"]
     assert len(joint["train_seconds_by_phase"]) == 1
-    assert further["inputs"][str(vaeglow_run.model)] == sha256_file(vaeglow_run.model) and len(joint["inputs"]) == 4
+    assert further["inputs"][str(vaeglow_run.model)] == sha256_file(vaeglow_run.model)
+    assert len(joint["inputs"]) == 4
     assert further["parameters"] == phases["parameters"] == joint["parameters"]
 
 
@@ -76,7 +80,9 @@ def test_the_kl_enters_the_objective_by_its_weight(name: str) -> None:
     y = photo_like(16, 3, 8).double()
     none, some, whole = (gradients(model, y, weight) for weight in (0.0, 0.3, 1.0))
     prior = [key for key in none if "prior." in key]
-    assert prior and all(not none[key].any() for key in prior) and any(whole[key].any() for key in prior)
+    assert prior
+    assert all(not none[key].any() for key in prior)
+    assert any(whole[key].any() for key in prior)
     assert any(none[key].any() for key in none if "encoder." in key)
     for key in none:
         torch.testing.assert_close(some[key], 0.7 * none[key] + 0.3 * whole[key])
@@ -92,9 +98,11 @@ def test_history_and_validation_tell_the_bound_whatever_the_weight(model: str, t
     run = Run(tmp_path, resolved(model, kl_weight=0.01, validate_every=2), blobs_dir).train()
     for row in run.rows():
         terms = [float(v) for k, v in row.items() if k.endswith("_bits_per_dim") and v and not k.startswith("val")]
-        assert len(terms) > 1 and float(row["kl_bits_per_dim"]) > 0.005
+        assert len(terms) > 1
+        assert float(row["kl_bits_per_dim"]) > 0.005
         assert float(row["bits_per_dim"]) == pytest.approx(8 + sum(terms), abs=1e-4)
-    val, generator = torch.from_numpy(np.array(open_split(run.data, "val"))), step_generator(0, BEFORE_TRAINING, 1)
+    val = torch.from_numpy(np.array(open_split(run.data, "val")))
+    generator = step_generator(0, BEFORE_TRAINING, 1)
     with torch.no_grad():
         bits = load_model(run.model, "cpu")[0].loss(dequantise(val, 256, generator), generator)[0].item()
     assert float(row["val_bits_per_dim"]) == pytest.approx(bits, abs=1e-5)

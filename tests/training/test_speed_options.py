@@ -73,7 +73,7 @@ def test_the_same_on_a_gpu(model, compiled, precision):
 
 
 def test_bf16_is_inside_the_networks_only():
-    """A flow of bf16 networks maps float32 to float32, its log-determinant is exact; so is a `full_precision` inverse."""
+    """A flow of bf16 networks maps float32 to float32; exact: its log-determinant, and its inverse where asked for."""
     layer = randomise(GlowLayer(3, 4, 16, 2, **PAPER))
     y = photo_like(4, 3, 8)
     plain, log_det = layer(y)
@@ -83,7 +83,8 @@ def test_bf16_is_inside_the_networks_only():
         network.precision = "bf16"
     half, same_log_det = layer(y)
     assert set(seen) == {torch.bfloat16}
-    assert half.dtype == torch.float32 and torch.equal(log_det, same_log_det)
+    assert half.dtype == torch.float32
+    assert torch.equal(log_det, same_log_det)
     assert 1e-6 < (half - plain).abs().max() < 0.02
     seen.clear()
     with full_precision(layer):
@@ -111,9 +112,11 @@ def test_evaluation_is_exact_whatever_training_does(model):
 
 def test_denormals_are_zero_in_a_step():
     set_threads(1)
-    tiny, weight = torch.full((2, 3, 4, 4), 1e-40), torch.ones(1, 3, 3, 3, requires_grad=True)
+    tiny = torch.full((2, 3, 4, 4), 1e-40)
+    weight = torch.ones(1, 3, 3, 3, requires_grad=True)
     torch.nn.functional.conv2d(tiny, weight).sum().backward()
-    assert not (tiny * 1).any() and not weight.grad.any()
+    assert not (tiny * 1).any()
+    assert not weight.grad.any()
 
 
 def test_a_frozen_vae_builds_no_graph():
@@ -147,7 +150,9 @@ def test_what_compile_asks_for(option, cpu, cuda):
 @pytest.mark.parametrize("model", [*KINDS, "infogan"])
 def test_each_network_is_one_graph(model):
     """Nothing in a network breaks torch.compile's graph, or compiles it again at a second step."""
-    config, graphs, counts = resolved("vae" if model == "infogan" else model), [], []
+    config = resolved("vae" if model == "infogan" else model)
+    graphs = []
+    counts = []
     config.get("network", {}).update({"architecture": model} if model == "infogan" else {})
     made = build(config).train()
     torch._dynamo.reset()
@@ -221,7 +226,8 @@ def test_gradients_are_those_of_stored_activations_to_the_last_bit(name: str, pr
 
 def saved_bytes(depth: int, memory: str) -> int:
     """Of all tensors that wait for a Glow layer's backward pass, parameters left out."""
-    layer, y = GlowLayer(3, depth, 32, 2, **PAPER), photo_like(4, 3, 16)
+    layer = GlowLayer(3, depth, 32, 2, **PAPER)
+    y = photo_like(4, 3, 16)
     recompute_activations(layer, memory == "checkpoint")
     seen = {tensor.untyped_storage().data_ptr() for tensor in [y, *layer.parameters()]}
     sizes: dict[int, int] = {}
@@ -234,12 +240,14 @@ def saved_bytes(depth: int, memory: str) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         y_bar, log_det = layer(y)
-    assert y_bar.requires_grad and log_det.requires_grad
+    assert y_bar.requires_grad
+    assert log_det.requires_grad
     return sum(sizes.values())
 
 
 def test_what_waits_for_the_backward_pass_hardly_grows_with_depth() -> None:
     assert saved_bytes(128, "stored") > 3.5 * saved_bytes(32, "stored")
-    image, small = 4 * 4 * 3 * 16 * 16, 4000  # `small`: what the log-det of a step's channel matrix needs
+    image = 4 * 4 * 3 * 16 * 16
+    small = 4000  # `small`: what the log-det of a step's channel matrix needs
     for depth in (32, 128):
         assert saved_bytes(depth, "checkpoint") < (depth / CHECKPOINT_EVERY + 3) * image + depth * small
