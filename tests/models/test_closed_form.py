@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from models_tools import PAPER, optimise, seeded
+from test_probability import CPU, gauss_legendre
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
@@ -22,7 +23,6 @@ from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 
-CPU = torch.device("cpu")
 SHAPE = {"channels": 1, "size": 2, "levels": 64}  # D = 4: a squeeze by 2 makes one pixel of them
 NOISE = 0.1  # of the decoder: far above the width of a level, so that ten noises u leave almost no gap
 
@@ -93,9 +93,7 @@ def pulled_back(density: MultivariateNormal, layer: GlowLayer) -> MultivariateNo
 
 def exact_bits(density: MultivariateNormal, images: Tensor) -> Tensor:
     """-log2 P(x) / D, the density integrated over each image's cell by 3^4 Gauss-Legendre nodes: [N]."""
-    places, weights = np.polynomial.legendre.leggauss(3)
-    u = torch.cartesian_prod(*[torch.from_numpy((places + 1) / 2)] * 4)
-    weight = torch.cartesian_prod(*[torch.from_numpy(weights / 2)] * 4).prod(1)
+    u, weight = gauss_legendre(4, 3)
     y = (images.flatten(1).double()[:, None] + u) / SHAPE["levels"]
     return -(density.log_prob(y).exp() @ weight / SHAPE["levels"] ** 4).log2() / 4
 
@@ -111,7 +109,7 @@ def made(kind: str) -> tuple[GenerativeModel, MultivariateNormal, float]:
 
 
 @pytest.mark.parametrize("kind", ["vae", "vae_glow"])
-def test_bits_per_dim_of_a_linear_gaussian_vae(kind: str) -> None:
+def test_bits_per_dim_of_a_linear_gaussian_vae(kind):
     """-log2 P(x) / D of discrete images: K = 1000 comes to it, K = 1 lies above it by the divergence."""
     model, density, divergence = made(kind)
     images = quantise(density.sample((1500,)).float(), SHAPE["levels"]).reshape(-1, 1, 2, 2)
@@ -152,7 +150,7 @@ def glow_bits(model: Glow, density: MultivariateNormal, count: int) -> tuple[flo
 
 
 @pytest.mark.parametrize("sd", [0.04, 0.08])
-def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd: float) -> None:
+def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd):
     """Actnorm and 1x1 set to the whitening of four correlated pixels: twice the contrast is one bit/dim more."""
     density = gaussian(2, sd)
     model = Glow(1, 2, 256, scales=1, depth=1, width=4, coupling="additive").eval()
@@ -168,7 +166,7 @@ def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd: float) -> None:
     assert entropy_bits(gaussian(2, 0.08)) - entropy_bits(gaussian(2, 0.04)) == pytest.approx(1)
 
 
-def test_glow_trained_on_a_gaussian_comes_down_to_its_entropy() -> None:
+def test_glow_trained_on_a_gaussian_comes_down_to_its_entropy():
     """And not below it (Gibbs): a likelihood counted in a wrong unit would be, sooner or later."""
     density = gaussian(4, 0.08)
     images = quantise(density.sample((4000,)), 256).reshape(-1, 1, 4, 4)

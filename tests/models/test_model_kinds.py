@@ -1,6 +1,5 @@
 """What holds for every kind of model: weights follow from the seed, all learn, a file holds them; the paper's size."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,12 +51,12 @@ def started(name: str) -> GenerativeModel:
     return model
 
 
-def test_every_kind_is_tried() -> None:
+def test_every_kind_is_tried():
     assert {config_of(name)["kind"] for name in MODELS} == set(KINDS)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_weights_are_a_function_of_the_seed(name: str) -> None:
+def test_weights_are_a_function_of_the_seed(name):
     """Random vectors of spectral norms too; the global random state is left alone."""
     config = config_of(name)
     torch.manual_seed(5)
@@ -73,7 +72,7 @@ def test_weights_are_a_function_of_the_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_parameter_that_trains_learns_and_no_other_does(name: str) -> None:
+def test_every_parameter_that_trains_learns_and_no_other_does(name):
     """Each has a gradient once the zero-initialised layers have moved; what is frozen stays in evaluation mode."""
     model = started(name).train()
     y = photo_like(16, 3, 8, noise=0.05)
@@ -98,7 +97,7 @@ def test_every_parameter_that_trains_learns_and_no_other_does(name: str) -> None
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
+def test_saved_and_loaded(name, tmp_path):
     """The same numbers from the file alone, batch norms and permutations in it; it is not initialised again."""
     model = randomise(started(name), scale=0.03).eval()
     model.to(memory_format=image_layout("cpu"))  # as a loaded one lies: in another layout a sum is rounded otherwise
@@ -120,7 +119,7 @@ def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", PAPER)
-def test_paper_size(model: str) -> None:
+def test_paper_size(model):
     """Its parameters are counted, then the configured optimiser takes one step on two images."""
     config = run_config(model, preset="paper", dataset="cifar10")
     made = build(config)

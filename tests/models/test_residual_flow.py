@@ -28,7 +28,7 @@ def exact(flow: ResidualFlow, y: Tensor) -> Tensor:
     return normal(transform(y), 0.0, 1.0) + torch.stack([log_abs_det(transform, one[None]) for one in y])
 
 
-def test_every_convolution_is_a_contraction() -> None:
+def test_every_convolution_is_a_contraction():
     """Its norm as a matrix on whole images is .98 where the raw one is larger; a smaller one is left alone."""
     conv = LipschitzConv(2, 3, 3, 5)
     for scale in (3.0, 0.1):
@@ -42,7 +42,7 @@ def test_every_convolution_is_a_contraction() -> None:
         assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(min(norm, 0.98), rel=1e-3)
 
 
-def test_the_log_likelihood_has_no_bias() -> None:
+def test_the_log_likelihood_has_no_bias():
     """Against autograd's Jacobian, in training (few exact terms) and evaluation, within its standard error."""
     flow = moved_flow().double()
     y = photo_like(2, 1, 4, seed=1, noise=0.1).double()
@@ -64,7 +64,7 @@ def test_the_log_likelihood_has_no_bias() -> None:
     assert torch.equal(*(flow.log_weights(y, 2, seeded(7)).detach() for _ in range(2)))  # nothing else is random
 
 
-def test_the_gradient_has_no_bias() -> None:
+def test_the_gradient_has_no_bias():
     """Of the log-determinant by a weight and an input, against that of autograd's log-determinant."""
     flow = moved_flow().double().train()
     y = photo_like(1, 1, 4, seed=1, noise=0.1).double().requires_grad_()
@@ -87,7 +87,7 @@ def test_the_gradient_has_no_bias() -> None:
     assert off.abs().max() < 6
 
 
-def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch):
     flow = moved_flow(3, 8)
     y = photo_like(4, 3, 8, seed=1)
     with torch.no_grad():
@@ -98,21 +98,21 @@ def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch: py
     assert marked.isnan().flatten(1).sum(1).tolist() == [1] * 4  # one value each: the rest is the last iterate
 
 
-def test_large_values_converge_as_far_as_float32_can() -> None:
+def test_large_values_converge_as_far_as_float32_can():
     """Rounding moves values above 10 by more than 1e-5: half of a trained model's samples counted as failed."""
     flow = moved_flow(3, 8)
     with torch.no_grad():
         assert flow.decode(200 * torch.randn(4, *flow.top, generator=seeded(3))).isfinite().all()
 
 
-def test_temperature_multiplies_the_noise() -> None:
+def test_temperature_multiplies_the_noise():
     flow = moved_flow(3, 8)
     with torch.no_grad():
         whole, half = (flow.encode(flow.sample(4, t, seeded(3))) for t in (1.0, 0.5))
     torch.testing.assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
 
 
-def test_probabilities_sum_to_one() -> None:
+def test_probabilities_sum_to_one():
     """Of all grey 2x2 images with 4 levels, after training; by autograd's Jacobian at Sobol points of each cell."""
     torch.manual_seed(1)
     flow = ResidualFlow(**GREY, scales=2, depth=3, width=16)

@@ -1,7 +1,6 @@
 """The VAE (3.1, 3.2): its networks, noise, bound and samples; and the second stage; exact: `test_probability.py`."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ def sized(architecture: str, channels: int, size: int, noise: str = "diagonal") 
     return randomise(VAE(channels, size, 256, FlowPrior(5, 0, 0), network)).eval()
 
 
-def test_convolutions_of_stride_2_are_tensorflows() -> None:
+def test_convolutions_of_stride_2_are_tensorflows():
     """'same': nothing is padded before, one zero after; UpConv is the transpose, <DownConv(x), y> = <x, UpConv(y)>."""
     down = DownConv(2, 3)
     up = UpConv(3, 2)
@@ -61,7 +60,7 @@ def test_convolutions_of_stride_2_are_tensorflows() -> None:
     ("architecture", "channels", "size"),
     [("resnet", 3, 4), ("resnet", 1, 16), ("infogan", 1, 28), ("infogan", 3, 4), ("infogan", 1, 12)],
 )
-def test_shapes_and_ranges(architecture: str, channels: int, size: int, noise: str) -> None:
+def test_shapes_and_ranges(architecture, channels, size, noise):
     """Mean in (0, 1), noise one for all where it is isotropic; its range: a test below."""
     vae = sized(architecture, channels, size, noise)
     y = photo_like(3, channels, size)
@@ -74,7 +73,7 @@ def test_shapes_and_ranges(architecture: str, channels: int, size: int, noise: s
     assert vae.sample(2, 1.0, seeded()).shape == vae.reconstruct(y[:2]).shape == (2, channels, size, size)
 
 
-def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
+def test_the_infogan_encoders_layers_have_spectral_norm_one():
     """All four, heads included, whatever the size of the raw weights; the decoder's weights are free."""
     vae = sized("infogan", 3, 16).train()
     layers = [part for part in vae.encoder.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)]
@@ -91,7 +90,7 @@ def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
     assert not any("parametrizations" in name for name, _ in vae.decoder.named_parameters())
 
 
-def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
+def test_evaluation_depends_on_no_other_image_of_the_batch():
     """Batch and spectral norms, which move in training only (in evaluation: `test_model_kinds.py`)."""
     vae = sized("infogan", 1, 28)
     before = snapshot(vae)
@@ -101,7 +100,7 @@ def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
     assert {"encoder.heads.parametrizations.weight.0._u", "encoder.trunk.3.running_mean"} <= changed(vae, before)
 
 
-def test_standard_deviations_are_bounded_softly() -> None:
+def test_standard_deviations_are_bounded_softly():
     """The decoder's log sd by that of dequantisation noise, the posterior's to [-7, 2]; else near the raw value."""
     floor = log_scale_floor(256)
     assert math.isclose(floor, math.log(1 / (256 * math.sqrt(12))))
@@ -127,7 +126,7 @@ def test_standard_deviations_are_bounded_softly() -> None:
 
 @pytest.mark.parametrize("noise", ["diagonal", "isotropic", "fixed"])
 @pytest.mark.parametrize("architecture", ["resnet", "infogan"])
-def test_every_noise_starts_alike(architecture: str, noise: str) -> None:
+def test_every_noise_starts_alike(architecture, noise):
     """At `initial_noise` everywhere (3.1), for a fair comparison; `fixed` noise gets no gradient."""
     widths = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 5, "batch_norm_momentum": 0.1}
     network = {"architecture": architecture, "decoder_noise": noise, "initial_noise": 0.15, **widths}
@@ -141,7 +140,7 @@ def test_every_noise_starts_alike(architecture: str, noise: str) -> None:
     assert ("raw_log_scale" in vae.state_dict()) == (noise != "diagonal")
 
 
-def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form() -> None:
+def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form():
     """As torch.distributions has it, whatever z; in evaluation, and under a flow, one sample of it, unbiased."""
     vae = make("standard prior")
     y = photo_like(3, 3, 8)
@@ -160,7 +159,7 @@ def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_bound_by_hand(name: str) -> None:
+def test_bound_by_hand(name):
     """The terms of eq. 1 for the same z, by torch.distributions."""
     vae = make(name)
     y = photo_like(4, 3, 8)
@@ -174,7 +173,7 @@ def test_bound_by_hand(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_sampling(name: str) -> None:
+def test_sampling(name):
     """Temperature 0 is the decoder mean, others scale the noise around it, the latent stays at 1."""
     vae = make(name)
     z = vae.prior_sample(6, seeded(3))
@@ -188,7 +187,7 @@ def test_sampling(name: str) -> None:
     torch.testing.assert_close(vae.prior(z)[0], torch.randn(6, 5, generator=seeded(3)), atol=1e-4, rtol=1e-4)
 
 
-def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path: Path) -> None:
+def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path):
     """The power iteration's vectors are part of the state, and put back with the statistics of the batch norms."""
     small = merge(CONFIG, {"models": {"vae": INFOGAN}, "datasets": {"blobs": {"size": 28}}})
     config = resolve(small, "tiny", "blobs", "vae", 0)
@@ -217,7 +216,7 @@ def two_stages() -> TwoStageVAE:
     return randomise(build(run_config("vae_two_stage"))).eval()
 
 
-def test_terms_by_hand() -> None:
+def test_terms_by_hand():
     """For the same z and t, by torch.distributions; the net is [linear, ReLU] x depth, its input concatenated."""
     model = two_stages()
     y = photo_like(4, 3, 8)
@@ -246,7 +245,7 @@ def test_terms_by_hand() -> None:
     assert (weights.std(1) > 0).all()
 
 
-def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior() -> None:
+def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior():
     config = merge(CONFIG, {"models": {"vae_two_stage": {"base": "vae"}}})
     with pytest.raises(UserError, match=r"base 'vae' has prior.kind flow; .*name a VAE with that"):
         resolve(config, "tiny", "blobs", "vae_two_stage", 0)
@@ -257,7 +256,7 @@ def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior() ->
     torch.testing.assert_close(whole - cold, 2 * (half - cold), atol=1e-5, rtol=1e-4)
 
 
-def test_kept_inputs_give_the_same_bound() -> None:
+def test_kept_inputs_give_the_same_bound():
     """From (mean, log sd, reconstruction) kept once: in the mean the bound from the images themselves."""
     model = two_stages()
     y = photo_like(4, 3, 8)
@@ -278,8 +277,8 @@ def test_kept_inputs_give_the_same_bound() -> None:
 
 
 def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_exactly(
-    standard_run: Run, two_stage_run: Run, tmp_path: Path, monkeypatch
-) -> None:
+    standard_run, two_stage_run, tmp_path, monkeypatch
+):
     """Each image is encoded once, however many epochs, and once more at the end; resumed equals undisturbed."""
     run = interrupt(Run(tmp_path / "run", two_stage_run.config, two_stage_run.data, two_stage_run.base), 6).train()
     assert same_tensors(newest(run), newest(two_stage_run))
@@ -294,7 +293,7 @@ def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_ex
 
 
 @pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])
-def test_the_two_rows_of_table_1_differ_in_the_prior_alone(preset: str) -> None:
+def test_the_two_rows_of_table_1_differ_in_the_prior_alone(preset):
     """Both VAEs have the same architecture and training; the second stage comes on top."""
     dataset = "cifar10" if preset in ("short", "paper") else "photos32"
     flow, second = (run_config(model, preset, dataset) for model in ("vae_isotropic", "vae_two_stage"))

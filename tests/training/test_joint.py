@@ -2,7 +2,6 @@
 
 import copy
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from vaeglow.weights import load_model
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_joint_training_starts_at_the_vaes_likelihood(training: bool) -> None:
+def test_joint_training_starts_at_the_vaes_likelihood(training):
     """The layer starts as the identity, on batch statistics in training mode, too."""
     model = build(run_config("vaeglow_joint"))
     phase_one(model)  # the noise of a trained VAE: what is left of a rounding error is not blown up
@@ -37,7 +36,7 @@ def test_joint_training_starts_at_the_vaes_likelihood(training: bool) -> None:
         assert (total(model.log_likelihood(y, seeded(1))) / ours - 1).abs().max() > 1e-4
 
 
-def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: Run) -> None:
+def test_finetuning_starts_exactly_at_its_base(vaeglow_run, finetune_run):
     """All weights are the base's, and the layer's data-dependent start is not run again, whatever the data."""
     model = build(finetune_run.config)
     files = Namespace(base=vaeglow_run.model, base_training=vaeglow_run.training, data_dir=finetune_run.data)
@@ -52,7 +51,7 @@ def test_finetuning_starts_exactly_at_its_base(vaeglow_run: Run, finetune_run: R
     assert torch.equal(ours, theirs)
 
 
-def test_summaries_count_the_phases(vaeglow_run: Run, finetune_run: Run, joint_run: Run) -> None:
+def test_summaries_count_the_phases(vaeglow_run, finetune_run, joint_run):
     phases = vaeglow_run.summary()
     further = finetune_run.summary()
     joint = joint_run.summary()
@@ -73,7 +72,7 @@ def gradients(model: torch.nn.Module, y: torch.Tensor, weight: float) -> dict[st
 
 
 @pytest.mark.parametrize("name", ["vae", "vaeglow_joint"])
-def test_the_kl_enters_the_objective_by_its_weight(name: str) -> None:
+def test_the_kl_enters_the_objective_by_its_weight(name):
     """Weight 0: the prior, which only the KL sees, gets gradients of exactly 0; between, gradients are linear in it."""
     model = build(run_config(name)).double()
     randomise(model)
@@ -94,7 +93,7 @@ def test_the_kl_enters_the_objective_by_its_weight(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["vae", "vaeglow_joint"])
-def test_history_and_validation_tell_the_bound_whatever_the_weight(model: str, tmp_path: Path, blobs_dir: Path) -> None:
+def test_history_and_validation_tell_the_bound_whatever_the_weight(model, tmp_path, blobs_dir):
     run = Run(tmp_path, resolved(model, kl_weight=0.01, validate_every=2), blobs_dir).train()
     for row in run.rows():
         terms = [float(v) for k, v in row.items() if k.endswith("_bits_per_dim") and v and not k.startswith("val")]
@@ -110,7 +109,7 @@ def test_history_and_validation_tell_the_bound_whatever_the_weight(model: str, t
     assert not same_tensors(plain.weights(), run.weights())
 
 
-def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run: Run, tmp_path: Path) -> None:
+def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run, tmp_path):
     """Its weight changes no gradient, hence no weight."""
     config = copy.deepcopy(vaeglow_run.config)
     config["training"]["kl_weight"] = 0.0
@@ -129,12 +128,12 @@ def test_the_kl_of_a_frozen_vae_is_a_constant(vaeglow_run: Run, tmp_path: Path) 
         ("glow", {"glow": {"training": {"kl_weight": 0.5}}}, "kl_weight is 0.5, but a glow has no KL"),
     ],
 )
-def test_modes_and_weights_where_they_do_not_belong(name: str, models: dict, message: str) -> None:
+def test_modes_and_weights_where_they_do_not_belong(name, models, message):
     with pytest.raises(UserError, match=rf"^models.{name}: .*{message}"):
         resolve(merge(CONFIG, {"models": models}), "tiny", "blobs", name, 0)
 
 
-def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
+def test_joint_training_depends_on_its_vaes_architecture_alone():
     joint = resolve(CONFIG, "tiny", "blobs", "vaeglow_joint", 0)
     trained = merge(CONFIG, {"models": {"vae": {"training": {"epochs": 9}}}})
     assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
@@ -142,7 +141,7 @@ def test_joint_training_depends_on_its_vaes_architecture_alone() -> None:
     assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0)["base"]["network"]["base_dim"] == 9
 
 
-def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path: Path) -> None:
+def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path):
     targets = [
         f"results/demo/photos32/vaeglow_{name}/seed0/snapshots.safetensors" for name in ("joint", "joint_finetune")
     ]

@@ -210,7 +210,7 @@ def gradients(model: GenerativeModel, y: Tensor, memory: str) -> dict[str, Tenso
 
 @pytest.mark.parametrize("name", ["glow", "glow_additive", "vaeglow", "vaeglow_as_written", "vaeglow_joint"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_gradients_are_those_of_stored_activations_to_the_last_bit(name: str, precision: str) -> None:
+def test_gradients_are_those_of_stored_activations_to_the_last_bit(name, precision):
     """After some steps, so that no coupling is the identity."""
     model = build(run_config(name, **CHANGES))
     images = quantise(photo_like(32, 3, 8), 256)
@@ -245,7 +245,7 @@ def saved_bytes(depth: int, memory: str) -> int:
     return sum(sizes.values())
 
 
-def test_what_waits_for_the_backward_pass_hardly_grows_with_depth() -> None:
+def test_what_waits_for_the_backward_pass_hardly_grows_with_depth():
     assert saved_bytes(128, "stored") > 3.5 * saved_bytes(32, "stored")
     image = 4 * 4 * 3 * 16 * 16
     small = 4000  # `small`: what the log-det of a step's channel matrix needs
