@@ -89,16 +89,18 @@ class Progress:
         epoch = row["epoch"]
         loss = row[self.objective]
         validated = row[f"val_{self.objective}"]
-        parts = [f"epoch {epoch}/{self.epochs}", f"{loss:.4f} {self.unit}"]
-        if validated is not None:
-            parts.append(f"val {validated:.4f}")
-        parts.append(f"lr {row['learning_rate']:.2e}")
-        parts.append(f"{row['images_per_second']:.1f} img/s")
-        parts.append(f"{row['seconds']:.0f} s in all")
-        parts.append(f"{duration(self.takes(self.total - self.done))} left")
-        if row["skipped_steps"]:
-            parts.append(f"({row['skipped_steps']} bad steps skipped)")
-        print("  ".join(parts) + reference.note(self.config, epoch, loss), flush=True)
+        skipped = row["skipped_steps"]
+        parts = [
+            f"epoch {epoch}/{self.epochs}",
+            f"{loss:.4f} {self.unit}",
+            "" if validated is None else f"val {validated:.4f}",
+            f"lr {row['learning_rate']:.2e}",
+            f"{row['images_per_second']:.1f} img/s",
+            f"{row['seconds']:.0f} s in all",
+            f"{duration(self.takes(self.total - self.done))} left",
+            f"({skipped} bad steps skipped)" if skipped else "",
+        ]
+        print("  ".join(filter(None, parts)) + reference.note(self.config, epoch, loss), flush=True)
         if epoch == self.epochs:
             self.tell("all epochs done", f"{loss:.2f} {self.unit}", duration(row["seconds"]))
         if self.writer is not None:
