@@ -159,7 +159,8 @@ def test_each_network_is_one_graph(model):
     options = {"dynamic": False, "fullgraph": True, "backend": lambda graph, _: graphs.append(graph) or graph.forward}
     for network in networks(made):
         network.compiled = torch.compile(network.forward, **options)
-    made.initialise(y := torch.rand(4, 3, 8, 8))
+    y = torch.rand(4, 3, 8, 8)
+    made.initialise(y)
     for _ in range(2):
         made.loss(made.inputs(y))[0].backward()
         counts.append(len(graphs))
