@@ -34,6 +34,7 @@ STEPS = 20  # whose losses are compared
 ROUNDS = 5  # windows that are timed
 SECONDS = 1.0  # length of a window
 
+Turn = Callable[[], dict[str, Any]]  # of a timing process
 Option = dict[str, Any]  # precision, compile, threads and memory as in the config; `times` the batch size
 Configs = Mapping[str, Config]  # model -> its resolved config
 Trials = dict[str, dict[str, dict[str, Any]]]  # option -> model -> what was measured, see `compare`
@@ -56,9 +57,7 @@ def limits(device: str) -> dict[str, float]:
     return rates
 
 
-def trial(
-    config: Config, option: Option, device: str, data_dir: Path, **until: float
-) -> AbstractContextManager[Callable[[], dict[str, Any]]]:
+def trial(config: Config, option: Option, device: str, data_dir: Path, **until: float) -> AbstractContextManager[Turn]:
     """A timing process of a model under an option, see `timing_worker`."""
     training = {**config["training"], "devices": 1, "snapshots": [], "validate_every": 0}
     training |= {key: option[key] for key in ("precision", "compile", "threads")}
@@ -75,14 +74,23 @@ def training_hours(config: Config, images: int, measured: Mapping[str, Any]) -> 
     return window["seconds"][-1] / window["steps"] * steps / 3600
 
 
-def too_far(losses: Sequence[float], exact: Sequence[float], bound: float) -> tuple[float, str | None]:
-    """The largest relative difference of losses from float32's, and why that is too large, or None."""
-    away = np.abs(np.divide(losses, exact) - 1)
-    first = away[:FIRST].max()
-    largest = away.max()
-    if first <= bound and largest <= max(bound, LATER):  # NaN is not
-        return largest.item(), None
-    return largest.item(), f"losses differ by {first:.1e} at first, by {largest:.1e} in all"
+def measure_beside(
+    plain_turn: Turn, turn: Turn, hours: Callable[[Any], float], exact: Sequence[float], option: Option
+) -> dict[str, Any]:
+    """What is measured of a model under an option, see `compare`; `exact`: the losses of float32."""
+    turn()
+    measured = turn()
+    pairs = [(hours(plain_turn()), hours(turn())) for _ in range(ROUNDS)]
+    measured["beside"], measured["hours"] = np.transpose(pairs).tolist()
+    if option["times"] == 1:  # else its images are others
+        away = np.abs(np.divide(measured["losses"], exact) - 1)
+        first = away[:FIRST].max()
+        largest = away.max()
+        measured["difference"] = largest.item()
+        bound = BOUNDS[option["precision"]]
+        if not (first <= bound and largest <= max(bound, LATER)):  # NaN is not
+            measured["why"] = f"losses differ by {first:.1e} at first, by {largest:.1e} in all"
+    return measured
 
 
 def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end: float, **place: Any) -> Trials:
@@ -115,29 +123,23 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
                 until = now + (model_end - now) / (len(options) - done)
                 try:
                     with trial(config, option, until=until, **place) as turn:
-                        turn()
-                        measured = turn()
-                        pairs = [(hours(plain_turn()), hours(turn())) for _ in range(ROUNDS)]
+                        measured = measure_beside(plain_turn, turn, hours, exact["losses"], option)
                 except Exception as error:  # whatever a compiler or a device may raise
                     reason = str(error).strip() or type(error).__name__
-                    trials[name][model] = {"why": reason.splitlines()[0]}
-                    continue
-                measured["beside"], measured["hours"] = np.transpose(pairs).tolist()
+                    measured = {"why": reason.splitlines()[0]}
                 trials[name][model] = measured
-                if option["times"] == 1:  # else its images are others
-                    bound = BOUNDS[option["precision"]]
-                    measured["difference"], why = too_far(measured["losses"], exact["losses"], bound)
-                    if why:
-                        measured["why"] = why
     return trials
+
+
+def chain_hours(hours: Mapping[str, np.ndarray], config: Config) -> np.ndarray:
+    """Hours of a model and its bases, one after the other."""
+    return sum(hours.get(run["model"], 0) for run in phases(config))
 
 
 def whole(configs: Configs, hours: Mapping[str, Sequence[float]], side_by_side: int) -> np.ndarray:
     """Hours until all models are trained, so many side by side, by rounds, from each one's; a model waits for bases."""
     each = {model: np.array(rounds) for model, rounds in hours.items()}
-    chains = []
-    for model in each:
-        chains.append(sum(each.get(run["model"], 0) for run in phases(configs[model])))
+    chains = [chain_hours(each, configs[model]) for model in each]
     return np.maximum(sum(each.values()) / side_by_side, np.max(chains, 0))
 
 
