@@ -24,6 +24,7 @@ from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, SNAPSHOTS_KEY, load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
+Facts = dict[str, Any]  # the content of a JSON file
 
 
 def train_run(options: Namespace) -> None:
@@ -85,9 +86,7 @@ def keep_log(folder: Path) -> None:
             (folder / f"{old}.log").unlink(missing_ok=True)
 
 
-def write_results(
-    trainer: Trainer, info: dict[str, Any], base: dict[str, Any], provenance: dict[str, Any], options: Namespace
-) -> None:
+def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts, options: Namespace) -> None:
     """Snapshots, weights, history and, last, the summary that names them all by hash."""
     here = trainer.position
     config = trainer.config
@@ -130,7 +129,7 @@ def finite_or_none(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
+def check_unchanged(trained_on: Facts, options: Namespace) -> None:
     """Refuse (UserError) config, data or base that changed while it trained: Snakemake takes the results as new."""
     current = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
     if trained_on["base"]:
@@ -141,7 +140,7 @@ def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
             raise UserError(f"{problem}; run the same command again to train it on what is there now")
 
 
-def check_data(config: Config, data_dir: str) -> dict[str, Any]:
+def check_data(config: Config, data_dir: str) -> Facts:
     """The prepared data's info; UserError where they are not the dataset that the config describes."""
     info = read_info(data_dir)
     described = {"name": config["dataset"], **image_shape(config)}
@@ -152,7 +151,7 @@ def check_data(config: Config, data_dir: str) -> dict[str, Any]:
     return info
 
 
-def load_base(model: GenerativeModel, config: Config, info: dict[str, Any], options: Namespace) -> dict[str, Any]:
+def load_base(model: GenerativeModel, config: Config, info: Facts, options: Namespace) -> Facts:
     """Load the base's trained weights into a model that has a base.
 
     Returns:
@@ -175,7 +174,7 @@ def load_base(model: GenerativeModel, config: Config, info: dict[str, Any], opti
     return read_result(options.base_training, weights_sha256=about["weights_sha256"]).content
 
 
-def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
+def write_history(path: str | Path, history: list[Facts]) -> None:
     """history.csv: a row an epoch."""
     import pandas as pd  # imported late: takes a fifth of a second, not needed before the first step
 

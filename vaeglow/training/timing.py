@@ -28,6 +28,8 @@ from vaeglow.training.step import TrainingStep
 from vaeglow.training.turns import worker
 
 WORK = ("training", "sampling")  # what is timed
+Settings = Mapping[str, Any]  # `timing` of the config; or a step's flags
+Facts = dict[str, Any]  # what is measured of a model
 
 
 def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
@@ -63,7 +65,7 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-def turns(config: Config, windows: Mapping[str, Any], gpu: int | None, place: Mapping[str, Any]) -> Iterator[Any]:
+def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -> Iterator[Any]:
     """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
@@ -93,7 +95,7 @@ def turns(config: Config, windows: Mapping[str, Any], gpu: int | None, place: Ma
     def sample() -> None:
         draw(model, step.batch, generator)
 
-    measured: dict[str, Any] = {}
+    measured: Facts = {}
     yield measured
     for what, work in zip(WORK, (train, sample), strict=True):
         model.train(work is train)
@@ -112,14 +114,14 @@ def turns(config: Config, windows: Mapping[str, Any], gpu: int | None, place: Ma
 
 
 def timing_worker(
-    config: Config, windows: Mapping[str, Any], place: Mapping[str, Any], until: float = math.inf
-) -> AbstractContextManager[Callable[[], dict[str, Any]]]:
+    config: Config, windows: Settings, place: Settings, until: float = math.inf
+) -> AbstractContextManager[Callable[[], Facts]]:
     """A timing process for the length of a block, see `worker`; its `turns`, on this process's GPU."""
     gpu = torch.cuda.current_device() if place["device"] == "cuda" else None
     return worker(f"timing {config['model']}", turns, config, windows, gpu, place, until=until)
 
 
-def time_in_turns(configs: Sequence[Config], windows: Mapping[str, Any], **place: Any) -> dict[str, Any]:
+def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) -> Facts:
     """Time training steps of all models in turns, then sampling.
 
     Args:

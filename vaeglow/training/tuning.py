@@ -22,7 +22,7 @@ from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import batch_count
 from vaeglow.models.kinds import Config
 from vaeglow.training.checkpoint import GOOD, NEWEST
-from vaeglow.training.timing import time_window, timing_worker
+from vaeglow.training.timing import Facts, Settings, time_window, timing_worker
 
 # The largest relative difference of a loss from float32's, compiled or not. bf16: 1.2e-2 was seen while a loss fell by
 # a third, and processors and compilers round differently.
@@ -34,10 +34,10 @@ STEPS = 20  # whose losses are compared
 ROUNDS = 5  # windows that are timed
 SECONDS = 1.0  # length of a window
 
-Turn = Callable[[], dict[str, Any]]  # of a timing process
+Turn = Callable[[], Facts]  # of a timing process
 Option = dict[str, Any]  # precision, compile, threads and memory as in the config; `times` the batch size
 Configs = Mapping[str, Config]  # model -> its resolved config
-Trials = dict[str, dict[str, dict[str, Any]]]  # option -> model -> what was measured, see `compare`
+Trials = dict[str, dict[str, Facts]]  # option -> model -> what was measured, see `compare`
 
 
 def limits(device: str) -> dict[str, float]:
@@ -67,7 +67,7 @@ def trial(config: Config, option: Option, device: str, data_dir: Path, **until: 
     return timing_worker({**config, "training": training}, windows, place, **until)
 
 
-def training_hours(config: Config, images: int, measured: Mapping[str, Any]) -> float:
+def training_hours(config: Config, images: int, measured: Facts) -> float:
     """The hours of a model's training on so many images, at the speed of the last window that was `measured`."""
     steps = config["training"]["epochs"] * batch_count(images, measured["batch_size"])
     window = measured["training"]
@@ -76,7 +76,7 @@ def training_hours(config: Config, images: int, measured: Mapping[str, Any]) -> 
 
 def measure_beside(
     plain_turn: Turn, turn: Turn, hours: Callable[[Any], float], exact: Sequence[float], option: Option
-) -> dict[str, Any]:
+) -> Facts:
     """What is measured of a model under an option, see `compare`; `exact`: the losses of float32."""
     turn()
     measured = turn()
@@ -157,7 +157,7 @@ class Search:
         options, trials, gains, chosen: see `tune`.
     """
 
-    def __init__(self, configs: Configs, plain: Option, cores: int, end: float, place: Mapping[str, Any]) -> None:
+    def __init__(self, configs: Configs, plain: Option, cores: int, end: float, place: Settings) -> None:
         self.configs = configs
         self.plain = plain
         self.cores = cores
@@ -181,7 +181,7 @@ class Search:
                 after = self.all_hours(models, "hours", self.options[name])
                 self.gains[name] = (before / after).tolist()
 
-    def all_hours(self, models: Mapping[str, Any], which: str, option: Option) -> np.ndarray:
+    def all_hours(self, models: Facts, which: str, option: Option) -> np.ndarray:
         """Hours (or those `beside`) until all models are trained under an option, by rounds."""
         hours = {model: measured[which] for model, measured in models.items()}
         return whole(self.configs, hours, max(1, self.cores // option["threads"]))
@@ -196,7 +196,7 @@ class Search:
         return self.options[self.chosen]
 
 
-def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: float, **place: Any) -> dict[str, Any]:
+def tune(configs: Configs, others: Configs, cores: int, memory: str, minutes: float, **place: Any) -> Facts:
     """Find the settings with which `configs` train fastest, the same for all; then measure `others` with them.
 
     On a CPU as many models train side by side as have room on `cores`, on a GPU one at a time.
@@ -247,7 +247,7 @@ def spread(values: Any) -> str:
     return f"{median:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def option_row(models: Mapping[str, Any], gains: Sequence[float] | None) -> dict[str, str]:
+def option_row(models: Facts, gains: Sequence[float] | None) -> dict[str, str]:
     """The report's row of an option, from its trials and its gains."""
     row = {} if gains is None else {"all": spread(gains)}
     apart = [measured["difference"] for measured in models.values() if "difference" in measured]
@@ -257,7 +257,7 @@ def option_row(models: Mapping[str, Any], gains: Sequence[float] | None) -> dict
     return row
 
 
-def needs_row(config: Config, plain: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, float]:
+def needs_row(config: Config, plain: Facts, best: Facts) -> dict[str, float]:
     """What a model's training takes, from its trials under the plain and the chosen option."""
     hours = np.median(best.get("hours", np.nan))
     snapshots = len(config["training"]["snapshots"])
@@ -271,7 +271,7 @@ def needs_row(config: Config, plain: Mapping[str, Any], best: Mapping[str, Any])
     }
 
 
-def report(found: Mapping[str, Any], configs: Configs, provenance: Mapping[str, Any]) -> list[str]:
+def report(found: Facts, configs: Configs, provenance: Facts) -> list[str]:
     """The paragraphs and tables of the report; `found`: what `tune` returned."""
     trials = found["trials"]
     chosen = trials[found["chosen"]]
