@@ -165,9 +165,9 @@ def peer_turns(case: str, peer: Peer, setting: Setting) -> Iterator[Any]:
         (set_threads if peer.package else torch.set_num_threads)(setting.threads)
         before, _ = peak_memory(device)
         step, images, facts = peer.build(setting)
+        steps = steps_to_fill(step, WARMUP, ROUND_SECONDS[setting.quick], device)
     except UserError as error:
         raise UserError(f"case {case}, {peer.name}: {error}") from None
-    steps = steps_to_fill(step, WARMUP, ROUND_SECONDS[setting.quick], device)
     yield {"images": images, "facts": facts, "memory_before": before}
     while True:
         seconds, _ = time_window(step, steps, device)
