@@ -46,7 +46,7 @@ class Watch(TorchDispatchMode):
     """Notes, in order, what waits for the device or is copied to it or from it, and how matrices are multiplied."""
 
     def start(self) -> dict[str, list[str]]:
-        """From now on, `host`: reads and copies; operations in `float32`, in `bfloat16`."""
+        """From now on, `host`: reads and copies; operations in `float32` or more, in `bfloat16`."""
         self.seen: dict[str, list[str]] = {"host": [], "float32": [], "bfloat16": []}
         return self.seen
 
@@ -60,7 +60,7 @@ class Watch(TorchDispatchMode):
         if name in ("_to_copy", "copy_") and {GPU, "cpu"} <= devices((args, outputs)):
             self.seen["host"].append("copy")
         if name in MATRIX:
-            self.seen[str(args[0].dtype).removeprefix("torch.")].append(name)
+            self.seen["bfloat16" if args[0].dtype is torch.bfloat16 else "float32"].append(name)
         return outputs
 
 
