@@ -23,7 +23,8 @@ from vaeglow.noise import Generator, uniform_like
 def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -> Tensor:
     """The quantile loss |tau - 1(u < 0)| |u|, u = target - quantile, a parabola where |u| <= huber; one shape."""
     u = target - quantile
-    size = torch.where(u.abs() <= huber, u.square() / (2 * huber), u.abs() - huber / 2)
+    parabola = u.square() / (2 * huber)
+    size = torch.where(u.abs() <= huber, parabola, u.abs() - huber / 2)
     return (tau - (u < 0).to(u.dtype)).abs() * size
 
 

@@ -109,8 +109,10 @@ class ResidualBlock(nn.Module):
 
     def enter(self, x: Tensor) -> Tensor:
         """Squeeze and actnorm, (x + b) s, the input of g."""
-        x = F.pixel_unshuffle(x, 2) if self.squeeze else x
-        return (x + self.actnorm.bias[:, None, None]) * self.actnorm.log_scale().exp()[:, None, None]
+        if self.squeeze:
+            x = F.pixel_unshuffle(x, 2)
+        scale = self.actnorm.log_scale().exp()
+        return (x + self.actnorm.bias[:, None, None]) * scale[:, None, None]
 
     def forward(self, x: Tensor, terms: int, generator: Generator) -> Transformed:
         """x [N, C, H, W] -> (y, an estimate without bias of log|det dy/dx|, [N] nats).
@@ -147,10 +149,12 @@ class ResidualBlock(nn.Module):
         The gradient is taken at once, as second derivatives take most of the memory.
         """
         (jacobian,) = autograd.grad(g, x, neumann, create_graph=True)
-        learned = [x, *self.g.parameters()]
-        of_x, *of_parameters = autograd.grad((jacobian * v).sum(), learned, retain_graph=True, materialize_grads=True)
-        parts = [(p * d).sum() for p, d in zip(learned[1:], of_parameters, strict=True)]
-        return (x * of_x).flatten(1).sum(1) + sum(parts) / len(x)
+        parameters = list(self.g.parameters())
+        of_x, *of_parameters = autograd.grad(
+            (jacobian * v).sum(), [x, *parameters], retain_graph=True, materialize_grads=True
+        )
+        slopes = [(parameter * of).sum() for parameter, of in zip(parameters, of_parameters, strict=True)]
+        return (x * of_x).flatten(1).sum(1) + sum(slopes) / len(x)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The x of y by x <- y - g(x) (algorithm 1 of Behrmann et al. 2019), and whether it failed to converge, [N]."""
@@ -210,7 +214,8 @@ class ResidualFlow(GenerativeModel):
         uniform = random.Random(seed).random()
         extra = 1 + int(-math.log2(1 - uniform))  # geometric: P(extra > k) = 2^-k
         x = self.logit(y)
-        log_det = (math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)).flatten(1).sum(1)
+        logit_log_det = math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)
+        log_det = logit_log_det.flatten(1).sum(1)
         for block in self.blocks:
             x, change = block(x, EXACT_TERMS[self.training] + extra, generator)
             log_det = log_det + change
