@@ -14,9 +14,10 @@ from vaeglow.training.turns import worker
 
 WARMUP = 1  # step before the first round, after those for a work's facts
 ROUND_SECONDS = {False: 2.0, True: 0.05}  # shortest round by `quick`, of at least one step
+Facts = Mapping[str, Any]  # JSON values that `Case.check` compares and `Case.rows` may show
 # One peer's work, built and ready: the step that is timed; how many images it handles; facts, JSON values that
 # `Case.check` compares and `Case.rows` may show.
-Work = tuple[Callable[[], object], int, Mapping[str, Any]]
+Work = tuple[Callable[[], object], int, Facts]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Measured:
     seconds: Sequence[float]  # an image, one value a round; the rounds of a case's peers take turns
     memory: int  # the most that its process (or, on a GPU, its tensors) held, in bytes, warm-up and rounds included
     memory_before: int  # the same before anything was built, imports included
-    facts: Mapping[str, Any]  # its work's
+    facts: Facts  # its work's
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Case:
     peers: Sequence[Peer]
     rows: Callable[[Mapping[str, Measured]], list[Row]]  # (measured by peer) -> the ratios
     # (facts by peer): raises ValueError or AssertionError where peers that should agree do not
-    check: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
+    check: Callable[[Mapping[str, Facts]], None] = lambda facts: None
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

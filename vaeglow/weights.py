@@ -23,10 +23,12 @@ from vaeglow.models.base import GenerativeModel, build
 KEY = "vaeglow"
 STATE_KEY = "vaeglow_checkpoint"
 SNAPSHOTS_KEY = "vaeglow_snapshots"
+Tensors = dict[str, Tensor]  # by name
+Description = dict[str, Any]  # JSON-able
 SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
 
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+def tensors_sha256(tensors: Tensors) -> str:
     """Hex sha256 of named tensors: names, types, shapes and bytes, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -36,7 +38,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, about: Mapping[str, Any]) -> str:
+def write_tensors(path: str | Path, tensors: Tensors, key: str, about: Description) -> str:
     """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
 
     Args:
@@ -67,7 +69,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
     return digest
 
 
-def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: str | Path, key: str) -> tuple[Tensors, Description]:
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
@@ -99,7 +101,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; {MAKE_AGAIN}")
 
 
-def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
+def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, Description]:
     """Rebuild a model from its file alone, in evaluation mode.
 
     The file may be untrusted: the sizes in its config are compared with its tensors before memory is allocated.

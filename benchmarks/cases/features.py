@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Peer, Setting, Work, ratios
+from benchmarks.case import Case, Facts, Peer, Setting, Work, ratios
 from benchmarks.work import ROOT, photographs, random_inception, shipped_config
 from vaeglow.paths import INCEPTION
 
@@ -76,7 +76,7 @@ def theirs(setting: Setting) -> Work:
     return lambda: features(len(paths)), len(paths), {"features": features(COMPARED).flatten().tolist()}
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The same features."""
     ours, theirs = (peer["features"] for peer in facts.values())
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

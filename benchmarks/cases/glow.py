@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide, ratios
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, divide, ratios
 from benchmarks.work import (
     TRACED,
     all_batches,
@@ -90,7 +90,7 @@ def upcoming(trainer: Any) -> Any:
         yield inputs.contiguous()
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """Equally large networks, and both learn: their losses are finite and end lower than they began."""
     counts = [peer["parameters"] for peer in facts.values()]
     if max(counts) > (1 + PARAMETERS) * min(counts):

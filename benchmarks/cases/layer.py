@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, ratios
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, ratios
 from benchmarks.work import SMALL_VAE, all_batches, facts_of, make_trainer, our_peers, run_config, training_work
 
 BATCH = {False: 16, True: 4}  # by `quick`
@@ -54,7 +54,7 @@ def plain(setting: Setting) -> Work:
     return step, trainer.batch, {**facts_of(model, step, TRACED), **count(step)}
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The same losses step by step, so the same outputs and gradients."""
     for peer in facts.keys() - {"plain"}:
         np.testing.assert_allclose(facts[peer]["losses"], facts["plain"]["losses"], TOLERANCES[peer], 0, False, peer)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, divide
 from benchmarks.work import SMALL_VAE, run_config, training_work
 
 BATCH = {False: 16, True: 2}  # by `quick`
@@ -42,7 +42,7 @@ def work(setting: Setting, model: str, preset: str = "paper", option: str = "def
     return training_work(config, setting, TRACED, memory=memory)
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The losses of the first steps agree."""
     expected = facts["default"]["losses"]
     for name, peer in facts.items():

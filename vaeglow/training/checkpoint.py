@@ -15,20 +15,19 @@ of another host when it is untouched for `LEASE` seconds.
 import errno
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, SoftFileLease, Timeout
-from torch import Tensor, nn
+from torch import nn
 
 from vaeglow.errors import STOP, DamagedFile, UserError, handled
 from vaeglow.results import source_sha256
-from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, read_tensors, write_tensors
+from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, Description, Tensors, read_tensors, write_tensors
 
 NEWEST = 2  # states kept: if the last is damaged, the one before is used
 POINTS = 100  # good states in a run
@@ -46,12 +45,12 @@ class Position:
     seconds: float = 0.0  # spent in training steps and compilation, over all attempts, without what rollbacks discarded
     cpu_seconds: float = 0.0  # of this process, the first where several train
     compile_seconds: float = 0.0  # of those, in compilation
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Description] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
-    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
+    rollbacks: list[Description] = field(default_factory=list)  # so far: from where to where, seconds lost
+    snapshots: list[Description] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
 
 
 class FolderLock:
@@ -158,7 +157,7 @@ class Checkpoints:
         """This run's states, newest first."""
         return sorted(self.folder.glob(f"{self.names}-*.safetensors"), reverse=True)
 
-    def save(self, steps: int, here: Position, tensors: Mapping[str, Tensor]) -> None:
+    def save(self, steps: int, here: Position, tensors: Tensors) -> None:
         """Save the state after `steps` steps (`pack`), and remove what is no longer kept."""
         self.lock.require()
         about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
@@ -175,7 +174,7 @@ class Checkpoints:
             if path not in kept and (own or steps):
                 path.unlink(missing_ok=True)
 
-    def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
+    def load(self, paths: Iterable[Path] = ()) -> tuple[Tensors, Position] | None:
         """The first complete state of `paths`, by default all, newest first; None for a run that has no state yet.
 
         Raises:
@@ -200,7 +199,7 @@ class Checkpoints:
             raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
         return None
 
-    def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
+    def go_back(self, here: Position) -> tuple[Tensors, Position]:
         """The oldest complete good state of a position, and its position, with one more of `rollbacks`."""
         tensors, back = self.load(self.path(*name) for name in here.good)
         lost = {
@@ -215,9 +214,7 @@ class Checkpoints:
         return tensors, back
 
 
-def pack(
-    model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Mapping[str, Tensor] | None = None
-) -> dict[str, Tensor]:
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Tensors | None = None) -> Tensors:
     """Model, optimiser and the snapshots' tensors as one flat dict."""
     packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
@@ -228,18 +225,18 @@ def pack(
     return packed
 
 
-def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """The inverse of `pack`, into an existing model and optimiser; returns the snapshots' tensors.
 
     Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
     kernels pair the two in order of memory.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "snapshot": {}}
+    parts: dict[str, Tensors] = {"model": {}, "optimizer": {}, "snapshot": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, Tensors] = {}
     for name, tensor in parts["optimizer"].items():
         index, slot = name.split("/")
         if slot != "step":  # a counter; all other slots are moments
@@ -256,7 +253,7 @@ def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
     return {fraction: math.ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
 
 
-def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Tensor]]]:
+def read_snapshots(path: str | Path) -> list[tuple[Description, Tensors]]:
     """The snapshots of a run's `snapshots.safetensors`, in order of their fraction.
 
     Returns:
@@ -267,7 +264,7 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         UserError: the file is missing, damaged or of another kind (`read_tensors`).
     """
     tensors, about = read_tensors(path, SNAPSHOTS_KEY)
-    states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
+    states: list[Tensors] = [{} for _ in about["snapshots"]]
     for name, tensor in tensors.items():
         index, _, rest = name.partition("/")
         states[int(index)][rest] = tensor

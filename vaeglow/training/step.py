@@ -17,6 +17,7 @@ from vaeglow.models.network import networks
 from vaeglow.noise import SharedGenerator
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import Position
+from vaeglow.weights import Tensors
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 
@@ -89,7 +90,7 @@ class TrainingStep:
         """The batches of an epoch, in order: places of their images, int64 [B] each."""
         return loader.batches(loader.epoch_order(len(self.data), self.seed, epoch, self.device), self.batch)
 
-    def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
+    def train_step(self, index: Tensor, step: int, sums: Tensors) -> None:
         """One update with the images at `index`; its numbers are added to `sums` on the device."""
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
@@ -105,7 +106,7 @@ class TrainingStep:
             counted = torch.where(good, value, 0).double()
             sums[name] = sums[name] + counted if name in sums else counted
 
-    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, Tensors]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
         inputs, noise = self.batch_inputs(index, step)
         loss, terms = self.model.loss(inputs, noise, self.training["kl_weight"])

@@ -26,6 +26,7 @@ from vaeglow.models.network import full_precision
 from vaeglow.training.optimise import recompute_activations
 from vaeglow.training.step import TrainingStep
 from vaeglow.training.turns import worker
+from vaeglow.weights import Tensors
 
 WORK = ("training", "sampling")  # what is timed
 Settings = Mapping[str, Any]  # `timing` of the config; or a step's flags
@@ -82,7 +83,7 @@ def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -
     step.initialise(step.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     step.compile()
     upcoming = itertools.cycle(enumerate(step.epoch_batches(0)))
-    sums: dict[str, torch.Tensor] = {}
+    sums: Tensors = {}
     totals: list[torch.Tensor] = []
     generator = step_generator(0, TIMED_SAMPLES, 0, device)
 

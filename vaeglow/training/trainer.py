@@ -4,7 +4,6 @@ import itertools
 import math
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pac
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.progress import Progress
 from vaeglow.training.step import TrainingStep
+from vaeglow.weights import Tensors
 
 END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
 LOOK_EVERY = 20  # steps between looks at a GPU's counters, and at the clock; a CPU's are free
@@ -67,8 +67,8 @@ class Trainer(TrainingStep):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
-        self.sums: dict[str, Tensor] = {}  # over the good steps of the epoch in progress, on the device
-        self.kept: dict[str, Tensor] = {}
+        self.sums: Tensors = {}  # over the good steps of the epoch in progress, on the device
+        self.kept: Tensors = {}
         self.end_loss = math.nan
         self.stop_signal = 0
         self.last_save = time.monotonic()
@@ -125,7 +125,7 @@ class Trainer(TrainingStep):
         self.restore(*loaded)
         print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
 
-    def restore(self, tensors: Mapping[str, Tensor], position: Position) -> None:
+    def restore(self, tensors: Tensors, position: Position) -> None:
         """Continue from a state."""
         self.position = position
         self.kept = unpack(tensors, self.model, self.optimizer)
@@ -273,6 +273,6 @@ class Trainer(TrainingStep):
         }
 
 
-def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
+def mean_of(sums: Tensors, name: str) -> float:
     """The mean of a summed value over the epoch's good steps; NaN before the first."""
     return (sums[name] / sums["steps"]).item()
