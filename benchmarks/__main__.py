@@ -39,21 +39,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads < 1:
         raise UserError(f"--threads {options.threads}: give 1 or more")
     chosen = [NAMED[name] for name in options.only] if options.only else CASES
-    chosen = [case for case in chosen if runs(case, options.only)]
     machine = (
         f"{options.device}, {options.threads} threads of {os.cpu_count()} CPUs ({platform.machine()}), "
         f"Python {platform.python_version()}, torch {version('torch')}"
     )
     rows: list[tuple[str, Row]] = []
     results: dict[str, Any] = {}
-    for case in chosen:
+    for case in [case for case in chosen if runs(case, options.only)]:
         with tempfile.TemporaryDirectory() as folder:
             setting = Setting(options.device, options.threads, options.quick, Path(folder))
             measured = measure(case, setting, ROUNDS[options.quick])
-        found = case.rows(measured)
-        rows += [(case.name, row) for row in found]
-        peers = {name: asdict(one) for name, one in measured.items()}
-        ratios = [{**asdict(row), **spread(row.values), "met": row.met()} for row in found]
+        ratios = []
+        for row in case.rows(measured):
+            rows.append((case.name, row))
+            ratios.append({**asdict(row), **spread(row.values), "met": row.met()})
+        peers = {name: asdict(peer) for name, peer in measured.items()}
         results[case.name] = {"title": case.title, "peers": peers, "ratios": ratios}
         print(f"{case.title} ({case.name})\n\n{peers_table(case, measured)}\n", flush=True)
     print(f"{machine}\n\n{ratios_table(rows)}")
@@ -84,9 +84,10 @@ def peers_table(case: Case, measured: Mapping[str, Measured]) -> str:
     """Images/s (median, quartiles over the rounds) and peak memory of each peer."""
     lines = []
     for peer in case.peers:
-        found = measured[peer.name]
-        memory = [f"{bytes_ / 2**20:.0f}" for bytes_ in (found.memory, found.memory - found.memory_before)]
-        lines.append([peer.title, *numbers([1 / one for one in found.seconds], 4), *memory])
+        figures = measured[peer.name]
+        rates = [1 / seconds for seconds in figures.seconds]
+        memory = [f"{size / 2**20:.0f}" for size in (figures.memory, figures.memory - figures.memory_before)]
+        lines.append([peer.title, *numbers(rates, 4), *memory])
     heads = ["peer", "images/s", "quartiles", "peak MiB", "above imports"]
     return tabulate(lines, heads, tablefmt="github", disable_numparse=True, colalign=("left", *["right"] * 4))
 
@@ -95,7 +96,9 @@ def ratios_table(rows: Iterable[tuple[str, Row]]) -> str:
     """All ratios: the median over the rounds, quartiles, target, verdict."""
     lines = []
     for case, row in rows:
-        target = row.note if row.target is None else f"{'at least' if row.at_least else 'at most'} {row.target:g}"
+        target = row.note
+        if row.target is not None:
+            target = f"{'at least' if row.at_least else 'at most'} {row.target:g}"
         lines.append([case, row.what, *numbers(row.values, 3), target, VERDICT[row.met()]])
     heads = ["case", "ratio", "median", "quartiles", "target", ""]
     align = ("left", "left", "right", "right", "left", "left")

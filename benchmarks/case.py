@@ -1,11 +1,8 @@
 """A benchmark case: peers that do the same work in turns, and the ratios of their times. Imports no torch."""
 
 import contextlib
-import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from vaeglow.errors import UserError
+from vaeglow.training.turns import worker
 
 WARMUP = 1  # step before the first round, after those for a work's facts
 ROUND_SECONDS = {False: 2.0, True: 0.05}  # shortest round by `quick`, of at least one step
-TURN: list[Callable[[], tuple[float, int]]] = []  # of the peer whose process this is
+Facts = Mapping[str, Any]  # JSON values that `Case.check` compares and `Case.rows` may show
 # One peer's work, built and ready: the step that is timed; how many images it handles; facts, JSON values that
 # `Case.check` compares and `Case.rows` may show.
-Work = tuple[Callable[[], object], int, Mapping[str, Any]]
+Work = tuple[Callable[[], object], int, Facts]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Measured:
     seconds: Sequence[float]  # an image, one value a round; the rounds of a case's peers take turns
     memory: int  # the most that its process (or, on a GPU, its tensors) held, in bytes, warm-up and rounds included
     memory_before: int  # the same before anything was built, imports included
-    facts: Mapping[str, Any]  # its work's
+    facts: Facts  # its work's
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Case:
     peers: Sequence[Peer]
     rows: Callable[[Mapping[str, Measured]], list[Row]]  # (measured by peer) -> the ratios
     # (facts by peer): raises ValueError or AssertionError where peers that should agree do not
-    check: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
+    check: Callable[[Mapping[str, Facts]], None] = lambda facts: None
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -102,22 +100,21 @@ def ratios(measured: Mapping[str, Measured], peer: str, title: str, target: floa
         title: of the peer.
         target: for `vaeglow`, the default options.
     """
-    theirs, ours = measured[peer].seconds, measured["vaeglow"]
-    rows = [
-        Row(f"{name} / {title}, images/s", divide(theirs, one.seconds), target if name == "vaeglow" else None)
-        for name, one in measured.items()
-        if name != peer
-    ]
+    theirs = measured[peer].seconds
+    rows = []
+    for name, other in measured.items():
+        if name != peer:
+            quotients = divide(theirs, other.seconds)
+            rows.append(Row(f"{name} / {title}, images/s", quotients, target if name == "vaeglow" else None))
+    ours = measured["vaeglow"]
     floor = ours.facts["flops"] / ours.images / ours.facts["matrix_rate"]  # seconds an image
-    return [
-        *rows,
-        Row(f"bound: {title}'s time / that of our FLOPs at the matrix rate", [one / floor for one in theirs]),
-    ]
+    bound = [seconds / floor for seconds in theirs]
+    return [*rows, Row(f"bound: {title}'s time / that of our FLOPs at the matrix rate", bound)]
 
 
 def divide(left: Sequence[float], right: Sequence[float]) -> list[float]:
     """Round by round."""
-    return [one / other for one, other in zip(left, right, strict=True)]
+    return [dividend / divisor for dividend, divisor in zip(left, right, strict=True)]
 
 
 def measure(case: Case, setting: Setting, rounds: int) -> dict[str, Measured]:
@@ -131,52 +128,49 @@ def measure(case: Case, setting: Setting, rounds: int) -> dict[str, Measured]:
     Raises:
         UserError: a peer cannot work or was killed, or peers that should agree do not.
     """
-    spawn, pools, ready = multiprocessing.get_context("spawn"), {}, {}
-
-    def ask(name: str, function: Callable, *arguments: Any) -> Any:
-        try:
-            return pools[name].submit(function, *arguments).result()
-        except (UserError, BrokenProcessPool) as error:
-            raise UserError(f"case {case.name}, {name}: {error}") from None
-
     with contextlib.ExitStack() as stack:
+        turns = {}
+        ready = {}
         for peer in case.peers:  # one after the other: none is built while another one warms up
-            # a library's output must not end up in our tables
-            pools[peer.name] = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=os.dup2, initargs=(2, 1)))
-            ready[peer.name] = ask(peer.name, start, peer, setting)
+            turn = stack.enter_context(worker(f"case {case.name}, {peer.name}", peer_turns, case.name, peer, setting))
+            ready[peer.name] = turn()
+            turns[peer.name] = turn
         try:
-            case.check({name: one["facts"] for name, one in ready.items()})
+            case.check({name: peer["facts"] for name, peer in ready.items()})
         except (ValueError, AssertionError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"case {case.name}: the peers do not do the same work: {reason}") from None
-        turns = [{name: ask(name, take_turn) for name in pools} for _ in range(rounds)]
-    return {
-        name: Measured(seconds=[turn[name][0] for turn in turns], memory=turns[-1][name][1], **one)
-        for name, one in ready.items()
-    }
+        seconds: dict[str, list[float]] = {name: [] for name in turns}
+        memory = {}
+        for _ in range(rounds):
+            for name, turn in turns.items():
+                image_seconds, memory[name] = turn()
+                seconds[name].append(image_seconds)
+    return {name: Measured(seconds=seconds[name], memory=memory[name], **peer) for name, peer in ready.items()}
 
 
-def start(peer: Peer, setting: Setting) -> dict[str, Any]:
-    """In a peer's process: build its work and warm it up; `images`, `facts` and `memory_before` of `Measured`."""
+def peer_turns(case: str, peer: Peer, setting: Setting) -> Iterator[Any]:
+    """What a peer's process does, a turn at a time: build its work and warm it up, then a round each.
+
+    Yields:
+        `images`, `facts` and `memory_before` of `Measured`; then seconds an image, and the most memory held so far.
+    """
     import torch
 
     from vaeglow.device import pick_device, set_threads
     from vaeglow.training.timing import peak_memory, steps_to_fill, time_window
 
-    device = pick_device(setting.device)
-    (set_threads if peer.package else torch.set_num_threads)(setting.threads)
-    before, _ = peak_memory(device)
-    step, images, facts = peer.build(setting)
-    steps = steps_to_fill(step, WARMUP, ROUND_SECONDS[setting.quick], device)
-
-    def turn() -> tuple[float, int]:
+    os.dup2(2, 1)  # a library's output must not end up in our tables
+    try:
+        device = pick_device(setting.device)
+        (set_threads if peer.package else torch.set_num_threads)(setting.threads)
+        before, _ = peak_memory(device)
+        step, images, facts = peer.build(setting)
+        steps = steps_to_fill(step, WARMUP, ROUND_SECONDS[setting.quick], device)
+    except UserError as error:
+        raise UserError(f"case {case}, {peer.name}: {error}") from None
+    yield {"images": images, "facts": facts, "memory_before": before}
+    while True:
         seconds, _ = time_window(step, steps, device)
-        return seconds / (steps * images), peak_memory(device)[0]
-
-    TURN.append(turn)
-    return {"images": images, "facts": facts, "memory_before": before}
-
-
-def take_turn() -> tuple[float, int]:
-    """In a peer's process: seconds an image of one round, and the most memory held so far."""
-    return TURN[0]()
+        memory, _ = peak_memory(device)
+        yield seconds / (steps * images), memory

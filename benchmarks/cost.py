@@ -34,7 +34,8 @@ ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_st
 BATCH = 64
 IMAGES = {"cifar10": 50_000, "celeba64": 162_770, "fashion_mnist": 60_000}  # of their training splits
 GLOW_SECONDS = 512  # an epoch of Glow on the paper's GTX 1080 Ti (Table 4)
-SIDE, TRIES = 2048, 5  # of the matrix whose product is timed, and how often
+SIDE = 2048  # of the matrix whose product is timed
+TRIES = 5  # how often
 
 
 class ByteCounter(TorchDispatchMode):
@@ -64,7 +65,8 @@ class ByteCounter(TorchDispatchMode):
 
 def count(step: Callable[[], object]) -> dict[str, int]:
     """Run a step once: its `flops` (a multiply-add is two), `bytes`, and `matrix_bytes`, of `MATRIX` alone."""
-    flops, moved = FlopCounterMode(display=False), ByteCounter()
+    flops = FlopCounterMode(display=False)
+    moved = ByteCounter()
     with flops, moved:
         step()
     matrix = sum(moved.by_name[name] for name in MATRIX)
@@ -81,7 +83,7 @@ def matrix_rate(device: torch.device) -> float:
 def cost(config: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
     """The trained parameters of a run's model, and the `count` of a training step of a batch of 64."""
     model = build(config).to("meta").train()
-    y = torch.rand(BATCH, *(config["data"][key] for key in ("channels", "size", "size")), device="meta")
+    y = torch.rand(BATCH, *model.shape, device="meta")
 
     def step() -> None:
         model.loss(model.inputs(y))[0].backward()
@@ -90,26 +92,36 @@ def cost(config: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
     return sum(parameter.numel() for parameter in model.trainable()), count(step)
 
 
+def image_flops(config: Mapping[str, Any]) -> float:
+    """FLOPs of a training step, an image."""
+    _, counts = cost(config)
+    return counts["flops"] / BATCH
+
+
 def one_step(name: str) -> list[str]:
     """The row of one model: of a training step, an image at batch 64 (weights are read once a batch)."""
     parameters, counts = cost(run_config(name, {}))
     flops, *moved = counts.values()
-    megabytes = (f"{one / BATCH / 1e6:.1f}" for one in moved)
+    megabytes = [f"{size / BATCH / 1e6:.1f}" for size in moved]
     return [name, f"{parameters / 1e6:.1f}", f"{flops / BATCH / 1e9:.2f}", *megabytes]
 
 
 def whole(preset: str) -> list[list[str]]:
     """The rows of a preset: what its tables, figures and claims train under one seed, by dataset, and `NAMED`."""
-    config, found = shipped_config(), Counter[tuple[str, str]]()
+    config = shipped_config()
+    flops = Counter[tuple[str, str]]()
     for dataset, model in plan.runs(config, effective(config, preset)):
         run = resolve(config, preset, dataset, model, seed=0)
-        flops = cost(run)[1]["flops"] / BATCH * run["training"]["epochs"] * lookup(IMAGES, dataset, "dataset")
-        found[dataset, "all"] += flops
+        run_flops = image_flops(run) * run["training"]["epochs"] * lookup(IMAGES, dataset, "dataset")
+        flops[dataset, "all"] += run_flops
         if (dataset, model) in NAMED:
-            found[dataset, model] = flops
-    rate = cost(run_config("glow", {}))[1]["flops"] / BATCH * IMAGES["cifar10"] / GLOW_SECONDS
-    hours = {key: flops / rate / 3600 for key, flops in found.items()}
-    return [[preset, *key, f"{found[key] / 1e18:.2f}", f"{h:.3g}", f"{3 * h:.3g}"] for key, h in hours.items()]
+            flops[dataset, model] = run_flops
+    rate = image_flops(run_config("glow", {})) * IMAGES["cifar10"] / GLOW_SECONDS
+    rows = []
+    for key, run_flops in flops.items():
+        hours = run_flops / rate / 3600
+        rows.append([preset, *key, f"{run_flops / 1e18:.2f}", f"{hours:.3g}", f"{3 * hours:.3g}"])
+    return rows
 
 
 @cli.step

@@ -19,23 +19,23 @@ class PlainGlowLayer(GlowLayer):
         """Images x_hat [N, C, H, W] -> (x_bar, log-determinant [N])."""
         x = F.pixel_unshuffle(x, self.squeeze)
         log_det = torch.zeros(len(x), device=x.device)
-        for one in self.steps:
-            for part, held in ((actnorm, one.actnorm), (conv1x1, one.conv.weight), (coupling, one.coupling)):
+        for step in self.steps:
+            for part, held in ((actnorm, step.actnorm), (conv1x1, step.conv.weight), (coupling, step.coupling)):
                 x, change = part(x, held)
                 log_det = log_det + change
         x, change = conv1x1(x, self.closing_weight)
         return F.pixel_shuffle(x + self.closing_bias.view(1, -1, 1, 1), self.squeeze), log_det + change
 
 
-def scaled(x: Tensor, one: nn.Module) -> Tensor:
+def scaled(x: Tensor, norm: nn.Module) -> Tensor:
     """(x + bias) * exp(3 logs), channel by channel."""
-    return (x + one.bias.view(1, -1, 1, 1)) * torch.exp(3 * one.logs.view(1, -1, 1, 1))
+    return (x + norm.bias.view(1, -1, 1, 1)) * torch.exp(3 * norm.logs.view(1, -1, 1, 1))
 
 
-def actnorm(x: Tensor, one: nn.Module) -> tuple[Tensor, Tensor]:
+def actnorm(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """x [N, C, H, W] -> (y, log-determinant [N]), as `conv1x1` and `coupling`."""
-    log_det = x.shape[2] * x.shape[3] * 3 * one.logs.sum()
-    return scaled(x, one), log_det.expand(len(x))
+    log_det = x.shape[2] * x.shape[3] * 3 * norm.logs.sum()
+    return scaled(x, norm), log_det.expand(len(x))
 
 
 def conv1x1(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,11 +44,14 @@ def conv1x1(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return F.conv2d(x, weight[:, :, None, None]), log_det.expand(len(x))
 
 
-def coupling(x: Tensor, one: nn.Module) -> tuple[Tensor, Tensor]:
+def coupling(x: Tensor, layer: nn.Module) -> tuple[Tensor, Tensor]:
     """x1, x2 -> x1, x2 + net(x1): conv3x3, actnorm, ReLU, conv1x1, actnorm, ReLU, conv3x3 times exp(3 logs)."""
-    kept, changed = x.split(one.sizes, 1)
-    first, second, last = one.net.first, one.net.second, one.net.last
-    hidden = F.relu(scaled(F.conv2d(kept, first.weight, padding=1), first))
-    hidden = F.relu(scaled(F.conv2d(hidden, second.weight), second))
-    outputs = F.conv2d(hidden, last.weight, last.bias, padding=1) * torch.exp(3 * last.logs.view(1, -1, 1, 1))
+    kept, changed = x.split(layer.sizes, 1)
+    net = layer.net
+    hidden = F.conv2d(kept, net.first.weight, padding=1)
+    hidden = F.relu(scaled(hidden, net.first))
+    hidden = F.conv2d(hidden, net.second.weight)
+    hidden = F.relu(scaled(hidden, net.second))
+    outputs = F.conv2d(hidden, net.last.weight, net.last.bias, padding=1)
+    outputs = outputs * torch.exp(3 * net.last.logs.view(1, -1, 1, 1))
     return torch.cat([kept, changed + outputs], dim=1), torch.zeros(len(x), device=x.device)

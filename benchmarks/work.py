@@ -25,8 +25,8 @@ def photographs(count: int = 256, side: int = 32, seed: int = 0) -> np.ndarray:
     """Random crops of a photograph inside the scikit-image wheel, uint8 [count, 3, side, side]; always the same."""
     from skimage import data
 
-    picture, random = data.astronaut(), np.random.default_rng(seed)
-    corners = random.integers(0, len(picture) - side, (count, 2))
+    picture = data.astronaut()
+    corners = np.random.default_rng(seed).integers(0, len(picture) - side, (count, 2))
     return np.stack([picture[y : y + side, x : x + side].transpose(2, 0, 1) for y, x in corners])
 
 
@@ -38,14 +38,15 @@ def random_inception() -> dict[str, Any]:
 
     from vaeglow.evaluation.inception import PARTS
 
-    made, generator = {}, torch.Generator().manual_seed(0)
+    weights = {}
+    generator = torch.Generator().manual_seed(0)
     # torchvision's network has tensors of the same names and shapes as pytorch-fid's
     for name, tensor in inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict().items():
         if name.endswith(PARTS):
             noise = torch.randn(tensor.shape, generator=generator)
             scale = (2 / tensor[0].numel()) ** 0.5 if name.endswith("conv.weight") else 0.1
-            made[name] = scale * noise + name.endswith(("bn.weight", "running_var"))
-    return made
+            weights[name] = scale * noise + name.endswith(("bn.weight", "running_var"))
+    return weights
 
 
 def shipped_config() -> dict[str, Any]:
@@ -72,16 +73,16 @@ def make_trainer(
 ) -> Any:
     """The package's own `TrainingStep` of a new model, initialised from a batch, as step `time_epoch` makes it.
 
-    Args: `images` are `photographs` where None; for `memory` see `vaeglow.training.optimise.set_memory`.
+    Args: `images` are `photographs` where None; for `memory` see `runtime.memory` in the config.
     """
     from vaeglow.device import pick_device
     from vaeglow.models.base import build
-    from vaeglow.training.optimise import set_memory
+    from vaeglow.training.optimise import recompute_activations
     from vaeglow.training.step import TrainingStep
 
-    images, model = photographs() if images is None else images, build(config)
-    set_memory(model, memory)
-    trainer = TrainingStep(model, config, images, pick_device(setting.device))
+    model = build(config)
+    recompute_activations(model, memory == "checkpoint")
+    trainer = TrainingStep(model, config, photographs() if images is None else images, pick_device(setting.device))
     trainer.initialise(trainer.batch)
     trainer.compile()  # nothing unless the config asks for it
     return trainer
@@ -89,12 +90,8 @@ def make_trainer(
 
 def all_batches(trainer: Any) -> Iterator[tuple[int, Any]]:
     """(step, index) of the batches of epoch after epoch."""
-    from vaeglow.data.loader import batches, epoch_order
-
     for epoch in itertools.count():
-        yield from enumerate(
-            batches(epoch_order(len(trainer.data), trainer.seed, epoch, trainer.device), trainer.batch)
-        )
+        yield from enumerate(trainer.epoch_batches(epoch))
 
 
 def training_work(
@@ -112,21 +109,22 @@ def training_work(
     Returns:
         Facts: `facts_of`; `compile_seconds`; `flops`, `bytes` and `matrix_rate` where counted.
     """
-    made = make_trainer(config, setting, **trainer)
-    upcoming = all_batches(made)
+    training = make_trainer(config, setting, **trainer)
+    upcoming = all_batches(training)
 
     def step() -> Any:
         sums: dict[str, Any] = {}
         number, index = next(upcoming)
-        made.train_step(index, number, sums)
+        training.train_step(index, number, sums)
         return sums["bits_per_dim"]
 
-    facts = {**facts_of(made.model, step, traced), "compile_seconds": made.position.compile_seconds}
+    facts = facts_of(training.model, step, traced)
+    facts["compile_seconds"] = training.position.compile_seconds
     if counted:
         from benchmarks.cost import count, matrix_rate
 
-        facts |= {**count(step), "matrix_rate": matrix_rate(made.device)}
-    return step, made.batch, facts
+        facts |= {**count(step), "matrix_rate": matrix_rate(training.device)}
+    return step, training.batch, facts
 
 
 def facts_of(model: Any, step: Callable[[], Any], traced: int) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def test_the_plain_layer_is_the_packages_layer(squeeze):
 
 def facts_of(case: Case, setting: Setting) -> dict[str, dict]:
     """Each peer's facts, its step taken once; what is compiled needs a compiler and a minute, and is left out."""
-    found, left_out = {}, {*OPTIONS, "compile"} - {"vaeglow"}
+    found = {}
+    left_out = {*OPTIONS, "compile"} - {"vaeglow"}
     for peer in case.peers:
         if peer.name not in left_out:
             step, images, facts = peer.build(setting)
@@ -81,10 +82,12 @@ def test_the_command_takes_turns_prints_the_ratios_last_and_writes_them(tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("--quick: tiny sizes, so these ratios mean nothing")
     cases = json.loads(output.read_text())["cases"]
-    assert list(cases) == ["data", "table4"] and len(cases["table4"]["ratios"]) == 6
+    assert list(cases) == ["data", "table4"]
+    assert len(cases["table4"]["ratios"]) == 6
     assert set(cases["table4"]["peers"]) == set(layer_cases.MODELS)
     for found in cases["data"]["peers"].values():
-        assert len(found["seconds"]) == 2 and min(found["seconds"]) > 0
+        assert len(found["seconds"]) == 2
+        assert min(found["seconds"]) > 0
         assert found["memory"] >= found["memory_before"] > 10e6
 
 
@@ -96,7 +99,8 @@ def test_a_peer_that_cannot_work_is_one_line(tmp_path):
 
 def test_a_case_whose_peer_is_not_installed_is_left_out_or_refused(capsys):
     case = Case("mine", "Mine", [Peer("one", "One", lambda _: (print, 1, {}), module="no_such_module")], lambda _: [])
-    assert not benchmark.runs(case, asked=None) and benchmark.runs(benchmark.NAMED["data"], asked=None)
+    assert not benchmark.runs(case, asked=None)
+    assert benchmark.runs(benchmark.NAMED["data"], asked=None)
     assert capsys.readouterr().err == "left out: case mine needs no_such_module: pip install -e '.[bench]'\n"
     with pytest.raises(UserError, match="case mine needs no_such_module"):
         benchmark.runs(case, asked=["mine"])
@@ -107,20 +111,28 @@ def test_help_needs_no_torch():
     assert call([sys.executable, "-c", code]).returncode == 0  # peak memory of a peer is not the parent's
 
 
+def cells(table: str) -> list[list[str]]:
+    """Of a Markdown table, row by row."""
+    rows = []
+    for line in table.splitlines()[2:]:
+        _, *inner, _ = line.split("|")
+        rows.append([cell.strip() for cell in inner])
+    return rows
+
+
 def test_ratios_are_taken_round_by_round_and_the_median_decides():
     assert divide([2.0, 6.0], [1.0, 2.0]) == [2.0, 3.0]
     assert spread([4.0, 1.0, 3.0, 2.0, 5.0]) == {"median": 3.0, "low_quartile": 2.0, "high_quartile": 4.0}
     rows = [Row("a / b", [1, 2, 9], 2), Row("a / b", [1, 1.9, 9], 2), Row("c / d", [0.3], 0.02, at_least=False)]
     rows.append(Row("e / f", [3], note="paper: 3.66"))
     assert [row.met() for row in rows] == [True, False, False, None]
-    shown = [line.split("|")[3:-1] for line in benchmark.ratios_table([("x", row) for row in rows]).splitlines()[2:]]
-    assert [cell.strip() for cell in shown[0]] == ["2", "1.5 to 5.5", "at least 2", "met"]
-    assert [cell.strip() for cell in shown[2]] == ["0.3", "", "at most 0.02", "missed"]
-    assert [cell.strip() for cell in shown[3]] == ["3", "", "paper: 3.66", ""]
+    shown = cells(benchmark.ratios_table([("x", row) for row in rows]))
+    assert shown[0] == ["x", "a / b", "2", "1.5 to 5.5", "at least 2", "met"]
+    assert shown[2] == ["x", "c / d", "0.3", "", "at most 0.02", "missed"]
+    assert shown[3] == ["x", "e / f", "3", "", "paper: 3.66", ""]
     case = Case("x", "X", [Peer("one", "One", lambda _: (print, 1, {}))], lambda _: [])
     one = Measured(images=4, seconds=(0.5, 0.25, 0.125), memory=3 * 2**20, memory_before=2**20, facts={})
-    line = benchmark.peers_table(case, {"one": one}).splitlines()[2]
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["One", "4", "3 to 6", "3", "2"]
+    assert cells(benchmark.peers_table(case, {"one": one})) == [["One", "4", "3 to 6", "3", "2"]]
 
 
 def test_table_4_is_glow_over_the_average_of_both_phases():
@@ -130,7 +142,10 @@ def test_table_4_is_glow_over_the_average_of_both_phases():
 
 
 def test_counts_of_bytes_and_operations():
-    a, b, x, network = torch.zeros(10, 10), torch.zeros(10, 10), torch.zeros(5, 20), nn.Linear(20, 30, bias=False)
+    a = torch.zeros(10, 10)
+    b = torch.zeros(10, 10)
+    x = torch.zeros(5, 20)
+    network = nn.Linear(20, 30, bias=False)
     touched = {  # read and written; a view has none
         3 * 400: lambda: a + b,
         0: lambda: (a.view(100)[:50].expand(3, 50), torch.empty(1000)),

@@ -25,17 +25,20 @@ def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
         load_model(path, "cpu")
     message = str(caught.value)
-    assert "\n" not in message and str(path) in message
+    assert "\n" not in message
+    assert str(path) in message
     return message
 
 
 def test_a_file_has_its_description_and_the_same_bytes_every_time(saved):
     """What it holds, of all kinds of model: `test_model_kinds.py`."""
-    network, content = initialised("glow"), saved.read_bytes()
+    network = initialised("glow")
+    content = saved.read_bytes()
     digest = tensors_sha256(network.state_dict())
     assert load_model(saved, "cpu")[1] == {"config": resolved("glow"), **ABOUT, "weights_sha256": digest}
     for _ in range(8):
-        assert save_model(saved, network, resolved("glow"), ABOUT) == digest and saved.read_bytes() == content
+        assert save_model(saved, network, resolved("glow"), ABOUT) == digest
+        assert saved.read_bytes() == content
 
 
 def test_the_hash_knows_names_types_shapes_and_values():
@@ -66,7 +69,8 @@ def test_truncated_files_and_files_of_other_kinds(saved):
 
 
 def test_no_flipped_bit_anywhere_is_loaded(saved):
-    content, picks = saved.read_bytes(), random.Random(0)
+    content = saved.read_bytes()
+    picks = random.Random(0)
     tensors, about = read_tensors(saved, KEY)
     header = 8 + int.from_bytes(content[:8], "little")
     places = [picks.randrange(header) for _ in range(60)] + [picks.randrange(header, len(content)) for _ in range(20)]

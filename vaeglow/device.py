@@ -44,16 +44,12 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
-        allow_tf32(False)
-        if os.environ.get(CLAIM) == "1" and (count := torch.cuda.device_count()) > 1:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        count = torch.cuda.device_count()
+        if count > 1 and os.environ.get(CLAIM) == "1":
             torch.cuda.set_device(claim_gpu(int(os.environ.get("LOCAL_RANK", 0)), count))
     return torch.device(name)
-
-
-def allow_tf32(on: bool) -> None:
-    """Let a GPU's matrix products and convolutions of float32 use TF32, from now on, or not."""
-    torch.backends.cudnn.allow_tf32 = on
-    torch.backends.cuda.matmul.allow_tf32 = on
 
 
 def claim_gpu(preferred: int, count: int) -> int:
@@ -75,9 +71,9 @@ def claim_gpu(preferred: int, count: int) -> int:
 
 def gpu_lock(index: int) -> Path:
     """The lock file of a GPU, named by the machine's numbering, not this process's."""
-    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "").split(",")
-    name = (names[index] if index < len(names) else "") or str(index)
-    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{os.getuid()}-{name.replace('/', '-')}.lock")
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "").replace("/", "-").split(",")
+    name = names[index] if index < len(names) and names[index] else index
+    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{os.getuid()}-{name}.lock")
 
 
 def image_layout(device: torch.device | str) -> torch.memory_format:
@@ -105,6 +101,7 @@ def set_threads(threads: int) -> None:
     torch.set_flush_denormal(True)  # first: torch's other threads take it over when they start
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
+    trim_threshold = -1  # glibc's malloc.h
+    mmap_threshold = -3
     if mallopt and any(mallopt(mmap_threshold, size) for size in (1 << 30, 32 << 20)):  # old ones refuse over 32 MiB
         mallopt(trim_threshold, (1 << 31) - 1)

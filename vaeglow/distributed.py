@@ -1,8 +1,8 @@
 """Several processes that train one run, one on each device (`training.devices`).
 
 On one machine the step starts them by torchrun's machinery, over several nodes torchrun does (docs/several-gpus.md).
-The first writes and prints for all. Each draws the noise of the whole batch and uses the
-part of its own images, so results do not depend on how many processes there are.
+The first writes and prints for all. Each draws the noise of the whole batch and uses the part of its own images
+(`vaeglow.noise`), and batch norms are the whole batch's, so results do not depend on how many processes there are.
 """
 
 import ctypes
@@ -12,14 +12,14 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from vaeglow.device import CLAIM, TERMINAL, pick_device
 from vaeglow.errors import STOP, Interrupted, UserError
@@ -44,12 +44,13 @@ class Group:
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Set each tensor to its mean over the processes, all in one exchange."""
-        if self.size > 1:
-            flat = torch.cat([tensor.flatten() for tensor in tensors])
-            distributed.all_reduce(flat)
-            means = flat.div_(self.size).split([tensor.numel() for tensor in tensors])
-            for tensor, mean in zip(tensors, means, strict=True):
-                tensor.copy_(mean.view(tensor.shape))
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        distributed.all_reduce(flat)
+        means = flat.div_(self.size).split([tensor.numel() for tensor in tensors])
+        for tensor, mean in zip(tensors, means, strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
     def gather(self, value: Any = None) -> list[Any]:
         """The value of each process, in the order of ranks, in every process; waits for all of them."""
@@ -60,29 +61,6 @@ class Group:
 
 
 ALONE = Group()
-
-
-class SharedGenerator(torch.Generator):
-    """A generator shared by `ranks` processes, each of which uses its own images' part; this one is number `rank`."""
-
-    rank: int = 0
-    ranks: int = 1
-
-
-def shared_noise(
-    sample: Callable[..., Tensor], shape: Sequence[int], generator: torch.Generator | None, **options: Any
-) -> Tensor:
-    """`sample(shape, generator=generator, **options)` for this process's images.
-
-    Args:
-        sample: torch.rand or torch.randn.
-        shape: [N, ...], N this process's images; each process has equally many, in the order of ranks.
-        generator: with a `SharedGenerator` the numbers are those that one process with all images would draw.
-        options: dtype and device.
-    """
-    rank, ranks = getattr(generator, "rank", 0), getattr(generator, "ranks", 1)
-    everyone = sample((shape[0] * ranks, *shape[1:]), generator=generator, **options)
-    return everyone[rank * shape[0] :][: shape[0]]
 
 
 def launch(devices: int) -> None:
@@ -100,23 +78,34 @@ def launch(devices: int) -> None:
     if TERMINAL in os.environ:  # others inherit the standard descriptors only
         os.dup2(int(os.environ[TERMINAL]), 0)
         os.environ[TERMINAL] = "0"
-    heard = ",".join(number.name for number in (*STOP, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN)
+    heard = [number.name for number in (*STOP, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN]
     with tempfile.TemporaryDirectory() as folder:
-        how = {"run_id": "vaeglow", "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
-        how |= {"signals_to_handle": heard, "shutdown_timeout": PATIENCE, "logs_specs": DefaultLogsSpecs(folder)}
-        config = LaunchConfig(1, 1, devices, max_restarts=0, **how)
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=devices,
+            run_id="vaeglow",
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            local_addr="127.0.0.1",
+            max_restarts=0,
+            signals_to_handle=",".join(heard),
+            shutdown_timeout=PATIENCE,
+            logs_specs=DefaultLogsSpecs(folder),
+        )
         try:
             elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
         except (ChildFailedError, SignalException) as error:
-            for file in sorted(Path(folder).rglob("error.json")):
-                said = json.loads(file.read_text(encoding="utf-8"))
-                print(said["message"], file=sys.stderr)
-                raise SystemExit(said["status"]) from None
+            for file in sorted(Path(folder).rglob("error.json")):  # of `vaeglow.steps.cli`
+                report = json.loads(file.read_text(encoding="utf-8"))
+                print(report["message"], file=sys.stderr)
+                raise SystemExit(report["status"]) from None
             if isinstance(error, SignalException):
                 raise Interrupted(f"{error.sigval.name}: run the same command again") from None
+            statuses = {rank: failure.exitcode for rank, failure in error.failures.items()}
             later = (EXIT_LOST, -signal.SIGTERM)  # how the others end, once one has failed
-            rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode in later)
-            raise UserError(f"process {rank} of this run ended with status {failure.exitcode}: run it again") from None
+            rank = min(statuses, key=lambda rank: statuses[rank] in later)
+            raise UserError(f"process {rank} of this run ended with status {statuses[rank]}: run it again") from None
 
 
 @contextmanager
@@ -127,11 +116,14 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
         UserError: another number than `devices` was started, or there are too few GPUs.
         SystemExit: another process has ended.
     """
-    rank, size, local = (int(os.environ.get(*each)) for each in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    rank = int(os.environ.get("RANK", 0))
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
     if size != devices:
         raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
-    if name != "cpu" and 0 < (count := torch.cuda.device_count()) <= local:  # first: `pick_device` may take that GPU
-        raise UserError(f"torch sees {count} GPUs, too few for {devices} processes: lower training.devices")
+    gpus = 0 if name == "cpu" else torch.cuda.device_count()
+    if 0 < gpus <= local_rank:  # first: `pick_device` may take that GPU
+        raise UserError(f"torch sees {gpus} GPUs, too few for {devices} processes: lower training.devices")
     device = pick_device(name)
     if size == 1:
         yield ALONE, device
@@ -140,15 +132,74 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    backend = "gloo"
     if device.type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
         if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
-            torch.cuda.set_device(local)
+            torch.cuda.set_device(local_rank)
         device = torch.device("cuda", torch.cuda.current_device())
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group(backend)
         yield Group(rank, size), device
         distributed.destroy_process_group()
     except RuntimeError as error:
         if any(words in str(error).lower() for words in LOST):
             raise SystemExit(EXIT_LOST) from None
         raise
+
+
+class Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, with its gradient: the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The same on every process."""
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Each value is part of every process's sum."""
+        return Sum.apply(grad.contiguous())
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm [N, F, ...] with the mean and variance of the whole batch, split equally over the processes.
+
+    In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same, but only on GPUs.
+
+    Attributes:
+        ranks: number of processes in the default group.
+    """
+
+    ranks: int = 1
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of dimensions is allowed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) / sqrt(var + eps) * weight + bias, and the running statistics updated."""
+        if not self.training:
+            return super().forward(x)
+        others = [0, *range(2, x.dim())]  # all dimensions but the features'
+        shape = [-1] + [1] * (x.dim() - 2)  # of a value for each feature, beside x
+        whole = x.float()  # under bf16 x is the convolution's bfloat16; statistics are float32, as in torch's own
+        mean = Sum.apply(whole.mean(others)) / self.ranks
+        centred = whole - mean.view(shape)
+        variance = Sum.apply(centred.square().mean(others)) / self.ranks
+        with torch.no_grad():
+            count = self.ranks * x.numel() / x.shape[1]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked.add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.view(shape), centred, scale.view(shape)).to(x.dtype)
+
+
+def share_batch_norms(module: nn.Module, ranks: int) -> None:
+    """Make each batch norm of a module a `SharedBatchNorm`, in place, with the same parameters and statistics."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.__class__ = SharedBatchNorm
+            part.ranks = ranks

@@ -20,11 +20,15 @@ from vaeglow.files import atomic_path, explain_os_error, sha256_json
 from vaeglow.models.base import GenerativeModel, build
 
 # Of the metadata entry, a JSON text, that describes a model, a state of training, the snapshots of a run.
-KEY, STATE_KEY, SNAPSHOTS_KEY = "vaeglow", "vaeglow_checkpoint", "vaeglow_snapshots"
+KEY = "vaeglow"
+STATE_KEY = "vaeglow_checkpoint"
+SNAPSHOTS_KEY = "vaeglow_snapshots"
+Tensors = dict[str, Tensor]  # by name
+Description = dict[str, Any]  # JSON-able
 SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
 
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+def tensors_sha256(tensors: Tensors) -> str:
     """Hex sha256 of named tensors: names, types, shapes and bytes, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -34,7 +38,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, about: Mapping[str, Any]) -> str:
+def write_tensors(path: str | Path, tensors: Tensors, key: str, about: Description) -> str:
     """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
 
     Args:
@@ -52,17 +56,20 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], key: str, abo
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     digest = tensors_sha256(tensors)
     about = {**about, "weights_sha256": digest}
+    text = json.dumps(about | {SEAL: sha256_json(about)})
     with atomic_path(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata={key: json.dumps(about | {SEAL: sha256_json(about)})})
+            save_file(tensors, temporary, metadata={key: text})
         except SafetensorError as error:
-            if (number := re.search(r"os error (\d+)", str(error))) is None:
+            match = re.search(r"os error (\d+)", str(error))
+            if match is None:
                 raise
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error  # such as a full disk
+            number = int(match[1])
+            raise OSError(number, os.strerror(number)) from error  # such as a full disk
     return digest
 
 
-def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: str | Path, key: str) -> tuple[Tensors, Description]:
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
@@ -83,7 +90,8 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     except (SafetensorError, OSError) as error:
         reason = f"is truncated or not a safetensors file ({str(error).splitlines()[0]})"
         raise DamagedFile(f"{path} {reason}: check the path; {MAKE_AGAIN}") from None
-    if (text := metadata.get(key)) is None:
+    text = metadata.get(key)
+    if text is None:
         raise DamagedFile(f"{path} has no '{key}' metadata, so it is another kind of file: check the path")
     with suppress(ValueError, RecursionError):
         about = json.loads(text)
@@ -93,7 +101,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; {MAKE_AGAIN}")
 
 
-def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, dict[str, Any]]:
+def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, Description]:
     """Rebuild a model from its file alone, in evaluation mode.
 
     The file may be untrusted: the sizes in its config are compared with its tensors before memory is allocated.
@@ -107,7 +115,8 @@ def load_model(path: str | Path, device: torch.device | str) -> tuple[Generative
     tensors, about = read_tensors(path, KEY)
     most = sum(tensor.numel() for tensor in tensors.values())
     try:
-        if (size := max(sizes(about["config"]))) > most:
+        size = max(sizes(about["config"]))
+        if size > most:
             raise ValueError(f"a size of {size} in a model of {most} numbers")
         with torch.device("meta"):
             model = build(about["config"])

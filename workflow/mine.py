@@ -128,8 +128,7 @@ def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cor
     seconds = {model: training_seconds(config, images, device) for model, config in configs.items()}
     threads = max(config["training"]["threads"] for config in configs.values())
     beside = max(1, cores // threads)  # jobs at once
-    hours = {model: {"hours": [one]} for model, one in seconds.items()}
-    training = whole(configs, hours, "hours", beside)[0]
+    training = whole(configs, {model: [each] for model, each in seconds.items()}, beside)[0]
     jobs = REST["fid_reference"] + len(models) * REST["likelihood"]
     jobs += len(table["rows"]) * (REST["sample"] + REST["evaluate"])
     measuring = jobs / beside * max(1, table["images"] / 64)  # the demo's seconds, of 64 images

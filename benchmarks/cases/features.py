@@ -1,6 +1,7 @@
 """Inception features for FID: the package's loop over an array and pytorch-fid's own loop over PNG files."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Peer, Setting, Work, ratios
+from benchmarks.case import Case, Facts, Peer, Setting, Work, ratios
 from benchmarks.work import ROOT, photographs, random_inception, shipped_config
 from vaeglow.paths import INCEPTION
 
@@ -21,13 +22,14 @@ WEIGHTS = ROOT / INCEPTION
 
 def inception_file(folder: Path) -> Path:
     """The Inception weights of the workflow, or random ones where they are missing: the time is the same."""
-    path = folder / "inception.safetensors"
-    if WEIGHTS.exists() or path.exists():
-        return WEIGHTS if WEIGHTS.exists() else path
     from vaeglow.evaluation.inception import KEY
     from vaeglow.weights import write_tensors
 
-    write_tensors(path, random_inception(), KEY, {"source": "random"})
+    if WEIGHTS.exists():
+        return WEIGHTS
+    path = folder / "inception.safetensors"
+    if not path.exists():
+        write_tensors(path, random_inception(), KEY, {"source": "random"})
     return path
 
 
@@ -38,15 +40,16 @@ def ours(setting: Setting) -> Work:
     from vaeglow.evaluation.fid import extract_features
     from vaeglow.evaluation.inception import load_inception
 
-    device, batch = pick_device(setting.device), shipped_config()["evaluation"]["batch_size"]
+    device = pick_device(setting.device)
+    batch = shipped_config()["evaluation"]["batch_size"]
     network = load_inception(inception_file(setting.folder), FEATURES, device)
     images = photographs(IMAGES[setting.quick])
 
     def features(count: int) -> Any:
-        return [one for part in extract_features(images[:count], network, batch, device) for one in part]
+        return list(itertools.chain.from_iterable(extract_features(images[:count], network, batch, device)))
 
     flops = count(lambda: features(COMPARED))["flops"] * len(images) // COMPARED
-    compared = [value.item() for one in features(COMPARED) for value in one]
+    compared = [value.item() for row in features(COMPARED) for value in row]
     facts = {"flops": flops, "matrix_rate": matrix_rate(device), "features": compared}
     return lambda: features(len(images)), len(images), facts
 
@@ -73,9 +76,9 @@ def theirs(setting: Setting) -> Work:
     return lambda: features(len(paths)), len(paths), {"features": features(COMPARED).flatten().tolist()}
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The same features."""
-    ours, theirs = (found["features"] for found in facts.values())
+    ours, theirs = (peer["features"] for peer in facts.values())
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     if not any(ours):
         raise ValueError("all features are 0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide, ratios
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, divide, ratios
 from benchmarks.work import (
     TRACED,
     all_batches,
@@ -45,9 +45,12 @@ def normflows_glow(quick: bool) -> Any:
     import torch
 
     torch.manual_seed(0)
-    priors, merges, flows = [], [], []
+    priors = []
+    merges = []
+    flows = []
     for level in range(LEVELS):  # from the top down
-        channels, side = CHANNELS * 2 ** (LEVELS + 1 - level), SIZE // 2 ** (LEVELS - level)
+        channels = CHANNELS * 2 ** (LEVELS + 1 - level)
+        side = SIZE // 2 ** (LEVELS - level)
         blocks = [normflows.flows.GlowBlock(channels, WIDTH[quick]) for _ in range(DEPTH[quick])]
         flows.append([*blocks, normflows.flows.Squeeze()])
         if level:
@@ -64,7 +67,8 @@ def theirs(setting: Setting, autocast: bool) -> Work:
     trainer = make_trainer(chosen, setting)  # for its batches
     model = normflows_glow(setting.quick).to(trainer.device)
     optimizer = torch.optim.Adamax(model.parameters(), lr=chosen["training"]["learning_rate"])
-    dims, levels = trainer.model.dims, trainer.model.levels
+    dims = trainer.model.dims
+    levels = trainer.model.levels
     batches = upcoming(trainer)
 
     def step() -> Any:
@@ -82,18 +86,20 @@ def theirs(setting: Setting, autocast: bool) -> Work:
 def upcoming(trainer: Any) -> Any:
     """Dequantised batches [N, C, H, W] without end."""
     for step, index in all_batches(trainer):
-        yield trainer.batch_inputs(index, step)[0].contiguous()
+        inputs, _ = trainer.batch_inputs(index, step)
+        yield inputs.contiguous()
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """Equally large networks, and both learn: their losses are finite and end lower than they began."""
-    counts = [found["parameters"] for found in facts.values()]
+    counts = [peer["parameters"] for peer in facts.values()]
     if max(counts) > (1 + PARAMETERS) * min(counts):
         raise ValueError(f"parameters: {counts}")
-    for peer, found in facts.items():
-        losses = found["losses"]
+    for name, peer in facts.items():
+        losses = peer["losses"]
         if not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]:
-            raise ValueError(f"{peer} does not learn: losses {', '.join(f'{loss:.4g}' for loss in losses)}")
+            shown = ", ".join(f"{loss:.4g}" for loss in losses)
+            raise ValueError(f"{name} does not learn: losses {shown}")
 
 
 def sample_ours(setting: Setting) -> Work:
@@ -102,7 +108,8 @@ def sample_ours(setting: Setting) -> Work:
     from vaeglow.evaluation.trained import BATCH_SIZE, sample
     from vaeglow.weights import KEY, load_model, write_tensors
 
-    chosen, path = config(setting.quick), setting.folder / "model.safetensors"
+    chosen = config(setting.quick)
+    path = setting.folder / "model.safetensors"
     trainer = make_trainer(chosen, setting)
     write_tensors(path, trainer.model.state_dict(), KEY, {"config": chosen})
     model, _ = load_model(path, trainer.device)
@@ -155,8 +162,8 @@ def data_alone(setting: Setting) -> Work:
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
     """Of each of our options to normflows in float32, and of both in bf16."""
     both = divide(measured["normflows-bf16"].seconds, measured["vaeglow-bf16"].seconds)
-    found = ratios(measured, "normflows", "normflows", target=1.4)
-    return [*found, Row("vaeglow, bf16 / normflows, bf16, images/s", both, 1.4)]
+    rows = ratios(measured, "normflows", "normflows", target=1.4)
+    return [*rows, Row("vaeglow, bf16 / normflows, bf16, images/s", both, 1.4)]
 
 
 def share(measured: Mapping[str, Measured]) -> list[Row]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, ratios
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, ratios
 from benchmarks.work import SMALL_VAE, all_batches, facts_of, make_trainer, our_peers, run_config, training_work
 
 BATCH = {False: 16, True: 4}  # by `quick`
@@ -54,21 +54,21 @@ def plain(setting: Setting) -> Work:
     return step, trainer.batch, {**facts_of(model, step, TRACED), **count(step)}
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The same losses step by step, so the same outputs and gradients."""
     for peer in facts.keys() - {"plain"}:
         np.testing.assert_allclose(facts[peer]["losses"], facts["plain"]["losses"], TOLERANCES[peer], 0, False, peer)
-    if len({found["parameters"] for found in facts.values()}) > 1:
+    if len({peer["parameters"] for peer in facts.values()}) > 1:
         raise ValueError("different numbers of parameters")
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
     """The ratios of times, and what they could come from."""
-    found = ratios(measured, "plain", "plain eager", target=1.5)
+    rows = ratios(measured, "plain", "plain eager", target=1.5)
     for what, title in (("bytes", "bytes moved"), ("flops", "FLOPs")):
         share = measured["plain"].facts[what] / measured["vaeglow"].facts[what]
-        found.append(Row(f"plain eager / vaeglow, {title}", [share]))
-    return found
+        rows.append(Row(f"plain eager / vaeglow, {title}", [share]))
+    return rows
 
 
 def table4_work(setting: Setting, model: str) -> Work:
@@ -79,17 +79,18 @@ def table4_work(setting: Setting, model: str) -> Work:
 
 def table4_rows(measured: Mapping[str, Measured]) -> list[Row]:
     """For each Glow layer the ratio of times, and those of FLOPs and of bytes: the load on the hardware."""
-    glow, vae = measured["glow"], measured["vae"]
-    found = []
+    glow = measured["glow"]
+    vae = measured["vae"]
+    rows = []
     for name in LAYERS:
         layer = measured[name]
         rounds = zip(glow.seconds, vae.seconds, layer.seconds, strict=True)
         times = [whole / ((first + second) / 2) for whole, first, second in rounds]
-        found.append(Row(f"Glow / average of vae and {name}, seconds", times, note="paper: 3.66"))
+        rows.append(Row(f"Glow / average of vae and {name}, seconds", times, note="paper: 3.66"))
         for what, title in (("flops", "FLOPs"), ("bytes", "bytes moved")):
             average = (vae.facts[what] + layer.facts[what]) / 2
-            found.append(Row(f"Glow / average of vae and {name}, {title}", [glow.facts[what] / average]))
-    return found
+            rows.append(Row(f"Glow / average of vae and {name}, {title}", [glow.facts[what] / average]))
+    return rows
 
 
 LAYER = Case(

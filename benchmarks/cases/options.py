@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Measured, Peer, Row, Setting, Work, divide
+from benchmarks.case import Case, Facts, Measured, Peer, Row, Setting, Work, divide
 from benchmarks.work import SMALL_VAE, run_config, training_work
 
 BATCH = {False: 16, True: 2}  # by `quick`
@@ -28,55 +28,62 @@ DEEP_BATCH = {False: 64, True: 4}
 
 def work(setting: Setting, model: str, preset: str = "paper", option: str = "default", deep: int = -1) -> Work:
     """The package's trainer under an option; `deep`, 0 or 1, chooses of `DEPTHS` for a flow of one level."""
-    training, quick = dict(OPTIONS[option][1]), setting.quick
-    memory, batch, change = training.pop("memory", "stored"), BATCH[quick], {}
+    quick = setting.quick
+    _, training = OPTIONS[option]
+    training = dict(training)
+    memory = training.pop("memory", "stored")
+    batch = BATCH[quick]
+    change = {}
     if deep >= 0:
-        size, batch = {"depth": DEPTHS[quick][deep], "width": WIDTH}, DEEP_BATCH[quick]
+        batch = DEEP_BATCH[quick]
+        size = {"depth": DEPTHS[quick][deep], "width": WIDTH}
         change = {**SMALL_VAE, "vaeglow": {"layer": size}, "glow": {"network": {"levels": 1, **size}}}
     config = run_config(model, change, "demo" if quick else preset, batch_size=batch, **training)
     return training_work(config, setting, TRACED, memory=memory)
 
 
-def check(facts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(facts: Mapping[str, Facts]) -> None:
     """The losses of the first steps agree."""
-    for name, found in facts.items():
-        expected = facts["default"]["losses"]
-        np.testing.assert_allclose(found["losses"], expected, NEAR if "bf16" in name else SAME, 0, False, name)
+    expected = facts["default"]["losses"]
+    for name, peer in facts.items():
+        np.testing.assert_allclose(peer["losses"], expected, NEAR if "bf16" in name else SAME, 0, False, name)
 
 
 def rows(measured: Mapping[str, Measured]) -> list[Row]:
     """Each option's speed over the defaults', and its share of their memory."""
-    default, found = measured["default"], []
-    for name, one in measured.items():
+    default = measured["default"]
+    rows = []
+    for name, option in measured.items():
         if name != "default":
-            seconds = one.facts["compile_seconds"]
+            seconds = option.facts["compile_seconds"]
             note = f"compiled in {seconds:.0f} s" if seconds else ""
-            found.append(Row(f"{name} / default, images/s", divide(default.seconds, one.seconds), note=note))
-            memory = (one.memory - one.memory_before) / (default.memory - default.memory_before)
-            found.append(Row(f"{name} / default, peak memory above imports", [memory]))
-    return found
+            rows.append(Row(f"{name} / default, images/s", divide(default.seconds, option.seconds), note=note))
+            memory = (option.memory - option.memory_before) / (default.memory - default.memory_before)
+            rows.append(Row(f"{name} / default, peak memory above imports", [memory]))
+    return rows
 
 
 def case(model: str, preset: str, *names: str) -> Case:
     """The case of one model and preset under the options of these names."""
     peers = []
     for name in ("default", "memory_given_back", *names):
+        label, _ = OPTIONS[name]
         build = functools.partial(work, model=model, preset=preset, option=name)
-        peers.append(Peer(name, OPTIONS[name][0], build, package=name != "memory_given_back"))
+        peers.append(Peer(name, label, build, package=name != "memory_given_back"))
     title = f"Training step of {model} at preset {preset}'s size, batch {BATCH[False]}, under its options"
     return Case(f"{model}-{preset}", title, peers, rows, check)
 
 
 def deep_rows(measured: Mapping[str, Measured]) -> list[Row]:
     """Memory by depth, and time a step of flow, each against stored activations."""
-    found = []
+    rows = []
     for memory, target in (("stored", None), ("checkpoint", 1.25)):
         ratio = measured[f"{memory}_deep"].memory / measured[f"{memory}_shallow"].memory
-        found.append(Row(f"{memory}: peak memory, deep / shallow", [ratio], target, False))
+        rows.append(Row(f"{memory}: peak memory, deep / shallow", [ratio], target, False))
     for depth in ("shallow", "deep"):
         seconds = divide(measured[f"checkpoint_{depth}"].seconds, measured[f"stored_{depth}"].seconds)
-        found.append(Row(f"seconds a layer, checkpoint / stored, {depth}", seconds, 1.5, False))
-    return found
+        rows.append(Row(f"seconds a layer, checkpoint / stored, {depth}", seconds, 1.5, False))
+    return rows
 
 
 def deep_case(model: str) -> Case:

@@ -31,7 +31,7 @@ FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_round_trip_and_log_det(name: str) -> None:
+def test_round_trip_and_log_det(name):
     """Both ways, image by image in one batch; the flow does something."""
     build, shape = FLOWS[name]
     flow = build()
@@ -40,42 +40,50 @@ def test_round_trip_and_log_det(name: str) -> None:
     flow = randomise(flow, scale=0.02 if "levels" in name else 0.08).double()
     x = (torch.randn(3, *shape, generator=seeded(1)) * 0.7 + 0.2).double()
     y, log_det = flow(x)
-    assert (flow.inverse(y) - x).abs().max() < 1e-9 and (y - x).abs().max() > 0.01
+    assert (flow.inverse(y) - x).abs().max() < 1e-9
+    assert (y - x).abs().max() > 0.01
     assert (log_det.ndim == 0) == name.startswith(("layer 1", "layer 2", "layer 4"))
     for i, found in enumerate(log_det.expand(3)):
         torch.testing.assert_close(found, log_abs_det(lambda v: flow(v)[0], x[i : i + 1]))
 
 
+@pytest.mark.parametrize("kind", ["additive", "affine", "bounded"])
 @pytest.mark.parametrize("channels", [3, 12])
-def test_a_step_by_hand(channels: int) -> None:
+def test_a_step_by_hand(channels, kind):
     """Actnorm, 1x1, x2 + net(x1) or (x2 + shift) s; s: sigmoid(raw + 2), sigmoid(4 tanh(raw / 4) + 2) / sigmoid(2)."""
-    x, kept = torch.randn(2, channels, 4, 4, dtype=torch.float64, generator=seeded()), channels // 2
-    for kind in ("additive", "affine", "bounded"):
-        step = randomise(GlowStep(channels, 8, kind)).double()
-        scale = (3 * step.actnorm.logs).exp()
-        v = torch.einsum(
-            "ij,njhw->nihw", step.conv.weight, (x + step.actnorm.bias.view(-1, 1, 1)) * scale.view(-1, 1, 1)
-        )
-        y, log_det = step(x)
-        shift, scale = step.coupling.net(v[:, :kept]), torch.ones(())
-        if kind != "additive":
-            shift, raw = shift.chunk(2, 1)
-            scale = torch.sigmoid(raw + 2)
-            if kind == "bounded":
-                scale = torch.sigmoid(4 * torch.tanh(raw / 4) + 2) * (1 + math.exp(-2))
-        torch.testing.assert_close(y, torch.cat([v[:, :kept], (v[:, kept:] + shift) * scale], 1))
-        torch.testing.assert_close(log_det, 0 * log_det if kind == "additive" else scale.log().sum((1, 2, 3)))
-        torch.testing.assert_close(step.inverse(y, torch.linalg.inv(step.channel_map()[0])), x)
+    x = torch.randn(2, channels, 4, 4, dtype=torch.float64, generator=seeded())
+    step = randomise(GlowStep(channels, 8, kind)).double()
+    normed = (x + step.actnorm.bias[:, None, None]) * (3 * step.actnorm.logs).exp()[:, None, None]
+    mixed = torch.einsum("ij,njhw->nihw", step.conv.weight, normed)
+    kept, changed = mixed.tensor_split([channels // 2], 1)
+    shift = step.coupling.net(kept)
+    scale = torch.ones_like(changed)
+    if kind != "additive":
+        shift, raw = shift.chunk(2, 1)
+        scale = torch.sigmoid(raw + 2)
+    if kind == "bounded":
+        scale = torch.sigmoid(4 * torch.tanh(raw / 4) + 2) * (1 + math.exp(-2))
+    y, log_det = step(x)
+    torch.testing.assert_close(y, torch.cat([kept, (changed + shift) * scale], 1))
+    torch.testing.assert_close(log_det.expand(2), scale.log().sum((1, 2, 3)))
+    matrix, _ = step.channel_map()
+    torch.testing.assert_close(step.inverse(y, torch.linalg.inv(matrix)), x)
 
 
-def standardised(values: Tensor) -> None:
+def standardised(values: Tensor, tolerance: float = 1e-4) -> None:
     """Every channel has mean 0 and sd 1."""
-    channels = values.shape[1]
-    torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(channels), atol=1e-4, rtol=0)
-    torch.testing.assert_close(values.std((0, 2, 3), correction=0), torch.ones(channels), atol=1e-2, rtol=0)
+    mean = values.mean((0, 2, 3))
+    deviation = values.std((0, 2, 3), correction=0)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=tolerance, rtol=0)
+    torch.testing.assert_close(deviation, torch.ones_like(mean), atol=1e-2, rtol=0)
 
 
-def test_actnorms_standardise_the_first_batch_only() -> None:
+def normed(step: GlowStep, x: Tensor) -> Tensor:
+    """The outputs of a step's actnorm."""
+    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(step.conv.weight), step.mix(x))
+
+
+def test_actnorms_standardise_the_first_batch_only():
     """Those in a coupling net, too, whose output starts at 0, so that couplings start as nothing."""
     x = photo_like(16, 3, 8)
     net = CouplingNet(3, 16, 5)
@@ -83,10 +91,11 @@ def test_actnorms_standardise_the_first_batch_only() -> None:
     hidden = net.first(x)
     standardised(hidden)
     standardised(net.second(hidden.relu()))
-    assert net(x).shape == (16, 5, 8, 8) and not net(x).any()
+    assert net(x).shape == (16, 5, 8, 8)
+    assert not net(x).any()
     step = GlowStep(3, 8, "affine")
     step.initialise(x)
-    standardised(torch.einsum("ij,njhw->nihw", torch.linalg.inv(step.conv.weight), step.mix(x)))
+    standardised(normed(step, x))
     for module in (net, step):
         before = snapshot(module)
         module.initialise(5 * x + 3)
@@ -96,7 +105,7 @@ def test_actnorms_standardise_the_first_batch_only() -> None:
 @pytest.mark.parametrize("noise", [0.01, 0.0011])  # the second is the noise of dequantised grey pictures
 @pytest.mark.parametrize("options", [PAPER, {"affine_steps": 2, "scales": 2}], ids=["paper", "beyond"])
 @pytest.mark.parametrize("squeeze", [1, 2, 4])
-def test_layer_starts_as_the_identity(squeeze: int, noise: float, options: dict[str, int]) -> None:
+def test_layer_starts_as_the_identity(squeeze, noise, options):
     """At the paper's depth on badly scaled, correlated channels, on other data too: f(x) = x and log|det| = 0.
 
     Away from its start the paper's inverse is still within 1e-4 in float32.
@@ -115,25 +124,14 @@ def test_layer_starts_as_the_identity(squeeze: int, noise: float, options: dict[
         assert (layer.inverse(y) - x).abs().max() < 1e-4
 
 
-def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers() -> None:
+def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers():
     z = torch.randn(4, 6, generator=seeded())
     for layers in (0, 4):
         torch.testing.assert_close(FlowPrior(6, layers, 8).log_prob(z), normal(z, 0.0, 1.0))
 
 
-def test_density_of_the_prior_integrates_to_one() -> None:
-    """A moved prior over the plane, by a fine grid."""
-    prior = randomise(FlowPrior(2, 4, 16), scale=0.2).double()
-    side = torch.linspace(-30, 30, 601, dtype=torch.float64)
-    z = torch.cartesian_prod(side, side)
-    with torch.no_grad():
-        density = prior.log_prob(z).exp()
-    assert (density - normal(z, 0.0, 1.0).exp()).abs().max() > 0.01  # it did move
-    assert math.isclose(density.sum().item() * 0.1**2, 1, abs_tol=2e-3)
-
-
 @pytest.mark.parametrize("dims", [6, 7])
-def test_every_entry_of_the_latent_is_changed(dims: int) -> None:
+def test_every_entry_of_the_latent_is_changed(dims):
     """Halves alternate: two layers change every entry of z once; four mix all of them."""
     z = torch.randn(1, dims, dtype=torch.float64, generator=seeded())
     for layers in (2, 4):
@@ -144,16 +142,12 @@ def test_every_entry_of_the_latent_is_changed(dims: int) -> None:
     assert (inputs == dims).all()
 
 
-def test_log_scale_of_the_prior_is_bounded() -> None:
-    """However large the network's output, one layer scales by no more than e^2."""
-    layer = randomise(FlowPrior(4, 1, 8), scale=30.0).layers[0]
-    _, log_scale = layer.shift_and_log_scale(100 * torch.randn(50, 2, generator=seeded()))
+def test_scales_of_affine_couplings_are_bounded():
+    """However large their nets' outputs: one layer of the prior scales by no more than e^2, one of f can't overflow."""
+    prior = randomise(VectorCoupling(4, 8, 0), scale=30.0)
+    _, log_scale = prior.shift_and_log_scale(100 * torch.randn(50, 2, generator=seeded()))
     assert 1.9 < log_scale.abs().max() <= 2
-
-
-def test_scale_of_the_layers_couplings_is_bounded() -> None:
-    """However large the net's output: neither an image nor a sample can overflow."""
     coupling = Coupling(2, 8, "bounded")
     _, log_scale = coupling.shift_and_log_scale(100 * torch.randn(50, 2, 4, 4, generator=seeded()))
-    low, high = log_scale.aminmax()
-    assert -2.01 < low < -1.9 and 0.1 < high < 0.13
+    assert -2.01 < log_scale.min() < -1.9
+    assert 0.1 < log_scale.max() < 0.13

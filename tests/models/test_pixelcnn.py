@@ -1,8 +1,12 @@
 """PixelCNN and PixelIQN: masks that never look ahead, a probability that sums to 1, quantiles, the cached sampler."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from models_tools import all_images, data, optimise, randomise, run_config, seeded
+from test_probability import SAMPLES, follow
 
 from vaeglow.data.loader import dequantise
 from vaeglow.errors import UserError
@@ -24,30 +28,30 @@ def pixels(kind: str, channels: int, size: int, levels: int, width: int = 12, de
 
 
 @pytest.mark.parametrize(("channels", "kernel"), [(1, 3), (3, 3), (2, 5)])
-def test_no_feature_looks_ahead_and_none_before_is_missed(channels: int, kernel: int) -> None:
+def test_no_feature_looks_ahead_and_none_before_is_missed(channels, kernel):
     """The gradient of a pixel's features: 0 at that pixel's channel and after, not 0 at what the kernels reach."""
-    net, size = randomise(PixelNet(channels, 3, 4 * channels, kernel)), 7
-    x = torch.randn(1, channels, size, size, generator=seeded(), requires_grad=True)
+    net = randomise(PixelNet(channels, 3, 4 * channels, kernel))
+    x = torch.randn(1, channels, 7, 7, generator=seeded(), requires_grad=True)
     features = net(x)
-    place = torch.arange(size * size * channels).view(size, size, channels).permute(2, 0, 1)
-    for channel in range(channels):
-        for i, j in ((0, 0), (3, 3), (0, 6), (6, 0), (6, 6)):
-            own = features[0, 4 * channel : 4 * channel + 4, i, j].sum()
-            (gradient,) = torch.autograd.grad(own, x, retain_graph=True, allow_unused=True)
-            seen = gradient[0] != 0
-            assert not (seen & (place >= place[channel, i, j])).any()
-            assert seen[:channel, i, j].all()
-            assert j == 0 or seen[:, i, j - 1].all()
-            assert i == 0 or seen[:, i - 1, max(0, j - 1) : j + 2].all()
+    place = torch.arange(49 * channels).view(7, 7, channels).permute(2, 0, 1)  # in the order of the factors
+    for channel, (i, j) in itertools.product(range(channels), [(0, 0), (3, 3), (0, 6), (6, 0), (6, 6)]):
+        own = features[0, 4 * channel : 4 * channel + 4, i, j].sum()
+        (gradient,) = torch.autograd.grad(own, x, retain_graph=True, allow_unused=True)
+        seen = gradient[0] != 0
+        assert not seen[place >= place[channel, i, j]].any()
+        assert seen[:channel, i, j].all()
+        assert j == 0 or seen[:, i, j - 1].all()
+        assert i == 0 or seen[:, i - 1, max(0, j - 1) : j + 2].all()
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "pixeliqn"])
-def test_the_cached_features_are_the_network_s(kind: str) -> None:
+def test_the_cached_features_are_the_network_s(kind):
     """Pixel by pixel, as the image fills; each channel's once the channels before it are there."""
     model = pixels(kind, 3, 6, 8)
     x = torch.rand(4, 3, 6, 6, generator=seeded()) * 2 - 1
     with torch.no_grad():
-        whole, filled = model.net(x), torch.full_like(x, -1)
+        whole = model.net(x)
+        filled = torch.full_like(x, -1)
         for i, j, features in model.net.scan(filled):
             for channel in range(3):
                 part = slice(4 * channel, 4 * channel + 4)
@@ -56,40 +60,35 @@ def test_the_cached_features_are_the_network_s(kind: str) -> None:
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_probabilities_sum_to_one_and_samples_follow_them(trained: bool) -> None:
+def test_probabilities_sum_to_one_and_samples_follow_them(trained):
     """Enumerated; whatever the dequantisation noise; counts by a chi-squared test."""
     model = pixels("pixelcnn", **TWO)
     if trained:
         optimise(model, data(TWO), steps=150)
-    images = all_images(**TWO)
+    y = [dequantise(all_images(**TWO), 2, seeded(seed)) for seed in (0, 1)]
     with torch.no_grad():
-        log_p = [
-            total(model.eval().log_likelihood(dequantise(images, 2, seeded(seed)))).double() - 8 * torch.tensor(2).log()
-            for seed in (0, 1)
-        ]
-        assert torch.equal(*log_p)
-        p = log_p[0].exp()
-        assert p.sum().item() == pytest.approx(1, abs=1e-5)
-        drawn = quantise(model.sample(20_000, 1.0, seeded(3)), 2).flatten(1).long()
-    observed = torch.bincount((drawn * 2 ** torch.arange(7, -1, -1)).sum(1), minlength=256)
-    expected, common = 20_000 * p, 20_000 * p > 20
-    off = ((observed - expected) ** 2 / expected)[common].sum().item()
-    assert common.sum() > 10 and off < common.sum() + 6 * (2 * common.sum()) ** 0.5
+        first, second = (total(model.eval().log_likelihood(images)).double() for images in y)
+        drawn = model.sample(SAMPLES, 1.0, seeded(3))
+    assert torch.equal(first, second)
+    p = (first - 8 * math.log(2)).exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    follow(quantise(drawn, 2), 2, p)
 
 
-def test_the_quantile_loss_has_the_quantile_as_its_minimum() -> None:
+def test_the_quantile_loss_has_the_quantile_as_its_minimum():
     """Of exponential values, at several levels, found by descent; and its parabola by hand."""
     values = torch.distributions.Exponential(1.0).icdf((torch.arange(4000) + 0.5) / 4000)
+    guesses = torch.linspace(0, 4, 801)
     for tau in (0.1, 0.5, 0.9):
-        guesses = torch.linspace(0, 4, 801)
-        losses = torch.stack([quantile_loss(values, g, torch.tensor(tau), 0.002).mean() for g in guesses])
-        assert guesses[losses.argmin()].item() == pytest.approx(-torch.tensor(1 - tau).log().item(), abs=0.01)
+        losses = torch.stack([quantile_loss(values, guess, torch.tensor(tau), 0.002).mean() for guess in guesses])
+        best = guesses[losses.argmin()].item()
+        assert best == pytest.approx(-math.log(1 - tau), abs=0.01)
     u = torch.tensor([-0.3, -0.1, 0.1, 0.3])
     expected = torch.tensor([0.75 * 0.2, 0.75 * 0.025, 0.25 * 0.025, 0.25 * 0.2])
     torch.testing.assert_close(quantile_loss(u, torch.zeros(4), torch.tensor(0.25), 0.2), expected)
 
 
-def test_pixeliqn_learns_a_distribution() -> None:
+def test_pixeliqn_learns_a_distribution():
     """Of grey images that are uniform in [64, 192) but for a right half that is as bright as the left."""
     torch.manual_seed(0)
     left = torch.randint(64, 192, (2000, 1, 2, 1), generator=seeded(1))
@@ -98,15 +97,17 @@ def test_pixeliqn_learns_a_distribution() -> None:
     optimise(model, images, steps=400)
     with torch.no_grad():
         drawn = model.sample(500, 1.0, seeded(2))[:, 0]
-    first, second = drawn[:, :, 0].flatten(), drawn[:, :, 1].flatten()
+    first = drawn[:, :, 0].flatten()
+    second = drawn[:, :, 1].flatten()
     quantiles = torch.quantile(first, torch.tensor([0.1, 0.5, 0.9]))
     torch.testing.assert_close(quantiles, torch.tensor([0.3, 0.5, 0.7]), atol=0.05, rtol=0)
     assert (first - second).abs().mean() < 0.03
 
 
 @pytest.mark.parametrize("model", ["pixelcnn", "pixeliqn"])
-def test_what_they_have_not_is_an_error_of_one_line(model: str) -> None:
-    made, y = build(run_config(model)), torch.rand(2, 3, 8, 8)
+def test_what_they_have_not_is_an_error_of_one_line(model):
+    made = build(run_config(model))
+    y = torch.rand(2, 3, 8, 8)
     with pytest.raises(UserError, match=r"temperature 0\.5: a Pixel\w+ has none, request 1"):
         made.sample(2, 0.5, seeded())
     with pytest.raises(UserError, match="has no latent"):

@@ -1,17 +1,16 @@
 """The VAE (3.1, 3.2): its networks, noise, bound and samples; and the second stage; exact: `test_probability.py`."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from models_tools import changed, normal, photo_like, randomise, run_config, seeded, snapshot
 from run_tools import CONFIG, Run, interrupt, newest, prepare, resolved, same_tensors
+from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from vaeglow.config import merge, resolve
-from vaeglow.errors import UserError
 from vaeglow.models.base import build
 from vaeglow.models.bounds import log_scale_floor, total
 from vaeglow.models.nets import DownConv, UpConv
@@ -33,17 +32,33 @@ def make(name: str = "diagonal, flow prior") -> VAE:
     return randomise(build(run_config("vae", vae=dict(VARIANTS[name])))).eval()
 
 
+def log_density(value: Tensor, gaussian: tuple[Tensor, Tensor]) -> Tensor:
+    """Of a Gaussian, its mean and log sd, by torch.distributions: [N]."""
+    mean, log_scale = gaussian
+    return normal(value, mean, log_scale.exp())
+
+
+def drawn(gaussian: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
+    mean, log_scale = gaussian
+    return mean + log_scale.exp() * torch.randn(mean.shape, generator=generator)
+
+
 def sized(architecture: str, channels: int, size: int, noise: str = "diagonal") -> VAE:
     """The same of other images, with a standard prior."""
+    return randomise(VAE(channels, size, 256, FlowPrior(5, 0, 0), network_of(architecture, noise, 1.0))).eval()
+
+
+def network_of(architecture: str, noise: str, initial_noise: float) -> dict[str, Any]:
     widths = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 5, "batch_norm_momentum": 0.1}
-    network = {"architecture": architecture, "decoder_noise": noise, "initial_noise": 1.0, **widths}
-    return randomise(VAE(channels, size, 256, FlowPrior(5, 0, 0), network)).eval()
+    return {"architecture": architecture, "decoder_noise": noise, "initial_noise": initial_noise, **widths}
 
 
-def test_convolutions_of_stride_2_are_tensorflows() -> None:
+def test_convolutions_of_stride_2_are_tensorflows():
     """'same': nothing is padded before, one zero after; UpConv is the transpose, <DownConv(x), y> = <x, UpConv(y)>."""
-    down, up = DownConv(2, 3), UpConv(3, 2)
-    x, y = torch.randn(1, 2, 8, 6, generator=seeded(0)), torch.randn(1, 3, 4, 3, generator=seeded(1))
+    down = DownConv(2, 3)
+    up = UpConv(3, 2)
+    x = torch.randn(1, 2, 8, 6, generator=seeded(0))
+    y = torch.randn(1, 3, 4, 3, generator=seeded(1))
     padded = torch.zeros(1, 2, 9, 7)
     padded[..., :8, :6] = x
     windows = padded.unfold(2, 3, 2).unfold(3, 3, 2)  # that of output i begins at input 2i
@@ -59,7 +74,7 @@ def test_convolutions_of_stride_2_are_tensorflows() -> None:
     ("architecture", "channels", "size"),
     [("resnet", 3, 4), ("resnet", 1, 16), ("infogan", 1, 28), ("infogan", 3, 4), ("infogan", 1, 12)],
 )
-def test_shapes_and_ranges(architecture: str, channels: int, size: int, noise: str) -> None:
+def test_shapes_and_ranges(architecture, channels, size, noise):
     """Mean in (0, 1), noise one for all where it is isotropic; its range: a test below."""
     vae = sized(architecture, channels, size, noise)
     y = photo_like(3, channels, size)
@@ -72,7 +87,7 @@ def test_shapes_and_ranges(architecture: str, channels: int, size: int, noise: s
     assert vae.sample(2, 1.0, seeded()).shape == vae.reconstruct(y[:2]).shape == (2, channels, size, size)
 
 
-def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
+def test_the_infogan_encoders_layers_have_spectral_norm_one():
     """All four, heads included, whatever the size of the raw weights; the decoder's weights are free."""
     vae = sized("infogan", 3, 16).train()
     layers = [part for part in vae.encoder.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)]
@@ -89,84 +104,98 @@ def test_the_infogan_encoders_layers_have_spectral_norm_one() -> None:
     assert not any("parametrizations" in name for name, _ in vae.decoder.named_parameters())
 
 
-def test_evaluation_depends_on_no_other_image_of_the_batch() -> None:
+def test_evaluation_depends_on_no_other_image_of_the_batch():
     """Batch and spectral norms, which move in training only (in evaluation: `test_model_kinds.py`)."""
     vae = sized("infogan", 1, 28)
-    before, y = snapshot(vae), photo_like(3, 1, 28)
+    before = snapshot(vae)
+    y = photo_like(3, 1, 28)
     torch.testing.assert_close(vae.encode(y[:1])[0], vae.encode(y)[0][:1])
     vae.train().encode(y)
     assert {"encoder.heads.parametrizations.weight.0._u", "encoder.trunk.3.running_mean"} <= changed(vae, before)
 
 
-def test_standard_deviations_are_bounded_softly() -> None:
+def test_standard_deviations_are_bounded_softly():
     """The decoder's log sd by that of dequantisation noise, the posterior's to [-7, 2]; else near the raw value."""
     floor = log_scale_floor(256)
     assert math.isclose(floor, math.log(1 / (256 * math.sqrt(12))))
-    diagonal, isotropic, y = make(), make("isotropic"), photo_like(4, 3, 8)
-    head, last = diagonal.encoder.raw_log_scale, diagonal.decoder.last
+    diagonal = make()
+    isotropic = make("isotropic")
+    y = photo_like(4, 3, 8)
+    head = diagonal.encoder.raw_log_scale
+    last = diagonal.decoder.last
     for raw, posterior, decoder in ((-1e4, -7, floor), (-2.5, -2.5, -2.5), (-1.5, -1.5, -1.5), (1e4, 2, 1e4)):
         with torch.no_grad():
             for weight, bias in ((head.weight, head.bias), (last.weight[3:], last.bias[3:])):
                 weight.zero_()
                 bias.fill_(raw)
             isotropic.raw_log_scale.fill_(raw)
-        z, found = diagonal.encode(y)
-        assert -7 <= found.min() <= found.max() <= 2
-        torch.testing.assert_close(found, torch.full_like(found, posterior), atol=0.02, rtol=0)
+        z, log_scale = diagonal.encode(y)
+        assert -7 <= log_scale.min() <= log_scale.max() <= 2
+        torch.testing.assert_close(log_scale, torch.full_like(log_scale, posterior), atol=0.02, rtol=0)
         for vae in (diagonal, isotropic):
-            found = vae.decode(z)[1]
-            assert found.min() >= floor - 1e-6
-            torch.testing.assert_close(found, torch.full_like(found, decoder), atol=0.02, rtol=0)
+            _, log_scale = vae.decode(z)
+            assert log_scale.min() >= floor - 1e-6
+            torch.testing.assert_close(log_scale, torch.full_like(log_scale, decoder), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("noise", ["diagonal", "isotropic", "fixed"])
 @pytest.mark.parametrize("architecture", ["resnet", "infogan"])
-def test_every_noise_starts_alike(architecture: str, noise: str) -> None:
+def test_every_noise_starts_alike(architecture, noise):
     """At `initial_noise` everywhere (3.1), for a fair comparison; `fixed` noise gets no gradient."""
-    widths = {"num_scale": 2, "base_dim": 4, "fc_dim": 16, "latent_dim": 5, "batch_norm_momentum": 0.1}
-    network = {"architecture": architecture, "decoder_noise": noise, "initial_noise": 0.15, **widths}
     torch.manual_seed(0)
-    vae = VAE(1, 8, 256, FlowPrior(5, 0, 0), network)
-    log_scale = vae.decode(torch.randn(64, 5, generator=seeded(0)))[1]
+    vae = VAE(1, 8, 256, FlowPrior(5, 0, 0), network_of(architecture, noise, 0.15))
+    _, log_scale = vae.decode(torch.randn(64, 5, generator=seeded(0)))
     torch.testing.assert_close(log_scale, torch.full_like(log_scale, math.log(0.15)), atol=0.01, rtol=0)  # soft floor
-    vae.loss(photo_like(4, 1, 8), seeded(1))[0].backward()
+    loss, _ = vae.loss(photo_like(4, 1, 8), seeded(1))
+    loss.backward()
     learned = {name for name, parameter in vae.named_parameters() if parameter.grad is not None}
     assert ("raw_log_scale" in learned) == (noise == "isotropic")
     assert ("raw_log_scale" in vae.state_dict()) == (noise != "diagonal")
 
 
-def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form() -> None:
+def test_training_under_the_standard_normal_takes_the_divergence_in_closed_form():
     """As torch.distributions has it, whatever z; in evaluation, and under a flow, one sample of it, unbiased."""
-    vae, y = make("standard prior"), photo_like(3, 3, 8)
-    posterior = Normal(*(value if index == 0 else value.exp() for index, value in enumerate(vae.encode(y))))
-    exact = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
-    samples = torch.stack([-vae.posterior_sample(y, seeded(seed))[1] for seed in range(400)])
-    assert ((samples.mean(0) - exact).abs() < 5 * samples.std(0) / 20).all() and (samples.std(0) > 0).all()
+    vae = make("standard prior")
+    y = photo_like(3, 3, 8)
+    mean, log_scale = vae.encode(y)
+    exact = kl_divergence(Normal(mean, log_scale.exp()), Normal(0.0, 1.0)).sum(1)
+
+    def sampled(model: VAE, seed: int) -> tuple[Tensor, Tensor]:
+        """z and the divergence."""
+        z, negative_kl = model.posterior_sample(y, seeded(seed))
+        return z, -negative_kl
+
+    divergences = torch.stack([sampled(vae, seed)[1] for seed in range(400)])
+    error = divergences.std(0) / 20
+    assert ((divergences.mean(0) - exact).abs() < 5 * error).all()
+    assert (error > 0).all()
     vae.training = True  # the batch norms stay as they are
-    for seed in (1, 2):
-        torch.testing.assert_close(-vae.posterior_sample(y, seeded(seed))[1], exact)
-    assert (vae.posterior_sample(y, seeded(1))[0] != vae.posterior_sample(y, seeded(2))[0]).any()
+    (z, first), (other_z, second) = sampled(vae, 1), sampled(vae, 2)
+    torch.testing.assert_close(first, exact)
+    torch.testing.assert_close(second, exact)
+    assert (z != other_z).any()
     flow = make()
     flow.training = True
-    assert (flow.posterior_sample(y, seeded(1))[1] != flow.posterior_sample(y, seeded(2))[1]).all()
+    (_, first), (_, second) = sampled(flow, 1), sampled(flow, 2)
+    assert (first != second).all()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_bound_by_hand(name: str) -> None:
+def test_bound_by_hand(name):
     """The terms of eq. 1 for the same z, by torch.distributions."""
     vae = make(name)
     y = photo_like(4, 3, 8)
-    mean, log_scale = vae.encode(y)
-    z = mean + log_scale.exp() * torch.randn(mean.shape, generator=seeded(7))
-    decoded, decoded_log_scale = vae.decode(z)
-    terms = vae.log_likelihood(y, seeded(7))
-    torch.testing.assert_close(terms["reconstruction"], normal(y, decoded, decoded_log_scale.exp()))
+    posterior = vae.encode(y)
+    z = drawn(posterior, seeded(7))
     eps, log_det = vae.prior(z)
-    torch.testing.assert_close(terms["negative_kl"], normal(eps, 0.0, 1.0) + log_det - normal(z, mean, log_scale.exp()))
+    log_prior = normal(eps, 0.0, 1.0) + log_det
+    terms = vae.log_likelihood(y, seeded(7))
+    torch.testing.assert_close(terms["reconstruction"], log_density(y, vae.decode(z)))
+    torch.testing.assert_close(terms["negative_kl"], log_prior - log_density(z, posterior))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_sampling(name: str) -> None:
+def test_sampling(name):
     """Temperature 0 is the decoder mean, others scale the noise around it, the latent stays at 1."""
     vae = make(name)
     z = vae.prior_sample(6, seeded(3))
@@ -175,19 +204,22 @@ def test_sampling(name: str) -> None:
     assert torch.equal(cold, mean)
     torch.testing.assert_close(whole - mean, 2 * (half - mean), atol=1e-5, rtol=1e-4)
     noise = (whole - mean) / log_scale.exp()
-    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
+    assert abs(noise.mean()) < 0.1
+    assert abs(noise.std() - 1) < 0.1
     torch.testing.assert_close(vae.prior(z)[0], torch.randn(6, 5, generator=seeded(3)), atol=1e-4, rtol=1e-4)
 
 
-def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path: Path) -> None:
+def test_infogan_learns_resumes_exactly_and_a_bad_step_leaves_its_norms_as_they_were(tmp_path):
     """The power iteration's vectors are part of the state, and put back with the statistics of the batch norms."""
     small = merge(CONFIG, {"models": {"vae": INFOGAN}, "datasets": {"blobs": {"size": 28}}})
-    config, folder = resolve(small, "tiny", "blobs", "vae", 0), prepare(tmp_path / "blobs", size=28)
+    config = resolve(small, "tiny", "blobs", "vae", 0)
+    folder = prepare(tmp_path / "blobs", size=28)
     whole = Run(tmp_path / "whole", config, folder).train()
     first, last = (float(row["bits_per_dim"]) for row in whole.rows())
     assert last < first
     stopped = interrupt(Run(tmp_path / "stopped", config, folder), 3).train()
-    assert same_tensors(newest(stopped), newest(whole)) and stopped.rows() == whole.rows()
+    assert same_tensors(newest(stopped), newest(whole))
+    assert stopped.rows() == whole.rows()
     model = build(config).train()
     optimizer = build_optimizer(model.trainable(), config["training"])
     guard = Guard(model, optimizer, {"gradient_clip": 100.0})
@@ -206,85 +238,89 @@ def two_stages() -> TwoStageVAE:
     return randomise(build(run_config("vae_two_stage"))).eval()
 
 
-def test_terms_by_hand() -> None:
+def test_terms_by_hand():
     """For the same z and t, by torch.distributions; the net is [linear, ReLU] x depth, its input concatenated."""
     model = two_stages()
     y = photo_like(4, 3, 8)
     generator = seeded(7)
-    mean, log_scale = model.vae.encode(y)
-    z = mean + log_scale.exp() * torch.randn(mean.shape, generator=generator)
+    posterior = model.vae.encode(y)
+    z = drawn(posterior, generator)
     hidden = z
     for layer in model.second.encoder.layers:
         hidden = torch.relu(hidden @ layer.weight.T + layer.bias)
     assert len(model.second.encoder.layers) == len(model.second.decoder.layers) == 3
-    both = torch.cat([z, hidden], 1)
-    t_mean = both @ model.second.mean.weight.T + model.second.mean.bias
-    t_scale = model.second.encode(z)[1].exp()
-    t = t_mean + t_scale * torch.randn(mean.shape, generator=generator)
-    divergence = kl_divergence(Normal(t_mean, t_scale), Normal(0.0, 1.0)).sum(1)
-    elbo = normal(z, model.second.decode(t)[0], model.second.log_gamma.exp()) - divergence
-    decoded, decoded_log_scale = model.vae.decode(z)
+    t_mean = torch.cat([z, hidden], 1) @ model.second.mean.weight.T + model.second.mean.bias
+    _, t_log_scale = model.second.encode(z)
+    t_posterior = (t_mean, t_log_scale)
+    t = drawn(t_posterior, generator)
+    z_mean, _ = model.second.decode(t)
+    log_z = normal(z, z_mean, model.second.log_gamma.exp())
+    divergence = kl_divergence(Normal(t_mean, t_log_scale.exp()), Normal(0.0, 1.0)).sum(1)
+    reconstruction = log_density(y, model.vae.decode(z))
     terms = model.log_likelihood(y, seeded(7))
-    torch.testing.assert_close(terms["reconstruction"], normal(y, decoded, decoded_log_scale.exp()))
-    torch.testing.assert_close(terms["negative_kl"], elbo - normal(z, mean, log_scale.exp()))
-    weight = normal(z, model.second.decode(t)[0], model.second.log_gamma.exp()) + normal(t, 0.0, 1.0)
-    weight = weight - normal(t, t_mean, t_scale) + terms["reconstruction"] - normal(z, mean, log_scale.exp())
+    torch.testing.assert_close(terms["reconstruction"], reconstruction)
+    torch.testing.assert_close(terms["negative_kl"], log_z - divergence - log_density(z, posterior))
+    log_joint = normal(t, 0.0, 1.0) + log_z + reconstruction
     weights = model.log_weights(y, 3, seeded(7))
-    torch.testing.assert_close(weights[:, 0], weight)
-    assert weights.shape == (4, 3) and (weights.std(1) > 0).all()
+    torch.testing.assert_close(weights[:, 0], log_joint - log_density(t, t_posterior) - log_density(z, posterior))
+    assert weights.shape == (4, 3)
+    assert (weights.std(1) > 0).all()
 
 
-def test_sampling_scales_pixel_noise_only_and_its_base_has_a_standard_prior() -> None:
-    config = merge(CONFIG, {"models": {"vae_two_stage": {"base": "vae"}}})
-    with pytest.raises(UserError, match=r"base 'vae' has prior.kind flow; .*name a VAE with that"):
-        resolve(config, "tiny", "blobs", "vae_two_stage", 0)
+def test_sampling_of_two_stages_scales_pixel_noise_only():
     model = two_stages()
     z = model.second.sample(6, seeded(3))
     cold, half, whole = (model.sample(6, temperature, seeded(3)) for temperature in (0.0, 0.5, 1.0))
-    assert torch.equal(cold, model.vae.decode(z)[0])
+    mean, _ = model.vae.decode(z)
+    assert torch.equal(cold, mean)
     torch.testing.assert_close(whole - cold, 2 * (half - cold), atol=1e-5, rtol=1e-4)
 
 
-def test_kept_inputs_give_the_same_bound() -> None:
+def test_kept_inputs_give_the_same_bound():
     """From (mean, log sd, reconstruction) kept once: in the mean the bound from the images themselves."""
     model = two_stages()
     y = photo_like(4, 3, 8)
     kept = model.inputs(y, seeded(1))
-    assert kept.shape == (4, 2 * 5 + 1) and not kept.requires_grad
-    assert torch.equal(kept[:, :5], model.vae.encode(y)[0])
-    z = kept[:, :5] + kept[:, 5:10].exp() * torch.randn(4, 5, generator=seeded(1))
-    decoded, log_scale = model.vae.decode(z)
-    torch.testing.assert_close(kept[:, 10], normal(y, decoded, log_scale.exp()))
-    one, two = (model.training_terms(kept, seeded(seed)) for seed in (2, 3))
-    assert torch.equal(one["reconstruction"], two["reconstruction"])
-    assert (one["negative_kl"] != two["negative_kl"]).all()  # z and t are sampled again
-    assert torch.equal(one["negative_kl"], model.log_likelihood(y, seeded(2))["negative_kl"])
+    assert kept.shape == (4, 2 * 5 + 1)
+    assert not kept.requires_grad
+    mean, log_scale, reconstruction = kept.tensor_split([5, 10], 1)
+    expected_mean, _ = model.vae.encode(y)
+    assert torch.equal(mean, expected_mean)
+    z = drawn((mean, log_scale), seeded(1))
+    torch.testing.assert_close(reconstruction[:, 0], log_density(y, model.vae.decode(z)))
+    first, second = (model.training_terms(kept, seeded(seed)) for seed in (2, 3))
+    assert torch.equal(first["reconstruction"], second["reconstruction"])
+    assert (first["negative_kl"] != second["negative_kl"]).all()  # z and t are sampled again
+    assert torch.equal(first["negative_kl"], model.log_likelihood(y, seeded(2))["negative_kl"])
     loss, _ = model.loss(kept, seeded(2))
-    expected = -(total(one) - 192 * math.log(256)) / (192 * math.log(2))
+    expected = -(total(first) - 192 * math.log(256)) / (192 * math.log(2))
     torch.testing.assert_close(loss, expected.mean())
 
 
 def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_exactly(
-    standard_run: Run, two_stage_run: Run, tmp_path: Path, monkeypatch
-) -> None:
+    standard_run, two_stage_run, tmp_path, monkeypatch
+):
     """Each image is encoded once, however many epochs, and once more at the end; resumed equals undisturbed."""
     run = interrupt(Run(tmp_path / "run", two_stage_run.config, two_stage_run.data, two_stage_run.base), 6).train()
-    assert same_tensors(newest(run), newest(two_stage_run)) and run.rows() == two_stage_run.rows()
+    assert same_tensors(newest(run), newest(two_stage_run))
+    assert run.rows() == two_stage_run.rows()
     kept = {name.removeprefix("vae."): t for name, t in run.weights().items() if name.startswith("vae.")}
     assert same_tensors(kept, standard_run.weights())
-    encoded, plain = [], VAE.encode
+    encoded = []
+    plain = VAE.encode
     monkeypatch.setattr(VAE, "encode", lambda self, y: encoded.append(len(y)) or plain(self, y))
     Run(tmp_path, resolved("vae_two_stage", epochs=5), two_stage_run.data, two_stage_run.base).train()
     assert encoded == [16] * (4 + 4)
 
 
 @pytest.mark.parametrize("preset", ["demo", "cpu", "short", "paper"])
-def test_the_two_rows_of_table_1_differ_in_the_prior_alone(preset: str) -> None:
+def test_the_two_rows_of_table_1_differ_in_the_prior_alone(preset):
     """Both VAEs have the same architecture and training; the second stage comes on top."""
     dataset = "cifar10" if preset in ("short", "paper") else "photos32"
     flow, second = (run_config(model, preset, dataset) for model in ("vae_isotropic", "vae_two_stage"))
     first = second["base"]
-    assert flow["network"] == first["network"] and flow["training"] == first["training"]
+    assert flow["network"] == first["network"]
+    assert flow["training"] == first["training"]
     assert (first["prior"]["kind"], flow["prior"]["kind"]) == ("standard", "flow")
     others = {"epochs": 0, "learning_rate": 0}
     assert flow["training"] | others == second["training"] | others

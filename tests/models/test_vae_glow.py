@@ -23,7 +23,7 @@ def moved_model(name: str) -> VAEGlow:
 
 @pytest.mark.parametrize("name", [*PAPER, *BEYOND])
 @pytest.mark.parametrize("depth", [4, 32])
-def test_phase_two_starts_at_phase_one(name: str, depth: int) -> None:
+def test_phase_two_starts_at_phase_one(name, depth):
     """The same u and z: the same bits/dim within 1e-4 before the first update, in training mode too."""
     model = build(run_config(name, vaeglow={"layer": {"depth": depth, "width": 8}}))
     vae = phase_one(model)
@@ -41,7 +41,7 @@ def test_phase_two_starts_at_phase_one(name: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_bound_by_hand(name: str) -> None:
+def test_bound_by_hand(name):
     """Eq. 4: log N(f(y); mu(z), s(z)) + log|det df/dy|, z from q(z|y) as phase 1 draws it."""
     model = moved_model(name).double()
     y = photo_like(2, 3, 8, seed=1).double()
@@ -55,7 +55,7 @@ def test_bound_by_hand(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_sampling_is_the_inverse_layer_on_the_vae(name: str) -> None:
+def test_sampling_is_the_inverse_layer_on_the_vae(name):
     """x = f^-1(x_bar), x_bar from the VAE at the same temperature; reconstructions likewise."""
     model = moved_model(name).double()
     for temperature in (0.0, 0.5, 1.0):

@@ -14,10 +14,9 @@ from waiting import LIMIT, ROOT, call, state_of, until
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import CLAIM
-from vaeglow.distributed import joined
+from vaeglow.distributed import SharedBatchNorm, joined, share_batch_norms
 from vaeglow.errors import UserError
-from vaeglow.models.bounds import normal_like
-from vaeglow.models.network import SharedBatchNorm, share_batch_norms
+from vaeglow.noise import normal_like
 from vaeglow.training.progress import TERMINAL
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two
@@ -43,11 +42,14 @@ def test_noise_of_parts_is_the_noise_of_the_batch():
     images = torch.randint(0, 256, (6, 3, 4, 4), generator=seeded()).to(torch.uint8)
 
     def noise(rank: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
-        generator, part = step_generator(0, 1, 2), images.chunk(ranks)[rank]
-        generator.rank, generator.ranks = rank, ranks
+        generator = step_generator(0, 1, 2)
+        part = images.chunk(ranks)[rank]
+        generator.rank = rank
+        generator.ranks = ranks
         return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
 
-    whole, parts = noise(0, 1), [noise(rank, 3) for rank in range(3)]
+    whole = noise(0, 1)
+    parts = [noise(rank, 3) for rank in range(3)]
     for one, several in zip(whole, zip(*parts, strict=True), strict=True):
         assert torch.equal(one, torch.cat(several))
 
@@ -62,7 +64,10 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, shape, monkeypatch
     share_batch_norms(shared, 1)
     assert isinstance(shared[0], SharedBatchNorm)
     x = torch.randn(shape, generator=seeded()).mul(3).add(1)
-    x, close = (x.bfloat16(), {"rtol": 0.02, "atol": 0.1}) if bf16 else (x, {})
+    close = {}
+    if bf16:
+        x = x.bfloat16()
+        close = {"rtol": 0.02, "atol": 0.1}
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     outputs = [layer(x) for layer, x in zip((plain, shared), inputs, strict=True)]
     for output in outputs:
@@ -83,7 +88,8 @@ def test_two_processes_train_as_one(model, request, tmp_path):
     alone = request.getfixturevalue(f"{model.removeprefix('vae_').removeprefix('vaeglow_')}_run")
     run = pair(tmp_path / "two", model, alone.data, alone.base)
     assert losses(run) == pytest.approx(losses(alone), rel=RELATIVE)
-    ours, theirs = run.weights(), alone.weights()
+    ours = run.weights()
+    theirs = alone.weights()
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
         if not name.endswith("body.2.bias"):  # before a batch norm: its gradient is rounding, its path chance
@@ -100,7 +106,8 @@ def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
     lines = two.said.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == [f"{n}/10" for n in range(1, 11)]
     assert losses(two)[:2] == pytest.approx(losses(vae_run), rel=RELATIVE)
-    assert len(list(two.state.glob("*.safetensors"))) == 2 and list(two.kept()) == [20]
+    assert len(list(two.state.glob("*.safetensors"))) == 2
+    assert list(two.kept()) == [20]
     assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
 
 
@@ -117,7 +124,8 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     os.close(write)
     assert done.returncode == 0 and "resuming at" in done.stdout, done.stderr
     assert b"all epochs done" in os.read(read, 65536)  # Snakemake's own output reaches the first process
-    assert same_tensors(run.weights(), two.weights()) and run.rows() == two.rows()
+    assert same_tensors(run.weights(), two.weights())
+    assert run.rows() == two.rows()
     assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())
 
 

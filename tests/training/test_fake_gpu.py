@@ -1,4 +1,4 @@
-"""Training steps on a GPU without values: devices, waiting for the GPU, and where reduced precision applies.
+"""Training steps on a GPU without values: devices, waiting for the GPU, and where bf16 applies.
 
 Tensors have shapes, types and a device: PyTorch's slot for other devices, under FakeTensorMode. To mix devices in an
 operation is an error, as on a GPU. A process must register such a device before its first backward pass: so this file
@@ -22,31 +22,32 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from waiting import call
 
 from vaeglow.data import loader
-from vaeglow.distributed import SharedGenerator
 from vaeglow.models import vae
 from vaeglow.models.base import build
-from vaeglow.models.network import exact
-from vaeglow.training.optimise import set_memory
+from vaeglow.models.network import full_precision
+from vaeglow.noise import SharedGenerator
+from vaeglow.training.optimise import recompute_activations
 from vaeglow.training.step import TrainingStep
 
 GPU = "fakegpu"
 CAST = ("conv2d", "conv_transpose2d", "linear", "matmul")
 WAITS = {"_local_scalar_dense": "read", "nonzero": "read", "_linalg_check_errors": "inverse"}
 MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
-DRAWN = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow")
+DRAWN = ("vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "vae_two_stage", "glow")
+FLOWS = ("vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow")
 MODELS = (*DRAWN, "pixelcnn", "pixeliqn", "residual_flow")  # samples of these take thousands of operations
 
 
 def devices(values: Any) -> set[str]:
-    return {one.device.type for one in tree_leaves(values) if isinstance(one, torch.Tensor)}
+    return {leaf.device.type for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)}
 
 
 class Watch(TorchDispatchMode):
     """Notes, in order, what waits for the device or is copied to it or from it, and how matrices are multiplied."""
 
     def start(self) -> dict[str, list[str]]:
-        """From now on, `host`: reads and copies; operations in float32 (`exact`), in bfloat16 or TF32 (`fast`)."""
-        self.seen: dict[str, list[str]] = {"host": [], "exact": [], "fast": []}
+        """From now on, `host`: reads and copies; operations in `float32` or more, in `bfloat16`."""
+        self.seen: dict[str, list[str]] = {"host": [], "float32": [], "bfloat16": []}
         return self.seen
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -59,8 +60,7 @@ class Watch(TorchDispatchMode):
         if name in ("_to_copy", "copy_") and {GPU, "cpu"} <= devices((args, outputs)):
             self.seen["host"].append("copy")
         if name in MATRIX:
-            fast = args[0].dtype is torch.bfloat16 or torch.backends.cudnn.allow_tf32
-            self.seen["fast" if fast else "exact"].append(name)
+            self.seen["bfloat16" if args[0].dtype is torch.bfloat16 else "float32"].append(name)
         return outputs
 
 
@@ -79,46 +79,50 @@ class Autocast(TorchFunctionMode):
 
 def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str, Any]:
     """What the second step of a run does and the later ones as well (the first makes what lasts); then samples."""
-    config, images = resolved(model, **training), blobs(64, 1)
-    set_memory(real := build(config), memory)
+    config = resolved(model, **training)
+    real = build(config)
+    recompute_activations(real, memory == "checkpoint")
     with FakeTensorMode(allow_non_fake_inputs=True), Watch() as watch:
         watch.start()
-        trainer = TrainingStep(real, config, images, torch.device(GPU))
+        trainer = TrainingStep(real, config, blobs(64, 1), torch.device(GPU))
         trainer.initialise()
-        order, sums = loader.epoch_order(len(images), 0, 0, trainer.device), {}
-        for step, index in itertools.islice(enumerate(loader.batches(order, trainer.batch)), 2):
-            found = watch.start()
+        sums: dict[str, torch.Tensor] = {}
+        for step, index in itertools.islice(enumerate(trainer.epoch_batches(0)), 2):
+            seen = watch.start()
             trainer.train_step(index, step, sums)
-        sampling, made = watch.start(), trainer.model.eval()
-        with torch.no_grad(), exact(made):
-            y = torch.rand(4, *made.shape, device=GPU)
-            drawn = [made.sample(4, 1.0), made.reconstruct(y), made.log_weights(y, 2)] if model in DRAWN else []
-    places = devices([*made.state_dict().values(), *sums.values(), *drawn])
-    return found | {"places": sorted(places), "sampling": sampling}
+        sampling = watch.start()
+        network = trainer.model.eval()
+        drawn = []
+        if model in DRAWN:
+            with torch.no_grad(), full_precision(network):
+                y = torch.rand(4, *network.shape, device=GPU)
+                drawn = [network.sample(4, 1.0), network.reconstruct(y), network.log_weights(y, 2)]
+    places = devices([*network.state_dict().values(), *sums.values(), *drawn])
+    return seen | {"places": sorted(places), "sampling": sampling}
 
 
-def test_a_step_stays_on_the_gpu_and_reduces_precision_in_the_networks_only():
-    """Adam waits for nothing, Adamax for one verdict; TF32 acts where bf16 does, forward and backward."""
-    options = [{}, {"precision": "bf16"}, {"precision": "tf32"}, {"precision": "tf32", "memory": "checkpoint"}]
+def test_a_step_stays_on_the_gpu_and_bf16_acts_in_the_networks_only():
+    """Adam waits for nothing, Adamax for one verdict; bf16 acts forward and backward."""
+    options = [{}, {"precision": "bf16"}, {"precision": "bf16", "memory": "checkpoint"}]
     runs = [{"model": model, **option} for model in MODELS for option in options]
-    wrong = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
-    wrong = [{"model": "vae", "density": f"z.sum(1) + {one}"} for one in wrong]
-    runs += [{"model": "glow", "optimizer": "adam"}, *wrong]
+    slips = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
+    runs.append({"model": "glow", "optimizer": "adam"})
+    runs += [{"model": "vae", "density": f"z.sum(1) + {slip}"} for slip in slips]
     done = call([sys.executable, __file__, json.dumps(runs)], env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
     assert done.returncode == 0, done.stderr
     *found, adam, left, read, copied = json.loads(done.stdout)
     for number, model in enumerate(MODELS):
-        plain, bf16, tf32, checkpoint = found[4 * number :][:4]
-        for step in (plain, bf16, tf32, checkpoint):
+        plain, bf16, checkpoint = steps = found[3 * number :][:3]
+        for step in steps:
             assert step["host"] == ["read"] * (model == "glow"), model
             assert step["places"] == [GPU]
             assert set(step["sampling"]["host"]) <= {"inverse"}  # torch.linalg.inv looks whether a matrix has one
-            assert step["sampling"]["fast"] == []
-        assert plain["fast"] == [] and plain["exact"]
-        assert tf32 == bf16 and bool(tf32["fast"]) == (model not in ("vae_two_stage", "residual_flow"))  # no network
-        assert len(tf32["fast"]) + len(tf32["exact"]) == len(plain["exact"])
-        recomputed = len(checkpoint["fast"]) - len(tf32["fast"])
-        assert (recomputed > 0) == (model in ("vaeglow", "vaeglow_joint", "glow"))
+            assert step["sampling"]["bfloat16"] == []
+        assert plain["float32"]
+        assert plain["bfloat16"] == []
+        assert bool(bf16["bfloat16"]) == (model not in ("vae_two_stage", "residual_flow"))  # no network
+        assert len(bf16["bfloat16"]) + len(bf16["float32"]) == len(plain["float32"])
+        assert (len(checkpoint["bfloat16"]) > len(bf16["bfloat16"])) == (model in FLOWS)
     assert "two devices, fakegpu:0 and cpu" in left["host"][0]  # slips are found
     assert (adam["host"], read["host"], copied["host"]) == ([], ["read"], ["copy"])
 
@@ -126,11 +130,12 @@ def test_a_step_stays_on_the_gpu_and_reduces_precision_in_the_networks_only():
 if __name__ == "__main__":
     _setup_privateuseone_for_python_backend(GPU)
     FakeTensorMode.avoid_device_init = True  # a real tensor moves to the device as a fake one
-    torch.autocast, loader.SharedGenerator = Autocast, lambda device: SharedGenerator()  # it has none of its own
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.autocast = Autocast
+    loader.SharedGenerator = lambda device: SharedGenerator()  # it has none of its own
     results = []
     for run in json.loads(sys.argv[1]):
-        if density := run.pop("density", None):  # a slip, made on purpose
+        density = run.pop("density", None)
+        if density:  # a slip, made on purpose
             vae.standard_normal_log_density = lambda z, density=density: eval(density)
         try:
             results.append(second_step(**run))

@@ -6,13 +6,17 @@ import sys
 import numpy as np
 import pytest
 import torch
-from run_tools import ROOT, Run, interrupt, resolved
+from run_tools import ROOT, Run, blobs, interrupt, resolved
 from test_timing import timed
 
 import vaeglow
 from vaeglow import device
 from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.models.base import build
+from vaeglow.training.step import TrainingStep
 
+MODELS = ["vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow", "vae_two_stage"]
+MODELS += ["pixelcnn", "pixeliqn", "residual_flow"]
 HOLD = "import sys; from vaeglow.device import claim_gpu; print(claim_gpu(int(sys.argv[1]), 3), flush=True); input()"
 
 
@@ -28,7 +32,8 @@ def locks_of_its_own(tmp_path, monkeypatch):
 
 def job(preferred: int) -> tuple[subprocess.Popen[str], int]:
     """A process that claims one of three GPUs and keeps it, and the GPU."""
-    command, pipe = [sys.executable, "-c", HOLD, str(preferred)], subprocess.PIPE
+    command = [sys.executable, "-c", HOLD, str(preferred)]
+    pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
     return process, int(process.stdout.readline())
 
@@ -39,7 +44,8 @@ def test_each_job_takes_a_gpu_of_its_own_until_it_dies():
         assert [gpu for _, gpu in jobs] == [0, 1, 2, 1]  # all are taken: the preferred one is shared
         jobs[1][0].kill()
         jobs[1][0].wait()
-        assert device.claim_gpu(0, 3) == 1 and device.claim_gpu(2, 3) == 1  # asked again: the same
+        assert device.claim_gpu(0, 3) == 1
+        assert device.claim_gpu(2, 3) == 1  # asked again: the same
     finally:
         for process, _ in jobs:
             process.kill()
@@ -50,7 +56,8 @@ def test_a_gpu_has_one_name_for_all_who_see_it(monkeypatch):
     plain = device.gpu_lock(2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8/a")
     assert device.gpu_lock(0) == plain
-    assert device.gpu_lock(1).name.endswith("-GPU-8-a.lock") and device.gpu_lock(1).parent == plain.parent
+    assert device.gpu_lock(1).name.endswith("-GPU-8-a.lock")
+    assert device.gpu_lock(1).parent == plain.parent
 
 
 @pytest.mark.parametrize(("asked", "count", "taken"), [("1", 2, [1]), ("1", 1, []), ("", 2, [])])
@@ -62,7 +69,18 @@ def test_only_jobs_of_the_workflow_choose(asked, count, taken, monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setenv("VAEGLOW_CLAIM_GPU", asked)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert device.pick_device("cuda") == torch.device("cuda") and chosen == taken
+    assert device.pick_device("cuda") == torch.device("cuda")
+    assert chosen == taken
+
+
+def test_tf32_is_off_on_a_gpu(monkeypatch):
+    """Else f^-1(f(x)) is off by a grey level or more."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(backend, "allow_tf32", True)
+    device.pick_device("cuda")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def on_a_gpu(test):
@@ -88,10 +106,13 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
     with torch.no_grad():
         assert (on_gpu.network.reconstruct(y.to("cuda")).cpu() - on_cpu.network.reconstruct(y)).abs().max() < 1e-4
         if model == "vaeglow":
-            (ours, our_log_det), (theirs, log_det) = on_gpu.network.layer(y.to("cuda")), on_cpu.network.layer(y)
-            assert (ours.cpu() - theirs).abs().max() < 1e-4 and abs(our_log_det.cpu() - log_det) < 0.1
+            (ours, our_log_det) = on_gpu.network.layer(y.to("cuda"))
+            (theirs, log_det) = on_cpu.network.layer(y)
+            assert (ours.cpu() - theirs).abs().max() < 1e-4
+            assert abs(our_log_det.cpu() - log_det) < 0.1
         if model == "glow":
-            ours, theirs = on_gpu.network.log_likelihood(y.to("cuda")), on_cpu.network.log_likelihood(y)
+            ours = on_gpu.network.log_likelihood(y.to("cuda"))
+            theirs = on_cpu.network.log_likelihood(y)
             for name, term in theirs.items():
                 assert torch.allclose(ours[name].cpu(), term, rtol=1e-4, atol=0.1)
     assert on_gpu.sample(5, temperature=0.5, seed=0).device.type == "cpu"
@@ -101,20 +122,35 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
 @on_a_gpu
 def test_steps_are_timed_on_a_gpu_with_the_memory_of_their_tensors(tmp_path, blobs_dir):
     found = timed(tmp_path, blobs_dir, ["vae", "vaeglow", "glow"], device="cuda")
-    assert found["device_kind"] == "cuda" and found["device"] == torch.cuda.get_device_name()
+    assert found["device_kind"] == "cuda"
+    assert found["device"] == torch.cuda.get_device_name()
     for one in found["models"].values():
-        assert one["peak_memory_of"] == "tensors on the GPU" and one["peak_memory_bytes"] > 0
+        assert one["peak_memory_of"] == "tensors on the GPU"
+        assert one["peak_memory_bytes"] > 0
 
 
 @on_a_gpu
 def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs):
     run = interrupt(Run(tmp_path, resolved("glow"), blobs_dir, device="cuda"), 3)
     assert run.saved_step() == 3
-    resumed, undisturbed = run.train().weights(), runs["glow"].weights()
+    resumed = run.train().weights()
+    undisturbed = runs["glow"].weights()
     assert all(torch.allclose(resumed[name], undisturbed[name], atol=1e-4) for name in undisturbed)
 
 
 @on_a_gpu
-def test_tf32_is_off():
-    device.pick_device("cuda")
-    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_waits_for_nothing(model):
+    """Nor does it copy from or to the host; what the first step makes is there."""
+    config = resolved(model, optimizer="adam")
+    trainer = TrainingStep(build(config), config, blobs(64, 1), torch.device("cuda"))
+    trainer.initialise()
+    first, second, *_ = trainer.epoch_batches(0)
+    sums: dict[str, torch.Tensor] = {}
+    trainer.train_step(first, 0, sums)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(second, 1, sums)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -47,7 +47,9 @@ def test_moments_keep_the_layout_of_their_parameters():
 
 def test_seconds_add_up_over_attempts(stopped):
     before = Checkpoints(stopped.state, identity(stopped)).load()[1]
-    assert before.epoch == 1 and before.step == 2 and len(before.history) == 1
+    assert before.epoch == 1
+    assert before.step == 2
+    assert len(before.history) == 1
     assert before.seconds > before.history[0]["seconds"] > 0
     assert before.sums["steps"] == 2
     after = stopped.train().summary()
@@ -70,7 +72,8 @@ def test_a_state_of_a_version_that_kept_something_else_is_one_line(stopped, monk
 
 
 def test_the_newest_two_and_the_good_are_kept(tmp_path, blobs_dir, monkeypatch):
-    seen, plain = [], Checkpoints.save
+    seen = []
+    plain = Checkpoints.save
 
     def save(self, *arguments):
         plain(self, *arguments)
@@ -111,9 +114,12 @@ def test_a_snapshot_is_the_run_stopped_at_its_step(undisturbed, run, vae_run):
     for step, state in kept.items():
         interrupt(run, step if step == STEPS[0] else 1)
         stopped = {name.removeprefix("model/"): t for name, t in newest(run).items() if name.startswith("model/")}
-        assert run.saved_step() == step and same_tensors(state, stopped)
-    assert not same_tensors(kept[3], kept[4]) and not same_tensors(kept[5], undisturbed.weights())
-    assert same_tensors(undisturbed.weights(), vae_run.weights()) and undisturbed.rows() == vae_run.rows()
+        assert run.saved_step() == step
+        assert same_tensors(state, stopped)
+    assert not same_tensors(kept[3], kept[4])
+    assert not same_tensors(kept[5], undisturbed.weights())
+    assert same_tensors(undisturbed.weights(), vae_run.weights())
+    assert undisturbed.rows() == vae_run.rows()
     assert read_snapshots(vae_run.snapshots) == []
 
 
@@ -125,7 +131,9 @@ def test_a_snapshot_says_when(undisturbed):
 
 def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     """A step takes one second of this clock, keeping snapshots a thousand."""
-    now, step, take = 0.0, Trainer.train_step, Trainer.take_snapshots
+    now = 0.0
+    step = Trainer.train_step
+    take = Trainer.keep_snapshots
 
     def pass_time(seconds):
         nonlocal now
@@ -134,7 +142,7 @@ def test_writing_takes_no_training_time(tmp_path, blobs_dir, monkeypatch):
     for clock in ("perf_counter", "process_time"):
         monkeypatch.setattr(time, clock, lambda: now)
     monkeypatch.setattr(Trainer, "train_step", lambda *arguments: (step(*arguments), pass_time(1)))
-    monkeypatch.setattr(Trainer, "take_snapshots", lambda trainer: (take(trainer), pass_time(1000)))
+    monkeypatch.setattr(Trainer, "keep_snapshots", lambda trainer: (take(trainer), pass_time(1000)))
     run = Run(tmp_path, resolved("vae", snapshots=AT), blobs_dir).train()
     assert now == 8008
     assert run.summary()["train_seconds_by_phase"] == run.summary()["train_cpu_seconds_by_phase"] == [8]

@@ -36,23 +36,30 @@ def test_windows_hold_as_many_steps_as_fill_them_and_warm_up_is_not_counted():
         time.sleep(0.002)
 
     steps = steps_to_fill(work, 2, 0.01, CPU)
-    assert 1 <= steps <= 5 and len(calls) == 2  # at least 2 ms each, so no more than 5 fill 10 ms
+    assert 1 <= steps <= 5
+    assert len(calls) == 2  # at least 2 ms each, so no more than 5 fill 10 ms
     assert steps_to_fill(work, 1, 0.001, CPU) == 1  # a window shorter than a step still has one
     seconds, cpu_seconds = time_window(work, steps, CPU)
-    assert len(calls) == 3 + steps and seconds >= 0.002 * steps
+    assert len(calls) == 3 + steps
+    assert seconds >= 0.002 * steps
     assert 0 <= cpu_seconds < seconds  # it slept
 
 
 def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     models = ["vae", "vaeglow", "glow", "vaeglow_joint", "pixeliqn", "residual_flow"]
     found = timed(tmp_path, blobs_dir, models)
-    assert list(found["models"]) == models and found["device_kind"] == "cpu" and found["epoch_images"] == 50000
+    assert list(found["models"]) == models
+    assert found["device_kind"] == "cpu"
+    assert found["epoch_images"] == 50000
     for model, one in found["models"].items():
-        assert one["batch_size"] == 16 and one["kind"] == resolved(model)["kind"]
-        assert one["peak_memory_bytes"] > 10e6 and one["parameters"] > 0
+        assert one["batch_size"] == 16
+        assert one["kind"] == resolved(model)["kind"]
+        assert one["peak_memory_bytes"] > 10e6
+        assert one["parameters"] > 0
         for what in WORK:
             for clock in ("seconds", "cpu_seconds"):
-                assert len(one[what][clock]) == 3 and min(one[what][clock]) > 0
+                assert len(one[what][clock]) == 3
+                assert min(one[what][clock]) > 0
             assert one[what]["steps"] >= 1
     (kept,) = tmp_path.glob("timings/*")  # which stays when Snakemake times again
     assert {*tmp_path.iterdir()} == {tmp_path / "timing.json", kept.parent}

@@ -27,7 +27,8 @@ STEPS = 4  # in an epoch: 64 images, batch 16
 
 def poison(model: torch.nn.Module, how: str, steps: set[int] | range) -> None:
     """Spoil the model's loss in the given steps, counted from 0 over the whole run."""
-    plain, count = model.loss, -1
+    plain = model.loss
+    count = -1
 
     def loss(y, generator=None, kl_weight=1.0):
         nonlocal count
@@ -75,14 +76,17 @@ def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
     assert ("kl_bits_per_dim" in header) == (any_run.config["kind"] != "glow")  # a cost: the KL, not its negative
     assert {"learning_rate", "gradient_norm", "skipped_steps", "images_per_second", "seconds"} < set(header)
     assert header[-1] == "val_bits_per_dim"
-    rows, summary = any_run.rows(), any_run.summary()
-    assert summary["train_images"] == 64 and summary["skipped_steps"] == 0
+    rows = any_run.rows()
+    summary = any_run.summary()
+    assert summary["train_images"] == 64
+    assert summary["skipped_steps"] == 0
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for row in rows:
         terms = [float(value) for name, value in row.items() if name.endswith("_bits_per_dim") and value]
         # bits/dim = 8 (D log levels) + the terms
         assert float(row["bits_per_dim"]) == pytest.approx(8 + sum(terms), abs=1e-4)
-        assert row["skipped_steps"] == "0" and row["val_bits_per_dim"] == ""
+        assert row["skipped_steps"] == "0"
+        assert row["val_bits_per_dim"] == ""
         assert 0 < float(row["gradient_norm"]) < math.inf
 
 
@@ -107,14 +111,18 @@ def test_a_finished_model_worse_than_its_last_epoch_is_warned_of(end, capsys, mo
     run.position.history = [{"bits_per_dim": 5.0}]
     monkeypatch.setattr(run, "mean_loss", lambda images: end if len(images) == len(run.data) else None)
     run.check_end()
-    assert run.end_loss == end and ("WARNING" in capsys.readouterr().out) == (end > 5.02)
+    assert run.end_loss == end
+    assert ("WARNING" in capsys.readouterr().out) == (end > 5.02)
 
 
 def test_a_loss_that_is_not_finite_at_the_end_is_no_number_in_the_summary(tmp_path, blobs_dir, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "mean_loss", lambda self, images: math.nan)
     summary = Run(tmp_path, resolved("vae", validate_every=1), blobs_dir).train().summary()
-    assert summary["end_bits_per_dim"] is summary["val_bits_per_dim"] is None and summary["last_epoch_bits_per_dim"] > 0
-    assert "finished model: nan bits/dim" in (said := capsys.readouterr().out) and "WARNING" in said
+    assert summary["end_bits_per_dim"] is summary["val_bits_per_dim"] is None
+    assert summary["last_epoch_bits_per_dim"] > 0
+    printed = capsys.readouterr().out
+    assert "finished model: nan bits/dim" in printed
+    assert "WARNING" in printed
 
 
 @pytest.mark.parametrize(
@@ -136,8 +144,10 @@ def test_the_learning_rate_follows_its_schedule(schedule, warmup, expected):
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
 def test_the_optimiser_takes_the_scheduled_rate(optimizer):
     config = resolved("vae", epochs=5, optimizer=optimizer, schedule={"halve_every": 2}, warmup_epochs=1)
-    run, used = trainer(config), []
-    assert type(run.optimizer).__name__.lower() == optimizer and run.optimizer.defaults["betas"] == (0.9, 0.999)
+    run = trainer(config)
+    used = []
+    assert type(run.optimizer).__name__.lower() == optimizer
+    assert run.optimizer.defaults["betas"] == (0.9, 0.999)
     plain = run.guard.step
 
     def step(*arguments):
@@ -163,7 +173,8 @@ def test_gradient_is_clipped_to_its_global_norm(clip):
     gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     finite, norm = guard.step(loss, loss)
     moved = torch.cat([(a - b.detach()).flatten() for a, b in zip(before, model.parameters(), strict=True)])
-    assert bool(finite) and norm.item() == pytest.approx(gradients.norm().item())
+    assert bool(finite)
+    assert norm.item() == pytest.approx(gradients.norm().item())
     expected = gradients * min(1.0, clip / gradients.norm().item())
     torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
 
@@ -178,7 +189,8 @@ def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer,
     poison(run.model, how, {2})
     run.start()
     assert run.guard.fused == (optimizer == "adam")
-    index, sums = torch.arange(16), {}
+    index = torch.arange(16)
+    sums = {}
 
     def take(step: int) -> dict[str, torch.Tensor]:
         run.train_step(index, step, sums)
@@ -193,11 +205,9 @@ def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer,
     assert same_tensors(sums_before, sums)
     assert run.guard.in_a_row.item() == 1
     good = take(3)
-    assert all(
-        not torch.equal(good[name], bad[name])
-        for name in good
-        if name.endswith(("/step", "/exp_avg", "running_mean", "num_batches_tracked"))
-    )
+    for name, tensor in good.items():
+        if name.endswith(("/step", "/exp_avg", "running_mean", "num_batches_tracked")):
+            assert not torch.equal(tensor, bad[name])
     assert run.guard.in_a_row.item() == 0
     assert sums["steps"].item() == 3
 
@@ -206,8 +216,10 @@ def test_an_epoch_of_bad_steps_only_does_not_claim_a_loss():
     run = trainer(resolved("vae", max_bad_steps=50))
     poison(run.model, "nan", range(STEPS))
     first, second = run.run().history
-    assert first["skipped_steps"] == STEPS and math.isnan(first["bits_per_dim"])
-    assert second["skipped_steps"] == 0 and math.isfinite(second["bits_per_dim"])
+    assert first["skipped_steps"] == STEPS
+    assert math.isnan(first["bits_per_dim"])
+    assert second["skipped_steps"] == 0
+    assert math.isfinite(second["bits_per_dim"])
 
 
 ROW = {"epoch": 1, "bits_per_dim": 3.5, "val_bits_per_dim": None, "learning_rate": 0.001}
@@ -278,8 +290,12 @@ def test_tensorboard_shows_the_history(tmp_path, blobs_dir):
     run = Run(tmp_path / "run", resolved("vae", validate_every=2), blobs_dir)
     train.main([*run.flags(10), "--tensorboard"])
     events = reader.EventAccumulator(str(run.folder / "tensorboard")).Reload()
-    read = {name: {one.step: one.value for one in events.Scalars(name)} for name in events.Tags()["scalars"]}
+    read = {}
+    for name in events.Tags()["scalars"]:
+        read[name] = {event.step: event.value for event in events.Scalars(name)}
     history = pd.read_csv(run.history, index_col="epoch")
-    assert len(history) == 2 and {*read} == {*history} and {*read["val_bits_per_dim"]} == {2}
+    assert len(history) == 2
+    assert {*read} == {*history}
+    assert {*read["val_bits_per_dim"]} == {2}
     for name, values in read.items():
         assert values == pytest.approx(history[name].dropna().to_dict(), rel=1e-6)

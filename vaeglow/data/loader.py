@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vaeglow.data.seeds import Stream, stable_hash
-from vaeglow.distributed import SharedGenerator, shared_noise
 from vaeglow.errors import UserError
+from vaeglow.noise import SharedGenerator, shared_noise
 
 Device = torch.device | str
 
@@ -25,7 +25,7 @@ INTERPOLATION = -6
 NOISE_MAPS = -7
 TIMED_SAMPLES = -8
 DISTANCE_SOURCE = -10
-KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.inputs_last`)
+KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.keeps_inputs`)
 
 
 def on_device(images: np.ndarray, device: Device, subset: int | None = None) -> Tensor:

@@ -1,8 +1,7 @@
 """The interface of every model: the density of an image, samples, the training loss; and `build` makes one."""
 
 import importlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,11 @@ from torch import Tensor, nn
 from vaeglow.config import complete
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
-from vaeglow.models import bounds
+from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.models.kinds import Config
+from vaeglow.noise import Generator
+
+Terms = dict[str, Tensor]  # name -> a term of log p(y) or of a bound on it, in nats per image: [N]
 
 
 class GenerativeModel(nn.Module):
@@ -25,11 +28,13 @@ class GenerativeModel(nn.Module):
     bound = "<="  # bits/dim from log_likelihood are an upper bound; "=": they are exact; "": there is no likelihood
     estimated = False  # True: log_likelihood is itself an estimate, whose bits/dim are without bias at K = 1 only
     dequantisation: str | None = "uniform"  # noise of log_likelihood; None: it is of the discrete images
-    inputs_last = False  # True: training computes the `inputs` of an image once; False: at each step
+    keeps_inputs = False  # True: training computes the `inputs` of an image once; False: at each step
 
     def __init__(self, channels: int, size: int, levels: int) -> None:
         super().__init__()
-        self.channels, self.size, self.levels = channels, size, levels
+        self.channels = channels
+        self.size = size
+        self.levels = levels
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -41,7 +46,7 @@ class GenerativeModel(nn.Module):
         """D = C H W."""
         return self.channels * self.size**2
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """The terms of log p(y), or of a one-sample lower bound on it: name -> nats per image [N].
 
         Args:
@@ -50,15 +55,15 @@ class GenerativeModel(nn.Module):
         """
         raise NotImplementedError
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+    def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """Log importance weights of `latents` draws for each image: [N, latents] nats.
 
         Their log-mean-exp is a lower bound on log p(y) that gets tighter with more draws. By default, for a model
         without a latent, each column is its exact log p(y).
         """
-        return bounds.total(self.log_likelihood(y, generator))[:, None].expand(-1, latents)
+        return total(self.log_likelihood(y, generator))[:, None].expand(-1, latents)
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """`count` images [count, C, H, W], continuous, to be quantised.
 
         `temperature` scales the decoder's noise, or all noise of a Glow or Residual Flow.
@@ -76,17 +81,15 @@ class GenerativeModel(nn.Module):
         """The parameters that training updates."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
-    def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def inputs(self, y: Tensor, generator: Generator = None) -> Tensor:
         """The input of `loss`: by default the dequantised images y [N, C, H, W] themselves."""
         return y
 
-    def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def training_terms(self, inputs: Tensor, generator: Generator = None) -> Terms:
         """The terms of `log_likelihood` that `loss` sums, from the images' `inputs`."""
         return self.log_likelihood(inputs, generator)
 
-    def loss(
-        self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, inputs: Tensor, generator: Generator = None, kl_weight: float = 1.0) -> tuple[Tensor, Terms]:
         """The training objective, and the terms of the bound.
 
         Args:
@@ -99,12 +102,15 @@ class GenerativeModel(nn.Module):
             nats per image.
         """
         terms = self.training_terms(inputs, generator)
-        weighted = terms if kl_weight == 1 else terms | {"negative_kl": kl_weight * terms["negative_kl"]}
-        loss = bounds.bits_per_dim(bounds.total(weighted), self.dims, self.levels).mean()
-        return loss, {name: term.detach().mean() for name, term in terms.items()}
+        weighted = terms
+        if kl_weight != 1:
+            weighted = terms | {"negative_kl": kl_weight * terms["negative_kl"]}
+        loss = bits_per_dim(total(weighted), self.dims, self.levels).mean()
+        means = {name: term.detach().mean() for name, term in terms.items()}
+        return loss, means
 
 
-def build(config: Mapping[str, Any]) -> GenerativeModel:
+def build(config: Config) -> GenerativeModel:
     """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
     kind = kinds_of("models")[config["kind"]]
     module = importlib.import_module(f"vaeglow.models.{kind.__name__}")
@@ -113,6 +119,6 @@ def build(config: Mapping[str, Any]) -> GenerativeModel:
         return module.build(complete(config))
 
 
-def image_shape(config: Mapping[str, Any]) -> dict[str, int]:
+def image_shape(config: Config) -> dict[str, int]:
     """Channels, size and levels of the images of a resolved config: arguments of every model."""
     return {key: config["data"][key] for key in ("channels", "size", "levels")}

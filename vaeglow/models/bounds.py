@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vaeglow.distributed import shared_noise
+from vaeglow.noise import Generator, normal_like
 
 LOG_2PI = math.log(2 * math.pi)
+Gaussian = tuple[Tensor, Tensor]  # its mean and its log standard deviation, of one shape
 
 
 def bits_per_dim(log_density: Tensor, dims: int, levels: int) -> Tensor:
@@ -41,7 +42,8 @@ def costs(means: Mapping[str, float], dims: int) -> dict[str, float]:
         means: name -> mean of the term, nats per image.
         dims: D, the number of values in an image.
     """
-    return {name.removeprefix("negative_"): -mean / (dims * math.log(2)) for name, mean in means.items()}
+    bit = dims * math.log(2)
+    return {name.removeprefix("negative_"): -mean / bit for name, mean in means.items()}
 
 
 def log_scale_floor(levels: int) -> float:
@@ -55,7 +57,8 @@ def log_scale_floor(levels: int) -> float:
 
 def soft_bound(raw: Tensor, low: float, high: float) -> Tensor:
     """`raw` softly bounded to (low, high), near the identity in between: a log-scale that cannot overflow."""
-    middle, half = (low + high) / 2, (high - low) / 2
+    middle = (low + high) / 2
+    half = (high - low) / 2
     return middle + half * torch.tanh((raw - middle) / half)
 
 
@@ -75,14 +78,7 @@ def standard_normal_divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
     return (0.5 * (mean**2 + (2 * log_scale).exp() - 1) - log_scale).sum(1)
 
 
-def normal_like(value: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal noise of `value`'s shape, dtype and device, from `generator`."""
-    return shared_noise(torch.randn, value.shape, generator, dtype=value.dtype, device=value.device)
-
-
-def gaussian_sample(
-    mean: Tensor, log_scale: Tensor, generator: torch.Generator | None, temperature: float = 1.0
-) -> Tensor:
+def gaussian_sample(mean: Tensor, log_scale: Tensor, generator: Generator, temperature: float = 1.0) -> Tensor:
     """mean + temperature * exp(log_scale) * noise (section 3.5), in mean's shape; temperature 0 is the mean."""
     if temperature == 0:
         return mean

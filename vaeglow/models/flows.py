@@ -21,6 +21,7 @@ from vaeglow.models.network import Network
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_START = -math.log1p(math.exp(-2))  # log sigmoid(2), of an affine coupling's scale at the start
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
+Transformed = tuple[Tensor, Tensor]  # f(x), and log|det df/dx| in nats: [N], or a scalar if it is constant
 
 
 class ActNorm(nn.Module):
@@ -43,10 +44,12 @@ class ActNorm(nn.Module):
 @torch.no_grad()
 def standardise(actnorm: ActNorm | ActNormConv, values: Tensor) -> None:
     """Set bias and scale so that values [N, C, H, W] get mean 0 and sd 1 in each channel, unless they are set."""
-    if not actnorm.initialised:
-        actnorm.bias.copy_(-values.mean((0, 2, 3)))
-        actnorm.logs.copy_(-(values.std((0, 2, 3), correction=0) + 1e-6).log() / LOG_SCALE_FACTOR)
-        actnorm.initialised.fill_(True)
+    if actnorm.initialised:
+        return
+    deviation = values.std((0, 2, 3), correction=0) + 1e-6
+    actnorm.bias.copy_(-values.mean((0, 2, 3)))
+    actnorm.logs.copy_(-deviation.log() / LOG_SCALE_FACTOR)
+    actnorm.initialised.fill_(True)
 
 
 class InvertibleConv1x1(nn.Module):
@@ -54,7 +57,7 @@ class InvertibleConv1x1(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
+        rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
         self.weight = nn.Parameter(rotation.float().contiguous())  # QR gives columns first
 
 
@@ -135,17 +138,20 @@ class Coupling(nn.Module):
     def __init__(self, channels: int, width: int, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.sizes = (channels // 2, channels - channels // 2)
-        self.net = CouplingNet(self.sizes[0], width, self.sizes[1] * (1 if kind == "additive" else 2))
+        kept = channels // 2
+        changed = channels - kept
+        self.sizes = (kept, changed)
+        self.net = CouplingNet(kept, width, changed if kind == "additive" else 2 * changed)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Transformed:
         """x [N, C, H, W] -> (y, log|det dy/dx|: [N], or the scalar 0 if additive)."""
         kept, changed = x.split(self.sizes, 1)
         outputs = self.net(kept)
         if self.kind == "additive":
             return torch.cat([kept, changed + outputs], 1), x.new_zeros(())
         shift, log_scale = self.shift_and_log_scale(outputs)
-        return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
+        y = torch.cat([kept, (changed + shift) * log_scale.exp()], 1)
+        return y, log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y."""
@@ -158,8 +164,10 @@ class Coupling(nn.Module):
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set the actnorms inside the net from x; returns its image."""
-        self.net.initialise(x.split(self.sizes, 1)[0])
-        return self(x)[0]
+        kept, _ = x.split(self.sizes, 1)
+        self.net.initialise(kept)
+        y, _ = self(x)
+        return y
 
     def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0, or in (-2, 0.13) (`bounded`)."""

@@ -6,35 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.flows import Coupling
+from vaeglow.models.flows import Coupling, Transformed
 from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
 class GlowLayer(nn.Module):
-    """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one level without split.
+    """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one scale without split.
 
     It starts as the identity only after `initialise(x)`, which sets a closing 1x1 convolution with bias to the inverse
     of all actnorms and 1x1s before it: phase 2 starts at phase 1's likelihood. The paper's couplings are additive: then
     log|det df/dx| is a constant, that of the 1x1s and actnorms.
 
-    With more than one level (docs/beyond.md) half of the channels leave after each but the last, as in Glow: a coupling
-    changes them given the other half, which goes on through the `rest`, a layer of one level less.
+    With more than one scale (docs/beyond.md) half of the channels leave after each but the last, as in Glow: a coupling
+    changes them given the other half, which goes on through the `rest`, a layer of one scale less.
 
     Args:
         channels: C of the images.
-        depth: number of steps at each level (32 in the paper).
+        depth: number of steps at each scale (32 in the paper).
         width: hidden channels of each coupling net.
         squeeze: q of the space-to-depth, which must divide H and W: 1 for the paper's text as written ("no
             squeeze"), 2 or 4 otherwise (docs/open-choices.md says why).
-        affine_steps: how many of each level's steps, the last ones, have affine couplings (`bounded`); 0 in the paper.
-        scales: number of levels, 1 in the paper; each further one squeezes by 2 and must halve the side.
+        affine_steps: how many of each scale's steps, the last ones, have affine couplings (`bounded`); 0 in the paper.
+        scales: 1 in the paper; each further one ("level" in the config) squeezes by 2 and must halve the side.
     """
 
     def __init__(self, channels: int, depth: int, width: int, squeeze: int, affine_steps: int, scales: int) -> None:
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = squeeze
-        kinds = ["bounded" if index >= depth - affine_steps else "additive" for index in range(depth)]
+        affine = min(affine_steps, depth)
+        kinds = ["additive"] * (depth - affine) + ["bounded"] * affine
         self.steps = GlowSteps(GlowStep(mixed, width, kind) for kind in kinds)
         self.closing_weight = nn.Parameter(torch.eye(mixed))
         self.closing_bias = nn.Parameter(torch.zeros(mixed))
@@ -44,22 +45,22 @@ class GlowLayer(nn.Module):
             self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, scales - 1)
 
     def channel_log_det(self, x: Tensor) -> Tensor:
-        """log|det df/dx| of the level's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
-        closing = torch.linalg.slogdet(self.closing_weight.double())[1].to(x.dtype)
-        return self.steps.channel_log_det(x) + x[0, 0].numel() * closing
+        """log|det df/dx| of the scale's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
+        _, closing = torch.linalg.slogdet(self.closing_weight.double())
+        return self.steps.channel_log_det(x) + x[0, 0].numel() * closing.to(x.dtype)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Transformed:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|: [N], or a scalar if constant) (paper, eq. 4)."""
         x = F.pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
         log_det = self.channel_log_det(x)
         x, log_dets = self.steps(x)
         x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         if self.split is not None:
-            x, change = self.split(x)
+            x, split_log_det = self.split(x)
             kept, leaving = x.split(self.split.sizes, 1)
-            kept, rest = self.rest(kept)
+            kept, rest_log_det = self.rest(kept)
             x = torch.cat([kept, leaving], 1)
-            log_dets += [change, rest]
+            log_dets += [split_log_det, rest_log_det]
         return F.pixel_shuffle(x, self.squeeze), sum(log_dets, log_det)
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class GlowLayer(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set the actnorms from x [N, C, H, W], then close each level to the identity, composed in float64.
+        """Set the actnorms from x [N, C, H, W], then close each scale to the identity, composed in float64.
 
         A layer whose actnorms are already set is left as it is.
         """
@@ -83,7 +84,7 @@ class GlowLayer(nn.Module):
         x = F.pixel_unshuffle(x, self.squeeze)
         self.steps.initialise(x)
         matrix = torch.eye(len(self.closing_bias), dtype=torch.float64, device=x.device)
-        offset = torch.zeros(len(self.closing_bias), dtype=torch.float64, device=x.device)
+        offset = torch.zeros_like(matrix[0])
         for step in self.steps:
             step_matrix = step.conv.weight.double() * step.actnorm.log_scale().double().exp()
             offset = step_matrix @ (offset + step.actnorm.bias.double())

@@ -1,9 +1,10 @@
-"""The Glow steps of one level (paper, section 3.3; Kingma & Dhariwal 2018).
+"""The Glow steps of one scale (paper, section 3.3; Kingma & Dhariwal 2018).
 
-ActNorm and the 1x1, both affine in the channels of a pixel, make one "channel matrix" a step. The matrices of a level
+ActNorm and the 1x1, both affine in the channels of a pixel, make one "channel matrix" a step. The matrices of a scale
 are factorised and inverted together, in float64.
 """
 
+import itertools
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from vaeglow.models.flows import ActNorm, Coupling, InvertibleConv1x1, standardise
+from vaeglow.models.flows import ActNorm, Coupling, InvertibleConv1x1, Transformed, standardise
 
 CHECKPOINT_EVERY = 4  # steps that are recomputed together
 
@@ -41,14 +42,15 @@ class GlowStep(nn.Module):
         matrix, offset = self.channel_map()
         return F.conv2d(x, matrix[..., None, None], offset)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Transformed:
         """x [N, C, H, W] -> (y, the coupling's log-determinant alone; `GlowSteps.channel_log_det` gives the rest)."""
         return self.coupling(self.mix(x))
 
     def inverse(self, y: Tensor, inverse: Tensor) -> Tensor:
         """The x that `forward` maps to y, given the inverse of the channel matrix A, [C, C]."""
-        offset = self.channel_map()[1]
-        return F.conv2d(self.coupling.inverse(y) - offset[:, None, None], inverse[..., None, None])
+        _, offset = self.channel_map()
+        mixed = self.coupling.inverse(y)
+        return F.conv2d(mixed - offset[:, None, None], inverse[..., None, None])
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set actnorm from x, then those of the coupling from its inputs; returns y."""
@@ -74,14 +76,19 @@ class Checkpointed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x and of the trainable parameters."""
-        needed = ctx.needs_input_grad[1:]
-        x = ctx.saved_tensors[0].detach().requires_grad_(needed[0])
+        _, *wanted = ctx.needs_input_grad
+        x = ctx.saved_tensors[0].detach().requires_grad_(wanted[0])
         with torch.enable_grad():
             y, log_dets = ctx.steps(x)
-        ends = [(end, grad) for end, grad in zip((y, *log_dets), grads, strict=True) if end.requires_grad]
-        learned = [one for one, wanted in zip((x, *ctx.steps.parameters()), needed, strict=True) if wanted]
-        found = iter(torch.autograd.grad([end for end, _ in ends], learned, [grad for _, grad in ends]))
-        return None, *(next(found) if wanted else None for wanted in needed)
+        outputs = []
+        output_grads = []
+        for output, grad in zip((y, *log_dets), grads, strict=True):
+            if output.requires_grad:
+                outputs.append(output)
+                output_grads.append(grad)
+        inputs = itertools.compress((x, *ctx.steps.parameters()), wanted)
+        gradients = iter(torch.autograd.grad(outputs, list(inputs), output_grads))
+        return None, *(next(gradients) if needed else None for needed in wanted)
 
 
 class GlowSteps(nn.ModuleList):
@@ -92,7 +99,7 @@ class GlowSteps(nn.ModuleList):
             pass, so that memory hardly grows with depth (`runtime.memory`). Off by default.
     """
 
-    checkpoint: bool = False
+    checkpoint = False
 
     def channel_matrices(self) -> Tensor:
         """The steps' channel matrices, in float64: [steps, C, C]."""
@@ -100,20 +107,21 @@ class GlowSteps(nn.ModuleList):
 
     def channel_log_det(self, x: Tensor) -> Tensor:
         """Sum of log|det A| of the steps over all pixels of x [N, C, H, W]: a scalar, one batched factorisation."""
-        return x[0, 0].numel() * torch.linalg.slogdet(self.channel_matrices())[1].sum().to(x.dtype)
+        _, log_dets = torch.linalg.slogdet(self.channel_matrices())
+        return x[0, 0].numel() * log_dets.sum().to(x.dtype)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`channel_log_det` gives the rest)."""
         log_dets: list[Tensor] = []
-        if self.checkpoint and torch.is_grad_enabled():
-            for first in range(0, len(self), CHECKPOINT_EVERY):
-                part = self[first : first + CHECKPOINT_EVERY]  # not checkpointed itself
-                x, *found = Checkpointed.apply(part, x, *part.parameters())
-                log_dets += found
+        if not (self.checkpoint and torch.is_grad_enabled()):
+            for step in self:
+                x, log_det = step(x)
+                log_dets.append(log_det)
             return x, log_dets
-        for step in self:
-            x, log_det = step(x)
-            log_dets.append(log_det)
+        for first in range(0, len(self), CHECKPOINT_EVERY):
+            part = self[first : first + CHECKPOINT_EVERY]  # not checkpointed itself
+            x, *part_log_dets = Checkpointed.apply(part, x, *part.parameters())
+            log_dets += part_log_dets
         return x, log_dets
 
     def inverse(self, y: Tensor) -> Tensor:

@@ -133,7 +133,8 @@ class vae_glow(Kind):
     @staticmethod
     def wrong_images(config: Config, channels: int, side: int) -> str | None:
         """The squeeze divides the side, and a coupling has two channels or more."""
-        squeeze, levels = config["layer"]["squeeze"], config["layer"]["levels"]
+        squeeze = config["layer"]["squeeze"]
+        levels = config["layer"]["levels"]
         if side % (squeeze * 2 ** (levels - 1)):
             return f"has squeeze {squeeze} and {levels} level{'s' * (levels > 1)}, which do not divide the side"
         if channels * squeeze**2 < 2:

@@ -14,15 +14,16 @@ All four take
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vaeglow.models.bounds import Gaussian
+from vaeglow.models.kinds import Config
 from vaeglow.models.network import Network
 
 MAX_WIDTH = 1024  # of the ResNet decoder, at its smallest scales
@@ -72,10 +73,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        self.body = nn.Sequential()
         for _ in range(2):
-            layers += [nn.BatchNorm2d(width, momentum=momentum), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
-        self.body = nn.Sequential(*layers)
+            convolution = nn.Conv2d(width, width, 3, padding=1)
+            self.body.extend([nn.BatchNorm2d(width, momentum=momentum), nn.ReLU(), convolution])
         self.shortcut = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,20 +104,22 @@ class ResNetEncoder(Network):
     halves the side and doubles the width.
     """
 
-    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
+    def __init__(self, channels: int, size: int, network: Config) -> None:
         super().__init__()
-        width, momentum = network["base_dim"], network["batch_norm_momentum"]
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), ResidualBlock(width, momentum)]
+        width = network["base_dim"]
+        fc_dim = network["fc_dim"]
+        latent_dim = network["latent_dim"]
+        momentum = network["batch_norm_momentum"]
+        self.trunk = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), ResidualBlock(width, momentum))
         for _ in range(network["num_scale"] - 1):
-            layers += [DownConv(width, 2 * width), ResidualBlock(2 * width, momentum)]
+            self.trunk.extend([DownConv(width, 2 * width), ResidualBlock(2 * width, momentum)])
             width *= 2
-        self.trunk = nn.Sequential(*layers)
-        self.dense = DenseBlock(width, network["fc_dim"])
-        self.mean = nn.Linear(network["fc_dim"], network["latent_dim"])
-        self.raw_log_scale = nn.Linear(network["fc_dim"], network["latent_dim"])
+        self.dense = DenseBlock(width, fc_dim)
+        self.mean = nn.Linear(fc_dim, latent_dim)
+        self.raw_log_scale = nn.Linear(fc_dim, latent_dim)
         initialise(self, nn.init.xavier_uniform_)
 
-    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor) -> Gaussian:
         """Images y [N, C, H, W] in [0, 1) -> (mean, unbounded log sd) of q(z|y), each [N, latent_dim]."""
         hidden = self.dense(self.trunk(y).mean((2, 3)))
         return self.mean(hidden), self.raw_log_scale(hidden)
@@ -128,15 +131,14 @@ class ResNetDecoder(Network):
     The width is `base_dim` at the full side, doubled at each smaller scale up to 1024.
     """
 
-    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
+    def __init__(self, channels: int, size: int, network: Config) -> None:
         super().__init__()
         scales = size.bit_length() - 1  # sides 2, 4, ..., size
-        widths = [min(network["base_dim"] * 2**k, MAX_WIDTH) for k in range(scales)][::-1]
+        widths = [min(network["base_dim"] * 2**k, MAX_WIDTH) for k in reversed(range(scales))]
         self.dense = nn.Linear(network["latent_dim"], 4 * widths[0])
-        layers: list[nn.Module] = []
+        self.trunk = nn.Sequential()
         for before, after in itertools.pairwise(widths):
-            layers += [UpConv(before, after), ResidualBlock(after, network["batch_norm_momentum"])]
-        self.trunk = nn.Sequential(*layers)
+            self.trunk.extend([UpConv(before, after), ResidualBlock(after, network["batch_norm_momentum"])])
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
         initialise(self, nn.init.xavier_uniform_)
 
@@ -153,9 +155,11 @@ class InfoganEncoder(Network):
     every encoder here. In evaluation mode the spectral norms use their stored vectors: nothing is random.
     """
 
-    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
+    def __init__(self, channels: int, size: int, network: Config) -> None:
         super().__init__()
-        width, fc_dim, momentum = network["base_dim"], network["fc_dim"], network["batch_norm_momentum"]
+        width = network["base_dim"]
+        fc_dim = network["fc_dim"]
+        momentum = network["batch_norm_momentum"]
         layers = [
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
@@ -172,7 +176,7 @@ class InfoganEncoder(Network):
         )
         self.heads = heads
 
-    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor) -> Gaussian:
         """Images y [N, C, H, W] in [0, 1) -> (mean, log sd, not yet bounded) of q(z|y), each [N, latent_dim]."""
         mean, raw = self.heads(self.trunk(y)).chunk(2, 1)
         return mean, torch.log(SMALLEST_SCALE + F.softplus(raw))
@@ -184,9 +188,11 @@ class InfoganDecoder(Network):
     The width is `base_dim` at half the side, twice that at a quarter of it.
     """
 
-    def __init__(self, channels: int, size: int, network: Mapping[str, Any]) -> None:
+    def __init__(self, channels: int, size: int, network: Config) -> None:
         super().__init__()
-        width, fc_dim, momentum = network["base_dim"], network["fc_dim"], network["batch_norm_momentum"]
+        width = network["base_dim"]
+        fc_dim = network["fc_dim"]
+        momentum = network["batch_norm_momentum"]
         features = 2 * width * (size // 4) ** 2
         self.trunk = nn.Sequential(
             *(nn.Linear(network["latent_dim"], fc_dim), nn.BatchNorm1d(fc_dim, momentum=momentum), nn.ReLU()),

@@ -5,19 +5,22 @@ Table 2 cites it. P(x) = prod_i P(x_i | x_<i) over all pixels in raster order, a
 also sees the pixels on its left and, of the pixel itself, the channels before. No labels, no skip connections.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.distributed import shared_noise
 from vaeglow.errors import UserError
-from vaeglow.models.base import GenerativeModel, image_shape
+from vaeglow.models.base import GenerativeModel, Terms, image_shape
+from vaeglow.models.kinds import Config
 from vaeglow.models.nets import initialise
 from vaeglow.models.network import Network
+from vaeglow.noise import Generator, uniform_like
 
 
 def gate(x: Tensor) -> Tensor:
@@ -46,13 +49,16 @@ class CausalConv(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, k: int, channels: int, strict: bool = False, parts: int = 1) -> None:
         super().__init__(inputs, outputs, (1, k))
-        of_output, of_input = (torch.arange(n) * channels // n for n in (outputs // parts, inputs))
-        allowed = of_output[:, None] - of_input >= int(strict)
+        each = outputs // parts
+        output_channel = torch.arange(each) * channels // each
+        input_channel = torch.arange(inputs) * channels // inputs
+        allowed = output_channel[:, None] - input_channel >= int(strict)
         self.register_buffer("allowed", allowed.repeat(parts, 1))  # [outputs, inputs]
 
     def masked(self) -> Tensor:
         """The weight, 0 where an output must not see the pixel itself: [outputs, inputs, 1, k]."""
-        return torch.cat([self.weight[..., :-1], self.weight[..., -1:] * self.allowed[..., None, None]], -1)
+        pixel = self.weight[..., -1:] * self.allowed[..., None, None]
+        return torch.cat([self.weight[..., :-1], pixel], -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
@@ -77,7 +83,8 @@ class GatedLayer(nn.Module):
 
     def __init__(self, inputs: int, width: int, k: int, channels: int, first: bool) -> None:
         super().__init__()
-        self.half, self.first = k // 2, first
+        self.half = k // 2
+        self.first = first
         self.vertical = nn.Conv2d(inputs, 2 * width, (self.half + 1, k))
         self.link = nn.Conv2d(2 * width, 2 * width, 1)
         self.horizontal = CausalConv(inputs, 2 * width, self.half + 1, channels, strict=first, parts=2)
@@ -87,7 +94,45 @@ class GatedLayer(nn.Module):
         """Vertical and horizontal stack [N, inputs, H, W] each -> [N, width, H, W] each."""
         above = self.vertical(F.pad(v, (self.half, self.half, self.half, 0)))
         out = self.out(gate(self.horizontal(h) + self.link(above)))
-        return gate(above), out if self.first else h + out
+        return gate(above), self.joined(h, out)
+
+    def joined(self, h: Tensor, out: Tensor) -> Tensor:
+        """The residual connection from h, but for the first layer."""
+        return out if self.first else h + out
+
+
+class LayerScan:
+    """A `GatedLayer` on its way over images x [N, C, H, W] in raster order: the rows above and the pixels on the left.
+
+    Attributes:
+        left: inputs of the horizontal stack at a pixel and those on its left: [N, inputs, half + 1].
+    """
+
+    def __init__(self, layer: GatedLayer, x: Tensor) -> None:
+        self.layer = layer
+        self.horizontal = layer.horizontal.at_pixel()
+        self.out = layer.out.at_pixel()
+        count, _, _, width = x.shape
+        self.above = x.new_zeros(count, layer.vertical.in_channels, layer.half + 1, width + 2 * layer.half)
+
+    def enter_row(self, row: Tensor) -> Tensor:
+        """Begin a row, given the vertical inputs [N, inputs, 1, W] of the row above; returns the outputs."""
+        half = self.layer.half
+        self.above = torch.cat([self.above[:, :, 1:], F.pad(row, (half, half))], 2)
+        gates = self.layer.vertical(self.above)
+        self.link = self.layer.link(gates)[:, :, 0]  # [N, 2 width, W]
+        self.left = torch.zeros_like(self.above[..., 0])
+        return gate(gates)
+
+    def enter_pixel(self) -> None:
+        """Go on to the next pixel of the row."""
+        self.left = F.pad(self.left[..., 1:], (0, 1))
+
+    def at_pixel(self, h: Tensor, j: int) -> Tensor:
+        """The horizontal stack at pixel j of the row: [N, inputs] -> [N, width]."""
+        self.left[..., -1] = h
+        gates = self.horizontal(self.left) + self.link[..., j]
+        return self.layer.joined(h, self.out(gate(gates)[..., None]))
 
 
 class PixelNet(Network):
@@ -102,13 +147,13 @@ class PixelNet(Network):
 
     def __init__(self, channels: int, depth: int, width: int, k: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            GatedLayer(width if i else channels, width, k, channels, first=not i) for i in range(depth)
-        )
+        self.layers = nn.ModuleList([GatedLayer(channels, width, k, channels, first=True)])
+        self.layers.extend(GatedLayer(width, width, k, channels, first=False) for _ in range(depth - 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] in [-1, 1] -> [N, width, H, W]."""
-        v, h = F.pad(x, (0, 0, 1, -1)), x  # the vertical stack starts one row above
+        v = F.pad(x, (0, 0, 1, -1))  # the vertical stack starts one row above
+        h = x
         for layer in self.layers:
             v, h = layer(v, h)
         return h
@@ -121,32 +166,26 @@ class PixelNet(Network):
         Yields:
             row, column, and a function that returns the pixel's features [N, width] from the values of x so far.
         """
-        layers, (count, _, height, width) = list(self.layers), x.shape
-        causal = [(layer.horizontal.at_pixel(), layer.out.at_pixel()) for layer in layers]
-        halves = [(layer.vertical.in_channels, layer.half) for layer in layers]
-        above = [x.new_zeros(count, inputs, half + 1, width + 2 * half) for inputs, half in halves]
-        for i in range(height):
-            row, links = x[:, :, i - 1 : i] if i else torch.zeros_like(x[:, :, :1]), []
-            for n, layer in enumerate(layers):
-                above[n] = torch.cat([above[n][:, :, 1:], F.pad(row, (layer.half, layer.half))], 2)
-                gates = F.conv2d(above[n], layer.vertical.weight, layer.vertical.bias)
-                links.append(layer.link(gates)[:, :, 0])  # [N, 2 width, W]
-                row = gate(gates)
-            left = [x.new_zeros(count, inputs, half + 1) for inputs, half in halves]
-            for j in range(width):
-                left = [F.pad(window[..., 1:], (0, 1)) for window in left]
+        scans = [LayerScan(layer, x) for layer in self.layers]
+        row = torch.zeros_like(x[:, :, :1])  # the one above the image
+        for i in range(x.shape[2]):
+            for scan in scans:
+                row = scan.enter_row(row)
+            for j in range(x.shape[3]):
                 if j:
-                    left[0][..., -2] = x[:, :, i, j - 1]  # all its channels are there now
+                    scans[0].left[..., -1] = x[:, :, i, j - 1]  # all its channels are there now
+                for scan in scans:
+                    scan.enter_pixel()
+                yield i, j, partial(features_at, scans, x, i, j)
+            row = x[:, :, i : i + 1]
 
-                def features(i: int = i, j: int = j, left: list[Tensor] = left, links: list[Tensor] = links) -> Tensor:
-                    h = x[:, :, i, j]
-                    for layer, (horizontal, out), window, link in zip(layers, causal, left, links, strict=True):
-                        window[..., -1] = h
-                        residual = out(gate(horizontal(window) + link[..., j])[..., None])
-                        h = residual if layer.first else h + residual
-                    return h
 
-                yield i, j, features
+def features_at(scans: Iterable[LayerScan], x: Tensor, i: int, j: int) -> Tensor:
+    """The features [N, width] of pixel (i, j), which `scans` have entered."""
+    h = x[:, :, i, j]
+    for scan in scans:
+        h = scan.at_pixel(h, j)
+    return h
 
 
 class PixelModel(GenerativeModel):
@@ -164,7 +203,8 @@ class PixelModel(GenerativeModel):
 
     def __init__(self, channels: int, size: int, levels: int, net: PixelNet, head: nn.Module) -> None:
         super().__init__(channels, size, levels)
-        self.net, self.head = net, head
+        self.net = net
+        self.head = head
         initialise(self, nn.init.xavier_uniform_)
 
     def discrete(self, y: Tensor) -> Tensor:
@@ -179,7 +219,7 @@ class PixelModel(GenerativeModel):
         """The level at which the distribution of a pixel's channel reaches u [N]: int64 [N], from features [N, F]."""
         raise NotImplementedError
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; pixel by pixel, each channel the quantile of a uniform number.
 
         Raises:
@@ -187,12 +227,13 @@ class PixelModel(GenerativeModel):
         """
         if temperature != 1:
             raise UserError(f"temperature {temperature}: a {type(self).__name__} has none, request 1")
-        weight = next(self.parameters())
-        u = shared_noise(torch.rand, (count, *self.shape), generator, dtype=weight.dtype, device=weight.device)
-        levels, x = torch.zeros_like(u), torch.full_like(u, -1)
+        u = uniform_like(next(self.parameters()).new_empty(count, *self.shape), generator)
+        levels = torch.zeros_like(u)
+        x = torch.full_like(u, -1)
         for i, j, features in self.net.scan(x):
             for channel in range(self.channels):
-                levels[:, channel, i, j] = self.quantile(features(), channel, u[:, channel, i, j]).to(u.dtype)
+                value = self.quantile(features(), channel, u[:, channel, i, j])
+                levels[:, channel, i, j] = value.to(u.dtype)
                 x[:, channel, i, j] = self.inputs_of(levels[:, channel, i, j])
         return (levels + 0.5) / self.levels
 
@@ -206,34 +247,39 @@ class PixelCNN(PixelModel):
     bound = "="
     dequantisation = None
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; exact, so the generator is not used."""
         x = self.discrete(y)
-        logits = self.head(self.net(self.inputs_of(x))).movedim(1, -1).reshape(-1, self.levels)  # [N H W C, levels]
-        log_p = -F.cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none").view(len(x), -1).sum(1)
+        outputs = self.head(self.net(self.inputs_of(x)))
+        logits = outputs.movedim(1, -1).reshape(-1, self.levels)  # [N H W C, levels]
+        losses = F.cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none")
+        log_p = -losses.view(len(x), -1).sum(1)
         return {"prediction": log_p + self.dims * math.log(self.levels)}
 
     def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
         """See `PixelModel`."""
-        logits = self.head(features[..., None, None]).view(len(u), self.channels, self.levels)[:, channel]
-        return (logits.softmax(1).cumsum(1) < u[:, None]).sum(1).clamp_(max=self.levels - 1)
+        logits = self.head(features[..., None, None]).view(len(u), self.channels, self.levels)
+        distribution = logits[:, channel].softmax(1).cumsum(1)
+        return (distribution < u[:, None]).sum(1).clamp_(max=self.levels - 1)
 
 
 def causal_head(channels: int, inputs: int, width: int, outputs: int) -> nn.Sequential:
     """2 x [ReLU, 1x1]: [N, inputs, H, W] -> [N, outputs, H, W], each channel's block after the other."""
-    first, last = CausalConv(inputs, width, 1, channels), CausalConv(width, outputs, 1, channels)
+    first = CausalConv(inputs, width, 1, channels)
+    last = CausalConv(width, outputs, 1, channels)
     return nn.Sequential(nn.ReLU(), first, nn.ReLU(), last)
 
 
-def net_of(config: Mapping[str, Any]) -> PixelNet:
+def net_of(config: Config) -> PixelNet:
     """The untrained network of a resolved config."""
     network = config["network"]
     return PixelNet(config["data"]["channels"], network["depth"], network["width"], network["kernel"])
 
 
-def build(config: Mapping[str, Any]) -> PixelCNN:
+def build(config: Config) -> PixelCNN:
     """The untrained PixelCNN of a resolved config."""
-    shape, network = image_shape(config), config["network"]
-    outputs = shape["channels"] * shape["levels"]
-    head = causal_head(shape["channels"], network["width"], network["head_width"], outputs)
+    shape = image_shape(config)
+    channels = shape["channels"]
+    network = config["network"]
+    head = causal_head(channels, network["width"], network["head_width"], channels * shape["levels"])
     return PixelCNN(**shape, net=net_of(config), head=head)

@@ -7,23 +7,24 @@ layer.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.distributed import shared_noise
 from vaeglow.errors import UserError
-from vaeglow.models.base import image_shape
+from vaeglow.models.base import Terms, image_shape
+from vaeglow.models.kinds import Config
 from vaeglow.models.pixelcnn import CausalConv, PixelModel, net_of
+from vaeglow.noise import Generator, uniform_like
 
 
 def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -> Tensor:
     """The quantile loss |tau - 1(u < 0)| |u|, u = target - quantile, a parabola where |u| <= huber; one shape."""
     u = target - quantile
-    size = torch.where(u.abs() <= huber, u.square() / (2 * huber), u.abs() - huber / 2)
+    parabola = u.square() / (2 * huber)
+    size = torch.where(u.abs() <= huber, parabola, u.abs() - huber / 2)
     return (tau - (u < 0).to(u.dtype)).abs() * size
 
 
@@ -63,32 +64,34 @@ class PixelIQN(PixelModel):
         huber: half the width of the parabola in `quantile_loss`.
     """
 
-    bound, dequantisation = "", None
+    bound = ""
+    dequantisation = None
 
     def __init__(self, huber: float, **parts: Any) -> None:
         super().__init__(**parts)
         self.huber = huber
 
-    def loss(
-        self, inputs: Tensor, generator: torch.Generator | None = None, kl_weight: float = 1.0
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, inputs: Tensor, generator: Generator = None, kl_weight: float = 1.0) -> tuple[Tensor, Terms]:
         """The mean quantile loss of dequantised images y [N, C, H, W] in levels, tau new at each value; no terms."""
-        tau = shared_noise(torch.rand, inputs.shape, generator, dtype=inputs.dtype, device=inputs.device)
-        quantiles = 0.5 + self.head(self.net(self.inputs_of(self.discrete(inputs))), tau)
+        tau = uniform_like(inputs, generator)
+        features = self.net(self.inputs_of(self.discrete(inputs)))
+        quantiles = 0.5 + self.head(features, tau)
         return self.levels * quantile_loss(inputs, quantiles, tau, self.huber).mean(), {}
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """There is none: a UserError."""
         raise UserError("a PixelIQN has no likelihood, so no bits/dim: score its samples instead")
 
     def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
         """See `PixelModel`."""
         tau = u[:, None, None, None].expand(-1, self.channels, 1, 1)
-        return self.discrete(0.5 + self.head(features[..., None, None], tau)[:, channel, 0, 0])
+        quantiles = 0.5 + self.head(features[..., None, None], tau)
+        return self.discrete(quantiles[:, channel, 0, 0])
 
 
-def build(config: Mapping[str, Any]) -> PixelIQN:
+def build(config: Config) -> PixelIQN:
     """The untrained PixelIQN of a resolved config."""
-    shape, network = image_shape(config), config["network"]
+    shape = image_shape(config)
+    network = config["network"]
     head = QuantileHead(shape["channels"], network["width"], network["head_width"], network["cosines"])
     return PixelIQN(network["huber"], **shape, net=net_of(config), head=head)

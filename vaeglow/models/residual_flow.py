@@ -12,22 +12,24 @@ itself, from the products that its gradient needs.
 
 import math
 import random
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, autograd, nn
 from torch.nn import functional as F
 
-from vaeglow.models.base import GenerativeModel, image_shape
-from vaeglow.models.bounds import normal_like, standard_normal_log_density
-from vaeglow.models.flows import ActNorm, standardise
+from vaeglow.models.base import GenerativeModel, Terms, image_shape
+from vaeglow.models.bounds import standard_normal_log_density
+from vaeglow.models.flows import ActNorm, Transformed, standardise
+from vaeglow.models.kinds import Config
+from vaeglow.noise import Generator, normal_like
 
 LIPSCHITZ = 0.98  # of each convolution, as in the source
 EXACT_TERMS = {True: 2, False: 8}  # of the series, in training and in evaluation; more with probability 1/2 each
-STEP_ITERATIONS, START_ITERATIONS = 2, 50  # of a spectral norm's power method: at a training step, at the start
+STEP_ITERATIONS = 2  # of a spectral norm's power method at a training step
+START_ITERATIONS = 50  # the same at the start
 MARGIN = 0.05  # pixels are squeezed into (.05, .95) before the logit, as in the source
-TOLERANCE, MOST_ITERATIONS = 1e-5, 500  # of the fixed point that inverts a block; relative where values exceed 1
+TOLERANCE = 1e-5  # of the fixed point that inverts a block; relative where values exceed 1
+MOST_ITERATIONS = 500  # of the same
 
 
 class LipSwish(nn.Module):
@@ -65,7 +67,8 @@ class LipschitzConv(nn.Conv2d):
     def iterate(self, count: int) -> None:
         """Power iterations."""
         for _ in range(count):
-            self.u.copy_(F.normalize(F.conv2d(self.back(), self.weight, padding=self.padding), dim=(1, 2, 3)))
+            image = F.conv2d(self.back(), self.weight, padding=self.padding)
+            self.u.copy_(F.normalize(image, dim=(1, 2, 3)))
 
     def back(self) -> Tensor:
         """v = W^T u / |W^T u|."""
@@ -76,9 +79,11 @@ class LipschitzConv(nn.Conv2d):
         if self.training:
             self.iterate(STEP_ITERATIONS)
         with torch.no_grad():
-            u, v = self.u.clone(), self.back()
+            u = self.u.clone()
+            v = self.back()
         norm = (u * F.conv2d(v, self.weight, padding=self.padding)).sum()
-        return F.conv2d(x, self.weight / (norm / LIPSCHITZ).clamp(min=1), self.bias, padding=self.padding)
+        weight = self.weight / (norm / LIPSCHITZ).clamp(min=1)
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
 
 
 class ResidualBlock(nn.Module):
@@ -96,16 +101,20 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.squeeze = squeeze
         self.actnorm = ActNorm(channels)
-        sizes = ((channels, width, 3), (width, width, 1), (width, channels, 3))
-        layers = [part for size in sizes for part in (LipSwish(), LipschitzConv(*size, side))]
-        self.g = nn.Sequential(*layers[int(first) :])
+        self.g = nn.Sequential()
+        for inputs, outputs, k in ((channels, width, 3), (width, width, 1), (width, channels, 3)):
+            self.g.extend([LipSwish(), LipschitzConv(inputs, outputs, k, side)])
+        if first:
+            del self.g[0]
 
     def enter(self, x: Tensor) -> Tensor:
         """Squeeze and actnorm, (x + b) s, the input of g."""
-        x = F.pixel_unshuffle(x, 2) if self.squeeze else x
-        return (x + self.actnorm.bias[:, None, None]) * self.actnorm.log_scale().exp()[:, None, None]
+        if self.squeeze:
+            x = F.pixel_unshuffle(x, 2)
+        scale = self.actnorm.log_scale().exp()
+        return (x + self.actnorm.bias[:, None, None]) * scale[:, None, None]
 
-    def forward(self, x: Tensor, terms: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, terms: int, generator: Generator) -> Transformed:
         """x [N, C, H, W] -> (y, an estimate without bias of log|det dy/dx|, [N] nats).
 
         Args:
@@ -116,31 +125,46 @@ class ResidualBlock(nn.Module):
         learns = torch.is_grad_enabled()
         with torch.enable_grad():
             x = self.enter(x)
-            x = x if x.requires_grad else x.requires_grad_()
+            if not x.requires_grad:
+                x.requires_grad_()
             g = self.g(x)
-            v = product = left = normal_like(x, generator)
+            v = normal_like(x, generator)
+            product = v  # v^T J^k
+            neumann = v  # v^T sum_k (-J)^k, each term over its probability
             log_det = x[0, 0].numel() * self.actnorm.log_scale().sum()
             for k in range(1, terms + 1):
-                (product,) = autograd.grad(g, x, product, retain_graph=True)  # v^T J^k
+                (product,) = autograd.grad(g, x, product, retain_graph=True)
                 weight = (-1) ** k * 2.0 ** max(0, k - EXACT_TERMS[self.training] - 1)
                 log_det = log_det - weight / k * (product * v).flatten(1).sum(1)
-                left = left + weight * product  # v^T sum_k (-J)^k
-            if learns:  # its gradient now, as second derivatives take most of the memory; mean(slope) has that gradient
-                (jacobian,) = autograd.grad(g, x, left, create_graph=True)
-                of = [x, *self.g.parameters()]
-                gradient = autograd.grad((jacobian * v).sum(), of, retain_graph=True, materialize_grads=True)
-                slope = (x * gradient[0]).flatten(1).sum(1)
-                slope = slope + sum((p * d).sum() for p, d in zip(of[1:], gradient[1:], strict=True)) / len(x)
+                neumann = neumann + weight * product
+            if learns:
+                slope = self.slope(x, g, v, neumann)
                 log_det = log_det + slope - slope.detach()
         y = x + g
         return (y, log_det) if learns else (y.detach(), log_det.detach())
 
+    def slope(self, x: Tensor, g: Tensor, v: Tensor, neumann: Tensor) -> Tensor:
+        """A number for each image, [N], whose mean has the gradient of the mean log-determinant (eq. 8).
+
+        The gradient is taken at once, as second derivatives take most of the memory.
+        """
+        (jacobian,) = autograd.grad(g, x, neumann, create_graph=True)
+        parameters = list(self.g.parameters())
+        of_x, *of_parameters = autograd.grad(
+            (jacobian * v).sum(), [x, *parameters], retain_graph=True, materialize_grads=True
+        )
+        slopes = [(parameter * of).sum() for parameter, of in zip(parameters, of_parameters, strict=True)]
+        return (x * of_x).flatten(1).sum(1) + sum(slopes) / len(x)
+
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The x of y by x <- y - g(x) (algorithm 1 of Behrmann et al. 2019), and whether it failed to converge, [N]."""
-        x, tolerance = y, TOLERANCE * y.abs().flatten(1).amax(1).clamp(min=1)
+        x = y
+        tolerance = TOLERANCE * y.abs().flatten(1).amax(1).clamp(min=1)
         for _ in range(MOST_ITERATIONS):
-            before, x = x, y - self.g(x)
-            failed = ~((x - before).abs().flatten(1).amax(1) <= tolerance)  # NaN fails, too
+            before = x
+            x = y - self.g(x)
+            change = (x - before).abs().flatten(1).amax(1)
+            failed = ~(change <= tolerance)  # NaN fails, too
             if not failed.any():
                 break
         x = x * (-self.actnorm.log_scale()).exp()[:, None, None] - self.actnorm.bias[:, None, None]
@@ -148,43 +172,50 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualFlow(GenerativeModel):
-    """The logit of the pixels, then levels of residual blocks, a squeeze between two levels.
+    """The logit of the pixels, then scales of residual blocks, a squeeze between two scales.
 
     log p(y) is estimated without bias, so mean bits/dim are, too (section 3.1). Their standard error includes the
     estimator's, except that images of a batch share the number of terms, drawn once for all blocks; the source draws it
     for each block. The source ends in dense layers; this has none.
-    The base density is N(0, I), of all dimensions; nothing leaves between levels.
+    The base density is N(0, I), of all dimensions; nothing leaves between scales.
 
     Args:
         channels: C.
-        size: image side, divisible by 2^(levels - 1).
+        size: image side, divisible by 2^(scales - 1).
         levels: number of values a pixel can take.
-        scales: number of levels.
+        scales: how many ("levels" in the config).
         depth: blocks at each.
         width: hidden channels of each block.
     """
 
-    bound, estimated = "=", True
+    bound = "="
+    estimated = True
 
     def __init__(self, channels: int, size: int, levels: int, scales: int, depth: int, width: int) -> None:
         super().__init__(channels, size, levels)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(channels * 4**scale, width, size >> scale, squeeze=scale > n == 0, first=scale + n == 0)
-            for scale in range(scales)
-            for n in range(depth)
-        )
-        self.top = channels * 4 ** (scales - 1), size >> (scales - 1), size >> (scales - 1)
+        self.blocks = nn.ModuleList()
+        for scale in range(scales):
+            for index in range(depth):
+                first = index == 0
+                squeeze = first and scale > 0
+                if squeeze:
+                    channels *= 4
+                    size //= 2
+                self.blocks.append(ResidualBlock(channels, width, size, squeeze, first=first and scale == 0))
+        self.top = (channels, size, size)
 
     def logit(self, y: Tensor) -> Tensor:
         """The logit of .05 + .9 y, as in the source."""
         return (MARGIN + (1 - 2 * MARGIN) * y).logit()
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; an estimate, from a random number of terms and random v."""
         seed = None if generator is None else generator.initial_seed()  # drawn on the CPU: no copy from a GPU
-        extra = 1 + int(-math.log2(1 - random.Random(seed).random()))  # geometric: P(extra > k) = 2^-k
+        uniform = random.Random(seed).random()
+        extra = 1 + int(-math.log2(1 - uniform))  # geometric: P(extra > k) = 2^-k
         x = self.logit(y)
-        log_det = (math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)).flatten(1).sum(1)
+        logit_log_det = math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)
+        log_det = logit_log_det.flatten(1).sum(1)
         for block in self.blocks:
             x, change = block(x, EXACT_TERMS[self.training] + extra, generator)
             log_det = log_det + change
@@ -200,15 +231,16 @@ class ResidualFlow(GenerativeModel):
 
     def decode(self, noise: Tensor) -> Tensor:
         """The inverse of `encode`; an image for which a block's fixed point did not converge has a NaN."""
-        x, failed = noise, torch.zeros(len(noise), dtype=torch.bool, device=noise.device)
+        x = noise
+        failed = torch.zeros(len(noise), dtype=torch.bool, device=noise.device)
         for block in reversed(self.blocks):
-            x, here = block.inverse(x)
-            failed |= here
+            x, block_failed = block.inverse(x)
+            failed |= block_failed
         y = (x.sigmoid() - MARGIN) / (1 - 2 * MARGIN)
         y[failed, 0, 0, 0] = math.nan  # the caller counts these images
         return y
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature multiplies all noise."""
         empty = next(self.parameters()).new_empty(count, *self.top)
         return self.decode(temperature * normal_like(empty, generator))
@@ -230,7 +262,7 @@ class ResidualFlow(GenerativeModel):
             x = x + block.g(x)
 
 
-def build(config: Mapping[str, Any]) -> ResidualFlow:
+def build(config: Config) -> ResidualFlow:
     """The untrained Residual Flow of a resolved config."""
     network = dict(config["network"])
     return ResidualFlow(**image_shape(config), scales=network.pop("levels"), **network)

@@ -5,26 +5,29 @@ direction, p(z) = N(h(z); 0, I) |det dh/dz|; sampling is its inverse.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.base import GenerativeModel, image_shape
+from vaeglow.models.base import GenerativeModel, Terms, image_shape
 from vaeglow.models.bounds import (
+    Gaussian,
     gaussian_log_density,
     gaussian_sample,
     log_scale_floor,
-    normal_like,
     soft_bound,
     standard_normal_divergence,
     standard_normal_log_density,
 )
+from vaeglow.models.flows import Transformed
+from vaeglow.models.kinds import Config
 from vaeglow.models.nets import ARCHITECTURES
+from vaeglow.noise import Generator, normal_like
 
-Decode = Callable[[Tensor], tuple[Tensor, Tensor]]  # z [N, d] -> mean and log sd of a Gaussian, [N, C, H, W] each
+Decode = Callable[[Tensor], Gaussian]  # z [N, d] -> p(x_bar|z), [N, C, H, W]
 
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
 
@@ -45,8 +48,10 @@ class VectorCoupling(nn.Module):
     def __init__(self, dims: int, width: int, index: int) -> None:
         super().__init__()
         self.flip = index % 2 == 1
-        random = torch.Generator().manual_seed(index)
-        self.register_buffer("permutation", torch.arange(dims) if self.flip else torch.randperm(dims, generator=random))
+        permutation = torch.arange(dims)
+        if not self.flip:
+            permutation = torch.randperm(dims, generator=torch.Generator().manual_seed(index))
+        self.register_buffer("permutation", permutation)
         self.split = (dims // 2, dims - dims // 2)
         kept, changed = reversed(self.split) if self.flip else self.split
         self.first = nn.Linear(kept, width)
@@ -70,7 +75,7 @@ class VectorCoupling(nn.Module):
         shift, raw = self.last(hidden).chunk(2, 1)
         return shift, soft_bound(raw, -2, 2)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor) -> Transformed:
         """z [N, d] -> (towards eps [N, d], log|det| [N])."""
         kept, changed = self.halves(z[:, self.permutation])
         shift, log_scale = self.shift_and_log_scale(kept)
@@ -101,7 +106,7 @@ class FlowPrior(nn.Module):
         self.dims = dims
         self.layers = nn.ModuleList(VectorCoupling(dims, width, index) for index in range(layers))
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor) -> Transformed:
         """h: z [N, d] -> (eps [N, d], log|det dh/dz| [N])."""
         log_det = z.new_zeros(len(z))
         for layer in self.layers:
@@ -137,21 +142,22 @@ class VAE(GenerativeModel):
 
     frozen = False
 
-    def __init__(self, channels: int, size: int, levels: int, prior: FlowPrior, network: Mapping[str, Any]) -> None:
+    def __init__(self, channels: int, size: int, levels: int, prior: FlowPrior, network: Config) -> None:
         super().__init__(channels, size, levels)
         self.prior = prior
-        self.diagonal = network["decoder_noise"] == "diagonal"
+        noise = network["decoder_noise"]
+        start = torch.tensor(math.log(network["initial_noise"]))
         encoder, decoder = ARCHITECTURES[network["architecture"]]
         self.encoder = encoder(channels, size, network)
+        self.diagonal = noise == "diagonal"
         self.decoder = decoder(2 * channels if self.diagonal else channels, size, network)
-        start = torch.tensor(math.log(network["initial_noise"]))
         if self.diagonal:
             last = self.decoder.last
             weight = last.weight.transpose(0, 1) if isinstance(last, nn.ConvTranspose2d) else last.weight
             nn.init.zeros_(weight[channels:])
             nn.init.constant_(last.bias[channels:], start)
         else:
-            self.raw_log_scale = nn.Parameter(start, requires_grad=network["decoder_noise"] == "isotropic")
+            self.raw_log_scale = nn.Parameter(start, requires_grad=noise == "isotropic")
 
     def freeze(self) -> Self:
         """For good: no gradients, and evaluation mode whatever the mode of the model around it; returns the VAE."""
@@ -162,16 +168,16 @@ class VAE(GenerativeModel):
         """Training mode, unless it is frozen."""
         return super().train(mode and not self.frozen)
 
-    def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, y: Tensor) -> Gaussian:
         """Mean and log standard deviation of q(z|y), each [N, d]; the log sd softly bounded to [-7, 2]."""
         mean, raw = self.encoder(y)
         return mean, soft_bound(raw, *POSTERIOR_LOG_SCALE)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor) -> Gaussian:
         """g(z): mean in (0, 1) and log standard deviation of p(x_bar|z), each [N, C, H, W] (paper, eq. 3)."""
         return self.gaussian(*self.decoder(z))
 
-    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: nn.Module | None = None) -> Gaussian:
         """Mean and log sd as of `decode`, from the decoder's output and last features.
 
         A noise head changes the noise: its outputs [N, C, H, W] are added to the raw log sd.
@@ -184,7 +190,7 @@ class VAE(GenerativeModel):
         mean = torch.sigmoid(output[:, : self.channels])
         return mean, log_scale.expand_as(mean)
 
-    def posterior_sample(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def posterior_sample(self, y: Tensor, generator: Generator = None) -> tuple[Tensor, Tensor]:
         """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence.
 
         Training under N(0, I) takes the divergence itself, as Dai & Wipf (2019) do; a flow prior has no closed form.
@@ -195,49 +201,57 @@ class VAE(GenerativeModel):
             return z, -standard_normal_divergence(mean, log_scale)
         return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; the terms of eq. 1, with one sample of z."""
         z, negative_kl = self.posterior_sample(y, generator)
-        return {"reconstruction": gaussian_log_density(y, *self.decode(z)), "negative_kl": negative_kl}
+        reconstruction = gaussian_log_density(y, *self.decode(z))
+        return {"reconstruction": reconstruction, "negative_kl": negative_kl}
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+    def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
-        return torch.stack(weigh(y, self.decode, self.encode(y), latents, self.prior.log_prob, generator), 1)
+        posterior = self.encode(y)
+        weights = log_importance_weights(y, self.decode, posterior, latents, self.prior.log_prob, generator)
+        return torch.stack(weights, 1)
 
-    def prior_sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+    def prior_sample(self, count: int, generator: Generator = None) -> Tensor:
         """z ~ p(z), always at temperature 1: [count, d]."""
-        parameter = next(self.decoder.parameters())
-        eps = normal_like(parameter.new_empty(count, self.prior.dims), generator)
-        return self.prior.inverse(eps)
+        empty = next(self.decoder.parameters()).new_empty(count, self.prior.dims)
+        return self.prior.inverse(normal_like(empty, generator))
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the decoder's noise."""
-        return gaussian_sample(*self.decode(self.prior_sample(count, generator)), generator, temperature)
+        z = self.prior_sample(count, generator)
+        return gaussian_sample(*self.decode(z), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The decoder mean at E[z|y]: [N, C, H, W]."""
-        return self.decode(self.encode(y)[0])[0]
+        mean, _ = self.encode(y)
+        decoded, _ = self.decode(mean)
+        return decoded
 
 
-def weigh(
+def log_importance_weights(
     y: Tensor,
     decode: Decode,
-    r: tuple[Tensor, Tensor],
+    proposal: Gaussian,
     draws: int,
     log_prior: Callable[[Tensor], Tensor],
-    generator: torch.Generator | None,
+    generator: Generator,
 ) -> list[Tensor]:
-    """log N(y; decode(z)) + log p(z) - log r(z), [N], of each draw of z ~ r, whose mean and log sd are [N, d]."""
-    (mean, log_scale), weights = r, []
+    """log N(y; decode(z)) + log p(z) - log r(z), [N], of each draw of z ~ r(z), the `proposal`: [N, d]."""
+    weights = []
     for _ in range(draws):
-        z = gaussian_sample(mean, log_scale, generator)
-        log_ratio = log_prior(z) - gaussian_log_density(z, mean, log_scale)
+        z = gaussian_sample(*proposal, generator)
+        log_ratio = log_prior(z) - gaussian_log_density(z, *proposal)
         weights.append(gaussian_log_density(y, *decode(z)) + log_ratio)
     return weights
 
 
-def build(config: Mapping[str, Any]) -> VAE:
+def build(config: Config) -> VAE:
     """The untrained VAE of a resolved config (sections 3.1 and 3.2)."""
-    network, prior = config["network"], config["prior"]
-    shape = (prior["layers"], prior["width"]) if prior["kind"] == "flow" else (0, 0)
-    return VAE(**image_shape(config), prior=FlowPrior(network["latent_dim"], *shape), network=network)
+    network = config["network"]
+    prior = config["prior"]
+    if prior["kind"] == "standard":
+        prior = {"layers": 0, "width": 0}
+    flow = FlowPrior(network["latent_dim"], prior["layers"], prior["width"])
+    return VAE(**image_shape(config), prior=flow, network=network)

@@ -1,17 +1,16 @@
 """The paper's model: a VAE under a Glow layer f (section 3), trained in two phases or jointly (section 3.4)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import gaussian_log_density, gaussian_sample
+from vaeglow.models.base import GenerativeModel, Terms
+from vaeglow.models.bounds import Gaussian, gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.models.kinds import Config
 from vaeglow.models.nets import initialise
-from vaeglow.models.vae import VAE, weigh
+from vaeglow.models.vae import VAE, log_importance_weights
 from vaeglow.models.vae import build as build_vae
+from vaeglow.noise import Generator
 
 
 class VAEGlow(GenerativeModel):
@@ -39,15 +38,19 @@ class VAEGlow(GenerativeModel):
             self.noise_head = type(last)(*shape)
             initialise(self.noise_head, nn.init.zeros_)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def vae_gradients(self) -> torch.set_grad_enabled:
+        """No autograd graph within the block if the VAE is frozen."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen)
+
+    def decode(self, z: Tensor) -> Gaussian:
         """p(x_bar|z): mean and log standard deviation, each [N, C, H, W] (paper, eq. 3)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
+        with self.vae_gradients():
             output, hidden = self.vae.decoder(z)
         return self.vae.gaussian(output, hidden, self.noise_head)
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen):
+        with self.vae_gradients():
             z, negative_kl = self.vae.posterior_sample(y, generator)
         x_bar, log_det = self.layer(y)
         return {
@@ -56,15 +59,17 @@ class VAEGlow(GenerativeModel):
             "negative_kl": negative_kl,
         }
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+    def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; f does not depend on z, so it is computed once for all draws."""
         x_bar, log_det = self.layer(y)
-        draws = weigh(x_bar, self.decode, self.vae.encode(y), latents, self.vae.prior.log_prob, generator)
-        return (torch.stack(draws) + log_det).T
+        posterior = self.vae.encode(y)
+        weights = log_importance_weights(x_bar, self.decode, posterior, latents, self.vae.prior.log_prob, generator)
+        return (torch.stack(weights) + log_det).T
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; x = f^-1(x_bar), x_bar ~ p(x_bar|z) at `temperature` (section 3.5)."""
-        x_bar = gaussian_sample(*self.decode(self.vae.prior_sample(count, generator)), generator, temperature)
+        z = self.vae.prior_sample(count, generator)
+        x_bar = gaussian_sample(*self.decode(z), generator, temperature)
         return self.layer.inverse(x_bar)
 
     def reconstruct(self, y: Tensor) -> Tensor:
@@ -76,10 +81,12 @@ class VAEGlow(GenerativeModel):
         self.layer.initialise(y)
 
 
-def build(config: Mapping[str, Any]) -> VAEGlow:
+def build(config: Config) -> VAEGlow:
     """The untrained model of a resolved config (section 3.3); training loads the base's weights over it."""
-    base = config["base"]["base"] if config["mode"] == "finetune" else config["base"]
-    vae, layer = build_vae(base), dict(config["layer"])
-    noise_head = layer.pop("noise_head")
-    layer = GlowLayer(config["data"]["channels"], scales=layer.pop("levels"), **layer)
-    return VAEGlow(vae, layer, config["mode"] == "frozen", noise_head)
+    mode = config["mode"]
+    base = config["base"]["base"] if mode == "finetune" else config["base"]
+    vae = build_vae(base)
+    options = dict(config["layer"])
+    noise_head = options.pop("noise_head")
+    layer = GlowLayer(vae.channels, scales=options.pop("levels"), **options)
+    return VAEGlow(vae, layer, mode == "frozen", noise_head)

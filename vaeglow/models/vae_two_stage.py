@@ -8,26 +8,26 @@ latents. Of the full model p(y, z, t) = N(t; 0, I) N(z; g2(t), gamma_z^2 I) p(y|
 a valid bound, because replacing log p(z) by a lower bound on it only lowers the first stage's own bound.
 """
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeglow.models.base import GenerativeModel
+from vaeglow.models.base import GenerativeModel, Terms
 from vaeglow.models.bounds import (
+    Gaussian,
     gaussian_log_density,
     gaussian_sample,
-    normal_like,
     soft_bound,
     standard_normal_divergence,
     standard_normal_log_density,
 )
+from vaeglow.models.kinds import Config
 from vaeglow.models.nets import initialise
-from vaeglow.models.vae import POSTERIOR_LOG_SCALE, VAE, weigh
+from vaeglow.models.vae import POSTERIOR_LOG_SCALE, VAE, log_importance_weights
 from vaeglow.models.vae import build as build_vae
+from vaeglow.noise import Generator, normal_like
 
 
 class DenseSkip(nn.Module):
@@ -71,30 +71,30 @@ class SecondStage(nn.Module):
         self.log_gamma = nn.Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
         initialise(self, nn.init.xavier_uniform_)
 
-    def encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, z: Tensor) -> Gaussian:
         """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
         hidden = self.encoder(z)
         return self.mean(hidden), soft_bound(self.raw_log_scale(hidden), *POSTERIOR_LOG_SCALE)
 
-    def decode(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, t: Tensor) -> Gaussian:
         """Mean g2(t) and log standard deviation log gamma_z of p(z|t), each [N, d]."""
         mean = self.decoded(self.decoder(t))
         return mean, self.log_gamma.expand_as(mean)
 
-    def elbo(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def elbo(self, z: Tensor, generator: Generator = None) -> Tensor:
         """ELBO2(z) <= log p(z) in expectation, [N] nats: one sample of t, its KL divergence in closed form."""
-        mean, log_scale = self.encode(z)
-        t = gaussian_sample(mean, log_scale, generator)
-        return gaussian_log_density(z, *self.decode(t)) - standard_normal_divergence(mean, log_scale)
+        posterior = self.encode(z)
+        t = gaussian_sample(*posterior, generator)
+        return gaussian_log_density(z, *self.decode(t)) - standard_normal_divergence(*posterior)
 
-    def log_weight(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def log_weight(self, z: Tensor, generator: Generator = None) -> Tensor:
         """log p(z, t) - log q(t|z) at one t ~ q(t|z), [N] nats; the mean of its exponential is p(z)."""
-        mean, log_scale = self.encode(z)
-        t = gaussian_sample(mean, log_scale, generator)
+        posterior = self.encode(z)
+        t = gaussian_sample(*posterior, generator)
         log_joint = gaussian_log_density(z, *self.decode(t)) + standard_normal_log_density(t)
-        return log_joint - gaussian_log_density(t, mean, log_scale)
+        return log_joint - gaussian_log_density(t, *posterior)
 
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, generator: Generator = None) -> Tensor:
         """z ~ p(z), the noise of gamma_z included: [count, d]."""
         t = normal_like(self.log_gamma.new_empty(count, self.dims), generator)
         return gaussian_sample(*self.decode(t), generator)
@@ -111,7 +111,7 @@ class TwoStageVAE(GenerativeModel):
         second: the model of its latents.
     """
 
-    inputs_last = True
+    keeps_inputs = True
 
     def __init__(self, vae: VAE, second: SecondStage) -> None:
         super().__init__(vae.channels, vae.size, vae.levels)
@@ -119,47 +119,53 @@ class TwoStageVAE(GenerativeModel):
         self.second = second
 
     @torch.no_grad()
-    def inputs(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def inputs(self, y: Tensor, generator: Generator = None) -> Tensor:
         """(mean, log sd) of q(z|y) of images y [N, C, H, W], and log p(y|z): [N, 2d + 1].
 
         The last column is the first stage's reconstruction at one draw of z, in nats. It is constant in this
         phase, and makes the loss a bound on log p(y), in the same unit as for every other model.
         """
-        mean, log_scale = self.vae.encode(y)
-        z = gaussian_sample(mean, log_scale, generator)
-        return torch.cat([mean, log_scale, gaussian_log_density(y, *self.vae.decode(z))[:, None]], 1)
+        posterior = self.vae.encode(y)
+        z = gaussian_sample(*posterior, generator)
+        reconstruction = gaussian_log_density(y, *self.vae.decode(z))
+        return torch.cat([*posterior, reconstruction[:, None]], 1)
 
-    def training_terms(self, inputs: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def negative_kl(self, z: Tensor, posterior: Gaussian, generator: Generator) -> Tensor:
+        """ELBO2(z) - log q(z|y): minus an estimate of the divergence of q(z, t|y) from p(z, t), [N]."""
+        return self.second.elbo(z, generator) - gaussian_log_density(z, *posterior)
+
+    def training_terms(self, inputs: Tensor, generator: Generator = None) -> Terms:
         """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: of stage one only z is sampled again."""
-        mean, log_scale, reconstruction = inputs.split([self.second.dims, self.second.dims, 1], 1)
-        z = gaussian_sample(mean, log_scale, generator)
-        negative_kl = self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale)
-        return {"reconstruction": reconstruction[:, 0], "negative_kl": negative_kl}
+        dims = self.second.dims
+        *posterior, reconstruction = inputs.split([dims, dims, 1], 1)
+        z = gaussian_sample(*posterior, generator)
+        return {"reconstruction": reconstruction[:, 0], "negative_kl": self.negative_kl(z, posterior, generator)}
 
-    def log_likelihood(self, y: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """See `GenerativeModel`; the bound above, `negative_kl` minus the divergence of q(z, t|y) from p(z, t)."""
-        mean, log_scale = self.vae.encode(y)
-        z = gaussian_sample(mean, log_scale, generator)
-        return {
-            "reconstruction": gaussian_log_density(y, *self.vae.decode(z)),
-            "negative_kl": self.second.elbo(z, generator) - gaussian_log_density(z, mean, log_scale),
-        }
+    def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
+        """See `GenerativeModel`; the bound above."""
+        posterior = self.vae.encode(y)
+        z = gaussian_sample(*posterior, generator)
+        reconstruction = gaussian_log_density(y, *self.vae.decode(z))
+        return {"reconstruction": reconstruction, "negative_kl": self.negative_kl(z, posterior, generator)}
 
-    def log_weights(self, y: Tensor, latents: int, generator: torch.Generator | None = None) -> Tensor:
+    def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; joint samples (z, t) ~ q(z|y) q(t|z), weighted by p(y, z, t) / q(z, t|y)."""
         log_prior = partial(self.second.log_weight, generator=generator)
-        return torch.stack(weigh(y, self.vae.decode, self.vae.encode(y), latents, log_prior, generator), 1)
+        posterior = self.vae.encode(y)
+        weights = log_importance_weights(y, self.vae.decode, posterior, latents, log_prior, generator)
+        return torch.stack(weights, 1)
 
-    def sample(self, count: int, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""
-        return gaussian_sample(*self.vae.decode(self.second.sample(count, generator)), generator, temperature)
+        z = self.second.sample(count, generator)
+        return gaussian_sample(*self.vae.decode(z), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""
         return self.vae.reconstruct(y)
 
 
-def build(config: Mapping[str, Any]) -> TwoStageVAE:
+def build(config: Config) -> TwoStageVAE:
     """The model of a resolved config (section 4.1): training loads the first stage's weights, the second is new."""
     first = build_vae(config["base"])
     return TwoStageVAE(first, SecondStage(first.prior.dims, **config["second_stage"]))

@@ -33,12 +33,13 @@ def main(
 
     on = pick_device(device)
     provenance = collect(str(on))
-    infos = [check_data(one, data_dir) for one in config]
+    infos = [check_data(run, data_dir) for run in config]
     threads = min(threads, config[0]["training"]["threads"])
+    windows = timing[on.type]
     place = {"data_dir": data_dir, "device": on.type, "memory": memory, "threads": threads}
-    found = time_in_turns(config, timing[on.type], **place)
-    for one in config:
-        found[one["model"]] |= {"kind": one["kind"], "config_sha256": sha256_json(one)}
+    models = time_in_turns(config, windows, **place)
+    for run in config:
+        models[run["model"]] |= {"kind": run["kind"], "config_sha256": sha256_json(run)}
     result = {
         **{key: config[0][key] for key in ("preset", "dataset", "seed")},
         "device": provenance["device"],
@@ -46,11 +47,11 @@ def main(
         "memory": memory,
         "threads": threads,
         "epoch_images": timing["epoch_images"],
-        "rounds": timing[on.type]["windows"],
-        "models": found,
+        "rounds": windows["windows"],
+        "models": models,
         "data_sha256": sha256_json(infos[0]["sha256"]),
     }
     started = provenance["started"][:19].replace(":", "")  # in UTC
     for path in (output.with_name("timings") / f"{started}.json", output):
         write_result(path, result, [], provenance)
-    print(f"{', '.join(found)}: {result['rounds']} rounds", file=sys.stderr)
+    print(f"{', '.join(models)}: {result['rounds']} rounds", file=sys.stderr)

@@ -40,20 +40,26 @@ def main(
     from vaeglow.training.run import check_data
     from vaeglow.training.tuning import report, tune
 
-    on, end = pick_device(device), time.monotonic() + 60 * minutes
+    end = time.monotonic() + 60 * minutes
+    on = pick_device(device)
+    on_gpu = on.type == "cuda"
     provenance = collect(str(on))
     check_data(config[0], data_dir)
-    configs, others = ({one["model"]: one for one in some} for some in (config, other))
-    minutes *= 0.7 if on.type == "cuda" else 1  # then the tests
+    configs = {run["model"]: run for run in config}
+    others = {run["model"]: run for run in other}
+    minutes *= 0.7 if on_gpu else 1  # then the tests
     found = tune(configs, others, threads, memory, minutes, device=on.type, data_dir=data_dir)
-    training = {key: found["options"][found["chosen"]][key] for key in ("precision", "compile", "threads")}
-    overlay = output.with_name(re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-") + ".yaml")
+    chosen = found["options"][found["chosen"]]
+    training = {key: chosen[key] for key in ("precision", "compile", "threads")}
+    name = re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-")
+    overlay = output.with_name(f"{name}.yaml")
     content = yaml.safe_dump({"overrides": {"training": training}})
     write_text(overlay, f"# {provenance['device']}: snakemake ... --configfile {overlay}\n{content}")
     text = [*report(found, configs | others, provenance), f"## {overlay}", f"```yaml\n{content}```"]
-    if on.type == "cuda":
-        command = ["timeout", "-s", "INT", str(max(60, int(end - time.monotonic()))), sys.executable, "-m", "pytest"]
-        command += ["-m", "gpu", "-vrs", "--tb=line"]
+    if on_gpu:
+        seconds = max(60, int(end - time.monotonic()))
+        command = ["timeout", "-s", "INT", str(seconds), sys.executable, "-m", "pytest", "-m", "gpu", "-vrs"]
+        command.append("--tb=line")
         # without what the workflow sets for its own jobs
         plain = {key: value for key, value in os.environ.items() if not key.startswith("VAEGLOW_")}
         done = subprocess.run(command, cwd=PACKAGE.parent, env=plain, capture_output=True, text=True)

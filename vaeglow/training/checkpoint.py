@@ -15,23 +15,23 @@ of another host when it is untouched for `LEASE` seconds.
 import errno
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, SoftFileLease, Timeout
-from torch import Tensor, nn
+from torch import nn
 
 from vaeglow.errors import STOP, DamagedFile, UserError, handled
 from vaeglow.results import source_sha256
-from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, read_tensors, write_tensors
+from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, Description, Tensors, read_tensors, write_tensors
 
 NEWEST = 2  # states kept: if the last is damaged, the one before is used
-POINTS, GOOD = 100, 2  # good states in a run; of them kept: the newer may already contain the cause of a divergence
+POINTS = 100  # good states in a run
+GOOD = 2  # of them kept: the newer may already contain the cause of a divergence
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
 LEASE = 60.0  # seconds without a sign of life after which a trainer on another host counts as dead
 
@@ -45,12 +45,12 @@ class Position:
     seconds: float = 0.0  # spent in training steps and compilation, over all attempts, without what rollbacks discarded
     cpu_seconds: float = 0.0  # of this process, the first where several train
     compile_seconds: float = 0.0  # of those, in compilation
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Description] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)  # so far: from where to where, seconds lost
-    snapshots: list[dict[str, Any]] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
+    rollbacks: list[Description] = field(default_factory=list)  # so far: from where to where, seconds lost
+    snapshots: list[Description] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
 
 
 class FolderLock:
@@ -124,7 +124,8 @@ class FolderLock:
     def require(self) -> None:
         """Stop a holder that was considered dead, or whose folder was deleted, before it writes (UserError)."""
         owner = self.lease.owner
-        if self.lease.is_locked and (self.lease.compromise or owner is None or owner.token != self.lease.token):
+        ours = owner is not None and owner.token == self.lease.token and not self.lease.compromise
+        if self.lease.is_locked and not ours:
             what = f"taken over by {self.holder()}" if owner else "deleted"
             raise UserError(f"{self.folder} was {what} under this trainer: nothing more is written; run it again")
 
@@ -143,18 +144,20 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, identity: str) -> None:
-        self.folder, self.identity = Path(folder), identity
+        self.folder = Path(folder)
+        self.identity = identity
+        self.names = identity[:16]  # what those of its states begin with
         self.lock = FolderLock(self.folder)
 
     def path(self, rollbacks: int, steps: int) -> Path:
         """Path of the state at a point of the run; later ones have larger names."""
-        return self.folder / f"{self.identity[:16]}-{rollbacks:03d}-{steps:010d}.safetensors"
+        return self.folder / f"{self.names}-{rollbacks:03d}-{steps:010d}.safetensors"
 
     def states(self) -> list[Path]:
         """This run's states, newest first."""
-        return sorted(self.folder.glob(f"{self.identity[:16]}-*.safetensors"), reverse=True)
+        return sorted(self.folder.glob(f"{self.names}-*.safetensors"), reverse=True)
 
-    def save(self, steps: int, here: Position, tensors: Mapping[str, Tensor]) -> None:
+    def save(self, steps: int, here: Position, tensors: Tensors) -> None:
         """Save the state after `steps` steps (`pack`), and remove what is no longer kept."""
         self.lock.require()
         about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
@@ -163,20 +166,21 @@ class Checkpoints:
 
     def prune(self, steps: int, here: Position) -> None:
         """Keep the newest states up to here and the good ones; of other runs none after a step."""
-        states = [path for path in self.states() if path <= self.path(len(here.rollbacks), steps)]
+        here_path = self.path(len(here.rollbacks), steps)
+        states = [path for path in self.states() if path <= here_path]
         kept = {*states[:NEWEST], *(self.path(*name) for name in here.good)}
         for path in self.folder.glob("*-*.safetensors"):
-            if path not in kept and (steps or path.name.startswith(self.identity[:16])):
+            own = path.name.startswith(self.names)
+            if path not in kept and (own or steps):
                 path.unlink(missing_ok=True)
 
-    def load(self, paths: Iterable[Path] = ()) -> tuple[dict[str, Tensor], Position] | None:
+    def load(self, paths: Iterable[Path] = ()) -> tuple[Tensors, Position] | None:
         """The first complete state of `paths`, by default all, newest first; None for a run that has no state yet.
 
         Raises:
             UserError: none is complete (never a silent restart from zero), or one cannot be read at the moment.
         """
-        if not (paths := list(paths) or self.states()):
-            return None
+        paths = list(paths) or self.states()
         for path in paths:
             try:
                 tensors, about = read_tensors(path, STATE_KEY)
@@ -191,45 +195,53 @@ class Checkpoints:
                 return tensors, Position(**about["position"])
             except TypeError:
                 raise UserError(f"{path} is of another version: finish with it, or delete {self.folder}") from None
-        raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
+        if paths:
+            raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
+        return None
 
-    def go_back(self, here: Position) -> tuple[dict[str, Tensor], Position]:
+    def go_back(self, here: Position) -> tuple[Tensors, Position]:
         """The oldest complete good state of a position, and its position, with one more of `rollbacks`."""
         tensors, back = self.load(self.path(*name) for name in here.good)
-        lost = {"at_epoch": here.epoch + 1, "at_step": here.step, "to_epoch": back.epoch + 1}
-        lost |= {key: getattr(here, key) - getattr(back, key) for key in ("seconds", "cpu_seconds")}
-        back.good, back.rollbacks = back.good[-1:], [*here.rollbacks, lost]
+        lost = {
+            "at_epoch": here.epoch + 1,
+            "at_step": here.step,
+            "to_epoch": back.epoch + 1,
+            "seconds": here.seconds - back.seconds,
+            "cpu_seconds": here.cpu_seconds - back.cpu_seconds,
+        }
+        back.good = back.good[-1:]
+        back.rollbacks = [*here.rollbacks, lost]
         return tensors, back
 
 
-def pack(
-    model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Mapping[str, Tensor] | None = None
-) -> dict[str, Tensor]:
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Tensors | None = None) -> Tensors:
     """Model, optimiser and the snapshots' tensors as one flat dict."""
     packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
-        packed |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
-    return packed | {f"snapshot/{name}": tensor for name, tensor in (snapshots or {}).items()}
+        for slot, value in slots.items():
+            packed[f"optimizer/{index}/{slot}"] = value
+    for name, tensor in (snapshots or {}).items():
+        packed[f"snapshot/{name}"] = tensor
+    return packed
 
 
-def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """The inverse of `pack`, into an existing model and optimiser; returns the snapshots' tensors.
 
     Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
     kernels pair the two in order of memory.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "snapshot": {}}
+    parts: dict[str, Tensors] = {"model": {}, "optimizer": {}, "snapshot": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
-        if part == "optimizer":
-            index, slot = rest.split("/")
-            if slot != "step":  # a counter; all other slots are moments
-                tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
-            state.setdefault(int(index), {})[slot] = tensor
-        else:
-            parts[part][rest] = tensor
+        parts[part][rest] = tensor
+    state: dict[int, Tensors] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, slot = name.split("/")
+        if slot != "step":  # a counter; all other slots are moments
+            tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
+        state.setdefault(int(index), {})[slot] = tensor
     model.load_state_dict(parts["model"])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return parts["snapshot"]
@@ -241,7 +253,7 @@ def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
     return {fraction: math.ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
 
 
-def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Tensor]]]:
+def read_snapshots(path: str | Path) -> list[tuple[Description, Tensors]]:
     """The snapshots of a run's `snapshots.safetensors`, in order of their fraction.
 
     Returns:
@@ -252,7 +264,7 @@ def read_snapshots(path: str | Path) -> list[tuple[dict[str, Any], dict[str, Ten
         UserError: the file is missing, damaged or of another kind (`read_tensors`).
     """
     tensors, about = read_tensors(path, SNAPSHOTS_KEY)
-    states: list[dict[str, Tensor]] = [{} for _ in about["snapshots"]]
+    states: list[Tensors] = [{} for _ in about["snapshots"]]
     for name, tensor in tensors.items():
         index, _, rest = name.partition("/")
         states[int(index)][rest] = tensor

@@ -57,18 +57,17 @@ TRAINING = {
         "its cores if it has fewer"
     ),
     "precision": choice(
-        "`float32`, or another precision for the coupling nets and the VAE's encoder and decoder during training: "
-        "`bf16` computes in bfloat16 (autocast), `tf32` lets a GPU round the factors of their matrix products and "
-        "convolutions to 10 bits of mantissa (a CPU, or a GPU without TF32, computes in float32). Everything else "
-        "stays in float32: the flows around them, log-determinants, losses, the prior and all of evaluation",
-        *("float32", "tf32", "bf16"),
+        "`float32`, or `bf16`: the coupling nets and the VAE's encoder and decoder compute in bfloat16 (autocast) during "
+        "training. Everything else stays in float32: the flows around them, log-determinants, losses, the prior and "
+        "all of evaluation",
+        *("float32", "bf16"),
     ),
     # `on` and `off` are YAML's true and false
     "compile": choice(
         "`on`: torch.compile for the same networks during training. `auto`: only on a GPU, because most runs on a CPU "
-        "are too short to gain. `off`. `graphs`: `on` with CUDA graphs, for a GPU. If compilation fails, the run "
-        "stops. Compilation counts as training time and is recorded in `training.json` (`compile_seconds`)",
-        *("auto", True, False, "graphs"),
+        "are too short to gain. `off`. If compilation fails, the run stops. Compilation counts as training time and is "
+        "recorded in `training.json` (`compile_seconds`)",
+        *("auto", True, False),
     ),
     "devices": count(
         "number of processes that train one run, each on its own GPU (without GPUs they share the CPU). Each batch is "

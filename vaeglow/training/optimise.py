@@ -1,24 +1,25 @@
 """The parts of a training step: optimiser, learning rate and guard (paper, section 4.2), precision, compilation.
 
 Memory (`runtime.memory`) changes no bit of a run; `training.precision` and `compile` do, so they are part of its
-identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.exact`).
+identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.full_precision`).
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import ParametrizationList
 
 from vaeglow.errors import UserError, memory_used_up
 from vaeglow.models.glow_steps import GlowSteps
+from vaeglow.models.kinds import Config
 from vaeglow.models.network import networks
 from vaeglow.models.residual_flow import LipschitzConv
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, Any]) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[nn.Parameter], training: Config) -> torch.optim.Optimizer:
     """Adam (the paper's) or Adamax (Glow's source) from a run's `training` values."""
     values = {"lr": training["learning_rate"], "betas": tuple(training["betas"])}
     if training["optimizer"] == "adam":
@@ -26,13 +27,15 @@ def build_optimizer(parameters: Iterable[nn.Parameter], training: Mapping[str, A
     return torch.optim.Adamax(parameters, **values, foreach=True)
 
 
-def learning_rate(training: Mapping[str, Any], epoch: int, step: int, steps: int) -> float:
+def learning_rate(training: Config, epoch: int, step: int, steps: int) -> float:
     """The learning rate at a step: as `schedule` says, after a linear warm-up by step.
 
     The schedule is `constant`, `linear` (to zero at the run's end) or `{halve_every: epochs}` (paper, section 4.2).
     `epoch` and `step`, of the `steps` in an epoch, count from 0.
     """
-    rate, schedule, done = training["learning_rate"], training["schedule"], epoch * steps + step
+    rate = training["learning_rate"]
+    schedule = training["schedule"]
+    done = epoch * steps + step
     if schedule == "linear":
         rate *= 1 - done / (training["epochs"] * steps)
     elif schedule != "constant":
@@ -64,12 +67,15 @@ class Guard:
         most: the largest `in_a_row` since `reset`.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Mapping[str, Any]) -> None:
-        self.optimizer, self.training, self.limit = optimizer, training, math.inf
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        moving = (nn.modules.batchnorm._BatchNorm, ParametrizationList, LipschitzConv)
-        norms = [part for part in model.modules() if isinstance(part, moving) and part.training]
-        self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Config) -> None:
+        self.optimizer = optimizer
+        self.training = training
+        self.limit = math.inf
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.buffers: list[Tensor] = []
+        for part in model.modules():
+            if part.training and isinstance(part, _BatchNorm | ParametrizationList | LipschitzConv):
+                self.buffers += part.buffers()
         self.fused = optimizer.defaults.get("fused", False)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=self.parameters[0].device)
         self.most = self.in_a_row.clone()
@@ -113,37 +119,40 @@ class Guard:
 
     def check(self, where: str) -> None:
         """Raise `Diverged`, with what to try, after too many bad steps in a row; waits for the device."""
-        if self.most.item() >= (most := self.training["max_bad_steps"]):
-            above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
-            problem = f"loss or gradient was not finite{above} for {most} steps in a row {where}"
-            advice = "lower training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
-            raise Diverged(f"{problem}: {advice}")
+        most = self.training["max_bad_steps"]
+        if self.most.item() < most:
+            return
+        above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+        problem = f"loss or gradient was not finite{above} for {most} steps in a row {where}"
+        advice = "lower training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
+        raise Diverged(f"{problem}: {advice}")
 
 
-def set_memory(model: nn.Module, memory: str) -> None:
-    """Keep a flow's activations for the backward pass (`stored`), or recompute them in it (`checkpoint`)."""
+def recompute_activations(model: nn.Module, on: bool) -> None:
+    """Recompute a flow's activations in the backward pass (`runtime.memory: checkpoint`), or keep them (`stored`)."""
     for part in model.modules():
         if isinstance(part, GlowSteps):
-            part.checkpoint = memory == "checkpoint"
+            part.checkpoint = on
 
 
-def compile_options(option: bool | str, device: torch.device) -> dict[str, bool] | None:
-    """The options of torch.compile for `training.compile`; None: do not compile.
+def compiles(option: bool | str, device: torch.device) -> bool:
+    """Whether networks are compiled under `training.compile`.
 
-    On a CPU `auto` does not: most runs are too short to gain from it (docs/performance.md). There torch.compile keeps
-    channels-last tensors only if forced to: it looks at the convolutions of the forward pass alone.
+    On a CPU `auto` does not: most runs are too short to gain from it (docs/performance.md).
     """
-    if option is False or (option == "auto" and device.type == "cpu"):
-        return None
-    return {"force_layout_optimization": device.type == "cpu", "triton.cudagraphs": option == "graphs"}
+    return option is True or (option == "auto" and device.type != "cpu")
 
 
-def compile_networks(model: nn.Module, options: dict[str, bool], step: Callable[[], object]) -> None:
+def compile_networks(model: nn.Module, device: torch.device, step: Callable[[], object]) -> None:
     """Compile the networks of a model, in a first forward and backward pass, `step`.
+
+    On a CPU torch.compile keeps channels-last tensors only if forced to: it looks at the convolutions of the forward
+    pass alone.
 
     Raises:
         UserError: it fails. The run does not go on without: its bits are those of compiled networks.
     """
+    options = {"force_layout_optimization": device.type == "cpu"}
     for network in networks(model):
         network.compiled = torch.compile(network.forward, dynamic=False, options=options)
     try:

@@ -12,11 +12,13 @@ from typing import Any
 from vaeglow.config.registry import kinds_of
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
-from vaeglow.models.kinds import unit
+from vaeglow.models.kinds import Config, unit
 from vaeglow.time_left import duration, time_left
 from vaeglow.training import reference
 
-FIRST, EVERY, SHARE = 5.0, 15.0, 0.05  # seconds to the first line, between lines, or a share of those so far
+FIRST = 5.0  # seconds to the first line
+EVERY = 15.0  # seconds between lines; or a share of those so far, if that is longer
+SHARE = 0.05
 
 
 class Progress:
@@ -34,16 +36,21 @@ class Progress:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
+        self, config: Config, images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
     ) -> None:
-        self.config, self.label = config, f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        self.config = config
+        self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
         self.epochs = config["training"]["epochs"]
         self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.unit = unit(self.objective)
         self.total = self.epochs * images_per_epoch
-        self.done, self.seen, self.start = done, 0, time.monotonic()
+        self.done = done
+        self.seen = 0
+        self.start = time.monotonic()
         self.due = self.start + FIRST
-        self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1)) if first else -1
+        self.terminal = -1
+        if first:
+            self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1))
         self.writer = None
         if tensorboard and first:
             try:
@@ -57,10 +64,13 @@ class Progress:
         """Note how many images of the run are done (fewer than before after a rollback); print it occasionally."""
         self.seen += max(done - self.done, 0)
         self.done = done
-        if time.monotonic() >= self.due:
-            left = self.takes(self.total - self.done)
-            of_all = time_left(self.label, seconds=self.takes(self.total), left=left) if TERMINAL in os.environ else ""
-            self.tell(f"epoch {epoch + 1}/{self.epochs}, {loss:.2f} {self.unit}, {duration(left)} left", of_all)
+        if time.monotonic() < self.due:
+            return
+        left = self.takes(self.total - self.done)
+        parts = [f"epoch {epoch + 1}/{self.epochs}", f"{loss:.2f} {self.unit}", f"{duration(left)} left"]
+        if TERMINAL in os.environ:
+            parts.append(time_left(self.label, seconds=self.takes(self.total), left=left))
+        self.tell(*filter(None, parts))
 
     def takes(self, images: int) -> float:
         """The seconds for so many, at this process's own speed so far, time between steps included."""
@@ -68,25 +78,34 @@ class Progress:
 
     def tell(self, *parts: str) -> None:
         """Print these as a line on the terminal, if there is one and it is ready: training never waits for it."""
-        self.due = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - self.start))
+        now = time.monotonic()
+        self.due = now + max(EVERY, SHARE * (now - self.start))
         with suppress(OSError, ValueError):
-            if select.select([], [self.terminal], [], 0)[1]:
-                os.write(self.terminal, f"{self.label}: {', '.join(filter(None, parts))}\n".encode())
+            _, ready, _ = select.select([], [self.terminal], [], 0)
+            if ready:
+                os.write(self.terminal, f"{self.label}: {', '.join(parts)}\n".encode())
 
     def epoch_done(self, row: Mapping[str, Any]) -> None:
         """Print an epoch's line, and write its numbers for TensorBoard."""
-        loss, validated = row[self.objective], row[f"val_{self.objective}"]
-        line = f"epoch {row['epoch']}/{self.epochs}  {loss:.4f} {self.unit}"
-        line += "" if validated is None else f"  val {validated:.4f}"
-        line += f"  lr {row['learning_rate']:.2e}  {row['images_per_second']:.1f} img/s  {row['seconds']:.0f} s in all"
-        line += f"  {duration(self.takes(self.total - self.done))} left"
-        if row["skipped_steps"]:
-            line += f"  ({row['skipped_steps']} bad steps skipped)"
-        print(line + reference.note(self.config, row["epoch"], loss), flush=True)
-        if row["epoch"] == self.epochs:
-            self.tell(f"all epochs done, {loss:.2f} {self.unit}, {duration(row['seconds'])}")
+        epoch = row["epoch"]
+        loss = row[self.objective]
+        validated = row[f"val_{self.objective}"]
+        skipped = row["skipped_steps"]
+        parts = [
+            f"epoch {epoch}/{self.epochs}",
+            f"{loss:.4f} {self.unit}",
+            "" if validated is None else f"val {validated:.4f}",
+            f"lr {row['learning_rate']:.2e}",
+            f"{row['images_per_second']:.1f} img/s",
+            f"{row['seconds']:.0f} s in all",
+            f"{duration(self.takes(self.total - self.done))} left",
+            f"({skipped} bad steps skipped)" if skipped else "",
+        ]
+        print("  ".join(filter(None, parts)) + reference.note(self.config, epoch, loss), flush=True)
+        if epoch == self.epochs:
+            self.tell("all epochs done", f"{loss:.2f} {self.unit}", duration(row["seconds"]))
         if self.writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:
-                    self.writer.add_scalar(name, value, row["epoch"])
+                    self.writer.add_scalar(name, value, epoch)
             self.writer.flush()

@@ -15,14 +15,16 @@ from vaeglow.distributed import joined, launch
 from vaeglow.errors import UserError
 from vaeglow.files import atomic_path, read_json, sha256_json
 from vaeglow.models.base import GenerativeModel, build, image_shape
+from vaeglow.models.kinds import Config
 from vaeglow.paths import identity
 from vaeglow.results import collect, now, read_result, write_result
 from vaeglow.training.checkpoint import Checkpoints
-from vaeglow.training.optimise import Diverged, set_memory
+from vaeglow.training.optimise import Diverged, recompute_activations
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, SNAPSHOTS_KEY, load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
+Facts = dict[str, Any]  # the content of a JSON file
 
 
 def train_run(options: Namespace) -> None:
@@ -40,7 +42,7 @@ def train_run(options: Namespace) -> None:
         provenance = collect(str(device))
         info = check_data(config, options.data_dir)
         model = build(config)
-        set_memory(model, options.memory)
+        recompute_activations(model, options.memory == "checkpoint")
         base = load_base(model, config, info, options)
         trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
         store = Checkpoints(options.state_dir, sha256_json(trained_on))
@@ -51,9 +53,11 @@ def train_run(options: Namespace) -> None:
             together = f" and {group.size - 1} more" if group.size > 1 else ""
             process = f"process {os.getpid()} of {socket.gethostname()}{together}"
             print(f"{now()}: {config['model']} on {config['dataset']}, {process}", flush=True)
-            events = Path(options.state_dir).with_name("tensorboard") if options.tensorboard else None
-            images = (open_split(options.data_dir, split) for split in ("train", "val"))
-            trainer = Trainer(model, config, *images, device, store, 60 * options.save_minutes, events, group)
+            train_images = open_split(options.data_dir, "train")
+            val_images = open_split(options.data_dir, "val")
+            events = store.folder.with_name("tensorboard") if options.tensorboard else None
+            save_seconds = 60 * options.save_minutes
+            trainer = Trainer(model, config, train_images, val_images, device, store, save_seconds, events, group)
             try:
                 trainer.run()
             except Diverged as error:
@@ -75,44 +79,48 @@ def keep_log(folder: Path) -> None:
         if not stat.S_ISREG(os.fstat(1).st_mode):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        logs = sorted(folder.glob("[0-9]*.log"), key=lambda log: int(log.stem))
-        os.link(os.readlink("/proc/self/fd/1"), folder / f"{int(logs[-1].stem) + 1 if logs else 1}.log")
-        for old in logs[: max(0, len(logs) + 1 - ATTEMPTS)]:
-            old.unlink(missing_ok=True)
+        numbers = sorted(int(log.stem) for log in folder.glob("[0-9]*.log"))
+        number = numbers[-1] + 1 if numbers else 1
+        os.link(os.readlink("/proc/self/fd/1"), folder / f"{number}.log")
+        for old in [*numbers, number][:-ATTEMPTS]:
+            (folder / f"{old}.log").unlink(missing_ok=True)
 
 
-def write_results(
-    trainer: Trainer, info: dict[str, Any], base: dict[str, Any], provenance: dict[str, Any], options: Namespace
-) -> None:
+def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts, options: Namespace) -> None:
     """Snapshots, weights, history and, last, the summary that names them all by hash."""
-    here, model, config = trainer.position, trainer.model, trainer.config
-    digests = {"config_sha256": sha256_json(config), "data_sha256": sha256_json(info["sha256"])}
-    about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
+    here = trainer.position
+    config = trainer.config
+    objective = trainer.objective
+    base_sha256 = base.get("weights_sha256")
+    about = {"config": config, "data": info, "base_sha256": base_sha256}
     about["provenance"] = {**provenance, "finished": now()}
     write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": here.snapshots})
-    weights_sha256 = write_tensors(options.model, model.state_dict(), KEY, about)
+    weights_sha256 = write_tensors(options.model, trainer.model.state_dict(), KEY, about)
     write_history(options.history, here.history)
     phase = {"epochs": config["training"]["epochs"], "device": provenance["device"]}
     for clock in ("seconds", "cpu_seconds"):  # what rollbacks discarded included
         phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
+    last = here.history[-1]
     summary = {
         **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},
         "compile_seconds": here.compile_seconds,
         "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
         # Of the training images, as is the mean over its last epoch; None: not finite, or no `validate_every`.
-        f"end_{trainer.objective}": finite_or_none(trainer.end_loss),
-        f"last_epoch_{trainer.objective}": finite_or_none(here.history[-1][trainer.objective]),
-        (val := f"val_{trainer.objective}"): finite_or_none(here.history[-1][val]),
+        f"end_{objective}": finite_or_none(trainer.end_loss),
+        f"last_epoch_{objective}": finite_or_none(last[objective]),
+        f"val_{objective}": finite_or_none(last[f"val_{objective}"]),
         "skipped_steps": sum(row["skipped_steps"] for row in here.history),
         "rollbacks": here.rollbacks,
-        **digests,
+        "config_sha256": sha256_json(config),
+        "data_sha256": sha256_json(info["sha256"]),
         "weights_sha256": weights_sha256,
     }
     inputs = [options.config, options.model, options.history, options.snapshots]
-    inputs += [options.base, options.base_training] if base else []
+    if base:
+        inputs += [options.base, options.base_training]
     write_result(options.training, summary, inputs, provenance)
 
 
@@ -121,30 +129,29 @@ def finite_or_none(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def check_unchanged(trained_on: dict[str, Any], options: Namespace) -> None:
+def check_unchanged(trained_on: Facts, options: Namespace) -> None:
     """Refuse (UserError) config, data or base that changed while it trained: Snakemake takes the results as new."""
-    there = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
+    current = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
     if trained_on["base"]:
-        there["base"] = read_result(options.base_training).content.get("weights_sha256")
+        current["base"] = read_result(options.base_training).content.get("weights_sha256")
     for what, value in trained_on.items():
-        if there[what] != value:
+        if current[what] != value:
             problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
             raise UserError(f"{problem}; run the same command again to train it on what is there now")
 
 
-def check_data(config: dict[str, Any], data_dir: str) -> dict[str, Any]:
+def check_data(config: Config, data_dir: str) -> Facts:
     """The prepared data's info; UserError where they are not the dataset that the config describes."""
     info = read_info(data_dir)
-    for key, value in {"name": config["dataset"], **image_shape(config)}.items():
+    described = {"name": config["dataset"], **image_shape(config)}
+    for key, value in described.items():
         if info[key] != value:
             problem = f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}"
             raise UserError(f"{problem}: prepare the data again")
     return info
 
 
-def load_base(
-    model: GenerativeModel, config: dict[str, Any], info: dict[str, Any], options: Namespace
-) -> dict[str, Any]:
+def load_base(model: GenerativeModel, config: Config, info: Facts, options: Namespace) -> Facts:
     """Load the base's trained weights into a model that has a base.
 
     Returns:
@@ -162,11 +169,12 @@ def load_base(
         raise UserError(f"{options.base} was trained under another config than this run's base: train it again")
     if about["data"]["sha256"] != info["sha256"]:
         raise UserError(f"{options.base} was trained on other data than {options.data_dir} holds: train it again")
-    (model if config.get("mode") == "finetune" else model.vae).load_state_dict(base.state_dict())
+    part = model if config.get("mode") == "finetune" else model.vae
+    part.load_state_dict(base.state_dict())
     return read_result(options.base_training, weights_sha256=about["weights_sha256"]).content
 
 
-def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
+def write_history(path: str | Path, history: list[Facts]) -> None:
     """history.csv: a row an epoch."""
     import pandas as pd  # imported late: takes a fifth of a second, not needed before the first step
 

@@ -1,8 +1,6 @@
 """One training step, of every model (paper, section 4.2); the order of images and the noise: `vaeglow.data.loader`."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +10,16 @@ from vaeglow.config import complete
 from vaeglow.config.registry import kinds_of
 from vaeglow.data import loader
 from vaeglow.device import image_layout
-from vaeglow.distributed import ALONE, Group, SharedGenerator
+from vaeglow.distributed import ALONE, Group, share_batch_norms
 from vaeglow.errors import UserError
-from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.network import networks, share_batch_norms
+from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.models.kinds import Config
+from vaeglow.models.network import networks
+from vaeglow.noise import SharedGenerator
 from vaeglow.training import optimise
 from vaeglow.training.checkpoint import Position
+from vaeglow.weights import Tensors
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
 
@@ -45,13 +46,16 @@ class TrainingStep:
     def __init__(
         self,
         model: GenerativeModel,
-        config: Mapping[str, Any],
+        config: Config,
         train_images: np.ndarray,
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
-        self.config, self.training, self.seed = config, complete(config)["training"], config["seed"]
-        self.device, self.group = device, group
+        self.config = config
+        self.training = complete(config)["training"]
+        self.seed = config["seed"]
+        self.device = device
+        self.group = group
         self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
         self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.model = model.to(device, memory_format=image_layout(device)).train()
@@ -66,7 +70,7 @@ class TrainingStep:
         if self.batch % group.size:
             problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
             raise UserError(f"{problem}: change training.devices or training.batch_size")
-        self.fixed: Tensor | None = None  # inputs of all images, for a model with `inputs_last`
+        self.fixed: Tensor | None = None  # inputs of all images, for a model that `keeps_inputs`
         self.position = Position()
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
@@ -75,15 +79,20 @@ class TrainingStep:
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
-        if (options := optimise.compile_options(self.training["compile"], self.device)) is None:
+        if not optimise.compiles(self.training["compile"], self.device):
             return
-        start, first = time.perf_counter(), loader.epoch_order(len(self.data), self.seed, 0, self.device)
+        start = time.perf_counter()
+        first, *_ = self.epoch_batches(0)
         self.guard.before_forward()
-        optimise.compile_networks(self.model, options, lambda: self.gradients(first[: self.batch], 0))
+        optimise.compile_networks(self.model, self.device, lambda: self.gradients(first, 0))
         self.guard.forget()
         self.position.compile_seconds += time.perf_counter() - start
 
-    def train_step(self, index: Tensor, step: int, sums: dict[str, Tensor]) -> None:
+    def epoch_batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """The batches of an epoch, in order: places of their images, int64 [B] each."""
+        return loader.batches(loader.epoch_order(len(self.data), self.seed, epoch, self.device), self.batch)
+
+    def train_step(self, index: Tensor, step: int, sums: Tensors) -> None:
         """One update with the images at `index`; its numbers are added to `sums` on the device."""
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
@@ -92,19 +101,21 @@ class TrainingStep:
         loss, terms = self.gradients(index, step)
         bound = loss
         if self.training["kl_weight"] != 1:  # the bound is reported, whatever was minimised
-            bound = bounds.bits_per_dim(bounds.total(terms), self.model.dims, self.model.levels)
+            bound = bits_per_dim(total(terms), self.model.dims, self.model.levels)
         good, norm = self.guard.step(loss, bound)
         values = {self.objective: bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
             counted = torch.where(good, value, 0).double()
             sums[name] = sums[name] + counted if name in sums else counted
 
-    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradients(self, index: Tensor, step: int) -> tuple[Tensor, Tensors]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
-        loss, terms = self.model.loss(*self.batch_inputs(index, step), self.training["kl_weight"])
+        inputs, noise = self.batch_inputs(index, step)
+        loss, terms = self.model.loss(inputs, noise, self.training["kl_weight"])
         loss.backward()
+        loss = loss.detach()
         gradients = [parameter.grad for parameter in self.guard.parameters if parameter.grad is not None]
-        self.group.average([loss := loss.detach(), *terms.values(), *gradients])
+        self.group.average([loss, *terms.values(), *gradients])
         return loss, terms
 
     def rate(self, step: int) -> float:
@@ -118,7 +129,8 @@ class TrainingStep:
 
     def noisy(self, images: Tensor, noise: torch.Generator) -> Tensor:
         """Dequantised images y [N, C, H, W]."""
-        return loader.dequantise(images, self.model.levels, noise).contiguous(memory_format=image_layout(self.device))
+        y = loader.dequantise(images, self.model.levels, noise)
+        return y.contiguous(memory_format=image_layout(self.device))
 
     def inputs(self, images: Tensor, noise: torch.Generator) -> Tensor:
         """What the model's loss takes, made from uint8 images [N, C, H, W]."""
@@ -127,12 +139,17 @@ class TrainingStep:
     def batch_inputs(self, index: Tensor, step: int) -> tuple[Tensor, SharedGenerator]:
         """The inputs of this process's part of a batch (`index`, int64 [B]), and the generator of the other noise."""
         noise = self.noise(self.position.epoch, step)
-        noise.rank, noise.ranks = self.group.rank, self.group.size
-        index = index.chunk(self.group.size)[self.group.rank]
-        if not self.model.inputs_last:
-            return self.inputs(self.data.index_select(0, index), noise), noise
+        noise.rank = self.group.rank
+        noise.ranks = self.group.size
+        own = index.chunk(self.group.size)[self.group.rank]
+        if not self.model.keeps_inputs:
+            return self.inputs(self.data.index_select(0, own), noise), noise
         if self.fixed is None:
-            with torch.no_grad():
-                parts = enumerate(self.data.split(self.batch))
-                self.fixed = torch.cat([self.inputs(part, self.noise(loader.KEPT_INPUTS, n)) for n, part in parts])
-        return self.fixed.index_select(0, index), noise
+            self.fixed = self.all_inputs()
+        return self.fixed.index_select(0, own), noise
+
+    @torch.no_grad()
+    def all_inputs(self) -> Tensor:
+        """The inputs of all images, for all epochs."""
+        parts = enumerate(self.data.split(self.batch))
+        return torch.cat([self.inputs(images, self.noise(loader.KEPT_INPUTS, number)) for number, images in parts])

@@ -4,7 +4,6 @@ import itertools
 import math
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ from torch import Tensor
 from vaeglow.data import loader
 from vaeglow.distributed import Group
 from vaeglow.errors import STOP, Interrupted, UserError, handled
-from vaeglow.models import bounds
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.kinds import unit
-from vaeglow.models.network import exact
-from vaeglow.training import optimise
+from vaeglow.models.bounds import costs
+from vaeglow.models.kinds import Config, unit
+from vaeglow.models.network import full_precision
 from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
+from vaeglow.training.optimise import Diverged
 from vaeglow.training.progress import Progress
 from vaeglow.training.step import TrainingStep
+from vaeglow.weights import Tensors
 
 END_TOLERANCE = 0.02  # bits/dim that a finished model may lie above its last epoch's mean
 LOOK_EVERY = 20  # steps between looks at a GPU's counters, and at the clock; a CPU's are free
@@ -49,7 +49,7 @@ class Trainer(TrainingStep):
     def __init__(
         self,
         model: GenerativeModel,
-        config: Mapping[str, Any],
+        config: Config,
         train_images: np.ndarray,
         val_images: np.ndarray,
         device: torch.device,
@@ -59,16 +59,19 @@ class Trainer(TrainingStep):
         group: Group,
     ) -> None:
         super().__init__(model, config, train_images, device, group)
-        self.store, self.save_seconds, self.tensorboard = store, save_seconds, tensorboard
+        self.store = store
+        self.save_seconds = save_seconds
+        self.tensorboard = tensorboard
         if self.training["validate_every"]:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
             self.val_images = loader.on_device(val_images, device)
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
-        self.sums: dict[str, Tensor] = {}  # over the good steps of the epoch in progress, on the device
-        self.kept: dict[str, Tensor] = {}
+        self.sums: Tensors = {}  # over the good steps of the epoch in progress, on the device
+        self.kept: Tensors = {}
         self.end_loss = math.nan
-        self.stop_signal, self.last_save = 0, time.monotonic()
+        self.stop_signal = 0
+        self.last_save = time.monotonic()
 
     @property
     def done(self) -> int:
@@ -91,13 +94,14 @@ class Trainer(TrainingStep):
         self.count_time(training=False)
         self.compile()
         self.count_time()
-        where = self.tensorboard, self.group.first
-        progress = Progress(self.config, self.steps * self.batch, self.done * self.batch, *where)
+        progress = Progress(
+            self.config, self.steps * self.batch, self.done * self.batch, self.tensorboard, self.group.first
+        )
         with handled(self.note_signal, (*STOP, signal.SIGINT)):
             while self.position.epoch < self.training["epochs"]:
                 try:
                     self.run_epoch(progress)
-                except optimise.Diverged as error:
+                except Diverged as error:
                     if len(self.position.rollbacks) >= self.training["rollbacks"]:
                         raise
                     self.roll_back(error)
@@ -118,12 +122,13 @@ class Trainer(TrainingStep):
                 print("the saved state belongs to another config, data or base: starting from scratch", flush=True)
             self.initialise()
             return
-        self.take(*loaded)
+        self.restore(*loaded)
         print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
 
-    def take(self, tensors: Mapping[str, Tensor], position: Position) -> None:
+    def restore(self, tensors: Tensors, position: Position) -> None:
         """Continue from a state."""
-        self.position, self.kept = position, unpack(tensors, self.model, self.optimizer)
+        self.position = position
+        self.kept = unpack(tensors, self.model, self.optimizer)
         self.guard.reset(position.bad_steps)
 
     def run_epoch(self, progress: Progress) -> None:
@@ -132,41 +137,54 @@ class Trainer(TrainingStep):
         self.keep_good_state()
         means = [row[self.objective] for row in here.history if math.isfinite(row[self.objective])]
         self.guard.limit = means[-1] + self.training["max_rise"] if means else math.inf
-        order = loader.epoch_order(len(self.data), self.seed, here.epoch, self.device)
-        double = {"dtype": torch.float64, "device": self.device}
-        self.sums = {name: torch.tensor(value, **double) for name, value in here.sums.items()}
+        self.sums = {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in here.sums.items()
+        }
         self.count_time(training=False)
-        for step, index in itertools.islice(enumerate(loader.batches(order, self.batch)), here.step, None):
+        for step, index in itertools.islice(enumerate(self.epoch_batches(here.epoch)), here.step, None):
             self.train_step(index, step, self.sums)
             here.step = step + 1
-            look = here.step % LOOK_EVERY == 0 or here.step == self.steps or self.done in self.snapshots.values()
             stopped = self.stop_signal and self.group.size == 1  # all processes must do the same at the same time
-            if look or stopped or self.device.type == "cpu":
-                due = time.monotonic() - self.last_save > self.save_seconds
-                stop, save = map(max, zip(*self.group.gather((self.stop_signal, due or self.stop_signal)), strict=True))
-                after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-                self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
-                progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, self.objective))
-                self.count_time()
-                self.take_snapshots()
-                if save:
-                    self.save(stop)
-                self.count_time(training=False)
+            last = here.step == self.steps or self.done in self.snapshots.values()
+            if stopped or last or here.step % LOOK_EVERY == 0 or self.device.type == "cpu":
+                self.look(progress, step)
         self.count_time()
         every = self.training["validate_every"]
-        due = every and (here.epoch + 1) % every == 0
-        here.history.append(self.history_row(self.mean_loss(self.val_images) if due else None))
-        here.epoch, here.step, self.sums = here.epoch + 1, 0, {}
-        progress.epoch_done(here.history[-1])
+        validated = None
+        if every and (here.epoch + 1) % every == 0:
+            validated = self.mean_loss(self.val_images)
+        row = self.history_row(validated)
+        here.history.append(row)
+        here.epoch += 1
+        here.step = 0
+        self.sums = {}
+        progress.epoch_done(row)
+
+    def look(self, progress: Progress, step: int) -> None:
+        """After a step of the epoch: check the losses so far, tell the progress, keep what is due, stop if asked to."""
+        here = self.position
+        overdue = time.monotonic() - self.last_save > self.save_seconds
+        votes = self.group.gather((self.stop_signal, overdue))
+        stop = max(number for number, _ in votes)
+        save = stop or any(due for _, due in votes)
+        after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
+        self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
+        progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, self.objective))
+        self.count_time()
+        self.keep_snapshots()
+        if save:
+            self.save(stop)
+        self.count_time(training=False)
 
     @torch.no_grad()
     def mean_loss(self, images: Tensor) -> float:
         """The mean `Kind.OBJECTIVE` of a split, its noise fixed by the seed; every process computes all of it."""
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        with exact(self.model):
+        with full_precision(self.model):
             for first in range(0, len(images), self.batch):
-                batch, noise = images[first : first + self.batch], self.noise(loader.BEFORE_TRAINING, first + 1)
+                batch = images[first : first + self.batch]
+                noise = self.noise(loader.BEFORE_TRAINING, first + 1)
                 loss, _ = self.model.loss(self.inputs(batch, noise), noise)
                 total += loss.double() * len(batch)
                 if self.stop_signal and self.group.size == 1:  # several processes stop after a step only
@@ -176,15 +194,15 @@ class Trainer(TrainingStep):
 
     def check_end(self) -> None:
         """Set `end_loss`; warn where the last steps' noise, at a rate above zero, has made the model worse."""
-        self.end_loss = end = self.mean_loss(self.data)
+        self.end_loss = self.mean_loss(self.data)
         last = self.position.history[-1][self.objective]
-        line = f"finished model: {end:.4f} {unit(self.objective)} on the training images, "
+        line = f"finished model: {self.end_loss:.4f} {unit(self.objective)} on the training images, "
         line += f"{last:.4f} the mean of its last epoch"
-        if not end <= last + END_TOLERANCE:  # also where one is NaN
+        if not self.end_loss <= last + END_TOLERANCE:  # also where one is NaN
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
         print(line, flush=True)
 
-    def take_snapshots(self) -> None:
+    def keep_snapshots(self) -> None:
         """Keep the current weights for each snapshot that is due."""
         for index, (fraction, step) in enumerate(self.snapshots.items()):
             if step == self.done:
@@ -205,16 +223,19 @@ class Trainer(TrainingStep):
 
     def keep_good_state(self) -> None:
         """Between two epochs, when one is due, save a state that a rollback may return to."""
-        here, every = self.position, math.ceil(self.training["epochs"] / POINTS)
-        due = self.training["rollbacks"] and here.step == 0 and here.epoch % every == 0
-        if due and not (here.good and here.good[-1][1] >= self.done) and not self.guard.in_a_row.item():
+        here = self.position
+        every = math.ceil(self.training["epochs"] / POINTS)
+        if not self.training["rollbacks"] or here.step or here.epoch % every:
+            return
+        kept = any(steps >= self.done for _, steps in here.good)
+        if not kept and not self.guard.in_a_row.item():
             here.good = [*here.good, [len(here.rollbacks), self.done]][-GOOD:]
             self.save()
 
-    def roll_back(self, why: optimise.Diverged) -> None:
+    def roll_back(self, why: Diverged) -> None:
         """Go back to a good state; from there on the learning rate is lower."""
         self.count_time()
-        self.take(*self.store.go_back(self.position))
+        self.restore(*self.store.go_back(self.position))
         self.group.gather()  # before the first process removes what others have not read yet
         self.sums = {}
         self.save()
@@ -222,22 +243,27 @@ class Trainer(TrainingStep):
 
     def count_time(self, training: bool = True) -> None:
         """Add the time since the last call to the training time, or discard it."""
-        clock = time.perf_counter(), time.process_time()
+        now = time.perf_counter()
+        cpu_now = time.process_time()
         if training:
-            self.position.seconds += clock[0] - self.clock[0]
-            self.position.cpu_seconds += clock[1] - self.clock[1]
-        self.clock = clock
+            self.position.seconds += now - self.counted
+            self.position.cpu_seconds += cpu_now - self.cpu_counted
+        self.counted = now
+        self.cpu_counted = cpu_now
 
     def history_row(self, validated: float | None) -> dict[str, Any]:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
         here = self.position
-        seconds = here.seconds - (here.history[-1]["seconds"] if here.history else 0.0)
-        terms = {name: mean_of(self.sums, name) for name in self.sums}
-        objective, norm, _ = (terms.pop(name) for name in (self.objective, "gradient_norm", "steps"))
+        seconds = here.seconds
+        if here.history:
+            seconds -= here.history[-1]["seconds"]
+        means = {name: mean_of(self.sums, name) for name in self.sums if name != "steps"}
+        objective = means.pop(self.objective)
+        norm = means.pop("gradient_norm")
         return {
             "epoch": here.epoch + 1,
             self.objective: objective,
-            **{f"{name}_bits_per_dim": cost for name, cost in bounds.costs(terms, self.model.dims).items()},
+            **{f"{name}_bits_per_dim": cost for name, cost in costs(means, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
             "gradient_norm": norm,
             "skipped_steps": self.steps - int(self.sums["steps"].item()),
@@ -247,6 +273,6 @@ class Trainer(TrainingStep):
         }
 
 
-def mean_of(sums: Mapping[str, Tensor], name: str) -> float:
+def mean_of(sums: Tensors, name: str) -> float:
     """The mean of a summed value over the epoch's good steps; NaN before the first."""
     return (sums[name] / sums["steps"]).item()

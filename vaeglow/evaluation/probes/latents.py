@@ -21,7 +21,7 @@ from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, gaussian_sample
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.vae import VAE, Decode, weigh
+from vaeglow.models.vae import VAE, Decode, log_importance_weights
 
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
 ROWS = 100  # draws compared with all distributions at a time
@@ -134,10 +134,10 @@ def draw_x_bar(
     mean, log_scale = decode(z)
     x_bar = gaussian_sample(mean, log_scale, generator)
     y = x_bar if layer is None else layer.inverse(x_bar)
-    bounds = weigh(x_bar, decode, vae.encode(y), 1, vae.prior.log_prob, generator)
+    bounds = log_importance_weights(x_bar, decode, vae.encode(y), 1, vae.prior.log_prob, generator)
     for factor in WIDTHS:
         near = z, (width + math.log(factor)).expand_as(z)
-        weights = weigh(x_bar, decode, near, DRAWS, vae.prior.log_prob, generator)
+        weights = log_importance_weights(x_bar, decode, near, DRAWS, vae.prior.log_prob, generator)
         bounds.append(torch.stack(weights).logsumexp(0) - math.log(DRAWS))
     drawn = {
         "x_bar": x_bar.flatten(1),
