@@ -57,9 +57,9 @@ TRAINING = {
         "its cores if it has fewer"
     ),
     "precision": choice(
-        "`float32`, or `bf16`: the coupling nets and the VAE's encoder and decoder compute in bfloat16 (autocast) during "
-        "training. Everything else stays in float32: the flows around them, log-determinants, losses, the prior and "
-        "all of evaluation",
+        "`float32`, or `bf16`: the coupling nets and the VAE's encoder and decoder compute in bfloat16 (autocast) "
+        "during training. Everything else stays in float32: the flows around them, log-determinants, losses, the prior "
+        "and all of evaluation",
         *("float32", "bf16"),
     ),
     # `on` and `off` are YAML's true and false
