@@ -65,7 +65,7 @@ def test_whatever_a_config_says_is_quoted_in_a_shell_command():
     commands = [found[1] for text in texts for found in re.findall(r'shell:\n\s+("""|")(.*?)\1', text, re.DOTALL)]
     assert len(commands) == sum(text.count("shell:") for text in texts) > 5
     for field in re.findall(r"\{([^{}]+)\}", "".join(commands)):
-        known = field in ("params.state", "resources.options")  # of names
+        known = field in ("params.data", "params.state", "params.step", "resources.options")  # of names
         of_names = re.split(r"[.\[:]", field)[0] in ("wildcards", "input", "output", "log", "threads")
         assert known or of_names or re.fullmatch(r"(params|resources)\.\w+:q", field), field
 

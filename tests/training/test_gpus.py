@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,8 +77,8 @@ def test_only_jobs_of_the_workflow_choose(asked, count, taken, monkeypatch):
 def test_tf32_is_off_on_a_gpu(monkeypatch):
     """Else f^-1(f(x)) is off by a grey level or more."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(allow_tf32=True))
     device.pick_device("cuda")
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
