@@ -48,12 +48,12 @@ class Result:
 
     def value(self, *keys: str) -> Any:
         """A value by its key, or by nested keys, outermost first; UserError where the file has no such key."""
-        found: Any = self.content
+        value: Any = self.content
         for key in keys:
-            if not isinstance(found, dict) or key not in found:
+            if not isinstance(value, dict) or key not in value:
                 raise UserError(f"{self.path} lacks '{key}': {REMEDY}")
-            found = found[key]
-        return found
+            value = value[key]
+        return value
 
     def number(self, *keys: str) -> float:
         """The same, a finite number; UserError where it is none."""
@@ -61,6 +61,17 @@ class Result:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{self.path}: {keys[-1]} is {value}, not a finite number: {REMEDY}")
         return value
+
+    def numbers(self, *keys: str) -> np.ndarray:
+        """A list of numbers, one an image or a round, as float64 [n], or of such lists, [m, n].
+
+        Raises:
+            UserError: no numbers, or not all finite.
+        """
+        array = np.asarray(self.value(*keys), dtype=np.float64)
+        if not array.size or not np.isfinite(array).all():
+            raise UserError(f"{self.path} does not hold a finite number for each image: {REMEDY}")
+        return array
 
     @property
     def commit(self) -> str:

@@ -9,7 +9,7 @@ import yaml
 from run_tools import checked, shipped_config
 from waiting import ROOT
 
-from vaeglow.config import complete, merge, neutral, resolve, schema
+from vaeglow.config import merge, neutral, resolve, schema, with_neutral
 from vaeglow.config.keys import count
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv, read_json, sha256_json
@@ -60,7 +60,7 @@ def test_another_value_makes_another_run_and_every_value_is_found_where_a_model_
     changed = resolved(kept, **with_both(2, 3))
     assert changed["base"]["network"]["heads"] == 2 and changed["training"]["averaged"] == 3
     assert sha256_json(changed) != sha256_json(read_json(kept))
-    usual = complete(resolved(kept))
+    usual = with_neutral(resolved(kept))
     assert usual["base"]["network"]["heads"] == 0
     assert usual["training"]["averaged"] == usual["base"]["training"]["averaged"] == 1
 

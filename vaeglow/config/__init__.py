@@ -212,11 +212,11 @@ def wrong_training(described: Mapping[str, Any], kind: Any) -> str:
     return ""
 
 
-def complete(run: Mapping[str, Any]) -> dict[str, Any]:
+def with_neutral(run: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved config with the neutral values that it lacks, and its base's: a model is built and trained by it."""
     whole = merge(neutral_values(run["kind"]), run)
     if run.get("base"):
-        whole["base"] = complete(run["base"])
+        whole["base"] = with_neutral(run["base"])
     return whole
 
 

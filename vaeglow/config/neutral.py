@@ -1,7 +1,7 @@
 """Keys that were added later, at the value by which a run is as if there were no such key. No torch.
 
 `config.json` lacks such a key (`without_neutral`), so that the run's hash, and all that goes by it, is what it was
-before the key existed. A model is built and trained by the config with all of them (`vaeglow.config.complete`).
+before the key existed. A model is built and trained by the config with all of them (`vaeglow.config.with_neutral`).
 """
 
 import functools

@@ -128,7 +128,7 @@ def explain(error: Any, place: str = "") -> str:
     if error.validator == "not":
         return f"'{where}' cannot hold '{value}': {error.schema['description']}"
     if error.validator == "enum":
-        legal = [str(one) for one in error.validator_value]
+        legal = [str(allowed) for allowed in error.validator_value]
         return f"'{where}': {value!r} is not one of {several(legal)}{nearest(str(value), legal)}"
     if error.validator == "uniqueItems":
         twice = next(item for index, item in enumerate(value) if item in value[:index])

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaeglow.config import phases
-from vaeglow.errors import UserError
 from vaeglow.paths import with_timings
-from vaeglow.results import REMEDY, Result, read_result
+from vaeglow.results import Result, read_result
 
 CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
 DISAGREE = 1.5  # a larger factor between the ratios of two rounds comes from a busy machine
@@ -42,18 +41,6 @@ class Ratios:
         return np.array([rounds.mean() for rounds in logs])
 
 
-def finite_values(result: Result, *keys: str) -> np.ndarray:
-    """A list of numbers in a result, one an image or a round, as float64 [n]; or of such lists, [m, n].
-
-    Raises:
-        UserError: no numbers, or not all finite.
-    """
-    array = np.asarray(result.value(*keys), dtype=np.float64)
-    if not array.size or not np.isfinite(array).all():
-        raise UserError(f"{result.path} does not hold a finite number for each image: {REMEDY}")
-    return array
-
-
 def clock_of(device_kind: str) -> str:
     """Which of `CLOCKS` ratios are of."""
     return "cpu_seconds" if device_kind == "cpu" else "seconds"
@@ -69,7 +56,7 @@ def seconds_an_image(
     times = []
     for model in models:
         measured = timing.value("models", model)
-        windows = finite_values(timing, "models", model, what, clock)
+        windows = timing.numbers("models", model, what, clock)
         times.append(windows / measured[what]["steps"] / measured["batch_size"])
     return np.mean(times, axis=0)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vaeglow.config import complete
+from vaeglow.config import with_neutral
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.models.bounds import bits_per_dim, total
@@ -116,7 +116,7 @@ def build(config: Config) -> GenerativeModel:
     module = importlib.import_module(f"vaeglow.models.{kind.__name__}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
-        return module.build(complete(config))
+        return module.build(with_neutral(config))
 
 
 def image_shape(config: Config) -> dict[str, int]:

@@ -153,7 +153,7 @@ class ResidualBlock(nn.Module):
         of_x, *of_parameters = autograd.grad(
             (jacobian * v).sum(), [x, *parameters], retain_graph=True, materialize_grads=True
         )
-        slopes = [(parameter * of).sum() for parameter, of in zip(parameters, of_parameters, strict=True)]
+        slopes = [(parameter * slope).sum() for parameter, slope in zip(parameters, of_parameters, strict=True)]
         return (x * of_x).flatten(1).sum(1) + sum(slopes) / len(x)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,14 +48,14 @@ def main(
     configs = {run["model"]: run for run in config}
     others = {run["model"]: run for run in other}
     minutes *= 0.7 if on_gpu else 1  # then the tests
-    found = tune(configs, others, threads, memory, minutes, device=on.type, data_dir=data_dir)
-    chosen = found["options"][found["chosen"]]
+    tuned = tune(configs, others, threads, memory, minutes, device=on.type, data_dir=data_dir)
+    chosen = tuned["options"][tuned["chosen"]]
     training = {key: chosen[key] for key in ("precision", "compile", "threads")}
     name = re.sub("[^a-z0-9]+", "-", provenance["device"].lower()).strip("-")
     overlay = output.with_name(f"{name}.yaml")
     content = yaml.safe_dump({"overrides": {"training": training}})
     write_text(overlay, f"# {provenance['device']}: snakemake ... --configfile {overlay}\n{content}")
-    text = [*report(found, configs | others, provenance), f"## {overlay}", f"```yaml\n{content}```"]
+    text = [*report(tuned, configs | others, provenance), f"## {overlay}", f"```yaml\n{content}```"]
     if on_gpu:
         seconds = max(60, int(end - time.monotonic()))
         command = ["timeout", "-s", "INT", str(seconds), sys.executable, "-m", "pytest", "-m", "gpu", "-vrs"]

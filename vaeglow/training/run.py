@@ -88,23 +88,23 @@ def keep_log(folder: Path) -> None:
 
 def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts, options: Namespace) -> None:
     """Snapshots, weights, history and, last, the summary that names them all by hash."""
-    here = trainer.position
+    position = trainer.position
     config = trainer.config
     objective = trainer.objective
     base_sha256 = base.get("weights_sha256")
     about = {"config": config, "data": info, "base_sha256": base_sha256}
     about["provenance"] = {**provenance, "finished": now()}
-    write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": here.snapshots})
+    write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": position.snapshots})
     weights_sha256 = write_tensors(options.model, trainer.model.state_dict(), KEY, about)
-    write_history(options.history, here.history)
+    write_history(options.history, position.history)
     phase = {"epochs": config["training"]["epochs"], "device": provenance["device"]}
     for clock in ("seconds", "cpu_seconds"):  # what rollbacks discarded included
-        phase[f"train_{clock}"] = getattr(here, clock) + sum(lost[clock] for lost in here.rollbacks)
-    last = here.history[-1]
+        phase[f"train_{clock}"] = getattr(position, clock) + sum(lost[clock] for lost in position.rollbacks)
+    last = position.history[-1]
     summary = {
         **identity(config),
         **{f"{name}_by_phase": [*base.get(f"{name}_by_phase", []), value] for name, value in phase.items()},
-        "compile_seconds": here.compile_seconds,
+        "compile_seconds": position.compile_seconds,
         "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
@@ -112,8 +112,8 @@ def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts,
         f"end_{objective}": finite_or_none(trainer.end_loss),
         f"last_epoch_{objective}": finite_or_none(last[objective]),
         f"val_{objective}": finite_or_none(last[f"val_{objective}"]),
-        "skipped_steps": sum(row["skipped_steps"] for row in here.history),
-        "rollbacks": here.rollbacks,
+        "skipped_steps": sum(row["skipped_steps"] for row in position.history),
+        "rollbacks": position.rollbacks,
         "config_sha256": sha256_json(config),
         "data_sha256": sha256_json(info["sha256"]),
         "weights_sha256": weights_sha256,

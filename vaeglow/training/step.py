@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.config import complete
+from vaeglow.config import with_neutral
 from vaeglow.config.registry import kinds_of
 from vaeglow.data import loader
 from vaeglow.device import image_layout
@@ -52,7 +52,7 @@ class TrainingStep:
         group: Group = ALONE,
     ) -> None:
         self.config = config
-        self.training = complete(config)["training"]
+        self.training = with_neutral(config)["training"]
         self.seed = config["seed"]
         self.device = device
         self.group = group

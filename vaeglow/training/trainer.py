@@ -133,43 +133,43 @@ class Trainer(TrainingStep):
 
     def run_epoch(self, progress: Progress) -> None:
         """The rest of the epoch in progress, then its history row."""
-        here = self.position
+        position = self.position
         self.keep_good_state()
-        means = [row[self.objective] for row in here.history if math.isfinite(row[self.objective])]
+        means = [row[self.objective] for row in position.history if math.isfinite(row[self.objective])]
         self.guard.limit = means[-1] + self.training["max_rise"] if means else math.inf
         self.sums = {
-            name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in here.sums.items()
+            name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in position.sums.items()
         }
         self.count_time(training=False)
-        for step, index in itertools.islice(enumerate(self.epoch_batches(here.epoch)), here.step, None):
+        for step, index in itertools.islice(enumerate(self.epoch_batches(position.epoch)), position.step, None):
             self.train_step(index, step, self.sums)
-            here.step = step + 1
+            position.step = step + 1
             stopped = self.stop_signal and self.group.size == 1  # all processes must do the same at the same time
-            last = here.step == self.steps or self.done in self.snapshots.values()
-            if stopped or last or here.step % LOOK_EVERY == 0 or self.device.type == "cpu":
+            last = position.step == self.steps or self.done in self.snapshots.values()
+            if stopped or last or position.step % LOOK_EVERY == 0 or self.device.type == "cpu":
                 self.look(progress, step)
         self.count_time()
         every = self.training["validate_every"]
         validated = None
-        if every and (here.epoch + 1) % every == 0:
+        if every and (position.epoch + 1) % every == 0:
             validated = self.mean_loss(self.val_images)
         row = self.history_row(validated)
-        here.history.append(row)
-        here.epoch += 1
-        here.step = 0
+        position.history.append(row)
+        position.epoch += 1
+        position.step = 0
         self.sums = {}
         progress.epoch_done(row)
 
     def look(self, progress: Progress, step: int) -> None:
         """After a step of the epoch: check the losses so far, tell the progress, keep what is due, stop if asked to."""
-        here = self.position
+        position = self.position
         overdue = time.monotonic() - self.last_save > self.save_seconds
         votes = self.group.gather((self.stop_signal, overdue))
         stop = max(number for number, _ in votes)
         save = stop or any(due for _, due in votes)
-        after = f" after {len(here.rollbacks)} rollbacks" if here.rollbacks else ""
-        self.guard.check(f"in epoch {here.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
-        progress.advance(self.done * self.batch, here.epoch, mean_of(self.sums, self.objective))
+        after = f" after {len(position.rollbacks)} rollbacks" if position.rollbacks else ""
+        self.guard.check(f"in epoch {position.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
+        progress.advance(self.done * self.batch, position.epoch, mean_of(self.sums, self.objective))
         self.count_time()
         self.keep_snapshots()
         if save:
@@ -223,13 +223,13 @@ class Trainer(TrainingStep):
 
     def keep_good_state(self) -> None:
         """Between two epochs, when one is due, save a state that a rollback may return to."""
-        here = self.position
+        position = self.position
         every = math.ceil(self.training["epochs"] / POINTS)
-        if not self.training["rollbacks"] or here.step or here.epoch % every:
+        if not self.training["rollbacks"] or position.step or position.epoch % every:
             return
-        kept = any(steps >= self.done for _, steps in here.good)
+        kept = any(steps >= self.done for _, steps in position.good)
         if not kept and not self.guard.in_a_row.item():
-            here.good = [*here.good, [len(here.rollbacks), self.done]][-GOOD:]
+            position.good = [*position.good, [len(position.rollbacks), self.done]][-GOOD:]
             self.save()
 
     def roll_back(self, why: Diverged) -> None:
@@ -253,22 +253,22 @@ class Trainer(TrainingStep):
 
     def history_row(self, validated: float | None) -> dict[str, Any]:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
-        here = self.position
-        seconds = here.seconds
-        if here.history:
-            seconds -= here.history[-1]["seconds"]
+        position = self.position
+        seconds = position.seconds
+        if position.history:
+            seconds -= position.history[-1]["seconds"]
         means = {name: mean_of(self.sums, name) for name in self.sums if name != "steps"}
         objective = means.pop(self.objective)
         norm = means.pop("gradient_norm")
         return {
-            "epoch": here.epoch + 1,
+            "epoch": position.epoch + 1,
             self.objective: objective,
             **{f"{name}_bits_per_dim": cost for name, cost in costs(means, self.model.dims).items()},
             "learning_rate": self.rate(self.steps - 1),
             "gradient_norm": norm,
             "skipped_steps": self.steps - int(self.sums["steps"].item()),
             "images_per_second": self.steps * self.batch / max(seconds, 1e-9),
-            "seconds": here.seconds,
+            "seconds": position.seconds,
             f"val_{self.objective}": validated,
         }
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vaeglow.config.keys import count
+
 Reads = Mapping[str, Path]  # input -> its file
 Settings = Mapping[str, Any]
 Measured = tuple[dict[str, Any], dict[str, Any] | None]  # the values of a result, and its arrays
@@ -26,11 +28,6 @@ class Probe(NamedTuple):
     reads: tuple[str, ...]
     result: str
     SCHEMA: dict[str, Any]
-
-
-def count(description: str, minimum: int = 1) -> dict[str, Any]:
-    """The schema of a whole number."""
-    return {"type": "integer", "minimum": minimum, "description": description}
 
 
 # Of `distance_source`: where a latent comes from, and what is made of it.

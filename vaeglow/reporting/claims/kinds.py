@@ -12,7 +12,7 @@ from statistics import geometric_mean
 import numpy as np
 
 from vaeglow.evaluation.bootstrap import DRAWS, generator, mean_draws, ratio
-from vaeglow.evaluation.timing import CLOCKS, clock_of, finite_values, ratios, training_time
+from vaeglow.evaluation.timing import CLOCKS, clock_of, ratios, training_time
 from vaeglow.reporting.claims import MODEL, Evidence, Measured, kind
 from vaeglow.reporting.claims.effects import draws_of, floor_of, lead, of_images, of_run, of_samples, scale
 from vaeglow.reporting.claims.layer import alike, content, per_image, sharpness
@@ -290,7 +290,7 @@ def noise(evidence: Evidence) -> Measured:
     [maps] = evidence.results("noise_maps")
     key = evidence.claim["value"]
     words, unit = NOISE[key]
-    return of_images(finite_values(maps, key), evidence.claim, unit, f"{words}, mean over images", "test images")
+    return of_images(maps.numbers(key), evidence.claim, unit, f"{words}, mean over images", "test images")
 
 
 @kind("latents", higher=MODEL, lower=MODEL, value=VALUE)
@@ -332,12 +332,12 @@ def smooth(evidence: Evidence) -> Measured:
     """Effect: the least of: how even the steps are; how far below the ends' distance; how much detail is kept."""
     [path] = evidence.results("interpolation")
     claim = evidence.claim
-    steps = finite_values(path, "step_distances")
+    steps = path.numbers("step_distances")
     largest = steps.max(1)
     even = ratio(steps.mean(1), largest)
-    near = 1 - ratio(largest, finite_values(path, "end_distances"))
-    kept = mean_draws(finite_values(path, "detail_kept"), claim["dataset"])
-    lost = mean_draws(finite_values(path, "detail_lost"), claim["dataset"])
+    near = 1 - ratio(largest, path.numbers("end_distances"))
+    kept = mean_draws(path.numbers("detail_kept"), claim["dataset"])
+    lost = mean_draws(path.numbers("detail_lost"), claim["dataset"])
     share = 1 - abs(1 - ratio(kept, lost))  # too much detail is no better than too little
     words = (
         "the least of three, {model}: mean step by the largest (1 for even steps); 1 minus the largest step by the "

@@ -5,7 +5,6 @@ from typing import TypeAlias
 import numpy as np
 
 from vaeglow.evaluation.bootstrap import ratio
-from vaeglow.evaluation.timing import finite_values
 from vaeglow.results import Result
 
 Effect: TypeAlias = tuple[np.ndarray, str, str, str]  # one number an image, its unit, its words and a note
@@ -13,7 +12,7 @@ Effect: TypeAlias = tuple[np.ndarray, str, str, str]  # one number an image, its
 
 def per_image(action: Result, key: str) -> np.ndarray:
     """A number of layer_action.json for each image: [n]."""
-    return finite_values(action, "per_image", key)
+    return action.numbers("per_image", key)
 
 
 def sharpness(action: Result) -> Effect:
