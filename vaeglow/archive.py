@@ -77,13 +77,14 @@ def unpack(file: Path, folder: Path) -> None:
     if folder.exists():
         raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
     try:
-        if file.is_dir():  # study/runs: results, and beside them what study/update.py added
+        if file.is_dir():  # study/runs: results, and what study/update.py added there and to docs/measured
             file.joinpath("config.json").stat()
             with atomic_path(folder) as temporary:
                 shutil.copytree(file, temporary / "results")
                 for name in ("config.json", "resources"):
                     temporary.joinpath("results", name).rename(temporary / name)
-                for path in [*file.parent.glob("*.csv"), *file.parent.glob("*.png")]:  # what is drawn again
+                shown = file.parents[1] / "docs/measured"
+                for path in [*shown.glob("*.csv"), *shown.glob("*.png")]:  # what is drawn again
                     shutil.copy(path, temporary / "results")
             return
         with zipfile.ZipFile(file) as archive:
