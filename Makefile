@@ -19,6 +19,12 @@ STUDY = $(PY) study/study.py study/$(PRESET).yaml --cores $(CORES) --flags="$(SN
 # Nothing is trained or measured for `make figures`.
 DRAWING = drawn write_spec table figure claims publish publish_figure publish_claims prepare_data
 
+# Ctrl-C reaches make, too, and ends it: without an "Error" of a recipe, after the line that says what is saved.
+.SHELLFLAGS = -c 'trap "exit 0" INT; eval "$$1"' --
+# What `make` prints at its end.
+SHOW = $(PY) -m vaeglow.reporting.terminal
+PICTURES = the report, in one page to open in a browser: make report
+
 .DEFAULT_GOAL := help
 .PHONY: help flags table2 all mine study study-left study-pause tune report archive figures verify test test-slurm \
   faults lint docs clean clean-state
@@ -35,16 +41,16 @@ flags: .venv/.installed
 	@echo "error: there is no target '$@': make help lists them" >&2; exit 2
 
 table2: .venv/.installed  ## train, evaluate and print Table 2 at demo scale (CORES=2 is faster)
-	$(PY) -m snakemake --cores $(CORES) results/table2.csv $(SNAKEMAKE_FLAGS)
+	$(PY) -m snakemake --cores $(CORES) results/table2.csv results/samples.png $(SNAKEMAKE_FLAGS)
 	@echo
-	@cat results/table2.md
+	@$(SHOW) table results/table2.full.csv
+	@echo "samples: results/samples.png; $(PICTURES)"
 
 all: .venv/.installed  ## every table, figure and claim of the paper at demo scale (CORES=2 is faster; times: README.md)
 	$(PY) -m snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@echo
-	@sed -n 3p results/claims.md
-	@awk -F ' [|] ' '/^[|] [a-z]/ {v = $$NF; gsub(/[|*]| +$$/, "", v); printf "%-28s%s: %s\n", v, substr($$1, 3), $$2}' results/claims.md
-	@echo "all of it: results/claims.md"
+	@$(SHOW) claims results/claims.csv quality_main likelihood_main training_speed flow_prior_grey
+	@echo "tables and figures: results/*.md, results/*.png; $(PICTURES)"
 
 mine: PRESET = demo
 mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folder; SIZE=64, PRESET=cpu: larger)

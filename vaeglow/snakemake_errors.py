@@ -40,6 +40,10 @@ class LastLine(logging.Handler):
         elif missing:
             self.lines = [f"error: no rule makes '{missing[1]}'{nearest(missing[1], self.targets())}"]
 
+    def shown(self, record: logging.LogRecord) -> bool:
+        """Whether the terminal shows an event: after a stop no error of the jobs that it ends."""
+        return not (self.stopped and record.levelno >= logging.ERROR)
+
     def close(self) -> None:
         """Print it, once."""
         while self.lines:

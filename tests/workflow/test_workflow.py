@@ -26,8 +26,9 @@ TABLE2_MODELS = {"glow", "vae", "vaeglow", "vaeglow_as_written"}
 
 
 def snakemake(*arguments: str, cwd: Path, ok: bool = True, env: Mapping[str, str] | None = None) -> str:
-    """Its output. `env`: that of `waiting.warm` where None."""
-    done = call([sys.executable, "-m", "snakemake", *arguments], cwd, env=warm() if env is None else env)
+    """Its output, with its lines on each job. `env`: that of `waiting.warm` where None."""
+    command = [sys.executable, "-m", "snakemake", "--quiet", "host", "--nocolor", *arguments]
+    done = call(command, cwd, env=warm() if env is None else env)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == ok, output
     return output

@@ -51,7 +51,10 @@ for line in outside(EFFECTIVE[PRESET], Path.cwd()):
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
     rules_named = lambda: [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    logger.addHandler(LastLine(lambda: [*targets.askable(config, EFFECTIVE), *rules_named()]))
+    last_line = LastLine(lambda: [*targets.askable(config, EFFECTIVE), *rules_named()])
+    for handler in logger.handlers:
+        handler.addFilter(last_line.shown)
+    logger.addHandler(last_line)
 
 
 wildcard_constraints:
