@@ -58,7 +58,8 @@ mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folde
 	@name=$$($(PY) workflow/mine.py "$(IMAGES)" --size $(SIZE) --preset $(PRESET) --cores $(CORES)) && \
 	$(PY) -m snakemake --cores $(CORES) results/$$name.csv results/$${name}_samples.png \
 	  --configfile config/mine/$$name-$(PRESET).yaml $(SNAKEMAKE_FLAGS) && \
-	echo && cat results/$$name.md && echo && echo "samples: results/$${name}_samples.png"
+	echo && $(SHOW) table results/$$name.full.csv && echo "samples: results/$${name}_samples.png; $(PICTURES)" && \
+	echo "next: larger networks (PRESET=cpu), or edit config/mine/$$name-$(PRESET).yaml; docs/own-images.md"
 
 study study-left: CORES = 2
 study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder FACES=/folder; or PRESET=paper)
@@ -75,8 +76,11 @@ tune: .venv/.installed-test  ## the fastest settings of training on this machine
 	@echo
 	@cat config/tuned/report.md
 
+report: PRESET = demo
+report: MINE = $(wildcard config/mine/*-$(PRESET).yaml)
 report: .venv/.installed  ## report.html: all that has been built, in one page to browse, without a server
-	$(PY) -m snakemake --report report.html built $(SNAKEMAKE_FLAGS)
+	$(PY) -m snakemake --report report.html built $(if $(MINE),--configfile $(MINE)) $(SNAKEMAKE_FLAGS)
+	@echo "report.html: open it in a browser"
 
 archive: verify .venv/.installed-archive  ## what is built of a preset in one file, results/PRESET.zip, for Zenodo and the like
 	$(PY) -m snakemake --cores 1 --force archive $(SNAKEMAKE_FLAGS)
@@ -110,6 +114,7 @@ lint: .venv/.installed-test  ## style of Python and Snakemake files
 
 docs: .venv/.installed-docs  ## the documentation as a site to browse, in site/, built without the network
 	$(PY) tools/build_site.py
+	@echo "site/index.html: open it in a browser"
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist logs site .cache *.egg-info

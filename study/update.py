@@ -24,6 +24,7 @@ from vaeglow.config import merge, read_config
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import read_csv, read_json, sha256_json, write_json, write_text
+from vaeglow.reporting.terminal import claims_text
 from vaeglow.reporting.traced import FIGURE_KEY
 from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
@@ -48,18 +49,25 @@ OWN = "- Trained on several machines"  # a note that stays with its table, howev
 SECONDS = re.compile(rf"^{OWN}: the seconds of training are of (seeds? [\d, ]+),", re.MULTILINE)
 HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
 SEED = re.compile(r"/seed(\d+)/")  # in the names of files
+# Claims at the head of the first page.
+HEADLINES = (
+    *("quality_main", "quality_faces", "likelihood_main", "training_speed"),
+    *("flow_prior_grey", "beyond_likelihood"),
+)
 HEAD = """# Measured on real images
 
-`make study PRESET={preset}` measured these results, and `python -m study.update {preset}` wrote this page.
-Every number is read from the CSVs in [measured/](measured/), which name the files they were made from. Those files are
-in [study/runs/](../study/runs/), and the study continues from them ([study.md](study.md)). There are more pages:
-[times, with Table 4](measured-times.md), [beyond the paper](measured-beyond.md), [ablations](measured-ablations.md),
-[other tables](measured-tables.md), [figures](measured-figures.md), and what the results say about the paper's claims,
-[claim by claim](measured-claims.md).
+{answer}
 
-## What was run
+[Claim by claim](measured-claims.md). More tables: [times, with Table 4](measured-times.md), [beyond the
+paper](measured-beyond.md), [ablations](measured-ablations.md), [others](measured-tables.md);
+[figures](measured-figures.md).
+"""
+RUN = """## What was run
 
-Preset `{preset}`, seeds {seeds}, with [this overlay](measured/overlay.yaml).
+`make study PRESET={preset}` measured these results, and `python -m study.update {preset}` wrote this page:
+preset `{preset}`, seeds {seeds}, with [this overlay](measured/overlay.yaml). Every number is read from the CSVs in
+[measured/](measured/), which name the files they were made from. Those files are in [study/runs/](../study/runs/), and
+the study continues from them ([study.md](study.md)).
 """
 MORE = """# Measured on real images: {what}
 
@@ -70,11 +78,10 @@ FIGURES = """# Measured on real images: figures
 Charts show every seed of the runs of [measured.md](measured.md), pale, and their mean; figures of images show the first
 seed. Samples are the first drawn, not selected. The pictures here are reduced to 256 colours.
 """
-CLAIMS = """# What holds on real images, and what does not
-
+CLAIMS = "# What holds on real images, and what does not\n\n"
+RULE = """
 These verdicts are about the runs of [measured.md](measured.md). [claims.md](measured/claims.md) has the rule, and
 a note on each claim.
-
 """
 
 
@@ -156,24 +163,23 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
 
 
 def ledger(root: Path) -> str:
-    """The counts of the verdicts, what would decide the undecided ones, and the table without `HIDDEN` columns."""
+    """The counts of the verdicts, the table without `HIDDEN` columns, then what the verdicts rest on."""
     text = (root / "claims.md").read_text(encoding="utf-8")
     text = text.partition("\n## The rule")[0].partition("\n")[2].strip()
     head = text.partition("\n|")[0].rstrip()
-    parts = [re.sub(r"^Measured on: .*\n", "", head, flags=re.MULTILINE)]  # claims.md has it
+    counts, _, rest = head.partition("\n")
+    basis = re.sub(r"^Measured on: .*\n", "", rest, flags=re.MULTILINE)  # claims.md has it
+    rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
+    shown = [index for index, heading in enumerate(rows[0]) if heading.strip() not in HIDDEN]
+    table = "\n".join("|".join(row[index] for index in shown) for row in rows)
     seeds = []
     for row in read_csv(root / "claims.csv"):
         decide = DECIDE.match(row["note"])
         if decide:
             seeds.append(f"`{row['claim']}` {decide[1].lower()}")
     named = ", ".join(seeds)
-    decided = f"\nSeeds that would decide what is undecided with 80% power, if they spread like these: {named}.\n"
-    parts.append(decided if seeds else "")
-    rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
-    shown = [index for index, heading in enumerate(rows[0]) if heading.strip() not in HIDDEN]
-    for row in rows:
-        parts.append("|".join(row[index] for index in shown))
-    return "\n".join(parts)
+    decided = f"Seeds that would decide what is undecided with 80% power, if they spread like these: {named}.\n"
+    return "\n".join([counts, "", table, RULE, basis.strip(), "", decided if seeds else ""])
 
 
 def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -183,13 +189,11 @@ def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
     for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
         shutil.copy(path, folder)
     texts, notes = tables(root)
-    parts = [
-        HEAD.format(preset=preset, seeds=" ".join(map(str, study["seeds"]))),
-        *("\n".join(lines) + "\n" for lines in (datasets(study), trainings(study))),
-        f"## How to read the tables\n\n{notes}\n",
-        "## Tables\n",
-    ]
+    answer = claims_text(root / "claims.csv", HEADLINES).partition("\n\n")[0].replace("\n-", "\n\n-", 1)
+    parts = [HEAD.format(answer=answer), "## Tables\n"]
     parts += [texts.pop(name) for name in MAIN if name in texts]
+    parts += [f"## How to read the tables\n\n{notes}\n", RUN.format(preset=preset, seeds=listed(study["seeds"]))]
+    parts += ["\n".join(lines) + "\n" for lines in (datasets(study), trainings(study))]
     more = {}
     for page, (title, names) in PAGES.items():
         shown = [texts.pop(name) for name in names or list(texts) if name in texts]
