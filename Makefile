@@ -114,7 +114,7 @@ lint: .venv/.installed-test  ## style of Python and Snakemake files
 
 docs: .venv/.installed-docs  ## the documentation as a site to browse, in site/, built without the network
 	$(PY) tools/build_site.py
-	@echo "site/index.html: open it in a browser"
+	@echo "site/index.html: open it in a browser; its search needs a server: $(PY) -m http.server --directory site"
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist logs site .cache *.egg-info

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shutil
+import signal
 import sys
 import tomllib
 import zipfile
@@ -129,7 +130,6 @@ def checkout(tmp_path: Path) -> Path:
         'case "$*" in\n'
         '  "-m venv .venv") mkdir -p .venv/bin && cp bin/python3 .venv/bin/python ;;\n'
         "  *mine.py*) echo flowers_64 ;;\n"
-        '  *snakemake*) mkdir -p results && echo "the table" > results/flowers_64.md ;;\n'
         "esac\n"
     )
     python.chmod(0o755)
@@ -171,13 +171,18 @@ MADE = [  # words for make, its last calls of Python, the end of what it prints
         [
             "python workflow/mine.py flowers --size 64 --preset demo --cores 2",
             f"{SNAKEMAKE} 2 {MINE}-demo.yaml",
+            f"{SHOW} table results/flowers_64.full.csv",
         ],
-        "the table\n\nsamples: results/flowers_64_samples.png",
+        "or edit config/mine/flowers_64-demo.yaml; docs/own-images.md",
     ),
     (
         "mine IMAGES=x PRESET=cpu",
-        ["python workflow/mine.py x --size 32 --preset cpu --cores 1", f"{SNAKEMAKE} 1 {MINE}-cpu.yaml"],
-        "samples: results/flowers_64_samples.png",
+        [
+            "python workflow/mine.py x --size 32 --preset cpu --cores 1",
+            f"{SNAKEMAKE} 1 {MINE}-cpu.yaml",
+            f"{SHOW} table results/flowers_64.full.csv",
+        ],
+        "docs/own-images.md",
     ),
     ("verify", ["python -m vaeglow.verify results --data resources/data"], ""),
     ("archive", [f"{SNAKEMAKE} 1 --force archive"], "results/demo.zip"),
@@ -211,6 +216,15 @@ def test_make_installs_once_and_runs_what_it_says(checkout):
     assert any("pip install" in call for call in calls)
 
 
+def test_ctrl_c_ends_make_without_an_error_line_of_its_own(checkout):
+    make(checkout, "table2")
+    stopping = "#!/bin/sh\necho 'stopped: state saved' >&2\nkill -INT 0\nsleep 9\n"  # to make, too, as a terminal does
+    (checkout / ".venv/bin/python").write_text(stopping)
+    done = call(["make", "table2"], checkout, start_new_session=True)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == "stopped: state saved\n"
+
+
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):
     for folder in ("results/demo/d/m/seed0/state", ".venv/bin", "logs", "vaeglow", "tests"):
         (checkout / folder).mkdir(parents=True, exist_ok=True)
@@ -225,11 +239,11 @@ def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(chec
 def test_the_readme_and_the_demos_page_say_what_the_tables_hold():
     spread, table = update_demo.pd.read_csv(update_demo.SPREAD), update_demo.read_csv(update_demo.TABLE)
     for path, block in (
-        (update_demo.README, update_demo.short_block(spread, table)),
+        (update_demo.README, update_demo.short_block()),
         (update_demo.PAGE, update_demo.block(spread, table, update_demo.PICTURE)),
     ):
         assert update_demo.BLOCK.findall(path.read_text(encoding="utf-8")) == [block], "run python -m tools.update_demo"
-    assert len(update_demo.README.read_text(encoding="utf-8").splitlines()) <= 110
+    assert len(update_demo.README.read_text(encoding="utf-8").splitlines()) <= 100
     assert re.fullmatch("[0-9a-f]{64}", spread["source_sha256"].unique().item())
     first = spread[spread["instructions"] == spread["instructions"][0]]
     for (run, temperature), rows in first.groupby(["run", "temperature"]):

@@ -1,13 +1,11 @@
 """One line before Snakemake's traceback; why a run ended, where a workflow would be slow to end so."""
 
 import logging
-import os
-import sys
 
 import pytest
-from waiting import ROOT, call
 
-from vaeglow.snakemake_errors import LOCKED, STOPPED, LastLine
+from vaeglow import snakemake_errors
+from vaeglow.snakemake_errors import LOCKED, NOT_BUILT, STOPPED, LastLine, check_flags
 
 GIVEN_UP = "WorkflowError:\nAt least one job did not complete successfully."
 
@@ -28,19 +26,30 @@ GIVEN_UP = "WorkflowError:\nAt least one job did not complete successfully."
         ("--configfiles=there.yaml thre.yaml", "--configfiles: there is no file thre.yaml"),
         ("--configfile=thre.yaml -n", "--configfile: there is no file thre.yaml"),
         ("-C preset=cpu results/table1.csv", "results/table1.csv after -C is not KEY=VALUE"),
+        ("-n --configfile there.yaml torn.yaml", "torn.yaml, line 3 is not YAML: expected the node"),
+        ("--executor slurm", "--executor slurm needs snakemake_executor_plugin_slurm: .venv/bin/pip install"),
+        (
+            "--workflow-profile=profiles/slurm",
+            "--workflow-profile profiles/slurm needs snakemake_executor_plugin_slurm",
+        ),
         ("--configfile=there.yaml --config=preset=cpu", ""),
         ("-n --config preset=cpu seeds=[0] --configfile there.yaml", ""),
         ("", ""),
     ],
 )
-def test_a_slip_in_makes_flags_is_one_line(words, says, tmp_path):
+def test_a_slip_in_makes_flags_is_one_line(words, says, tmp_path, monkeypatch):
     (tmp_path / "config").mkdir()
     for name in ("there.yaml", "config/example.yaml"):
         (tmp_path / name).touch()
-    command = [sys.executable, "-m", "vaeglow.snakemake_errors", *words.split()]
-    done = call(command, tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == bool(says) and says in done.stderr
-    assert [line.startswith("error: ") for line in done.stderr.splitlines()] == [True] * bool(says)
+    (tmp_path / "torn.yaml").write_text("models:\n  a: [1,\n")
+    monkeypatch.setattr(snakemake_errors, "find_spec", lambda name: None)  # no plugin
+    monkeypatch.chdir(tmp_path)
+    said = ""
+    try:
+        check_flags(words.split())
+    except SystemExit as error:
+        said = str(error.code)
+    assert says in said and said.startswith("error: " * bool(says)) and "\n" not in said
 
 
 def last_lines(*events: dict) -> LastLine:
@@ -82,16 +91,27 @@ def test_each_failed_job_has_its_say_once_and_only_if_snakemake_gives_up(tmp_pat
         last_lines(failed(tmp_path, 4, said), {"msg": GIVEN_UP}).close()
         assert capsys.readouterr().err == f"{line}\n"
     gone = failed(tmp_path, 4, "") | {"log": ["gone.log"]}
-    last_lines(gone, {"msg": GIVEN_UP}).close()
-    assert capsys.readouterr().err == "error: sample failed: see gone.log\n"
+    last_lines(gone, {"msg": GIVEN_UP}).close()  # as where there is no Slurm to submit it to
+    assert capsys.readouterr().err.startswith("error: sample did not start: Snakemake says why above")
 
 
-def test_a_locked_folder_is_one_line(capsys):
+def test_a_locked_folder_and_a_report_of_what_is_not_built_are_one_line(capsys):
     last_lines({"msg": "LockException:\nError: Directory cannot be locked. Please make sure"}).close()
     assert capsys.readouterr().err == f"{LOCKED}\n"
+    last_lines({"msg": "WorkflowError:\nFile results/a.csv marked for report but does not exist."}).close()
+    assert capsys.readouterr().err == f"{NOT_BUILT}\n"
 
 
 @pytest.mark.parametrize("said", ["Terminating processes on user request, this", "Will exit after finishing currently"])
 def test_a_run_that_is_stopped_says_so_whatever_its_jobs_died_of(said, tmp_path, capsys):
     last_lines({"msg": said}, failed(tmp_path, 1, "KeyboardInterrupt"), {"msg": GIVEN_UP}).close()
     assert capsys.readouterr().err == f"{STOPPED}\n"
+
+
+def test_after_a_stop_the_terminal_shows_no_error_of_its_jobs():
+    error = logging.makeLogRecord({"msg": "RuleException", "levelno": logging.ERROR})
+    note = logging.makeLogRecord({"msg": "1 of 2 steps done", "levelno": logging.INFO})
+    handler = last_lines()
+    assert handler.shown(error) and handler.shown(note)
+    handler = last_lines({"msg": "Terminating processes on user request, this"})
+    assert not handler.shown(error) and handler.shown(note)

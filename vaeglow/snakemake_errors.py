@@ -4,11 +4,16 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
+
+import yaml
 
 from vaeglow.config import nearest
 
 STOPPED = "stopped: state saved, run again to go on"
+NOT_BUILT = "error: not all is built: add the target `built`, for what there is (or `make report`)"
+SLURM = "snakemake_executor_plugin_slurm"
 LOCKED = "error: another snakemake runs in this folder, or was killed here: wait for it, or run `snakemake --unlock`"
 
 
@@ -37,6 +42,8 @@ class LastLine(logging.Handler):
             self.lines = [STOPPED] if self.stopped else list(dict.fromkeys(self.failed.values()))
         elif "Directory cannot be locked" in text:
             self.lines = [LOCKED]
+        elif "marked for report but does not exist" in text:
+            self.lines = [NOT_BUILT]
         elif missing:
             self.lines = [f"error: no rule makes '{missing[1]}'{nearest(missing[1], self.targets())}"]
 
@@ -52,16 +59,19 @@ class LastLine(logging.Handler):
 
 
 def said_by_job(record: logging.LogRecord) -> str:
-    """The last line of a failed job's own (`vaeglow.steps.cli.leave`), or where its log is."""
+    """The last line of a failed job's own (`vaeglow.steps.cli.leave`), or where its log is, if it says anything."""
     logs = [Path(log).read_text("utf-8", "replace") for log in record.log if Path(log).is_file()]
-    lines = re.findall("^(?:error|stopped): .*", "\n".join(logs), re.MULTILINE)
+    text = "\n".join(logs)
+    lines = re.findall("^(?:error|stopped): .*", text, re.MULTILINE)
+    if not text.strip():
+        return f"error: {record.rule_name} did not start: Snakemake says why above (`--quiet host`: more)"
     if not lines:
         return f"error: {record.rule_name} failed: see {' '.join(record.log)}"
     return STOPPED if lines[-1].startswith("stopped") else lines[-1]
 
 
 def check_flags(words: Iterable[str]) -> None:
-    """Exit with a line where Snakemake has a traceback for a word among its options."""
+    """Exit with a line where Snakemake has a traceback, or no reason, for a word among its options."""
     flag = ""
     for word in words:
         value = word
@@ -69,11 +79,25 @@ def check_flags(words: Iterable[str]) -> None:
             flag, _, value = word.partition("=")
         if not value:
             continue
-        if flag in ("--configfile", "--configfiles") and not Path(value).is_file():
-            files = [*Path(value).parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]
-            sys.exit(f"error: {flag}: there is no file {value}{nearest(value, map(str, files))}")
+        if flag in ("--configfile", "--configfiles"):
+            check_overlay(flag, Path(value))
         if flag in ("--config", "-C") and "=" not in value:
             sys.exit(f"error: {value} after {flag} is not KEY=VALUE: targets come before {flag}")
+        if flag in ("--executor", "-e", "--workflow-profile") and "slurm" in value and not find_spec(SLURM):
+            sys.exit(f"error: {flag} {value} needs {SLURM}: .venv/bin/pip install -e '.[slurm]' -c requirements.lock")
+
+
+def check_overlay(flag: str, path: Path) -> None:
+    """Exit with a line where there is no such file, or it is not YAML."""
+    if not path.is_file():
+        files = [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]
+        sys.exit(f"error: {flag}: there is no file {path}{nearest(str(path), map(str, files))}")
+    try:
+        yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f", line {place.line + 1}" if place else ""
+        sys.exit(f"error: {path}{line} is not YAML: {getattr(error, 'problem', error)}")
 
 
 if __name__ == "__main__":  # `make` asks first

@@ -23,6 +23,9 @@ FEWEST = {"train": 80, "test": 20}
 LOOKED_AT = 50  # images, to see whether they are grey
 MEANT = {"demo": 3000, "cpu": 19_000}  # training images that a preset's epochs are meant for; with fewer, more epochs
 TIMED = 3  # steps
+EXPECT = (
+    "what to expect of preset demo: of 600 faces samples that look like faces, of 300 mixed photographs coloured noise"
+)
 START = 5  # seconds until a job begins
 SHOW = ["model", "fid", "kid", "bits_per_dim", "epochs", "train_seconds"]
 HEAD = """# `make mine` wrote this for {root}; edit it, and go on with
@@ -191,4 +194,6 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     print(f"{counts['train']} images train and {counts['test']} test, {kind}; {path} {did}", file=sys.stderr)
     count = int(cores) if cores.isdigit() else os.cpu_count() or 1
     print(estimate(merge(config, overlay), preset, name, counts["train"], count), file=sys.stderr, flush=True)
+    if preset == "demo":
+        print(EXPECT, file=sys.stderr, flush=True)
     print(name)

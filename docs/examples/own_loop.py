@@ -14,11 +14,12 @@ def train(steps: int = 1000, batch: int = 64, latent: int = 8) -> tuple[list[flo
     data = torch.from_numpy(load_digits().images).float()[:, None]  # [1797, 1, 8, 8], values 0..16
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 2 * latent))
     decoder = nn.Sequential(nn.Linear(latent, 128), nn.ReLU(), nn.Linear(128, 64), nn.Unflatten(1, (1, 8, 8)))
-    log_sd, losses = nn.Parameter(-torch.ones(())), []
+    log_sd = nn.Parameter(-torch.ones(()))
+    losses = []
     layer = vaeglow.GlowLayer(channels=1, depth=4, width=16, squeeze=2, affine_steps=0, scales=1)
     layer.initialise((data[:256] + 0.5) / 17)  # from here on it is the identity
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), *layer.parameters(), log_sd], 1e-3)
-    for _ in range(steps):
+    for step in range(steps):
         images = data[torch.randint(len(data), (batch,))]
         y = (images + torch.rand_like(images)) / 17  # dequantised
         mean, raw = encoder(y).chunk(2, 1)
@@ -30,6 +31,8 @@ def train(steps: int = 1000, batch: int = 64, latent: int = 8) -> tuple[list[flo
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if step % 100 == 0:
+            print(f"step {step} of {steps}: {loss:.1f} nats per image")
     with torch.no_grad():
         return losses, layer.inverse(decoder(torch.randn(64, latent)))  # of the decoder's mean: temperature 0
 
@@ -38,3 +41,4 @@ if __name__ == "__main__":
     losses, samples = train()
     print(f"{losses[0]:.1f} nats per image at the start, {losses[-1]:.1f} at the end")
     vaeglow.save_images((255 * samples).clamp(0, 255).byte(), "own_loop.png")
+    print("own_loop.png: 64 samples")

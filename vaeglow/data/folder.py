@@ -73,7 +73,8 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
     if broken and settings["on_broken"] == "error":
         examples = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(broken.items(), 3))
         counts = f"{len(broken)} of {sum(map(len, files.values()))} image files are broken"
-        raise UserError(f"{root}: {counts}, such as {examples}: repair or remove them, or set `on_broken` to skip")
+        remedy = "repair or remove them, or set `on_broken: skip` in the overlay that names this dataset"
+        raise UserError(f"{root}: {counts}, such as {examples}: {remedy}")
     for split, paths in files.items():
         if paths and not len(splits[split]):
             raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")

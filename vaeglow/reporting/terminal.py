@@ -17,6 +17,7 @@ from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.reporting.traced import Texts
 
 WIDTH = 100
+HINT = "\n\nwith all notes: "  # where the rest is
 HEADINGS = ("Model", "FID", "KID", "bits/dim", "CPU s", "Source")
 
 
@@ -46,7 +47,7 @@ def table_text(path: Path) -> str:
     if len(measured) < len(rows):
         notes.append(f"Published rows are cited, on {rows[-1]['dataset']}: do not compare them with the measured ones.")
     stem = str(path).removesuffix(".full.csv")
-    return "\n".join([body, "", *map(noted, notes), "", f"with all notes: {stem}.md; all columns: {path}"])
+    return "\n".join([body, "", *map(noted, notes)]) + f"{HINT}{stem}.md; all columns: {path}"
 
 
 def noted(note: str) -> str:
