@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.work import run_config, shipped_config
-from vaeglow.config import effective, lookup, plan, resolve
+from vaeglow.config import lookup, plan, resolve, view_of
 from vaeglow.models.base import build
 from vaeglow.steps import cli
 from vaeglow.training.timing import time_window
@@ -110,7 +110,7 @@ def whole(preset: str) -> list[list[str]]:
     """The rows of a preset: what its tables, figures and claims train under one seed, by dataset, and `NAMED`."""
     config = shipped_config()
     flops = Counter[tuple[str, str]]()
-    for dataset, model in plan.runs(config, effective(config, preset)):
+    for dataset, model in plan.runs(config, view_of(config, preset)):
         run = resolve(config, preset, dataset, model, seed=0)
         run_flops = image_flops(run) * run["training"]["epochs"] * lookup(IMAGES, dataset, "dataset")
         flops[dataset, "all"] += run_flops

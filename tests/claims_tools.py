@@ -1,13 +1,14 @@
 """A made-up world for the claims ledger: files as the steps write them, with whatever numbers a test wants."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
 from table_tools import save
+from waiting import Json, Row
 
 from vaeglow.data.seeds import stable_hash
 from vaeglow.evaluation.bootstrap import sample_draws
@@ -15,14 +16,13 @@ from vaeglow.paths import result_path
 from vaeglow.reporting.claims import needed
 from vaeglow.reporting.claims.ledger import build_ledger
 
-Need: TypeAlias = Mapping[str, Any]
-Value: TypeAlias = Callable[[Need, int], Any]  # (need, seed) -> what its file shall show
-MADE = {"commit": "abc", "dirty": False, "device": "A CPU", "source_sha256": "s", "started": "1"}
-COMMON = yaml.safe_load("""
-  {statement: A beats B, where: "3.1", published: none, reason: any amount, training: false, run: true, preset: demo,
+Value: TypeAlias = Callable[[Json, int], Any]  # (need, seed) -> what its file shall show
+MADE, COMMON, COUNTS = yaml.safe_load("""
+- {commit: abc, dirty: false, device: A CPU, source_sha256: s, started: "1"}
+- {statement: A beats B, where: "3.1", published: none, reason: any amount, training: false, run: true, preset: demo,
   dataset: toys, protocol: test-60-8, split: test, images: 60, features: 8, sets: 1}
+- {fid_samples: 60, fid_reference_images: 60, fid_features: 8, fid_sets: 1}
 """)
-COUNTS = {"fid_samples": 60, "fid_reference_images": 60, "fid_features": 8, "fid_sets": 1}
 # What files show that no test changes, but by a mapping of its own.
 SHOWN = yaml.safe_load("""
 metrics: {fid: 12.5, kid: 0.5, diversity: 3.0, recall: 0.25}
@@ -34,23 +34,23 @@ training: {train_images: 1}  # so an epoch is a second where the value of a timi
 REAL = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)  # features of the real images
 
 
-def claim(kind: str, **keys: Any) -> dict[str, Any]:
+def claim(kind: str, **keys: Any) -> Json:
     """An entry of the spec."""
     return {**COMMON, "kind": kind, **keys}
 
 
-def spec(claims: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
+def spec(claims: Json, seeds: list[int]) -> Json:
     models = {need["model"] for entry in claims.values() for need in needed(entry)}
     styles = {model: {"label": model} for model in models}
     return {"preset": "demo", "seeds": seeds, "claims": dict(claims), "styles": styles}
 
 
-def ledger(root: Path, entry: dict[str, Any], seeds: list[int]) -> dict[str, str]:
+def ledger(root: Path, entry: Json, seeds: list[int]) -> Row:
     """The row of one claim."""
     return build_ledger(spec({"it": entry}, seeds), str(root)).iloc[0].to_dict()
 
 
-def write_world(root: Path, entry: Need, value: Value, seeds: list[int]) -> list[Path]:
+def write_world(root: Path, entry: Json, value: Value, seeds: list[int]) -> list[Path]:
     """Exactly the files that a claim says it needs."""
     written = {}
     for need in needed(entry):
@@ -64,7 +64,7 @@ def write_world(root: Path, entry: Need, value: Value, seeds: list[int]) -> list
     return list(written)
 
 
-def write_file(path: Path, whose: Need, value: Any) -> None:
+def write_file(path: Path, whose: Json, value: Any) -> None:
     """The file that a need names, showing a value."""
     random = np.random.default_rng(stable_hash(*path.parts[path.parts.index("results") :]))
     content = about(whose)
@@ -77,7 +77,7 @@ def write_file(path: Path, whose: Need, value: Any) -> None:
     save(path, content, arrays)
 
 
-def about(whose: Need) -> dict[str, Any]:
+def about(whose: Json) -> Json:
     """What a file says of itself."""
     run = f"{whose['dataset']}/{whose['model']}/{whose['seed']}"
     names = ("preset", "dataset", "model", "seed", "space", "protocol")
@@ -91,7 +91,7 @@ def about(whose: Need) -> dict[str, Any]:
     return content | (COUNTS if whose["what"] == "floor" else {})
 
 
-def values_of(whose: Need, value: Any, random: np.random.Generator) -> dict[str, Any]:
+def values_of(whose: Json, value: Any, random: np.random.Generator) -> Json:
     """The numbers of a file that shows `value`: a number, what else a kind of file takes, or all of them."""
     what = whose["what"]
     if isinstance(value, dict):
@@ -145,7 +145,7 @@ def features(value: Any, random: np.random.Generator) -> np.ndarray:
     return (shift + scale * random.normal(size=(60, 8))).astype(np.float32)
 
 
-def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> dict[str, Any]:
+def timed_model(seconds: list[float], cpu_seconds: list[float] | None = None) -> Json:
     """One model of timing.json, by seconds an image in each round."""
     training = {"steps": 1, "seconds": seconds, "cpu_seconds": cpu_seconds or seconds}
     return {"batch_size": 1, "parameters": round(1000 * seconds[0]), "training": training}
@@ -159,7 +159,7 @@ def add_timing(path: Path, model: str, value: Any) -> None:
     write_timing(path, models | {model: timed_model(seconds.tolist())})
 
 
-def write_timing(path: Path, models: Mapping[str, Any], device_kind: str = "cpu") -> None:
+def write_timing(path: Path, models: Json, device_kind: str = "cpu") -> None:
     machine = {"device": "A CPU", "device_kind": device_kind, "threads": 1, "epoch_images": 100, "rounds": 8}
     made = {"preset": "demo", "dataset": "toys", "provenance": MADE, "data_sha256": "d"}
     save(path, {**made, **machine, "models": models})

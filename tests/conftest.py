@@ -1,9 +1,9 @@
 """Tiny data and tiny trained runs, made once a session and never changed by a test."""
 
-import functools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ def trained(model: str, base: str | None = None, **training: Any) -> Any:
 
 
 vae_run = trained("vae")
-long_run = trained("vae", epochs=10)
+long_run = trained("vae", epochs=10, snapshots=[0.06, 0.3])  # of 40 steps: after 3 and 12
 vaeglow_run = trained("vaeglow", "vae_run")
+vaeglow_beyond_run = trained("vaeglow_beyond", "vae_run")
 glow_run = trained("glow")
 pixelcnn_run = trained("pixelcnn")
 pixeliqn_run = trained("pixeliqn")
@@ -106,12 +107,17 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.fixture
-def fault(record_property: Callable[[str, Any], None]) -> Any:
-    """`with fault("name of a fault") as tried:` makes a row of the table that `make faults` prints."""
-    from faults_tools import tried
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.faults("name of a fault")` makes a row of the table that `make faults` prints."""
+    for mark in item.iter_markers("faults"):
+        for name in mark.args:
+            item.user_properties.append(("fault", name.format(**item.callspec.params) if "{" in name else name))
 
-    return functools.partial(tried, record_property)
+
+@pytest.fixture
+def lost(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
+    """`lost("steps trained again", 3)`: what a fault cost, in words, or as an amount of something."""
+    return lambda what, amount=None: record_property("lost", [what, amount])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,11 +128,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     path = config.getoption("--faults-table")
     if path is None:
         return
-    from faults_tools import PROPERTY, table
+    from faults_tools import table
 
-    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
-    called = [report for report in reports if report.when == "call"]  # setup and teardown carry the same properties
-    records = [value for report in called for key, value in report.user_properties if key == PROPERTY]
+    records = []
+    for report in chain(*terminalreporter.stats.values()):
+        about = getattr(report, "user_properties", ())
+        cost = dict(about).get("lost", ["nothing", None])
+        names = [value for key, value in about if key == "fault" and report.when == "call"]  # each phase carries all
+        records += [[name, report.passed, *cost] for name in names]
     text = table(records)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,15 +1,13 @@
-"""What the tests of faults share: steps in processes to kill, and the record that `make faults` prints as a table."""
+"""What the tests of faults share: steps in processes to kill, and the table that `make faults` prints."""
 
 import atexit
-import contextlib
-import dataclasses
 import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,11 +35,18 @@ class Child:
         self.process.start()
         atexit.register(self.process.kill)  # a held one, where a test failed, would be waited for without end
 
-    def wait(self) -> int:
-        """The exit status, negative for a signal."""
+    def ended(self, status: int = 0) -> str:
+        """What it printed, once it has ended; the exit status is negative for a signal."""
         self.process.join(LIMIT)
-        assert self.process.exitcode is not None, "still running"
-        return self.process.exitcode
+        assert self.process.exitcode == status, self.text("stderr")
+        return self.text()
+
+    def refused(self) -> str:
+        """The one line of a step that refused to go on."""
+        self.ended(2)
+        (line,) = self.text("stderr").splitlines()
+        assert line.startswith("error: ")
+        return line
 
     def until(self, done: Callable[[], bool]) -> Self:
         """Wait until something is so, while it lives."""
@@ -52,15 +57,16 @@ class Child:
         """Wait until it has stopped before the step that `hold` names."""
         return self.until(lambda: state_of(self.process.pid) == "T")
 
-    def send(self, *numbers: int) -> None:
-        """Send signals."""
-        for number in numbers:
+    def go_on(self, *signals: int) -> Self:
+        """Let a held one go on, to these signals first."""
+        for number in (*signals, signal.SIGCONT):
             os.kill(self.process.pid, number)
+        return self
 
-    def kill(self) -> int:
-        """SIGKILL; the exit status."""
+    def kill(self) -> None:
+        """SIGKILL."""
         self.process.kill()
-        return self.wait()
+        self.ended(-signal.SIGKILL)
 
     def text(self, what: str = "stdout") -> str:
         """What it printed."""
@@ -149,47 +155,18 @@ def die_saving(counter: str, where: str, call: int) -> None:
         setattr(os, "fsync" if where == "syncing" else "replace", other)
 
 
-PROPERTY = "fault"  # a test's user property, which pytest-xdist carries from a worker
-
-
-@dataclasses.dataclass
-class Try:
-    """One try of a fault: what it cost, in words, or as an amount of something."""
-
-    what: str = "nothing"
-    amount: float | None = None
-
-    def lost(self, what: str, amount: float | None = None) -> None:
-        """Say what was lost."""
-        self.what = what
-        self.amount = amount
-
-
-@contextlib.contextmanager
-def tried(record: Callable[[str, Any], None], fault: str) -> Iterator[Try]:
-    """A try: it has survived when the block, assertions and all, ends."""
-    one = Try()
-    survived = False
-    try:
-        yield one
-        survived = True
-    finally:
-        record(PROPERTY, [fault, survived, one.what, one.amount])
-
-
 def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
     """The records as a Markdown table, a row a fault in order of name."""
     lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
     frame = pd.DataFrame(list(records), columns=["fault", "survived", "what", "amount"])
     for fault, tries in frame.groupby("fault"):
+        survived = tries[tries.survived]
+        failed = len(tries) - len(survived)
         costs = []
-        failed = int((~tries.survived).sum())
-        for what, amounts in tries[tries.survived].groupby("what", sort=False).amount:
-            low, high = (f"{amount:.2g}" for amount in (amounts.min(), amounts.max()))
-            span = "" if amounts.isna().all() else low if low == high else f"{low} to {high}"
-            costs.append(f"{span} {what}".strip())
+        for what, amounts in survived[survived.what != "nothing"].groupby("what", sort=False).amount:
+            ends = dict.fromkeys(f"{amount:.2g} " for amount in sorted(amounts.dropna()))
+            costs.append("to ".join([*ends][:: max(1, len(ends) - 1)]) + what)
         if failed:
             costs.append(f"not known of {failed}: see the failed tests")
-        named = [cost for cost in costs if cost != "nothing"]
-        lines.append(f"| {fault} | {len(tries)} | {len(tries) - failed} | {'; '.join(named) or 'nothing'} |")
+        lines.append(f"| {fault} | {len(tries)} | {len(survived)} | {'; '.join(costs) or 'nothing'} |")
     return "\n".join(lines)

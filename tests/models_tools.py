@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from run_tools import shipped_config
+import yaml
+from run_tools import bits, shipped_config
 from torch import Tensor, nn
 from torch.nn import functional as F
+from waiting import Json
 
 from vaeglow.config import merge, resolve
 from vaeglow.data.loader import dequantise, step_generator
@@ -21,31 +23,30 @@ from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 from vaeglow.models.vae_two_stage import SecondStage, TwoStageVAE
 
-TINY_MODELS: dict[str, Any] = {
-    "vae": {
-        "network": {"num_scale": 2, "base_dim": 4, "fc_dim": 8, "latent_dim": 5, "batch_norm_momentum": 0.1},
-        "prior": {"layers": 3, "width": 8},
-    },
-    "vae_two_stage": {"second_stage": {"width": 8}},
-    "vaeglow": {"layer": {"depth": 4, "width": 6}},
-    "vaeglow_as_written": {"layer": {"width": 6}},
-    "glow": {"network": {"levels": 2, "depth": 2, "width": 6}},
-    "pixelcnn": {"network": {"depth": 2, "width": 6, "kernel": 3, "head_width": 6}},
-    "pixeliqn": {"network": {"depth": 2, "width": 6, "kernel": 3, "head_width": 6}},
-    "residual_flow": {"network": {"levels": 2, "depth": 2, "width": 6}},
-}
+TINY_MODELS: Json = yaml.safe_load("""
+vae:
+  network: {num_scale: 2, base_dim: 4, fc_dim: 8, latent_dim: 5, batch_norm_momentum: 0.1}
+  prior: {layers: 3, width: 8}
+vae_two_stage: {second_stage: {width: 8}}
+vaeglow: {layer: {depth: 4, width: 6}}
+vaeglow_as_written: {layer: {width: 6}}
+glow: {network: {levels: 2, depth: 2, width: 6}}
+pixelcnn: {network: &small {depth: 2, width: 6, kernel: 3, head_width: 6}}
+pixeliqn: {network: *small}
+residual_flow: {network: {levels: 2, depth: 2, width: 6}}
+""")
+TINY_IMAGES = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overrides: Any) -> dict[str, Any]:
+def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overrides: Any) -> Json:
     """A resolved config: the project's own, or (dataset `tiny`) a tiny version of it for 8x8 colour images."""
     config = shipped_config()
     if dataset == "tiny":
-        tiny = {"kind": "folder", "channels": 3, "size": 8, "levels": 256}
-        config["datasets"] = {**config["datasets"], "tiny": tiny}
+        config["datasets"]["tiny"] = TINY_IMAGES
         config["overrides"] = {"models": merge(TINY_MODELS, overrides)}
     return resolve(config, preset, dataset, model, 0)
 
@@ -111,14 +112,22 @@ def optimise(model: GenerativeModel, images: Tensor, steps: int, rate: float = 0
     model.eval()
 
 
-def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of all weights and buffers."""
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+def gradients(model: GenerativeModel, y: Tensor, kl_weight: float = 1.0) -> dict[str, Tensor]:
+    """The gradient of every parameter that has one, and the loss."""
+    model.zero_grad()
+    loss, _ = model.loss(y, seeded(3), kl_weight)
+    loss.backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None} | {"loss": loss.detach()}
 
 
-def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
+def snapshot(module: nn.Module) -> Json:
+    """All weights and buffers."""
+    return bits(module.state_dict())
+
+
+def changed(module: nn.Module, before: Json) -> set[str]:
     """Names of the weights and buffers that are not what they were."""
-    return {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    return {name for name, content in snapshot(module).items() if content != before[name]}
 
 
 def normal(value: Tensor, mean: Tensor | float, scale: Tensor | float) -> Tensor:
@@ -129,24 +138,24 @@ def normal(value: Tensor, mean: Tensor | float, scale: Tensor | float) -> Tensor
 # Models small enough to enumerate all their images.
 GREY = {"channels": 1, "size": 2, "levels": 4}  # 256 images
 PAIR = {"channels": 2, "size": 2, "levels": 2}  # 256 images of two channels: a layer without squeeze can split them
-BASES = {  # their phase 1
-    "vae_glow": "vae",
-    "vae_glow pair": "vae pair",
-    "vae_glow beyond": "vae isotropic",
-    "vae_glow pair beyond": "vae pair",
-    "two_stage": "vae isotropic standard",
-}
+BASES = yaml.safe_load("""  # their phase 1
+vae_glow: vae
+vae_glow pair: vae pair
+vae_glow beyond: vae isotropic
+vae_glow pair beyond: vae pair
+two_stage: vae isotropic standard
+""")
 PAPER = {"affine_steps": 0, "scales": 1}  # the paper's layer
+WIDTHS = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
 
 
-def plain_vae(shape: dict[str, int], noise: str, flow_prior: bool) -> VAE:
+def plain_vae(shape: Json, noise: str, flow_prior: bool) -> VAE:
     """An untrained VAE; the decoder's noise starts at 1."""
-    widths = {"num_scale": 1, "base_dim": 8, "fc_dim": 16, "latent_dim": 2, "batch_norm_momentum": 0.1}
-    network = {"architecture": "resnet", "decoder_noise": noise, "initial_noise": 1.0, **widths}
+    network = {"architecture": "resnet", "decoder_noise": noise, "initial_noise": 1.0, **WIDTHS}
     return VAE(**shape, prior=FlowPrior(2, 4 if flow_prior else 0, 16), network=network)
 
 
-def data(shape: dict[str, int]) -> Tensor:
+def data(shape: Json) -> Tensor:
     """A few hundred images of nearly equal pixels, the darkest and the brightest levels rare where there are four."""
     generator = seeded(9)
     levels, size = shape["levels"], shape["size"]
@@ -155,7 +164,7 @@ def data(shape: dict[str, int]) -> Tensor:
     return quantise(images, levels).clamp(min(1, levels - 2), max(1, levels - 2))
 
 
-def shape_of(name: str) -> dict[str, int]:
+def shape_of(name: str) -> Json:
     """The images of a tiny model."""
     return PAIR if "pair" in name else GREY
 
@@ -167,25 +176,26 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
 
     `beyond`: with all that the paper's layer does not have (docs/beyond.md), two levels where there is no squeeze.
     """
-    words, shape, base = name.split(), shape_of(name), BASES.get(name)
-    vae = copy.deepcopy(fitted_model(base, True)) if base is not None and trained else None
+    kind, *words = name.split()
+    shape, base = shape_of(name), BASES.get(name)
+    vae = copy.deepcopy(fitted_model(base, True)) if base and trained else None
     torch.manual_seed(1)
     made: GenerativeModel
-    if words[0] == "glow":
-        made = Glow(**shape, scales=1, depth=3, width=16, coupling=words[1])
+    if kind == "glow":
+        made = Glow(**shape, scales=1, depth=3, width=16, coupling=words[0])
     else:
         if vae is None:
-            kind = base or name
-            vae = plain_vae(shape, "isotropic" if "isotropic" in kind else "diagonal", "standard" not in kind)
+            of_vae = base or name
+            vae = plain_vae(shape, "isotropic" if "isotropic" in of_vae else "diagonal", "standard" not in of_vae)
             with torch.no_grad():  # noise near the data's: shortens training, keeps random models within the cube
                 (vae.decoder.last.bias[vae.channels :] if vae.diagonal else vae.raw_log_scale).fill_(-1.5)
         made = vae
-        if words[0] == "vae_glow":
+        if kind == "vae_glow":
             pair, beyond = "pair" in words, "beyond" in words
             options = {"affine_steps": 2, "scales": 1 + pair} if beyond else PAPER
             layer = GlowLayer(shape["channels"], 3, 16, 1 if pair else 2, **options)
             made = VAEGlow(vae, layer, "joint" not in words, noise_head=beyond)
-        elif words[0] == "two_stage":
+        elif kind == "two_stage":
             made = TwoStageVAE(vae, SecondStage(2, 16, 2))
     made.initialise(dequantise(data(shape), shape["levels"], seeded(2)))
     if trained:

@@ -10,35 +10,38 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from filelock import SoftFileLease
-from waiting import ROOT, call
+from waiting import ROOT, Done, Json, Row, python
 
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data.arrays import write_dataset
 from vaeglow.distributed import ALONE
 from vaeglow.errors import Interrupted
-from vaeglow.files import read_json, sha256_json, write_json
+from vaeglow.files import read_csv, read_json, sha256_json, write_json
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.results import Result, read_result
 from vaeglow.steps import probe, train
 from vaeglow.steps.cli import flags
-from vaeglow.training.checkpoint import NEWEST, Checkpoints, read_snapshots
+from vaeglow.training.checkpoint import NEWEST_KEPT, Checkpoints, read_snapshots
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, load_model, write_tensors
 
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
+UNTIMED = "^(?!.*seconds)"  # names of columns that hold no times
 SIZE = 8
 CHANNELS = 3
 COUNTS = {"train": 64, "val": 10, "test": 12}
-CONFIG: dict[str, Any] = yaml.safe_load("""  # the shipped config in small
+CONFIG: Json = yaml.safe_load("""  # the shipped config in small
 datasets: {blobs: {kind: folder, channels: 3, size: 8, levels: 256}}
 training:
   {epochs: 2, optimizer: adam, learning_rate: 0.002, betas: [0.9, 0.999], schedule: constant, warmup_epochs: 0,
@@ -73,23 +76,24 @@ overrides: {}
 
 
 @functools.cache
-def parsed() -> dict[str, Any]:
+def parsed() -> Json:
     """The files of config/; not to be changed."""
     return read_config((ROOT / "config").joinpath)
 
 
-def shipped_config() -> dict[str, Any]:
+def shipped_config() -> Json:
     """The files of config/, as the workflow loads them."""
     return copy.deepcopy(parsed())
 
 
-def checked(changes: str = "{}") -> dict[str, dict[str, Any]]:
-    """`{preset: the config as it sees it}` of the shipped config with an overlay, a YAML text."""
+@functools.cache
+def checked(changes: str = "{}") -> dict[str, Json]:
+    """`{preset: the config as it sees it}` of the shipped config with an overlay, a YAML text; not to be changed."""
     config = merge(shipped_config(), yaml.safe_load(changes))
     return check_config(config, ROOT / "workflow/schemas/config.schema.yaml", ROOT / "resources/published.csv")
 
 
-def resolved(model: str, seed: int = 0, **training: Any) -> dict[str, Any]:
+def resolved(model: str, seed: int = 0, **training: Any) -> Json:
     """The resolved config of a tiny run; `training` changes its own training, never its base's."""
     config = resolve(copy.deepcopy(CONFIG), "tiny", "blobs", model, seed)
     config["training"] |= training
@@ -130,9 +134,7 @@ def initialised(model: str) -> GenerativeModel:
 class Run:
     """One run's folder, trained in this process (`train`) or another (`command`)."""
 
-    def __init__(
-        self, folder: Path, config: Mapping[str, Any], data: Path, base: Self | None = None, device: str = "cpu"
-    ) -> None:
+    def __init__(self, folder: Path, config: Json, data: Path, base: Self | None = None, device: str = "cpu") -> None:
         self.folder = folder
         self.config = dict(config)
         self.data = data
@@ -148,9 +150,9 @@ class Run:
 
     def flags(self, save_minutes: float) -> list[str]:
         files = {name: getattr(self, name) for name in ("model", "history", "training", "snapshots")}
-        files |= {"config": self.folder / "config.json", "data_dir": self.data, "state_dir": self.state}
         if self.base is not None:
             files |= {"base": self.base.model, "base_training": self.base.training}
+        files |= {"config": self.folder / "config.json", "data_dir": self.data, "state_dir": self.state}
         return flags(**files, device=self.device, memory="stored", save_minutes=save_minutes)
 
     def train(self, save_minutes: float = 10) -> Self:
@@ -168,29 +170,39 @@ class Run:
         """The global step of the newest checkpoint, -1 without one."""
         return max((int(path.stem.rpartition("-")[2]) for path in self.state.glob("*-*.safetensors")), default=-1)
 
-    def kept(self) -> dict[int, dict[str, torch.Tensor]]:
+    def kept(self) -> dict[int, Tensors]:
         """Step -> weights of the snapshots among the outputs."""
         return {info["step"]: state for info, state in read_snapshots(self.snapshots)}
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def kept_bits(self) -> dict[int, Json]:
+        """The same as shapes and bytes."""
+        return {step: bits(state) for step, state in self.kept().items()}
+
+    def weights(self) -> Tensors:
         return load_model(self.model, "cpu")[0].state_dict()
 
-    def rows(self) -> list[dict[str, str]]:
+    def rows(self) -> list[Row]:
         """history.csv as text, row by row, without the columns that hold times."""
-        header, *lines = self.history.read_text().splitlines()
-        rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
-        return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+        rows = read_csv(self.history)
+        for row in rows:
+            del row["seconds"], row["images_per_second"]
+        return rows
 
-    def summary(self) -> dict[str, Any]:
-        return json.loads(self.training.read_text())
+    def summary(self) -> Json:
+        return read_json(self.training)
 
 
-def save_model(path: Path, model: GenerativeModel, config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def losses(rows: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Bits/dim of each epoch of a history; PixelIQN's quantile loss."""
+    return [float(row.get("bits_per_dim", row.get("quantile_loss"))) for row in rows]
+
+
+def save_model(path: Path, model: GenerativeModel, config: Json, about: Json) -> str:
     """Write a model's file as training does; the hash of its weights."""
     return write_tensors(path, model.state_dict(), KEY, {"config": config, **about})
 
 
-def run_probe(name: str, run: Run, output: Path, settings: Mapping[str, Any], **reads: Path) -> Result:
+def run_probe(name: str, run: Run, output: Path, settings: Json, **reads: Path) -> Result:
     """The result of the step `probe`, on a CPU; `reads`: beside the run's model and data, or in their place."""
     found = {"model": run.model, "train": run.data / "train.npy", "test": run.data / "test.npy", **reads}
     words = [f"{key}={path}" for key, path in found.items()]
@@ -198,7 +210,7 @@ def run_probe(name: str, run: Run, output: Path, settings: Mapping[str, Any], **
     return read_result(output, None)
 
 
-def trainer(config: Mapping[str, Any], device: str = "cpu") -> Trainer:
+def trainer(config: Json, device: str = "cpu") -> Trainer:
     """A trainer of a tiny run, its state in a new folder."""
     store = Checkpoints(Path(tempfile.mkdtemp()) / "state", "0" * 64)
     store.folder.mkdir()
@@ -222,7 +234,7 @@ def states(run: Run) -> list[Path]:
     return Checkpoints(run.state, identity(run)).states()
 
 
-def newest(run: Run) -> dict[str, torch.Tensor]:
+def newest(run: Run) -> Tensors:
     """The tensors of a run's newest checkpoint: weights and optimiser."""
     loaded = Checkpoints(run.state, identity(run)).load()
     assert loaded is not None
@@ -234,7 +246,7 @@ def interrupt(run: Run, steps: int, save_minutes: float = 0) -> Run:
     plain = Trainer.train_step
     count = 0
 
-    def train_step(self: Trainer, index: torch.Tensor, step: int, sums: dict[str, torch.Tensor]) -> None:
+    def train_step(self: Trainer, index: torch.Tensor, step: int, sums: Tensors) -> None:
         nonlocal count
         plain(self, index, step, sums)
         count += 1
@@ -248,35 +260,32 @@ def interrupt(run: Run, steps: int, save_minutes: float = 0) -> Run:
     return run
 
 
-def same_tensors(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> bool:
-    """Bit for bit: NaN equals NaN, 0.0 does not equal -0.0."""
+def bits(tensors: Tensors) -> Json:
+    """Shapes and bytes of tensors: NaN equals NaN, 0.0 does not equal -0.0."""
+    return {name: (tensor.shape, tensor.numpy(force=True).tobytes()) for name, tensor in tensors.items()}
 
-    def raw(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
 
-    return left.keys() == right.keys() and all(
-        left[name].shape == right[name].shape and torch.equal(raw(left[name]), raw(right[name])) for name in left
-    )
+def same_tensors(left: Tensors, right: Tensors) -> bool:
+    """Bit for bit."""
+    return bits(left) == bits(right)
 
 
 def assert_equal_runs(left: Run, right: Run) -> None:
     """The same weights, optimiser, history, snapshots and rollbacks, and no more files left."""
     assert same_tensors(left.weights(), right.weights()) and same_tensors(newest(left), newest(right))
     assert left.rows() == right.rows()
-    kept = left.kept()
-    others = right.kept()
-    assert kept.keys() == others.keys() and all(same_tensors(state, others[step]) for step, state in kept.items())
-    ends = [run.summary() for run in (left, right)]
-    events = [[{k: v for k, v in event.items() if "seconds" not in k} for event in end["rollbacks"]] for end in ends]
-    assert events[0] == events[1] and ends[0]["weights_sha256"] == ends[1]["weights_sha256"]
+    assert left.kept_bits() == right.kept_bits()
+    assert left.summary()["weights_sha256"] == right.summary()["weights_sha256"]
+    events, wanted = (pd.DataFrame(run.summary()["rollbacks"]) for run in (left, right))
+    pd.testing.assert_frame_equal(events.filter(regex=UNTIMED), wanted.filter(regex=UNTIMED))
     files = {"config.json", "history.csv", "model.safetensors", "snapshots.safetensors", "state", "training.json"}
     assert {path.name for path in left.folder.iterdir()} == files
-    assert len(list(left.state.glob("*-*.safetensors"))) <= NEWEST and not list(left.state.rglob(".*tmp*"))
+    assert len(list(left.state.glob("*-*.safetensors"))) <= NEWEST_KEPT and not list(left.state.rglob(".*tmp*"))
 
 
-def step(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def step(name: str, *arguments: str) -> Done:
     """Run a step script to its end."""
-    return call([sys.executable, "-m", f"vaeglow.steps.{name}", *arguments])
+    return python("-m", f"vaeglow.steps.{name}", *arguments)
 
 
 def run_step(name: str, **options: Any) -> None:
@@ -284,10 +293,9 @@ def run_step(name: str, **options: Any) -> None:
     importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def refused(done: Done) -> str:
     """The one line of a step that refused to run."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from waiting import ROOT, Json, Row
 
 from vaeglow.files import read_csv, sha256_file, write_json
 from vaeglow.paths import IDENTITY
@@ -14,15 +15,21 @@ from vaeglow.reporting import traced
 from vaeglow.results import read_result, relative
 from vaeglow.steps import table
 
-PUBLISHED = Path(__file__).parents[1] / "resources/published.csv"
+EXPECTED = ROOT / "tests/reporting/expected"
+PUBLISHED = ROOT / "resources/published.csv"
 LABELS = {"glow": "Glow", "vae": "VAE", "vaeglow": "Ours (Glow layer, squeeze 2)"}
 WEIGHTS = "resources/weights/inception.safetensors"
 # Of each kind of result what all runs say; of a spec what all say.
 MADE = yaml.safe_load("""
 provenance: {commit: abc123, dirty: false, device: A CPU, source_sha256: s, started: "1", finished: "2"}
 training: {parameters: 7, device_kind: cpu, val_bits_per_dim: 4.125, skipped_steps: 2}
+epochs: {glow: [10], vaeglow: [5, 4], vae_two_stage: [3, 2]}
+likelihood: {standard_error: 0.01, dequantisation: uniform}
+bound: {standard_error: 0.05, images: 64}
+undequantised: {standard_error: 0.02, images: 1000}
 metrics:
-  {kid_standard_error: 0.002, exploded_samples: 0, feature_images: 500, precision: 0.75, recall: 0.25, density: 0.875,
+  {fid: 1.5, kid: 0.0123, fid_sets: 1, fid_sd: null, kid_standard_error: 0.002,
+  exploded_samples: 0, feature_images: 500, precision: 0.75, recall: 0.25, density: 0.875,
   coverage: 0.625, reference_diversity: 11.5}
 protocol: {protocol: test-500-64, split: test, fid_features: 64, fid_samples: 500, fid_reference_images: 500}
 latents:
@@ -61,7 +68,7 @@ spec:
 """)
 
 
-def row(model: str, temperature: float | None = None, minus: Mapping | None = None, **values: Any) -> dict[str, Any]:
+def row(model: str, temperature: float | None = None, minus: Mapping | None = None, **values: Any) -> Json:
     """One row of a spec, as `vaeglow.config.plan.spec` fills it in."""
     filled = {"model": model, "dataset": "photos32", "preset": "demo", **values}
     if temperature is not None:
@@ -71,7 +78,7 @@ def row(model: str, temperature: float | None = None, minus: Mapping | None = No
     return filled
 
 
-def spec_of(kind: str, rows: list[dict], **values: Any) -> dict[str, Any]:
+def spec_of(kind: str, rows: list[dict], **values: Any) -> Json:
     """A table's spec."""
     styles = {model: {"label": label} for model, label in LABELS.items()}
     return {**MADE["spec"], "styles": styles, "kind": kind, "rows": rows, **values}
@@ -98,54 +105,45 @@ def made_from(path: Path, other: Path) -> None:
     change(path, inputs={relative(other): sha256_file(other)})
 
 
-def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> dict[str, Any]:
+def identity_of(model: str, seed: int = 0, dataset: str = "photos32") -> Json:
     """What every file of a run says of it."""
-    return {
-        "preset": "demo",
-        "dataset": dataset,
-        "model": model,
-        "seed": seed,
-        "config_sha256": f"config-{model}-{seed}",
-        "weights_sha256": f"weights-{model}-{seed}",
-        "data_sha256": dataset[0] * 64,
-        "provenance": MADE["provenance"],
-    }
+    run = {"preset": "demo", "dataset": dataset, "model": model, "seed": seed, "provenance": MADE["provenance"]}
+    hashes = {f"{what}_sha256": f"{what}-{model}-{seed}" for what in ("config", "weights")}
+    return {**run, **hashes, "data_sha256": dataset[0] * 64}
 
 
 def write_run(
-    root: Path, model: str, temperatures: list[float], seed: int = 0, dataset: str = "photos32", **values: Any
+    root: Path,
+    model: str,
+    temperatures: list[float],
+    seed: int = 0,
+    dataset: str = "photos32",
+    bits: float = 4.0,
+    likelihood_images: int = 1000,
+    **metrics: Any,
 ) -> Path:
-    """training.json, likelihood.json and metrics of one run; `fid`, `kid`, `bits` and the like in `values`."""
+    """training.json, likelihood.json and metrics of one run."""
     identity = identity_of(model, seed, dataset)
     run = root / "demo" / dataset / model / f"seed{seed}"
-    epochs = {"glow": [10], "vaeglow": [5, 4], "vae_two_stage": [3, 2]}.get(model, [5])
+    epochs = MADE["epochs"].get(model, [5])
     seconds = {"train_seconds_by_phase": [10.25] * len(epochs), "train_cpu_seconds_by_phase": [9.25] * len(epochs)}
     save(run / "training.json", {**identity, **MADE["training"], "epochs_by_phase": epochs, **seconds})
-    bits = values.get("bits", 4.0)
     bounds = {"100": bits - 0.2, "10": bits - 0.1, "1": bits + 0.05}
     likelihood = {
+        **MADE["likelihood"],
         "bits_per_dim": bits,
-        "standard_error": 0.01,
         "bound": "=" if model == "glow" else "<=",
-        "images": values.get("likelihood_images", 1000),
-        "dequantisation": "uniform",
-        "importance": {k: {"bits_per_dim": bound, "standard_error": 0.05, "images": 64} for k, bound in bounds.items()},
+        "images": likelihood_images,
+        "importance": {draws: {**MADE["bound"], "bits_per_dim": bound} for draws, bound in bounds.items()},
         "terms": {"reconstruction": bits - 8.5, "kl": 0.5, "levels": 8.0},
-        "undequantised": {"bits_per_dim": bits - 1, "standard_error": 0.02, "images": 1000},
+        "undequantised": {**MADE["undequantised"], "bits_per_dim": bits - 1},
     }
     save(run / "likelihood.json", identity | likelihood)
-    metrics = {
-        **MADE["metrics"],
-        **MADE["protocol"],
-        "fid": values.get("fid", 1.5),
-        "kid": values.get("kid", 0.0123),
-        "fid_sets": values.get("sets", 1),
-        "fid_sd": values.get("fid_sd"),
-        "inputs": {f"results/demo/{dataset}/fid_reference/test-500-64.npz": f"r-{dataset}", WEIGHTS: "i" * 64},
-    }
+    inputs = {f"results/demo/{dataset}/fid_reference/test-500-64.npz": f"r-{dataset}", WEIGHTS: "i" * 64}
     for temperature in temperatures:
-        drawn = {"temperature": temperature, "diversity": 9.0 + temperature}
-        save(run / f"metrics/test-500-64/T{temperature}.json", identity | metrics | drawn)
+        drawn = {"temperature": temperature, "diversity": 9.0 + temperature, "inputs": inputs}
+        measured = identity | MADE["metrics"] | MADE["protocol"] | metrics | drawn
+        save(run / f"metrics/test-500-64/T{temperature}.json", measured)
     return run
 
 
@@ -155,7 +153,7 @@ def spec_file(folder: Path, spec: dict) -> str:
     return str(folder / "specs/spec.json")
 
 
-def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
+def run_table(results: Path, spec: dict) -> list[Row]:
     """Run the step; the rows of the CSV with all columns. The other forms lie beside it."""
     folder = results / spec["preset"]
     output = folder / f"tables/{spec['name']}.csv"
@@ -165,7 +163,13 @@ def run_table(results: Path, spec: dict) -> list[dict[str, str]]:
     return read_csv(output.with_suffix(traced.FULL))
 
 
-def without_times(path: Path) -> list[dict[str, str]]:
+def as_expected(path: Path, text: str) -> None:
+    """That a text is the file of this name in `expected/`; for a change on purpose it is written to `path`."""
+    path.write_text(text, encoding="utf-8")
+    assert text == (EXPECTED / path.name).read_text(encoding="utf-8"), f"compare {path} with {EXPECTED}"
+
+
+def without_times(path: Path) -> list[Row]:
     """The rows of a table, without what two runs alike need not share; the hashes of all inputs stay."""
     own = ("train_seconds", "train_cpu_seconds", "train_seconds_by_phase", "device", "commit")
     own = (*own, *traced.TIMES, traced.HASHES, traced.SEAL)
@@ -184,9 +188,12 @@ def shown(results: Path, spec: dict) -> list[list[str]]:
 
 
 IMAGES = 40  # of likelihood.npz
-DRAWN = {"glow": [1.0], "vae": [0.0], "vaeglow": [0.5, 1.0]}  # temperatures
-FIDS = {"glow": [50.0, 60.0, 55.0], "vae": [90.0, 95.0, 85.0], "vaeglow": [40.0, 52.0, 46.0]}  # under each seed
-SECONDS = {"glow": 512, "vae": 118, "vaeglow": 162, "vaeglow_as_written": 122}  # an epoch
+# Temperatures; FIDs under each seed; seconds an epoch.
+DRAWN, FIDS, SECONDS = yaml.safe_load("""
+- {glow: [1.0], vae: [0.0], vaeglow: [0.5, 1.0]}
+- {glow: [50.0, 60.0, 55.0], vae: [90.0, 95.0, 85.0], vaeglow: [40.0, 52.0, 46.0]}
+- {glow: 512, vae: 118, vaeglow: 162, vaeglow_as_written: 122}
+""")
 SPREAD = np.array([1.0, 0.9, 1.1])  # of three rounds, alike for all models
 
 
@@ -209,7 +216,7 @@ def write_results(root: Path) -> Path:
         for model in ("vae_two_stage", "vae_isotropic"):
             write_run(root, model, [0.0], dataset=dataset, likelihood_images=images)
     for seed, spread in ((0, 0.3), (3, 0.4)):
-        sets = {"fid": 10.0 + seed, "sets": 3, "fid_sd": spread}
+        sets = {"fid": 10.0 + seed, "fid_sets": 3, "fid_sd": spread}
         write_run(root, "vae_isotropic", [0.0], seed, likelihood_images=IMAGES, **sets)
     write_timing(root, 0.01, "demo")
     write_timing(root, 1)
@@ -234,7 +241,7 @@ def write_probed(root: Path, model: str, seed: int) -> None:
         save(run / "distance_source/test-500-64/T0.5.json", identity | drawn)
 
 
-def timed(model: str, seconds: float, **values: Any) -> dict[str, Any]:
+def timed(model: str, seconds: float, **values: Any) -> Json:
     """One model of timing.json, by its seconds an epoch; half of them CPU seconds."""
     windows = seconds * 2 * 16 / 50000 * SPREAD
     return {

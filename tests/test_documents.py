@@ -2,17 +2,16 @@
 
 import re
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from waiting import ROOT, call
+from waiting import ROOT, python, said, text_of
 
 from tools import build_site
 
 DOCUMENTS = sorted(path for folder in ("", "config", "docs") for path in (ROOT / folder).glob("*.md"))
-NAV = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+NAV = tomllib.loads(text_of("zensical.toml"))["project"]["nav"]
 WORDS = 1500  # of two letters and more, outside code, on a page
 
 
@@ -29,7 +28,7 @@ def anchors(text: str) -> set[str]:
 
 def links(document: Path) -> list[tuple[Path, str]]:
     """The file and the heading, or "", of each link of a document to a file."""
-    text = prose(document.read_text(encoding="utf-8"))
+    text = prose(text_of(document))
     targets = re.findall(r"\]\(\s*<?([^)>\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     local = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
     return [((document.parent / name) if name else document, anchor) for name, _, anchor in local]
@@ -40,7 +39,7 @@ def dead(document: Path) -> list[tuple[Path, str]]:
     return [
         (path, anchor)
         for path, anchor in links(document)
-        if not path.exists() or (anchor and anchor not in anchors(path.read_text(encoding="utf-8")))
+        if not path.exists() or (anchor and anchor not in anchors(text_of(path)))
     ]
 
 
@@ -59,39 +58,37 @@ def pages(tmp_path_factory) -> Path:
 
 
 def test_every_document_is_a_page_and_none_twice(pages):
-    listed = [path.as_posix() for path in build_site.pages_of(NAV)]
-    assert len(set(listed)) == len(listed)
-    assert {path.relative_to(pages).as_posix() for path in pages.rglob("*.md")} == set(listed)
-    assert {path.relative_to(ROOT).as_posix() for path in DOCUMENTS} <= set(listed), "name it in zensical.toml"
-    sections = re.findall(r"^## .*", (ROOT / build_site.KEYS).read_text(encoding="utf-8"), flags=re.MULTILINE)
-    parts = "\n".join(path.read_text(encoding="utf-8") for path in (pages / "config").glob("*.md"))
-    assert sorted(re.findall(r"^## .*", parts, flags=re.MULTILINE)) == sorted(sections)
+    listed = [*build_site.pages_of(NAV)]
+    assert sorted(listed) == sorted(path.relative_to(pages) for path in pages.rglob("*.md"))
+    assert {path.relative_to(ROOT) for path in DOCUMENTS} <= {*listed}, "name it in zensical.toml"
+    parts = "\n".join(map(text_of, pages.glob("config/*.md")))
+    sections, found = (re.findall(r"^## .*", text, re.MULTILINE) for text in (text_of(build_site.KEYS), parts))
+    assert sorted(found) == sorted(sections)
 
 
 def test_links_hold_between_the_pages_of_the_site(pages):
-    assert [(page.name, dead(page)) for page in pages.rglob("*.md") if dead(page)] == []
+    for page in pages.rglob("*.md"):
+        assert dead(page) == [], page
 
 
 def test_no_page_is_long(pages):
-    words = {
-        path.relative_to(pages).as_posix(): len(re.findall(r"[^\W\d_]{2,}[\w'-]*", prose(path.read_text("utf-8"))))
-        for path in pages.rglob("*.md")
-    }
-    assert {page: count for page, count in words.items() if count > WORDS} == {}
+    for path in pages.rglob("*.md"):
+        assert len(re.findall(r"[^\W\d_]{2,}[\w'-]*", prose(text_of(path)))) <= WORDS, path
 
 
 def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
     pytest.importorskip("zensical")
     pytest.importorskip("mkdocstrings_handlers.python")
     generated = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build", "logs", "unpacked")
-    shutil.copytree(ROOT, project := tmp_path / "a project", ignore=generated)
-    done = call([sys.executable, "tools/build_site.py"], project)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0 and "No issues found" in said and "arning" not in said, said
-    for page in (project / "site").rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
+    project = tmp_path / "a project"
+    site = project / "site"
+    shutil.copytree(ROOT, project, ignore=generated)
+    printed = said(python("tools/build_site.py", cwd=project, env=None))
+    assert "No issues found" in printed and "arning" not in printed, printed
+    for page in site.rglob("*.html"):
+        text = text_of(page)
         targets = re.findall(r"<(?:a|img|link|script)\b[^>]*?\b(?:href|src)=\"?([^\"\s>]+)", text)
         places = [re.split("[#?]", target)[0] for target in targets if not re.match(r"[a-z]+:", target)]
-        base = (project / "site" if page.name == "404.html" else page.parent, project / "site")
+        base = (site if page.name == "404.html" else page.parent, site)
         assert [place for place in places if not (base[place.startswith("/")] / place.lstrip("/")).exists()] == []
         assert not re.search(r"<(?:img|script|link rel=\"?stylesheet)\b[^>]*?\b(?:href|src)=\"?https?:", text), page

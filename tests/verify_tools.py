@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import yaml
 from claims_tools import claim
 from claims_tools import spec as claims_spec
 from run_tools import CONFIG, Run, prepare, run_probe, run_step
@@ -17,13 +18,16 @@ from vaeglow.evaluation import inception as inception_module
 from vaeglow.reporting import traced
 
 DATASET = "blobs"
-IMAGES = 12
-PROTOCOL = {"protocol": "test-12-64", "split": "test", "images": IMAGES, "features": 64, "sets": 1}
-TEMPERATURES = {"vae": 0.0, "vaeglow": 1.0}
-RUNS = [("tiny", "vae", 0), ("tiny", "vae", 1), ("tiny", "vaeglow", 0), ("tiny", "vaeglow", 1), ("other", "vae", 0)]
-TIMING = {"epoch_images": 100, "cpu": {"batch_size": 4, "warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
+ABOUT = yaml.safe_load("""
+protocol: {protocol: test-12-64, split: test, images: 12, features: 64, sets: 1}
+temperatures: {vae: 0.0, vaeglow: 1.0}
+runs: [[tiny, vae, 0], [tiny, vae, 1], [tiny, vaeglow, 0], [tiny, vaeglow, 1], [other, vae, 0]]
+timing: {epoch_images: 100, cpu: {batch_size: 4, warmup_steps: 1, windows: 2, window_seconds: 0.01}}
+machine: {batch_size: 8, device: cpu, threads: 1}
+bounds: {importance_samples: [2], importance_images: 4, batch_size: 8, device: cpu}
+""")
+PROTOCOL, TEMPERATURES, RUNS, TIMING, MACHINE, BOUNDS = ABOUT.values()
 DATA = Path("resources/data") / DATASET
-MACHINE = {"batch_size": 8, "device": "cpu", "threads": 1}
 
 
 def make_tree(root: Path, inception: Path) -> None:
@@ -34,9 +38,8 @@ def make_tree(root: Path, inception: Path) -> None:
         page = Path(f"results/data/{DATASET}.png")
         run_step("inspect_data", data_dir=DATA, output=[page.with_suffix(".json"), page])
         made: dict[tuple, Run] = {}
-        counts = {key: PROTOCOL[key] for key in ("protocol", "split", "images", "features", "sets")}
         for preset in ("tiny", "other"):
-            run_step("fid_reference", data_dir=DATA, **counts, weights=inception, **MACHINE, output=reference(preset))
+            run_step("fid_reference", data_dir=DATA, **PROTOCOL, weights=inception, **MACHINE, output=reference(preset))
         config = {**CONFIG, "presets": {"tiny": {}, "other": {}}}
         for preset, model, seed in RUNS:
             folder = Path(f"results/{preset}/{DATASET}/{model}/seed{seed}")
@@ -59,9 +62,8 @@ def measure(folder: Path, preset: str, temperature: float, inception: Path) -> N
     """Bits/dim, samples and FID of one run."""
     model = folder / "model.safetensors"
     samples = folder / f"samples/T{temperature}.npz"
-    bounds = {"importance_samples": [2], "importance_images": 4, "batch_size": 8, "device": "cpu"}
-    run_step("likelihood", model=model, data_dir=DATA, **bounds, output=folder / "likelihood.json")
-    run_step("sample", model=model, temperature=temperature, count=IMAGES, shown=4, device="cpu", output=samples)
+    run_step("likelihood", model=model, data_dir=DATA, **BOUNDS, output=folder / "likelihood.json")
+    run_step("sample", model=model, temperature=temperature, count=12, shown=4, device="cpu", output=samples)
     metrics = folder / f"metrics/{PROTOCOL['protocol']}/T{temperature}.json"
     run_step("evaluate", samples=samples, reference=reference(preset), weights=inception, **MACHINE, output=metrics)
 
@@ -73,14 +75,14 @@ def look_into(made: Run) -> None:
     text = (folder / "config.json").read_text()
     timing = {"timing": json.dumps(TIMING), "device": "cpu", "memory": "stored", "threads": 1}
     run_step("time_epoch", config=text, data_dir=DATA, **timing, output=folder.parents[1] / "timing.json")
-    run_probe("latents", made, folder / "latents.json", {"images": IMAGES, "batch_size": 8})
+    run_probe("latents", made, folder / "latents.json", {"images": 12, "batch_size": 8})
     counts = {"images": 4, "draws": 2, "temperature": 1.0, "shown": 2}
     run_probe("layer_action", made, folder / "layer_action.json", counts)
 
 
 def report(preset: str, seeds: list[int]) -> None:
     """A table, a figure and the claims of a preset."""
-    models = [model for model in TEMPERATURES if (preset, model, 0) in RUNS]
+    models = [model for model in TEMPERATURES if [preset, model, 0] in RUNS]
     about = {"preset": preset, "dataset": DATASET}
     rows = [{"model": model, "temperature": TEMPERATURES[model], **about} for model in models]
     spec = spec_of("quality", rows, **about, **PROTOCOL, seeds=seeds, published="table2")

@@ -8,15 +8,35 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+Done: TypeAlias = subprocess.CompletedProcess[str]
+Json: TypeAlias = dict[str, Any]  # what a config, a result or a description holds
+Row: TypeAlias = dict[str, str]  # of a CSV
 ROOT = Path(__file__).parents[1]
 LIMIT = 1800  # seconds; no test passes or fails by it on a slow or busy machine
 
 
-def call(command: Sequence[Any], cwd: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
+def call(command: Sequence[Any], cwd: Path = ROOT, **options: Any) -> Done:
     """A command to its end, what it says captured."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT, **options)
+
+
+def python(*words: Any, cwd: Path = ROOT, **options: Any) -> Done:
+    """Python with these words, which finds the package wherever it runs; `options` of `call`."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    return call([sys.executable, *words], cwd, **{"env": environment, **options})
+
+
+def said(done: Done, status: int = 0) -> str:
+    """All that a command said which ended with this status."""
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def text_of(path: str | Path) -> str:
+    """A text file, by its path in the checkout."""
+    return (ROOT / path).read_text("utf-8")
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 What is here is for Python (docs/python.md); the paper's tables and figures are made by the workflow (README.md).
 """
 
-import importlib
+from importlib import import_module
 from typing import Any
 
 from vaeglow.errors import UserError
@@ -21,4 +21,4 @@ def __getattr__(name: str) -> Any:
     """A name of `LATE`; `load` is `Model` by another name."""
     if name not in LATE:
         raise AttributeError(f"module 'vaeglow' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"vaeglow.{LATE[name]}"), "Model" if name == "load" else name)
+    return getattr(import_module(f"vaeglow.{LATE[name]}"), "Model" if name == "load" else name)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vaeglow.data import arrays, folder, npz
+from vaeglow.data import folder, npz
+from vaeglow.data.arrays import INFO_FILE, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
 from vaeglow.paths import INCEPTION
 from vaeglow.reporting.figures import full_range
@@ -18,6 +19,12 @@ SAMPLES = Path("samples")
 WEIGHTS = Path(INCEPTION)
 FEATURES = 2048  # of Inception
 FEWEST = 6  # images that precision, recall etc. need
+QUALITY = """FID        {fid:.3f}
+KID        {kid:.5f} (standard error {kid_standard_error:.5f})
+precision  {precision:.3f}
+recall     {recall:.3f}
+density    {density:.3f}
+coverage   {coverage:.3f}"""
 NAMES = ("images", "samples", "arr_0", "test")  # of the images in anybody's .npz
 
 
@@ -58,9 +65,9 @@ def read(path: Path, count: int, temperature: float, seed: int, device: str) -> 
         model = Model(path, device)
         images = full_range(model.sample(count, temperature, seed).numpy(), model.network.levels)
         return images, f"{count:,} images at temperature {temperature}, seed {seed}, of {model}"
-    if (path / arrays.INFO_FILE).is_file():
-        info = arrays.read_info(path)
-        return full_range(arrays.open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
+    if (path / INFO_FILE).is_file():
+        info = read_info(path)
+        return full_range(open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
     if path.is_dir():
         return folder.read_whole(path), str(path)
     images, _ = npz.read(path, NAMES, {})
@@ -102,22 +109,18 @@ def score(
     drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)
     if count:
         drawn = drawn[:count]
-        real = arrays.evenly_spaced(real, count)
+        real = evenly_spaced(real, count)
     for images, what in ((real, real_are), (drawn, drawn_are)):
-        arrays.require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
+        require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
     if drawn.shape[2:] != real.shape[2:]:
         raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
-    print(f"samples    {drawn_are}")
-    print(f"reference  {real_are}")
+    print(f"samples    {drawn_are}\nreference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
     protocol = {"images": len(drawn), "sets": 1, "levels": 256}
-    statistics = image_features(real, net, BATCH_SIZE, on)
-    _, quality = Reference(Result(reference, protocol, statistics), net, BATCH_SIZE, on).measure_sets(drawn)
-    print(f"FID        {quality['fid']:.3f}")
-    print(f"KID        {quality['kid']:.5f} (standard error {quality['kid_standard_error']:.5f})")
-    for name in ("precision", "recall", "density", "coverage"):
-        print(f"{name:<10} {quality[name]:.3f}")
+    measured = Result(reference, protocol, image_features(real, net, BATCH_SIZE, on))
+    _, quality = Reference(measured, net, BATCH_SIZE, on).measure_sets(drawn)
+    print(QUALITY.format(**quality))
 
 
 def info(file: Path) -> None:
@@ -126,7 +129,7 @@ def info(file: Path) -> None:
     Args:
         file: a model.safetensors, or a result, .json or .npz
     """
-    if file.suffix not in (".safetensors", ".json", ".npz") or file.name in ("config.json", arrays.INFO_FILE):
+    if file.suffix not in (".safetensors", ".json", ".npz") or file.name in ("config.json", INFO_FILE):
         raise UserError(f"{file} is neither a model nor a result: give a .safetensors, .json or .npz of vaeglow")
     about = read_checked(file)
     if file.suffix == ".safetensors":
@@ -144,8 +147,8 @@ def main() -> None:
     for command in (sample, score, info):
         text = command.__doc__.partition("\n")[0]
         how = {"help": text, "description": text, "add_help": False, "allow_abbrev": False}
-        below = commands.add_parser(command.__name__, parents=[cli.step(command).parser], **how)
-        below.set_defaults(command=command)
+        parser_of_command = commands.add_parser(command.__name__, parents=[cli.step(command).parser], **how)
+        parser_of_command.set_defaults(command=command)
     words = vars(parser.parse_args())
     cli.run(lambda: words.pop("command")(**words))
 

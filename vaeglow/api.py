@@ -5,12 +5,11 @@ model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
 images = model.sample(16, temperature=0.5, seed=0)
 """
 
-import warnings
-from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
@@ -22,14 +21,15 @@ from vaeglow.config.check import check_config
 from vaeglow.data import moments, value_counts, write_dataset
 from vaeglow.device import pick_device
 from vaeglow.errors import UserError
-from vaeglow.evaluation import likelihood, trained
+from vaeglow.evaluation import trained
+from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, importance_bits_per_dim
 from vaeglow.evaluation.probes.interpolation import interpolate
-from vaeglow.files import atomic_path, write_json
+from vaeglow.files import Facts, atomic_path, write_json
 from vaeglow.models.bounds import quantise
 from vaeglow.paths import identity, result_path
 from vaeglow.reporting.style import image_grid
 from vaeglow.results import PACKAGE
-from vaeglow.training.run import train_run
+from vaeglow.steps import train as training_step
 from vaeglow.weights import load_model
 
 
@@ -43,8 +43,10 @@ def as_array(images: Any) -> np.ndarray:
         images = np.stack([np.atleast_3d(np.asarray(image)).transpose(2, 0, 1) for image in images])
     kind = getattr(images, "dtype", type(images).__name__)
     if str(kind).removeprefix("torch.") != "uint8":
-        wanted = "a tensor or array [N, C, H, W] of 0..255, or a list of PIL images, all RGB or all L"
-        raise UserError(f"images must be uint8, not {kind}: give {wanted}")
+        raise UserError(
+            f"images must be uint8, not {kind}: give a tensor or array [N, C, H, W] of 0..255, or a list of PIL "
+            "images, all RGB or all L"
+        )
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise UserError(f"images must have shape [N, C, H, W] with C 1 or 3, not {list(images.shape)}")
     return images.cpu().numpy() if isinstance(images, Tensor) else images
@@ -106,7 +108,7 @@ def train(
     if any(run["training"]["devices"] > 1 for run in runs):
         raise UserError("vaeglow.train uses one process: set training.devices to 1, or use the workflow")
     how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
-    base = {"base": None, "base_training": None}
+    base = {}
     threads = torch.get_num_threads()
     with nullcontext(folder) if folder else TemporaryDirectory() as root:
         data_dir = Path(root, "data")
@@ -119,7 +121,8 @@ def train(
                 files = {name: result_path(root, name, **run) for name in names}
                 write_json(files["config"], run)
                 state = files["model"].with_name("state")
-                train_run(Namespace(**files, **how, **base, state_dir=state, data_dir=data_dir))
+                # the step itself, without its command line
+                training_step.main.__wrapped__(**files, **how, **base, state_dir=state, data_dir=data_dir)
                 base = {"base": files["model"], "base_training": files["training"]}
         finally:
             torch.set_num_threads(threads)  # a run has a number of its own
@@ -143,7 +146,7 @@ class Model:
         """Load a `model.safetensors` (UserError where it is none, or damaged) to `auto`, `cpu` or `cuda`."""
         self.device = pick_device(device)
         self.network, self.about = load_model(path, self.device)
-        self.config: dict[str, Any] = self.about["config"]
+        self.config: Facts = self.about["config"]
 
     def __repr__(self) -> str:
         """The names of its run, the epochs of its phases, its size and that of its images, in one line."""
@@ -169,7 +172,7 @@ class Model:
         """
         images, exploded = trained.sample(self.network, count, temperature, seed, self.device)
         if exploded:
-            warnings.warn(f"{exploded} of {count} samples overflowed and were clipped", stacklevel=2)
+            warn(f"{exploded} of {count} samples overflowed and were clipped", stacklevel=2)
         return images
 
     def bits_per_dim(self, images: Any, importance_samples: int = 1, seed: int = 0) -> Tensor:
@@ -188,9 +191,8 @@ class Model:
         Raises:
             UserError: an illegal K, or a model without a likelihood (PixelIQN).
         """
-        x = self.check(images)
-        bounds = likelihood.importance_bits_per_dim(
-            self.network, x, [importance_samples], trained.BATCH_SIZE, seed, self.device
+        bounds = importance_bits_per_dim(
+            self.network, self.check(images), [importance_samples], trained.BATCH_SIZE, seed, self.device
         )
         return bounds[importance_samples]
 
@@ -202,8 +204,8 @@ class Model:
             images: uint8 [N, C, H, W], as are the results.
             seed: of the dequantisation noise.
         """
-        batches = likelihood.dequantised_batches(
-            self.network, self.check(images), trained.BATCH_SIZE, seed, likelihood.EVALUATION, self.device
+        batches = dequantised_batches(
+            self.network, self.check(images), trained.BATCH_SIZE, seed, EVALUATION, self.device
         )
         return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
 
@@ -229,7 +231,7 @@ class Model:
         """The images as a uint8 tensor; UserError where they are not what the model was trained on."""
         x = torch.from_numpy(np.array(as_array(images)))
         if tuple(x.shape[1:]) != self.network.shape:
-            expected = ", ".join(str(n) for n in self.network.shape)
+            expected = ", ".join(map(str, self.network.shape))
             raise UserError(f"images must have shape [N, {expected}], not {list(x.shape)}")
         if int(x.max()) >= self.network.levels:
             raise UserError(f"pixel value {int(x.max())} is out of range: the model knows {self.network.levels} levels")

@@ -3,17 +3,16 @@
 `make archive` packs and `make figures FROM=...` unpacks; docs/study.md says what is in the file.
 """
 
-import hashlib
 import json
-import shutil
-import zipfile
+from hashlib import file_digest, sha256
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from shutil import copy, copytree
+from zipfile import ZipFile
 
 from vaeglow.data.arrays import INFO_FILE
 from vaeglow.errors import UserError
-from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file
+from vaeglow.files import DAMAGED, Facts, atomic_path, read_json, sha256_file
 from vaeglow.steps import cli
 from vaeglow.study import DATA, RESULTS, finished, others
 
@@ -29,7 +28,7 @@ README = """# {about}
 """
 
 
-def pack(file: Path, config: dict[str, Any]) -> None:
+def pack(file: Path, config: Facts) -> None:
     """Write the archive of what there is of a config's preset.
 
     Raises:
@@ -45,25 +44,23 @@ def pack(file: Path, config: dict[str, Any]) -> None:
     runs = finished(RESULTS, study)
     if not runs:
         raise UserError(f"{root} holds no finished run: train first, for example by `make table2`")
-    paths = [RESULTS / name for name in others(RESULTS, study)]
-    for run, names in runs.items():
-        paths += [RESULTS / name for name in [*names, f"{run}/model.safetensors"]]
-    paths += [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
+    names = others(RESULTS, study)
+    for run, files in runs.items():
+        names += [*files, f"{run}/model.safetensors"]
+    paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
     members = {path.as_posix(): path for path in paths if path.is_file()}
     for pattern in ("tables/*", "figures/*", "claims.*"):
         members |= {f"results/{path.name}": path for path in root.glob(pattern)}  # where `publish` puts them
     texts = {"config.json": json.dumps(config, indent=2), "README.md": README.format(about=about)}
     hashes = {name: sha256_file(path) for name, path in members.items()}
-    hashes |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    hashes |= {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
     crate = ROCrate()
     crate.name = crate.description = about
     crate.license = "https://spdx.org/licenses/MIT"
     crate.isBasedOn = "https://arxiv.org/abs/2004.05617"
-    for name, text in texts.items():
-        crate.add_file(StringIO(text), name, record_size=True)
-    for name, path in members.items():
-        crate.add_file(path, name, record_size=True)
+    for name, source in ({name: StringIO(text) for name, text in texts.items()} | members).items():
+        crate.add_file(source, name, record_size=True)
     with atomic_path(file) as temporary:
         crate.write_zip(temporary)
 
@@ -80,26 +77,23 @@ def unpack(file: Path, folder: Path) -> None:
         if file.is_dir():  # study/runs: results, and what study/update.py added there and to docs/measured
             file.joinpath("config.json").stat()
             with atomic_path(folder) as temporary:
-                shutil.copytree(file, temporary / "results")
+                copytree(file, temporary / "results")
                 for name in ("config.json", "resources"):
                     temporary.joinpath("results", name).rename(temporary / name)
                 shown = file.parents[1] / "docs/measured"
                 for path in [*shown.glob("*.csv"), *shown.glob("*.png")]:  # what is drawn again
-                    shutil.copy(path, temporary / "results")
+                    copy(path, temporary / "results")
             return
-        with zipfile.ZipFile(file) as archive:
+        with ZipFile(file) as archive:
             hashes = dict(line.split("  ", 1)[::-1] for line in archive.read(SUMS).decode().splitlines())
             for name in sorted({*archive.namelist(), *hashes} - {SUMS, CRATE}):
                 if Path(name).is_absolute() or ".." in Path(name).parts:
                     raise UserError(f"{file}: {name} would lie outside the folder: do not trust this file")
                 with archive.open(name) as member:
-                    if hashlib.file_digest(member, "sha256").hexdigest() != hashes.get(name):
+                    if file_digest(member, "sha256").hexdigest() != hashes.get(name):
                         raise UserError(f"{file}: {name} is not what was packed: get the archive again")
             with atomic_path(folder) as temporary:
-                for name in (*hashes, SUMS, CRATE):
-                    temporary.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
-                    with archive.open(name) as member, open(temporary / name, "wb") as target:
-                        shutil.copyfileobj(member, target)
+                archive.extractall(temporary, (*hashes, SUMS, CRATE))
     except (*DAMAGED, KeyError) as error:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 

@@ -1,14 +1,15 @@
 """Which device to compute on, and how many threads."""
 
-import ctypes
-import os
 import sys
-import tempfile
 from contextlib import suppress
+from ctypes import CDLL
+from os import environ, getenv, getuid
 from pathlib import Path
+from tempfile import gettempdir
 
 import torch
 from filelock import FileLock, Timeout
+from torch import backends, cuda
 
 from vaeglow.errors import UserError
 from vaeglow.results import DETERMINISTIC
@@ -34,21 +35,21 @@ def pick_device(name: str) -> torch.device:
     """
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not cuda.is_available():
         raise UserError("device cuda was requested but torch sees no GPU: use auto or cpu (config: runtime.device)")
-    if os.environ.get(DETERMINISTIC) == "1":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first use of a GPU
+    if getenv(DETERMINISTIC) == "1":
+        environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first use of a GPU
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing reads it
-        torch.backends.cudnn.benchmark = False
+        backends.cudnn.benchmark = False
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if cuda.is_available() else "cpu"
     if name == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        count = torch.cuda.device_count()
-        if count > 1 and os.environ.get(CLAIM) == "1":
-            torch.cuda.set_device(claim_gpu(int(os.environ.get("LOCAL_RANK", 0)), count))
+        backends.cudnn.allow_tf32 = False
+        backends.cuda.matmul.allow_tf32 = False
+        count = cuda.device_count()
+        if count > 1 and getenv(CLAIM) == "1":
+            cuda.set_device(claim_gpu(int(getenv("LOCAL_RANK", 0)), count))
     return torch.device(name)
 
 
@@ -71,9 +72,9 @@ def claim_gpu(preferred: int, count: int) -> int:
 
 def gpu_lock(index: int) -> Path:
     """The lock file of a GPU, named by the machine's numbering, not this process's."""
-    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(" ", "").replace("/", "-").split(",")
+    names = getenv("CUDA_VISIBLE_DEVICES", "").replace(" ", "").replace("/", "-").split(",")
     name = names[index] if index < len(names) and names[index] else index
-    return Path(tempfile.gettempdir(), f"vaeglow-gpu-{os.getuid()}-{name}.lock")
+    return Path(gettempdir(), f"vaeglow-gpu-{getuid()}-{name}.lock")
 
 
 def image_layout(device: torch.device | str) -> torch.memory_format:
@@ -100,7 +101,7 @@ def set_threads(threads: int) -> None:
     """
     torch.set_flush_denormal(True)  # first: torch's other threads take it over when they start
     torch.set_num_threads(threads)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = getattr(CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     trim_threshold = -1  # glibc's malloc.h
     mmap_threshold = -3
     if mallopt and any(mallopt(mmap_threshold, size) for size in (1 << 30, 32 << 20)):  # old ones refuse over 32 MiB

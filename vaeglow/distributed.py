@@ -5,24 +5,26 @@ The first writes and prints for all. Each draws the noise of the whole batch and
 (`vaeglow.noise`), and batch norms are the whole batch's, so results do not depend on how many processes there are.
 """
 
-import ctypes
-import json
 import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, cuda, distributed, nn
+from torch.autograd import Function
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaeglow.device import CLAIM, TERMINAL, pick_device
 from vaeglow.errors import STOP, Interrupted, UserError
+from vaeglow.files import read_json
 
 LOST = ("gloo", "nccl", "connection", "broken pipe")  # in the error of an exchange with a process that has ended
 EXIT_LOST = 76  # status of a process that ends because of that
@@ -79,7 +81,7 @@ def launch(devices: int) -> None:
         os.dup2(int(os.environ[TERMINAL]), 0)
         os.environ[TERMINAL] = "0"
     heard = [number.name for number in (*STOP, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN]
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -97,7 +99,7 @@ def launch(devices: int) -> None:
             elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
         except (ChildFailedError, SignalException) as error:
             for file in sorted(Path(folder).rglob("error.json")):  # of `vaeglow.steps.cli`
-                report = json.loads(file.read_text(encoding="utf-8"))
+                report = read_json(file)
                 print(report["message"], file=sys.stderr)
                 raise SystemExit(report["status"]) from None
             if isinstance(error, SignalException):
@@ -109,19 +111,19 @@ def launch(devices: int) -> None:
 
 
 @contextmanager
-def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
+def process_group(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
     """The processes of a run for the length of a block, and this one's device (`name`: see `pick_device`).
 
     Raises:
         UserError: another number than `devices` was started, or there are too few GPUs.
         SystemExit: another process has ended.
     """
-    rank = int(os.environ.get("RANK", 0))
-    size = int(os.environ.get("WORLD_SIZE", 1))
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    rank = int(os.getenv("RANK", 0))
+    size = int(os.getenv("WORLD_SIZE", 1))
+    local_rank = distributed.get_node_local_rank(0)
     if size != devices:
         raise UserError(f"{devices} devices are configured, but {size} processes were started: start as many")
-    gpus = 0 if name == "cpu" else torch.cuda.device_count()
+    gpus = 0 if name == "cpu" else cuda.device_count()
     if 0 < gpus <= local_rank:  # first: `pick_device` may take that GPU
         raise UserError(f"torch sees {gpus} GPUs, too few for {devices} processes: lower training.devices")
     device = pick_device(name)
@@ -129,15 +131,15 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
         yield ALONE, device
         return
     with suppress(AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if rank > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     backend = "gloo"
     if device.type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
-        if os.environ.get(CLAIM) != "1":  # else `pick_device` has chosen
-            torch.cuda.set_device(local_rank)
-        device = torch.device("cuda", torch.cuda.current_device())
+        if os.getenv(CLAIM) != "1":  # else `pick_device` has chosen
+            cuda.set_device(local_rank)
+        device = torch.device("cuda", cuda.current_device())
     try:
         distributed.init_process_group(backend)
         yield Group(rank, size), device
@@ -148,7 +150,7 @@ def joined(devices: int, name: str) -> Iterator[tuple[Group, torch.device]]:
         raise
 
 
-class Sum(torch.autograd.Function):
+class Sum(Function):
     """The sum of a tensor over all processes, with its gradient: the sum of theirs."""
 
     @staticmethod
@@ -164,7 +166,7 @@ class Sum(torch.autograd.Function):
         return Sum.apply(grad.contiguous())
 
 
-class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SharedBatchNorm(_BatchNorm):
     """Batch norm [N, F, ...] with the mean and variance of the whole batch, split equally over the processes.
 
     In evaluation mode it is an ordinary batch norm. torch.nn.SyncBatchNorm does the same, but only on GPUs.
@@ -193,8 +195,8 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked.add_(1)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias.view(shape), centred, scale.view(shape)).to(x.dtype)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return self.bias.view(shape).addcmul(centred, scale.view(shape)).to(x.dtype)
 
 
 def share_batch_norms(module: nn.Module, ranks: int) -> None:

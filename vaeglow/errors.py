@@ -1,9 +1,9 @@
 """What ends a step early: errors for the user to read, memory that is exhausted, signals to stop. No torch."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 
 # Slurm can send SIGUSR1 before a time limit; SIGHUP comes from a closed terminal.
@@ -51,12 +51,19 @@ def memory_used_up(error: BaseException) -> str | None:
     return None
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an exception's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
     """Handle signals in a block; not those that the process was started to ignore, and none outside the main thread."""
-    main = threading.current_thread() is threading.main_thread()
-    taken = [number for number in numbers if main and signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in taken}
+    main = current_thread() is main_thread()
+    before = {}
+    for number in numbers:
+        if main and signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
     try:
         yield
     finally:

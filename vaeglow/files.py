@@ -1,29 +1,43 @@
 """Files that are either complete or absent: write to a temporary file, then rename it. No torch here."""
 
-import contextlib
 import csv
-import errno
-import hashlib
 import json
 import os
-import secrets
-import shutil
-import tokenize
-import urllib.parse
-import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
+from hashlib import file_digest, sha256
 from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
+from tokenize import TokenError
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from zipfile import BadZipFile
 
 from vaeglow.errors import MAKE_AGAIN, UserError
 
+AnyPath = str | Path
+Config = Mapping[str, Any]  # a config or a part of one; is not changed
+Facts = dict[str, Any]  # a JSON object
 # What numpy and zipfile raise on a damaged or hostile file.
-DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+DAMAGED = (OSError, EOFError, ValueError, RuntimeError, BadZipFile, zlib.error, TokenError)
+
+OS_ERRORS = {
+    ENOSPC: "cannot write {path}: the disk is full: free some room and run the same command again",
+    EDQUOT: "cannot write {path}: the disk quota is used up: free some room and run the same command again",
+    EROFS: "cannot write {path}: the file system is read-only: choose another folder",
+    EFBIG: "cannot write {path}: the file would be larger than is allowed here: raise the limit (ulimit -f)",
+    EACCES: "no permission to use {path}: check the owner and mode of the file and of its folder",
+    ENOTDIR: "cannot write {path}: a folder in this path is a file: choose another path",
+    ENAMETOOLONG: "cannot write {path}: the name is too long: choose a shorter one",
+    EMFILE: "too many files are open to use {path}: raise the limit (ulimit -n)",
+}
 
 
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+@contextmanager
+def atomic_path(path: AnyPath) -> Iterator[Path]:
     """Yield a temporary path next to `path`, for a file or a folder; on success it is renamed to `path`, a file synced.
 
     On any exception the temporary is removed and an existing `path` stays as it was.
@@ -32,8 +46,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         UserError: no room or no permission to write there.
     """
     path = Path(path)
-    token = f"{os.getpid()}-{secrets.token_hex(3)}"  # two hosts may have the same process number
-    temporary = path.with_name(f".{path.name}.{token}.tmp")
+    # two hosts may have the same process number
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{token_hex(3)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -48,31 +62,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise explain_os_error(error, path) from error
     finally:
         if os.path.isdir(temporary):
-            shutil.rmtree(temporary)
+            rmtree(temporary)
         elif os.path.lexists(temporary):
             temporary.unlink()
 
 
-def explain_os_error(error: OSError, path: str | Path) -> Exception:
+def explain_os_error(error: OSError, path: AnyPath) -> Exception:
     """Turn the error of a full disk, a read-only folder, a missing permission or a limit into one line; others pass."""
-    alike = {errno.EPERM: errno.EACCES, errno.ENFILE: errno.EMFILE, errno.EEXIST: errno.ENOTDIR}
+    alike = {EPERM: EACCES, ENFILE: EMFILE, EEXIST: ENOTDIR}
     number = alike.get(error.errno, error.errno)
     if number is None and "written" in str(error):  # numpy's error for a full disk has no number
-        number = errno.ENOSPC
-    lines = {
-        errno.ENOSPC: f"cannot write {path}: the disk is full: free some room and run the same command again",
-        errno.EDQUOT: f"cannot write {path}: the disk quota is used up: free some room and run the same command again",
-        errno.EROFS: f"cannot write {path}: the file system is read-only: choose another folder",
-        errno.EFBIG: f"cannot write {path}: the file would be larger than is allowed here: raise the limit (ulimit -f)",
-        errno.EACCES: f"no permission to use {path}: check the owner and mode of the file and of its folder",
-        errno.ENOTDIR: f"cannot write {path}: a folder in this path is a file: choose another path",
-        errno.ENAMETOOLONG: f"cannot write {path}: the name is too long: choose a shorter one",
-        errno.EMFILE: f"too many files are open to use {path}: raise the limit (ulimit -n)",
-    }
-    return UserError(lines[number]) if number in lines else error
+        number = ENOSPC
+    return UserError(OS_ERRORS[number].format(path=path)) if number in OS_ERRORS else error
 
 
-def unreadable(error: Exception, path: str | Path, says: str) -> UserError:
+def unreadable(error: Exception, path: AnyPath, says: str) -> UserError:
     """An error with the line `says`, unless the file may be intact: no permission, too many open files."""
     known = explain_os_error(error, path) if isinstance(error, OSError) else error
     return known if isinstance(known, UserError) else UserError(says)
@@ -80,22 +84,22 @@ def unreadable(error: Exception, path: str | Path, says: str) -> UserError:
 
 def local_path(place: str) -> Path:
     """The path that a place on this machine names: a path, in which `~` is the home, or a `file:` URL."""
-    path = urllib.parse.unquote(urllib.parse.urlsplit(place).path) if place.startswith("file:") else place
+    path = unquote(urlsplit(place).path) if place.startswith("file:") else place
     return Path(os.path.expanduser(path))
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Write `value` as readable JSON, atomically. NaN and infinity are refused (ValueError)."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: AnyPath) -> Any:
     """The content of a JSON file; UserError where it is missing, cannot be read or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -107,18 +111,18 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}): {MAKE_AGAIN}") from None
 
 
-def read_csv(path: str | Path) -> list[dict[str, str]]:
+def read_csv(path: AnyPath) -> list[dict[str, str]]:
     """The rows of a CSV as text, column -> cell; csv.Error where a quote is open."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, strict=True))
 
 
-def sha256_file(path: str | Path) -> str:
+def sha256_file(path: AnyPath) -> str:
     """Hex sha256 of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
     """Hex sha256 of a JSON value, independent of key order and white space."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,11 +1,11 @@
 """The names of a run, and the path of each kind of result: the one list that planning and reporting share. No torch."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vaeglow.config.registry import kinds_of
+from vaeglow.files import AnyPath, Config, Facts
 
 INCEPTION = "resources/weights/inception-2015-12-05.safetensors"  # of the step `inception_weights`
 IDENTITY = ("preset", "dataset", "model", "seed")
@@ -38,12 +38,12 @@ RESULTS = {
 }
 
 
-def identity(content: Mapping[str, Any]) -> dict[str, Any]:
+def identity(content: Config) -> Facts:
     """The four names of a run, from its resolved config or a result."""
     return {key: content[key] for key in IDENTITY}
 
 
-def result_path(root: str | Path, what: str, **wildcards: Any) -> Path:
+def result_path(root: AnyPath, what: str, **wildcards: Any) -> Path:
     """The file of one kind of result.
 
     Args:

@@ -46,7 +46,7 @@ class Lines:
 
 
 def counted(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """The items; where they take longer than `FIRST`, lines say how many are done: `features: 30 of 95, 0:00:42 left`."""
+    """The items; after `FIRST` seconds lines say how many are done: `features: 30 of 95, 0:00:42 left`."""
     lines = Lines(what)
     for number, item in enumerate(items):
         if number and lines.is_due():

@@ -5,29 +5,42 @@ path (preset, dataset, model, seed, temperature, ...), its own values, `inputs` 
 `provenance`: what `collect` returned when the step began, the end time, and `content_sha256`, the hash of all else.
 """
 
-import datetime
-import functools
-import hashlib
 import json
-import math
 import os
 import platform
 import re
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
 from importlib import metadata
+from math import isfinite
 from pathlib import Path
+from subprocess import DEVNULL, SubprocessError, check_output
 from typing import Any
 
 import numpy as np
 
+from vaeglow.config import without
 from vaeglow.data.arrays import array_sha256
 from vaeglow.errors import MAKE_AGAIN, UserError
-from vaeglow.files import DAMAGED, atomic_path, read_json, sha256_file, unreadable
+from vaeglow.files import (
+    DAMAGED,
+    AnyPath,
+    Config,
+    Facts,
+    atomic_path,
+    read_json,
+    sha256_file,
+    sha256_json,
+    unreadable,
+    write_json,
+)
 from vaeglow.paths import IDENTITY
 
+Arrays = dict[str, np.ndarray]  # by name
 PACKAGE = Path(__file__).resolve().parent
 # Their versions are recorded: they could change a number.
 PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit-image scikit-learn pillow snakemake"
@@ -43,8 +56,8 @@ class Result:
     """A result file: its path, all its keys and, of an npz file, the arrays that were requested."""
 
     path: Path
-    content: dict[str, Any]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    content: Facts
+    arrays: Arrays = field(default_factory=dict)
 
     def value(self, *keys: str) -> Any:
         """A value by its key, or by nested keys, outermost first; UserError where the file has no such key."""
@@ -58,7 +71,7 @@ class Result:
     def number(self, *keys: str) -> float:
         """The same, a finite number; UserError where it is none."""
         value = self.value(*keys)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise UserError(f"{self.path}: {keys[-1]} is {value}, not a finite number: {REMEDY}")
         return value
 
@@ -79,7 +92,7 @@ class Result:
         return self.value("provenance", "commit") + ("+dirty" if self.value("provenance").get("dirty") else "")
 
 
-def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected: Any) -> Result:
+def read_result(path: AnyPath, arrays: Sequence[str] | None = (), **expected: Any) -> Result:
     """Read a result file.
 
     Args:
@@ -91,7 +104,7 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
         UserError: missing, damaged, or of something else than expected.
     """
     path = Path(path)
-    read: dict[str, np.ndarray] = {}
+    read: Arrays = {}
     if path.suffix != ".npz":
         content = read_json(path)
     else:
@@ -115,11 +128,11 @@ def read_result(path: str | Path, arrays: Sequence[str] | None = (), **expected:
 
 
 def write_result(
-    path: str | Path,
-    content: Mapping[str, Any],
-    inputs: Iterable[str | Path | Result],
-    provenance: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray] | None = None,
+    path: AnyPath,
+    content: Config,
+    inputs: Iterable[AnyPath | Result],
+    provenance: Config,
+    arrays: Arrays | None = None,
 ) -> None:
     """Write a result file, completely or not at all.
 
@@ -141,27 +154,26 @@ def write_result(
         named[relative(source)] = sha256_file(source)
     whole = {**content, "inputs": named, "provenance": {**provenance, "finished": now()}}
     whole["provenance"][SEAL] = content_sha256(whole, arrays or {})
+    if arrays is None:
+        return write_json(path, whole)
     text = json.dumps(whole, indent=2, allow_nan=False)
+    save = np.savez_compressed if sum(a.nbytes for a in arrays.values()) < SMALL else np.savez
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        if arrays is None:
-            file.write(f"{text}\n".encode())
-        else:
-            save = np.savez_compressed if sum(a.nbytes for a in arrays.values()) < SMALL else np.savez
-            save(file, **arrays, metadata=np.array(text))
+        save(file, **arrays, metadata=np.array(text))
 
 
-def relative(path: str | Path) -> str:
+def relative(path: AnyPath) -> str:
     """A path relative to the working folder, where it lies below that."""
     path = Path(path).absolute()
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
-def content_sha256(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+def content_sha256(content: Config, arrays: Arrays) -> str:
     """Hex sha256 of a result's content and arrays, the same before it is written and after it is read."""
-    provenance = {key: value for key, value in content["provenance"].items() if key != SEAL}
-    plain = json.loads(json.dumps({**content, "provenance": provenance}))  # as it is read back: keys are strings
+    unsealed = without(content, {"provenance": {SEAL: None}})
+    plain = json.loads(json.dumps(unsealed))  # as it is read back: keys are strings
     hashes = {name: array_sha256(array) for name, array in arrays.items()}
-    return hashlib.sha256(json.dumps([plain, hashes], sort_keys=True).encode()).hexdigest()
+    return sha256_json([plain, hashes])
 
 
 # What is equal in results that share the values of these keys; bits/dim compare over as many images, dequantised alike.
@@ -190,20 +202,16 @@ def check_together(results: Iterable[Result]) -> None:
         for fact, value in facts.items():
             first, other = seen.setdefault(fact, (value, result.path))
             if first != value:
-                differ = f"{result.path} and {other} differ in {fact[0]}, so they do not belong together"
-                raise UserError(f"{differ}: {REMEDY}")
+                raise UserError(
+                    f"{result.path} and {other} differ in {fact[0]}, so they do not belong together: {REMEDY}"
+                )
 
 
-def facts_of(content: Mapping[str, Any]) -> dict[tuple, Any]:
+def facts_of(content: Config) -> dict[tuple, Any]:
     """What other results must not contradict: values by their key and whose they are, hashes by the file's name."""
     shared = {**SHARED, "images": ("preset", "dataset")} if "dequantisation" in content else SHARED
-    facts: dict[tuple, Any] = {}
-    for key, owner in shared.items():
-        if content.get(key):
-            facts[key, *map(content.get, owner)] = content[key]
-    for name, digest in content.get("inputs", {}).items():
-        facts[(name,)] = digest
-    return facts
+    facts = {(key, *map(content.get, owner)): content[key] for key, owner in shared.items() if content.get(key)}
+    return facts | {(name,): digest for name, digest in content.get("inputs", {}).items()}
 
 
 def shorten(value: Any) -> str:
@@ -220,7 +228,7 @@ def machines(training: Result) -> list[str]:
     return training.content.get("device_by_phase") or [training.value("provenance", "device")]
 
 
-def collect(device: str = "cpu") -> dict[str, Any]:
+def collect(device: str = "cpu") -> Facts:
     """The code, the software and the machine that are running now. Call it first: it records the time.
 
     Args:
@@ -239,14 +247,14 @@ def collect(device: str = "cpu") -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "device": device_name(device),
-        "deterministic": os.environ.get(DETERMINISTIC) == "1",
+        "deterministic": os.getenv(DETERMINISTIC) == "1",
         "started": now(),
     }
 
 
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601 writes it."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
@@ -255,7 +263,7 @@ def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
     ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
     installed inside some other project's virtual environment must not report that project's commit.
     """
-    with suppress(OSError, subprocess.SubprocessError):
+    with suppress(OSError, SubprocessError):
         if (root / ".git").exists():
             return git(root, "rev-parse", "HEAD").strip(), bool(git(root, "status", "--porcelain", "--", *SOURCES))
     return "unknown", None
@@ -266,13 +274,13 @@ def git(root: Path, *words: str) -> str:
     # GIT_DIR and similar variables, set inside a git hook, would point at another repository
     plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(root), *words]
-    return subprocess.check_output(command, env=plain, stderr=subprocess.DEVNULL, text=True, timeout=30)
+    return check_output(command, env=plain, stderr=DEVNULL, text=True, timeout=30)
 
 
-@functools.cache
+@cache
 def source_sha256() -> str:
     """Hex sha256 over the names and bytes of the package's Python files and templates, committed or not."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")]):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())

@@ -1,10 +1,10 @@
 """One line that says why a run ended early, after Snakemake's own; a check of `make`'s SNAKEMAKE_FLAGS. No torch."""
 
-import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from logging import ERROR, Handler, LogRecord
 from pathlib import Path
 
 import yaml
@@ -17,7 +17,7 @@ SLURM = "snakemake_executor_plugin_slurm"
 LOCKED = "error: another snakemake runs in this folder, or was killed here: wait for it, or run `snakemake --unlock`"
 
 
-class LastLine(logging.Handler):
+class LastLine(Handler):
     """Learns from Snakemake's log why a run ended, prints it when the log is closed. `targets`: what can be made."""
 
     def __init__(self, targets: Callable[[], Iterable[str]]) -> None:
@@ -27,7 +27,7 @@ class LastLine(logging.Handler):
         self.failed: dict[int, str] = {}  # what each job that failed says
         self.lines: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: LogRecord) -> None:
         """Take an event. A job that failed may be tried again: what it said counts once Snakemake gives up."""
         text = record.getMessage()
         event = getattr(record, "event", "")
@@ -47,9 +47,9 @@ class LastLine(logging.Handler):
         elif missing:
             self.lines = [f"error: no rule makes '{missing[1]}'{nearest(missing[1], self.targets())}"]
 
-    def shown(self, record: logging.LogRecord) -> bool:
+    def shown(self, record: LogRecord) -> bool:
         """Whether the terminal shows an event: after a stop no error of the jobs that it ends."""
-        return not (self.stopped and record.levelno >= logging.ERROR)
+        return not (self.stopped and record.levelno >= ERROR)
 
     def close(self) -> None:
         """Print it, once."""
@@ -58,8 +58,8 @@ class LastLine(logging.Handler):
         super().close()
 
 
-def said_by_job(record: logging.LogRecord) -> str:
-    """The last line of a failed job's own (`vaeglow.steps.cli.leave`), or where its log is, if it says anything."""
+def said_by_job(record: LogRecord) -> str:
+    """The last line of a failed job's own (`vaeglow.steps.cli.exit_with`), or where its log is, if it says anything."""
     logs = [Path(log).read_text("utf-8", "replace") for log in record.log if Path(log).is_file()]
     text = "\n".join(logs)
     lines = re.findall("^(?:error|stopped): .*", text, re.MULTILINE)

@@ -3,24 +3,23 @@
 `study/study.py` calls it, for what `snakemake prepared` has planned and made; docs/study.md says how.
 """
 
-import datetime
-import filecmp
 import os
-import shutil
-import time
 from collections.abc import Mapping
+from datetime import datetime
+from filecmp import cmpfiles
 from pathlib import Path
-from typing import Any
+from shutil import copyfile, rmtree
+from time import time_ns
 
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, sha256_file, sha256_json
+from vaeglow.files import Config, atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.paths import with_timings
 from vaeglow.results import Result, read_result
 
 RESULTS = Path("results")  # the workflow's
 DATA = Path("resources/data")
-Study = Mapping[str, Any]  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
+Study = Config  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
 
 
 def finished(root: Path, study: Study) -> dict[str, list[str]]:
@@ -31,8 +30,8 @@ def finished(root: Path, study: Study) -> dict[str, list[str]]:
     runs: dict[str, list[str]] = {}
     for name, run in study["runs"].items():  # bases first
         files = [file for file in run["files"] if (root / file).is_file()]
-        own = run["files"][:3]  # config, history and training summary
-        if files[:3] == own and run["base"] in (None, *runs) and agree(root, files, run["base"]):
+        complete = files[:3] == run["files"][:3]  # config, history and training summary
+        if complete and run["base"] in (None, *runs) and agree(root, files, run["base"]):
             runs[name] = files
     return runs
 
@@ -44,7 +43,7 @@ def agree(root: Path, files: list[str], base: str | None) -> bool:
         if not file.endswith(".csv"):
             recorded |= set(read_result(root / file).content.get("inputs", {}).items())
     named = {path for path, _ in recorded}
-    for file in [*files, f"{base}/training.json"]:
+    for file in [*files, summary(base)]:
         if f"results/{file}" in named:
             recorded.add((f"results/{file}", sha256_file(root / file)))
     return len(recorded) == len(named)
@@ -53,24 +52,24 @@ def agree(root: Path, files: list[str], base: str | None) -> bool:
 def check(kept: Path, study: Study) -> None:
     """Refuse (UserError) kept runs of another config than the present one, or of other data than are prepared."""
     for name in finished(kept, study):
-        there = read_json(kept / name / "config.json")
-        here = read_json(RESULTS / name / "config.json")
-        there["data_sha256"] = here["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
-        folder = DATA / here["dataset"]
+        old = read_json(kept / name / "config.json")
+        new = read_json(RESULTS / name / "config.json")
+        old["data_sha256"] = new["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
+        folder = DATA / new["dataset"]
         if (folder / INFO_FILE).is_file():
-            here["data_sha256"] = sha256_json(read_info(folder)["sha256"])
-        difference = differing(there, here)
+            new["data_sha256"] = sha256_json(read_info(folder)["sha256"])
+        difference = differing(old, new)
         if difference:
             raise UserError(f"{kept / name}: {difference}: delete that folder, or name another (--kept)")
 
 
-def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def differing(old: Config, new: Config) -> str:
     """The first key whose values differ, with both of them; empty where there is none."""
-    for key in {**there, **here}:
-        old, new = there.get(key), here.get(key)
-        if old != new:
-            nested = isinstance(old, Mapping) and isinstance(new, Mapping)
-            return f"{key}.{differing(old, new)}" if nested else f"{key} is {old!r} there, {new!r} here"
+    for key in {**old, **new}:
+        values = [old.get(key), new.get(key)]
+        if values[0] != values[1]:
+            nested = all(isinstance(value, Mapping) for value in values)
+            return f"{key}.{differing(*values)}" if nested else "{} is {!r} there, {!r} here".format(key, *values)
     return ""
 
 
@@ -78,31 +77,27 @@ def took(result: Result) -> float:
     """Seconds in which a result was made; of a run those of its training, over all attempts."""
     if "train_seconds_by_phase" in result.content:
         return result.value("train_seconds_by_phase")[-1]
-    start = datetime.datetime.fromisoformat(result.value("provenance", "started"))
-    end = datetime.datetime.fromisoformat(result.value("provenance", "finished"))
-    return (end - start).total_seconds()
+    times = [datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished")]
+    return (times[1] - times[0]).total_seconds()
 
 
 def copy(names: list[str], source: Path, target: Path) -> int:
     """Copy files, each completely or not at all, all with the present time; how many."""
-    now = time.time_ns()
+    now = time_ns()
     for name in names:
         with atomic_path(target / name) as temporary:
-            shutil.copyfile(source / name, temporary)
+            copyfile(source / name, temporary)
         os.utime(target / name, ns=(now, now))
     return len(names)
 
 
 def others(root: Path, study: Study) -> list[str]:
     """The files of no run that a folder has."""
-    names = []
-    for name in study["others"]:
-        paths = [path for path in with_timings(root / name) if path.is_file()]
-        names += [path.relative_to(root).as_posix() for path in paths]
-    return names
+    paths = [path for name in study["others"] for path in with_timings(root / name) if path.is_file()]
+    return [path.relative_to(root).as_posix() for path in paths]
 
 
-def summary(run: str) -> str:
+def summary(run: str | None) -> str:
     """The name of a run's training summary, which is another where the run was trained again."""
     return f"{run}/training.json"
 
@@ -113,10 +108,10 @@ def keep(kept: Path, study: Study) -> int:
     names = others(RESULTS, study)
     for files in runs.values():
         names += files
-    equal, changed, _ = filecmp.cmpfiles(RESULTS, kept, names, shallow=False)
+    equal, changed, _ = cmpfiles(RESULTS, kept, names, shallow=False)
     for run in runs:
         if summary(run) in changed:
-            shutil.rmtree(kept / run)
+            rmtree(kept / run)
     return copy([name for name in names if name not in equal or not (kept / name).exists()], RESULTS, kept)
 
 
@@ -124,7 +119,7 @@ def restore(kept: Path, study: Study) -> int:
     """Copy what the results lack, except for runs that were trained there again, or whose base was."""
     runs = finished(kept, study)
     names = others(kept, study)
-    _, again, _ = filecmp.cmpfiles(RESULTS, kept, map(summary, runs), shallow=False)
+    _, again, _ = cmpfiles(RESULTS, kept, map(summary, runs), shallow=False)
     for run, files in runs.items():  # bases first
         if summary(study["runs"][run]["base"]) in again:
             again.append(summary(run))

@@ -1,13 +1,15 @@
 """Estimates the time left for a workflow from its finished jobs. Light: it runs in Snakemake's main process."""
 
-import logging
 import time
 from contextlib import suppress
 from datetime import timedelta
+from logging import Handler, getLogger
+from operator import itemgetter
 from typing import Any
 
-from vaeglow.files import read_json, write_json
+from vaeglow.files import Facts, read_json, write_json
 
+RUN_LABEL = "{model} on {dataset}, seed {seed}"  # by it a training's own estimate is found
 RECORD = ".snakemake/vaeglow_jobs.json"  # what is known of each job
 # Seconds of the demo's jobs on one core; a job of another rule counts 1. At other presets, on other machines: times a
 # factor, one for trainings and one for the rest, taken from the finished job with the longest time here (if several,
@@ -16,13 +18,13 @@ TRAINING = {"train_vae": 28, "train_glow_layer": 28, "train_baseline": 71, "trai
 REST = {"fid_reference": 13, "evaluate": 16, "sample": 2, "likelihood": 4, "evaluate_snapshots": 50, "time_epoch": 250}
 
 
-class TimeLeft(logging.Handler):
+class TimeLeft(Handler):
     """Keeps `RECORD` by Snakemake's log events, and logs the time left when a job is done."""
 
     def __init__(self, workflow: Any) -> None:
         super().__init__()
         self.workflow = workflow
-        self.jobs: dict[Any, dict[str, Any]] = {}
+        self.jobs: dict[Any, Facts] = {}
 
     def emit(self, record: Any) -> None:
         """Take an event. Under --quiet there is none when a job is done: it is noticed when the next starts."""
@@ -35,7 +37,7 @@ class TimeLeft(logging.Handler):
             elif event == "progress" and self.jobs:
                 text = time_left()
                 if text:
-                    logging.getLogger(record.name).info(text)
+                    getLogger(record.name).info(text)
 
     def update(self, job: Any, record: Any) -> None:
         """Note that a job starts or has ended, by an event of any job."""
@@ -50,7 +52,7 @@ class TimeLeft(logging.Handler):
             if entry["run"]:  # this start may have resumed it
                 entry["seconds"] = read_json(job.output.training)["train_seconds_by_phase"][-1]
 
-    def entry(self, job: Any) -> dict[str, Any]:
+    def entry(self, job: Any) -> Facts:
         """What is known of a job at first; `share`: the part of the cores, GPUs or a cluster's jobs that it takes."""
         rule = job.rule.name
         like = next((name for name in TRAINING | REST if f"_{rule}".endswith(f"_{name}")), rule)  # a module's: a prefix
@@ -61,7 +63,7 @@ class TimeLeft(logging.Handler):
             "alike": [f"{rule} on {job.wildcards_dict.get('dataset')}", rule, group],
             "typical": (TRAINING | REST).get(like, 1),
             "share": max(job.resources.get(name, 0) / machine[name] for name in shared if machine.get(name)),
-            "run": "{model} on {dataset}, seed {seed}".format(**job.wildcards_dict) if like in TRAINING else "",
+            "run": RUN_LABEL.format(**job.wildcards_dict) if like in TRAINING else "",
         }
 
 
@@ -71,20 +73,17 @@ def time_left(run: str = "", **own: float) -> str:
         jobs = [job | (own if job["run"] == run else {}) for job in read_json(RECORD)]
         timed = [job for job in jobs if "seconds" in job]
         factors = {}
-        for job in sorted(timed, key=lambda job: (job["typical"], job["started"])):
+        for job in sorted(timed, key=itemgetter("typical", "started")):
             factors |= dict.fromkeys(job["alike"], job["seconds"] / job["typical"])
-        work = 0.0
-        longest = 0.0
-        for job in jobs:
-            left = job["left"] if "left" in job else expected_left(job, factors)
-            work += left * job["share"]
-            longest = max(longest, left)
-        if max(work, longest) >= 1:
-            return f"about {duration(max(work, longest))} left for all {len(jobs)} jobs"
+        lefts = [job["left"] if "left" in job else expected_left(job, factors) for job in jobs]
+        work = sum(left * job["share"] for left, job in zip(lefts, jobs, strict=True))
+        seconds = max(work, *lefts)
+        if seconds >= 1:
+            return f"about {duration(seconds)} left for all {len(jobs)} jobs"
     return ""
 
 
-def expected_left(job: dict[str, Any], factors: dict[str, float]) -> float:
+def expected_left(job: Facts, factors: dict[str, float]) -> float:
     """Seconds that a job still takes; infinity for a training where none is timed."""
     unknown = float("inf") if job["run"] else 1.0
     factor = next((factors[name] for name in job["alike"] if name in factors), unknown)

@@ -4,21 +4,20 @@ One line a mismatch (file, what is wrong, expected, found, what to do), then wha
 the counts (docs/provenance.md). Exit status: 0 all that is there matches, 1 something does not, 2 no results.
 """
 
-import functools
 import os
 import sys
 from collections import defaultdict
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from numpy.lib.format import open_memmap
 
 from vaeglow.data.arrays import INFO_FILE, array_sha256, read_info
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_file, sha256_json
+from vaeglow.files import Facts, read_json, sha256_file, sha256_json
 from vaeglow.paths import kind_of
-from vaeglow.reporting import traced
+from vaeglow.reporting.traced import read_figure, read_table
 from vaeglow.results import SEAL, content_sha256, read_result, shorten
 from vaeglow.steps import cli
 
@@ -41,14 +40,14 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
     check_names(about, names)
     hashes = {}
     for name, digest in about.get("inputs", {}).items():
-        below = Path(name).is_relative_to("results")  # the folder may have another name now
-        hashes[root / Path(name).relative_to("results") if below else root.parent / name] = digest
+        below = name.startswith("results/")  # the folder may have another name now
+        hashes[root / name.removeprefix("results/") if below else root.parent / name] = digest
     if data and "data_sha256" in about:
         hashes[data / about["dataset"] / INFO_FILE] = about["data_sha256"]
     return hashes
 
 
-def described(path: Path, what: str, root: Path) -> dict[str, Any] | None:
+def described(path: Path, what: str, root: Path) -> Facts | None:
     """What a file below the results folder says of itself, of a kind of result or of none; None: it is not checked."""
     if what == "config":  # no hash of its own, nor has the history: training.json names them
         return read_json(path)
@@ -56,7 +55,7 @@ def described(path: Path, what: str, root: Path) -> dict[str, Any] | None:
         return {}
     if path.suffix not in (".png", ".csv"):
         return read_checked(path) if what else None
-    inputs = traced.read_figure(path) if path.suffix == ".png" else traced.read_table(path)
+    inputs = read_figure(path) if path.suffix == ".png" else read_table(path)
     if inputs is not None:
         return {"inputs": inputs}
     reported = [*root.glob(f"*/tables/{path.name}"), *root.glob(f"*/figures/{path.name}")]
@@ -65,14 +64,14 @@ def described(path: Path, what: str, root: Path) -> dict[str, Any] | None:
     return None
 
 
-def check_names(about: dict[str, Any], names: dict[str, str]) -> None:
+def check_names(about: Facts, names: dict[str, str]) -> None:
     """Refuse (UserError) a file whose content and path name different things."""
     for key in names.keys() & about.keys():
         if str(about[key]) != names[key]:
             raise UserError(f"{key} in the file and in its path differ: {about[key]} and {names[key]}")
 
 
-def read_checked(path: Path) -> dict[str, Any]:
+def read_checked(path: Path) -> Facts:
     """The description in a result or a file of weights; UserError where it is damaged, or not what was written."""
     if path.suffix == ".safetensors":
         from vaeglow.weights import KEY, SNAPSHOTS_KEY, read_tensors  # imported late: it imports torch
@@ -93,7 +92,7 @@ def hash_now(path: Path) -> str:
     try:
         if path.name == INFO_FILE:
             return sha256_json(read_info(path.parent)["sha256"])
-        return array_sha256(np.lib.format.open_memmap(path, mode="r")) if path.suffix == ".npy" else sha256_file(path)
+        return array_sha256(open_memmap(path, mode="r")) if path.suffix == ".npy" else sha256_file(path)
     except (UserError, ValueError, OSError, EOFError) as error:
         return repr(error)
 
@@ -135,13 +134,15 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
         for named in (hashes or {}).items():
             recorded[named].append(path)
     absent: defaultdict[Path, list[Path]] = defaultdict(list)
-    hash_of = functools.cache(hash_now)
+    hash_of = cache(hash_now)
     for (path, expected), users in recorded.items():
         if not path.is_file():
             absent[path] += users
         elif path not in wrong and hash_of(path) != expected:
-            by = f"its content has changed (says {counted(users, all)})"
-            wrong[path] = f"{by}: expected {shorten(expected)}, found {shorten(hash_of(path))}"
+            wrong[path] = (
+                f"its content has changed (says {counted(users, all)}): expected {shorten(expected)}, found "
+                f"{shorten(hash_of(path))}"
+            )
     for path, what in sorted(wrong.items()):
         print(*f"mismatch: {path}: {what}: {REDO}".split())
     for path, users in sorted(absent.items()):
@@ -150,7 +151,9 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
         print(f"not checked: {counted(unchecked, all)}: texts, resume state, and what is no result")
     if data is None:
         print("not checked: prepared data: give their folder with --data")
-    counts = f"{len(wrong)} mismatches, {len(absent)} not there, {len(unchecked)} not checked"
-    print(f"{len(infos + files) - len(unchecked)} files checked: {counts}")
+    print(
+        f"{len(infos + files) - len(unchecked)} files checked: {len(wrong)} mismatches, {len(absent)} not there, "
+        f"{len(unchecked)} not checked"
+    )
     if wrong:
         sys.exit(1)

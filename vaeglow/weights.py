@@ -1,11 +1,11 @@
 """Weights that describe themselves: one safetensors file with the run's config, data statistics and provenance."""
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from hashlib import sha256
+from os import strerror
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaeglow.device import image_layout
-from vaeglow.errors import MAKE_AGAIN, DamagedFile, UserError
-from vaeglow.files import atomic_path, explain_os_error, sha256_json
+from vaeglow.errors import MAKE_AGAIN, DamagedFile, UserError, first_line
+from vaeglow.files import AnyPath, Facts, atomic_path, explain_os_error, sha256_json
 from vaeglow.models.base import GenerativeModel, build
 
 # Of the metadata entry, a JSON text, that describes a model, a state of training, the snapshots of a run.
@@ -24,13 +24,12 @@ KEY = "vaeglow"
 STATE_KEY = "vaeglow_checkpoint"
 SNAPSHOTS_KEY = "vaeglow_snapshots"
 Tensors = dict[str, Tensor]  # by name
-Description = dict[str, Any]  # JSON-able
 SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
 
 def tensors_sha256(tensors: Tensors) -> str:
     """Hex sha256 of named tensors: names, types, shapes and bytes, in order of name."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -38,7 +37,7 @@ def tensors_sha256(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(path: str | Path, tensors: Tensors, key: str, about: Description) -> str:
+def write_tensors(path: AnyPath, tensors: Tensors, key: str, about: Facts) -> str:
     """Write tensors and a JSON description to one safetensors file, atomically, both under hashes of their own.
 
     Args:
@@ -65,11 +64,11 @@ def write_tensors(path: str | Path, tensors: Tensors, key: str, about: Descripti
             if match is None:
                 raise
             number = int(match[1])
-            raise OSError(number, os.strerror(number)) from error  # such as a full disk
+            raise OSError(number, strerror(number)) from error  # such as a full disk
     return digest
 
 
-def read_tensors(path: str | Path, key: str) -> tuple[Tensors, Description]:
+def read_tensors(path: AnyPath, key: str) -> tuple[Tensors, Facts]:
     """The tensors of a file that `write_tensors` wrote, and its description under `key`.
 
     Raises:
@@ -85,12 +84,12 @@ def read_tensors(path: str | Path, key: str) -> tuple[Tensors, Description]:
         raise explain_os_error(error, path) from None
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
+            text = (file.metadata() or {}).get(key)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        reason = f"is truncated or not a safetensors file ({str(error).splitlines()[0]})"
-        raise DamagedFile(f"{path} {reason}: check the path; {MAKE_AGAIN}") from None
-    text = metadata.get(key)
+        raise DamagedFile(
+            f"{path} is truncated or not a safetensors file ({first_line(error)}): check the path; {MAKE_AGAIN}"
+        ) from None
     if text is None:
         raise DamagedFile(f"{path} has no '{key}' metadata, so it is another kind of file: check the path")
     with suppress(ValueError, RecursionError):
@@ -101,7 +100,7 @@ def read_tensors(path: str | Path, key: str) -> tuple[Tensors, Description]:
     raise DamagedFile(f"{path} is corrupt: its content does not have the hash written with it; {MAKE_AGAIN}")
 
 
-def load_model(path: str | Path, device: torch.device | str) -> tuple[GenerativeModel, Description]:
+def load_model(path: AnyPath, device: torch.device | str) -> tuple[GenerativeModel, Facts]:
     """Rebuild a model from its file alone, in evaluation mode.
 
     The file may be untrusted: the sizes in its config are compared with its tensors before memory is allocated.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vaeglow.config import check, effective, lookup, merge, plan, read_config, resolve
+from vaeglow.config import check, lookup, merge, plan, read_config, resolve, view_of
 from vaeglow.data import complete, folder
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import write_text
@@ -50,7 +50,7 @@ def overlay_of(
     scale = max(1, data["size"].bit_length() - 3)  # 3 at 32, 4 at 64, as on photos32 and photos64
     data = {**data, "models": {"vae": {"network": {"num_scale": scale}}, "glow": {"network": {"levels": scale}}}}
     config = merge(config, {"datasets": {name: data}})
-    view = effective(config, preset)
+    view = view_of(config, preset)
     table = view["tables"]["table2"]
     figure = view["figures"]["samples"]
     usual = plan.protocol(view, view["evaluation"]["protocol"])
@@ -123,7 +123,7 @@ def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cor
     """How long it takes until the table and the figure are made, in words: training by steps timed here."""
     from vaeglow.training.tuning import whole
 
-    view = effective(config, preset)
+    view = view_of(config, preset)
     table = plan.filled_in(view, "tables", name)
     models = dict.fromkeys(row["model"] for row in table["rows"])
     configs = {model: resolve(config, preset, name, model, view["seeds"][0]) for model in models}

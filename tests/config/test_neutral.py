@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from refusals import user_error
 from run_tools import checked, shipped_config
-from waiting import ROOT
+from waiting import ROOT, text_of
 
-from vaeglow.config import merge, neutral, resolve, schema, with_neutral
+from vaeglow.config import merge, registry, resolve, schema, with_neutral
 from vaeglow.config.keys import count
-from vaeglow.errors import UserError
 from vaeglow.files import read_csv, read_json, sha256_json
 from vaeglow.models.kinds import vae
 from vaeglow.paths import identity
 from vaeglow.training.keys import TRAINING
 from vaeglow.training.reference import settings
 
-STUDY = merge(shipped_config(), yaml.safe_load((ROOT / "study/cpu.yaml").read_text(encoding="utf-8")))
+STUDY = merge(shipped_config(), yaml.safe_load(text_of("study/cpu.yaml")))
 KEPT = sorted((ROOT / "study/runs").rglob("config.json"))[1:]  # the first is the whole config
 
 
@@ -29,11 +29,12 @@ def added(monkeypatch) -> Iterator[None]:
     keys["network"]["properties"]["heads"] = count("of attention", minimum=0, neutral=0)
     monkeypatch.setattr(vae, "SCHEMA", keys)
     monkeypatch.setitem(TRAINING, "averaged", count("epochs whose weights are averaged", neutral=1))
-    for cached in (neutral.neutral_values, schema.read_schema):
-        cached.cache_clear()
+    cached = (checked, registry.neutral_values, schema.read_schema)
+    for function in cached:
+        function.cache_clear()
     yield
-    for cached in (neutral.neutral_values, schema.read_schema):
-        cached.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 def resolved(kept: Path, **overrides: dict) -> dict:
@@ -66,5 +67,5 @@ def test_another_value_makes_another_run_and_every_value_is_found_where_a_model_
 
 
 def test_the_key_is_checked_as_all_others(added):
-    with pytest.raises(UserError, match=r"'models\.vae\.network\.heads': -1 is less than the minimum of 0"):
+    with user_error(r"'models\.vae\.network\.heads': -1 is less than the minimum of 0"):
         checked("{overrides: {models: {vae: {network: {heads: -1}}}}}")

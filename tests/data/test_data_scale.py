@@ -5,7 +5,6 @@ images is 1. The evaluation is run as it is, and with one thing about its conven
 """
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,8 +17,20 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 
 CPU = torch.device("cpu")
-SHAPES = [{"channels": 1, "size": 1, "levels": 256}, {"channels": 2, "size": 1, "levels": 4}]
+SHAPES = [
+    {
+        "channels": 1,
+        "size": 1,
+        "levels": 256,
+    },
+    {
+        "channels": 2,
+        "size": 1,
+        "levels": 4,
+    },
+]
 REPEATS = 300
+LN2 = math.log(2)
 
 
 class Cubic(GenerativeModel):
@@ -43,7 +54,7 @@ def noise(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 # What could be thought to be dequantisation, and its number.
-DEQUANTISED: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+DEQUANTISED = {
     "x / 255": lambda x, levels, g: (x + noise(x, g)) / (levels - 1),
     "no noise": lambda x, levels, g: x / levels,
     "the middle of a level": lambda x, levels, g: (x + 0.5) / levels,
@@ -54,12 +65,12 @@ DEQUANTISED: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
     "data in (-1, 1)": lambda x, levels, g: 2 * (x + noise(x, g)) / levels - 1,
     "data around 0": lambda x, levels, g: (x + noise(x, g)) / levels - 0.5,
 }
-CONVERTED: dict[str, Callable[[Tensor, int, int], Tensor]] = {
-    "D log 255": lambda p, dims, levels: -(p - dims * math.log(levels - 1)) / (dims * math.log(2)),
-    "no D log 256": lambda p, dims, levels: -p / (dims * math.log(2)),
-    "log 256 once an image": lambda p, dims, levels: -(p - math.log(levels) / 2) / (dims * math.log(2)),
+CONVERTED = {
+    "D log 255": lambda p, dims, levels: -(p - dims * math.log(levels - 1)) / (dims * LN2),
+    "no D log 256": lambda p, dims, levels: -p / (dims * LN2),
+    "log 256 once an image": lambda p, dims, levels: -(p - math.log(levels) / 2) / (dims * LN2),
     "nats": lambda p, dims, levels: -(p - dims * math.log(levels)) / dims,
-    "the sign of D log 256": lambda p, dims, levels: -(p + dims * math.log(levels)) / (dims * math.log(2)),
+    "the sign of D log 256": lambda p, dims, levels: -(p + dims * math.log(levels)) / (dims * LN2),
 }
 
 
@@ -69,7 +80,7 @@ def check(shape: dict[str, int]) -> None:
     images = all_images(**shape)
     repeated = images.repeat(REPEATS, 1, 1, 1)
     bits = likelihood.importance_bits_per_dim(model, repeated, [10], 100_000, 0, CPU)[10]
-    runs = (-bits * model.dims * math.log(2)).exp().reshape(REPEATS, -1)  # P(x) of all images
+    runs = (-bits * model.dims * LN2).exp().reshape(REPEATS, -1)  # P(x) of all images
     means = runs.mean(0)
     errors = runs.std(0) / math.sqrt(REPEATS)
     error_of_sum = errors.pow(2).sum().sqrt()
@@ -86,13 +97,13 @@ levels = pytest.mark.parametrize("shape", SHAPES, ids=["256 levels", "4 levels"]
 
 
 @levels
-def test_the_convention_keeps_every_identity(shape: dict[str, int]) -> None:
+def test_the_convention_keeps_every_identity(shape):
     check(shape)
 
 
 @levels
 @pytest.mark.parametrize("wrong", [*DEQUANTISED, *CONVERTED])
-def test_a_wrong_dequantisation_or_conversion_breaks_one(wrong: str, shape: dict[str, int], monkeypatch) -> None:
+def test_a_wrong_dequantisation_or_conversion_breaks_one(wrong, shape, monkeypatch):
     if wrong in DEQUANTISED:
         monkeypatch.setattr(likelihood, "dequantise", DEQUANTISED[wrong])
     else:

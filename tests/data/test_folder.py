@@ -1,17 +1,19 @@
 """Dataset kind `folder`: the user's own images; and single image files."""
 
 import io
+import itertools
 import os
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import yaml
 from fid_tools import one_line
 from PIL import Image
+from refusals import user_error
 
 from vaeglow.data import complete, folder
 from vaeglow.data.folder import read_or_reason, read_square
-from vaeglow.errors import UserError
 
 GRADIENT = np.linspace(0, 255, 4800).reshape(40, 40, 3).astype(np.uint8)
 
@@ -27,16 +29,22 @@ def picture(tmp_path):
     return written_and_read
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tiff", "gif", "jpg"])
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+OPTIONS = {"webp": {"lossless": True}}
+
+
+WRITTEN = {*itertools.product(["png", "bmp", "webp", "tiff", "gif", "jpg"], ["RGB", "L", "P", "1"])}
+
+
+@pytest.mark.parametrize("suffix, mode", sorted(WRITTEN - {("jpg", "P")}))
 def test_formats_and_modes_give_the_same_picture(picture, suffix, mode):
-    image = Image.fromarray(GRADIENT).convert("L" if (suffix, mode) == ("jpg", "P") else mode)
-    decoded = picture(image, 40, 3, suffix, **({"lossless": True} if suffix == "webp" else {}))
+    image = Image.fromarray(GRADIENT).convert(mode)
+    decoded = picture(image, 40, 3, suffix, **OPTIONS.get(suffix, {}))
     expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    difference = np.abs(decoded.astype(int) - expected).mean()
+    lossy = suffix == "jpg" or (suffix == "gif" and mode == "RGB")
     assert decoded.dtype == np.uint8
     assert decoded.shape == (3, 40, 40)
-    lossy = suffix == "jpg" or (suffix == "gif" and mode == "RGB")
-    assert np.abs(decoded.astype(int) - expected).mean() < (12 if lossy else 0.01)
+    assert difference < (12 if lossy else 0.01)
 
 
 def off_by(decoded, colour):
@@ -45,7 +53,7 @@ def off_by(decoded, colour):
 
 
 @pytest.mark.parametrize(
-    ("alpha", "colour"),
+    "alpha, colour",
     [
         (0, (255, 255, 255)),
         (255, (100, 0, 0)),
@@ -118,14 +126,14 @@ def test_broken_files_and_decompression_bombs_say_why(tmp_path, monkeypatch):
         assert "bomb" in read_or_reason(path, 8, 3)
 
 
-def _fill(folder, values, size=(12, 10)):
+def fill(folder, values, size=(12, 10)):
     """One flat grey file a value, named so that its sorted order is not the order of values."""
     folder.mkdir(parents=True, exist_ok=True)
     for value in values:
         Image.new("L", size, value).save(folder / f"{value % 7}-{value}.png")
 
 
-def _build(root, threads=1, **settings):
+def build(root, threads=1, **settings):
     """The values of each split in order, and how they were made."""
     settings = complete(
         "mine",
@@ -143,26 +151,26 @@ def _build(root, threads=1, **settings):
 
 
 def test_a_root_of_files_is_split_by_fraction(tmp_path):
-    _fill(tmp_path / "a" / "deep", range(50))
-    _fill(tmp_path / "b", range(50, 100), size=(30, 44))
+    fill(tmp_path / "a" / "deep", range(50))
+    fill(tmp_path / "b", range(50, 100), size=(30, 44))
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_bytes(b"junk")
-    values, made = _build(tmp_path, test_fraction=0.2, val_fraction=0.25)
+    values, made = build(tmp_path, test_fraction=0.2, val_fraction=0.25)
     train, val, test = (values[split] for split in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (60, 20, 20)
     assert sorted(train + val + test) == list(range(100))
     assert made["broken_files"] == {}
     assert min(train[:20]) < 50 <= max(train[:20])  # shuffled: both folders among the first
-    other, _ = _build(tmp_path, test_fraction=0.2, split_seed=1)
+    other, _ = build(tmp_path, test_fraction=0.2, split_seed=1)
     assert sorted(other["test"]) != sorted(test)
     assert other["val"] == []
 
 
 def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, monkeypatch):
-    _fill(tmp_path / "a", range(20))
-    _fill(tmp_path / "b", range(20, 40))
+    fill(tmp_path / "a", range(20))
+    fill(tmp_path / "b", range(20, 40))
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    expected = _build(tmp_path, test_fraction=0.5, on_broken="skip")
+    expected = build(tmp_path, test_fraction=0.5, on_broken="skip")
     assert expected[1]["broken_files"] == {"bad.png": "not an image"}
     walk = os.walk
 
@@ -173,77 +181,82 @@ def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, m
 
     monkeypatch.setattr(os, "walk", backwards)
     monkeypatch.setattr("vaeglow.data.arrays.BATCH", 7)
-    assert _build(tmp_path, threads=3, test_fraction=0.5, on_broken="skip") == expected
+    assert build(tmp_path, threads=3, test_fraction=0.5, on_broken="skip") == expected
 
 
 def test_train_and_test_folders(tmp_path):
-    _fill(tmp_path / "train" / "cats", range(10))
-    _fill(tmp_path / "test", range(10, 14))
-    values, _ = _build(tmp_path, channels=1, val_fraction=0.3)
+    fill(tmp_path / "train" / "cats", range(10))
+    fill(tmp_path / "test", range(10, 14))
+    values, _ = build(tmp_path, channels=1, val_fraction=0.3)
     assert sorted(values["train"] + values["val"]) == list(range(10))
     assert len(values["val"]) == 3
     assert sorted(values["test"]) == [10, 11, 12, 13]
-    assert _build(tmp_path)[0]["val"] == []
-    _fill(tmp_path / "val", [99])
-    assert _build(tmp_path)[0]["val"] == [99]
+    assert build(tmp_path)[0]["val"] == []
+    fill(tmp_path / "val", [99])
+    assert build(tmp_path)[0]["val"] == [99]
     for key in ("val_fraction", "test_fraction"):
-        with pytest.raises(UserError, match=f"`{key}` would do nothing: leave it out"):
-            _build(tmp_path, **{key: 0.3})
+        with user_error(f"`{key}` would do nothing: leave it out"):
+            build(tmp_path, **{key: 0.3})
 
 
 def test_broken_files_are_named_and_counted(tmp_path):
     """Skipped if asked: above, and by the command in `test_dataset_kinds.py`."""
-    _fill(tmp_path, range(20))
+    fill(tmp_path, range(20))
     for i in range(4):
         (tmp_path / f"broken{i}.jpg").write_bytes(b"\xff\xd8 no more")
-    with pytest.raises(UserError, match=r"4 of 24 image files are broken, such as broken\d.jpg: .*on_broken"):
-        _build(tmp_path, test_fraction=0.25)
+    with user_error(r"4 of 24 image files are broken, such as broken\d.jpg: .*on_broken"):
+        build(tmp_path, test_fraction=0.25)
     (tmp_path / "train").mkdir()
-    _fill(tmp_path / "test", [1])
+    fill(tmp_path / "test", [1])
     (tmp_path / "broken0.jpg").rename(tmp_path / "train" / "broken0.jpg")
-    with pytest.raises(UserError, match="all 1 images of the train split are broken"):
-        _build(tmp_path, on_broken="skip")
+    with user_error("all 1 images of the train split are broken"):
+        build(tmp_path, on_broken="skip")
 
 
 def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
     outside = tmp_path / "outside"
     root = tmp_path / "root"
     train = root / "train"
-    _fill(outside, [200])
-    _fill(train, range(5))
-    _fill(root / "test", [10])
-    _fill(root / "pool", [50])
+    fill(outside, [200])
+    fill(train, range(5))
+    fill(root / "test", [10])
+    fill(root / "pool", [50])
     (train / "out.png").symlink_to(outside / "4-200.png")
     (train / "folder").symlink_to(outside)
     (train / "leak.png").symlink_to(root / "test" / "3-10.png")
     (train / "in.png").symlink_to(root / "pool" / "1-50.png")
-    values, made = _build(root)
+    values, made = build(root)
     assert sorted(values["train"]) == [0, 1, 2, 3, 4, 50]
     assert values["test"] == [10]
     assert made["links_passed_over"] == 2
 
 
-WRONG = [
-    (lambda r: r.write_text(""), {}, "is not a folder"),
-    (lambda r: r.mkdir(), {"test_fraction": 0.1}, "holds no image files"),
-    (lambda r: _fill(r, range(5)), {}, "set the dataset's `test_fraction`"),
-    (lambda r: _fill(r, range(3)), {"test_fraction": 0.1}, "is 0: too few images"),
-    (lambda r: _fill(r, [1]), {"test_fraction": 0.9}, "is 1: too few images"),
-    (lambda r: _fill(r, range(6)), {"test_fraction": 0.5, "val_fraction": 0.1}, "`val_fraction` 0.1 of 3"),
-    (lambda r: _fill(r / "train", range(6)), {}, "none named test"),
-    (lambda r: (_fill(r / "train", range(6)), (r / "test").mkdir()), {}, "test holds no image files"),
-]
+# Folders below the root, each with so many images (without one the root is a file), settings, and what is said.
+WRONG = yaml.safe_load("""
+- [{}, {}, is not a folder]
+- [{.: 0}, {test_fraction: 0.1}, holds no image files]
+- [{.: 5}, {}, "set the dataset's `test_fraction`"]
+- [{.: 3}, {test_fraction: 0.1}, "is 0: too few images"]
+- [{.: 1}, {test_fraction: 0.9}, "is 1: too few images"]
+- [{.: 6}, {test_fraction: 0.5, val_fraction: 0.1}, "`val_fraction` 0.1 of 3"]
+- [{train: 6}, {}, none named test]
+- [{train: 6, test: 0}, {}, test holds no image files]
+""")
 
 
-@pytest.mark.parametrize(("make", "settings", "says"), WRONG)
-def test_folders_that_will_not_do(tmp_path, make, settings, says):
-    make(tmp_path / "root")
-    with pytest.raises(UserError, match=one_line(says)):
-        _build(tmp_path / "root", **settings)
+@pytest.mark.parametrize("folders, settings, says", WRONG)
+def test_folders_that_will_not_do(tmp_path, folders, settings, says):
+    root = tmp_path / "root"
+    for name, count in folders.items():
+        fill(root / name, range(count))
+    if not folders:
+        root.touch()
+    with user_error(one_line(says)):
+        build(root, **settings)
 
 
 def test_a_folder_without_permission(tmp_path, monkeypatch):
     denied = PermissionError(13, "Permission denied", str(tmp_path))
     monkeypatch.setattr(os, "scandir", Mock(side_effect=denied))  # as root, chmod would not
-    with pytest.raises(UserError, match=r"cannot read the folder .*Permission denied"):
-        _build(tmp_path, test_fraction=0.3)
+    with user_error(r"cannot read the folder .*Permission denied"):
+        build(tmp_path, test_fraction=0.3)

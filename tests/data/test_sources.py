@@ -9,12 +9,12 @@ from unittest.mock import Mock
 
 import pytest
 from fid_tools import one_line
+from refusals import user_error
 from server_tools import FileServer, Reply, file_server
 from waiting import LIMIT
 
 from vaeglow.data import sources as module
 from vaeglow.data.sources import PinnedFile, Unavailable, fetch, obtain
-from vaeglow.errors import UserError
 
 CONTENT = random.Random(0).randbytes(50_000)
 FILE = PinnedFile("set.bin", hashlib.sha256(CONTENT).hexdigest(), max_bytes=60_000)
@@ -127,7 +127,7 @@ OTHER = [
 ]
 
 
-@pytest.mark.parametrize(("content", "reply", "says"), OTHER, ids=["damaged", "cut short", "too long"])
+@pytest.mark.parametrize("content, reply, says", OTHER, ids=["damaged", "cut short", "too long"])
 def test_other_content_is_deleted(server, tmp_path, content, reply, says):
     server.files["set.bin"] = content
     server.always = reply
@@ -139,11 +139,11 @@ def test_there_is_nobody(server, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x"
-    for address, says in (
-        (url, "refused"),
-        ("http://host.invalid/x", "host.invalid"),
-        ("http://a b/x", "cannot"),
-    ):
+    for address, says in {
+        url: "refused",
+        "http://host.invalid/x": "host.invalid",
+        "http://a b/x": "cannot",
+    }.items():
         with pytest.raises(Unavailable, match=says):
             fetch(address, FILE, tmp_path / "out")
     assert left_in(tmp_path / "out") == []
@@ -158,7 +158,7 @@ def test_nobody_answers(server, tmp_path, monkeypatch, capsys):
 
 def test_a_full_disk_is_said_and_not_tried_again(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "progress", Mock(side_effect=OSError(28, "No space left on device")))
-    with pytest.raises(UserError, match="disk is full") as caught:
+    with user_error("disk is full") as caught:
         get(server, tmp_path)
     assert not isinstance(caught.value, Unavailable)
     assert len(server.asked) == 1
@@ -196,11 +196,7 @@ def test_the_first_place_that_has_the_files_is_taken(server, folder, tmp_path, c
 
 def test_a_place_may_be_a_file_url_or_in_the_home_and_local_is_taken_instead(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
-    for sources, local in (
-        ([folder.as_uri()], None),
-        (["~/mirror"], None),
-        ([], "~/mirror"),
-    ):
+    for sources, local in (([folder.as_uri()], None), (["~/mirror"], None), ([], "~/mirror")):
         assert obtained(tmp_path, sources, local) == BOTH
 
 
@@ -208,12 +204,12 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
     with file_server() as empty:
         assert obtained(tmp_path, [empty.url, server.url]) == BOTH
         server.files["a.bin"] = b"six"
-        with pytest.raises(UserError, match=r"404.*another file.*fetch .* by hand .its page"):
+        with user_error(r"404.*another file.*fetch .* by hand .its page"):
             obtained(tmp_path / "anew", [empty.url, server.url])
 
 
 @pytest.mark.parametrize(
-    ("sources", "local", "says"),
+    "sources, local, says",
     [
         ([], None, r"dataset mine: .*`sources` are empty.*fetch .* by hand .its page"),
         ([SHELF], None, r"by hand \(its page\) into resources/by_hand/, or set datasets\.mine\.local"),
@@ -221,12 +217,12 @@ def test_a_server_without_the_files_leads_to_the_next(server, tmp_path):
     ],
 )
 def test_no_place_has_the_files(tmp_path, sources, local, says):
-    with pytest.raises(UserError, match=says):
+    with user_error(says):
         obtained(tmp_path, sources, local)
 
 
 def test_a_wrong_file_at_hand_is_an_error_even_where_a_server_has_it(server, folder, tmp_path):
     (folder / "b.bin").write_bytes(b"tw")
-    with pytest.raises(UserError, match=rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
+    with user_error(rf"b\.bin .*{FILES[1].digest}.*delete it or fetch it again"):
         obtained(tmp_path, [str(folder), server.url])
     assert not server.asked

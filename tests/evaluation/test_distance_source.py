@@ -5,33 +5,23 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from run_tools import run_probe, run_step
+from run_tools import run_probe
+from test_evaluate import Lab
+from torch.testing import assert_close
 
 from vaeglow.config.registry import kinds_of
 from vaeglow.evaluation.fid import Reference
 from vaeglow.evaluation.probes import IMAGES, LATENTS
 from vaeglow.evaluation.probes.distance_source import image, latents
 from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.models.bounds import quantise
 
 SETTINGS = {"batch_size": 4, "temperature": "0.5"}
 
 
 @pytest.fixture
 def reads(vaeglow_run, inception_file, tmp_path):
-    protocol = {
-        "protocol": "test-6-64",
-        "split": "test",
-        "images": 6,
-        "features": 64,
-        "sets": 1,
-    }
-    common = {
-        "batch_size": 4,
-        "device": "cpu",
-        "threads": 1,
-        "output": tmp_path / "reference.npz",
-    }
-    run_step("fid_reference", data_dir=vaeglow_run.data, weights=inception_file, **protocol, **common)
+    Lab(vaeglow_run.data, inception_file, tmp_path).reference()
     return {"reference": tmp_path / "reference.npz", "weights": inception_file}
 
 
@@ -56,20 +46,19 @@ def test_each_set_has_its_fid_and_kid_the_same_again(vaeglow_run, run, train, re
     # The set of latents from training images, decoded, measured by hand:
     with torch.no_grad():
         parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]
-    y = torch.cat(parts).clamp(0, 1 - 1e-7)
-    samples = (256 * y).floor().to(torch.uint8).numpy()
+    samples = quantise(torch.cat(parts), 256).numpy()
     compared = Reference.open(*reads.values(), 4, "cpu", run.identity)
     assert compared.fid_and_kid(samples) == pytest.approx(first.value("posterior_mean"))
 
 
+@torch.no_grad()
 def test_the_posterior_is_that_of_training_images_and_the_layer_inverts_a_draw(run, train):
     few = train[:5]
-    with torch.no_grad():
-        [(z, noise)] = latents(run, "posterior", few, 5)
-        mean, log_scale = run.network.vae.encode((torch.from_numpy(few) + 0.5) / 256)
-        assert ((z - mean).abs() < 6 * log_scale.exp() + 0.2).all()
-        decoded, _ = run.network.decode(z)
-        torch.testing.assert_close(image(run.network, z, "mean", 0.5, noise), decoded)
-        still = image(run.network, z, "layer", 0.0, noise)
-        torch.testing.assert_close(run.network.layer(still)[0], decoded, rtol=1e-3, atol=1e-3)
+    [(z, noise)] = latents(run, "posterior", few, 5)
+    mean, log_scale = run.network.vae.encode((torch.from_numpy(few) + 0.5) / 256)
+    assert ((z - mean).abs() < 6 * log_scale.exp() + 0.2).all()
+    decoded, _ = run.network.decode(z)
+    assert_close(image(run.network, z, "mean", 0.5, noise), decoded)
+    still = image(run.network, z, "layer", 0.0, noise)
+    assert_close(run.network.layer(still)[0], decoded, rtol=1e-3, atol=1e-3)
     assert kinds_of("probes")["distance_source"].result.startswith("distance_source/{protocol}")

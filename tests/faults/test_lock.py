@@ -3,26 +3,28 @@
 import errno
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import filelock
 import pytest
 from faults_tools import fork, hold
 from filelock import SoftFileLease
-from run_tools import Run, holder, resolved, same_tensors
+from refusals import user_error
+from run_tools import Run, holder, same_tensors
 
-from vaeglow.errors import UserError
 from vaeglow.training import checkpoint as locks
 from vaeglow.training.checkpoint import FolderLock
 
-pytestmark = pytest.mark.faults
 ELSEWHERE = "filelock/2\npid=4242\nhost=node17\nmode=lease\ntoken=0123\nduration={}\n"
+
+
+@pytest.fixture
+def run(long_run, tmp_path) -> Run:
+    return Run(tmp_path / "run", long_run.config, long_run.data)
 
 
 def leave_lease(folder: Path) -> Path:
     """A lease as a holder on another host left it."""
-    folder.mkdir(parents=True, exist_ok=True)
     lease = folder / "lease"
     lease.unlink(missing_ok=True)
     lease.write_text(ELSEWHERE.format(locks.LEASE))
@@ -40,96 +42,80 @@ def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(filelock.FileLock, "_acquire", acquire)
 
 
-def test_a_second_trainer_is_refused_at_once(long_run, tmp_path, fault):
-    run = Run(tmp_path / "run", long_run.config, long_run.data)
-    with fault("a second trainer on the same run") as tried:
-        first = fork(run, 0, hold, 1).held()
-        second = fork(run)
-        assert second.wait() == 2
-        (line,) = second.text("stderr").splitlines()
-        assert f"is in use by another training process (process {first.process.pid} of " in line
-        assert line.endswith("wait for it, or stop it")
-        first.send(signal.SIGCONT)
-        assert first.wait() == 0
-        assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
-        assert not (run.state / "lease").exists()
-        tried.lost("nothing")
+@pytest.mark.faults("a second trainer on the same run")
+def test_a_second_trainer_is_refused_at_once(run, long_run):
+    first = fork(run, 0, hold, 1).held()
+    line = fork(run).refused()
+    assert f"is in use by another training process (process {first.process.pid} of " in line
+    assert line.endswith("wait for it, or stop it")
+    first.go_on().ended()
+    assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
+    assert not (run.state / "lease").exists()
 
 
-def test_the_lock_of_a_killed_process_is_free_at_once(vae_run, tmp_path, fault):
-    run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
-    with fault("lock of a dead process, this host"):
-        first = fork(run, 0, hold, 1).held()
-        first.kill()
-        assert holder(run.state) == first.process.pid
-        second = fork(run)
-        assert second.wait() == 0, second.text("stderr")
-        assert f"the last trainer (process {first.process.pid} of " in second.text()
-        assert "waiting for a sign of life" not in second.text()
+@pytest.mark.faults("lock of a dead process, this host")
+def test_the_lock_of_a_killed_process_is_free_at_once(run):
+    first = fork(run, 0, hold, 1).held()
+    first.kill()
+    assert holder(run.state) == first.process.pid
+    said = fork(run).ended()
+    assert f"the last trainer (process {first.process.pid} of " in said
+    assert "waiting for a sign of life" not in said
 
 
+@pytest.mark.faults("lock of a dead process, another host")
 @pytest.mark.parametrize("exchange", [True, False])  # NFS has no atomic exchange of two names
-def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(
-    exchange, tmp_path, capsys, monkeypatch, fault
-):
+def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(exchange, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(locks, "LEASE", 1.0)
     leave_lease(tmp_path)
     if not exchange:
         monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)
-    with fault("lock of a dead process, another host") as tried:
-        with FolderLock(tmp_path).held():
-            assert holder(tmp_path) == os.getpid()
-        said = capsys.readouterr().out
-        assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in said
-        assert "the last trainer (process 4242 of node17) was killed" in said
-        assert not (tmp_path / "lease").exists()
-        tried.lost("nothing")
+    with FolderLock(tmp_path).held():
+        assert holder(tmp_path) == os.getpid()
+    said = capsys.readouterr().out
+    assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in said
+    assert "the last trainer (process 4242 of node17) was killed" in said
+    assert not (tmp_path / "lease").exists()
 
 
+@pytest.mark.faults("a second trainer on another host, locks not shared")
 @pytest.mark.parametrize("number", [0, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, monkeypatch, fault):
+def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "LEASE", 30.0)
-    with fault("a second trainer on another host, locks not shared"):
-        without_locks(monkeypatch, number)
-        first = FolderLock(tmp_path)
-        second = FolderLock(tmp_path)
-        first.lease = SoftFileLease(tmp_path / "lease", lease_duration=30.0, heartbeat_interval=0.2)
-        with monkeypatch.context() as patch:
-            patch.setattr("filelock._marker.host_name", lambda: "node17")
-            first.lease.acquire()  # a thread touches it
-        with pytest.raises(UserError, match=r"is in use by another training process \(process \d+ of node17\)"):
-            second.held().__enter__()
-        first.require()
-        first.lease.release()
-        with second.held():
-            pass
+    without_locks(monkeypatch, number)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.lease = SoftFileLease(tmp_path / "lease", lease_duration=30.0, heartbeat_interval=0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr("filelock._marker.host_name", lambda: "node17")
+        first.lease.acquire()  # a thread touches it
+    with user_error(r"is in use by another training process \(process \d+ of node17\)"), second.held():
+        pass
+    first.require()
+    first.lease.release()
+    with second.held():
+        pass
 
 
-def test_who_lost_the_folder_writes_nothing_more(tmp_path, fault):
+@pytest.mark.faults("state folder taken over or deleted under a trainer")
+def test_who_lost_the_folder_writes_nothing_more(tmp_path):
     """Two that start in the same moment where locks are not shared, or a folder deleted under a trainer."""
-    with fault("state folder taken over or deleted under a trainer"):
-        mine = FolderLock(tmp_path)
-        with mine.held():
+    mine = FolderLock(tmp_path)
+    with mine.held():
+        mine.require()
+        lease = leave_lease(tmp_path)
+        with user_error("was taken over by .*node17 under this trainer: nothing more is written"):
             mine.require()
-            lease = leave_lease(tmp_path)
-            with pytest.raises(
-                UserError, match=r"was taken over by .*node17 under this trainer: nothing more is written"
-            ):
-                mine.require()
-        assert lease.read_text().startswith("filelock/2\npid=4242")  # left to its owner
+    assert lease.read_text() == ELSEWHERE.format(locks.LEASE)  # left to its owner
+    lease.unlink()
+    with mine.held():
         lease.unlink()
-        with mine.held():
-            lease.unlink()
-            with pytest.raises(UserError, match="was deleted under this trainer"):
-                mine.require()
+        with user_error("was deleted under this trainer"):
+            mine.require()
 
 
-def test_a_trainer_whose_folder_is_deleted_stops(vae_run, tmp_path, fault):
-    run = Run(tmp_path / "run", resolved("vae", epochs=10), vae_run.data)
-    with fault("state folder taken over or deleted under a trainer"):
-        child = fork(run, 0, hold, 3).held()
-        shutil.rmtree(run.state)
-        child.send(signal.SIGCONT)
-        assert child.wait() == 2
-        assert "error: " in child.text("stderr") and child.text("stderr").count("\n") == 1
-        assert not run.model.exists()
+@pytest.mark.faults("state folder taken over or deleted under a trainer")
+def test_a_trainer_whose_folder_is_deleted_stops(run):
+    child = fork(run, 0, hold, 3).held()
+    shutil.rmtree(run.state)
+    child.go_on().refused()
+    assert not run.model.exists()

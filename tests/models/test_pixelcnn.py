@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 from models_tools import all_images, data, optimise, randomise, run_config, seeded
+from refusals import user_error
 from test_probability import SAMPLES, follow
+from torch.testing import assert_close
 
 from vaeglow.data.loader import dequantise
-from vaeglow.errors import UserError
 from vaeglow.models.base import build
 from vaeglow.models.bounds import quantise, total
 from vaeglow.models.pixelcnn import PixelCNN, PixelModel, PixelNet, causal_head
@@ -21,13 +22,18 @@ TWO = {"channels": 2, "size": 2, "levels": 2}
 def pixels(kind: str, channels: int, size: int, levels: int, width: int = 12, depth: int = 2) -> PixelModel:
     """A small model, away from its start."""
     torch.manual_seed(1)
-    parts = {"channels": channels, "size": size, "levels": levels, "net": PixelNet(channels, depth, width, 3)}
+    parts = {
+        "channels": channels,
+        "size": size,
+        "levels": levels,
+        "net": PixelNet(channels, depth, width, 3),
+    }
     if kind == "pixelcnn":
         return randomise(PixelCNN(**parts, head=causal_head(channels, width, width, channels * levels)))
     return randomise(PixelIQN(0.002, **parts, head=QuantileHead(channels, width, 16, 16)))
 
 
-@pytest.mark.parametrize(("channels", "kernel"), [(1, 3), (3, 3), (2, 5)])
+@pytest.mark.parametrize("channels, kernel", [(1, 3), (3, 3), (2, 5)])
 def test_no_feature_looks_ahead_and_none_before_is_missed(channels, kernel):
     """The gradient of a pixel's features: 0 at that pixel's channel and after, not 0 at what the kernels reach."""
     net = randomise(PixelNet(channels, 3, 4 * channels, kernel))
@@ -45,18 +51,18 @@ def test_no_feature_looks_ahead_and_none_before_is_missed(channels, kernel):
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "pixeliqn"])
+@torch.no_grad()
 def test_the_cached_features_are_the_network_s(kind):
     """Pixel by pixel, as the image fills; each channel's once the channels before it are there."""
     model = pixels(kind, 3, 6, 8)
     x = torch.rand(4, 3, 6, 6, generator=seeded()) * 2 - 1
-    with torch.no_grad():
-        whole = model.net(x)
-        filled = torch.full_like(x, -1)
-        for i, j, features in model.net.scan(filled):
-            for channel in range(3):
-                part = slice(4 * channel, 4 * channel + 4)
-                torch.testing.assert_close(features()[:, part], whole[:, part, i, j])
-                filled[:, channel, i, j] = x[:, channel, i, j]
+    whole = model.net(x)
+    filled = torch.full_like(x, -1)
+    for i, j, features in model.net.scan(filled):
+        for channel in range(3):
+            part = slice(4 * channel, 4 * channel + 4)
+            assert_close(features()[:, part], whole[:, part, i, j])
+            filled[:, channel, i, j] = x[:, channel, i, j]
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -85,7 +91,7 @@ def test_the_quantile_loss_has_the_quantile_as_its_minimum():
         assert best == pytest.approx(-math.log(1 - tau), abs=0.01)
     u = torch.tensor([-0.3, -0.1, 0.1, 0.3])
     expected = torch.tensor([0.75 * 0.2, 0.75 * 0.025, 0.25 * 0.025, 0.25 * 0.2])
-    torch.testing.assert_close(quantile_loss(u, torch.zeros(4), torch.tensor(0.25), 0.2), expected)
+    assert_close(quantile_loss(u, torch.zeros(4), torch.tensor(0.25), 0.2), expected)
 
 
 def test_pixeliqn_learns_a_distribution():
@@ -100,7 +106,7 @@ def test_pixeliqn_learns_a_distribution():
     first = drawn[:, :, 0].flatten()
     second = drawn[:, :, 1].flatten()
     quantiles = torch.quantile(first, torch.tensor([0.1, 0.5, 0.9]))
-    torch.testing.assert_close(quantiles, torch.tensor([0.3, 0.5, 0.7]), atol=0.05, rtol=0)
+    assert_close(quantiles, torch.tensor([0.3, 0.5, 0.7]), atol=0.05, rtol=0)
     assert (first - second).abs().mean() < 0.03
 
 
@@ -108,10 +114,10 @@ def test_pixeliqn_learns_a_distribution():
 def test_what_they_have_not_is_an_error_of_one_line(model):
     made = build(run_config(model))
     y = torch.rand(2, 3, 8, 8)
-    with pytest.raises(UserError, match=r"temperature 0\.5: a Pixel\w+ has none, request 1"):
+    with user_error(r"temperature 0\.5: a Pixel\w+ has none, request 1"):
         made.sample(2, 0.5, seeded())
-    with pytest.raises(UserError, match="has no latent"):
+    with user_error("has no latent"):
         made.reconstruct(y)
     if model == "pixeliqn":
-        with pytest.raises(UserError, match="a PixelIQN has no likelihood"):
+        with user_error("a PixelIQN has no likelihood"):
             made.log_weights(y, 2)

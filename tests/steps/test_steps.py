@@ -5,14 +5,17 @@ import errno
 import os
 import re
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Literal
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from refusals import user_error
 from run_tools import Run, prepare, resolved, save_model
-from waiting import ROOT
+from waiting import ROOT, text_of
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import atomic_path, write_json
@@ -31,12 +34,12 @@ def assert_refused(run: Run, message: str, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_data_that_do_not_fit_the_config(tmp_path, capfd):
-    for name, data, message in [
-        ("size", prepare(tmp_path / "a", size=16), "size 16, the run's config says 8"),
-        ("name", prepare(tmp_path / "b", name="others"), "name others, the run's config says blobs"),
-        ("missing", tmp_path / "c", "does not exist"),
-    ]:
-        assert_refused(Run(tmp_path / name, resolved("vae"), data), message, capfd)
+    for data, message in {
+        prepare(tmp_path / "a", size=16): "size 16, the run's config says 8",
+        prepare(tmp_path / "b", name="others"): "name others, the run's config says blobs",
+        tmp_path / "c": "does not exist",
+    }.items():
+        assert_refused(Run(tmp_path / "run", resolved("vae"), data), message, capfd)
 
 
 def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run, capfd):
@@ -46,17 +49,17 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
     mixed = Run(tmp_path / "mixed", resolved("vae"), blobs_dir)
     shutil.copy(vae_run.model, mixed.model)
     shutil.copy(other_data.training, mixed.training)
-    for number, base in enumerate((other_rate, other_seed, glow_run, other_data, mixed)):
+    for base in (other_rate, other_seed, glow_run, other_data, mixed):
         message = {other_data: "was trained on other data", mixed: "weights_sha256 is"}
-        run = Run(tmp_path / str(number), resolved("vaeglow"), blobs_dir, base)
+        run = Run(tmp_path / "run", resolved("vaeglow"), blobs_dir, base)
         assert_refused(run, message.get(base, "under another config than this run's base"), capfd)
 
 
 def test_a_step_comes_last_in_its_module():
     """It runs where it is defined: what comes after it is not there yet."""
     for path in (ROOT / "vaeglow/steps").glob("[a-z]*.py"):
-        last = ast.parse(path.read_text(encoding="utf-8")).body[-1]
-        assert path.stem == "cli" or (isinstance(last, ast.FunctionDef) and last.name == "main"), path
+        *_, last = ast.parse(text_of(path)).body
+        assert path.stem == "cli" or getattr(last, "name", "") == "main", path
 
 
 def test_a_step_has_the_command_line_of_its_signature(capsys):
@@ -92,34 +95,30 @@ def test_a_step_has_the_command_line_of_its_signature(capsys):
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "message"),
-    [
-        (UserError("mend this"), 2, "error: mend this\n"),
-        (Interrupted("SIGTERM: state saved"), 75, "stopped: SIGTERM: state saved\n"),
-        (KeyboardInterrupt(), 130, "stopped: run the same command again\n"),
-        (MemoryError(), 2, "error: out of memory: lower training.batch_size"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "error: out of GPU memory: lower"),
-        (RuntimeError("alloc_cpu.cpp:13]\nDefaultCPUAllocator: can't allocate memory"), 2, "error: out of memory"),
-        (OSError(errno.ENOSPC, "No space left", "x.npz"), 2, "error: cannot write x.npz: the disk is full"),
-        (PermissionError(errno.EACCES, "denied", "x.npz"), 2, "error: no permission to use x.npz: check the owner"),
-    ],
-)
-def test_errors_become_a_line_and_a_status(error, status, message, capsys):
-    def main() -> None:
-        raise error
+ERRORS = [
+    (UserError("mend this"), 2, "error: mend this\n"),
+    (Interrupted("SIGTERM: state saved"), 75, "stopped: SIGTERM: state saved\n"),
+    (KeyboardInterrupt(), 130, "stopped: run the same command again\n"),
+    (MemoryError(), 2, "error: out of memory: lower training.batch_size"),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "error: out of GPU memory: lower"),
+    (RuntimeError("alloc_cpu.cpp:13]\nDefaultCPUAllocator: can't allocate memory"), 2, "error: out of memory"),
+    (OSError(errno.ENOSPC, "No space left", "x.npz"), 2, "error: cannot write x.npz: the disk is full"),
+    (PermissionError(errno.EACCES, "denied", "x.npz"), 2, "error: no permission to use x.npz: check the owner"),
+]
 
-    with pytest.raises(SystemExit) as stop:
-        cli.run(main)
-    assert stop.value.code == status
-    shown = capsys.readouterr().err
-    assert shown.startswith(message) and shown.count("\n") == 1
+
+@pytest.mark.parametrize(("error", "status", "message"), ERRORS)
+def test_errors_become_a_line_and_a_status(error, status, message, capsys):
+    with pytest.raises(SystemExit, match=f"^{status}$"):
+        cli.run(Mock(side_effect=error))
+    (line,) = capsys.readouterr().err.splitlines(keepends=True)
+    assert line.startswith(message)
 
 
 def test_our_own_mistakes_keep_their_traceback():
     for error in (KeyError("x"), OSError(errno.EBADF, "bad file"), RuntimeError("shapes do not fit in memory order")):
         with pytest.raises(type(error)):
-            cli.run(lambda error=error: (_ for _ in ()).throw(error))
+            cli.run(Mock(side_effect=error))
 
 
 @pytest.mark.faults
@@ -136,22 +135,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(number, tmp_path, v
         optimizer = torch.optim.Adam(model.parameters())
         Checkpoints(path.parent, "0" * 64).save(1, Position(), pack(model, optimizer))
 
-    writers = [
-        lambda path: save_model(path, model, about["config"], {}),
-        lambda path: write_json(path, {"a": 1}),
-        arrays,
-        checkpoint,
-    ]
+    def weights(path: Path) -> None:
+        save_model(path, model, about["config"], {})
 
-    def fails(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
+    def text(path: Path) -> None:
+        write_json(path, {"a": 1})
 
     path = tmp_path / f"{'0' * 16}-000-0000000001.safetensors"
-    for name in ("fsync", "replace"):
-        for write in writers:
-            path.write_text("old")
-            with monkeypatch.context() as patch:
-                patch.setattr(os, name, fails)
-                with pytest.raises(UserError, match=r"cannot write .*0000000001.safetensors: "):
-                    write(path)
-            assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    for name, write in product(("fsync", "replace"), (weights, text, arrays, checkpoint)):
+        path.write_text("old")
+        with monkeypatch.context() as patch, user_error("cannot write .*0000000001.safetensors: "):
+            patch.setattr(os, name, Mock(side_effect=OSError(number, os.strerror(number))))
+            write(path)
+        assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]

@@ -8,24 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 from models_tools import seeded
-from run_tools import Run, refused, resolved, same_tensors
+from refusals import user_error
+from run_tools import Run, assert_equal_runs, losses, refused, resolved, same_tensors
 from torch import nn
+from torch.testing import assert_close
 from waiting import LIMIT, ROOT, call, state_of, until
 
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.device import CLAIM
-from vaeglow.distributed import SharedBatchNorm, joined, share_batch_norms
-from vaeglow.errors import UserError
+from vaeglow.distributed import SharedBatchNorm, process_group, share_batch_norms
 from vaeglow.noise import normal_like
 from vaeglow.training.progress import TERMINAL
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow", "pixelcnn", "pixeliqn", "residual_flow")
-
-
-def losses(run: Run) -> list[float]:
-    """Bits/dim of each epoch; PixelIQN's quantile loss."""
-    return [float(row.get("bits_per_dim", row.get("quantile_loss"))) for row in run.rows()]
 
 
 def pair(folder: Path, model: str, data: Path, base: Run | None = None, **training: object) -> Run:
@@ -48,10 +44,9 @@ def test_noise_of_parts_is_the_noise_of_the_batch():
         generator.ranks = ranks
         return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
 
-    whole = noise(0, 1)
     parts = [noise(rank, 3) for rank in range(3)]
-    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
-        assert torch.equal(one, torch.cat(several))
+    for whole, *several in zip(noise(0, 1), *parts, strict=True):
+        assert torch.equal(whole, torch.cat(several))
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (8, 5, 3, 3)])
@@ -68,17 +63,19 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, shape, monkeypatch
     if bf16:
         x = x.bfloat16()
         close = {"rtol": 0.02, "atol": 0.1}
-    inputs = [x.clone().requires_grad_() for _ in range(2)]
-    outputs = [layer(x) for layer, x in zip((plain, shared), inputs, strict=True)]
-    for output in outputs:
+    passed = []
+    for norm in (plain, shared):
+        inputs = x.clone().requires_grad_()
+        output = norm(inputs)
         output.float().pow(3).sum().backward()
-    torch.testing.assert_close(*outputs, **close)
-    if not bf16:
-        torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
-    torch.testing.assert_close(plain[0].weight.grad, shared[0].weight.grad, **close)
-    for name, buffer in plain.state_dict().items():
-        torch.testing.assert_close(buffer, shared.state_dict()[name], msg=name)
-    torch.testing.assert_close(plain.eval()(inputs[0]), shared.eval()(inputs[0]), **close)
+        passed.append([output, norm[0].weight.grad, x if bf16 else inputs.grad, norm.eval()(x)])
+    assert_close(*passed, **close)
+    assert_close(dict(plain.state_dict()), dict(shared.state_dict()))
+
+
+def compared(run: Run) -> dict[str, torch.Tensor]:
+    """Weights, but for biases before a batch norm, whose gradients are rounding and whose paths are chance."""
+    return {name: tensor for name, tensor in run.weights().items() if not name.endswith("body.2.bias")}
 
 
 @pytest.mark.slow
@@ -87,25 +84,27 @@ def test_two_processes_train_as_one(model, request, tmp_path):
     """The same losses but for rounding: noise, batch norm, clipping and gradients are the whole batch's."""
     alone = request.getfixturevalue(f"{model.removeprefix('vae_').removeprefix('vaeglow_')}_run")
     run = pair(tmp_path / "two", model, alone.data, alone.base)
-    assert losses(run) == pytest.approx(losses(alone), rel=RELATIVE)
-    ours = run.weights()
-    theirs = alone.weights()
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        if not name.endswith("body.2.bias"):  # before a batch norm: its gradient is rounding, its path chance
-            torch.testing.assert_close(tensor, theirs[name], rtol=0.05, atol=0.01, msg=name)
+    assert losses(run.rows()) == pytest.approx(losses(alone.rows()), rel=RELATIVE)
+    assert_close(compared(run), compared(alone), rtol=0.05, atol=0.01)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, blobs_dir) -> Run:
     """A VAE that two processes trained without a break."""
-    return pair(tmp_path_factory.mktemp("two"), "vae", blobs_dir, epochs=10, validate_every=1, snapshots=[0.5])
+    return pair(
+        tmp_path_factory.mktemp("two"),
+        "vae",
+        blobs_dir,
+        epochs=10,
+        validate_every=1,
+        snapshots=[0.5],
+    )
 
 
 def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
     lines = two.said.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == [f"{n}/10" for n in range(1, 11)]
-    assert losses(two)[:2] == pytest.approx(losses(vae_run), rel=RELATIVE)
+    assert losses(two.rows())[:2] == pytest.approx(losses(vae_run.rows()), rel=RELATIVE)
     assert len(list(two.state.glob("*.safetensors"))) == 2
     assert list(two.kept()) == [20]
     assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
@@ -124,9 +123,7 @@ def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):
     os.close(write)
     assert done.returncode == 0 and "resuming at" in done.stdout, done.stderr
     assert b"all epochs done" in os.read(read, 65536)  # Snakemake's own output reaches the first process
-    assert same_tensors(run.weights(), two.weights())
-    assert run.rows() == two.rows()
-    assert all(same_tensors(state, two.kept()[step]) for step, state in run.kept().items())
+    assert_equal_runs(run, two)
 
 
 @pytest.mark.parametrize("victim", ["all's parent", "one"])
@@ -151,7 +148,14 @@ def test_torchrun_starts_them_too(two, tmp_path):
     torchrun = Path(sys.executable).with_name("torchrun")
     run = Run(tmp_path / "run", two.config, two.data)
     command = [str(torchrun), "--standalone", "--nproc-per-node", "2", *run.command()[1:]]
-    done = call(command, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    done = call(
+        command,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
     assert done.returncode == 0, done.stderr
     assert same_tensors(run.weights(), two.weights())
 
@@ -162,11 +166,16 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
 
 
 def test_another_number_of_processes_or_too_few_gpus_are_refused(monkeypatch):
-    for name, value in {"RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "3", CLAIM: "1"}.items():
+    for name, value in {
+        "RANK": "2",
+        "LOCAL_RANK": "2",
+        "WORLD_SIZE": "3",
+        CLAIM: "1",
+    }.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="4 devices are configured, but 3 processes were started: start as many"):
-        joined(4, "cpu").__enter__()
+    with user_error("4 devices are configured, but 3 processes were started: start as many"):
+        process_group(4, "cpu").__enter__()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(UserError, match=r"torch sees 2 GPUs, too few for 3 processes: lower training\.devices"):
-        joined(3, "cuda").__enter__()
+    with user_error(r"torch sees 2 GPUs, too few for 3 processes: lower training\.devices"):
+        process_group(3, "cuda").__enter__()

@@ -31,7 +31,11 @@ from vaeglow.training.step import TrainingStep
 
 GPU = "fakegpu"
 CAST = ("conv2d", "conv_transpose2d", "linear", "matmul")
-WAITS = {"_local_scalar_dense": "read", "nonzero": "read", "_linalg_check_errors": "inverse"}
+WAITS = {
+    "_local_scalar_dense": "read",
+    "nonzero": "read",
+    "_linalg_check_errors": "inverse",
+}
 MATRIX = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
 DRAWN = ("vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "vae_two_stage", "glow")
 FLOWS = ("vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow")
@@ -47,7 +51,7 @@ class Watch(TorchDispatchMode):
 
     def start(self) -> dict[str, list[str]]:
         """From now on, `host`: reads and copies; operations in `float32` or more, in `bfloat16`."""
-        self.seen: dict[str, list[str]] = {"host": [], "float32": [], "bfloat16": []}
+        self.seen = {"host": [], "float32": [], "bfloat16": []}
         return self.seen
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -86,7 +90,7 @@ def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str
         watch.start()
         trainer = TrainingStep(real, config, blobs(64, 1), torch.device(GPU))
         trainer.initialise()
-        sums: dict[str, torch.Tensor] = {}
+        sums = {}
         for step, index in itertools.islice(enumerate(trainer.epoch_batches(0)), 2):
             seen = watch.start()
             trainer.train_step(index, step, sums)
@@ -96,14 +100,22 @@ def second_step(model: str, memory: str = "stored", **training: Any) -> dict[str
         if model in DRAWN:
             with torch.no_grad(), full_precision(network):
                 y = torch.rand(4, *network.shape, device=GPU)
-                drawn = [network.sample(4, 1.0), network.reconstruct(y), network.log_weights(y, 2)]
+                drawn = [
+                    network.sample(4, 1.0),
+                    network.reconstruct(y),
+                    network.log_weights(y, 2),
+                ]
     places = devices([*network.state_dict().values(), *sums.values(), *drawn])
     return seen | {"places": sorted(places), "sampling": sampling}
 
 
 def test_a_step_stays_on_the_gpu_and_bf16_acts_in_the_networks_only():
     """Adam waits for nothing, Adamax for one verdict; bf16 acts forward and backward."""
-    options = [{}, {"precision": "bf16"}, {"precision": "bf16", "memory": "checkpoint"}]
+    options = [
+        {},
+        {"precision": "bf16"},
+        {"precision": "bf16", "memory": "checkpoint"},
+    ]
     runs = [{"model": model, **option} for model in MODELS for option in options]
     slips = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
     runs.append({"model": "glow", "optimizer": "adam"})

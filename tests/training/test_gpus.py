@@ -7,17 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from run_tools import ROOT, Run, blobs, interrupt, resolved
+from run_tools import ROOT, Run, interrupt, resolved
 from test_timing import timed
+from torch.testing import assert_close
 
 import vaeglow
 from vaeglow import device
 from vaeglow.data.loader import dequantise, step_generator
-from vaeglow.models.base import build
-from vaeglow.training.step import TrainingStep
 
-MODELS = ["vae", "vaeglow", "vaeglow_beyond", "vaeglow_joint", "glow", "vae_two_stage"]
-MODELS += ["pixelcnn", "pixeliqn", "residual_flow"]
 HOLD = "import sys; from vaeglow.device import claim_gpu; print(claim_gpu(int(sys.argv[1]), 3), flush=True); input()"
 
 
@@ -35,7 +32,13 @@ def job(preferred: int) -> tuple[subprocess.Popen[str], int]:
     """A process that claims one of three GPUs and keeps it, and the GPU."""
     command = [sys.executable, "-c", HOLD, str(preferred)]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    )
     return process, int(process.stdout.readline())
 
 
@@ -61,10 +64,17 @@ def test_a_gpu_has_one_name_for_all_who_see_it(monkeypatch):
     assert device.gpu_lock(1).parent == plain.parent
 
 
-@pytest.mark.parametrize(("asked", "count", "taken"), [("1", 2, [1]), ("1", 1, []), ("", 2, [])])
+@pytest.mark.parametrize(
+    "asked, count, taken",
+    [
+        ("1", 2, [1]),
+        ("1", 1, []),
+        ("", 2, []),
+    ],
+)
 def test_only_jobs_of_the_workflow_choose(asked, count, taken, monkeypatch):
     """A notebook, or a step by hand, takes the GPU that torch takes."""
-    chosen: list[int] = []
+    chosen = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
@@ -91,8 +101,8 @@ def on_a_gpu(test):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, blobs_dir) -> dict[str, Run]:
-    made: dict[str, Run] = {}
-    for model in ("vae", "vaeglow", "glow", "vaeglow_joint"):
+    made = {}
+    for model in ("vae", "vaeglow", "glow"):
         base = made["vae"] if model == "vaeglow" else None
         made[model] = Run(tmp_path_factory.mktemp(model), resolved(model), blobs_dir, base, device="cuda").train()
     return made
@@ -100,22 +110,26 @@ def runs(tmp_path_factory, blobs_dir) -> dict[str, Run]:
 
 @on_a_gpu
 @pytest.mark.parametrize("model", ["vae", "vaeglow", "glow"])
+@torch.no_grad()
 def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
     on_gpu, on_cpu = (vaeglow.load(runs[model].model, device=device) for device in ("cuda", "cpu"))
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *on_cpu.network.shape), np.uint8))
     y = dequantise(images, 256, step_generator(0, 0, 0))
-    with torch.no_grad():
-        assert (on_gpu.network.reconstruct(y.to("cuda")).cpu() - on_cpu.network.reconstruct(y)).abs().max() < 1e-4
-        if model == "vaeglow":
-            (ours, our_log_det) = on_gpu.network.layer(y.to("cuda"))
-            (theirs, log_det) = on_cpu.network.layer(y)
-            assert (ours.cpu() - theirs).abs().max() < 1e-4
-            assert abs(our_log_det.cpu() - log_det) < 0.1
-        if model == "glow":
-            ours = on_gpu.network.log_likelihood(y.to("cuda"))
-            theirs = on_cpu.network.log_likelihood(y)
-            for name, term in theirs.items():
-                assert torch.allclose(ours[name].cpu(), term, rtol=1e-4, atol=0.1)
+    assert (on_gpu.network.reconstruct(y.to("cuda")).cpu() - on_cpu.network.reconstruct(y)).abs().max() < 1e-4
+    if model == "vaeglow":
+        ours, our_log_det = on_gpu.network.layer(y.to("cuda"))
+        theirs, log_det = on_cpu.network.layer(y)
+        assert_close(ours.cpu(), theirs, rtol=0, atol=1e-4)
+        assert_close(our_log_det.cpu(), log_det, rtol=0, atol=0.1)
+    if model == "glow":
+        ours = on_gpu.network.log_likelihood(y.to("cuda"))
+        assert_close(
+            ours,
+            on_cpu.network.log_likelihood(y),
+            rtol=1e-4,
+            atol=0.1,
+            check_device=False,
+        )
     assert on_gpu.sample(5, temperature=0.5, seed=0).device.type == "cpu"
     assert torch.isfinite(on_gpu.bits_per_dim(images, importance_samples=10, seed=0)).all()
 
@@ -134,24 +148,4 @@ def test_steps_are_timed_on_a_gpu_with_the_memory_of_their_tensors(tmp_path, blo
 def test_a_stopped_run_goes_on(tmp_path, blobs_dir, runs):
     run = interrupt(Run(tmp_path, resolved("glow"), blobs_dir, device="cuda"), 3)
     assert run.saved_step() == 3
-    resumed = run.train().weights()
-    undisturbed = runs["glow"].weights()
-    assert all(torch.allclose(resumed[name], undisturbed[name], atol=1e-4) for name in undisturbed)
-
-
-@on_a_gpu
-@pytest.mark.parametrize("model", MODELS)
-def test_a_step_waits_for_nothing(model):
-    """Nor does it copy from or to the host; what the first step makes is there."""
-    config = resolved(model, optimizer="adam")
-    trainer = TrainingStep(build(config), config, blobs(64, 1), torch.device("cuda"))
-    trainer.initialise()
-    first, second, *_ = trainer.epoch_batches(0)
-    sums: dict[str, torch.Tensor] = {}
-    trainer.train_step(first, 0, sums)
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        trainer.train_step(second, 1, sums)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    assert_close(run.train().weights(), runs["glow"].weights(), rtol=1e-5, atol=1e-4)

@@ -60,9 +60,7 @@ def test_another_process_in_other_circumstances_gives_the_same_bits(vae_run, tmp
     done = step(name.rpartition(".")[2], tmp_path, *flags, **OTHERWISE)
     assert done.stderr == ""
     assert done.stdout.count("bits/dim  lr") == 2  # one line an epoch
-    assert same_tensors(run.weights(), vae_run.weights())
-    assert run.rows() == vae_run.rows()
-    assert run.summary()["weights_sha256"] == vae_run.summary()["weights_sha256"]
+    assert_equal_runs(run, vae_run)
     samples = []
     for number, environment in enumerate(({}, OTHERWISE)):
         output = tmp_path / "samples" / f"{number}.npz"
@@ -78,9 +76,7 @@ def test_another_process_in_other_circumstances_gives_the_same_bits(vae_run, tmp
 
 def test_deterministic_changes_nothing_on_a_cpu(any_run, tmp_path):
     run = Run(tmp_path, any_run.config, any_run.data, any_run.base)
-    child = fork(run, 10, turn_on)
-    assert child.wait() == 0, child.text("stderr")
-    assert "deterministic: True, :4096:8" in child.text()
+    assert "deterministic: True, :4096:8" in fork(run, 10, turn_on).ended()
     assert_equal_runs(run, any_run)
     assert [one.summary()["provenance"]["deterministic"] for one in (run, any_run)] == [True, False]
 
@@ -102,9 +98,8 @@ def turn_on() -> None:
 def test_two_runs_on_one_gpu_are_equal(vae_run, tmp_path):
     runs = [Run(tmp_path / name, vae_run.config, vae_run.data, device="cuda") for name in ("one", "two")]
     for run in runs:
-        assert fork(run, 10, turn_on).wait() == 0
-    assert same_tensors(runs[0].weights(), runs[1].weights())
-    assert runs[0].rows() == runs[1].rows()
+        fork(run, 10, turn_on).ended()
+    assert_equal_runs(*runs)
 
 
 def test_the_workflow_passes_it_on(tmp_path):

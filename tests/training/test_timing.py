@@ -5,11 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
+import numpy as np
 import torch
 from run_tools import resolved, run_step
 
-from vaeglow.errors import UserError
 from vaeglow.results import read_result
 from vaeglow.training.timing import WORK, steps_to_fill, time_window
 
@@ -22,9 +21,24 @@ def timed(folder: Path, data: Path, models: list[str], device: str = "cpu", size
     configs = [resolved(model) for model in models]
     for config in configs:
         config["data"]["size"] = size
-    timing = {"epoch_images": 50000, "cpu": WINDOWS | windows, "cuda": WINDOWS | windows}
-    options = {"data_dir": data, "device": device, "memory": "stored", "threads": 1, "output": folder / "timing.json"}
-    run_step("time_epoch", config=list(map(json.dumps, configs)), timing=json.dumps(timing), **options)
+    timing = {
+        "epoch_images": 50000,
+        "cpu": WINDOWS | windows,
+        "cuda": WINDOWS | windows,
+    }
+    options = {
+        "data_dir": data,
+        "device": device,
+        "memory": "stored",
+        "threads": 1,
+        "output": folder / "timing.json",
+    }
+    run_step(
+        "time_epoch",
+        config=list(map(json.dumps, configs)),
+        timing=json.dumps(timing),
+        **options,
+    )
     return json.loads((folder / "timing.json").read_text())
 
 
@@ -57,9 +71,9 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
         assert one["peak_memory_bytes"] > 10e6
         assert one["parameters"] > 0
         for what in WORK:
-            for clock in ("seconds", "cpu_seconds"):
-                assert len(one[what][clock]) == 3
-                assert min(one[what][clock]) > 0
+            windows = [one[what][clock] for clock in ("seconds", "cpu_seconds")]
+            assert np.shape(windows) == (2, 3)
+            assert np.min(windows) > 0
             assert one[what]["steps"] >= 1
     (kept,) = tmp_path.glob("timings/*")  # which stays when Snakemake times again
     assert {*tmp_path.iterdir()} == {tmp_path / "timing.json", kept.parent}
@@ -69,8 +83,3 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
 
 def test_the_batch_size_of_the_device_wins(tmp_path, blobs_dir):
     assert timed(tmp_path, blobs_dir, ["vae"], batch_size=4)["models"]["vae"]["batch_size"] == 4
-
-
-def test_other_data_than_the_config_describes_are_refused(tmp_path, blobs_dir):
-    with pytest.raises(UserError, match="size 8, the run's config says 16"):
-        timed(tmp_path, blobs_dir, ["vae"], size=16)

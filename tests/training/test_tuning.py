@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from refusals import user_error
 from run_tools import checked, flags, resolved
 
 from vaeglow import results
@@ -18,7 +20,7 @@ from vaeglow.errors import UserError
 from vaeglow.steps import tune as step
 from vaeglow.training import tuning
 
-PLAIN = {"precision": "float32", "compile": False, "threads": 1, "memory": "stored", "times": 1}
+PLAIN = yaml.safe_load("{precision: float32, compile: false, threads: 1, memory: stored, times: 1}")
 CONFIGS = {model: resolved(model) for model in ("glow", "vae", "vaeglow")}  # compared
 ALL = CONFIGS | {"vae_standard": resolved("vae_standard")}
 
@@ -54,25 +56,31 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
     assert list(found["no thread"]) == ["why"]
     assert "threads" in found["no thread"]["why"]
     assert min(tuning.limits(device).values()) > 0
-    late = tuning.trial(CONFIGS["vae"], PLAIN, until=time.monotonic(), data_dir=blobs_dir, device=device)
-    with late as turn, pytest.raises(UserError, match="not done"):
+    late = tuning.trial(
+        CONFIGS["vae"],
+        PLAIN,
+        until=time.monotonic(),
+        data_dir=blobs_dir,
+        device=device,
+    )
+    with late as turn, user_error("not done"):
         turn()
 
 
-@pytest.mark.parametrize(
-    ("option", "losses", "why"),
-    [
-        ({}, [2.0, 4.0002], None),
-        ({}, [2.0, 4.002], "losses differ by 5.0e-04 at first, by 5.0e-04 in all"),
-        ({"precision": "bf16"}, [2.05, 4.0], "losses differ by 2.5e-02 at first, by 2.5e-02 in all"),
-        ({"precision": "bf16"}, [2.03, 4.0], None),
-        ({"precision": "bf16"}, [float("nan"), 4.0], "losses differ by nan at first, by nan in all"),
-        ({}, [2.0, 4.0, 2.0, 4.0, 2.01], None),  # rounding has grown by then
-        ({}, [2.0, 4.0, 2.0, 4.0, 2.1], "losses differ by 0.0e+00 at first, by 5.0e-02 in all"),
-        ({"times": 2}, [3.0, 3.0], None),  # other images
-        ({"compile": True}, [], "no compiler"),
-    ],
-)
+LOSSES = yaml.safe_load("""
+- [{}, [2.0, 4.0002], null]
+- [{}, [2.0, 4.002], "losses differ by 5.0e-04 at first, by 5.0e-04 in all"]
+- [{precision: bf16}, [2.05, 4.0], "losses differ by 2.5e-02 at first, by 2.5e-02 in all"]
+- [{precision: bf16}, [2.03, 4.0], null]
+- [{precision: bf16}, [.nan, 4.0], "losses differ by nan at first, by nan in all"]
+- [{}, [2.0, 4.0, 2.0, 4.0, 2.01], null]  # rounding has grown by then
+- [{}, [2.0, 4.0, 2.0, 4.0, 2.1], "losses differ by 0.0e+00 at first, by 5.0e-02 in all"]
+- [{times: 2}, [3.0, 3.0], null]  # other images
+- [{compile: true}, [], no compiler]
+""")
+
+
+@pytest.mark.parametrize("option, losses, why", LOSSES)
 def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
     started = []
 
@@ -86,7 +94,11 @@ def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
             raise RuntimeError("no compiler\nat all")
         shown = losses if wrong else [2.0, 4.0, 2.0, 4.0, 2.0][: len(losses) or 2]
         window = {"steps": 2, "seconds": [3.6]}
-        yield lambda: {"losses": shown, "batch_size": 16 * option["times"], "training": window}
+        yield lambda: {
+            "losses": shown,
+            "batch_size": 16 * option["times"],
+            "training": window,
+        }
 
     monkeypatch.setattr(tuning, "trial", trial)
     tried = PLAIN | {"option": 0} | option
@@ -100,44 +112,57 @@ def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
 
 
 def gaining(patch: pytest.MonkeyPatch, gains: dict[str, Any]) -> None:
-    """`tune` finds these gains by rounds, of all models or by model, or why there is none; 1.0 of all others."""
+    """`tune` finds these gains, of all models or by model, or why there is none; 1.0 of all others."""
 
     def trials(name: str, configs: Any) -> dict[str, Any]:
         models = {}
         for model in configs:
-            gained = gains.get(name, [1.0] * 3)
+            gained = gains.get(name, 1.0)
             if isinstance(gained, dict):
-                gained = gained.get(model, [1.0] * 3)
+                gained = gained.get(model, 1.0)
             if isinstance(gained, str):
                 return models | {model: {"why": gained}}
-            hours = {"beside": [6.0] * 3, "hours": [6 / gain for gain in gained]}
-            models[model] = hours | {"difference": 1e-3, "peak_memory_bytes": 2**30, "parameters": 2**18}
+            hours = {"beside": [6.0] * 3, "hours": (6 / np.ones(3) / gained).tolist()}
+            models[model] = hours | {
+                "difference": 1e-3,
+                "peak_memory_bytes": 2**30,
+                "parameters": 2**18,
+            }
         return models
 
     def compare(configs, plain, options, end, **place):
         return {name: trials(name, configs) for name in ("plain", *options)}
 
     patch.setattr(tuning, "compare", compare)
-    patch.setattr(tuning, "limits", lambda device: {"float32": 1.0, "bf16": 2.0, "copies": 100.0})
+    patch.setattr(
+        tuning,
+        "limits",
+        lambda device: {
+            "float32": 1.0,
+            "bf16": 2.0,
+            "copies": 100.0,
+        },
+    )
 
 
-@pytest.mark.parametrize(
-    ("gains", "cores", "chosen"),
-    [
-        ({}, 1, "plain"),
-        ({"bf16": [1.8, 2.2, 2.0]}, 1, "bf16"),
-        ({"bf16": [0.99, 2.2, 2.0]}, 1, "plain"),  # not in every round
-        ({"bf16": [1.02, 1.03, 1.04]}, 1, "plain"),  # not worth other bits
-        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": [1.9, 2.1, 2.3]}, 1, "bf16, compiled"),
-        ({"bf16": [1.8, 2.2, 2.0], "bf16, compiled": "no compiler"}, 1, "bf16"),
-        ({"bf16": {"glow": [3.0] * 3, "vae": [2.0] * 3, "vaeglow": "losses differ"}}, 1, "plain"),  # all or none
-        ({"bf16": {"glow": [2.0] * 3, "vae": [0.9] * 3, "vaeglow": [0.9] * 3}}, 1, "bf16"),  # all together gain
-        ({"2 threads": [1.4] * 3}, 2, "plain"),  # two cores train two models side by side, on one thread each
-        ({"2 threads": [1.9] * 3}, 4, "2 threads"),  # three models, four cores
-        ({"2 threads": [1.9] * 3, "bf16": [2.2] * 3}, 4, "bf16"),
-        ({"bf16, compiled": [3.0] * 3, "bf16": [1.5] * 3}, None, "bf16, compiled"),  # a GPU
-    ],
-)
+# Gains by rounds, the same in all where there is one number; cores, none on a GPU; what is chosen.
+CHOICES = yaml.safe_load("""
+- [{}, 1, plain]
+- [{bf16: [1.8, 2.2, 2.0]}, 1, bf16]
+- [{bf16: [0.99, 2.2, 2.0]}, 1, plain]  # not in every round
+- [{bf16: [1.02, 1.03, 1.04]}, 1, plain]  # not worth other bits
+- [{bf16: [1.8, 2.2, 2.0], "bf16, compiled": [1.9, 2.1, 2.3]}, 1, "bf16, compiled"]
+- [{bf16: [1.8, 2.2, 2.0], "bf16, compiled": no compiler}, 1, bf16]
+- [{bf16: {glow: 3.0, vae: 2.0, vaeglow: losses differ}}, 1, plain]  # all or none
+- [{bf16: {glow: 2.0, vae: 0.9, vaeglow: 0.9}}, 1, bf16]  # all together gain
+- [{2 threads: 1.4}, 2, plain]  # two cores train two models side by side, on one thread each
+- [{2 threads: 1.9}, 4, 2 threads]  # three models, four cores
+- [{2 threads: 1.9, bf16: 2.2}, 4, bf16]
+- [{"bf16, compiled": 3.0, bf16: 1.5}, null, "bf16, compiled"]  # a GPU
+""")
+
+
+@pytest.mark.parametrize("gains, cores, chosen", CHOICES)
 def test_the_fastest_valid_set_is_chosen_the_same_for_all_models(monkeypatch, gains, cores, chosen):
     gaining(monkeypatch, gains)
     found = tuning.tune(CONFIGS, ALL, cores, "stored", 1.0, device="cpu" if cores else "cuda", data_dir=Path())
@@ -158,12 +183,26 @@ def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path
     monkeypatch.setattr("vaeglow.device.pick_device", lambda _: torch.device(device))
     done = subprocess.CompletedProcess([], 1, "test_the_same_on_a_gpu FAILED", "")
     monkeypatch.setattr(step.subprocess, "run", lambda command, **_: {"timeout", "gpu"} <= {*command} and done)
-    options = {"data_dir": blobs_dir, "device": device, "memory": "stored", "threads": 1, "minutes": 1}
+    options = {
+        "data_dir": blobs_dir,
+        "device": device,
+        "memory": "stored",
+        "threads": 1,
+        "minutes": 1,
+    }
     options["config"] = list(map(json.dumps, CONFIGS.values()))
     options["other"] = list(map(json.dumps, ALL.values()))
     step.main(flags(**options, output=tmp_path / "report.md"))
     overlay = yaml.safe_load((tmp_path / "nvidia-h100-80gb-r.yaml").read_text())
-    assert overlay == {"overrides": {"training": {"precision": "bf16", "compile": False, "threads": 1}}}
+    assert overlay == {
+        "overrides": {
+            "training": {
+                "precision": "bf16",
+                "compile": False,
+                "threads": 1,
+            }
+        }
+    }
     assert {view["training"]["precision"] for view in checked(yaml.safe_dump(overlay)).values()} == {"bf16"}
     report = (tmp_path / "report.md").read_text()
     for words in ("bf16 is chosen", "2.00 [1.80, 2.20]", "no compiler", "float32 1, bf16 2, copies 100"):
@@ -176,6 +215,22 @@ def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path
 def test_a_fine_tuned_model_waits_for_its_vae_and_its_layer():
     vae = {"model": "vae", "base": None, "training": {}}
     layer = {"model": "layer", "base": vae, "training": {}}
-    configs = {"vae": vae, "layer": layer, "fine_tuned": {"model": "fine_tuned", "base": layer, "training": {}}}
-    assert tuning.whole(configs, {"vae": [1.0], "layer": [2.0], "fine_tuned": [4.0]}, 4).tolist() == [7.0]
+    configs = {
+        "vae": vae,
+        "layer": layer,
+        "fine_tuned": {
+            "model": "fine_tuned",
+            "base": layer,
+            "training": {},
+        },
+    }
+    assert tuning.whole(
+        configs,
+        {
+            "vae": [1.0],
+            "layer": [2.0],
+            "fine_tuned": [4.0],
+        },
+        4,
+    ).tolist() == [7.0]
     assert tuning.whole({"layer": layer}, {"layer": [2.0]}, 1).tolist() == [2.0]

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from refusals import user_error
 from run_tools import checked
-from test_workflow import jobs, workflow
+from test_workflow import jobs, of, workflow
 from waiting import ROOT
 
 from vaeglow.config import plan, resolve, without
-from vaeglow.errors import UserError
 from workflow import mine
+
+COUNTS = {"train": 500, "val": 0, "test": 2000}
 
 
 @pytest.fixture
@@ -35,37 +37,32 @@ def pictures(folder: Path, count: int, *modes: str) -> Path:
     return folder
 
 
-def made(capsys, *words: str) -> tuple[str, list[str], dict]:
-    """The name that is printed, what is said beside it, and the overlay."""
-    mine.main([*words])
+def made(capsys, folder: str | Path) -> tuple[str, list[str], Path]:
+    """The name that is printed, what is said beside it, and the overlay's file."""
+    mine.main([str(folder), "--size", "8"])
     found = capsys.readouterr()
     (name,) = found.out.split()
-    preset = words[words.index("--preset") + 1] if "--preset" in words else "demo"
-    return name, found.err.splitlines(), yaml.safe_load(Path(f"config/mine/{name}-{preset}.yaml").read_text())
+    return name, found.err.splitlines(), Path(f"config/mine/{name}-demo.yaml")
 
 
 def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(folder, capsys):
-    name, said, overlay = made(capsys, str(folder), "--size", "8")
-    assert name == "my_pictures_8" and len(said) == 2
-    assert said[0].startswith("88 images train and 22 test, in colour; config/mine/my_pictures_8-demo.yaml is written")
+    name, (first, second), overlay = made(capsys, folder)
+    assert name == "my_pictures_8"
+    assert first.startswith("88 images train and 22 test, in colour; config/mine/my_pictures_8-demo.yaml is written")
     times = r"about \d+:\d\d:\d\d with CORES=1; training alone: glow \d.*, vaeglow_as_written \d"
-    assert re.match(times, said[1])
-    output = workflow(
-        *("-n", "results/my_pictures_8.csv", "results/my_pictures_8_samples.png"),
-        *("--configfile", "config/mine/my_pictures_8-demo.yaml"),
-        cwd=Path.cwd(),
-    )
-    found = jobs(output)
-    assert {wildcards["dataset"] for _, wildcards in found if "dataset" in wildcards} == {name}
+    assert re.match(times, second)
+    targets = (f"results/{name}.csv", f"results/{name}_samples.png")
+    found = jobs(workflow("-n", *targets, "--configfile", str(overlay), cwd=Path.cwd()))
+    assert of(found, "dataset") == {name}
     assert ("publish", {"table": name}) in found and ("publish_figure", {"figure": f"{name}_samples"}) in found
     assert sum(rule.startswith("train_") for rule, _ in found) == 4
     demo = checked()["demo"]
-    both = checked(yaml.safe_dump(overlay))["demo"]
-    assert not without(demo, both) and {section for section in both if both[section] != demo[section]} == {
-        *("datasets", "protocols", "tables", "figures", "unfit")  # nothing of the demo's is another
-    }
+    both = checked(overlay.read_text())["demo"]
+    assert not without(demo, both)  # nothing of the demo's is another
+    changed = {section for section in both if both[section] != demo[section]}
+    assert changed == {"datasets", "protocols", "tables", "figures", "unfit"}
     assert plan.filled_in(both, "tables", name)["published"] is None
-    assert overlay["protocols"] == {"test-22-2048": {"split": "test", "images": 22, "features": 2048, "sets": 1}}
+    assert plan.protocol(both, "test-22-2048") == {"split": "test", "images": 22, "features": 2048, "sets": 1}
 
 
 @pytest.mark.parametrize(("size", "scales"), [(16, 2), (32, 3), (64, 4), (128, 5)])
@@ -73,59 +70,55 @@ def test_networks_follow_the_side_and_epochs_the_number_of_images(size, scales, 
     config = mine.read_config(Path("config").joinpath)
     overlay = mine.overlay_of(config, "cpu", "x", {"kind": "folder", "root": "/x", "size": size}, COUNTS)
     config = mine.merge(config, overlay)
-    vae, ours, glow = (resolve(config, "cpu", "x", model, 0) for model in ("vae", "vaeglow", "glow"))
+    runs = []
+    for model in ("vae", "vaeglow", "glow"):
+        run, usual = (resolve(config, "cpu", dataset, model, 0) for dataset in ("x", "photos32"))
+        assert run["training"]["epochs"] == 38 * usual["training"]["epochs"]
+        runs.append(run)
+    vae, ours, glow = runs
     assert vae["network"]["num_scale"] == ours["base"]["network"]["num_scale"] == glow["network"]["levels"] == scales
-    usual = [resolve(config, "cpu", "photos32", model, 0)["training"] for model in ("vae", "vaeglow", "glow")]
-    epochs = [run["training"]["epochs"] for run in (vae, ours, glow)]
-    assert epochs == [38 * training["epochs"] for training in usual] and ours["base"]["training"] == vae["training"]
-    assert glow["training"]["warmup_epochs"] == 38 * usual[2]["warmup_epochs"]
-
-
-COUNTS = {"train": 500, "val": 0, "test": 2000}
+    assert ours["base"]["training"] == vae["training"]
+    assert glow["training"]["warmup_epochs"] == 38 * usual["training"]["warmup_epochs"]
 
 
 def test_grey_images_make_grey_models_and_leave_out_what_cannot_take_them(tmp_path, folder, capsys):
     pictures(tmp_path / "grey/train", 80, "L", "RGB")
     pictures(tmp_path / "grey/test", 20, "LA")
-    _, said, overlay = made(capsys, str(tmp_path / "grey"), "--size", "8")
-    assert len(said) == 3 and "vaeglow_as_written cannot split one channel" in said[0] and said[0].endswith("left out")
-    assert overlay["datasets"]["grey_8"]["channels"] == 1 and "test_fraction" not in overlay["datasets"]["grey_8"]
-    rows = [row for section in ("tables", "figures") for entry in overlay[section].values() for row in entry["rows"]]
+    name, (left_out, *_), file = made(capsys, tmp_path / "grey")
+    assert "vaeglow_as_written cannot split one channel" in left_out and left_out.endswith("left out")
+    overlay = yaml.safe_load(file.read_text())
+    dataset = overlay["datasets"][name]
+    assert dataset["channels"] == 1 and "test_fraction" not in dataset
+    rows = overlay["tables"][name]["rows"] + overlay["figures"][f"{name}_samples"]["rows"]
     assert {row.get("model") for row in rows} == {None, "vae", "vaeglow", "glow"}
 
 
 def test_an_overlay_that_is_there_is_used_as_it_is(tmp_path, folder, capsys):
-    name, *_ = made(capsys, str(folder), "--size", "8")
-    path = Path(f"config/mine/{name}-demo.yaml")
+    *_, path = made(capsys, folder)
     edited = path.read_text().replace("warmup_epochs: 0", "warmup_epochs: 1")
     path.write_text(edited)
-    _, said, _ = made(capsys, "My Pictures!", "--size", "8")
+    _, said, _ = made(capsys, "My Pictures!")
     assert "is there and used as it is" in said[0] and path.read_text() == edited
-    with pytest.raises(UserError, match=r"my_pictures_8-demo\.yaml is of .*: delete it, or give .* another name"):
-        mine.main([str(pictures(tmp_path / "other/my pictures", 100, "RGB")), "--size", "8"])
+    other = pictures(tmp_path / "other/my pictures", 100, "RGB")
+    with user_error(r"my_pictures_8-demo\.yaml is of .*: delete it, or give .* another name"):
+        made(capsys, other)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("kind: folder", "kind: foldr", r"my_pictures_8-demo\.yaml: .*foldr.*: correct it, or delete it"),
-        ("tables:", "tables: [", r"my_pictures_8-demo\.yaml: .*line \d+.*: correct it, or delete it"),
-        (
-            "tables:\n  my_",
-            "tables:\n  your_",
-            r"my_pictures_8-demo\.yaml lacks the dataset or the table my_pictures_8: delete",
-        ),
+        ("kind: folder", "kind: foldr", ": .*foldr.*: correct it, or delete it"),
+        ("tables:", "tables: [", r": .*line \d+.*: correct it, or delete it"),
+        ("tables:\n  my_", "tables:\n  your_", " lacks the dataset or the table my_pictures_8: delete"),
     ],
 )
 def test_an_edit_that_breaks_the_overlay_is_one_line(old, new, says, folder, capsys):
-    name, *_ = made(capsys, str(folder), "--size", "8")
-    path = Path(f"config/mine/{name}-demo.yaml")
+    *_, path = made(capsys, folder)
     text = path.read_text()
     assert old in text, text
     path.write_text(text.replace(old, new))
-    with pytest.raises(UserError, match=says) as error:
-        mine.main([str(folder), "--size", "8"])
-    assert "\n" not in str(error.value)
+    with user_error(rf"my_pictures_8-demo\.yaml{says}"):
+        made(capsys, folder)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +138,6 @@ def test_a_slip_is_one_line_and_writes_nothing(words, says, folder):
     for path in pictures(Path("broken"), 110, "L").iterdir():
         path.write_bytes(path.read_bytes()[:50])
     Path("none").mkdir()
-    with pytest.raises(UserError, match=says) as error:
+    with user_error(says):
         mine.main(words)
-    assert "\n" not in str(error.value) and not Path("config/mine").exists()
+    assert not Path("config/mine").exists()

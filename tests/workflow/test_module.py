@@ -1,13 +1,12 @@
 """The workflow as a module of another one, from a git repository: config, schema, published numbers, environments."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from table_tools import timed, write_timing
-from test_workflow import jobs, snakemake
+from test_workflow import copy_project, jobs, snakemake
 from waiting import ROOT, warm
 
 from vaeglow.files import read_csv, read_json
@@ -35,11 +34,7 @@ use rule * from vaeglow as flow_*
 def repository(tmp_path_factory) -> Path:
     """The files of the workflow, without the package, committed to a repository of their own."""
     folder = tmp_path_factory.mktemp("git") / "vaeglow"
-    for name in ("workflow", "config"):
-        shutil.copytree(ROOT / name, folder / name)
-    (folder / "resources").mkdir()
-    for name in ("Snakefile", "environment.yml", "resources/published.csv"):
-        shutil.copy(ROOT / name, folder / name)
+    copy_project(folder, "workflow", "config")
     words = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
     for command in (["init", "-q", "-b", "main"], ["add", "."], [*words, "commit", "-qm", "all"], ["tag", "v1"]):
         subprocess.run(["git", "-C", folder, *command], check=True)

@@ -1,8 +1,7 @@
 """The profile for Slurm, on a real one: the same Table 2 as locally, though each training job is stopped once."""
 
 import contextlib
-import itertools
-import json
+import io
 import os
 import re
 import shutil
@@ -20,25 +19,22 @@ import yaml
 from run_tools import holder
 from table_tools import without_times
 from test_demo import ROWS, SMALL, inception_overlay
-from waiting import LIMIT, ROOT, call, until
+from waiting import LIMIT, ROOT, Row, call, said, until
 
 from vaeglow.config import merge
+from vaeglow.files import read_json
 
 SCRIPTS = ROOT / "tests/slurm"
-NEEDED = ("slurmctld", "slurmd", "sbatch", "munged")
-FIELDS = {"job": 20, "state": 20, "gpus": 20, "start": 20, "end": 20, "limit": 15, "what": 200}  # width of each
-FORMAT = ("JobID", "State", "tres-per-job", "StartTime", "EndTime", "TimeLimit", "Comment")
+PLUGIN = "snakemake_executor_plugin_slurm"
+FORMAT = "JobID:20,State:20,tres-per-job:20,Comment:200"
 
 
 def missing() -> str:
     """What a Slurm for tests lacks on this machine, as one line; empty when nothing does."""
     path = f"{os.environ['PATH']}:/usr/sbin"
-    programs = [name for name in NEEDED if shutil.which(name, path=path) is None]
-    if programs:
-        return f"no {', '.join(programs)}: apt-get install slurmctld slurmd slurm-client munge"
-    if find_spec("snakemake_executor_plugin_slurm") is None:
-        return "no Slurm plugin of Snakemake: pip install -e '.[slurm]'"
-    return ""
+    if not all(shutil.which(name, path=path) for name in ("slurmctld", "slurmd", "sbatch", "munged")):
+        return "no Slurm: apt-get install slurmctld slurmd slurm-client munge"
+    return "" if find_spec(PLUGIN) else f"no {PLUGIN}: pip install -e '.[slurm]'"
 
 
 class Slurm:
@@ -51,9 +47,7 @@ class Slurm:
 
     def call(self, *command: str) -> str:
         """The output of a command of Slurm."""
-        done = call(command, env=self.environment, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-        return done.stdout
+        return said(call(command, env=self.environment, stdin=subprocess.DEVNULL))
 
     def submit(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen:
         """Start the workflow with the profile, which leaves only this to a cluster; it prints to `output`'s end."""
@@ -63,19 +57,15 @@ class Slurm:
         with open(output, "a", encoding="utf-8") as file:
             return subprocess.Popen([*command, *arguments, "--directory", str(folder)], stdout=file, **options)
 
-    def jobs(self) -> list[dict[str, str]]:
+    def jobs(self) -> list[Row]:
         """All jobs there were, in the order in which they came, each as its last attempt stands."""
-        columns = ",".join(f"{name}:{width}" for name, width in zip(FORMAT, FIELDS.values(), strict=True))
-        text = self.call("squeue", "--states=all", "--noheader", "--sort=i", f"--Format={columns}")
-        found = []
-        for line in text.splitlines():
-            job = {}
-            for name, width in FIELDS.items():
-                job[name], line = line[:width].strip(), line[width:]
-            found.append(job)
-        return found
+        text = self.call("squeue", "--states=all", "--noheader", "--sort=i", f"--Format={FORMAT}")
+        columns = {"job": 20, "state": 20, "gpus": 20, "what": 200}
+        table = io.StringIO(text)
+        widths = [*columns.values()]
+        return pd.read_fwf(table, widths=widths, names=[*columns], dtype=str, keep_default_na=False).to_dict("records")
 
-    def attempts(self) -> list[dict[str, str]]:
+    def attempts(self) -> list[Row]:
         """What Slurm's completion log says of each time that a job ran, to an end; a requeued job has several."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
         return [dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in lines]
@@ -93,11 +83,13 @@ EPOCHS = 24  # of four steps: long enough to be caught in the middle of
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("overlay")
-    config = merge(SMALL, inception_overlay(folder / "weights.pth"))
-    config["presets"] = {"demo": {"tables": {"table2": {"rows": SHOWN}}}}
+    more = {
+        "presets": {"demo": {"tables": {"table2": {"rows": SHOWN}}}},
+        "timing": {"cpu": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01}},
+    }
+    config = merge(SMALL, inception_overlay(folder / "weights.pth"), more)
     for model in config["overrides"]["models"].values():
         model["training"]["epochs"] = EPOCHS
-    config["timing"] = {"cpu": {"warmup_steps": 1, "windows": 2, "window_seconds": 0.01}}
     (folder / "overlay.yaml").write_text(yaml.safe_dump(config))
     return folder / "overlay.yaml"
 
@@ -142,11 +134,11 @@ class Disturbed:
         self.overlay = overlay
         self.output = folder / "output"
         self.stops = {"glow": self.near_its_time_limit, "vae": self.preempted, "vaeglow": self.interrupted}
-        self.stopped: dict[str, str] = {}  # model: the job that was stopped
+        self.stopped: Row = {}  # model: the job that was stopped
         self.submit()
 
     def submit(self) -> None:
-        # No retries but the trainings' own, so that those are what is seen to work.
+        """With no retries but the trainings' own, so that those are what is seen to work."""
         options = (TARGET, TIMED, "--configfile", str(self.overlay), "--retries", "0")
         self.process = self.slurm.submit(self.folder, *options, output=self.output)
 
@@ -167,11 +159,9 @@ class Disturbed:
         pid = holder(run_of(self.folder, model) / "state")
         os.kill(pid, signal.SIGSTOP)
         assert f"epoch {EPOCHS}/" not in self.log(model), "too fast to be caught: raise EPOCHS"
-        (job,) = [
-            job["job"]
-            for job in self.slurm.jobs()
-            if job["state"] == "RUNNING" and re.fullmatch(rf"rule_{RUNS[model]}_wildcards_.*_{model}_0", job["what"])
-        ]
+        mine = re.compile(rf"rule_{RUNS[model]}_wildcards_.*_{model}_0")
+        running = [job for job in self.slurm.jobs() if job["state"] == "RUNNING"]
+        (job,) = [job["job"] for job in running if mine.fullmatch(job["what"])]
         self.stops[model](job)
         wake_when_told(pid)
         self.stopped[model] = job
@@ -226,16 +216,17 @@ def test_the_table_is_that_of_a_local_run(disturbed, local):
 
 @pytest.mark.parametrize("model", RUNS)
 def test_the_weights_of_a_run_that_was_stopped_are_those_of_one_that_was_not(disturbed, local, model):
-    wanted = json.loads(finished(run_of(local, model) / "training.json").read_text())
-    got = json.loads((run_of(disturbed.folder, model) / "training.json").read_text())
+    wanted = read_json(finished(run_of(local, model) / "training.json"))
+    got = read_json(run_of(disturbed.folder, model) / "training.json")
     assert got["weights_sha256"] == wanted["weights_sha256"]
     assert re.search(r"\nresuming at epoch \d+, step \d+\n", disturbed.log(model))
 
 
 def test_each_run_was_stopped_in_the_way_meant(disturbed):
-    attempts = disturbed.slurm.attempts()
-    states = {m: [a["JobState"] for a in attempts if a["JobId"] == job] for m, job in disturbed.stopped.items()}
-    assert states == {"glow": ["FAILED"], "vae": ["PREEMPTED", "COMPLETED"], "vaeglow": ["CANCELLED"]}
+    attempts = [(attempt["JobId"], attempt["JobState"]) for attempt in disturbed.slurm.attempts()]
+    ways = {"glow": ["FAILED"], "vae": ["PREEMPTED", "COMPLETED"], "vaeglow": ["CANCELLED"]}
+    for model, job in disturbed.stopped.items():
+        assert [state for number, state in attempts if number == job] == ways[model]
     assert "stopped: SIGTERM: state saved, run again to resume" in disturbed.output.read_text()  # glow's own words
 
 
@@ -244,21 +235,19 @@ def test_every_job_asks_for_one_gpu_and_no_two_hold_it_at_once(disturbed):
     attempts = disturbed.slurm.attempts()
     assert {job["gpus"] for job in jobs} == {"gres/gpu:1"}
     assert {job["job"] for job in jobs} == {attempt["JobId"] for attempt in attempts}
-    ran = sorted((attempt["StartTime"], attempt["EndTime"], attempt["SubmitTime"]) for attempt in attempts)
-    for (_, end, _), (start, _, _) in itertools.pairwise(ran):
-        assert end <= start, ran
-    assert any(submitted < end for (_, end, _), (_, _, submitted) in itertools.pairwise(ran))  # and some had to wait
+    ran = pd.DataFrame(attempts).sort_values(["StartTime", "EndTime", "SubmitTime"])
+    ends = ran["EndTime"].shift()[1:]
+    assert (ends <= ran["StartTime"][1:]).all(), ran
+    assert (ran["SubmitTime"][1:] < ends).any()  # and some had to wait
 
 
 def test_sampling_and_its_evaluation_are_one_job(disturbed):
     jobs = disturbed.slurm.jobs()
-    submitted = [job["what"] for job in jobs]
     completed = [job["what"] for job in jobs if job["state"] == "COMPLETED"]  # others went down with their Snakemake
     assert completed.count("rule_quality_evaluate_sample") == len(SHOWN)
-    assert not [what for what in submitted if what.startswith(("rule_sample", "rule_evaluate"))]
-    assert not [what for what in submitted if re.match("rule_(table|publish|write_config|prepare_data)", what)]
+    others = re.compile("rule_(sample|evaluate|table|publish|write_config|prepare_data)")
+    assert not [job for job in jobs if others.match(job["what"])]
 
 
 def test_a_timed_job_takes_the_threads_it_asked_for(disturbed):
-    timed = json.loads((disturbed.folder / TIMED).read_text())
-    assert timed["threads"] == SMALL["overrides"]["training"]["threads"] == 1
+    assert read_json(disturbed.folder / TIMED)["threads"] == SMALL["overrides"]["training"]["threads"] == 1

@@ -2,26 +2,27 @@
 
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from fid_tools import write_pngs
+from refusals import user_error
 from run_tools import shipped_config
 from scipy.stats import ttest_1samp
-from test_demo import SHOWN, SMALL, inception_overlay, measured, verified
-from test_workflow import jobs, snakemake
-from waiting import ROOT, call, warm
+from test_demo import SHOWN, SMALL, drawn_again, inception_overlay, measured, verified
+from test_workflow import jobs, workflow
+from waiting import ROOT, python, said, state_of, text_of, warm
 
 from study import study as program
 from study import update
 from vaeglow import study
 from vaeglow.config import FILES, merge
-from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json, write_text
 
+FLAGS = f"--flags=-s {ROOT / 'Snakefile'}"
 VAE = "tiny/blobs/vae/seed0"
 OURS = "tiny/blobs/vaeglow/seed0"
 
@@ -44,25 +45,24 @@ def project(folder: Path) -> Path:
 
 def run(folder: Path, *options: object, status: int = 0) -> str:
     """What `make study` calls; its output."""
-    done = call([sys.executable, ROOT / "study/study.py", *options], folder, env=warm())
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return said(python(ROOT / "study/study.py", *options, cwd=folder, env=warm()), status)
 
 
 def left(folder: Path, *options: object) -> set[str]:
     """Runs to train, as a line says and as Snakemake plans; of all others it plans nothing but reports."""
     count = re.search(r"(\d+) runs to train", run(project(folder), *options, "--plan"))[1]
-    planned = jobs(snakemake("-s", ROOT / "Snakefile", "--configfile", "demo.yaml", "-n", "all", cwd=folder))
-    found = {(rule, f"{w['model']} {w['seed']}") for rule, w in planned if "model" in w and rule != "training_curves"}
-    trained = {name for rule, name in found if rule.startswith("train_")}
-    assert len(trained) == int(count) and {name for _, name in found} == trained
+    trained, others = set(), set()
+    for rule, wildcards in jobs(workflow("--configfile", "demo.yaml", "-n", "all", cwd=folder)):
+        if "model" in wildcards and rule != "training_curves":
+            (trained if rule.startswith("train_") else others).add(f"{wildcards['model']} {wildcards['seed']}")
+    assert len(trained) == int(count) and others <= trained
     return trained
 
 
 @pytest.mark.slow
 def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     kept, first, second, third = (tmp_path / name for name in ("study/runs", "first", "second", "third"))
-    options = ("demo.yaml", "--kept", kept, f"--flags=-s {ROOT / 'Snakefile'}")
+    options = ("demo.yaml", "--kept", kept, FLAGS)
     assert "RUNS=x is in no run's folder, such as demo/photos32/" in run(project(first), *options, "--runs=x", status=2)
     run(first, *options, "--runs=/vae/seed[01]")
     trained = {path.parent.name for path in (first / "results/demo/photos32").glob("*/seed*/training.json")}
@@ -74,7 +74,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     assert not re.search("/samples/|safetensors", "".join(files))
     assert left(second, *options) == set()
     run(second, *options)
-    assert measured(second) == measured(first) and verified(second)[0] == 0
+    assert measured(second) == measured(first) and verified(second)
 
     # Of a run that is not there, with its base, the base is trained again, too, and all that stand on it.
     shutil.rmtree(kept / "demo/photos32/glow/seed1")
@@ -87,22 +87,19 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     run(third, *options)
     assert read_json(training)["weights_sha256"] == before["weights_sha256"] and read_json(training) != before
     # Three models under three seeds, and one of a figure of images, which shows the first seed only.
-    assert verified(third)[0] == 0 and len(study.finished(kept, spec)) == len(spec["runs"]) == 10
+    assert verified(third) and len(study.finished(kept, spec)) == len(spec["runs"]) == 10
 
     # The page: means over seeds and their intervals; no real images of the dataset of faces.
     write_text(tmp_path / "study/demo.yaml", "preset: demo")
     monkeypatch.chdir(third)
     update.main("demo", tmp_path / "docs")
-    text = (tmp_path / "docs/measured.md").read_text(encoding="utf-8")
+    text, figures, claims = (text_of(tmp_path / f"docs/measured{name}.md") for name in ("", "-figures", "-claims"))
     for row in measured(third):
         fids = [read_json(path)["fid"] for path in third.glob(f"results/*/*/{row['run']}/*/metrics/*/*.json")]
         ends = re.search(rf"\| {re.escape(row['fid'])} ± {re.escape(row['fid_sd'])} \[(\S+), (\S+)\]", text).groups()
         assert [*map(float, ends)] == pytest.approx([*ttest_1samp(fids, 0).confidence_interval()], abs=0.03)
-    figures, claims = ((tmp_path / f"docs/measured-{name}.md").read_text("utf-8") for name in ("figures", "claims"))
     assert "![Figure 2" in figures and "samples.png" not in figures and str(tmp_path) not in text + figures
-    words = (f"FROM={kept}", f"TO={tmp_path / 'again'}", "PY=" + sys.executable, "CORES=2")
-    done = call(["make", "-o", ".venv/.installed", "figures", *words], env=warm())
-    assert done.returncode == 0, done.stdout + done.stderr
+    drawn_again(kept, tmp_path / "again", "CORES=2")
     for name in ("table2.csv", "claims.csv"):
         assert (tmp_path / "again/results" / name).read_text() == (third / "results" / name).read_text()
     assert "measured/claims.md" in claims and "| Claim | Claim as tested | The paper's numbers |" in claims
@@ -123,7 +120,7 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
     ):
         content = read_json(path)
         write_json(path, content | {key: content[key] | {of: 9}})
-        with pytest.raises(UserError, match=f"^kept/{VAE}: {says}"):
+        with user_error(f"^kept/{VAE}: {says}"):
             study.check(kept, spec)
         write_json(path, content)
     shutil.rmtree("results/tiny/blobs")
@@ -152,38 +149,37 @@ def test_folders_that_are_not_there_are_one_line(tmp_path):
 
 def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no study runs in"):
+    with user_error("no study runs in"):
         program.pause_or_resume()
     states = []
-    said = []
-
-    def state() -> str:
-        pid = (program.PAUSED if program.PAUSED.exists() else program.GROUP).read_text()
-        time.sleep(0.1)  # a signal takes effect a moment later
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def look() -> None:  # twice: paused and resumed; then the command ends by itself
-        if len(said) < 2 and (program.GROUP.exists() or program.PAUSED.exists()):
-            said.append(program.pause_or_resume())
-            states.append(state())
+        files = [file for file in (program.PAUSED, program.GROUP) if file.exists()]
+        if files and len(states) < 2:
+            pid = files[0].read_text()
+            line = program.pause_or_resume()
+            time.sleep(0.1)  # a signal takes effect a moment later
+            states.append((line, state_of(pid) == "T"))
 
     monkeypatch.setattr(program, "LOOK_SECONDS", 0.3)
     assert program.run(["sleep", "3"], look) == 0
-    assert said == ["paused: the same command resumes it", "resumed"] and states[0] == "T" != states[1]
+    assert states == [("paused: the same command resumes it", True), ("resumed", False)]
     assert not list(Path("results").iterdir())
+
+
+FEW = """
+datasets: {few: {kind: folder, root: here, size: 32}}
+overrides: {roles: {main: few}}
+seeds: [0]
+"""
 
 
 def test_too_few_images_are_one_line_and_one_seed_is_noted(tmp_path):
     folder = project(tmp_path / "one")
     for split in ("train", "test"):
-        image = folder / "here" / split / "a.png"
-        image.parent.mkdir(parents=True)
-        Image.new("RGB", (32, 32)).save(image)
-    few = {"datasets": {"few": {"kind": "folder", "root": "here", "size": 32}}, "overrides": {"roles": {"main": "few"}}}
-    write_text(
-        folder / "few.yaml",
-        yaml.safe_dump(merge(yaml.safe_load((folder / "demo.yaml").read_text()), few, {"seeds": [0]})),
-    )
-    said = run(folder, "few.yaml", f"--flags=-s {ROOT / 'Snakefile'}", status=1)
-    assert "note: few.yaml has fewer than 3 seeds: claims about training stay undecided" in said
-    assert said.splitlines()[-1].startswith("error: the test split of few has 1 images, protocol test-16-64 needs 16")
+        write_pngs(folder / "here" / split, np.zeros((1, 3, 32, 32), np.uint8))
+    overlay = merge(*map(yaml.safe_load, (text_of(folder / "demo.yaml"), FEW)))
+    write_text(folder / "few.yaml", yaml.safe_dump(overlay))
+    output = run(folder, "few.yaml", FLAGS, status=1)
+    assert "note: few.yaml has fewer than 3 seeds: claims about training stay undecided" in output
+    assert output.splitlines()[-1].startswith("error: the test split of few has 1 images, protocol test-16-64 needs 16")

@@ -9,16 +9,16 @@ values from every layer, except those that some layer sets for the model itself.
 run's numbers, so its hash is the run's identity, and a change of anything else reruns nothing.
 """
 
-import copy
-import difflib
-import textwrap
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from copy import deepcopy
+from difflib import get_close_matches
+from textwrap import shorten
 from typing import Any
 
-from vaeglow.config.neutral import neutral_values, without_neutral
-from vaeglow.config.registry import kinds_of
+from vaeglow.config.registry import kinds_of, neutral_values
 from vaeglow.errors import UnfitGrey, UnfitImages, UserError
+from vaeglow.files import AnyPath, Config, Facts
 
 # The files of the folder config/: each is merged over those before.
 FILES = (
@@ -29,17 +29,17 @@ SHOWN = ("tables", "figures", "claims")  # the sections that `only` chooses from
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def merge(*layers: Config) -> Facts:
     """A deep copy of the first with the others on top, in order: mappings merge key by key, all else is replaced."""
-    merged: dict[str, Any] = {}
+    merged: Facts = {}
     for layer in layers:
         for key, value in layer.items():
             both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
-            merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
+            merged[key] = merge(merged[key], value) if both else deepcopy(value)
     return merged
 
 
-def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
+def read_config(find: Callable[[str], AnyPath]) -> Facts:
     """The config without an overlay; `find` gives the path of each of its `FILES`.
 
     Raises:
@@ -60,20 +60,20 @@ def read_config(find: Callable[[str], str | Path]) -> dict[str, Any]:
     return merge(*layers)
 
 
-def without(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` without the keys of `other`."""
+def without(values: Config, other: Config, equal: bool = False) -> Facts:
+    """`values` without the keys of `other`, in the mappings of both, too; of `equal` ones only, where that is asked."""
     left = {}
     for key, value in values.items():
-        if key not in other:
-            left[key] = value
-        elif isinstance(value, Mapping) and isinstance(other[key], Mapping):
-            inside = without(value, other[key])
+        if isinstance(value, Mapping) and isinstance(other.get(key), Mapping):
+            inside = without(value, other[key], equal)
             if inside:
                 left[key] = inside
+        elif key not in other or (equal and value != other[key]):
+            left[key] = value
     return left
 
 
-def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
+def lookup(table: Config, name: str, what: str) -> Any:
     """`table[name]`.
 
     Raises:
@@ -86,22 +86,22 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
 
 def several(names: Iterable[str]) -> str:
     """Names as a message lists them: as many as fit into 200 characters."""
-    return textwrap.shorten(", ".join(names), 200, placeholder=" ...")
+    return shorten(", ".join(names), 200, placeholder=" ...")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the legal name closest to `name`, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    close = get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
+def view_of(config: Config, preset: str) -> Facts:
     """The config as a preset sees it: the top level, the preset's differences, the user's overrides; of `only` that.
 
     Its `preset` is that preset's name. A model's values keep their layers (see `resolve`); read everything else here.
     """
     difference = lookup(config["presets"], preset, "preset")
-    top = {key: value for key, value in config.items() if key not in ("presets", "overrides")}
+    top = without(config, {"presets": None, "overrides": None})
     view = merge({**top, "preset": preset}, difference, config.get("overrides") or {})
     only = view.get("only")
     if only is not None:
@@ -110,7 +110,7 @@ def effective(config: Mapping[str, Any], preset: str) -> dict[str, Any]:
     return view
 
 
-def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
+def ancestry(models: Config, model: str) -> list[str]:
     """The names a model inherits from, itself first.
 
     Raises:
@@ -126,16 +126,13 @@ def ancestry(models: Mapping[str, Any], model: str) -> list[str]:
     return chain
 
 
-def inherited(config: Mapping[str, Any], model: str, key: str) -> str | None:
+def inherited(config: Config, model: str, key: str) -> str | None:
     """A model's `kind`, `mode` or `base`: its own, or that of the nearest model it is `like`; None without one."""
-    for name in ancestry(config["models"], model):
-        value = config["models"][name].get(key)
-        if value is not None:
-            return value
-    return None
+    models = config["models"]
+    return ChainMap(*(models[name] for name in ancestry(models, model))).get(key)
 
 
-def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapping[str, Any]]:
+def layers_of(config: Config, preset: str, dataset: str) -> list[Config]:
     """The top level, the preset and the user's overrides, each followed by its entry for the dataset."""
     lookup(config["datasets"], dataset, "dataset")
     layers = []
@@ -144,24 +141,23 @@ def layers_of(config: Mapping[str, Any], preset: str, dataset: str) -> list[Mapp
     return layers
 
 
-def describe_model(config: Mapping[str, Any], preset: str, dataset: str, model: str) -> dict[str, Any]:
+def describe_model(config: Config, preset: str, dataset: str, model: str) -> Facts:
     """All of a model's values under a preset and dataset, layers merged, `like` followed, without neutral ones."""
     layers = layers_of(config, preset, dataset)
-    own: list[Mapping[str, Any]] = [{} for _ in layers]  # of each layer: its entries for the model and its ancestors
-    taken: Mapping[str, Any] = {}  # keys that the model or a nearer ancestor sets in any layer
+    own: list[Config] = [{}] * len(layers)  # of each layer: its entries for the model and its ancestors
+    nearer: Config = {}  # what the model and the ancestors so far set in any layer
     for name in ancestry(config["models"], model):
         entries = [layer.get("models", {}).get(name, {}) for layer in layers]
-        own = [merge(without(entry, taken), nearer) for entry, nearer in zip(entries, own, strict=True)]
-        taken = merge(taken, *entries)
-    merged: dict[str, Any] = {}
+        own = [merge(without(entry, nearer), set_before) for entry, set_before in zip(entries, own, strict=True)]
+        nearer = merge(nearer, *entries)
+    merged: Facts = {}
     for layer, entry in zip(layers, own, strict=True):
-        shared = {"training": layer["training"]} if "training" in layer else {}
-        merged = merge(merged, shared, entry)
-    values = {key: value for key, value in merged.items() if key not in ("like", *STYLE)}
-    return without_neutral(values, neutral_values(str(values.get("kind"))))
+        merged = merge(merged, {"training": layer.get("training", {})}, entry)
+    values = without(merged, dict.fromkeys(("like", *STYLE)))
+    return without(values, neutral_values(str(values.get("kind"))), equal=True)
 
 
-def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, seed: int) -> dict[str, Any]:
+def resolve(config: Config, preset: str, dataset: str, model: str, seed: int) -> Facts:
     """The plain dict that decides one run's numbers, by the checked config; written to its `config.json`.
 
     Returns:
@@ -197,22 +193,22 @@ def resolve(config: Mapping[str, Any], preset: str, dataset: str, model: str, se
     return {**run, **described, "data": shape, "base": base}
 
 
-def wrong_training(described: Mapping[str, Any], kind: Any) -> str:
+def wrong_training(described: Config, kind: Any) -> str:
     """Which values of a model's `training` contradict each other or its kind, and what to do; empty if none do."""
     training = described["training"]
-    batch = training["batch_size"]
     if kind.KL_FREE and training["kl_weight"] != 1:
-        what = f"kl_weight is {training['kl_weight']}, but a {described['kind']} {kind.KL_FREE}"
-        return f"{what}: leave it at 1 there"
+        weight = training["kl_weight"]
+        return f"kl_weight is {weight}, but a {described['kind']} {kind.KL_FREE}: leave it at 1 there"
     if training["snapshots"] != sorted(set(training["snapshots"])):
         return f"snapshots {training['snapshots']} must rise: list each fraction once, in order"
-    if batch % training["devices"]:
-        what = f"devices is {training['devices']}, which does not divide training.batch_size, {batch}"
-        return f"{what}: each takes as many images"
+    devices = training["devices"]
+    batch = training["batch_size"]
+    if batch % devices:
+        return f"devices is {devices}, which does not divide training.batch_size, {batch}: each takes as many images"
     return ""
 
 
-def with_neutral(run: Mapping[str, Any]) -> dict[str, Any]:
+def with_neutral(run: Config) -> Facts:
     """A resolved config with the neutral values that it lacks, and its base's: a model is built and trained by it."""
     whole = merge(neutral_values(run["kind"]), run)
     if run.get("base"):
@@ -220,7 +216,7 @@ def with_neutral(run: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def phases(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def phases(run: Config) -> list[Config]:
     """All that is trained for a run, by resolved configs: its base, unless only its architecture is taken; itself."""
     base = run["base"]
     return [*phases(base), run] if base and "training" in base else [run]

@@ -5,20 +5,20 @@ Keys, types and ranges by the schema, every name it mentions, every model as a p
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import SHOWN, describe_model, effective, inherited, lookup, merge, plan, resolve
+from vaeglow.config import SHOWN, describe_model, inherited, lookup, merge, plan, resolve, view_of
 from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
-from vaeglow.files import local_path, read_csv
+from vaeglow.files import Config, Facts, local_path, read_csv
 from vaeglow.reporting.claims import needed
 
 
-def check_config(config: Mapping[str, Any], schema_path: Path, published_path: Path) -> dict[str, dict[str, Any]]:
+def check_config(config: Config, schema_path: Path, published_path: Path) -> dict[str, Facts]:
     """Check all of a config: keys, types and ranges by the schema, then every name it mentions.
 
     Args:
@@ -27,7 +27,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
         published_path: resources/published.csv, for the names in its first column.
 
     Returns:
-        `{preset: effective(config, preset)}`, each with the models that cannot take a dataset's images under `unfit`.
+        `{preset: view_of(config, preset)}`, each with the models that cannot take a dataset's images under `unfit`.
 
     Raises:
         UserError: the first thing wrong, in one line.
@@ -41,7 +41,7 @@ def check_config(config: Mapping[str, Any], schema_path: Path, published_path: P
     lookup(config["presets"], config["preset"], "preset")
     for name in config.get("only") or ():
         lookup(merge(*(config[section] for section in SHOWN)), name, "table, figure or claim")
-    views = {preset: effective(config, preset) for preset in config["presets"]}
+    views = {preset: view_of(config, preset) for preset in config["presets"]}
     unfit = {}
     for preset, view in views.items():
         with named(f"preset {preset}"):
@@ -63,7 +63,7 @@ def named(place: str) -> Iterator[None]:
         raise UserError(f"{place}: {error}") from error
 
 
-def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[Any, Any]:
+def check_models(config: Config, view: Config, schema: Config) -> dict[Any, Any]:
     """Check that every model, its layers merged, has exactly the keys of its kind.
 
     A model's own entry cannot be checked alone: `like`, the dataset, the preset and the user add to it.
@@ -73,7 +73,7 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
         entries may name models for colour where the images are grey.
     """
     model_schema = {"$ref": "#/$defs/model", "$defs": schema["$defs"]}
-    passed: list[dict[str, Any]] = []  # a model is often the same on several datasets
+    passed: list[Facts] = []  # a model is often the same on several datasets
     unfit = {}
     for dataset in config["datasets"]:
         for name in config["models"]:
@@ -90,7 +90,7 @@ def check_models(config: Mapping[str, Any], view: Mapping[str, Any], schema: Map
     return unfit
 
 
-def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+def check_entries(views: Config, view: Config) -> None:
     """Every role, table, figure and claim of a preset names what exists and fits together; `views` are all presets'."""
     for role, dataset in view["roles"].items():
         if role in view["datasets"]:
@@ -101,8 +101,7 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
             with named(f"{section}.{name}"):
                 for row in plan.filled_in(view, section, name)["rows"]:
                     lookup(view["datasets"], row["dataset"], "dataset")
-                    minus = row.get("minus")
-                    if minus and minus == {key: row[key] for key in minus}:
+                    if "minus" in row and row["minus"].items() <= row.items():
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
@@ -115,7 +114,7 @@ def check_entries(views: Mapping[str, Any], view: Mapping[str, Any]) -> None:
                 check_need(views, view, need)
 
 
-def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[str, Any]) -> None:
+def check_need(views: Config, view: Config, need: Config) -> None:
     """The preset, dataset, protocol and model of a result exist, and such a model can give it."""
     lookup(views, need["preset"], "preset")
     for section in ("protocol", "dataset", "model"):
@@ -133,7 +132,7 @@ def check_need(views: Mapping[str, Any], view: Mapping[str, Any], need: Mapping[
         raise UserError(f"{model}, without a temperature: write 1.0, not {temperature}")
 
 
-def outside(config: Mapping[str, Any], home: Path) -> list[str]:
+def outside(config: Config, home: Path) -> list[str]:
     """A line for each file or folder outside `home` that is read; links are followed before that is decided.
 
     All that is written lies below `home`: names in the config hold no separators. Reading elsewhere is allowed.

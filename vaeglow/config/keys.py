@@ -2,7 +2,7 @@
 
 A declaration is a JSON schema; its `description` is what config/README.md says. A key with a `default` may be left out.
 A key of models or of `training` that is added when runs are there already gets `neutral`, the value by which a run is
-as if there were no such key: it may be left out, and does not change what such a run is (`vaeglow.config.neutral`).
+as if there were no such key: it may be left out, and does not change what such a run is (`registry.neutral_values`).
 """
 
 from typing import Any
@@ -25,11 +25,6 @@ def count(meaning: str, minimum: int = 1, **more: Any) -> Schema:
 def positive(meaning: str, **more: Any) -> Schema:
     """A number above 0."""
     return key(meaning, type="number", exclusiveMinimum=0, **more)
-
-
-def switch(meaning: str, **more: Any) -> Schema:
-    """`true` or `false`."""
-    return key(meaning, type="boolean", **more)
 
 
 def choice(meaning: str, *values: Any, **more: Any) -> Schema:

@@ -1,6 +1,6 @@
 """What tables, figures and claims consist of, and the results that they need, for the workflow.
 
-A `view` is the checked config as one preset sees it (`vaeglow.config.effective`). An entry of it names datasets by role
+A `view` is the checked config as one preset sees it (`vaeglow.config.view_of`). An entry of it names datasets by role
 (`main`), may leave its protocol to the preset, and its rows may leave their dataset to the entry; here all of that is
 filled in once, for planning, checking and reporting. A `need` is one result that an entry reads:
 `{"what": a key of vaeglow.paths.RESULTS, "preset", "dataset", "model", "protocol", "seeds"}`, with a `temperature` or
@@ -8,20 +8,20 @@ filled in once, for planning, checking and reporting. A `need` is one result tha
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from vaeglow.config import inherited, lookup, merge, phases, resolve
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UnfitGrey, UnfitImages
+from vaeglow.files import Config, Facts
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.reporting.claims import needed, seeds_of
 from vaeglow.reporting.style import PALETTE
 
-View = Mapping[str, Any]
-Row = Mapping[str, Any]
-Need = dict[str, Any]
+View = Config
+Row = Config
+Need = Facts
 SECTIONS = ("tables", "figures")
 SHOWN = 36  # images of a sample set that are kept for figures; more where one shows more
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
@@ -31,18 +31,18 @@ SEVERAL = "#/$defs/several_temperatures_rows"  # the schema of rows that keep th
 # ---------------------------------------------------------------------------------- entries, all filled in
 
 
-def protocol(view: View, name: str) -> dict[str, Any]:
+def protocol(view: View, name: str) -> Facts:
     """How FIDs are measured: `split`, `images`, `features` and `sets` of a protocol."""
     return {"sets": 1, **lookup(view["protocols"], name, "protocol")}
 
 
-def measured_by(view: View, entry: Mapping[str, Any]) -> dict[str, Any]:
+def measured_by(view: View, entry: Config) -> Facts:
     """The `protocol` of an entry, the preset's own where it names none, with that protocol's values."""
     name = entry.get("protocol") or view["evaluation"]["protocol"]
     return {"protocol": name, **protocol(view, name)}
 
 
-def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
+def filled_in(view: View, section: str, name: str) -> Facts:
     """An entry of `tables` or `figures` with everything filled in.
 
     Returns:
@@ -76,7 +76,7 @@ def filled_in(view: View, section: str, name: str) -> dict[str, Any]:
     }
 
 
-def filled_rows(view: View, row: Row, dataset: str, preset: str, schema: str | None) -> list[dict[str, Any]]:
+def filled_rows(view: View, row: Row, dataset: str, preset: str, schema: str | None) -> list[Facts]:
     """A row of an entry filled in; several, one for each temperature, unless its schema keeps them together."""
     where = {"dataset": view["roles"].get(dataset, dataset), "preset": preset}
     full = {**row, **where}
@@ -91,7 +91,7 @@ def filled_rows(view: View, row: Row, dataset: str, preset: str, schema: str | N
     return [{**full, "temperature": float(temperature)} for temperature in temperatures] or [full]
 
 
-def claims(view: View) -> dict[str, dict[str, Any]]:
+def claims(view: View) -> dict[str, Facts]:
     """All claims with a preset, a real dataset and a protocol, as their step takes them; `run`: it is measured."""
     filled = {}
     for name, entry in view["claims"].items():
@@ -114,18 +114,17 @@ def unfit(view: View, rows: Iterable[Row], error: type[UnfitImages] = UnfitImage
 # -------------------------------------------------------------------------------------------------- needs
 
 
-def needs(view: View, section: str, name: str | None = None) -> list[Need]:
+def needs(view: View, section: str, name: str = "") -> list[Need]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
-    reading = claim_needs(view) if section == "claims" else entry_needs(view, section, str(name))
-    return list({tuple(sorted(need.items())): need for need in reading}.values())
-
-
-def claim_needs(view: View) -> Iterator[Need]:
-    """What all claims that are measured read."""
-    for claim in claims(view).values():
-        seeds = tuple(seeds_of(claim, view["seeds"]))
-        for need in needed(claim) if claim["run"] else ():
-            yield {**need, "seeds": seeds}
+    if section == "claims":
+        measured = [claim for claim in claims(view).values() if claim["run"]]
+        reading = []
+        for claim in measured:
+            seeds = tuple(seeds_of(claim, view["seeds"]))
+            reading += [{**need, "seeds": seeds} for need in needed(claim)]
+    else:
+        reading = entry_needs(view, section, name)
+    return list({frozenset(need.items()): need for need in reading}.values())
 
 
 def entry_needs(view: View, section: str, name: str) -> Iterator[Need]:
@@ -134,17 +133,17 @@ def entry_needs(view: View, section: str, name: str) -> Iterator[Need]:
     kind = kinds_of(section)[entry["kind"]]
     reading: list[tuple[str, Row]] = []
     for row in entry["rows"]:
-        sides = [row, row["minus"]] if "minus" in row else [row]
+        sides = (row, row.get("minus", {}))
         reading += [(what, side) for side in sides if "model" in side for what in kind.READS]
-    for row in entry["rows"] if hasattr(kind, "OF_BASES") else ():
+    for row in entry["rows"]:
         base = row.get("base")
         while base is not None:
-            reading += [(what, {**row, "model": base}) for what in kind.OF_BASES]
+            reading += [(what, {**row, "model": base}) for what in getattr(kind, "OF_BASES", ())]
             base = inherited(view, base, "base")
     if hasattr(kind, "needs"):
         reading += [(need["what"], need) for need in kind.needs(entry)]
     for what, row in reading:
-        need = {"what": what, "protocol": entry["protocol"], "seeds": tuple(entry["seeds"])}
+        need = {"what": what, "protocol": entry["protocol"], "seeds": tuple(row.get("seeds") or entry["seeds"])}
         need |= {key: row[key] for key in ("preset", "dataset", "model")}
         if "{space}" in RESULTS[what]:
             need["space"] = entry["space"]
@@ -157,14 +156,11 @@ def entry_needs(view: View, section: str, name: str) -> Iterator[Need]:
 
 def all_needs(view: View) -> list[Need]:
     """What any table, figure or claim of a preset reads."""
-    everything = []
-    for section in SECTIONS:
-        for name in view[section]:
-            everything += needs(view, section, name)
-    return everything + needs(view, "claims")
+    shown = [need for section in SECTIONS for name in view[section] for need in needs(view, section, name)]
+    return shown + needs(view, "claims")
 
 
-def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
+def spec(view: View, section: str, name: str = "claims") -> Facts:
     """All that the step `table`, `figure` or `claims` needs to find, check and name its files.
 
     Returns:
@@ -172,7 +168,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
         each model that is shown: `{model: {"label", "color", "marker"}}`, and `temperature` false where it has none.
     """
     if section == "claims":
-        content: dict[str, Any] = {"preset": view["preset"], "seeds": view["seeds"], "claims": claims(view)}
+        content: Facts = {"preset": view["preset"], "seeds": view["seeds"], "claims": claims(view)}
         models = [need["model"] for claim in content["claims"].values() for need in needed(claim)]
     else:
         content = filled_in(view, section, name)
@@ -181,7 +177,7 @@ def spec(view: View, section: str, name: str = "claims") -> dict[str, Any]:
     return {**content, "styles": {model: style(view, model) for model in dict.fromkeys(models)}}
 
 
-def style(view: View, model: str) -> dict[str, Any]:
+def style(view: View, model: str) -> Facts:
     """The `label`, `color` and `marker` of a model: those of its entry, or a label and look that its name decides."""
     number = zlib.crc32(model.encode())
     look = {"label": model, "color": PALETTE[number % 6], "marker": MARKERS[number // 6 % len(MARKERS)]}
@@ -200,61 +196,55 @@ def sample_counts(view: View, dataset: str, model: str, temperature: float) -> d
     `count` is the largest of the protocols used on them (the preset's own where none is), each its sets times its
     images, more where a figure or a probe takes more; of these the first `shown` are kept for figures.
     """
-    samples = {}
-    for name, values in view["protocols"].items():
-        samples[name] = protocol(view, name)["sets"] * values["images"]
+    samples = {name: protocol(view, name)["sets"] * values["images"] for name, values in view["protocols"].items()}
     drawn = {"dataset": dataset, "model": model, "temperature": temperature}.items()
     reading = [need for need in all_needs(view) if need.items() >= drawn]
     counts = [samples[need["protocol"]] for need in reading if need["what"] in ("metrics", "draws")]
-    if any(need["what"] == "nearest_training" for need in reading):
-        counts.append(view["probes"]["nearest_training"]["samples"])
+    counts += [view["probes"]["nearest_training"]["samples"] for need in reading if need["what"] == "nearest_training"]
     sheets = []
     for name, figure in view["figures"].items():
         if dataset in {row["dataset"] for row in filled_in(view, "figures", name)["rows"]}:
-            sheets.append(figure.get("columns", 0) * figure.get("lines_per_row", figure.get("lines", 1)))
+            lines = figure.get("lines_per_row", figure.get("lines", 1))
+            sheets.append(figure.get("columns", 0) * lines)
     usual = samples[view["evaluation"]["protocol"]]
     return {"count": max([*(counts or [usual]), *sheets]), "shown": max([SHOWN, *sheets])}
 
 
-def runs(config: Mapping[str, Any], view: View) -> dict[tuple[str, str], list[int]]:
+def runs(config: Config, view: View) -> dict[tuple[str, str], list[int]]:
     """The (dataset, model) pairs that are trained for a preset's tables, figures and claims, and their seeds.
 
     Bases are included. Models that cannot take the images are left out.
     """
     seeds_of_run: dict[tuple[str, str], set[int]] = {}
-    needed_runs: dict[tuple, None] = {}
-    for need in all_needs(view):
-        if need["what"] != "timing" and need["preset"] == view["preset"]:  # what is timed is not trained
-            needed_runs[need["dataset"], need["model"], need["seeds"]] = None
-    for dataset, model, seeds in needed_runs:
+    own = [need for need in all_needs(view) if need["preset"] == view["preset"]]
+    trained = [(need["dataset"], need["model"], need["seeds"]) for need in own if need["what"] != "timing"]
+    for dataset, model, seeds in dict.fromkeys(trained):  # what is timed is not trained
         with suppress(UnfitImages):
-            for run in reversed(phases(resolve(config, view["preset"], dataset, model, seeds[0]))):
+            resolved = resolve(config, view["preset"], dataset, model, seeds[0])
+            for run in reversed(phases(resolved)):
                 seeds_of_run.setdefault((dataset, run["model"]), set()).update(seeds)
     return {run: sorted(seeds) for run, seeds in seeds_of_run.items()}
 
 
 def paths(wanted: Iterable[Need]) -> list[str]:
     """The paths of results, for every seed of a need, each once."""
-    names: dict[str, None] = {}
-    for need in wanted:
-        for seed in need["seeds"]:
-            names[str(result_path("results", **need, seed=seed))] = None
-    return list(names)
+    names = [str(result_path("results", **need, seed=seed)) for need in wanted for seed in need["seeds"]]
+    return list(dict.fromkeys(names))
 
 
-def files(view: View, section: str, name: str | None = None) -> list[str]:
+def files(view: View, section: str, name: str = "") -> list[str]:
     """All results that a table, a figure or the claims read, under every seed that they show."""
     return paths(needs(view, section, name))
 
 
-def study(config: Mapping[str, Any], view: View) -> dict[str, Any]:
+def study(config: Config, view: View) -> Facts:
     """What `vaeglow.study` keeps of a preset: the small files that its tables, figures and claims are made from.
 
     Names are of files and folders below `results`: `runs`, by folder and bases first, have the folder of their `base`
     or None, and `files`; `others` are files of no run. The `roles` and `seeds` are the view's.
     """
     read = [path.removeprefix("results/") for path in paths(all_needs(view))]
-    kept: dict[str, dict[str, Any]] = {}
+    kept: dict[str, Facts] = {}
     for (dataset, model), seeds in runs(config, view).items():
         for seed in seeds:
             base = None

@@ -1,8 +1,8 @@
 """Keys, types and ranges of the config: the schema file completed with the kinds' own keys, and one-line errors."""
 
-import functools
-import math
 from collections.abc import Collection, Mapping
+from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ from vaeglow.config import STYLE, nearest, several
 from vaeglow.config.keys import Schema, group
 from vaeglow.config.registry import HOMES, kinds_of
 from vaeglow.errors import UserError
+from vaeglow.files import Config
 
 DECLARED = [section for section in HOMES if section != "probes"]  # sections whose entries have a kind
+# What to do where a number is text.
+NUMBER_AS_TEXT = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
 NAMED = ("datasets", "models", "protocols", "roles", "tables", "figures", "claims")
 
 
@@ -21,7 +24,7 @@ def declared(schema: Schema, section: str) -> tuple[Schema, dict[str, Schema]]:
     return common, {kind: declaration.SCHEMA for kind, declaration in kinds_of(section).items()}
 
 
-def complete(schema: Schema, config: Mapping[str, Any], published: Collection[str]) -> Schema:
+def complete(schema: Schema, config: Config, published: Collection[str]) -> Schema:
     """The schema of a config, with the keys of an entry by its kind and the names that a change may mention.
 
     The entry of a model is checked with all layers merged (`vaeglow.config.check.check_models`), by `$defs/model`.
@@ -47,7 +50,7 @@ def complete(schema: Schema, config: Mapping[str, Any], published: Collection[st
             entry["allOf"].append({"if": of_kind, "then": closed(group(**{"kind": {}, **common, **keys}))})
         sections[section]["additionalProperties"] = entry
     defs["model"] = sections["models"]["additionalProperties"]
-    style = {key: value for key, value in declared(schema, "models")[0].items() if key in STYLE}
+    style = {key: declared(schema, "models")[0][key] for key in STYLE}
     sections["models"]["additionalProperties"] = group(like={"type": "string"}, base={"type": "string"}, **style)
     return whole
 
@@ -68,7 +71,7 @@ def closed(schema: Any) -> Any:
     return {"additionalProperties": False, "required": required, **copy}
 
 
-@functools.cache
+@cache
 def read_schema(path: Path) -> Schema:
     """The content of the schema file, with the keys of all datasets and probes and those of `training`."""
     import yaml
@@ -85,21 +88,20 @@ def read_schema(path: Path) -> Schema:
     return schema
 
 
-@functools.cache
+@cache
 def validator_class() -> Any:
     """JSON schema's rules, stricter on numbers: 16.0 is not an integer, NaN and infinity are not numbers."""
-    import jsonschema
+    from jsonschema import Draft202012Validator, validators
 
-    plain = jsonschema.Draft202012Validator
-    integer, number = (functools.partial(plain.TYPE_CHECKER.is_type, type=name) for name in ("integer", "number"))
+    plain = Draft202012Validator
     strict = {
-        "integer": lambda _, value: integer(value) and isinstance(value, int),
-        "number": lambda _, value: number(value) and math.isfinite(value),
+        "integer": lambda _, value: type(value) is int,  # not a bool
+        "number": lambda _, value: (type(value) is int or isinstance(value, float)) and isfinite(value),
     }
-    return jsonschema.validators.extend(plain, type_checker=plain.TYPE_CHECKER.redefine_many(strict))
+    return validators.extend(plain, type_checker=plain.TYPE_CHECKER.redefine_many(strict))
 
 
-def validate(config: Mapping[str, Any], schema: Schema, place: str = "") -> None:
+def validate(config: Config, schema: Schema, place: str = "") -> None:
     """Check the config, or the part of it at `place`, against a schema; the first error becomes one line.
 
     Raises:
@@ -115,29 +117,29 @@ def explain(error: Any, place: str = "") -> str:
     """One line for one jsonschema error in the part of the config at `place`."""
     value = error.instance
     where = ".".join(str(part) for part in [place, *error.absolute_path] if part != "")
-    if error.validator == "anyOf" and error.context:
-        return explain(max(error.context, key=lambda inner: len(inner.absolute_path)), place)
-    if error.validator == "additionalProperties":
-        legal = list(error.schema.get("properties", {}))
-        key = next(key for key in value if key not in legal)
-        named = f"{where}.{key}" if where else str(key)
-        return f"unknown key '{named}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in value]
-        return f"'{where or 'the top level'}' lacks the key '{missing[0]}'"
-    if error.validator == "not":
-        return f"'{where}' cannot hold '{value}': {error.schema['description']}"
-    if error.validator == "enum":
-        legal = [str(allowed) for allowed in error.validator_value]
-        return f"'{where}': {value!r} is not one of {several(legal)}{nearest(str(value), legal)}"
-    if error.validator == "uniqueItems":
-        twice = next(item for index, item in enumerate(value) if item in value[:index])
-        if isinstance(twice, dict):
-            twice = ", ".join(f"{key}: {inner}" for key, inner in twice.items())
-        return f"'{where}': {twice} is listed twice"
-    if error.validator == "type":
-        hint = ""
-        if isinstance(value, str) and error.validator_value in ("number", "integer"):
-            hint = " (write 0.0001 or 1.0e-4 for a number; numbers nested in --config arrive as text: use --configfile)"
-        return f"'{where}' is {value!r} ({type(value).__name__}), not of type {error.validator_value}{hint}"
+    expected = error.validator_value
+    match error.validator:
+        case "anyOf" if error.context:
+            return explain(max(error.context, key=lambda inner: len(inner.absolute_path)), place)
+        case "additionalProperties":
+            legal = list(error.schema.get("properties", {}))
+            key = next(key for key in value if key not in legal)
+            named = f"{where}.{key}" if where else str(key)
+            return f"unknown key '{named}'{nearest(str(key), legal)}; legal here: {', '.join(legal) or 'nothing'}"
+        case "required":
+            missing = next(key for key in expected if key not in value)
+            return f"'{where or 'the top level'}' lacks the key '{missing}'"
+        case "not":
+            return f"'{where}' cannot hold '{value}': {error.schema['description']}"
+        case "enum":
+            legal = list(map(str, expected))
+            return f"'{where}': {value!r} is not one of {several(legal)}{nearest(str(value), legal)}"
+        case "uniqueItems":
+            twice = next(item for index, item in enumerate(value) if item in value[:index])
+            if isinstance(twice, dict):
+                twice = ", ".join(f"{key}: {inner}" for key, inner in twice.items())
+            return f"'{where}': {twice} is listed twice"
+        case "type":
+            hint = NUMBER_AS_TEXT if isinstance(value, str) and expected in ("number", "integer") else ""
+            return f"'{where}' is {value!r} ({type(value).__name__}), not of type {expected}{hint}"
     return f"'{where}': {error.message}"

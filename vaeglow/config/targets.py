@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import inherited, plan
+from vaeglow.config import inherited, plan, without
 from vaeglow.config.plan import View
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
+from vaeglow.files import Config, Facts
 from vaeglow.paths import INCEPTION, RESULTS
 
 TABLE = ("csv", "full.csv", "md", "html", "tex")  # the forms of each
@@ -23,14 +24,14 @@ def one_of(names: Iterable[Any]) -> str:
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
-def models_of(config: Mapping[str, Any], rule: str) -> str:
+def models_of(config: Config, rule: str) -> str:
     """The same for all models that a rule of this name trains (`RULES` of their kinds)."""
-    trained = []
+    kinds = kinds_of("models")
+    rules = {}
     for model in config["models"]:
-        kind = kinds_of("models")[inherited(config, model, "kind")]
-        if kind.RULES[inherited(config, model, "mode")] == rule:
-            trained.append(model)
-    return one_of(trained)
+        kind = kinds[inherited(config, model, "kind")]
+        rules[model] = kind.RULES[inherited(config, model, "mode")]
+    return one_of(model for model in rules if rules[model] == rule)
 
 
 def seeds(views: Mapping[str, View]) -> list[int]:
@@ -44,15 +45,15 @@ def temperatures(views: Mapping[str, View]) -> list[float]:
     return sorted({need["temperature"] for need in needs if "temperature" in need})
 
 
-def pages(config: Mapping[str, Any], view: View) -> list[str]:
+def pages(config: Config, view: View) -> list[str]:
     """The training curves of all runs, and the pages of the datasets that they are on."""
-    runs = []
+    needs = []
     for (dataset, model), run_seeds in plan.runs(config, view).items():
-        runs.append({"preset": view["preset"], "dataset": dataset, "model": model, "seeds": run_seeds})
-    return plan.paths({"what": what, **run} for what in ("curves", "data_page") for run in runs)
+        needs.append({"preset": view["preset"], "dataset": dataset, "model": model, "seeds": run_seeds})
+    return plan.paths({"what": what, **need} for what in ("curves", "data_page") for need in needs)
 
 
-def everything(config: Mapping[str, Any], view: View) -> list[str]:
+def everything(config: Config, view: View) -> list[str]:
     """All that is made of a preset: its tables, figures and claims, and `pages`."""
     files = [f"results/{table}.{form}" for table in view["tables"] for form in TABLE]
     files += [f"results/{figure}.{form}" for figure in view["figures"] for form in FIGURE]
@@ -60,7 +61,7 @@ def everything(config: Mapping[str, Any], view: View) -> list[str]:
     return files + pages(config, view)
 
 
-def askable(config: Mapping[str, Any], views: Mapping[str, View]) -> list[str]:
+def askable(config: Config, views: Mapping[str, View]) -> list[str]:
     """All files that can be asked for, to find the name nearest to a mistyped one."""
     from snakemake.io import expand
 
@@ -71,7 +72,7 @@ def askable(config: Mapping[str, Any], views: Mapping[str, View]) -> list[str]:
     return everything(config, views[config["preset"]]) + expand(files, **names, **values, allow_missing=True)
 
 
-def prepared(config: Mapping[str, Any], view: View) -> list[str]:
+def prepared(config: Config, view: View) -> list[str]:
     """What training and measuring take: plan, configs, data, Inception and the references of FIDs."""
     study = plan.study(config, view)
     datasets = sorted({Path(run).parts[1] for run in study["runs"]})
@@ -85,7 +86,7 @@ def prepared(config: Mapping[str, Any], view: View) -> list[str]:
     ]
 
 
-def built(config: Mapping[str, Any], view: View) -> list[str]:
+def built(config: Config, view: View) -> list[str]:
     """What there is of everything; UserError where nothing is."""
     files = [file for file in everything(config, view) if Path(file).exists()]
     if not files:
@@ -93,7 +94,7 @@ def built(config: Mapping[str, Any], view: View) -> list[str]:
     return files
 
 
-def drawn(config: Mapping[str, Any], view: View) -> list[str]:
+def drawn(config: Config, view: View) -> list[str]:
     """The same, without figures of images that are neither prepared nor embedded, each of which is said."""
     files = []
     for file in built(config, view):
@@ -108,7 +109,7 @@ def drawn(config: Mapping[str, Any], view: View) -> list[str]:
     return files
 
 
-def source_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+def source_settings(config: Config, dataset: str) -> Facts:
     """A dataset's entry without what belongs to a run.
 
     Raises:
@@ -119,7 +120,7 @@ def source_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         path = entry.get(key)
         if path and not (Path(path).expanduser().exists() or Path(f"resources/data/{dataset}/dataset.json").exists()):
             raise UserError(f"dataset {dataset}: {path} is not there: make it, or correct the path")
-    return {key: value for key, value in entry.items() if key not in ("train_subset", "models")}
+    return without(entry, {"train_subset": None, "models": None})
 
 
 def probe_inputs(probe: Any) -> dict[str, str]:
@@ -132,6 +133,6 @@ def probe_inputs(probe: Any) -> dict[str, str]:
     return inputs | ({"weights": INCEPTION} if "weights" in probe.reads else {})
 
 
-def report_section(config: Mapping[str, Any], section: str, name: str) -> str:
+def report_section(config: Config, section: str, name: str) -> str:
     """Where the report shows a table or a figure: what is called an ablation in a section of its own."""
     return "Ablations" if config[section][name]["title"].startswith("Ablation") else section.capitalize()

@@ -11,34 +11,31 @@ A kind's module is named like the kind and has
 - `THREADS`, where it decodes many image files: how many threads are useful.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
+from vaeglow.config.keys import choice, count, group
 from vaeglow.config.schema import closed, validate
 from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
-from vaeglow.data.arrays import SPLITS, array_sha256, slabs, write_dataset
+from vaeglow.data.arrays import Settings, Values, array_sha256, slabs, write_dataset
 from vaeglow.errors import UserError
 
-MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
-KINDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+KINDS = {
+    "photos": photos,
+    "digits": digits,
+    "cifar10": cifar10,
+    "fashion_mnist": fashion_mnist,
+    "celeba": celeba,
+    "folder": folder,
+    "npz": npz,
+}
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$(?!\n)"}
 COMMON = {
-    "channels": {"enum": [1, 3], "default": 3, "description": "3 (RGB) or 1 (luminance)"},
-    "size": {
-        "type": "integer",
-        "minimum": 2,
-        "description": "side of the square images; a power of two for the ResNet",
-    },
-    "levels": {
-        "type": "integer",
-        "minimum": 2,
-        "maximum": 256,
-        "default": 256,
-        "description": "fewer than 256: pixel values become `x * levels // 256`",
-    },
+    "channels": choice("3 (RGB) or 1 (luminance)", 1, 3, default=3),
+    "size": count("side of the square images; a power of two for the ResNet", 2),
+    "levels": count("fewer than 256: pixel values become `x * levels // 256`", 2, maximum=256, default=256),
     "expected_sha256": {
         "type": ["object", "null"],
         "additionalProperties": False,
@@ -50,7 +47,7 @@ COMMON = {
 }
 
 
-def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def complete(name: str, settings: Settings) -> Values:
     """Settings with all defaults filled in; arguments as for `prepare`.
 
     Raises:
@@ -60,12 +57,11 @@ def complete(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in KINDS:
         raise UserError(f"dataset {name}: no kind {kind!r}: the kinds are {', '.join(KINDS)}")
     keys = {"kind": {}, **COMMON, **KINDS[kind].SCHEMA}
-    validate(settings, closed({"type": "object", "properties": keys}), f"datasets.{name}")
-    defaults = {key: inner["default"] for key, inner in keys.items() if "default" in inner}
-    return {**defaults, **settings}
+    validate(settings, closed(group(**keys)), f"datasets.{name}")
+    return {**{key: inner["default"] for key, inner in keys.items() if "default" in inner}, **settings}
 
 
-def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, threads: int = 1) -> dict[str, Any]:
+def prepare(name: str, settings: Settings, output_dir: str | Path, threads: int = 1) -> Values:
     """Make a dataset and write it with `arrays.write_dataset`; returns the content of dataset.json.
 
     Args:
@@ -82,8 +78,8 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
     levels = settings["levels"]
     if levels < 256:
         table = (np.arange(256) * levels // 256).astype(np.uint8)
-        for split in SPLITS:
-            for slab in slabs(splits[split]):
+        for images in splits.values():
+            for slab in slabs(images):
                 slab[:] = table[slab]
     for split, expected in (settings["expected_sha256"] or {}).items():
         digest = array_sha256(splits[split])
@@ -94,11 +90,14 @@ def prepare(name: str, settings: Mapping[str, Any], output_dir: str | Path, thre
                 f"the new data, remove datasets.{name}.expected_sha256 or set it to null in an overlay"
             )
     mean, std = moments(value_counts(splits["train"], levels))
-    shared = {key: settings[key] for key in ("kind", "channels", "size", "levels")}
-    return write_dataset(output_dir, splits, {"name": name, **shared, "mean": mean, "std": std, "source": source})
+    return write_dataset(
+        output_dir,
+        splits,
+        {**settings, "name": name, "mean": mean, "std": std, "source": source},
+    )
 
 
-def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
+def value_counts(images: ndarray, levels: int) -> ndarray:
     """How often each value occurs in each channel, int64 [C, levels], of uint8 [N, C, H, W]."""
     counts = np.zeros((images.shape[1], levels), dtype=np.int64)
     for slab in slabs(images):
@@ -106,7 +105,7 @@ def value_counts(images: np.ndarray, levels: int) -> np.ndarray:
     return counts
 
 
-def moments(counts: np.ndarray) -> tuple[list[float], list[float]]:
+def moments(counts: ndarray) -> tuple[list, list]:
     """Mean and sd of each channel of (x + 1/2) / levels, from counts of the values x, [C, levels]: numbers in 0..1.
 
     Counts are exact, so the result is the same on every machine.

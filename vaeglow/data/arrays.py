@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from tqdm import tqdm
 
 from vaeglow.errors import UserError
 from vaeglow.files import DAMAGED, atomic_path, explain_os_error, read_json, sha256_json, unreadable, write_json
 
 SPLITS = ("train", "val", "test")
-Made = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a kind: the splits, and how they were made, for dataset.json
+Settings = Mapping[str, Any]  # of a dataset, by its entry in config
+Values = dict[str, Any]  # of a JSON file
+Arrays = dict[str, ndarray]
+Made = tuple[Arrays, Values]  # of a kind: the splits, and how they were made, for dataset.json
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
@@ -48,15 +52,14 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
     Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are for the progress bar.
     """
     source = iter(items)
-    batches = iter(lambda: list(itertools.islice(source, BATCH)), [])
     with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
-        for batch in batches:
+        for batch in iter(lambda: list(itertools.islice(source, BATCH)), []):
             for result in pool.map(function, batch):
                 yield result
                 bar.update()
 
 
-def on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+def on_disk(folder: Path, shape: tuple[int, ...]) -> ndarray:
     """A uint8 array that may be larger than memory, in an unnamed file on a folder's disk; it ends with the process.
 
     Raises:
@@ -74,7 +77,7 @@ def on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise explain_os_error(error, folder) from error
 
 
-def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
+def slabs(array: ndarray) -> Iterator[ndarray]:
     """An array of any shape in order, some 16 MB at a time; nothing of an array without values."""
     if array.size:
         rows = max(1, SLAB_BYTES * len(array) // array.nbytes)
@@ -82,7 +85,7 @@ def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
             yield array[start : start + rows]
 
 
-def array_sha256(array: np.ndarray) -> str:
+def array_sha256(array: ndarray) -> str:
     """Hex sha256 of an array's type, shape and values, the same on every machine; docs/data.md has the format.
 
     It is read a slab at a time, so it may be larger than memory.
@@ -94,7 +97,7 @@ def array_sha256(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: dict[str, Any]) -> dict[str, Any]:
+def write_dataset(data_dir: str | Path, splits: Arrays, info: Values) -> Values:
     """Write the arrays and dataset.json; returns what that holds.
 
     An old dataset.json is deleted first and the new one is written last: if it exists, the arrays are complete.
@@ -102,27 +105,27 @@ def write_dataset(data_dir: str | Path, splits: Mapping[str, np.ndarray], info: 
     Args:
         data_dir: folder, created if missing.
         splits: train, val and test, uint8 [N, C, H, W]; val may have N = 0.
-        info: the keys of `INFO_KEYS` except counts and sha256.
+        info: the keys of `INFO_KEYS` except counts and sha256; others are left out.
 
     Raises:
         UserError: no room or no permission to write.
     """
     data_dir = Path(data_dir)
-    counts = {}
-    hashes = {}
     (data_dir / INFO_FILE).unlink(missing_ok=True)
     for split in SPLITS:
         with atomic_path(data_dir / f"{split}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, np.ascontiguousarray(splits[split]), allow_pickle=False)
-        counts[split] = len(splits[split])
-        hashes[split] = array_sha256(splits[split])
-    complete = {**info, "counts": counts, "sha256": hashes}
+    complete = {
+        **info,
+        "counts": {split: len(splits[split]) for split in SPLITS},
+        "sha256": {split: array_sha256(splits[split]) for split in SPLITS},
+    }
     ordered = {key: complete[key] for key in INFO_KEYS}
     write_json(data_dir / INFO_FILE, ordered)
     return ordered
 
 
-def read_info(data_dir: str | Path) -> dict[str, Any]:
+def read_info(data_dir: str | Path) -> Values:
     """Read dataset.json; UserError where it is missing, not JSON, or lacks a key."""
     path = Path(data_dir) / INFO_FILE
     info = read_json(path)
@@ -132,12 +135,12 @@ def read_info(data_dir: str | Path) -> dict[str, Any]:
     return info
 
 
-def data_identity(info: Mapping[str, Any]) -> dict[str, str]:
+def data_identity(info: Values) -> Values:
     """What results record of the data they are of, from dataset.json: its name, and a hash of all arrays."""
     return {"dataset": info["name"], "data_sha256": sha256_json(info["sha256"])}
 
 
-def open_split(data_dir: str | Path, split: str) -> np.ndarray:
+def open_split(data_dir: str | Path, split: str) -> ndarray:
     """Open a split memory-mapped and read-only, after one pass over it to check its hash.
 
     Returns:
@@ -157,7 +160,7 @@ def open_split(data_dir: str | Path, split: str) -> np.ndarray:
     return array
 
 
-def evenly_spaced(images: np.ndarray, count: int) -> np.ndarray:
+def evenly_spaced(images: ndarray, count: int) -> ndarray:
     """`count` images, at most all, spread over the array: similar images may be next to each other."""
     count = min(count, len(images))
     return images[np.arange(count) * len(images) // count]

@@ -7,24 +7,25 @@ names in it cannot point outside.
 import functools
 import io
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vaeglow.data.arrays import SPLITS, Made, on_disk, ordered_map
+from vaeglow.config.keys import choice
+from vaeglow.data.arrays import Made, Settings, on_disk, ordered_map
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
 SCHEMA = {
     "channels": {"const": 3, "default": 3},
     **SOURCES,
-    "crop": {
-        "enum": [128, 140, 148],
-        "default": 128,
-        "description": "side of the centred square, 128 (Dai & Wipf's), 140 or 148, that is shrunk to `size`",
-    },
+    "crop": choice(
+        "side of the centred square, 128 (Dai & Wipf's), 140 or 148, that is shrunk to `size`",
+        128,
+        140,
+        148,
+        default=128,
+    ),
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 ARCHIVE = PinnedFile(
@@ -35,7 +36,7 @@ LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
 CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..173, columns 25..153
 
 
-def build(settings: Mapping[str, Any], name: str, output_dir: Path, threads: int) -> Made:
+def build(settings: Settings, name: str, output_dir: Path, threads: int) -> Made:
     """Crop and shrink all images of the official partition, in its order; see `vaeglow.data`."""
     size = settings["size"]
     cut = functools.partial(square, crop=settings["crop"], size=size)
@@ -45,22 +46,26 @@ def build(settings: Mapping[str, Any], name: str, output_dir: Path, threads: int
         for split, files in partition().items():
             splits[split] = on_disk(output_dir, (len(files), 3, size, size))
             contents = (archive.read(f"img_align_celeba/{file}") for file in files)
-            images = ordered_map(cut, contents, len(files), threads, f"{name}, {split}")
-            for target, image in zip(splits[split], images, strict=True):
+            for target, image in zip(
+                splits[split], ordered_map(cut, contents, len(files), threads, f"{name}, {split}"), strict=True
+            ):
                 target[:] = image
-    made = {"crop": settings["crop"], "partition": "official", "filter": "bilinear"}
-    return splits, {**made, "archive_sha256": ARCHIVE.digest}
+    return splits, {
+        "crop": settings["crop"],
+        "partition": "official",
+        "filter": "bilinear",
+        "archive_sha256": ARCHIVE.digest,
+    }
 
 
-def partition() -> dict[str, list[str]]:
+def partition() -> dict[str, list]:
     """The official partition: split -> file names, in the list's order.
 
     The list itself is not needed: tests/data/test_published.py writes it from this, with the published file's sha256.
     """
     names = {}
     first = 1
-    for split in SPLITS:
-        last = LAST[split]
+    for split, last in LAST.items():
         names[split] = [f"{number:06}.jpg" for number in range(first, last + 1)]
         first = last + 1
     return names

@@ -6,13 +6,12 @@ can run code when read: that happens only after the archive's sha256 has been ch
 
 import pickle
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import Made
+from vaeglow.data.arrays import Made, Settings
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
@@ -23,13 +22,15 @@ ARCHIVE = PinnedFile(
 BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 
 
-def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
+def build(settings: Settings, name: str, output_dir: Path, **_: Any) -> Made:
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     (path,) = obtain(name, settings, [ARCHIVE], "www.cs.toronto.edu/~kriz", output_dir)
-    images = []
     with tarfile.open(path) as archive:
-        for batch in BATCHES:
-            content = archive.extractfile(f"cifar-10-batches-py/{batch}").read()
-            images.append(pickle.loads(content, encoding="latin1")["data"].reshape(-1, 3, 32, 32))
-    splits = {**hold_out(np.concatenate(images[:-1]), settings), "test": images[-1]}
-    return splits, {"archive_sha256": ARCHIVE.digest, "split_seed": settings["split_seed"]}
+        *train, test = (
+            pickle.load(archive.extractfile(f"cifar-10-batches-py/{batch}"), encoding="latin1")["data"]
+            for batch in BATCHES
+        )
+    return {**hold_out(np.concatenate(train).reshape(-1, 3, 32, 32), settings), "test": test.reshape(-1, 3, 32, 32)}, {
+        "archive_sha256": ARCHIVE.digest,
+        "split_seed": settings["split_seed"],
+    }

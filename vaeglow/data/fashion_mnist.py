@@ -3,13 +3,12 @@
 import gzip
 import hashlib
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import Made
+from vaeglow.data.arrays import Made, Settings
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
 
@@ -41,14 +40,15 @@ FILES = {
 }
 
 
-def build(settings: Mapping[str, Any], name: str, output_dir: Path, **_: Any) -> Made:
+def build(settings: Settings, name: str, output_dir: Path, **_: Any) -> Made:
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     where = "github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
-    paths = obtain(name, settings, list(FILES.values()), where, output_dir)
-    images = {}
-    for split, path in zip(FILES, paths, strict=True):
-        content = bytearray(gzip.decompress(path.read_bytes()))  # an array to write to
-        images[split] = np.frombuffer(content, np.uint8, offset=HEADER).reshape(-1, 1, 28, 28)
-    splits = {**hold_out(images["train"], settings), "test": images["test"]}
-    hashes = {split: file.digest for split, file in FILES.items()}
-    return splits, {"files_sha256": hashes, "split_seed": settings["split_seed"]}
+    contents = [
+        bytearray(gzip.decompress(path.read_bytes()))
+        for path in obtain(name, settings, FILES.values(), where, output_dir)
+    ]  # to be written to
+    train, test = (np.frombuffer(content, np.uint8, offset=HEADER).reshape(-1, 1, 28, 28) for content in contents)
+    return {**hold_out(train, settings), "test": test}, {
+        "files_sha256": {split: file.digest for split, file in FILES.items()},
+        "split_seed": settings["split_seed"],
+    }

@@ -3,14 +3,15 @@
 import functools
 import itertools
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaeglow.data.arrays import MODES, SPLITS, Made, on_disk, ordered_map
+from vaeglow.config.keys import choice
+from vaeglow.data.arrays import MODES, SPLITS, Made, Settings, on_disk, ordered_map
 from vaeglow.data.seeds import PATH, SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -34,18 +35,16 @@ SCHEMA = {
         "default": 0.0,
         "description": "share of the training images held out for validation",
     },
-    "on_broken": {
-        "enum": ["error", "skip"],
-        "default": "error",
-        "description": "a file that cannot be read: `error` or `skip` (named in `dataset.json`)",
-    },
+    "on_broken": choice(
+        "a file that cannot be read: `error` or `skip` (named in `dataset.json`)", "error", "skip", default="error"
+    ),
     **SPLIT_SEED,
 }
 THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any) -> Made:
+def build(settings: Settings, output_dir: Path, threads: int, **_: Any) -> Made:
     """Read a folder of images; see `vaeglow.data`.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
@@ -78,44 +77,53 @@ def build(settings: Mapping[str, Any], output_dir: Path, threads: int, **_: Any)
     for split, paths in files.items():
         if paths and not len(splits[split]):
             raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")
-    made = {"root": str(settings["root"]), "broken_files": broken, "links_passed_over": links_skipped}
-    return splits, {**made, "split_seed": settings["split_seed"], "filter": "lanczos"}
+    return splits, {
+        "root": str(settings["root"]),
+        "broken_files": broken,
+        "links_passed_over": links_skipped,
+        "split_seed": settings["split_seed"],
+        "filter": "lanczos",
+    }
 
 
-def divide(root: Path, settings: Mapping[str, Any]) -> tuple[dict[str, list[Path]], int]:
+def divide(root: Path, settings: Settings) -> tuple[dict, int]:
     """The files of each split, in their final order, and how many links were skipped."""
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")
     folders = {split: root / split for split in ("test", "val", "train") if (root / split).is_dir()}
     if ("train" in folders) != ("test" in folders):
         present, absent = ("train", "test") if "train" in folders else ("test", "train")
-        remedy = f"add it, or set `root` to {root / present}"
-        raise UserError(f"{root} has a folder {present} but none named {absent}: {remedy}")
+        raise UserError(
+            f"{root} has a folder {present} but none named {absent}: add it, or set `root` to {root / present}"
+        )
     if "train" not in folders:
         folders = {"all": root}
         if settings["test_fraction"] is None:
             raise UserError(f"{root} has no folders train and test: set the dataset's `test_fraction`, for example 0.1")
-    files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
-    seen: set[Path] = set()
+    files = {"train": [], "val": [], "test": []}
+    seen = set()
     links = 0
     for split, folder in folders.items():
         paths, skipped = _list(folder, root, seen)
-        order = Stream(settings["split_seed"], "folder", split).permutation(len(paths))
-        files["train" if split == "all" else split] = [paths[i] for i in order]
+        files["train" if split == "all" else split] = [
+            paths[i] for i in Stream(settings["split_seed"], "folder", split).permutation(len(paths))
+        ]
         links += skipped
+    train = files["train"]
     for split in ("test", "val"):
         fraction = settings[f"{split}_fraction"]
         if not fraction:
             continue
         if split in folders:
             raise UserError(f"{root} has a folder {split}, so `{split}_fraction` would do nothing: leave it out")
-        total = len(files["train"])
-        count = round(fraction * total)
-        if not 1 <= count < total:
-            counts = f"`{split}_fraction` {fraction} of {total} images is {count}"
-            raise UserError(f"{root}: {counts}: too few images for this split")
-        files[split] = files["train"][-count:]
-        del files["train"][-count:]
+        count = round(fraction * len(train))
+        if not 1 <= count < len(train):
+            raise UserError(
+                f"{root}: `{split}_fraction` {fraction} of {len(train)} images is {count}: "
+                "too few images for this split"
+            )
+        files[split] = train[-count:]
+        del train[-count:]
     return files, links
 
 
@@ -127,10 +135,9 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
         raise UserError(f"cannot read the folder {error.filename} ({error.strerror}): check its permissions")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):  # does not enter links to folders
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        files += [Path(parent, name) for name in images]
-    files.sort(key=lambda path: path.relative_to(root).as_posix())
+        folders[:] = [name for name in folders if name[0] != "."]
+        files += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and name[0] != "."]
+    files.sort(key=Path.as_posix)
     real_root = root.resolve()
     kept = set()
     for path in sorted(files, key=Path.is_symlink):  # files before links: of a file and a link to it the file is taken
@@ -139,30 +146,28 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
             seen.add(real)
             kept.add(path)
     if not kept:
-        looked = f"{' '.join(SUFFIXES)}; links that lead out of it are not followed"
-        raise UserError(f"{folder} holds no image files ({looked}): correct the path")
+        raise UserError(
+            f"{folder} holds no image files ({' '.join(SUFFIXES)}; links that lead out of it are not followed): "
+            "correct the path"
+        )
     return [path for path in files if path in kept], len(files) - len(kept)
 
 
-def read_whole(root: Path) -> np.ndarray:
+def read_whole(root: Path) -> ndarray:
     """All images of a folder as they are, in RGB: uint8 [N, 3, H, W]; UserError where sizes differ or one is broken."""
     paths, _ = _list(root, root, set())
     images = [read_or_reason(path, None, 3) for path in paths]
-    broken = False
     looks = {}  # size, or what is wrong: the last such file
     for path, image in zip(paths, images, strict=True):
-        if isinstance(image, str):
-            broken = True
-            looks[image] = path
-        else:
-            looks[f"{image.shape[2]}x{image.shape[1]}"] = path
-    if broken or len(looks) > 1:
+        look = image if isinstance(image, str) else f"{image.shape[2]}x{image.shape[1]}"
+        looks[look] = path
+    if len(looks) > 1 or look is image:
         named = ", ".join(f"{path} ({look})" for look, path in itertools.islice(looks.items(), 3))
         raise UserError(f"whole images of one size are needed, not {named}: repair, resize or remove some")
     return np.stack(images)
 
 
-def read_or_reason(path: Path, size: int | None, channels: int) -> np.ndarray | str:
+def read_or_reason(path: Path, size: int | None, channels: int) -> ndarray | str:
     """`read_square`, or in a few words why the file cannot be read."""
     try:
         return read_square(path, size, channels)
@@ -174,7 +179,7 @@ def read_or_reason(path: Path, size: int | None, channels: int) -> np.ndarray | 
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def read_square(path: Path, size: int | None, channels: int) -> np.ndarray:
+def read_square(path: Path, size: int | None, channels: int) -> ndarray:
     """Read an image file, cut the largest centred square, resize it with antialiasing; without a size, neither.
 
     EXIF orientation is applied. Alpha is composited on white. Palette, 16-bit grey and CMYK become 8-bit RGB (colour
@@ -200,8 +205,7 @@ def read_square(path: Path, size: int | None, channels: int) -> np.ndarray:
         top = (flat.height - side) // 2
         # Pillow's Lanczos widens its kernel when shrinking, so it antialiases; it keeps the most detail of the filters.
         flat = flat.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(flat.convert(MODES[channels]))
-    return np.atleast_3d(pixels).transpose(2, 0, 1)
+    return np.atleast_3d(flat.convert(MODES[channels])).transpose(2, 0, 1)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -210,10 +214,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels of unknown range")
-        scaled = (values.astype(np.int64) * 255 + 32767) // 65535
-        return Image.fromarray(scaled.astype(np.uint8))
+        return Image.fromarray(((values.astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        return Image.alpha_composite(white, coloured).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")

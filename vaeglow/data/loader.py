@@ -36,7 +36,7 @@ def on_device(images: np.ndarray, device: Device, subset: int | None = None) -> 
     """
     if subset is not None and not 1 <= subset <= len(images):
         raise UserError(f"{subset} images are requested, the split has {len(images)}: lower the number in config")
-    return torch.from_numpy(np.array(images[:subset], dtype=np.uint8, order="C")).to(device)
+    return torch.tensor(images[:subset], dtype=torch.uint8, device=device)
 
 
 def epoch_order(count: int, seed: int, epoch: int, device: Device = "cpu") -> Tensor:
@@ -77,5 +77,9 @@ def dequantise(x: Tensor, levels: int, generator: torch.Generator) -> Tensor:
     Returns:
         float32 [...], in (0, 1).
     """
-    u = shared_noise(torch.rand, x.shape, generator, device=x.device, dtype=torch.float32)
-    return u.clamp_(EDGE, 1 - EDGE).add_(x).div_(levels)
+    return (
+        shared_noise(torch.rand, x.shape, generator, device=x.device, dtype=torch.float32)
+        .clamp_(EDGE, 1 - EDGE)
+        .add_(x)
+        .div_(levels)
+    )

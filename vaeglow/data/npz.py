@@ -1,13 +1,14 @@
 """Your own arrays in one file, as `numpy.savez("my_images.npz", train=..., test=...)` writes it."""
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from vaeglow.data.arrays import SPLITS, Made
+from vaeglow.data.arrays import SPLITS, Arrays, Made, Settings
 from vaeglow.data.seeds import HELD_OUT, PATH, hold_out
 from vaeglow.errors import UserError
 from vaeglow.files import DAMAGED, sha256_file
@@ -23,7 +24,7 @@ SCHEMA = {
 }
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> Made:
+def build(settings: Settings, **_: Any) -> Made:
     """Read the arrays; see `vaeglow.data`.
 
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
@@ -35,12 +36,14 @@ def build(settings: Mapping[str, Any], **_: Any) -> Made:
             raise UserError(f"{path} has no array {name!r}: it has {', '.join(sorted(held)) or 'none'}")
     if "val" in splits and settings["val_images"]:
         raise UserError(f"{path} has an array val, so `val_images` would do nothing: leave it out")
-    made = {"file_sha256": sha256_file(path), "arrays_ignored": sorted(held - set(SPLITS))}
-    splits = {**hold_out(splits.pop("train"), settings), **splits}
-    return splits, {**made, "split_seed": settings["split_seed"]}
+    return {**hold_out(splits.pop("train"), settings), **splits}, {
+        "file_sha256": sha256_file(path),
+        "arrays_ignored": sorted(held - set(SPLITS)),
+        "split_seed": settings["split_seed"],
+    }
 
 
-def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], set[str]]:
+def read(path: Path, names: Iterable[str], settings: Settings) -> tuple[Arrays, set[str]]:
     """The arrays of these names, uint8 [N, C, size, size] (any size if `settings` has none); the names of all."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -52,7 +55,7 @@ def read(path: Path, names: Iterable[str], settings: Mapping[str, Any]) -> tuple
         raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
 
 
-def _read(archive: zipfile.ZipFile, name: str, settings: Mapping[str, Any]) -> np.ndarray:
+def _read(archive: zipfile.ZipFile, name: str, settings: Settings) -> ndarray:
     """One array of an open file, as `read` returns it."""
     where = f"{archive.filename}: array {name}"
     try:

@@ -8,14 +8,15 @@ import hashlib
 import importlib.util
 import io
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 from PIL import Image
 
-from vaeglow.data.arrays import MODES, SPLITS, Made
+from vaeglow.config.keys import count
+from vaeglow.data.arrays import MODES, SPLITS, Made, Settings
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
 
@@ -36,8 +37,8 @@ class Grid(NamedTuple):
     rows: int
     width: int
     height: int
-    sides: tuple[int, ...]
-    blocks: dict[str, list[int]]
+    sides: tuple
+    blocks: dict
 
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # in an installed package
@@ -69,18 +70,17 @@ SHA256 = {  # of the files
     "china": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
     "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
 }
-COUNT = {"type": "integer", "minimum": 1}
 SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
     "pictures": {**SOME, "items": {"enum": list(PICTURES)}, "description": "which photographs"},
     "crop_sides": {
         **SOME,
-        "items": COUNT,
+        "items": {"type": "integer", "minimum": 1},
         "description": "sides of the square crops, in pixels of the photograph; each is resized to `size`",
     },
-    "train_images": {**COUNT, "description": "number of training crops; splits use disjoint regions of a picture"},
-    "val_images": {**COUNT, "minimum": 0, "description": "number of validation crops"},
-    "test_images": {**COUNT, "description": "number of test crops"},
+    "train_images": count("number of training crops; splits use disjoint regions of a picture"),
+    "val_images": count("number of validation crops", 0),
+    "test_images": count("number of test crops"),
     **SPLIT_SEED,
 }
 SHARES = {"test": 0.2, "val": 0.1}  # of a picture's blocks, at least one each; train has the rest
@@ -90,53 +90,69 @@ BLANK_STD = 6.0  # of 255 in luminance; lower: the black surround of the retina,
 MAX_DRAWS = 20
 
 
-def build(settings: Mapping[str, Any], **_: Any) -> Made:
+def build(settings: Settings, **_: Any) -> Made:
     """Cut the crops; see `vaeglow.data`."""
     pictures, grids, crops = plan(settings)
     size = settings["size"]
-    channels = settings["channels"]
 
-    def cut(crop: Crop) -> np.ndarray:
+    def cut(crop: Crop) -> ndarray:
         """Its pixels, uint8 [size, size, C] or [size, size]."""
         # Bicubic, which Pillow widens to antialias when shrinking: its weights are polynomials, so, unlike those of
         # Lanczos (sines of the platform's libm), they are the same bits on every machine.
-        square = pictures[crop.picture].crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
-        return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+        return np.asarray(
+            pictures[crop.picture]
+            .crop((crop.x, crop.y, crop.x + crop.side, crop.y + crop.side))
+            .resize((size, size), Image.Resampling.BICUBIC)
+        )
 
     splits = {}
     for split in SPLITS:
-        pixels = np.array([cut(crop) for crop in crops[split]], np.uint8).reshape(-1, size, size, channels)
-        splits[split] = pixels.transpose(0, 3, 1, 2)
-    used = {}
-    for name, grid in grids.items():
-        about = {"sha256": SHA256[name], "credit": PICTURES[name][2]}
-        used[name] = {**about, "blocks": [grid.columns, grid.rows], "crop_sides": [*grid.sides]}
-    made = {"split_seed": settings["split_seed"], "blank_std": BLANK_STD, "filter": "bicubic"}
-    return splits, {"pictures": used, **made}
+        splits[split] = (
+            np.array([cut(crop) for crop in crops[split]], np.uint8)
+            .reshape(-1, size, size, settings["channels"])
+            .transpose(0, 3, 1, 2)
+        )
+    used = {
+        name: {
+            "sha256": SHA256[name],
+            "credit": PICTURES[name][2],
+            "blocks": [grid.columns, grid.rows],
+            "crop_sides": [*grid.sides],
+        }
+        for name, grid in grids.items()
+    }
+    return splits, {
+        "pictures": used,
+        "split_seed": settings["split_seed"],
+        "blank_std": BLANK_STD,
+        "filter": "bicubic",
+    }
 
 
-def plan(settings: Mapping[str, Any]) -> tuple[dict[str, Image.Image], dict[str, Grid], dict[str, list[Crop]]]:
+def plan(settings: Settings) -> tuple[dict, dict, dict]:
     """Each picture and its grid, by name, and each split's crops; errors as for `build`.
 
     The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced
     ones, are as balanced a mixture as the whole split.
     """
-    size = settings["size"]
     seed = settings["split_seed"]
-    if min(settings["crop_sides"]) < size:
-        raise UserError(f"`crop_sides` must be {size} (`size`) or more: a smaller crop would have to be enlarged")
+    if min(settings["crop_sides"]) < settings["size"]:
+        raise UserError(
+            f"`crop_sides` must be {settings['size']} (`size`) or more: a smaller crop would have to be enlarged"
+        )
     pictures = {name: load_picture(name, settings["channels"]) for name in settings["pictures"]}
     grids = {name: make_grid(name, image.size, settings["crop_sides"], seed) for name, image in pictures.items()}
     grey = {name: np.asarray(image.convert("L"), dtype=np.int64) for name, image in pictures.items()}
-    crops: dict[str, list[Crop]] = {split: [] for split in SPLITS}
+    crops = {}
     for split in SPLITS:
+        crops[split] = []
         rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
-        turns = itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
-        for number, turn in enumerate(turns):
+        for number, turn in enumerate(
+            itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
+        ):
             name = settings["pictures"][turn]
             # Each crop has its own stream: if a JPEG decoder's last bit causes a redraw, no other crop changes.
-            stream = Stream(seed, "crop", split, name, number)
-            crops[split].append(draw(name, split, grey[name], grids[name], stream))
+            crops[split].append(draw(name, split, grey[name], grids[name], Stream(seed, "crop", split, name, number)))
     return pictures, grids, crops
 
 
@@ -165,16 +181,16 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
     """
     width, height = size
     sides = sorted(crop_sides)
-    columns = rows = 0
     while sides:
         columns = min(width // sides[-1], MAX_BLOCKS_ALONG)
         rows = min(height // sides[-1], MAX_BLOCKS_ALONG)
         if columns * rows >= MIN_BLOCKS:
             break
         sides.pop()
-    if not sides:
-        least = f"crops of {min(crop_sides)}"
-        raise UserError(f"picture {name} ({width}x{height}) is too small for {least}: lower `crop_sides`")
+    else:
+        raise UserError(
+            f"picture {name} ({width}x{height}) is too small for crops of {min(crop_sides)}: lower `crop_sides`"
+        )
     order = Stream(seed, "blocks", name).permutation(columns * rows).tolist()
     blocks = {}
     for split, share in SHARES.items():
@@ -185,7 +201,7 @@ def make_grid(name: str, size: tuple[int, int], crop_sides: list[int], seed: int
     return Grid(columns, rows, width // columns, height // rows, tuple(sides), blocks)
 
 
-def draw(name: str, split: str, grey: np.ndarray, grid: Grid, stream: Stream) -> Crop:
+def draw(name: str, split: str, grey: ndarray, grid: Grid, stream: Stream) -> Crop:
     """Draw one crop of a picture; nearly blank ones are drawn again, and the least blank kept if all are."""
     blocks = grid.blocks[split]
     tried = {}  # variance: crop

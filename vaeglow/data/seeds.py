@@ -7,19 +7,17 @@ and torch promises neither, so this module uses only the raw stream.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
+from vaeglow.config.keys import count
 from vaeglow.errors import UserError
 
 # Schemas of keys that several kinds of dataset have: a path on this machine, and how they are split.
 PATH = {"type": "string", "minLength": 1}
-SPLIT_SEED = {"split_seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the split"}}
-HELD_OUT = {
-    "val_images": {"type": "integer", "minimum": 0, "default": 0, "description": "training images held out (paper: 0)"},
-    **SPLIT_SEED,
-}
+SPLIT_SEED = {"split_seed": count("seed of the split", 0, default=0)}
+HELD_OUT = {"val_images": count("training images held out (paper: 0)", 0, default=0), **SPLIT_SEED}
 
 
 def stable_hash(*key: int | str) -> int:
@@ -37,20 +35,20 @@ class Stream:
         """Uniform in 0..n-1 (to 2^-64 n)."""
         return (int(self._raw()) * n) >> 64
 
-    def permutation(self, n: int) -> np.ndarray:
+    def permutation(self, n: int) -> ndarray:
         """A permutation of 0..n-1, int64 [n]."""
         return np.argsort(self._raw(n), kind="stable").astype(np.int64)
 
 
-def hold_out(images: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def hold_out(images: ndarray, settings: Mapping) -> dict[str, ndarray]:
     """Divide training images [N, ...] between train and val: the last `val_images` of a seeded permutation.
 
     The first n images of either are a random subset. UserError where nothing is left to train on.
     """
-    count = len(images)
-    trained = count - settings["val_images"]
+    trained = len(images) - settings["val_images"]
     if trained < 1:
-        says = f"it must lie in 0..{count - 1}, some images must train"
-        raise UserError(f"`val_images` is {settings['val_images']}: {says}")
-    order = Stream(settings["split_seed"], settings["kind"]).permutation(count)
+        raise UserError(
+            f"`val_images` is {settings['val_images']}: it must lie in 0..{len(images) - 1}, some images must train"
+        )
+    order = Stream(settings["split_seed"], settings["kind"]).permutation(len(images))
     return {"train": images[order[:trained]], "val": images[order[trained:]]}

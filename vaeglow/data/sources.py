@@ -11,12 +11,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vaeglow.data.arrays import progress
+from vaeglow.data.arrays import Settings, progress
 from vaeglow.data.seeds import PATH
 from vaeglow.errors import UserError
 from vaeglow.files import explain_os_error, local_path, sha256_file
@@ -72,9 +71,7 @@ class PinnedFile:
         return "" if digest == self.digest else f"its sha256 is {digest} instead of {self.digest}"
 
 
-def obtain(
-    name: str, settings: Mapping[str, Any], files: Sequence[PinnedFile], where: str, output_dir: Path
-) -> list[Path]:
+def obtain(name: str, settings: Settings, files: Collection[PinnedFile], where: str, output_dir: Path) -> list[Path]:
     """Get a dataset's files from the first place that has them.
 
     Args:
@@ -101,11 +98,12 @@ def obtain(
         else:
             print(f"dataset {name}: from {place}")
             return paths
-    tried = "; ".join(failures) or "`local` and `sources` are empty"
     wanted = " and ".join(file.name for file in files)
     shelf = "into resources/by_hand/, or" if "resources/by_hand" in places else "and"
-    remedy = f"fetch {wanted} by hand ({where}) {shelf} set datasets.{name}.local to the file or its folder"
-    raise UserError(f"dataset {name}: no source has the data ({tried}): {remedy}")
+    raise UserError(
+        f"dataset {name}: no source has the data ({'; '.join(failures) or '`local` and `sources` are empty'}): "
+        f"fetch {wanted} by hand ({where}) {shelf} set datasets.{name}.local to the file or its folder"
+    )
 
 
 def get(place: str, file: PinnedFile, folder: Path) -> Path:
@@ -116,9 +114,8 @@ def get(place: str, file: PinnedFile, folder: Path) -> Path:
         UserError: what is there on this machine is another file.
     """
     if re.match("https?://", place):
-        path = urllib.parse.urlsplit(place).path
-        url = place if path.endswith(f"/{file.name}") else f"{place.rstrip('/')}/{file.name}"
-        return fetch(url, file, folder)
+        is_file = urllib.parse.urlsplit(place).path.endswith(f"/{file.name}")
+        return fetch(place if is_file else f"{place.rstrip('/')}/{file.name}", file, folder)
     where = local_path(place)
     path = where / file.name if where.is_dir() else where
     if not path.is_file():

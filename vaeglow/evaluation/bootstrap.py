@@ -6,8 +6,9 @@ Equal keys give equal draws, so images that two sample sets share are resampled 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy import ndarray
 
-from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.arrays import Arrays, evenly_spaced
 from vaeglow.data.seeds import stable_hash
 
 DRAWS = 2000  # of every bootstrap
@@ -19,14 +20,17 @@ def generator(*key: int | str) -> np.random.Generator:
     return np.random.default_rng(stable_hash("claims", *key))
 
 
-def resample(count: int, *key: int | str) -> np.ndarray:
+def resample(count: int, *key: int | str) -> ndarray:
     """Multinomial weights of a bootstrap, float64 [1 + DRAWS, count]; the first row is 1 everywhere: the estimate."""
-    uniform = np.full(count, 1 / count)
-    weights = generator("weights", count, *key).multinomial(count, uniform, size=DRAWS)
-    return np.concatenate([np.ones((1, count)), weights])
+    return np.concatenate(
+        [
+            np.ones((1, count)),
+            generator("weights", count, *key).multinomial(count, np.full(count, 1 / count), size=DRAWS),
+        ]
+    )
 
 
-def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
+def mean_draws(values: ndarray, *key: int | str) -> ndarray:
     """The mean of values [n], and its bootstrap draws: [1 + DRAWS]."""
     count = len(values)
     random = generator("mean", count, *key)
@@ -34,7 +38,7 @@ def mean_draws(values: np.ndarray, *key: int | str) -> np.ndarray:
     return np.array([values.mean(), *draws])
 
 
-def sample_draws(features: np.ndarray, real: np.ndarray, run: Sequence[int | str]) -> dict[str, np.ndarray]:
+def sample_draws(features: ndarray, real: ndarray, run: Sequence) -> Arrays:
     """`kid`, `diversity` and `recall` of a sample set, the estimate and its draws each: float64 [1 + DRAWS].
 
     Of features of the samples [N, F] and of real images [M, F]; `run` is dataset, protocol, model and seed. The weights
@@ -61,7 +65,7 @@ def sample_draws(features: np.ndarray, real: np.ndarray, run: Sequence[int | str
     }
 
 
-def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def pair_mean(values: ndarray, weights: ndarray) -> ndarray:
     """sum_{i != j} w_i w_j v_ij / sum_{i != j} w_i w_j: the mean over pairs of DIFFERENT images, [B].
 
     Two copies of one image in a resampling are not a pair: their kernel is that of equal images, and would raise a KID.
@@ -69,18 +73,14 @@ def pair_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     squares = weights**2
     with_copies = np.einsum("bi,bi->b", weights @ values, weights)
-    copies = squares @ np.diagonal(values)
-    pairs = weights.sum(1) ** 2 - squares.sum(1)
-    return ratio(with_copies - copies, pairs)
+    return ratio(with_copies - (squares @ np.diagonal(values)), weights.sum(1) ** 2 - squares.sum(1))
 
 
-def cross_mean(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def cross_mean(values: ndarray, rows: ndarray, columns: ndarray) -> ndarray:
     """sum_{i, j} w_i v_j values_ij / sum_{i, j} w_i v_j, [B], of values [n, m] under weights [B, n] and [B, m]."""
-    total = np.einsum("bj,bj->b", rows @ values, columns)
-    return total / (rows.sum(1) * columns.sum(1))
+    return np.einsum("bj,bj->b", rows @ values, columns) / (rows.sum(1) * columns.sum(1))
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: ndarray, whole: ndarray) -> ndarray:
     """Part by part; NaN where the whole is not above 0, as a KID or a recall can be."""
-    undefined = np.full(len(part), np.nan)
-    return np.divide(part, whole, out=undefined, where=whole > 0)
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)

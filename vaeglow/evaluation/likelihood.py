@@ -16,20 +16,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
-from vaeglow.data.loader import EVALUATION, dequantise, step_generator
+from vaeglow.data.arrays import Arrays, Values
+from vaeglow.data.loader import EVALUATION, Device, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import bits_per_dim, costs, total
+from vaeglow.models.bounds import Terms, bits_per_dim, costs, total
 
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
-Images = np.ndarray | Tensor
+Images = ndarray | Tensor
+Batches = Iterable[Mapping[Any, Tensor]]  # name -> of each image of a batch [B, ...]
 
 
 def dequantised_batches(
-    model: GenerativeModel, images: Images, batch_size: int, seed: int, epoch: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+    model: GenerativeModel, images: Images, batch_size: int, seed: int, epoch: int, device: Device
+) -> Iterator[tuple]:
     """All images in order, batch by batch, on the device: x, y = (x + u) / levels, and the generator of u and then z.
 
     The noise depends on `batch_size`, `seed` and `epoch`, a name below 0.
@@ -42,9 +45,10 @@ def dequantised_batches(
         yield x, dequantise(x, model.levels, generator), generator
 
 
-def joined(batches: Iterable[Mapping[Any, Tensor]]) -> dict[Any, Tensor]:
-    """The tensors of all batches, by name, one behind the other on the CPU."""
-    parts: dict[Any, list[Tensor]] = defaultdict(list)
+@torch.no_grad
+def joined(batches: Batches) -> dict[Any, Tensor]:
+    """The tensors of all batches, by name, one behind the other on the CPU; what makes the batches needs no graph."""
+    parts = defaultdict(list)
     for batch in batches:
         for name, values in batch.items():
             parts[name].append(values.cpu())
@@ -59,15 +63,14 @@ def finite(values: Tensor, what: str) -> Tensor:
     return values
 
 
-@torch.no_grad()
 def one_sample_terms(
     model: GenerativeModel,
     images: Images,
     batch_size: int,
     seed: int,
-    device: torch.device,
+    device: Device,
     dequantised: bool = True,
-) -> dict[str, Tensor]:
+) -> Terms:
     """The terms of the K = 1 bound, one fresh u and z an image; see `importance_bits_per_dim` for the arguments.
 
     If `dequantised` is false, y is the middle of each level, (x + 1/2) / levels, with the same z. This is NOT a bound:
@@ -77,21 +80,20 @@ def one_sample_terms(
     Returns:
         name -> nats per image, float64 [N] on the CPU; their sum is a lower bound on log p(y).
     """
-    batches = dequantised_batches(model, images, batch_size, seed, EVALUATION, device)
     terms = joined(
-        model.log_likelihood(y if dequantised else (x + 0.5) / model.levels, generator) for x, y, generator in batches
+        model.log_likelihood(y if dequantised else (x + 0.5) / model.levels, generator)
+        for x, y, generator in dequantised_batches(model, images, batch_size, seed, EVALUATION, device)
     )
     return {name: finite(values.double(), name) for name, values in terms.items()}
 
 
-@torch.no_grad()
 def importance_bits_per_dim(
     model: GenerativeModel,
     images: Images,
     draws: Sequence[int],
     batch_size: int,
     seed: int,
-    device: torch.device,
+    device: Device,
 ) -> dict[int, Tensor]:
     """Bits/dim by the bounds of so many joint draws of (u, z), each draw made once for all of them.
 
@@ -115,46 +117,52 @@ def importance_bits_per_dim(
         noises = min(count, MAX_NOISES)
         latents = count // MAX_NOISES or 1
         if model.estimated and count > 1:
-            name = type(model).__name__
-            raise UserError(f"K = {count} is no bound for a {name}, whose bits/dim are an estimate: use 1")
+            raise UserError(
+                f"K = {count} is no bound for a {type(model).__name__}, whose bits/dim are an estimate: use 1"
+            )
         if count < 1 or noises * latents != count:
             raise UserError(f"importance samples must be 1 to {MAX_NOISES} or a multiple of {MAX_NOISES}, not {count}")
         shares[count] = noises, latents
-    most_noises, most_latents = map(max, zip(*shares.values(), strict=True))
+    most_noises, most_latents = shares[max(shares)]
 
     # noise 0 is the headline's; the others have epochs that nothing else uses (-12, -22, ...)
-    epochs = [EVALUATION - 10 * noise for noise in range(most_noises)]
-    draws_of_u = [dequantised_batches(model, images, batch_size, seed, epoch, device) for epoch in epochs]
+    draws_of_u = [
+        dequantised_batches(model, images, batch_size, seed, EVALUATION - 10 * noise, device)
+        for noise in range(most_noises)
+    ]
 
-    def bounds() -> Iterator[dict[int, Tensor]]:
+    def bounds() -> Batches:
         for batch in zip(*draws_of_u, strict=True):
-            log_weights = [model.log_weights(y, most_latents, generator) for _, y, generator in batch]
-            grid = torch.stack(log_weights, 1).double()  # [B, M, N]
+            grid = torch.stack(
+                [model.log_weights(y, most_latents, generator) for _, y, generator in batch], 1
+            ).double()  # [B, M, N]
             yield {count: grid[:, :m, :n].flatten(1).logsumexp(1) for count, (m, n) in shares.items()}
 
-    bits = {}
-    for count, log_sums in joined(bounds()).items():
-        log_density = log_sums - math.log(count)
-        bits[count] = finite(bits_per_dim(log_density, model.dims, model.levels), "bits/dim")
-    return bits
+    return {
+        count: finite(bits_per_dim(log_sums - math.log(count), model.dims, model.levels), "bits/dim")
+        for count, log_sums in joined(bounds()).items()
+    }
 
 
-def summary(values: Tensor) -> dict[str, Any]:
+def summary(values: Tensor) -> Values:
     """Mean, standard error over images, and count, of per-image values [N]."""
     count = len(values)
-    error = values.std().item() / math.sqrt(count) if count > 1 else None
-    return {"bits_per_dim": values.mean().item(), "standard_error": error, "images": count}
+    return {
+        "bits_per_dim": values.mean().item(),
+        "standard_error": values.std().item() / math.sqrt(count) if count > 1 else None,
+        "images": count,
+    }
 
 
 def evaluate_likelihood(
     model: GenerativeModel,
-    images: np.ndarray,
+    images: ndarray,
     batch_size: int,
     importance_samples: list[int],
     importance_images: int,
     seed: int,
-    device: torch.device,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    device: Device,
+) -> tuple[Values, Arrays]:
     """The values of a model's `likelihood.json`, and the bits/dim of each image.
 
     The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`
@@ -174,15 +182,16 @@ def evaluate_likelihood(
     more = [draws for draws in importance_samples if draws != 1 and not model.estimated]
     if more:
         few = images[: math.ceil(importance_images / batch_size) * batch_size]  # whole batches: theirs is K = 1's noise
-        bounds = importance_bits_per_dim(model, few, more, batch_size, seed, device)
-        per_image |= {str(draws): values[:importance_images] for draws, values in bounds.items()}
+        per_image |= {
+            str(draws): values[:importance_images]
+            for draws, values in importance_bits_per_dim(model, few, more, batch_size, seed, device).items()
+        }
     middle = total(one_sample_terms(model, images, batch_size, seed, device, dequantised=False))
-    cost = costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
-    result = {
+    return {
         **summary(per_image["1"]),
         **about,
         "importance": {samples: summary(values[:importance_images]) for samples, values in per_image.items()},
-        "terms": cost | {"levels": math.log2(model.levels)},
+        "terms": costs({name: term.mean().item() for name, term in terms.items()}, model.dims)
+        | {"levels": math.log2(model.levels)},
         "undequantised": summary(bits_per_dim(middle, model.dims, model.levels)) | {"not_a_bound": True},
-    }
-    return result, {f"bits_per_dim_{samples}": values.float().numpy() for samples, values in per_image.items()}
+    }, {f"bits_per_dim_{samples}": values.float().numpy() for samples, values in per_image.items()}

@@ -20,11 +20,12 @@ All but KID depend on the number of images; compare only what was measured under
 
 import math
 
-import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from vaeglow.data.loader import Device
+from vaeglow.models.bounds import Numbers, Pair
 
 KERNEL_BLOCK = 1024  # rows and columns of a kernel matrix in memory at a time; 64 MB with the features in float64
 NEIGHBOURS, DENSITY_NEIGHBOURS = 3, 5  # k of precision and recall, of density and coverage: their papers'
@@ -33,7 +34,7 @@ COLUMNS = 4096  # features in float64 at a time: 67 MB of 2,048
 ROUNDING = 1e-12  # squared distances below so much of the squared lengths are 0: equal features, and rounding
 
 
-def kernel_inception_distance(samples: np.ndarray, reference: np.ndarray, device: Device) -> dict[str, float]:
+def kernel_inception_distance(samples: ndarray, reference: ndarray, device: Device) -> Numbers:
     """KID and its standard error.
 
     The standard error is the delete-one jackknife of a two-sample U-statistic (Arvesen 1969): each image of either
@@ -47,8 +48,8 @@ def kernel_inception_distance(samples: np.ndarray, reference: np.ndarray, device
     y = torch.as_tensor(reference, device=device)
     n = len(x)
     m = len(y)
-    x_own, _ = _sums(x, x)
-    y_own, _ = _sums(y, y)
+    x_own = _sums(x, x)[0]
+    y_own = _sums(y, y)[0]
     x_cross, y_cross = _sums(x, y)
     cross = x_cross.sum()
     x_mean = x_own.sum() / (n * (n - 1))
@@ -59,21 +60,20 @@ def kernel_inception_distance(samples: np.ndarray, reference: np.ndarray, device
         left = len(own_sums) - 1
         own = (own_sums.sum() - 2 * own_sums) / (left * (left - 1))
         apart = (cross - cross_sums) / (left * others)
-        without = own + other_mean - 2 * apart
-        return left * without.var(correction=0).item()
+        return left * (own + other_mean - 2 * apart).var(correction=0).item()
 
-    variance = jackknife(x_own, y_mean, x_cross, m) + jackknife(y_own, x_mean, y_cross, n)
-    kid = x_mean + y_mean - 2 * cross / (n * m)
-    return {"kid": kid.item(), "kid_standard_error": math.sqrt(variance)}
+    return {
+        "kid": (x_mean + y_mean - 2 * cross / (n * m)).item(),
+        "kid_standard_error": math.sqrt(jackknife(x_own, y_mean, x_cross, m) + jackknife(y_own, x_mean, y_cross, n)),
+    }
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """k(x_i, y_j), float64 [B, M], of rows x [B, F] and y [M, F]."""
-    products = x.double() @ y.double().T
-    return products.div_(x.shape[1]).add_(1).pow_(3)
+    return (x.double() @ y.double().T).div_(x.shape[1]).add_(1).pow_(3)
 
 
-def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _sums(x: Tensor, y: Tensor) -> Pair:
     """Sums of k(x_i, y_j) over j [N] and over i [M]; if y is x, without i = j."""
     over_y = x.new_zeros(len(x), dtype=torch.float64)
     over_x = y.new_zeros(len(y), dtype=torch.float64)
@@ -89,7 +89,7 @@ def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return over_y, over_x
 
 
-def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: Device) -> dict[str, float]:
+def compare_neighbours(samples: ndarray, reference: ndarray, device: Device) -> Numbers:
     """Precision, recall, density, coverage and diversity, also of the reference, from one pass over the distances.
 
     N and M are more than 5.
@@ -99,8 +99,8 @@ def compare_neighbours(samples: np.ndarray, reference: np.ndarray, device: Devic
     x_radii, diversity = _neighbourhoods(x)
     y_radii, reference_diversity = _neighbourhoods(y)
     in_reference = 0
-    in_samples = torch.zeros(len(y), dtype=torch.bool, device=y.device)
-    held = torch.zeros(len(y), dtype=torch.int64, device=y.device)  # samples in each real image's ball
+    in_samples = y.new_zeros(len(y), dtype=torch.bool)
+    held = y.new_zeros(len(y), dtype=torch.int64)  # samples in each real image's ball
     for rows, radii in zip(x.split(BLOCK), x_radii.split(BLOCK), strict=True):
         block = distances(rows, y)
         in_reference += int((block <= y_radii[:, NEIGHBOURS]).any(1).sum())
@@ -140,12 +140,11 @@ def distances(x: Tensor, y: Tensor) -> Tensor:
     return apart
 
 
-def nearest_distances(images: np.ndarray, others: np.ndarray, device: torch.device) -> np.ndarray:
+def nearest_distances(images: ndarray, others: ndarray, device: Device) -> ndarray:
     """Distance of each image [N, C, H, W] to the nearest of others [M, C, H, W]: float64 [N], 0 for a copy.
 
     Root mean square over values, in grey levels, of uint8.
     """
-    rows = torch.tensor(images, dtype=torch.float32, device=device).flatten(1)
-    columns = torch.tensor(others, dtype=torch.float32, device=device).flatten(1)
+    rows, columns = (torch.tensor(values, dtype=torch.float32, device=device).flatten(1) for values in (images, others))
     nearest = [distances(block, columns).min(1).values for block in rows.split(BLOCK)]
     return torch.cat(nearest).cpu().numpy() / math.sqrt(rows.shape[1])

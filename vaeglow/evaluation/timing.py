@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from vaeglow.config import phases
 from vaeglow.paths import with_timings
@@ -30,10 +31,10 @@ class Ratios:
         others: when those began that do not count, because they differ in their `settings`.
     """
 
-    by_start: Mapping[str, np.ndarray]
-    others: tuple[str, ...] = ()
+    by_start: Mapping[str, ndarray]
+    others: Iterable[str] = ()
 
-    def logs(self) -> np.ndarray:
+    def logs(self) -> ndarray:
         """What intervals are over: the mean log ratio of each timing; of one alone the log ratio of each round."""
         logs = [np.log(rounds) for rounds in self.by_start.values()]
         if len(logs) <= 1:
@@ -46,9 +47,7 @@ def clock_of(device_kind: str) -> str:
     return "cpu_seconds" if device_kind == "cpu" else "seconds"
 
 
-def seconds_an_image(
-    timing: Result, models: Iterable[str], clock: str = "seconds", what: str = "training"
-) -> np.ndarray:
+def seconds_an_image(timing: Result, models: Iterable[str], clock: str = "seconds", what: str = "training") -> ndarray:
     """Seconds an image, the mean over models, in each round of a timing.json: [rounds].
 
     `clock` is one of `CLOCKS`, `what` is `training` or `sampling`.
@@ -56,22 +55,19 @@ def seconds_an_image(
     times = []
     for model in models:
         measured = timing.value("models", model)
-        windows = timing.numbers("models", model, what, clock)
-        times.append(windows / measured[what]["steps"] / measured["batch_size"])
+        times.append(timing.numbers("models", model, what, clock) / measured[what]["steps"] / measured["batch_size"])
     return np.mean(times, axis=0)
 
 
-def seconds_of(timing: Result, epochs: Epochs) -> np.ndarray:
+def seconds_of(timing: Result, epochs: Epochs) -> ndarray:
     """Seconds that so many epochs of models take for an image, in each round: [rounds]."""
     clock = clock_of(timing.value("device_kind"))
-    times = [count * seconds_an_image(timing, [model], clock) for model, count in epochs.items()]
-    return np.sum(times, axis=0)
+    return sum(count * seconds_an_image(timing, [model], clock) for model, count in epochs.items())
 
 
 def settings(timing: Result, models: Iterable[str]) -> list:
     """What ratios of these models depend on."""
-    timed = timing.content["models"]
-    parts = [timing.content, *(timed.get(model, {}) for model in models)]
+    parts = [timing.content, *(timing.content["models"].get(model, {}) for model in models)]
     return [part.get(key) for part in parts for key in SETTINGS]
 
 
@@ -90,10 +86,10 @@ def ratios(timing: Result, over: Epochs, under: Epochs) -> Ratios:
             by_start[start] = seconds_of(other, over) / seconds_of(other, under)
         else:
             others.append(start)
-    return Ratios(by_start, tuple(others))
+    return Ratios(by_start, others)
 
 
-def epochs_of(config: Result) -> dict[str, int]:
+def epochs_of(config: Result) -> Epochs:
     """The epochs of each phase of a run, by its config.json."""
     return {phase["model"]: phase["training"]["epochs"] for phase in phases(config.content)}
 
@@ -103,6 +99,7 @@ def training_time(config: Result, training: Result, timing: Result) -> tuple[flo
 
     As steps take that are timed in turns: those of the run do not compare, other jobs on its machine can double them.
     """
-    medians = [np.median(seconds_of(timing, {model: count})) for model, count in epochs_of(config).items()]
-    *before, own = np.array(medians) * training.value("train_images")
+    *before, own = np.array(
+        [np.median(seconds_of(timing, {model: count})) for model, count in epochs_of(config).items()]
+    ) * training.value("train_images")
     return float(sum(before)), float(own / config.value("training", "epochs"))

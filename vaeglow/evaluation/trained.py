@@ -1,30 +1,30 @@
 """A trained run, opened to be measured: its network, what its results record, and its samples (section 3.5)."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.arrays import open_split, read_info
-from vaeglow.data.loader import SAMPLING, step_generator
+from vaeglow.data.arrays import Values, open_split, read_info
+from vaeglow.data.loader import SAMPLING, Device, step_generator
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
-from vaeglow.models.vae import VAE
+from vaeglow.models.kinds import Config
+from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.paths import identity
 from vaeglow.results import collect
 from vaeglow.weights import load_model
 
+Layer = GlowLayer | FlowPrior
 BATCH_SIZE = 100  # images at a time; what noise an image gets depends on it, so it is not an option
 
 
-def started(device: str, threads: int) -> tuple[torch.device, dict[str, Any]]:
+def started(device: str, threads: int) -> tuple[torch.device, Values]:
     """What a step begins with: the device it computes on (`pick_device`), and the provenance of this process."""
     set_threads(threads)
     on = pick_device(device)
@@ -50,12 +50,12 @@ class TrainedRun:
         self.device = pick_device(device)
         self.provenance = collect(str(self.device))
         self.network, self.about = load_model(path, self.device)
-        self.config: dict[str, Any] = self.about["config"]
-        self.seed: int = self.config["seed"]
+        self.config = self.about["config"]
+        self.seed = self.config["seed"]
         set_threads(self.config["training"]["threads"])
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Values:
         """What every result of the run records: names and hashes."""
         return {
             **identity(self.config),
@@ -71,8 +71,8 @@ class TrainedRun:
         return open_split(path.parent, path.stem)
 
 
-def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: str) -> tuple[VAE, GlowLayer | None]:
-    """The VAE in a model, and the Glow layer above it where there is one; `purpose` is for the message.
+def vae_and_layer(network: GenerativeModel, config: Config, purpose: str) -> tuple[VAE, Layer]:
+    """The VAE in a model, and the Glow layer above it, or a flow that is the identity; `purpose` is for the message.
 
     Raises:
         UserError: a model of another kind: Glow has no VAE, a second-stage VAE has two latents.
@@ -80,16 +80,14 @@ def vae_and_layer(network: GenerativeModel, config: Mapping[str, Any], purpose: 
     if config["kind"] == "vae_glow":
         return network.vae, network.layer
     if config["kind"] == "vae":
-        return network, None
+        return network, FlowPrior(0, 0, 0)
     raise UserError(
         f"{config['model']} is a {config['kind']}: {purpose} needs a model with one VAE latent, a vae or a vae_glow"
     )
 
 
-@torch.no_grad()
-def sample(
-    model: GenerativeModel, count: int, temperature: float, seed: int, device: torch.device
-) -> tuple[Tensor, int]:
+@torch.no_grad
+def sample(model: GenerativeModel, count: int, temperature: float, seed: int, device: Device) -> tuple[Tensor, int]:
     """Images from a model. The first n do not depend on their number.
 
     Inverting an affine Glow divides by scales that can come close to 0 (a known failure, Behrmann et al. 2021). An

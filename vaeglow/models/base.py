@@ -4,19 +4,18 @@ import importlib
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module, Parameter
 
 from vaeglow.config import with_neutral
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
-from vaeglow.models.bounds import bits_per_dim, total
+from vaeglow.models.bounds import Terms, bits_per_dim, total
 from vaeglow.models.kinds import Config
 from vaeglow.noise import Generator
 
-Terms = dict[str, Tensor]  # name -> a term of log p(y) or of a bound on it, in nats per image: [N]
 
-
-class GenerativeModel(nn.Module):
+class GenerativeModel(Module):
     """A density of dequantised images y in [0, 1)^(C x H x W), to train, evaluate and sample.
 
     Args:
@@ -77,7 +76,7 @@ class GenerativeModel(nn.Module):
     def initialise(self, y: Tensor) -> None:
         """Set data-dependent parameters from the first images; does nothing by default."""
 
-    def trainable(self) -> Iterable[nn.Parameter]:
+    def trainable(self) -> Iterable[Parameter]:
         """The parameters that training updates."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
@@ -102,18 +101,15 @@ class GenerativeModel(nn.Module):
             nats per image.
         """
         terms = self.training_terms(inputs, generator)
-        weighted = terms
-        if kl_weight != 1:
-            weighted = terms | {"negative_kl": kl_weight * terms["negative_kl"]}
-        loss = bits_per_dim(total(weighted), self.dims, self.levels).mean()
         means = {name: term.detach().mean() for name, term in terms.items()}
-        return loss, means
+        if kl_weight != 1:
+            terms |= {"negative_kl": kl_weight * terms["negative_kl"]}
+        return bits_per_dim(total(terms), self.dims, self.levels).mean(), means
 
 
 def build(config: Config) -> GenerativeModel:
     """The untrained model of a resolved config (`vaeglow.config.resolve`), its weights a function of the seed in it."""
-    kind = kinds_of("models")[config["kind"]]
-    module = importlib.import_module(f"vaeglow.models.{kind.__name__}")
+    module = importlib.import_module("vaeglow.models." + kinds_of("models")[config["kind"]].__name__)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         return module.build(with_neutral(config))

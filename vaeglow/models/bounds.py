@@ -5,7 +5,6 @@ For any density p(y), log P(x) >= E_u[log p(y)] - D log(levels) (Theis, van den 
 """
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -13,7 +12,10 @@ from torch import Tensor
 from vaeglow.noise import Generator, normal_like
 
 LOG_2PI = math.log(2 * math.pi)
-Gaussian = tuple[Tensor, Tensor]  # its mean and its log standard deviation, of one shape
+Terms = dict[str, Tensor]  # name -> a term of log p(y) or of a bound on it, in nats per image: [N]
+Numbers = dict[str, float]
+Pair = tuple[Tensor, Tensor]
+Gaussian = Pair  # its mean and its log standard deviation, of one shape
 
 
 def bits_per_dim(log_density: Tensor, dims: int, levels: int) -> Tensor:
@@ -30,12 +32,12 @@ def bits_per_dim(log_density: Tensor, dims: int, levels: int) -> Tensor:
     return -(log_density - dims * math.log(levels)) / (dims * math.log(2))
 
 
-def total(terms: Mapping[str, Tensor]) -> Tensor:
+def total(terms: Terms) -> Tensor:
     """The sum of a bound's terms: nats per image, [N]."""
     return torch.stack(list(terms.values())).sum(0)
 
 
-def costs(means: Mapping[str, float], dims: int) -> dict[str, float]:
+def costs(means: Numbers, dims: int) -> Numbers:
     """A bound's terms in bits/dim, with the opposite sign: `negative_kl` becomes `kl`.
 
     Args:
@@ -91,4 +93,4 @@ def quantise(y: Tensor, levels: int) -> Tensor:
     Returns:
         uint8, same shape.
     """
-    return (y.nan_to_num(nan=0.0) * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+    return (y.nan_to_num() * levels).floor().clamp(0, levels - 1).to(torch.uint8)

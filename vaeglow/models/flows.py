@@ -12,19 +12,20 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.nn.functional import conv2d, logsigmoid, relu
 
-from vaeglow.models.bounds import soft_bound
+from vaeglow.models.bounds import Pair, soft_bound
 from vaeglow.models.network import Network
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_START = -math.log1p(math.exp(-2))  # log sigmoid(2), of an affine coupling's scale at the start
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
-Transformed = tuple[Tensor, Tensor]  # f(x), and log|det df/dx| in nats: [N], or a scalar if it is constant
+Transformed = Pair  # f(x), and log|det df/dx| in nats: [N], or a scalar if it is constant
 
 
-class ActNorm(nn.Module):
+class ActNorm(Module):
     """The b and s = exp(3 logs) of each channel, set so that the outputs of the first batch have mean 0 and sd 1.
 
     `initialised` is a buffer, so that a saved and loaded model is not initialised again.
@@ -32,8 +33,8 @@ class ActNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.logs = nn.Parameter(torch.zeros(channels))
+        self.bias = Parameter(torch.zeros(channels))
+        self.logs = Parameter(torch.zeros(channels))
         self.register_buffer("initialised", torch.tensor(False))
 
     def log_scale(self) -> Tensor:
@@ -41,7 +42,7 @@ class ActNorm(nn.Module):
         return LOG_SCALE_FACTOR * self.logs
 
 
-@torch.no_grad()
+@torch.no_grad
 def standardise(actnorm: ActNorm | ActNormConv, values: Tensor) -> None:
     """Set bias and scale so that values [N, C, H, W] get mean 0 and sd 1 in each channel, unless they are set."""
     if actnorm.initialised:
@@ -52,16 +53,16 @@ def standardise(actnorm: ActNorm | ActNormConv, values: Tensor) -> None:
     actnorm.initialised.fill_(True)
 
 
-class InvertibleConv1x1(nn.Module):
+class InvertibleConv1x1(Module):
     """The invertible matrix W [C, C] applied at every pixel, a random rotation at the start."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
-        self.weight = nn.Parameter(rotation.float().contiguous())  # QR gives columns first
+        rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64)).Q
+        self.weight = Parameter(rotation.float().contiguous())  # QR gives columns first
 
 
-class ScaledConv(nn.Module):
+class ScaledConv(Module):
     """(conv(x) + bias) * exp(3 logs), computed as one convolution with scaled weights.
 
     Args:
@@ -71,15 +72,14 @@ class ScaledConv(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(len(weight)))
-        self.logs = nn.Parameter(torch.zeros(len(weight)))
+        self.weight = Parameter(weight)
+        self.bias = Parameter(torch.zeros(len(weight)))
+        self.logs = Parameter(torch.zeros(len(weight)))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
         scale = (LOG_SCALE_FACTOR * self.logs).exp()
-        weight = self.weight * scale[:, None, None, None]
-        return F.conv2d(x, weight, self.bias * scale, padding=self.weight.shape[-1] // 2)
+        return conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding="same")
 
 
 class ActNormConv(ScaledConv):
@@ -112,15 +112,15 @@ class CouplingNet(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        hidden = F.relu(self.first(x), inplace=True)  # in place: a convolution does not need its own output again
-        return self.last(F.relu(self.second(hidden), inplace=True))
+        hidden = relu(self.first(x), inplace=True)  # in place: a convolution does not need its own output again
+        return self.last(relu(self.second(hidden), inplace=True))
 
     def initialise(self, x: Tensor) -> None:
         """Set the actnorms from the first batch x [N, inputs, H, W]."""
-        self.second.initialise(F.relu(self.first.initialise(x)))
+        self.second.initialise(relu(self.first.initialise(x)))
 
 
-class Coupling(nn.Module):
+class Coupling(Module):
     """A coupling layer; x1 is the first C // 2 channels (1 of 3, 6 of 12), x2 the rest.
 
     additive: x1, x2 -> x1, x2 + net(x1) (Dinh et al. 2014): volume-preserving; the paper's choice, section 3.3;
@@ -140,7 +140,7 @@ class Coupling(nn.Module):
         self.kind = kind
         kept = channels // 2
         changed = channels - kept
-        self.sizes = (kept, changed)
+        self.sizes = kept, changed
         self.net = CouplingNet(kept, width, changed if kind == "additive" else 2 * changed)
 
     def forward(self, x: Tensor) -> Transformed:
@@ -150,8 +150,7 @@ class Coupling(nn.Module):
         if self.kind == "additive":
             return torch.cat([kept, changed + outputs], 1), x.new_zeros(())
         shift, log_scale = self.shift_and_log_scale(outputs)
-        y = torch.cat([kept, (changed + shift) * log_scale.exp()], 1)
-        return y, log_scale.flatten(1).sum(1)
+        return torch.cat([kept, (changed + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y."""
@@ -166,12 +165,11 @@ class Coupling(nn.Module):
         """Set the actnorms inside the net from x; returns its image."""
         kept, _ = x.split(self.sizes, 1)
         self.net.initialise(kept)
-        y, _ = self(x)
-        return y
+        return self(x)[0]
 
-    def shift_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    def shift_and_log_scale(self, outputs: Tensor) -> Pair:
         """From the net's outputs, each [N, C - C // 2, H, W]; log-scale below 0, or in (-2, 0.13) (`bounded`)."""
         shift, raw = outputs.chunk(2, 1)
         if self.kind == "affine":
-            return shift, F.logsigmoid(raw + 2.0)
-        return shift, F.logsigmoid(soft_bound(raw, -4, 4) + 2.0) - LOG_START
+            return shift, logsigmoid(raw + 2.0)
+        return shift, logsigmoid(soft_bound(raw, -4, 4) + 2.0) - LOG_START

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import ModuleList, Parameter
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from vaeglow.models.base import GenerativeModel, Terms, image_shape
 from vaeglow.models.bounds import Gaussian, gaussian_log_density
@@ -36,9 +37,9 @@ class Glow(GenerativeModel):
         self, channels: int, size: int, levels: int, scales: int, depth: int, width: int, coupling: str
     ) -> None:
         super().__init__(channels, size, levels)
-        self.steps = nn.ModuleList()
-        self.split_priors = nn.ModuleList()
-        self.noise_shapes: list[tuple[int, int, int]] = []  # for one image: each split's, then the top's
+        self.steps = ModuleList()
+        self.split_priors = ModuleList()
+        self.noise_shapes = []  # for one image: each split's, then the top's
         for scale in range(scales):
             channels *= 4
             size //= 2
@@ -47,18 +48,19 @@ class Glow(GenerativeModel):
                 channels //= 2
                 self.split_priors.append(ScaledConv(torch.zeros(2 * channels, channels, 3, 3)))
             self.noise_shapes.append((channels, size, size))
-        self.top_mean = nn.Parameter(torch.zeros(channels))
-        self.top_logs = nn.Parameter(torch.zeros(channels))
+        self.top_mean = Parameter(torch.zeros(channels))
+        self.top_logs = Parameter(torch.zeros(channels))
 
     def prior(self, scale: int, x: Tensor) -> Gaussian:
         """Of what leaves at a scale, given the half x that goes on; at the top the learned prior, as large as x."""
         if scale < len(self.split_priors):
-            mean, log_scale = self.split_priors[scale](x).chunk(2, 1)
-            return mean, log_scale
-        log_scale = LOG_SCALE_FACTOR * self.top_logs
-        return self.top_mean[:, None, None].expand_as(x), log_scale[:, None, None].expand_as(x)
+            return self.split_priors[scale](x).chunk(2, 1)
+        return (
+            self.top_mean[:, None, None].expand_as(x),
+            (LOG_SCALE_FACTOR * self.top_logs)[:, None, None].expand_as(x),
+        )
 
-    def through_scales(self, y: Tensor) -> Iterator[tuple[Tensor, Gaussian, list[Tensor]]]:
+    def through_scales(self, y: Tensor) -> Iterator[tuple]:
         """Pass images y [N, C, H, W] through the scales.
 
         Yields:
@@ -66,7 +68,7 @@ class Glow(GenerativeModel):
         """
         x = y - 0.5
         for scale, steps in enumerate(self.steps):
-            x = F.pixel_unshuffle(x, 2)
+            x = pixel_unshuffle(x, 2)
             channels = steps.channel_log_det(x)
             x, log_dets = steps(x)
             leaving = x
@@ -76,8 +78,7 @@ class Glow(GenerativeModel):
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; exact, so the generator is not used."""
-        log_det = y.new_zeros(len(y))
-        prior = y.new_zeros(len(y))
+        log_det = prior = y.new_zeros(len(y))
         for value, gaussian, log_dets in self.through_scales(y):
             log_det = sum(log_dets, log_det)
             prior = prior + gaussian_log_density(value, *gaussian)
@@ -95,27 +96,24 @@ class Glow(GenerativeModel):
             leaving = mean + log_scale.exp() * noises[scale]
             if scale < len(self.split_priors):
                 leaving = torch.cat([x, leaving], 1)
-            x = F.pixel_shuffle(self.steps[scale].inverse(leaving), 2)
+            x = pixel_shuffle(self.steps[scale].inverse(leaving), 2)
         return x + 0.5
 
     def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature multiplies all noise, that of the splits too."""
-        noises = []
-        for shape in self.noise_shapes:
-            empty = self.top_mean.new_empty(count, *shape)
-            noises.append(temperature * normal_like(empty, generator))
-        return self.decode(noises)
+        empty = [self.top_mean.new_empty(count, *shape) for shape in self.noise_shapes]
+        return self.decode([temperature * normal_like(noise, generator) for noise in empty])
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(f(y)): the images themselves, up to rounding."""
         return self.decode(self.encode(y))
 
-    @torch.no_grad()
+    @torch.no_grad
     def initialise(self, y: Tensor) -> None:
         """Set all actnorms from data y [N, C, H, W], scale by scale."""
         x = y - 0.5
         for steps in self.steps:
-            x = steps.initialise(F.pixel_unshuffle(x, 2))
+            x = steps.initialise(pixel_unshuffle(x, 2))
             x, _ = x.chunk(2, 1)
 
 

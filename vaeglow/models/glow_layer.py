@@ -1,16 +1,15 @@
 """The Glow layer f on top of the VAE (section 3.3, eq. 4)."""
 
-from __future__ import annotations
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
 from vaeglow.models.flows import Coupling, Transformed
 from vaeglow.models.glow_steps import GlowStep, GlowSteps
 
 
-class GlowLayer(nn.Module):
+class GlowLayer(Module):
     """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one scale without split.
 
     It starts as the identity only after `initialise(x)`, which sets a closing 1x1 convolution with bias to the inverse
@@ -34,11 +33,10 @@ class GlowLayer(nn.Module):
         super().__init__()
         mixed = channels * squeeze**2
         self.squeeze = squeeze
-        affine = min(affine_steps, depth)
-        kinds = ["additive"] * (depth - affine) + ["bounded"] * affine
+        kinds = ["additive"] * (depth - affine_steps) + ["bounded"] * min(affine_steps, depth)
         self.steps = GlowSteps(GlowStep(mixed, width, kind) for kind in kinds)
-        self.closing_weight = nn.Parameter(torch.eye(mixed))
-        self.closing_bias = nn.Parameter(torch.zeros(mixed))
+        self.closing_weight = Parameter(torch.eye(mixed))
+        self.closing_bias = Parameter(torch.zeros(mixed))
         self.split = self.rest = None
         if scales > 1:
             self.split = Coupling(mixed, width, "bounded")
@@ -46,34 +44,36 @@ class GlowLayer(nn.Module):
 
     def channel_log_det(self, x: Tensor) -> Tensor:
         """log|det df/dx| of the scale's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
-        _, closing = torch.linalg.slogdet(self.closing_weight.double())
+        closing = torch.linalg.slogdet(self.closing_weight.double()).logabsdet
         return self.steps.channel_log_det(x) + x[0, 0].numel() * closing.to(x.dtype)
 
     def forward(self, x: Tensor) -> Transformed:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|: [N], or a scalar if constant) (paper, eq. 4)."""
-        x = F.pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
+        x = pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
         log_det = self.channel_log_det(x)
         x, log_dets = self.steps(x)
-        x = F.conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
-        if self.split is not None:
+        x = conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
+        if self.split:
             x, split_log_det = self.split(x)
             kept, leaving = x.split(self.split.sizes, 1)
             kept, rest_log_det = self.rest(kept)
             x = torch.cat([kept, leaving], 1)
             log_dets += [split_log_det, rest_log_det]
-        return F.pixel_shuffle(x, self.squeeze), sum(log_dets, log_det)
+        return pixel_shuffle(x, self.squeeze), sum(log_dets, log_det)
 
     def inverse(self, y: Tensor) -> Tensor:
         """f^-1: x_bar -> x_hat; the matrices' inverses are taken in float64."""
-        y = F.pixel_unshuffle(y, self.squeeze)
-        if self.split is not None:
+        y = pixel_unshuffle(y, self.squeeze)
+        if self.split:
             kept, leaving = y.split(self.split.sizes, 1)
             y = self.split.inverse(torch.cat([self.rest.inverse(kept), leaving], 1))
-        inverse = torch.linalg.inv(self.closing_weight.double()).to(y.dtype)
-        y = F.conv2d(y - self.closing_bias[:, None, None], inverse[..., None, None])
-        return F.pixel_shuffle(self.steps.inverse(y), self.squeeze)
+        y = conv2d(
+            y - self.closing_bias[:, None, None],
+            torch.linalg.inv(self.closing_weight.double()).to(y.dtype)[..., None, None],
+        )
+        return pixel_shuffle(self.steps.inverse(y), self.squeeze)
 
-    @torch.no_grad()
+    @torch.no_grad
     def initialise(self, x: Tensor) -> None:
         """Set the actnorms from x [N, C, H, W], then close each scale to the identity, composed in float64.
 
@@ -81,7 +81,7 @@ class GlowLayer(nn.Module):
         """
         if all(step.actnorm.initialised for step in self.steps):
             return
-        x = F.pixel_unshuffle(x, self.squeeze)
+        x = pixel_unshuffle(x, self.squeeze)
         self.steps.initialise(x)
         matrix = torch.eye(len(self.closing_bias), dtype=torch.float64, device=x.device)
         offset = torch.zeros_like(matrix[0])
@@ -91,6 +91,6 @@ class GlowLayer(nn.Module):
             matrix = step_matrix @ matrix
         self.closing_weight.copy_(torch.linalg.inv(matrix))
         self.closing_bias.copy_(-torch.linalg.solve(matrix, offset))
-        if self.split is not None:
+        if self.split:
             self.split.initialise(x)
             self.rest.initialise(x[:, : self.split.sizes[0]])

@@ -8,16 +8,18 @@ import itertools
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
+from torch.nn import Module, ModuleList
+from torch.nn.functional import conv2d
 
+from vaeglow.models.bounds import Pair
 from vaeglow.models.flows import ActNorm, Coupling, InvertibleConv1x1, Transformed, standardise
 
 CHECKPOINT_EVERY = 4  # steps that are recomputed together
 
 
-class GlowStep(nn.Module):
+class GlowStep(Module):
     """x -> coupling(W ((x + b) * s)): ActNorm, invertible 1x1 convolution, coupling (section 3.3; Glow, figure 2a).
 
     Args:
@@ -32,7 +34,7 @@ class GlowStep(nn.Module):
         self.conv = InvertibleConv1x1(channels)
         self.coupling = Coupling(channels, width, coupling)
 
-    def channel_map(self) -> tuple[Tensor, Tensor]:
+    def channel_map(self) -> Pair:
         """ActNorm and 1x1 as A x + c of a pixel's channels x: A = W diag(s), [C, C], and c = A b, [C]."""
         matrix = self.conv.weight * self.actnorm.log_scale().exp()
         return matrix, matrix @ self.actnorm.bias
@@ -40,7 +42,7 @@ class GlowStep(nn.Module):
     def mix(self, x: Tensor) -> Tensor:
         """The channel map at every pixel of x [N, C, H, W]."""
         matrix, offset = self.channel_map()
-        return F.conv2d(x, matrix[..., None, None], offset)
+        return conv2d(x, matrix[..., None, None], offset)
 
     def forward(self, x: Tensor) -> Transformed:
         """x [N, C, H, W] -> (y, the coupling's log-determinant alone; `GlowSteps.channel_log_det` gives the rest)."""
@@ -48,9 +50,7 @@ class GlowStep(nn.Module):
 
     def inverse(self, y: Tensor, inverse: Tensor) -> Tensor:
         """The x that `forward` maps to y, given the inverse of the channel matrix A, [C, C]."""
-        _, offset = self.channel_map()
-        mixed = self.coupling.inverse(y)
-        return F.conv2d(mixed - offset[:, None, None], inverse[..., None, None])
+        return conv2d(self.coupling.inverse(y) - self.channel_map()[1][:, None, None], inverse[..., None, None])
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set actnorm from x, then those of the coupling from its inputs; returns y."""
@@ -65,7 +65,7 @@ class Checkpointed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, steps: nn.ModuleList, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, steps: ModuleList, x: Tensor, *parameters: Tensor) -> tuple:
         """The images, then the log-determinants. The steps' parameters are inputs so that autograd tracks them."""
         ctx.steps = steps
         ctx.save_for_backward(x)
@@ -74,24 +74,23 @@ class Checkpointed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple:
         """Gradients of x and of the trainable parameters."""
         _, *wanted = ctx.needs_input_grad
         x = ctx.saved_tensors[0].detach().requires_grad_(wanted[0])
         with torch.enable_grad():
             y, log_dets = ctx.steps(x)
-        outputs = []
-        output_grads = []
-        for output, grad in zip((y, *log_dets), grads, strict=True):
-            if output.requires_grad:
-                outputs.append(output)
-                output_grads.append(grad)
-        inputs = itertools.compress((x, *ctx.steps.parameters()), wanted)
-        gradients = iter(torch.autograd.grad(outputs, list(inputs), output_grads))
+        outputs, output_grads = zip(
+            *(pair for pair in zip((y, *log_dets), grads, strict=True) if pair[0].requires_grad),
+            strict=True,
+        )
+        gradients = iter(
+            torch.autograd.grad(outputs, list(itertools.compress((x, *ctx.steps.parameters()), wanted)), output_grads)
+        )
         return None, *(next(gradients) if needed else None for needed in wanted)
 
 
-class GlowSteps(nn.ModuleList):
+class GlowSteps(ModuleList):
     """A sequence of Glow steps with the same number of channels.
 
     Attributes:
@@ -107,31 +106,33 @@ class GlowSteps(nn.ModuleList):
 
     def channel_log_det(self, x: Tensor) -> Tensor:
         """Sum of log|det A| of the steps over all pixels of x [N, C, H, W]: a scalar, one batched factorisation."""
-        _, log_dets = torch.linalg.slogdet(self.channel_matrices())
-        return x[0, 0].numel() * log_dets.sum().to(x.dtype)
+        return x[0, 0].numel() * torch.linalg.slogdet(self.channel_matrices()).logabsdet.sum().to(x.dtype)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """x [N, C, H, W] through all steps; the couplings' log-determinants (`channel_log_det` gives the rest)."""
-        log_dets: list[Tensor] = []
-        if not (self.checkpoint and torch.is_grad_enabled()):
+        log_dets = []
+        if self.checkpoint and torch.is_grad_enabled():
+            for first in range(0, len(self), CHECKPOINT_EVERY):
+                part = self[first : first + CHECKPOINT_EVERY]  # not checkpointed itself
+                x, *part_log_dets = Checkpointed.apply(part, x, *part.parameters())
+                log_dets += part_log_dets
+        else:
             for step in self:
                 x, log_det = step(x)
                 log_dets.append(log_det)
-            return x, log_dets
-        for first in range(0, len(self), CHECKPOINT_EVERY):
-            part = self[first : first + CHECKPOINT_EVERY]  # not checkpointed itself
-            x, *part_log_dets = Checkpointed.apply(part, x, *part.parameters())
-            log_dets += part_log_dets
         return x, log_dets
 
     def inverse(self, y: Tensor) -> Tensor:
         """The x that `forward` maps to y; the matrices' inverses are taken in float64."""
-        inverses = torch.linalg.inv(self.channel_matrices()).to(self[0].conv.weight.dtype)
-        for step, inverse in zip(reversed(self), inverses.flip(0), strict=True):
+        for step, inverse in zip(
+            reversed(self),
+            torch.linalg.inv(self.channel_matrices()).to(y.dtype).flip(0),
+            strict=True,
+        ):
             y = step.inverse(y, inverse)
         return y
 
-    @torch.no_grad()
+    @torch.no_grad
     def initialise(self, x: Tensor) -> Tensor:
         """Set all actnorms from x, step by step; returns its image."""
         for step in self:

@@ -5,12 +5,12 @@ module of `vaeglow.models` that is named like it: `build(config)` makes the untr
 config.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vaeglow.config.keys import choice, count, group, key, positive, switch
+from vaeglow.config.keys import choice, count, group, key, positive
+from vaeglow.files import Config
 
-Config = Mapping[str, Any]
+Refusal = str | None  # words after a name; None: it is fine
 
 
 def unit(objective: str) -> str:
@@ -30,19 +30,19 @@ class Kind:
             `train_baseline`, or `train_glow_layer` on a trained base, is enough.
     """
 
-    KL_FREE: ClassVar[str] = ""
-    OBJECTIVE: ClassVar[str] = "bits_per_dim"
-    TEMPERATURE: ClassVar[bool] = True
-    PROBES: ClassVar[tuple[str, ...]] = ()
-    RULES: ClassVar[dict[str | None, str]] = {None: "train_baseline"}
+    KL_FREE = ""
+    OBJECTIVE = "bits_per_dim"
+    TEMPERATURE = True
+    PROBES = ()
+    RULES: ClassVar = {None: "train_baseline"}
 
     @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+    def wrong_images(config: Config, channels: int, side: int) -> Refusal:
         """Why a model with this config cannot take C x side x side images, as words after its name; None if it can."""
         return None
 
     @staticmethod
-    def wrong_base(config: Config, base: Config) -> str | None:
+    def wrong_base(config: Config, base: Config) -> Refusal:
         """Why a model with this config cannot use that base, as words after the base's name; None if it can."""
         return None if base["kind"] == "vae" else f"is a {base['kind']}, not a vae"
 
@@ -68,7 +68,9 @@ class vae(Kind):
             decoder_noise=choice(
                 "`diagonal`: one standard deviation for each pixel and channel; `isotropic`: one for all; `fixed`: one "
                 "that is not learned",
-                *("diagonal", "isotropic", "fixed"),
+                "diagonal",
+                "isotropic",
+                "fixed",
             ),
             initial_noise=positive(
                 "standard deviation of the noise at the start (for `fixed` noise: always); 1 in the source, smaller if "
@@ -88,15 +90,16 @@ class vae(Kind):
     }
 
     @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+    def wrong_images(config: Config, channels: int, side: int) -> Refusal:
         """The ResNet halves and doubles the side, Infogan a quarter of it twice."""
         network = config["network"]
         if network["architecture"] == "infogan":
             return "needs a side that is a multiple of 4 for its Infogan nets" if side % 4 else None
         if side < 4 or side & (side - 1):
             return "needs a side that is a power of two, 4 or more, for its ResNet"
-        halvings = network["num_scale"] - 1
-        return f"needs a larger side for num_scale {network['num_scale']}" if side % 2**halvings else None
+        if side % 2 ** (network["num_scale"] - 1):
+            return f"needs a larger side for num_scale {network['num_scale']}"
+        return None
 
 
 class vae_glow(Kind):
@@ -114,7 +117,9 @@ class vae_glow(Kind):
             "`frozen`: the paper's two phases; this run trains the layer. `joint`: VAE, prior and layer are trained "
             "together from the start. `finetune`: the whole trained `base` is trained further; the layer must be that "
             "of the base, so write `like` with the base's name",
-            *("frozen", "joint", "finetune"),
+            "frozen",
+            "joint",
+            "finetune",
         ),
         "layer": group(
             squeeze=choice("1 (none), 2 or 4: one space-to-depth around the layer", 1, 2, 4),
@@ -126,12 +131,12 @@ class vae_glow(Kind):
                 minimum=0,
             ),
             levels=count("number of levels; after each except the last, half of the channels leave, as in Glow"),
-            noise_head=switch("learn the decoder's noise again, from the decoder's frozen last features"),
+            noise_head=key("learn the decoder's noise again, from the decoder's frozen last features", type="boolean"),
         ),
     }
 
     @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+    def wrong_images(config: Config, channels: int, side: int) -> Refusal:
         """The squeeze divides the side, and a coupling has two channels or more."""
         squeeze = config["layer"]["squeeze"]
         levels = config["layer"]["levels"]
@@ -142,7 +147,7 @@ class vae_glow(Kind):
         return None
 
     @staticmethod
-    def wrong_base(config: Config, base: Config) -> str | None:
+    def wrong_base(config: Config, base: Config) -> Refusal:
         """A VAE; for `finetune` a model of the same layer that was trained in two phases."""
         if config["mode"] != "finetune":
             return Kind.wrong_base(config, base)
@@ -172,7 +177,7 @@ class vae_two_stage(Kind):
     }
 
     @staticmethod
-    def wrong_base(config: Config, base: Config) -> str | None:
+    def wrong_base(config: Config, base: Config) -> Refusal:
         """A VAE with the prior N(0, I)."""
         if base["kind"] != "vae" or base["prior"]["kind"] == "standard":
             return Kind.wrong_base(config, base)
@@ -182,6 +187,7 @@ class vae_two_stage(Kind):
 class glow(Kind):
     """Glow (Kingma & Dhariwal 2018), the baseline."""
 
+    FULL_SIZE = 0  # levels before the side is first halved
     KL_FREE = "has no KL"
     SCHEMA: ClassVar = {
         "network": group(
@@ -193,16 +199,20 @@ class glow(Kind):
             coupling=choice(
                 "`affine` or `additive` coupling layers, or `bounded`: affine ones with the scale of the layer's "
                 "(docs/beyond.md)",
-                *("affine", "additive", "bounded"),
+                "affine",
+                "additive",
+                "bounded",
             ),
         )
     }
 
-    @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
-        """Each level halves the side."""
+    @classmethod
+    def wrong_images(cls, config: Config, channels: int, side: int) -> Refusal:
+        """Each level halves the side, but for the first `FULL_SIZE`."""
         levels = config["network"]["levels"]
-        return f"has {levels} levels, which do not divide the side" if side % 2**levels else None
+        if side % 2 ** (levels - cls.FULL_SIZE):
+            return f"has {levels} levels, which do not divide the side"
+        return None
 
 
 PIXEL_NETWORK = {
@@ -221,7 +231,7 @@ class pixelcnn(Kind):
     SCHEMA: ClassVar = {"network": group(**PIXEL_NETWORK)}
 
     @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
+    def wrong_images(config: Config, channels: int, side: int) -> Refusal:
         """Each channel of a pixel has features of its own."""
         width = min(config["network"]["width"], config["network"]["head_width"])
         return None if width >= channels else f"has {width} features, fewer than channels"
@@ -240,10 +250,10 @@ class pixeliqn(pixelcnn):
     }
 
 
-class residual_flow(Kind):
+class residual_flow(glow):
     """A Residual Flow (Chen et al. 2019), a baseline."""
 
-    KL_FREE = "has no KL"
+    FULL_SIZE = 1
     SCHEMA: ClassVar = {
         "network": group(
             levels=count("number of levels; each except the first has half the side of the one before"),
@@ -251,9 +261,3 @@ class residual_flow(Kind):
             width=count("their hidden channels"),
         )
     }
-
-    @staticmethod
-    def wrong_images(config: Config, channels: int, side: int) -> str | None:
-        """Each level but the first halves the side."""
-        levels = config["network"]["levels"]
-        return f"has {levels} levels, which do not divide the side" if side % 2 ** (levels - 1) else None

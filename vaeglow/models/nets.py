@@ -10,38 +10,53 @@ As in their code: zero biases, and
 All four take
     channels    of the images, C; of a decoder's output, C or 2C (with the log sd of each pixel)
     size        the image side
-    network     the values of a VAE's `network` in config (config/README.md)
+and, of the values of a VAE's `network` in config (config/README.md), those that they use.
 """
 
 import itertools
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    Module,
+    ModuleList,
+    ReLU,
+    Sequential,
+    Unflatten,
+    init,
+)
+from torch.nn.functional import pad, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vaeglow.models.bounds import Gaussian
-from vaeglow.models.kinds import Config
+from vaeglow.models.bounds import Gaussian, Pair
 from vaeglow.models.network import Network
 
 MAX_WIDTH = 1024  # of the ResNet decoder, at its smallest scales
 SMALLEST_SCALE = 1e-6  # added to the Infogan posterior's standard deviation, as in the source
 
 
-def initialise(module: nn.Module, weights: Callable[[Tensor], object]) -> None:
+def initialise(module: Module, weights: Callable) -> None:
     """Set the weights of all linear and convolution layers by `weights`, and their biases to zero."""
     for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, Linear | Conv2d | ConvTranspose2d):
             weights(layer.weight)
-            nn.init.zeros_(layer.bias)
+            init.zeros_(layer.bias)
 
 
-infogan_normal = partial(nn.init.normal_, std=0.02)
+infogan_normal = partial(init.normal_, std=0.02)
 
 
-class DownConv(nn.Conv2d):
+class DownConv(Conv2d):
     """3x3 convolution of stride 2, padded as TensorFlow's `same`: nothing before, one after."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -49,10 +64,10 @@ class DownConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H/2, W/2]."""
-        return super().forward(F.pad(x, (0, 1, 0, 1)))
+        return super().forward(pad(x, (0, 1, 0, 1)))
 
 
-class UpConv(nn.ConvTranspose2d):
+class UpConv(ConvTranspose2d):
     """3x3 transposed convolution of stride 2, the transpose of `DownConv`: cropped to twice the side."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -63,7 +78,7 @@ class UpConv(nn.ConvTranspose2d):
         return super().forward(x)[..., : 2 * x.shape[-2], : 2 * x.shape[-1]]
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Module):
     """2 x [batch norm, ReLU, conv3x3] plus conv3x3 of the input; no activation after.
 
     Args:
@@ -73,24 +88,29 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.body = nn.Sequential()
+        self.body = Sequential()
         for _ in range(2):
-            convolution = nn.Conv2d(width, width, 3, padding=1)
-            self.body.extend([nn.BatchNorm2d(width, momentum=momentum), nn.ReLU(), convolution])
-        self.shortcut = nn.Conv2d(width, width, 3, padding=1)
+            self.body.extend(
+                [
+                    BatchNorm2d(width, momentum=momentum),
+                    ReLU(),
+                    Conv2d(width, width, 3, padding=1),
+                ]
+            )
+        self.shortcut = Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, width, H, W] -> the same shape."""
         return self.body(x) + self.shortcut(x)
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Module):
     """2 x [ReLU, linear] plus a linear shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.ReLU(), nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
-        self.shortcut = nn.Linear(inputs, outputs)
+        self.body = Sequential(ReLU(), Linear(inputs, outputs), ReLU(), Linear(outputs, outputs))
+        self.shortcut = Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] -> [N, outputs]."""
@@ -104,20 +124,27 @@ class ResNetEncoder(Network):
     halves the side and doubles the width.
     """
 
-    def __init__(self, channels: int, size: int, network: Config) -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        num_scale: int,
+        base_dim: int,
+        fc_dim: int,
+        latent_dim: int,
+        batch_norm_momentum: float,
+        **_: Any,
+    ) -> None:
         super().__init__()
-        width = network["base_dim"]
-        fc_dim = network["fc_dim"]
-        latent_dim = network["latent_dim"]
-        momentum = network["batch_norm_momentum"]
-        self.trunk = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), ResidualBlock(width, momentum))
-        for _ in range(network["num_scale"] - 1):
-            self.trunk.extend([DownConv(width, 2 * width), ResidualBlock(2 * width, momentum)])
+        width = base_dim
+        self.trunk = Sequential(Conv2d(channels, width, 3, padding=1), ResidualBlock(width, batch_norm_momentum))
+        for _ in range(num_scale - 1):
+            self.trunk.extend([DownConv(width, 2 * width), ResidualBlock(2 * width, batch_norm_momentum)])
             width *= 2
         self.dense = DenseBlock(width, fc_dim)
-        self.mean = nn.Linear(fc_dim, latent_dim)
-        self.raw_log_scale = nn.Linear(fc_dim, latent_dim)
-        initialise(self, nn.init.xavier_uniform_)
+        self.mean = Linear(fc_dim, latent_dim)
+        self.raw_log_scale = Linear(fc_dim, latent_dim)
+        initialise(self, init.xavier_uniform_)
 
     def forward(self, y: Tensor) -> Gaussian:
         """Images y [N, C, H, W] in [0, 1) -> (mean, unbounded log sd) of q(z|y), each [N, latent_dim]."""
@@ -131,18 +158,20 @@ class ResNetDecoder(Network):
     The width is `base_dim` at the full side, doubled at each smaller scale up to 1024.
     """
 
-    def __init__(self, channels: int, size: int, network: Config) -> None:
+    def __init__(
+        self, channels: int, size: int, base_dim: int, latent_dim: int, batch_norm_momentum: float, **_: Any
+    ) -> None:
         super().__init__()
         scales = size.bit_length() - 1  # sides 2, 4, ..., size
-        widths = [min(network["base_dim"] * 2**k, MAX_WIDTH) for k in reversed(range(scales))]
-        self.dense = nn.Linear(network["latent_dim"], 4 * widths[0])
-        self.trunk = nn.Sequential()
+        widths = [min(base_dim * 2**k, MAX_WIDTH) for k in reversed(range(scales))]
+        self.dense = Linear(latent_dim, 4 * widths[0])
+        self.trunk = Sequential()
         for before, after in itertools.pairwise(widths):
-            self.trunk.extend([UpConv(before, after), ResidualBlock(after, network["batch_norm_momentum"])])
-        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        initialise(self, nn.init.xavier_uniform_)
+            self.trunk.extend([UpConv(before, after), ResidualBlock(after, batch_norm_momentum)])
+        self.last = Conv2d(widths[-1], channels, 3, padding=1)
+        initialise(self, init.xavier_uniform_)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor) -> Pair:
         """z [N, latent_dim] -> [N, channels, size, size], without a final activation, and the input of `last`."""
         hidden = self.trunk(self.dense(z).unflatten(1, (-1, 2, 2)))  # [N, base_dim, size, size]
         return self.last(hidden), hidden
@@ -155,31 +184,42 @@ class InfoganEncoder(Network):
     every encoder here. In evaluation mode the spectral norms use their stored vectors: nothing is random.
     """
 
-    def __init__(self, channels: int, size: int, network: Config) -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        base_dim: int,
+        fc_dim: int,
+        latent_dim: int,
+        batch_norm_momentum: float,
+        **_: Any,
+    ) -> None:
         super().__init__()
-        width = network["base_dim"]
-        fc_dim = network["fc_dim"]
-        momentum = network["batch_norm_momentum"]
         layers = [
-            nn.Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.Linear(2 * width * (size // 4) ** 2, fc_dim),
-            nn.Linear(fc_dim, 2 * network["latent_dim"]),
+            Conv2d(channels, base_dim, 4, stride=2, padding=1),
+            Conv2d(base_dim, 2 * base_dim, 4, stride=2, padding=1),
+            Linear(2 * base_dim * (size // 4) ** 2, fc_dim),
+            Linear(fc_dim, 2 * latent_dim),
         ]
-        initialise(nn.ModuleList(layers), infogan_normal)  # before the parametrisation: then `weight` is computed
+        initialise(ModuleList(layers), infogan_normal)  # before the parametrisation: then `weight` is computed
         first, second, dense, heads = (spectral_norm(layer) for layer in layers)
-        self.trunk = nn.Sequential(
-            *(first, nn.LeakyReLU(0.2)),
-            *(second, nn.BatchNorm2d(2 * width, momentum=momentum), nn.LeakyReLU(0.2)),
-            nn.Flatten(),
-            *(dense, nn.BatchNorm1d(fc_dim, momentum=momentum), nn.LeakyReLU(0.2)),
+        self.trunk = Sequential(
+            first,
+            LeakyReLU(0.2),
+            second,
+            BatchNorm2d(2 * base_dim, momentum=batch_norm_momentum),
+            LeakyReLU(0.2),
+            Flatten(),
+            dense,
+            BatchNorm1d(fc_dim, momentum=batch_norm_momentum),
+            LeakyReLU(0.2),
         )
         self.heads = heads
 
     def forward(self, y: Tensor) -> Gaussian:
         """Images y [N, C, H, W] in [0, 1) -> (mean, log sd, not yet bounded) of q(z|y), each [N, latent_dim]."""
         mean, raw = self.heads(self.trunk(y)).chunk(2, 1)
-        return mean, torch.log(SMALLEST_SCALE + F.softplus(raw))
+        return mean, torch.log(SMALLEST_SCALE + softplus(raw))
 
 
 class InfoganDecoder(Network):
@@ -188,23 +228,34 @@ class InfoganDecoder(Network):
     The width is `base_dim` at half the side, twice that at a quarter of it.
     """
 
-    def __init__(self, channels: int, size: int, network: Config) -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        base_dim: int,
+        fc_dim: int,
+        latent_dim: int,
+        batch_norm_momentum: float,
+        **_: Any,
+    ) -> None:
         super().__init__()
-        width = network["base_dim"]
-        fc_dim = network["fc_dim"]
-        momentum = network["batch_norm_momentum"]
-        features = 2 * width * (size // 4) ** 2
-        self.trunk = nn.Sequential(
-            *(nn.Linear(network["latent_dim"], fc_dim), nn.BatchNorm1d(fc_dim, momentum=momentum), nn.ReLU()),
-            *(nn.Linear(fc_dim, features), nn.BatchNorm1d(features, momentum=momentum), nn.ReLU()),
-            nn.Unflatten(1, (2 * width, size // 4, size // 4)),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
-            *(nn.BatchNorm2d(width, momentum=momentum), nn.ReLU()),
+        features = 2 * base_dim * (size // 4) ** 2
+        self.trunk = Sequential(
+            Linear(latent_dim, fc_dim),
+            BatchNorm1d(fc_dim, momentum=batch_norm_momentum),
+            ReLU(),
+            Linear(fc_dim, features),
+            BatchNorm1d(features, momentum=batch_norm_momentum),
+            ReLU(),
+            Unflatten(1, (2 * base_dim, size // 4, size // 4)),
+            ConvTranspose2d(2 * base_dim, base_dim, 4, stride=2, padding=1),
+            BatchNorm2d(base_dim, momentum=batch_norm_momentum),
+            ReLU(),
         )
-        self.last = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)
+        self.last = ConvTranspose2d(base_dim, channels, 4, stride=2, padding=1)
         initialise(self, infogan_normal)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor) -> Pair:
         """z [N, latent_dim] -> [N, channels, size, size], without a final activation, and the input of `last`."""
         hidden = self.trunk(z)  # [N, width, size / 2, size / 2]
         return self.last(hidden), hidden

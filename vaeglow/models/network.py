@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
 
-class Network(nn.Module):
+class Network(Module):
     """A neural network inside a density or a bijection.
 
     Its inputs and outputs are float32 in any compute precision, so that flows, log-determinants and losses around it
@@ -19,8 +20,8 @@ class Network(nn.Module):
         compiled: replaces `forward` (torch.compile). None by default.
     """
 
-    precision: str = "float32"
-    compiled: Callable[..., Any] | None = None
+    precision = "float32"
+    compiled: Callable | None = None
 
     def __call__(self, x: Tensor) -> Any:
         """`forward` under the two attributes."""
@@ -34,13 +35,13 @@ class Network(nn.Module):
         return tuple(output.float() for output in outputs)
 
 
-def networks(model: nn.Module) -> Iterator[Network]:
+def networks(model: Module) -> Iterator[Network]:
     """All networks of a model."""
     return (part for part in model.modules() if isinstance(part, Network))
 
 
 @contextmanager
-def full_precision(model: nn.Module) -> Iterator[None]:
+def full_precision(model: Module) -> Iterator[None]:
     """Within the block all networks of `model` compute in full precision and uncompiled, for evaluation."""
     before = [(network, network.precision, network.compiled) for network in networks(model)]
     for network, _, _ in before:

@@ -5,18 +5,17 @@ Table 2 cites it. P(x) = prod_i P(x_i | x_<i) over all pixels in raster order, a
 also sees the pixels on its left and, of the pixel itself, the channels before. No labels, no skip connections.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import Conv2d, Module, ModuleList, ReLU, Sequential, init
+from torch.nn.functional import conv2d, cross_entropy, linear, pad
 
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel, Terms, image_shape
+from vaeglow.models.bounds import Pair
 from vaeglow.models.kinds import Config
 from vaeglow.models.nets import initialise
 from vaeglow.models.network import Network
@@ -29,7 +28,7 @@ def gate(x: Tensor) -> Tensor:
     return torch.tanh(a) * torch.sigmoid(b)
 
 
-class CausalConv(nn.Conv2d):
+class CausalConv(Conv2d):
     """1 x k convolution over a pixel and the k - 1 on its left; of the pixel itself it sees the channels allowed.
 
     Masks A and B of van den Oord et al. (2016), "Pixel Recurrent Neural Networks", section 3.4.
@@ -45,32 +44,28 @@ class CausalConv(nn.Conv2d):
         parts: number of parts that the outputs are later split into, each with blocks for all channels.
     """
 
-    allowed: Tensor
-
     def __init__(self, inputs: int, outputs: int, k: int, channels: int, strict: bool = False, parts: int = 1) -> None:
         super().__init__(inputs, outputs, (1, k))
         each = outputs // parts
         output_channel = torch.arange(each) * channels // each
-        input_channel = torch.arange(inputs) * channels // inputs
-        allowed = output_channel[:, None] - input_channel >= int(strict)
+        allowed = output_channel[:, None] - (torch.arange(inputs) * channels // inputs) >= strict
         self.register_buffer("allowed", allowed.repeat(parts, 1))  # [outputs, inputs]
 
     def masked(self) -> Tensor:
         """The weight, 0 where an output must not see the pixel itself: [outputs, inputs, 1, k]."""
-        pixel = self.weight[..., -1:] * self.allowed[..., None, None]
-        return torch.cat([self.weight[..., :-1], pixel], -1)
+        return torch.cat([self.weight[..., :-1], self.weight[..., -1:] * self.allowed[..., None, None]], -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H, W]."""
-        return F.conv2d(F.pad(x, (self.kernel_size[1] - 1, 0)), self.masked(), self.bias)
+        return conv2d(pad(x, (self.kernel_size[1] - 1, 0)), self.masked(), self.bias)
 
-    def at_pixel(self) -> Callable[[Tensor], Tensor]:
+    def at_pixel(self) -> Callable:
         """`forward` at one pixel, from it and those on its left: [N, inputs, k] -> [N, outputs]."""
         weight = self.masked().flatten(1)
-        return lambda window: F.linear(window.flatten(1), weight, self.bias)
+        return lambda window: linear(window.flatten(1), weight, self.bias)
 
 
-class GatedLayer(nn.Module):
+class GatedLayer(Module):
     """Both stacks' gated convolutions; the horizontal stack has a residual connection (figure 2).
 
     Args:
@@ -85,16 +80,16 @@ class GatedLayer(nn.Module):
         super().__init__()
         self.half = k // 2
         self.first = first
-        self.vertical = nn.Conv2d(inputs, 2 * width, (self.half + 1, k))
-        self.link = nn.Conv2d(2 * width, 2 * width, 1)
-        self.horizontal = CausalConv(inputs, 2 * width, self.half + 1, channels, strict=first, parts=2)
+        gates = 2 * width
+        self.vertical = Conv2d(inputs, gates, (self.half + 1, k))
+        self.link = Conv2d(gates, gates, 1)
+        self.horizontal = CausalConv(inputs, gates, self.half + 1, channels, strict=first, parts=2)
         self.out = CausalConv(width, width, 1, channels)
 
-    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor, h: Tensor) -> Pair:
         """Vertical and horizontal stack [N, inputs, H, W] each -> [N, width, H, W] each."""
-        above = self.vertical(F.pad(v, (self.half, self.half, self.half, 0)))
-        out = self.out(gate(self.horizontal(h) + self.link(above)))
-        return gate(above), self.joined(h, out)
+        above = self.vertical(pad(v, (self.half, self.half, self.half, 0)))
+        return gate(above), self.joined(h, self.out(gate(self.horizontal(h) + self.link(above))))
 
     def joined(self, h: Tensor, out: Tensor) -> Tensor:
         """The residual connection from h, but for the first layer."""
@@ -112,27 +107,22 @@ class LayerScan:
         self.layer = layer
         self.horizontal = layer.horizontal.at_pixel()
         self.out = layer.out.at_pixel()
-        count, _, _, width = x.shape
-        self.above = x.new_zeros(count, layer.vertical.in_channels, layer.half + 1, width + 2 * layer.half)
+        width = x.shape[3] + 2 * layer.half
+        self.above = x.new_zeros(len(x), layer.vertical.in_channels, layer.half + 1, width)
 
     def enter_row(self, row: Tensor) -> Tensor:
         """Begin a row, given the vertical inputs [N, inputs, 1, W] of the row above; returns the outputs."""
         half = self.layer.half
-        self.above = torch.cat([self.above[:, :, 1:], F.pad(row, (half, half))], 2)
+        self.above = torch.cat([self.above[:, :, 1:], pad(row, (half, half))], 2)
         gates = self.layer.vertical(self.above)
         self.link = self.layer.link(gates)[:, :, 0]  # [N, 2 width, W]
         self.left = torch.zeros_like(self.above[..., 0])
         return gate(gates)
 
-    def enter_pixel(self) -> None:
-        """Go on to the next pixel of the row."""
-        self.left = F.pad(self.left[..., 1:], (0, 1))
-
     def at_pixel(self, h: Tensor, j: int) -> Tensor:
         """The horizontal stack at pixel j of the row: [N, inputs] -> [N, width]."""
         self.left[..., -1] = h
-        gates = self.horizontal(self.left) + self.link[..., j]
-        return self.layer.joined(h, self.out(gate(gates)[..., None]))
+        return self.layer.joined(h, self.out(gate(self.horizontal(self.left) + self.link[..., j])[..., None]))
 
 
 class PixelNet(Network):
@@ -147,18 +137,19 @@ class PixelNet(Network):
 
     def __init__(self, channels: int, depth: int, width: int, k: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([GatedLayer(channels, width, k, channels, first=True)])
-        self.layers.extend(GatedLayer(width, width, k, channels, first=False) for _ in range(depth - 1))
+        self.layers = ModuleList(
+            GatedLayer(width if i else channels, width, k, channels, first=i == 0) for i in range(depth)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] in [-1, 1] -> [N, width, H, W]."""
-        v = F.pad(x, (0, 0, 1, -1))  # the vertical stack starts one row above
+        v = pad(x, (0, 0, 1, -1))  # the vertical stack starts one row above
         h = x
         for layer in self.layers:
             v, h = layer(v, h)
         return h
 
-    def scan(self, x: Tensor) -> Iterator[tuple[int, int, Callable[[], Tensor]]]:
+    def scan(self, x: Tensor) -> Iterator[tuple]:
         """The pixels of x [N, C, H, W] in raster order, for a sampler that fills x as it goes.
 
         The vertical stack runs once a row, and activations on the left are kept.
@@ -167,6 +158,14 @@ class PixelNet(Network):
             row, column, and a function that returns the pixel's features [N, width] from the values of x so far.
         """
         scans = [LayerScan(layer, x) for layer in self.layers]
+
+        def features() -> Tensor:
+            """Of the pixel (i, j), which all scans have entered."""
+            h = x[:, :, i, j]
+            for scan in scans:
+                h = scan.at_pixel(h, j)
+            return h
+
         row = torch.zeros_like(x[:, :, :1])  # the one above the image
         for i in range(x.shape[2]):
             for scan in scans:
@@ -175,17 +174,9 @@ class PixelNet(Network):
                 if j:
                     scans[0].left[..., -1] = x[:, :, i, j - 1]  # all its channels are there now
                 for scan in scans:
-                    scan.enter_pixel()
-                yield i, j, partial(features_at, scans, x, i, j)
+                    scan.left = pad(scan.left[..., 1:], (0, 1))  # on to the next pixel of the row
+                yield i, j, features
             row = x[:, :, i : i + 1]
-
-
-def features_at(scans: Iterable[LayerScan], x: Tensor, i: int, j: int) -> Tensor:
-    """The features [N, width] of pixel (i, j), which `scans` have entered."""
-    h = x[:, :, i, j]
-    for scan in scans:
-        h = scan.at_pixel(h, j)
-    return h
 
 
 class PixelModel(GenerativeModel):
@@ -194,18 +185,16 @@ class PixelModel(GenerativeModel):
     Temperature has no meaning here: only 1 is allowed.
 
     Args:
-        channels: C.
-        size: H = W.
-        levels: number of values a pixel can take.
         net: the features.
         head: [N, inputs, H, W] -> what the pixels' distributions are made from.
+        shape: channels, size and levels, as for every model.
     """
 
-    def __init__(self, channels: int, size: int, levels: int, net: PixelNet, head: nn.Module) -> None:
-        super().__init__(channels, size, levels)
+    def __init__(self, net: PixelNet, head: Module, **shape: int) -> None:
+        super().__init__(**shape)
         self.net = net
         self.head = head
-        initialise(self, nn.init.xavier_uniform_)
+        initialise(self, init.xavier_uniform_)
 
     def discrete(self, y: Tensor) -> Tensor:
         """The images that y was dequantised from: int64, 0..levels-1, in y's shape."""
@@ -232,8 +221,7 @@ class PixelModel(GenerativeModel):
         x = torch.full_like(u, -1)
         for i, j, features in self.net.scan(x):
             for channel in range(self.channels):
-                value = self.quantile(features(), channel, u[:, channel, i, j])
-                levels[:, channel, i, j] = value.to(u.dtype)
+                levels[:, channel, i, j] = self.quantile(features(), channel, u[:, channel, i, j])
                 x[:, channel, i, j] = self.inputs_of(levels[:, channel, i, j])
         return (levels + 0.5) / self.levels
 
@@ -250,24 +238,25 @@ class PixelCNN(PixelModel):
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; exact, so the generator is not used."""
         x = self.discrete(y)
-        outputs = self.head(self.net(self.inputs_of(x)))
-        logits = outputs.movedim(1, -1).reshape(-1, self.levels)  # [N H W C, levels]
-        losses = F.cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none")
-        log_p = -losses.view(len(x), -1).sum(1)
-        return {"prediction": log_p + self.dims * math.log(self.levels)}
+        outputs = self.head(self.net(self.inputs_of(x))).movedim(1, -1)
+        logits = outputs.reshape(-1, self.levels)  # [N H W C, levels]
+        losses = cross_entropy(logits, x.movedim(1, -1).flatten(), reduction="none")
+        return {"prediction": self.dims * math.log(self.levels) - losses.view(len(x), -1).sum(1)}
 
     def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
         """See `PixelModel`."""
         logits = self.head(features[..., None, None]).view(len(u), self.channels, self.levels)
-        distribution = logits[:, channel].softmax(1).cumsum(1)
-        return (distribution < u[:, None]).sum(1).clamp_(max=self.levels - 1)
+        return (logits[:, channel].softmax(1).cumsum(1) < u[:, None]).sum(1).clamp_(max=self.levels - 1)
 
 
-def causal_head(channels: int, inputs: int, width: int, outputs: int) -> nn.Sequential:
+def causal_head(channels: int, inputs: int, width: int, outputs: int) -> Sequential:
     """2 x [ReLU, 1x1]: [N, inputs, H, W] -> [N, outputs, H, W], each channel's block after the other."""
-    first = CausalConv(inputs, width, 1, channels)
-    last = CausalConv(width, outputs, 1, channels)
-    return nn.Sequential(nn.ReLU(), first, nn.ReLU(), last)
+    return Sequential(
+        ReLU(),
+        CausalConv(inputs, width, 1, channels),
+        ReLU(),
+        CausalConv(width, outputs, 1, channels),
+    )
 
 
 def net_of(config: Config) -> PixelNet:
@@ -281,5 +270,8 @@ def build(config: Config) -> PixelCNN:
     shape = image_shape(config)
     channels = shape["channels"]
     network = config["network"]
-    head = causal_head(channels, network["width"], network["head_width"], channels * shape["levels"])
-    return PixelCNN(**shape, net=net_of(config), head=head)
+    return PixelCNN(
+        **shape,
+        head=causal_head(channels, network["width"], network["head_width"], channels * shape["levels"]),
+        net=net_of(config),
+    )

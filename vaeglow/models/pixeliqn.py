@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import Conv2d, Linear, Module
+from torch.nn.functional import relu
 
 from vaeglow.errors import UserError
 from vaeglow.models.base import Terms, image_shape
@@ -23,12 +24,11 @@ from vaeglow.noise import Generator, uniform_like
 def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -> Tensor:
     """The quantile loss |tau - 1(u < 0)| |u|, u = target - quantile, a parabola where |u| <= huber; one shape."""
     u = target - quantile
-    parabola = u.square() / (2 * huber)
-    size = torch.where(u.abs() <= huber, parabola, u.abs() - huber / 2)
+    size = torch.where(u.abs() <= huber, u.square() / (2 * huber), u.abs() - huber / 2)
     return (tau - (u < 0).to(u.dtype)).abs() * size
 
 
-class QuantileHead(nn.Module):
+class QuantileHead(Module):
     """Q(tau) = w . relu(A(features) * relu(B cos(pi k tau), k = 0..K-1)), for each channel of a pixel.
 
     As in Dabney et al. (2018), section 3.1; PixelIQN's source adds tau in every layer.
@@ -42,17 +42,17 @@ class QuantileHead(nn.Module):
 
     def __init__(self, channels: int, inputs: int, width: int, cosines: int) -> None:
         super().__init__()
-        self.features = CausalConv(inputs, channels * width, 1, channels)
-        self.embedding = nn.Linear(cosines, width)
-        self.hidden = nn.Conv2d(channels * width, channels * width, 1, groups=channels)
-        self.last = nn.Conv2d(channels * width, channels, 1, groups=channels)
+        hidden = channels * width
+        self.features = CausalConv(inputs, hidden, 1, channels)
+        self.embedding = Linear(cosines, width)
+        self.hidden = Conv2d(hidden, hidden, 1, groups=channels)
+        self.last = Conv2d(hidden, channels, 1, groups=channels)
         self.register_buffer("frequencies", math.pi * torch.arange(cosines))
 
     def forward(self, features: Tensor, tau: Tensor) -> Tensor:
         """Features [N, inputs, H, W], tau [N, C, H, W] -> quantiles, in tau's shape."""
-        embedded = F.relu(self.embedding(torch.cos(tau[..., None] * self.frequencies)))  # [N, C, H, W, width]
-        product = self.features(F.relu(features)) * embedded.movedim(-1, 2).flatten(1, 2)
-        return self.last(F.relu(self.hidden(product)))
+        embedded = relu(self.embedding(torch.cos(tau[..., None] * self.frequencies)))  # [N, C, H, W, width]
+        return self.last(relu(self.hidden(self.features(relu(features)) * embedded.movedim(-1, 2).flatten(1, 2))))
 
 
 class PixelIQN(PixelModel):
@@ -74,8 +74,7 @@ class PixelIQN(PixelModel):
     def loss(self, inputs: Tensor, generator: Generator = None, kl_weight: float = 1.0) -> tuple[Tensor, Terms]:
         """The mean quantile loss of dequantised images y [N, C, H, W] in levels, tau new at each value; no terms."""
         tau = uniform_like(inputs, generator)
-        features = self.net(self.inputs_of(self.discrete(inputs)))
-        quantiles = 0.5 + self.head(features, tau)
+        quantiles = 0.5 + self.head(self.net(self.inputs_of(self.discrete(inputs))), tau)
         return self.levels * quantile_loss(inputs, quantiles, tau, self.huber).mean(), {}
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
@@ -85,13 +84,16 @@ class PixelIQN(PixelModel):
     def quantile(self, features: Tensor, channel: int, u: Tensor) -> Tensor:
         """See `PixelModel`."""
         tau = u[:, None, None, None].expand(-1, self.channels, 1, 1)
-        quantiles = 0.5 + self.head(features[..., None, None], tau)
-        return self.discrete(quantiles[:, channel, 0, 0])
+        return self.discrete((0.5 + self.head(features[..., None, None], tau))[:, channel, 0, 0])
 
 
 def build(config: Config) -> PixelIQN:
     """The untrained PixelIQN of a resolved config."""
     shape = image_shape(config)
     network = config["network"]
-    head = QuantileHead(shape["channels"], network["width"], network["head_width"], network["cosines"])
-    return PixelIQN(network["huber"], **shape, net=net_of(config), head=head)
+    return PixelIQN(
+        network["huber"],
+        **shape,
+        head=QuantileHead(shape["channels"], network["width"], network["head_width"], network["cosines"]),
+        net=net_of(config),
+    )

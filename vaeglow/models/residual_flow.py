@@ -14,11 +14,21 @@ import math
 import random
 
 import torch
-from torch import Tensor, autograd, nn
-from torch.nn import functional as F
+from torch import Tensor, autograd
+from torch.nn import Conv2d, Module, ModuleList, Parameter, Sequential
+from torch.nn.functional import (
+    conv2d,
+    conv_transpose2d,
+    logsigmoid,
+    normalize,
+    pixel_shuffle,
+    pixel_unshuffle,
+    silu,
+    softplus,
+)
 
 from vaeglow.models.base import GenerativeModel, Terms, image_shape
-from vaeglow.models.bounds import standard_normal_log_density
+from vaeglow.models.bounds import Pair, standard_normal_log_density
 from vaeglow.models.flows import ActNorm, Transformed, standardise
 from vaeglow.models.kinds import Config
 from vaeglow.noise import Generator, normal_like
@@ -32,20 +42,20 @@ TOLERANCE = 1e-5  # of the fixed point that inverts a block; relative where valu
 MOST_ITERATIONS = 500  # of the same
 
 
-class LipSwish(nn.Module):
+class LipSwish(Module):
     """x sigmoid(b x) / 1.1, b = softplus(raw), of Lipschitz constant below 1 (section 3.3)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.tensor(0.5))
+        self.raw = Parameter(torch.tensor(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
-        b = F.softplus(self.raw)
-        return F.silu(b * x) / (1.1 * b)
+        b = softplus(self.raw)
+        return silu(b * x) / (1.1 * b)
 
 
-class LipschitzConv(nn.Conv2d):
+class LipschitzConv(Conv2d):
     """A convolution whose norm, as an operator on images, is kept near or below `LIPSCHITZ` (section 2).
 
     The norm is estimated, from below, by |W v| at v, u = W v / |W v| that power iterations keep; u is as large as an
@@ -57,22 +67,19 @@ class LipschitzConv(nn.Conv2d):
         side: of the images.
     """
 
-    u: Tensor
-
     def __init__(self, inputs: int, outputs: int, k: int, side: int) -> None:
         super().__init__(inputs, outputs, k, padding=k // 2)
-        self.register_buffer("u", F.normalize(torch.randn(1, outputs, side, side), dim=(1, 2, 3)))
+        self.register_buffer("u", normalize(torch.randn(1, outputs, side, side), dim=(1, 2, 3)))
 
-    @torch.no_grad()
+    @torch.no_grad
     def iterate(self, count: int) -> None:
         """Power iterations."""
         for _ in range(count):
-            image = F.conv2d(self.back(), self.weight, padding=self.padding)
-            self.u.copy_(F.normalize(image, dim=(1, 2, 3)))
+            self.u.copy_(normalize(conv2d(self.back(), self.weight, padding=self.padding), dim=(1, 2, 3)))
 
     def back(self) -> Tensor:
         """v = W^T u / |W^T u|."""
-        return F.normalize(F.conv_transpose2d(self.u, self.weight, padding=self.padding), dim=(1, 2, 3))
+        return normalize(conv_transpose2d(self.u, self.weight, padding=self.padding), dim=(1, 2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, side, side] -> [N, outputs, side, side]."""
@@ -81,12 +88,11 @@ class LipschitzConv(nn.Conv2d):
         with torch.no_grad():
             u = self.u.clone()
             v = self.back()
-        norm = (u * F.conv2d(v, self.weight, padding=self.padding)).sum()
-        weight = self.weight / (norm / LIPSCHITZ).clamp(min=1)
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
+        norm = (u * conv2d(v, self.weight, padding=self.padding)).sum()
+        return conv2d(x, self.weight / (norm / LIPSCHITZ).clamp(min=1), self.bias, padding=self.padding)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Module):
     """[squeeze], actnorm, x -> x + g(x); g = conv3x3, conv1x1, conv3x3, LipSwish before all but the model's first.
 
     Args:
@@ -101,7 +107,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.squeeze = squeeze
         self.actnorm = ActNorm(channels)
-        self.g = nn.Sequential()
+        self.g = Sequential()
         for inputs, outputs, k in ((channels, width, 3), (width, width, 1), (width, channels, 3)):
             self.g.extend([LipSwish(), LipschitzConv(inputs, outputs, k, side)])
         if first:
@@ -110,9 +116,8 @@ class ResidualBlock(nn.Module):
     def enter(self, x: Tensor) -> Tensor:
         """Squeeze and actnorm, (x + b) s, the input of g."""
         if self.squeeze:
-            x = F.pixel_unshuffle(x, 2)
-        scale = self.actnorm.log_scale().exp()
-        return (x + self.actnorm.bias[:, None, None]) * scale[:, None, None]
+            x = pixel_unshuffle(x, 2)
+        return (x + self.actnorm.bias[:, None, None]) * self.actnorm.log_scale().exp()[:, None, None]
 
     def forward(self, x: Tensor, terms: int, generator: Generator) -> Transformed:
         """x [N, C, H, W] -> (y, an estimate without bias of log|det dy/dx|, [N] nats).
@@ -124,9 +129,7 @@ class ResidualBlock(nn.Module):
         """
         learns = torch.is_grad_enabled()
         with torch.enable_grad():
-            x = self.enter(x)
-            if not x.requires_grad:
-                x.requires_grad_()
+            x = self.enter(x).requires_grad_()
             g = self.g(x)
             v = normal_like(x, generator)
             product = v  # v^T J^k
@@ -153,22 +156,21 @@ class ResidualBlock(nn.Module):
         of_x, *of_parameters = autograd.grad(
             (jacobian * v).sum(), [x, *parameters], retain_graph=True, materialize_grads=True
         )
-        slopes = [(parameter * slope).sum() for parameter, slope in zip(parameters, of_parameters, strict=True)]
-        return (x * of_x).flatten(1).sum(1) + sum(slopes) / len(x)
+        shared = sum((parameter * slope).sum() for parameter, slope in zip(parameters, of_parameters, strict=True))
+        return (x * of_x).flatten(1).sum(1) + shared / len(x)
 
-    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor) -> Pair:
         """The x of y by x <- y - g(x) (algorithm 1 of Behrmann et al. 2019), and whether it failed to converge, [N]."""
         x = y
         tolerance = TOLERANCE * y.abs().flatten(1).amax(1).clamp(min=1)
         for _ in range(MOST_ITERATIONS):
             before = x
             x = y - self.g(x)
-            change = (x - before).abs().flatten(1).amax(1)
-            failed = ~(change <= tolerance)  # NaN fails, too
+            failed = ~((x - before).abs().flatten(1).amax(1) <= tolerance)  # NaN fails, too
             if not failed.any():
                 break
         x = x * (-self.actnorm.log_scale()).exp()[:, None, None] - self.actnorm.bias[:, None, None]
-        return F.pixel_shuffle(x, 2) if self.squeeze else x, failed
+        return pixel_shuffle(x, 2) if self.squeeze else x, failed
 
 
 class ResidualFlow(GenerativeModel):
@@ -193,15 +195,13 @@ class ResidualFlow(GenerativeModel):
 
     def __init__(self, channels: int, size: int, levels: int, scales: int, depth: int, width: int) -> None:
         super().__init__(channels, size, levels)
-        self.blocks = nn.ModuleList()
-        for scale in range(scales):
-            for index in range(depth):
-                first = index == 0
-                squeeze = first and scale > 0
-                if squeeze:
-                    channels *= 4
-                    size //= 2
-                self.blocks.append(ResidualBlock(channels, width, size, squeeze, first=first and scale == 0))
+        self.blocks = ModuleList()
+        for number in range(scales * depth):
+            squeeze = number > 0 and number % depth == 0
+            if squeeze:
+                channels *= 4
+                size //= 2
+            self.blocks.append(ResidualBlock(channels, width, size, squeeze, first=number == 0))
         self.top = (channels, size, size)
 
     def logit(self, y: Tensor) -> Tensor:
@@ -210,12 +210,10 @@ class ResidualFlow(GenerativeModel):
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; an estimate, from a random number of terms and random v."""
-        seed = None if generator is None else generator.initial_seed()  # drawn on the CPU: no copy from a GPU
-        uniform = random.Random(seed).random()
-        extra = 1 + int(-math.log2(1 - uniform))  # geometric: P(extra > k) = 2^-k
+        seed = generator and generator.initial_seed()  # drawn on the CPU: no copy from a GPU
+        extra = 1 + int(-math.log2(1 - random.Random(seed).random()))  # geometric: P(extra > k) = 2^-k
         x = self.logit(y)
-        logit_log_det = math.log(1 - 2 * MARGIN) - F.logsigmoid(x) - F.logsigmoid(-x)
-        log_det = logit_log_det.flatten(1).sum(1)
+        log_det = (math.log(1 - 2 * MARGIN) - logsigmoid(x) - logsigmoid(-x)).flatten(1).sum(1)
         for block in self.blocks:
             x, change = block(x, EXACT_TERMS[self.training] + extra, generator)
             log_det = log_det + change
@@ -232,7 +230,7 @@ class ResidualFlow(GenerativeModel):
     def decode(self, noise: Tensor) -> Tensor:
         """The inverse of `encode`; an image for which a block's fixed point did not converge has a NaN."""
         x = noise
-        failed = torch.zeros(len(noise), dtype=torch.bool, device=noise.device)
+        failed = noise.new_zeros(len(noise), dtype=torch.bool)
         for block in reversed(self.blocks):
             x, block_failed = block.inverse(x)
             failed |= block_failed
@@ -242,22 +240,21 @@ class ResidualFlow(GenerativeModel):
 
     def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature multiplies all noise."""
-        empty = next(self.parameters()).new_empty(count, *self.top)
-        return self.decode(temperature * normal_like(empty, generator))
+        return self.decode(temperature * normal_like(next(self.parameters()).new_empty(count, *self.top), generator))
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(f(y)): the images themselves, up to rounding."""
         return self.decode(self.encode(y))
 
-    @torch.no_grad()
+    @torch.no_grad
     def initialise(self, y: Tensor) -> None:
         """Set the spectral norms, and from images y [N, C, H, W] all actnorms, block by block, unless they are set."""
         x = self.logit(y)
         for block in self.blocks:
-            for conv in block.g:
-                if isinstance(conv, LipschitzConv) and not block.actnorm.initialised:
+            if not block.actnorm.initialised:
+                for conv in block.g[::-2]:  # between the activations
                     conv.iterate(START_ITERATIONS)
-            standardise(block.actnorm, F.pixel_unshuffle(x, 2) if block.squeeze else x)
+            standardise(block.actnorm, pixel_unshuffle(x, 2) if block.squeeze else x)
             x = block.enter(x)
             x = x + block.g(x)
 

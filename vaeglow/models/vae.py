@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Self
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import ConvTranspose2d, Linear, Module, ModuleList, Parameter, init
+from torch.nn.functional import relu, softplus
 
 from vaeglow.models.base import GenerativeModel, Terms, image_shape
 from vaeglow.models.bounds import (
     Gaussian,
+    Pair,
     gaussian_log_density,
     gaussian_sample,
     log_scale_floor,
@@ -24,7 +26,7 @@ from vaeglow.models.bounds import (
 )
 from vaeglow.models.flows import Transformed
 from vaeglow.models.kinds import Config
-from vaeglow.models.nets import ARCHITECTURES
+from vaeglow.models.nets import ARCHITECTURES, initialise
 from vaeglow.noise import Generator, normal_like
 
 Decode = Callable[[Tensor], Gaussian]  # z [N, d] -> p(x_bar|z), [N, C, H, W]
@@ -32,7 +34,7 @@ Decode = Callable[[Tensor], Gaussian]  # z [N, d] -> p(x_bar|z), [N, C, H, W]
 POSTERIOR_LOG_SCALE = (-7.0, 2.0)  # soft bounds: unbounded, as in the source, it can overflow
 
 
-class VectorCoupling(nn.Module):
+class VectorCoupling(Module):
     """One affine coupling of a vector (Dinh et al. 2016); an even layer first permutes the entries, a fixed order.
 
     "Each layer comprised of two fully connected layers of width 1024, each followed by a ReLU" (section 4.2),
@@ -47,49 +49,39 @@ class VectorCoupling(nn.Module):
 
     def __init__(self, dims: int, width: int, index: int) -> None:
         super().__init__()
-        self.flip = index % 2 == 1
+        self.order = -1 if index % 2 else 1  # of the halves
         permutation = torch.arange(dims)
-        if not self.flip:
+        if self.order == 1:
             permutation = torch.randperm(dims, generator=torch.Generator().manual_seed(index))
         self.register_buffer("permutation", permutation)
         self.split = (dims // 2, dims - dims // 2)
-        kept, changed = reversed(self.split) if self.flip else self.split
-        self.first = nn.Linear(kept, width)
-        self.second = nn.Linear(width, width)
-        self.last = nn.Linear(width, 2 * changed)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        kept, changed = self.split[:: self.order]
+        self.first = Linear(kept, width)
+        self.second = Linear(width, width)
+        self.last = Linear(width, 2 * changed)
+        initialise(self.last, init.zeros_)
 
-    def halves(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(conditioning half, changed half)."""
-        first, second = z.split(self.split, 1)
-        return (second, first) if self.flip else (first, second)
-
-    def join(self, kept: Tensor, changed: Tensor) -> Tensor:
-        """The inverse of `halves`."""
-        return torch.cat([changed, kept] if self.flip else [kept, changed], 1)
-
-    def shift_and_log_scale(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+    def shift_and_log_scale(self, kept: Tensor) -> Pair:
         """The net's outputs for the changed half; log-scale in (-2, 2)."""
-        hidden = F.relu(self.second(F.relu(self.first(kept))))
-        shift, raw = self.last(hidden).chunk(2, 1)
+        shift, raw = self.last(relu(self.second(relu(self.first(kept))))).chunk(2, 1)
         return shift, soft_bound(raw, -2, 2)
 
     def forward(self, z: Tensor) -> Transformed:
         """z [N, d] -> (towards eps [N, d], log|det| [N])."""
-        kept, changed = self.halves(z[:, self.permutation])
+        kept, changed = z[:, self.permutation].split(self.split, 1)[:: self.order]
         shift, log_scale = self.shift_and_log_scale(kept)
-        return self.join(kept, changed * log_scale.exp() + shift), log_scale.sum(1)
+        changed = changed * log_scale.exp() + shift
+        return torch.cat([kept, changed][:: self.order], 1), log_scale.sum(1)
 
     def inverse(self, eps: Tensor) -> Tensor:
         """eps [N, d] -> towards z [N, d]."""
-        kept, changed = self.halves(eps)
+        kept, changed = eps.split(self.split, 1)[:: self.order]
         shift, log_scale = self.shift_and_log_scale(kept)
-        z = self.join(kept, (changed - shift) * (-log_scale).exp())
-        return z[:, torch.argsort(self.permutation)]
+        changed = (changed - shift) * (-log_scale).exp()
+        return torch.cat([kept, changed][:: self.order], 1)[:, self.permutation.argsort()]
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(Module):
     """p(z) = N(h(z); 0, I) |det dh/dz| with h a stack of affine couplings (section 3.2).
 
     Couplings come in pairs: the second changes the half that the first leaves alone. Only the first of a pair permutes;
@@ -104,7 +96,7 @@ class FlowPrior(nn.Module):
     def __init__(self, dims: int, layers: int, width: int) -> None:
         super().__init__()
         self.dims = dims
-        self.layers = nn.ModuleList(VectorCoupling(dims, width, index) for index in range(layers))
+        self.layers = ModuleList(VectorCoupling(dims, width, index) for index in range(layers))
 
     def forward(self, z: Tensor) -> Transformed:
         """h: z [N, d] -> (eps [N, d], log|det dh/dz| [N])."""
@@ -145,19 +137,17 @@ class VAE(GenerativeModel):
     def __init__(self, channels: int, size: int, levels: int, prior: FlowPrior, network: Config) -> None:
         super().__init__(channels, size, levels)
         self.prior = prior
-        noise = network["decoder_noise"]
         start = torch.tensor(math.log(network["initial_noise"]))
         encoder, decoder = ARCHITECTURES[network["architecture"]]
-        self.encoder = encoder(channels, size, network)
-        self.diagonal = noise == "diagonal"
-        self.decoder = decoder(2 * channels if self.diagonal else channels, size, network)
+        self.encoder = encoder(channels, size, **network)
+        self.diagonal = network["decoder_noise"] == "diagonal"
+        self.decoder = decoder(2 * channels if self.diagonal else channels, size, **network)
         if self.diagonal:
             last = self.decoder.last
-            weight = last.weight.transpose(0, 1) if isinstance(last, nn.ConvTranspose2d) else last.weight
-            nn.init.zeros_(weight[channels:])
-            nn.init.constant_(last.bias[channels:], start)
+            init.zeros_((last.weight.transpose(0, 1) if isinstance(last, ConvTranspose2d) else last.weight)[channels:])
+            init.constant_(last.bias[channels:], start)
         else:
-            self.raw_log_scale = nn.Parameter(start, requires_grad=noise == "isotropic")
+            self.raw_log_scale = Parameter(start, requires_grad=network["decoder_noise"] == "isotropic")
 
     def freeze(self) -> Self:
         """For good: no gradients, and evaluation mode whatever the mode of the model around it; returns the VAE."""
@@ -177,7 +167,7 @@ class VAE(GenerativeModel):
         """g(z): mean in (0, 1) and log standard deviation of p(x_bar|z), each [N, C, H, W] (paper, eq. 3)."""
         return self.gaussian(*self.decoder(z))
 
-    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: nn.Module | None = None) -> Gaussian:
+    def gaussian(self, output: Tensor, hidden: Tensor, noise_head: Module | None = None) -> Gaussian:
         """Mean and log sd as of `decode`, from the decoder's output and last features.
 
         A noise head changes the noise: its outputs [N, C, H, W] are added to the raw log sd.
@@ -186,48 +176,45 @@ class VAE(GenerativeModel):
         if noise_head is not None:
             raw = raw + noise_head(hidden)
         floor = log_scale_floor(self.levels)
-        log_scale = floor + F.softplus(raw - floor)
         mean = torch.sigmoid(output[:, : self.channels])
-        return mean, log_scale.expand_as(mean)
+        return mean, (floor + softplus(raw - floor)).expand_as(mean)
 
-    def posterior_sample(self, y: Tensor, generator: Generator = None) -> tuple[Tensor, Tensor]:
+    def posterior_sample(self, y: Tensor, generator: Generator = None) -> Pair:
         """z ~ q(z|y) [N, d], and log p(z) - log q(z|y) [N]: minus a one-sample estimate of the KL divergence.
 
         Training under N(0, I) takes the divergence itself, as Dai & Wipf (2019) do; a flow prior has no closed form.
         """
-        mean, log_scale = self.encode(y)
-        z = gaussian_sample(mean, log_scale, generator)
+        posterior = self.encode(y)
+        z = gaussian_sample(*posterior, generator)
         if self.training and not self.prior.layers:
-            return z, -standard_normal_divergence(mean, log_scale)
-        return z, self.prior.log_prob(z) - gaussian_log_density(z, mean, log_scale)
+            return z, -standard_normal_divergence(*posterior)
+        return z, self.prior.log_prob(z) - gaussian_log_density(z, *posterior)
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; the terms of eq. 1, with one sample of z."""
         z, negative_kl = self.posterior_sample(y, generator)
-        reconstruction = gaussian_log_density(y, *self.decode(z))
-        return {"reconstruction": reconstruction, "negative_kl": negative_kl}
+        return {
+            "reconstruction": gaussian_log_density(y, *self.decode(z)),
+            "negative_kl": negative_kl,
+        }
 
     def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; y is encoded once, each draw of z decoded."""
-        posterior = self.encode(y)
-        weights = log_importance_weights(y, self.decode, posterior, latents, self.prior.log_prob, generator)
-        return torch.stack(weights, 1)
+        return log_importance_weights(y, self.decode, self.encode(y), latents, self.prior.log_prob, generator).T
 
     def prior_sample(self, count: int, generator: Generator = None) -> Tensor:
         """z ~ p(z), always at temperature 1: [count, d]."""
-        empty = next(self.decoder.parameters()).new_empty(count, self.prior.dims)
-        return self.prior.inverse(normal_like(empty, generator))
+        return self.prior.inverse(
+            normal_like(next(self.decoder.parameters()).new_empty(count, self.prior.dims), generator)
+        )
 
     def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the decoder's noise."""
-        z = self.prior_sample(count, generator)
-        return gaussian_sample(*self.decode(z), generator, temperature)
+        return gaussian_sample(*self.decode(self.prior_sample(count, generator)), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The decoder mean at E[z|y]: [N, C, H, W]."""
-        mean, _ = self.encode(y)
-        decoded, _ = self.decode(mean)
-        return decoded
+        return self.decode(self.encode(y)[0])[0]
 
 
 def log_importance_weights(
@@ -235,23 +222,24 @@ def log_importance_weights(
     decode: Decode,
     proposal: Gaussian,
     draws: int,
-    log_prior: Callable[[Tensor], Tensor],
+    log_prior: Callable,
     generator: Generator,
-) -> list[Tensor]:
-    """log N(y; decode(z)) + log p(z) - log r(z), [N], of each draw of z ~ r(z), the `proposal`: [N, d]."""
+) -> Tensor:
+    """log N(y; decode(z)) + log p(z) - log r(z) of draws of z ~ r(z), the `proposal` [N, d]: [draws, N]."""
     weights = []
     for _ in range(draws):
         z = gaussian_sample(*proposal, generator)
-        log_ratio = log_prior(z) - gaussian_log_density(z, *proposal)
-        weights.append(gaussian_log_density(y, *decode(z)) + log_ratio)
-    return weights
+        weights.append(gaussian_log_density(y, *decode(z)) + (log_prior(z) - gaussian_log_density(z, *proposal)))
+    return torch.stack(weights)
 
 
 def build(config: Config) -> VAE:
     """The untrained VAE of a resolved config (sections 3.1 and 3.2)."""
-    network = config["network"]
     prior = config["prior"]
     if prior["kind"] == "standard":
         prior = {"layers": 0, "width": 0}
-    flow = FlowPrior(network["latent_dim"], prior["layers"], prior["width"])
-    return VAE(**image_shape(config), prior=flow, network=network)
+    return VAE(
+        **image_shape(config),
+        prior=FlowPrior(config["network"]["latent_dim"], prior["layers"], prior["width"]),
+        network=config["network"],
+    )

@@ -1,7 +1,7 @@
 """The paper's model: a VAE under a Glow layer f (section 3), trained in two phases or jointly (section 3.4)."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import init
 
 from vaeglow.models.base import GenerativeModel, Terms
 from vaeglow.models.bounds import Gaussian, gaussian_log_density, gaussian_sample
@@ -34,24 +34,16 @@ class VAEGlow(GenerativeModel):
         self.noise_head = None
         if noise_head:
             last = vae.decoder.last
-            shape = (last.in_channels, vae.channels, last.kernel_size, last.stride, last.padding)
-            self.noise_head = type(last)(*shape)
-            initialise(self.noise_head, nn.init.zeros_)
-
-    def vae_gradients(self) -> torch.set_grad_enabled:
-        """No autograd graph within the block if the VAE is frozen."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.vae.frozen)
+            self.noise_head = type(last)(last.in_channels, vae.channels, last.kernel_size, last.stride, last.padding)
+            initialise(self.noise_head, init.zeros_)
 
     def decode(self, z: Tensor) -> Gaussian:
         """p(x_bar|z): mean and log standard deviation, each [N, C, H, W] (paper, eq. 3)."""
-        with self.vae_gradients():
-            output, hidden = self.vae.decoder(z)
-        return self.vae.gaussian(output, hidden, self.noise_head)
+        return self.vae.gaussian(*self.vae.decoder(z), self.noise_head)
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; eq. 1 with eq. 4 as its likelihood, one z ~ q(z|y)."""
-        with self.vae_gradients():
-            z, negative_kl = self.vae.posterior_sample(y, generator)
+        z, negative_kl = self.vae.posterior_sample(y, generator)
         x_bar, log_det = self.layer(y)
         return {
             "reconstruction": gaussian_log_density(x_bar, *self.decode(z)),
@@ -61,16 +53,16 @@ class VAEGlow(GenerativeModel):
 
     def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; f does not depend on z, so it is computed once for all draws."""
+        vae = self.vae
         x_bar, log_det = self.layer(y)
-        posterior = self.vae.encode(y)
-        weights = log_importance_weights(x_bar, self.decode, posterior, latents, self.vae.prior.log_prob, generator)
-        return (torch.stack(weights) + log_det).T
+        weights = log_importance_weights(x_bar, self.decode, vae.encode(y), latents, vae.prior.log_prob, generator)
+        return (weights + log_det).T
 
     def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; x = f^-1(x_bar), x_bar ~ p(x_bar|z) at `temperature` (section 3.5)."""
-        z = self.vae.prior_sample(count, generator)
-        x_bar = gaussian_sample(*self.decode(z), generator, temperature)
-        return self.layer.inverse(x_bar)
+        return self.layer.inverse(
+            gaussian_sample(*self.decode(self.vae.prior_sample(count, generator)), generator, temperature)
+        )
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """f^-1(g_mu(E[z|y])): [N, C, H, W]."""
@@ -84,9 +76,7 @@ class VAEGlow(GenerativeModel):
 def build(config: Config) -> VAEGlow:
     """The untrained model of a resolved config (section 3.3); training loads the base's weights over it."""
     mode = config["mode"]
-    base = config["base"]["base"] if mode == "finetune" else config["base"]
-    vae = build_vae(base)
+    vae = build_vae(config["base"]["base"] if mode == "finetune" else config["base"])
     options = dict(config["layer"])
     noise_head = options.pop("noise_head")
-    layer = GlowLayer(vae.channels, scales=options.pop("levels"), **options)
-    return VAEGlow(vae, layer, mode == "frozen", noise_head)
+    return VAEGlow(vae, GlowLayer(vae.channels, scales=options.pop("levels"), **options), mode == "frozen", noise_head)

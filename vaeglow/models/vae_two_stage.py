@@ -11,8 +11,9 @@ a valid bound, because replacing log p(z) by a lower bound on it only lowers the
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.nn import Linear, Module, ModuleList, Parameter, init
+from torch.nn.functional import relu
 
 from vaeglow.models.base import GenerativeModel, Terms
 from vaeglow.models.bounds import (
@@ -30,7 +31,7 @@ from vaeglow.models.vae import build as build_vae
 from vaeglow.noise import Generator, normal_like
 
 
-class DenseSkip(nn.Module):
+class DenseSkip(Module):
     """`depth` x [linear, ReLU], the input concatenated with the last hidden layer.
 
     Args:
@@ -41,17 +42,17 @@ class DenseSkip(nn.Module):
 
     def __init__(self, dims: int, width: int, depth: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(width if i else dims, width) for i in range(depth))
+        self.layers = ModuleList(Linear(width if i else dims, width) for i in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, dims] -> [N, dims + width]."""
         hidden = x
         for layer in self.layers:
-            hidden = F.relu(layer(hidden))
+            hidden = relu(layer(hidden))
         return torch.cat([x, hidden], 1)
 
 
-class SecondStage(nn.Module):
+class SecondStage(Module):
     """A VAE of latents z, with a latent t of the same size: p(z) = E_N(t; 0, I)[ N(z; g2(t), gamma_z^2 I) ].
 
     Args:
@@ -64,12 +65,12 @@ class SecondStage(nn.Module):
         super().__init__()
         self.dims = dims
         self.encoder = DenseSkip(dims, width, depth)
-        self.mean = nn.Linear(dims + width, dims)
-        self.raw_log_scale = nn.Linear(dims + width, dims)
+        self.mean = Linear(dims + width, dims)
+        self.raw_log_scale = Linear(dims + width, dims)
         self.decoder = DenseSkip(dims, width, depth)
-        self.decoded = nn.Linear(dims + width, dims)
-        self.log_gamma = nn.Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
-        initialise(self, nn.init.xavier_uniform_)
+        self.decoded = Linear(dims + width, dims)
+        self.log_gamma = Parameter(torch.zeros(()))  # log gamma_z, of a standard deviation
+        initialise(self, init.xavier_uniform_)
 
     def encode(self, z: Tensor) -> Gaussian:
         """Mean and (softly bounded) log standard deviation of q(t|z), each [N, d]."""
@@ -96,8 +97,10 @@ class SecondStage(nn.Module):
 
     def sample(self, count: int, generator: Generator = None) -> Tensor:
         """z ~ p(z), the noise of gamma_z included: [count, d]."""
-        t = normal_like(self.log_gamma.new_empty(count, self.dims), generator)
-        return gaussian_sample(*self.decode(t), generator)
+        return gaussian_sample(
+            *self.decode(normal_like(self.log_gamma.new_empty(count, self.dims), generator)),
+            generator,
+        )
 
 
 class TwoStageVAE(GenerativeModel):
@@ -118,7 +121,7 @@ class TwoStageVAE(GenerativeModel):
         self.vae = vae.freeze()
         self.second = second
 
-    @torch.no_grad()
+    @torch.no_grad
     def inputs(self, y: Tensor, generator: Generator = None) -> Tensor:
         """(mean, log sd) of q(z|y) of images y [N, C, H, W], and log p(y|z): [N, 2d + 1].
 
@@ -127,8 +130,7 @@ class TwoStageVAE(GenerativeModel):
         """
         posterior = self.vae.encode(y)
         z = gaussian_sample(*posterior, generator)
-        reconstruction = gaussian_log_density(y, *self.vae.decode(z))
-        return torch.cat([*posterior, reconstruction[:, None]], 1)
+        return torch.cat([*posterior, gaussian_log_density(y, *self.vae.decode(z))[:, None]], 1)
 
     def negative_kl(self, z: Tensor, posterior: Gaussian, generator: Generator) -> Tensor:
         """ELBO2(z) - log q(z|y): minus an estimate of the divergence of q(z, t|y) from p(z, t), [N]."""
@@ -138,27 +140,29 @@ class TwoStageVAE(GenerativeModel):
         """The terms of `log_likelihood`, from `inputs` [N, 2d + 1]: of stage one only z is sampled again."""
         dims = self.second.dims
         *posterior, reconstruction = inputs.split([dims, dims, 1], 1)
-        z = gaussian_sample(*posterior, generator)
-        return {"reconstruction": reconstruction[:, 0], "negative_kl": self.negative_kl(z, posterior, generator)}
+        return {
+            "reconstruction": reconstruction[:, 0],
+            "negative_kl": self.negative_kl(gaussian_sample(*posterior, generator), posterior, generator),
+        }
 
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """See `GenerativeModel`; the bound above."""
         posterior = self.vae.encode(y)
         z = gaussian_sample(*posterior, generator)
-        reconstruction = gaussian_log_density(y, *self.vae.decode(z))
-        return {"reconstruction": reconstruction, "negative_kl": self.negative_kl(z, posterior, generator)}
+        return {
+            "reconstruction": gaussian_log_density(y, *self.vae.decode(z)),
+            "negative_kl": self.negative_kl(z, posterior, generator),
+        }
 
     def log_weights(self, y: Tensor, latents: int, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; joint samples (z, t) ~ q(z|y) q(t|z), weighted by p(y, z, t) / q(z, t|y)."""
+        vae = self.vae
         log_prior = partial(self.second.log_weight, generator=generator)
-        posterior = self.vae.encode(y)
-        weights = log_importance_weights(y, self.vae.decode, posterior, latents, log_prior, generator)
-        return torch.stack(weights, 1)
+        return log_importance_weights(y, vae.decode, vae.encode(y), latents, log_prior, generator).T
 
     def sample(self, count: int, temperature: float, generator: Generator = None) -> Tensor:
         """See `GenerativeModel`; the temperature scales the first stage's decoder noise, never gamma_z."""
-        z = self.second.sample(count, generator)
-        return gaussian_sample(*self.vae.decode(z), generator, temperature)
+        return gaussian_sample(*self.vae.decode(self.second.sample(count, generator)), generator, temperature)
 
     def reconstruct(self, y: Tensor) -> Tensor:
         """The first stage's: its decoder mean at E[z|y], [N, C, H, W]."""

@@ -1,12 +1,15 @@
 """The results frame, what tables, figures and claims are made from, and the labels of its rows. No torch."""
 
-import functools
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.results import Result, check_together, read_result
 
@@ -15,9 +18,12 @@ if TYPE_CHECKING:
 
 Lines: TypeAlias = "pandas.DataFrame"
 Numbers: TypeAlias = "pandas.Series"
-Row: TypeAlias = Mapping[str, Any]  # of a table or figure: its keys in config, filled in
-Spec: TypeAlias = Mapping[str, Any]  # of a table or a figure: what `vaeglow.config.plan.spec` returned
-Folder: TypeAlias = str | Path
+Row = Mapping[str, Any]  # of a table or figure: its keys in config, filled in
+Spec = Row  # of a table or a figure: what `vaeglow.config.plan.spec` returned
+Folder = str | Path
+Array = np.ndarray
+Words = Sequence[str]
+PerRow = Iterator[Lines]  # those of each row of a table
 BITS = "bits_per_dim_1"  # of likelihood.npz: bits/dim of each test image, K = 1
 # What results state besides their identity, and the key of the protocol that sets it.
 ONE_SET = {"split": "split", "fid_samples": "images", "fid_reference_images": "images", "fid_features": "features"}
@@ -34,32 +40,35 @@ DRAWN_ROWS = {"rows": {"$ref": "#/$defs/drawn_rows"}}
 
 
 class Sources:
-    """What one table or figure reads by its `spec`; `evidence` is all that was read, in order."""
+    """What one table, figure or claim reads by its `spec`; `evidence` is all that was read, in order."""
 
     def __init__(self, spec: Spec, results_root: Folder) -> None:
         self.spec = spec
         self.results_root = results_root
-        self.evidence: list[Result] = []
+        self.evidence = []
+
+    def __getitem__(self, key: str) -> Any:
+        """A value of the spec."""
+        return self.spec[key]
 
     def frame(
         self,
         *kinds: str,
-        rows: Sequence[Row] | None = None,
-        seeds: Sequence[int | None] | None = None,
-        arrays: Sequence[str] = (),
+        rows: Sequence[Row] = (),
+        seeds: Sequence[int | None] = (),
     ) -> Lines:
         """The results of each row, at every temperature of it, under every seed: a line each.
 
         Args:
-            *kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`); the first names the device.
+            *kinds: results to read of each run (keys of `vaeglow.paths.RESULTS`), of likelihood.npz the array `BITS`;
+                the first names the device.
             rows: `preset`, `dataset`, `model`, and where samples are measured `temperature` or several `temperatures`;
                 the spec's if left out.
-            seeds: the spec's if left out.
-            arrays: of npz files, those to read.
+            seeds: the row's or the spec's if left out.
 
         Returns:
-            Columns `row` (index in the rows), `label`, the identity, `at` (the temperature, empty for a model without
-            one), `device`, `commit`, and `{kind}`, the `Result`.
+            Columns `row` (index in the rows), the row's own keys, `label`, `seed`, `at` (the temperature, empty for a
+            model without one), `{kind}`, the `Result`, `device` and `commit`.
 
         Raises:
             UserError: a file is missing, is of another preset, dataset, model, seed, temperature or protocol, or was
@@ -68,23 +77,14 @@ class Sources:
         import pandas as pd
 
         lines = []
-        for index, row in enumerate(rows or self.spec["rows"]):
+        for index, row in enumerate(rows or self["rows"]):
             for temperature in row.get("temperatures") or [row.get("temperature")]:
-                for seed in seeds or self.spec["seeds"]:
-                    line = {
-                        "preset": row["preset"],
-                        "dataset": row["dataset"],
-                        "model": row["model"],
-                        "seed": seed,
-                        "row": index,
-                        "label": self.label(row),
-                        "temperature": temperature,
-                        "at": temperature_of({**row, "temperature": temperature}, self.spec["styles"]),
-                    }
-                    results = {kind: self.read(kind, line, *arrays) for kind in kinds}
-                    made = results[kinds[0]]
-                    device = made.value("provenance", "device")
-                    lines.append({**line, **results, "device": device, "commit": made.commit})
+                for seed in seeds or row.get("seeds") or self["seeds"]:
+                    line = {**row, "row": index, "label": self.label(row), "temperature": temperature, "seed": seed}
+                    line["at"] = self.temperature(line)
+                    line |= {kind: self.read(kind, line, BITS) for kind in kinds}
+                    made = line[kinds[0]]
+                    lines.append({**line, "device": made.value("provenance", "device"), "commit": made.commit})
         check_together(self.evidence)
         return pd.DataFrame(lines)
 
@@ -93,49 +93,42 @@ class Sources:
         return [lines for _, lines in self.frame(*kinds).groupby("row")]
 
     def read(self, kind: str, row: Row, *arrays: str) -> Result:
-        """One result of a row, under its seed or the first, with arrays: see `read`."""
-        identity = {**self.spec, "seed": self.spec["seeds"][0], **row}
-        result = read(self.results_root, kind, identity, self.spec, arrays)
+        """One result of a row, checked to match its path and to be measured as the spec says.
+
+        Args:
+            kind: a key of `vaeglow.paths.RESULTS`.
+            row: what the path names, as `temperature` or `space`, that is not the spec's; without a `seed` the first.
+            *arrays: of an npz file, those to read.
+
+        Raises:
+            UserError: missing, damaged, or of something else.
+        """
+        values = {**self.spec, "seed": self["seeds"][0], **row}
+        identity = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
+        result = read_result(
+            result_path(self.results_root, kind, **identity),
+            arrays,
+            **identity,
+            **{key: self[name] for key, name in CONDITIONS.get(kind, {}).items()},
+        )
         self.evidence.append(result)
         return result
 
     def label(self, row: Row) -> str:
-        """What a row is called."""
-        return row_label(row, self.spec["styles"])
+        """What a row is called: its own label, or its model's (`label` in config) and its temperature, if any."""
+        if row.get("label"):
+            return row["label"]
+        return joined(self["styles"].get(row["model"], {}).get("label", row["model"]), drawn_at(self.temperature(row)))
 
-
-def read(results_root: Folder, kind: str, row: Row, spec: Spec, arrays: Sequence[str] = ()) -> Result:
-    """One result, checked to match its path and to be measured as the spec says.
-
-    Tables, figures and claims read with it; `vaeglow.results.check_together` then checks all that one of them read.
-
-    Args:
-        results_root: the folder that holds the presets' folders.
-        kind: a key of `vaeglow.paths.RESULTS`.
-        row: what the path names, including `temperature` or `space`.
-        spec: its protocol and the protocol's values.
-        arrays: of an npz file, those to read.
-
-    Raises:
-        UserError: missing, damaged, or of something else.
-    """
-    values = {**row, "protocol": spec["protocol"]}
-    identity = {name: values[name] for name in re.findall(r"{(\w+)}", RESULTS[kind])}
-    measured = {key: spec[name] for key, name in CONDITIONS.get(kind, {}).items()}
-    path = result_path(results_root, kind, **identity)
-    return read_result(path, arrays, **identity, **measured)
-
-
-def results_of(lines: Lines) -> list[Result]:
-    """The files of lines, in the lines' order."""
-    return [value for value in lines.to_numpy().flat if isinstance(value, Result)]
+    def temperature(self, row: Row) -> float | str:
+        """A row's temperature; empty where it has none, or its model."""
+        return row.get("temperature", "") if self["styles"].get(row["model"], {}).get("temperature", True) else ""
 
 
 def files(lines: Lines, kind: str) -> Numbers:
     """The results of one kind in lines without duplicates, indexed by the first line that has each."""
     results = lines.reindex(columns=[kind])[kind].dropna()
-    paths = results.map(lambda result: result.path)
-    return results[~paths.duplicated()]
+    return results[~results.map(lambda result: result.path).duplicated()]
 
 
 def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
@@ -150,8 +143,9 @@ def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
     kind, *keys = source.split(".")
 
     def number(result: Result) -> float:
-        value = functools.reduce(lambda part, key: (part or {}).get(key), keys, result.content)
-        return math.nan if null and value is None else result.number(*keys)
+        with suppress(UserError if null else ()):
+            return result.number(*keys)
+        return nan
 
     return files(lines, kind).map(number).astype(float)
 
@@ -165,27 +159,12 @@ def first(lines: Lines, source: str) -> Any:
     kind, *keys = source.split(".")
     if not keys:
         return lines[kind].iloc[0]
-    results = files(lines, kind)
-    return None if results.empty else results.iloc[0].value(*keys)
-
-
-def row_label(row: Row, styles: Row) -> str:
-    """The label of a row: its own, or its model's (`label` in config) and, where it has one, its temperature."""
-    if row.get("label"):
-        return row["label"]
-    model = styles.get(row["model"], {}).get("label", row["model"])
-    return joined(model, drawn_at(temperature_of(row, styles)))
+    return next((result.value(*keys) for result in files(lines, kind)), None)
 
 
 def joined(*texts: str) -> str:
     """The texts that are not empty, with commas."""
     return ", ".join(filter(None, texts))
-
-
-def temperature_of(row: Row, styles: Row) -> float | str:
-    """A row's temperature; empty where it has none, or its model."""
-    drawn = styles.get(row["model"], {}).get("temperature", True)
-    return row.get("temperature", "") if drawn else ""
 
 
 def drawn_at(temperature: float | str) -> str:

@@ -1,7 +1,5 @@
 """What a linear layer could reach on a VAE's residual: the references that a table and a figure show. No torch."""
 
-from typing import Any
-
 from vaeglow.reporting.frame import PLAIN_ROWS, Row
 from vaeglow.results import Result
 
@@ -19,7 +17,7 @@ REFERENCES = {
 }
 
 
-def needs(entry: Row) -> list[dict[str, Any]]:
+def needs(entry: Row) -> list[Row]:
     """The file of the references."""
     return [
         {

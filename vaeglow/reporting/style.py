@@ -8,6 +8,7 @@ whole dots (`DPI` an inch), so that images stay crisp.
 """
 
 import json
+import re
 import string
 import textwrap
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import numpy as np
 
 from vaeglow.files import atomic_path
 from vaeglow.reporting import traced
+from vaeglow.reporting.frame import Array, Words
 from vaeglow.results import Result
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 Axes: TypeAlias = "matplotlib.axes.Axes"
 Figure: TypeAlias = "matplotlib.figure.Figure"
 Label = tuple[str, str]  # what is shown; in small letters, the condition
-Block = tuple[str, np.ndarray]  # a heading, and images
+Panels = Sequence[tuple[Label, Sequence[tuple[str, Array]]]]  # of each a caption, and headings with their images
 DPI = 256  # a power of two: inches times DPI gives whole pixels back, exactly
 WIDTH = 6.9  # inches: a page's text, two columns wide
 MARGIN = 0.15  # inches
@@ -47,12 +49,11 @@ TITLE = 10.0
 LABEL = 8.0
 DETAIL = 7.0
 FOOTER = 6.0
-RC: dict[str, Any] = {
-    "figure.dpi": DPI,
+RC = {
     "savefig.dpi": DPI,
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": LABEL,
     "axes.titlesize": LABEL,
     "axes.labelsize": DETAIL,
@@ -80,8 +81,6 @@ RC: dict[str, Any] = {
     "errorbar.capsize": 2.0,
     "pdf.fonttype": 42,  # text stays text
 }
-# Without dates and versions the same figure is the same file. A PNG also holds its evidence (`traced`).
-METADATA = {".png": {"Software": None}, ".pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
 GAP = 1  # pixels of paper between images, before enlargement
 MANY = 30  # points of a curve; more are drawn without markers, which would hide it
 TALLEST = 40  # inches, more than any page needs: `save` crops it
@@ -103,14 +102,12 @@ def styled() -> AbstractContextManager[None]:
 def wrap(text: str, inches: float, points: float) -> str:
     """`text` in lines that fit a width (by the font's mean letter); its own line breaks stay."""
     letters = max(8, int(inches * 72 / (LETTER * points)))
-    lines = [textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines()]
-    return "\n".join(lines)
+    return "\n".join([textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines()])
 
 
 def height_of(text: str, inches: float, points: float) -> float:
     """The height of a wrapped text, in inches."""
-    lines = wrap(text, inches, points).splitlines()
-    return 1.25 * points / 72 * len(lines)
+    return 1.25 * points / 72 * len(wrap(text, inches, points).splitlines())
 
 
 def save(figure: Figure, *paths: Path) -> None:
@@ -119,17 +116,18 @@ def save(figure: Figure, *paths: Path) -> None:
     Raises:
         UserError: no room or permission to write.
     """
-    evidence = figure.get_label()
+    # Without dates and versions the same figure is the same file. A PNG also holds its evidence (`traced`).
+    metadata = {
+        ".png": {"Software": None, traced.FIGURE_KEY: figure.get_label()},
+        ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    }
     with styled():
         figure.draw_without_rendering()
         box = figure.get_tightbbox().padded(MARGIN)
         box.set_points(np.round(box.get_points() * DPI) / DPI)  # a dot of the figure is a dot of the file
         for path in paths:
-            metadata = dict(METADATA[path.suffix])
-            if evidence and path.suffix == ".png":
-                metadata[traced.FIGURE_KEY] = evidence
             with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:], metadata=metadata, bbox_inches=box)
+                figure.savefig(temporary, format=path.suffix[1:], metadata=metadata[path.suffix], bbox_inches=box)
 
 
 class Page:
@@ -139,7 +137,7 @@ class Page:
         from matplotlib import figure
 
         self.figure = figure.Figure((WIDTH, TALLEST), DPI)
-        self.notes: list[str] = []
+        self.notes = []
         self.bottom = BETWEEN + self.text(0, 0, title, TITLE)
 
     def text(self, x: float, y: float, text: str, size: float = DETAIL, inches: float = WIDTH, **look: Any) -> float:
@@ -160,7 +158,7 @@ class Page:
         foot = round((TALLEST - y - height) * DPI) / DPI
         return self.figure.add_axes((left / WIDTH, foot / TALLEST, width / WIDTH, height / TALLEST))
 
-    def images(self, x: float, y: float, images: np.ndarray, side: float) -> tuple[float, float]:
+    def images(self, x: float, y: float, images: Array, side: float) -> tuple[float, float]:
         """Print images, uint8 [lines, columns, C, H, W], each at most `side` wide; returns their width and height."""
         grid = image_grid(images)
         zoom = enlargement(side, images.shape[-1])
@@ -171,25 +169,24 @@ class Page:
         axes.set_axis_off()
         return width, height
 
-    def sheet(self, rows: Sequence[tuple[Label, np.ndarray]]) -> None:
+    def sheet(self, rows: Sequence[tuple[Label, Array]]) -> None:
         """Rows of images, uint8 [lines, columns, C, H, W] each, one below the other, a label at the left of each."""
         for label, images in rows:
             _, height = self.images(LABELS, self.bottom, images, (WIDTH - LABELS) / images.shape[1])
-            text = self.labelled(0, self.bottom, label, LABELS - 0.1)
-            self.bottom += max(height, text) + BETWEEN
+            self.bottom += max(height, self.labelled(0, self.bottom, label, LABELS - 0.1)) + BETWEEN
 
-    def panels(self, panels: Sequence[tuple[Label, Sequence[Block]]]) -> None:
+    def panels(self, panels: Panels) -> None:
         """Panels side by side, as large as fits, images of one size on paper; captions below.
 
         Args:
             panels: of each the caption, and its blocks from left to right: heading, and images as in `sheet`.
         """
-        blocks = [block for _, blocks in panels for block in blocks]
-        side = image_side([blocks for _, blocks in panels])
-        top = self.bottom + max(height_of(text, side * images.shape[1], DETAIL) for text, images in blocks)
-        names = lettered([name for (name, _), _ in panels])
+        side = image_side(panels)
+        top = self.bottom + max(
+            [height_of(text, side * images.shape[1], DETAIL) for _, blocks in panels for text, images in blocks]
+        )
         x = 0.0
-        for name, ((_, detail), blocks) in zip(names, panels, strict=True):
+        for name, ((_, detail), blocks) in zip(lettered([name for (name, _), _ in panels]), panels, strict=True):
             left = x
             foot = top
             for heading, images in blocks:
@@ -201,7 +198,7 @@ class Page:
             self.bottom = max(self.bottom, foot + BETWEEN)
             x = x + APART - SPLIT
 
-    def charts(self, titles: Sequence[str], columns: int, height: float, **subplots: Any) -> list[Axes]:
+    def charts(self, titles: Words, columns: int, height: float, **subplots: Any) -> list[Axes]:
         """Charts, line by line; called once a page. Artists with a `label` appear in the legend.
 
         Args:
@@ -211,10 +208,15 @@ class Page:
             **subplots: for `Figure.subplots`.
         """
         self.bottom += height
-        place = (0, 1 - self.bottom / TALLEST, 1, height / TALLEST)
-        self.figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.07, wspace=0.03, hspace=0, rect=place)
-        lines = -(-len(titles) // columns)
-        charts = list(self.figure.subplots(lines, columns, squeeze=False, **subplots).flat)
+        self.figure.set_layout_engine(
+            "constrained",
+            w_pad=0.03,
+            h_pad=0.07,
+            wspace=0.03,
+            hspace=0,
+            rect=(0, 1 - self.bottom / TALLEST, 1, height / TALLEST),
+        )
+        charts = list(self.figure.subplots(-(-len(titles) // columns), columns, squeeze=False, **subplots).flat)
         for axes, title in zip(charts, lettered(titles), strict=False):
             axes.set_title(title)
         for axes in charts[len(titles) :]:
@@ -223,7 +225,7 @@ class Page:
 
     def legend(self) -> None:
         """Write one legend for all charts that have none of their own."""
-        handles: dict[str, Any] = {}
+        handles = {}
         for axes in self.figure.axes:
             if axes.get_legend():
                 continue
@@ -233,11 +235,10 @@ class Page:
         if not handles:
             return
         widest = max(map(len, handles)) * LETTER * DETAIL / 72 + 0.45
-        columns = max(1, int(WIDTH / widest))
         legend = self.figure.legend(
             handles.values(),
             handles,
-            ncols=min(len(handles), columns),
+            ncols=min(len(handles), max(1, int(WIDTH / widest))),
             loc="upper left",
             bbox_to_anchor=(0, 1 - (self.bottom + 0.04) / TALLEST),
             borderpad=0,
@@ -255,31 +256,24 @@ class Page:
         self.legend()
         for note in self.notes:
             self.bottom += self.text(0, self.bottom, note)
-        commits = [short(result.commit) for result in results if "provenance" in result.content]
-        made = ", ".join(dict.fromkeys(commits))
+        made = traced.distinct((result.commit for result in results if "provenance" in result.content), ", ")
+        made = re.sub(r"(?<=\w{10})\w+", "", made)  # the first digits
         self.text(0, self.bottom + 0.03, f"{about} \u00b7 commit {made}", FOOTER, color=GREY)
         self.figure.set_label(json.dumps(traced.evidence(results)))  # a label is not shown
         return self.figure
 
 
-def short(commit: str) -> str:
-    """The first digits of a commit, with its `+dirty`."""
-    digits, plus, dirty = commit.partition("+")
-    return digits[:10] + plus + dirty
-
-
-def image_side(panels: Sequence[Sequence[Block]]) -> float:
+def image_side(panels: Panels) -> float:
     """The side of an image, in inches, at which the blocks of all panels fit side by side."""
     room = (WIDTH + APART) / len(panels) - APART
     sides = []
-    for blocks in panels:
-        columns = sum(images.shape[1] for _, images in blocks)
-        sides.append((room - SPLIT * (len(blocks) - 1)) / columns)
-    pixels = max(images.shape[-1] for blocks in panels for _, images in blocks)
+    for _, blocks in panels:
+        sides.append((room - SPLIT * (len(blocks) - 1)) / sum(images.shape[1] for _, images in blocks))
+    pixels = max(images.shape[-1] for _, blocks in panels for _, images in blocks)
     return enlargement(min(sides), pixels) * pixels / DPI  # the others follow those of the most pixels
 
 
-def image_grid(images: np.ndarray) -> np.ndarray:
+def image_grid(images: Array) -> Array:
     """Arrange images in a grid, `GAP` white pixels apart.
 
     Args:
@@ -296,11 +290,10 @@ def image_grid(images: np.ndarray) -> np.ndarray:
 
 def enlargement(side: float, pixels: int) -> int:
     """How many whole dots wide each of an image's pixels is, so that it is at most `side` inches wide; at least one."""
-    dots = min(side, LARGEST_IMAGE) * DPI / pixels
-    return max(1, int(dots + 1e-6))
+    return max(1, int((min(side, LARGEST_IMAGE) * DPI / pixels) + 1e-6))
 
 
-def lettered(names: Sequence[str]) -> list[str]:
+def lettered(names: Words) -> Words:
     """`(a) ...`, `(b) ...` where there are several."""
     if len(names) < 2:
         return list(names)

@@ -5,12 +5,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-FOLDERS = ("tables", "claims", "figures")
 # Characters with a meaning in LaTeX, or missing in its usual fonts. All in one pass: no escape is escaped.
 ESCAPES = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"≤": r"$\leq$", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "≤": r"$\leq$",
+        "±": r"$\pm$",
+        "<": "$<$",
+        ">": "$>$",
+        "|": "$|$",
+    }
 )
 
 
@@ -19,7 +26,7 @@ def render(name: str, **words: Any) -> str:
     import jinja2
 
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent / folder for folder in FOLDERS]),
+        loader=jinja2.FileSystemLoader(list(Path(__file__).parent.iterdir())),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
@@ -38,5 +45,4 @@ def page(text: str) -> str:
     text = html.escape(text, quote=False)
     body = markdown.markdown(text, extensions=["tables", "sane_lists"])
     body = re.sub("<td(?=[^>]*>[^<]{25})", '<td class="long"', body)  # or a narrow window breaks it after each word
-    title = text.splitlines()[0].removeprefix("# ")
-    return render("page.html", title=title, body=body)
+    return render("page.html", title=text.splitlines()[0].removeprefix("# "), body=body)

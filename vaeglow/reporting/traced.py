@@ -5,21 +5,20 @@ A table has two CSVs: its first columns with their intervals, and beside them, i
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from vaeglow.files import read_csv, sha256_file, sha256_json
 from vaeglow.paths import with_timings
-from vaeglow.reporting.frame import Lines
+from vaeglow.reporting.frame import Lines, Words
 from vaeglow.results import Result
 
-Texts: TypeAlias = Mapping[str, str]  # of a table's row: column -> cell
+Texts = dict[str, str]  # of a table's row: column -> cell
 FILES = "evidence"
 HASHES = "evidence_sha256"
 SEAL = "row_sha256"
 RUN_HASHES = ("config_sha256", "data_sha256", "weights_sha256")
-TIMES = {"started": min, "finished": max}
+TIMES = ("started", "finished")
 COLUMNS = (*RUN_HASHES, "source_sha256", *TIMES, FILES, HASHES, SEAL)
 SHORT = 15  # columns of the plain CSV
 FULL = ".full.csv"  # how the name of the other one ends
@@ -27,7 +26,7 @@ BETWEEN = "; "
 FIGURE_KEY = "Evidence"  # of a PNG's metadata
 
 
-def trace_cells(results: Sequence[Result]) -> dict[str, str]:
+def trace_cells(results: Sequence[Result]) -> Texts:
     """The cells that trace a row's numbers.
 
     Returns:
@@ -35,26 +34,27 @@ def trace_cells(results: Sequence[Result]) -> dict[str, str]:
         files with their hashes.
     """
     made = [result.content["provenance"] for result in results if "provenance" in result.content]  # none in config.json
-    cells = {key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES}
-    cells["source_sha256"] = distinct(provenance["source_sha256"] for provenance in made)
-    for key, extreme in TIMES.items():
-        cells[key] = extreme(provenance[key] for provenance in made)
-    return cells | evidence_cells(results)
+    return {
+        **{key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES},
+        "source_sha256": distinct(provenance["source_sha256"] for provenance in made),
+        "started": min(provenance["started"] for provenance in made),
+        "finished": max(provenance["finished"] for provenance in made),
+        **evidence_cells(results),
+    }
 
 
-def evidence_cells(results: Iterable[Result]) -> dict[str, str]:
+def evidence_cells(results: Iterable[Result]) -> Texts:
     """The cells that name the files a row was read from, and their hashes in the same order."""
     files = evidence(results)
     return {FILES: BETWEEN.join(files), HASHES: BETWEEN.join(files.values())}
 
 
-def evidence(results: Iterable[Result]) -> dict[str, str]:
+def evidence(results: Iterable[Result]) -> Texts:
     """Each file with its hash, `with_timings`."""
-    paths = [path for result in results for path in with_timings(result.path)]
-    return {str(path): sha256_file(path) for path in dict.fromkeys(paths)}
+    return {str(path): sha256_file(path) for result in results for path in with_timings(result.path)}
 
 
-def evidence_of(row: Texts) -> dict[str, str]:
+def evidence_of(row: Texts) -> Texts:
     """The inverse of `evidence_cells`: path -> hash.
 
     Raises:
@@ -70,35 +70,35 @@ def distinct(values: Iterable[str | None], between: str = BETWEEN) -> str:
     return between.join(dict.fromkeys(filter(None, values)))
 
 
-def sealed(table: Lines) -> Lines:
-    """A table of texts with the column `row_sha256` filled in."""
+def sealed(rows: Sequence[Texts], columns: Words) -> Lines:
+    """A table with these columns of texts, empty where a row has none, and the column `row_sha256` filled in."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
     return table.assign(**{SEAL: row_hashes(table.to_dict("records"))})
 
 
 def csv_forms(table: Lines) -> tuple[str, str]:
     """A sealed table as CSV: its first columns, and all."""
-    plain = table[first_columns(table.to_dict("records"))]
-    return plain.to_csv(index=False), table.to_csv(index=False)
+    return table[first_columns(table.to_dict("records"))].to_csv(index=False), table.to_csv(index=False)
 
 
-def first_columns(rows: Sequence[Texts]) -> list[str]:
+def first_columns(rows: Sequence[Texts]) -> Words:
     """The columns of the plain CSV: a table's first `SHORT`, then the ends of their intervals, if a row has any."""
     names = [name for name in rows[0] if name not in COLUMNS]
     ends = {f"{name}_{end}" for name in names[:SHORT] for end in ("lower", "upper")}
-    filled = [name for name in names[SHORT:] if name in ends and any(row[name] for row in rows)]
-    return names[:SHORT] + filled
+    return names[:SHORT] + [name for name in names[SHORT:] if name in ends and any(row[name] for row in rows)]
 
 
-def row_hashes(rows: Sequence[Texts]) -> list[str]:
+def row_hashes(rows: Sequence[Texts]) -> Words:
     """For each row the hex sha256 of its header, its texts and the number of rows; however a CSV quotes them."""
     hashes = []
     for row in rows:
-        cells = [[name, text] for name, text in row.items() if name != SEAL]
-        hashes.append(sha256_json([len(rows), cells]))
+        hashes.append(sha256_json([len(rows), [[name, text] for name, text in row.items() if name != SEAL]]))
     return hashes
 
 
-def read_table(path: Path) -> dict[str, str] | None:
+def read_table(path: Path) -> Texts | None:
     """What the rows of a CSV were read from, path -> hash; None for one without evidence, {} for first columns alone.
 
     Raises:
@@ -106,7 +106,12 @@ def read_table(path: Path) -> dict[str, str] | None:
     """
     rows = read_csv(path)
     if rows and SEAL in rows[0]:
-        return sealed_evidence(rows)
+        files = {}
+        for number, (row, digest) in enumerate(zip(rows, row_hashes(rows), strict=True), 1):
+            if row[SEAL] != digest:
+                raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
+            files |= evidence_of(row)
+        return files
     full = path.with_suffix(FULL)
     if not rows or not full.is_file():
         return None
@@ -117,17 +122,7 @@ def read_table(path: Path) -> dict[str, str] | None:
     return {}
 
 
-def sealed_evidence(rows: Sequence[Texts]) -> dict[str, str]:
-    """What sealed rows were read from, path -> hash; ValueError for one that is not what was written."""
-    files = {}
-    for number, (row, digest) in enumerate(zip(rows, row_hashes(rows), strict=True), 1):
-        if row[SEAL] != digest:
-            raise ValueError(f"row {number} ({', '.join(list(row.values())[:2])}) is not what was written")
-        files |= evidence_of(row)
-    return files
-
-
-def read_figure(path: Path) -> dict[str, str] | None:
+def read_figure(path: Path) -> Texts | None:
     """The files a PNG was made from, path -> hash; None without evidence. Every chunk's checksum is checked.
 
     Raises:
@@ -139,4 +134,4 @@ def read_figure(path: Path) -> dict[str, str] | None:
         image.verify()
     with Image.open(path) as image:
         text = image.text.get(FIGURE_KEY)
-    return None if text is None else dict(json.loads(text))
+    return None if text is None else json.loads(text)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vaeglow import files
+from vaeglow.files import read_json, write_text
 from vaeglow.steps import cli
 
 
@@ -17,8 +17,8 @@ def main(*, spec: Path, results_root: Path, output: list[Path]) -> None:
     from vaeglow.reporting.templates import page
     from vaeglow.reporting.traced import csv_forms
 
-    content = files.read_json(spec)
+    content = read_json(spec)
     ledger = build_ledger(content, results_root)
     text = to_markdown(ledger, content)
     for path, form in zip(output, (*csv_forms(ledger), text, page(text)), strict=True):
-        files.write_text(path, form)
+        write_text(path, form)

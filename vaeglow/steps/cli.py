@@ -1,25 +1,24 @@
 """What every step shares: its command line; one line and an exit status for a user's error."""
 
-import functools
-import inspect
 import json
-import os
 import re
 import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import wraps
+from inspect import Parameter, signature
+from os import getenv
 from types import UnionType
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from vaeglow.errors import STOP, Interrupted, UserError, handled, memory_used_up
-from vaeglow.files import explain_os_error
+from vaeglow.files import Facts, explain_os_error, write_json
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: stopped by a signal; the same command resumes
 EXIT_KEYBOARD = 130  # the shell's own status after Ctrl-C
-LOWER = "lower training.batch_size (while training) or evaluation.batch_size in the config"
+LESS_MEMORY = "lower training.batch_size (while training) or evaluation.batch_size in the config"
 COMMON = {  # the help of flags that several steps have
     "spec": "what to make, a JSON file (vaeglow.config.plan.spec)",
     "model": "the run's weights, .safetensors",
@@ -49,12 +48,12 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
     """
     # no abbreviations: one would change its meaning when a flag is added
     parser = ArgumentParser(description=sys.modules[function.__module__].__doc__, allow_abbrev=False)
-    texts = COMMON | dict(re.findall(r"^ +(\w+): (.+)$", (function.__doc__ or "").partition("Args:")[2], re.MULTILINE))
-    for name, parameter in inspect.signature(function).parameters.items():
+    texts = COMMON | dict(re.findall(r"^ +(\w+): (.+)$", function.__doc__.partition("Args:")[2], re.MULTILINE))
+    for name, parameter in signature(function).parameters.items():
         flag = f"--{name.replace('_', '-')}" if parameter.kind is parameter.KEYWORD_ONLY else name
-        parser.add_argument(flag, help=texts.get(name), **taken(parameter))
+        parser.add_argument(flag, help=texts.get(name), **flag_options(parameter))
 
-    @functools.wraps(function)
+    @wraps(function)
     def main(argv: Sequence[str] | None = None) -> None:
         function(**vars(parser.parse_args(argv)))
 
@@ -64,22 +63,22 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
     return main
 
 
-def taken(parameter: inspect.Parameter) -> dict[str, Any]:
+def flag_options(parameter: Parameter) -> Facts:
     """The arguments of `add_argument` for a parameter, except its name."""
     wanted = parameter.annotation
+    origin = get_origin(wanted)
     needed = parameter.default is parameter.empty
-    options: dict[str, Any] = {}
-    if isinstance(wanted, UnionType):  # with None
-        wanted = get_args(wanted)[0]
-    if get_origin(wanted) is list:
-        wanted = get_args(wanted)[0]
-        options["nargs"] = "+" if needed else "*"
+    options: Facts = {}
     if wanted is bool:
         return {"action": "store_true"}
+    if origin is list:
+        options["nargs"] = "+" if needed else "*"
     if parameter.kind is parameter.KEYWORD_ONLY:
         options |= {"required": True} if needed else {"default": parameter.default}
-    if get_origin(wanted) is Literal:
+    if origin is Literal:
         return {**options, "choices": get_args(wanted)}
+    if origin in (list, UnionType):  # a union is with None
+        wanted = get_args(wanted)[0]
     return {**options, "type": json_object if wanted is dict else wanted}
 
 
@@ -92,7 +91,7 @@ def flags(**values: Any) -> list[str]:
     return words
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> Facts:
     """The value of a flag that takes a JSON object; argparse reports the ValueError or TypeError of another text."""
     return {**json.loads(text)}
 
@@ -111,26 +110,26 @@ def run(main: Callable[[], None]) -> None:
         with handled(stop, STOP):
             main()
     except Interrupted as error:
-        leave("stopped", str(error), EXIT_INTERRUPTED)
+        exit_with("stopped", str(error), EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        leave("stopped", "run the same command again", EXIT_KEYBOARD)
+        exit_with("stopped", "run the same command again", EXIT_KEYBOARD)
     except Exception as error:
         known = error
         memory = memory_used_up(error)
         if memory:
-            known = UserError(f"out of {memory}: {LOWER}")
+            known = UserError(f"out of {memory}: {LESS_MEMORY}")
         elif isinstance(error, OSError):
             known = explain_os_error(error, error.filename or "a file")
         if not isinstance(known, UserError):
             raise
-        leave("error", str(known), EXIT_USER_ERROR)
+        exit_with("error", str(known), EXIT_USER_ERROR)
 
 
-def leave(what: str, message: str, status: int) -> NoReturn:
+def exit_with(what: str, message: str, status: int) -> NoReturn:
     """Print `what: message` and exit. Under torchrun the line goes to its error file instead."""
-    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    file = getenv("TORCHELASTIC_ERROR_FILE")
     if file:
-        Path(file).write_text(json.dumps({"message": f"{what}: {message}", "status": status}), encoding="utf-8")
+        write_json(file, {"message": f"{what}: {message}", "status": status})
     else:
         print(f"{what}: {message}", file=sys.stderr)
     raise SystemExit(status)

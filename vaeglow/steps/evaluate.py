@@ -18,6 +18,7 @@ def main(
     Args:
         samples: npz file of the step sample
     """
+    from vaeglow.config import without
     from vaeglow.data.arrays import require_images
     from vaeglow.evaluation.bootstrap import sample_draws
     from vaeglow.evaluation.fid import Reference
@@ -27,27 +28,25 @@ def main(
     on, provenance = started(device, threads)
     sampled = read_result(samples, ("images",))
     images = sampled.arrays["images"]
-    shape = list(images.shape[1:])
-    compared = Reference.open(reference, weights, batch_size, on, sampled.content, image_shape=shape)
+    compared = Reference.open(reference, weights, batch_size, on, sampled.content, image_shape=list(images.shape[1:]))
     real = compared.real
     count = real.value("images")  # in a set: as many samples as real images
     sets = real.value("sets")
-    whose = f"{sampled.path} ({sampled.value('dataset')})"
-    remedy = "choose a protocol with fewer images or sets, or draw more"
-    require_images(len(images), sets * count, whose, f"protocol {real.value('protocol')}", remedy)
+    require_images(
+        len(images),
+        sets * count,
+        f"{sampled.path} ({sampled.value('dataset')})",
+        f"protocol {real.value('protocol')}",
+        "choose a protocol with fewer images or sets, or draw more",
+    )
     features, numbers = compared.measure_sets(images)
-    content = {key: value for key, value in sampled.content.items() if key not in ("provenance", "inputs")}
-    content |= compared.record
+    content = without(sampled.content, {"provenance": None, "inputs": None}) | compared.record
     run = [content[key] for key in ("dataset", "protocol", "model", "seed")]
     draws = sample_draws(features, real.arrays["features"], run)
     single = {name: values.astype("float32") for name, values in draws.items()}
-    inputs = [sampled, weights]
     arrays = output.with_suffix(".npz")
-    write_result(arrays, content, inputs, provenance, single)
+    write_result(arrays, content, [sampled, weights], provenance, single)
     content |= {"samples_provenance": sampled.value("provenance"), **numbers}
-    write_result(output, content, [*inputs, arrays], provenance)
-    print(
-        f"FID {numbers['fid']:.2f}, KID {numbers['kid']:.4f} +- {numbers['kid_standard_error']:.4f}, precision "
-        f"{numbers['precision']:.2f}, recall {numbers['recall']:.2f} ({sets} x {count} samples against {count} images)",
-        file=sys.stderr,
-    )
+    write_result(output, content, [sampled, weights, arrays], provenance)
+    text = "FID {fid:.2f}, KID {kid:.4f} +- {kid_standard_error:.4f}, precision {precision:.2f}, recall {recall:.2f}"
+    print(f"{text.format(**numbers)} ({sets} x {count} samples against {count} images)", file=sys.stderr)

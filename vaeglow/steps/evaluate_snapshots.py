@@ -1,6 +1,7 @@
 """Quality against training time: FID, KID and bits/dim of a run's snapshots and of its final weights."""
 
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 from vaeglow.errors import UserError
@@ -44,17 +45,17 @@ def main(
     network = run.network
     images = run.images(data_dir / "test.npy")[:likelihood_images]
     compared = Reference.open(reference, weights, batch_size, run.device, run.identity)
-    final = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    final = deepcopy(network.state_dict())
     last = {"fraction": 1.0, "epoch": float(run.config["training"]["epochs"])}
     points = []
     for when, state in [*read_snapshots(snapshots), (last, final)]:
         network.load_state_dict(state)
-        point = {key: when[key] for key in ("fraction", "epoch")}
+        point = {"fraction": when["fraction"], "epoch": when["epoch"]}
         point |= dict.fromkeys(("bits_per_dim", "standard_error", "fid", "kid", "kid_standard_error"))
         with suppress(UserError):  # of a term that is not finite
             terms = one_sample_terms(network, images, batch_size, run.seed, run.device)
             bits = summary(bits_per_dim(total(terms), network.dims, network.levels))
-            point |= {key: bits[key] for key in ("bits_per_dim", "standard_error")}
+            point |= {"bits_per_dim": bits["bits_per_dim"], "standard_error": bits["standard_error"]}
         samples, exploded = sample(network, compared.real.value("images"), temperature, run.seed, run.device)
         point["exploded_samples"] = exploded
         if 2 * exploded <= len(samples):

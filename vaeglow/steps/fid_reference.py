@@ -45,23 +45,19 @@ def main(
     info = read_info(data_dir)
     names = data_identity(info)
     real = open_split(data_dir, split)
-    taken = np.arange(len(real))
-    content = {
-        "protocol": protocol,
-        "split": split,
-        "images": images,
-        "features": features,
-        "sets": sets,
-    }
+    apart_enough = np.arange(len(real))
+    content = {"protocol": protocol, "split": split, "images": images, "features": features, "sets": sets}
     for path in near_copies:
         near = read_result(path, ("distances",), data_sha256=names["data_sha256"])
-        taken = np.flatnonzero(near.arrays["distances"] >= apart)
+        apart_enough = np.flatnonzero(near.arrays["distances"] >= apart)
         content["apart"] = apart
-    what = f"the {split} split of {info['name']}"
     remedy = "add images, or choose a protocol with fewer, 6 at least"
-    require_images(len(taken), images, what, f"protocol {protocol}", remedy)
-    content |= {"dataset": names["dataset"], "levels": info["levels"], "image_shape": list(real.shape[1:])}
+    split_name = f"the {split} split of {info['name']}"
+    require_images(len(apart_enough), images, split_name, f"protocol {protocol}", remedy)
+    levels = info["levels"]
+    content |= {"dataset": names["dataset"], "levels": levels, "image_shape": list(real.shape[1:])}
     content["data_sha256"] = names["data_sha256"]
-    options = {"levels": info["levels"], "indices": evenly_spaced(taken, images)}
-    arrays = image_features(real, load_inception(weights, features, on), batch_size, on, **options)
+    net = load_inception(weights, features, on)
+    indices = evenly_spaced(apart_enough, images)
+    arrays = image_features(real, net, batch_size, on, levels=levels, indices=indices)
     write_result(output, content, [weights], provenance, arrays)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vaeglow import files
+from vaeglow.files import read_json
 from vaeglow.steps import cli
 
 
@@ -13,7 +13,7 @@ def main(*, spec: Path, results_root: Path, data_root: Path, output: list[Path])
     Args:
         data_root: folder that holds the prepared datasets' folders
     """
-    content = files.read_json(spec)
+    content = read_json(spec)
     from vaeglow.reporting import style
     from vaeglow.reporting.figures import draw
 

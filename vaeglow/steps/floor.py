@@ -32,10 +32,5 @@ def main(
     names = data_identity(info)
     compared = Reference.open(reference, weights, batch_size, on, names)
     samples = gaussian_images(open_split(data_dir, "train"), compared.real.value("images"), info["levels"])
-    content = {
-        "preset": preset,
-        **names,
-        **compared.record,
-        **compared.fid_and_kid(samples),
-    }
+    content = {"preset": preset, **names, **compared.record, **compared.fid_and_kid(samples)}
     write_result(output, content, [weights], provenance)

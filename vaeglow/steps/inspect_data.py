@@ -1,16 +1,14 @@
 """Look at a prepared dataset: its numbers to a JSON file and the terminal, images and histograms to a picture."""
 
-import hashlib
-from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 import numpy as np
 
 from vaeglow.data import moments, value_counts
 from vaeglow.data.arrays import SPLITS, evenly_spaced, open_split, read_info, slabs
-from vaeglow.files import sha256_json
+from vaeglow.files import Config, Facts, sha256_json
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
 from vaeglow.results import collect, read_result, write_result
@@ -21,7 +19,7 @@ CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 LOOKS = {"train": {"c": style.BLUE}, "val": {"c": style.GREEN, "ls": ":"}, "test": {"c": style.VERMILION, "ls": "--"}}
 
 
-def inspect(data_dir: Path) -> dict[str, Any]:
+def inspect(data_dir: Path) -> Facts:
     """Look through all images, a slab at a time.
 
     Returns:
@@ -40,7 +38,7 @@ def inspect(data_dir: Path) -> dict[str, Any]:
         images = open_split(data_dir, split)
         digests = []
         for slab in slabs(images):
-            digests += [hashlib.blake2b(image, digest_size=16).digest() for image in slab]
+            digests += [blake2b(image, digest_size=16).digest() for image in slab]
         seen[split] = set(digests)
         about = {"count": len(images), "sha256": info["sha256"][split], "repeated": len(digests) - len(seen[split])}
         if split != "train":
@@ -53,12 +51,10 @@ def inspect(data_dir: Path) -> dict[str, Any]:
             about["mean"], about["std"] = moments(counts)
             about["histogram"] = counts.tolist()
         splits[split] = about
-    shape = {key: info[key] for key in ("kind", "channels", "size", "levels")}
-    hashes = {"data_sha256": sha256_json(info["sha256"])}
     return {
         "dataset": info["name"],
-        **shape,
-        **hashes,
+        **{key: info[key] for key in ("kind", "channels", "size", "levels")},
+        "data_sha256": sha256_json(info["sha256"]),
         "source": info["source"],
         "splits": splits,
     }
@@ -68,28 +64,21 @@ def draw(written: Path, data_dir: Path) -> style.Figure:
     """The page of a dataset, from what `inspect` found, as it was written, and its images."""
     result = read_result(written)
     content = result.content
-    levels = content["levels"]
     splits = {split: about for split, about in content["splits"].items() if about["count"]}
-    shape = f"{content['channels']} x {content['size']} x {content['size']}, {content['levels']} levels"
     with style.styled():
-        page = style.Page(f"{content['dataset']}: images of {shape}")
+        page = style.Page("{dataset}: images of {channels} x {size} x {size}, {levels} levels".format(**content))
         rows = []
         for split, about in splits.items():
-            rows.append(((f"{split}: {about['count']:,} images", described(about)), images_of(data_dir, split, levels)))
+            label = f"{split}: {about['count']:,} images", described(about)
+            rows.append((label, images_of(data_dir, split, content["levels"])))
         page.sheet(rows)
         channels = CHANNELS[content["channels"]]
         panels = page.charts(channels, len(channels), 2.1, sharey=True)
         for number, axes in enumerate(panels):
             for split, about in splits.items():
                 counts = np.asarray(about["histogram"][number])
-                label = None if number else split
-                line = {
-                    "where": "mid",
-                    "linewidth": 0.9,
-                    "label": label,
-                    **LOOKS[split],
-                }
-                axes.step(np.arange(len(counts)), counts / np.sum(counts), **line)
+                look = {"label": None if number else split, **LOOKS[split]}
+                axes.step(np.arange(len(counts)), counts / counts.sum(), where="mid", linewidth=0.9, **look)
             axes.set(yscale="log", xlabel="value")  # one level may have half of all pixels: a black background
         panels[0].set_ylabel("share of pixels")
         panels[0].legend(loc="best")
@@ -106,15 +95,15 @@ def images_of(data_dir: Path, split: str, levels: int) -> np.ndarray:
     return shown.reshape(lines, columns, *images.shape[1:])
 
 
-def described(about: Mapping[str, Any]) -> str:
+def described(about: Config) -> str:
     """Range, mean and sd of each channel of a split, and how many images are duplicates, in lines."""
     ranges = zip(about["lowest"], about["highest"], strict=True)
     values = ", ".join(f"{low} to {high}" for low, high in ranges)
-    mean = ", ".join(f"{value:.4f}" for value in about["mean"])
-    std = ", ".join(f"{value:.4f}" for value in about["std"])
+    mean = ", ".join(map("{:.4f}".format, about["mean"]))
+    std = ", ".join(map("{:.4f}".format, about["std"]))
     also = f", {about['in_train']:,} are in train, too" if "in_train" in about else ""
-    same = f"pixel by pixel, {about['repeated']:,} repeat an earlier image of the split{also}"
-    return f"values {values}\nmean {mean}\nsd {std}\n{same}"
+    repeated = f"{about['repeated']:,} repeat an earlier image of the split{also}"
+    return f"values {values}\nmean {mean}\nsd {std}\npixel by pixel, {repeated}"
 
 
 @cli.step

@@ -21,8 +21,9 @@ def main(*, data_dir: Path, device: str, threads: int, output: Path) -> None:
     distances = nearest_distances(open_split(data_dir, "test"), open_split(data_dir, "train"), on)
     copies = int((distances == 0).sum())
     if copies:
-        what = f"{copies} test images of {names['dataset']} are in its training set, too"
-        raise UserError(f"{what}: remove them from one")
+        raise UserError(
+            f"{copies} test images of {names['dataset']} are in its training set, too: remove them from one"
+        )
     write_result(output, names, [], provenance, {"distances": distances})
     hundredth = np.percentile(distances, 1)
     print(f"the nearest hundredth of {len(distances)} test images lies below {hundredth:.2f}", flush=True)

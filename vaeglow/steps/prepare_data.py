@@ -22,4 +22,4 @@ def main(*, name: str, settings: dict, output_dir: Path, threads: int) -> None:
         print(f"skipped {file}: {reason}")
     counts = ", ".join(f"{count} {split}" for split, count in info["counts"].items())
     skipped = f"; {len(broken)} broken files skipped" if broken else ""
-    print(f"{name}: {counts} images of {info['channels']}x{info['size']}x{info['size']}{skipped}")
+    print(f"{name}: {counts} images of", "{channels}x{size}x{size}".format(**info) + skipped)

@@ -1,6 +1,6 @@
 """Probe one trained run: `probe latents --reads model=... test=... --settings '{...}' --output latents.json`."""
 
-import importlib
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,7 @@ def main(
     words = [word.partition("=") for word in reads]
     paths = {key: Path(path) for key, _, path in words}
     run = TrainedRun(paths["model"], device)
-    kind = importlib.import_module(f"vaeglow.evaluation.probes.{name}")
+    kind = import_module(f"vaeglow.evaluation.probes.{name}")
     content, arrays = kind.measure(run, paths, settings)
     inputs = [path for path in paths.values() if path.suffix != ".npy"]  # the data have a hash of their own
     if arrays and output.suffix == ".json":  # numbers for readers; the images beside them

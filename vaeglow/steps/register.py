@@ -1,8 +1,39 @@
 """Record that a run was registered: trained after the commit of its registration, with exactly its config."""
 
 from pathlib import Path
+from subprocess import SubprocessError
 
+import yaml
+
+from vaeglow.config import merge, phases, read_config, resolve
+from vaeglow.errors import UserError
+from vaeglow.files import read_json, sha256_file
+from vaeglow.paths import identity, result_path
+from vaeglow.results import collect, git, read_result, write_result
 from vaeglow.steps import cli
+from vaeglow.study import differing
+
+# Claims are registered before their test images are seen (docs/registered.md). A registration is an overlay of the
+# config. A run belongs to it if it was trained from a commit that contains the overlay's last change: an overlay that
+# is edited after a run no longer has that run.
+
+
+def committed(overlay: Path) -> dict[str, str]:
+    """The `commit` that changed a registration last, and its `sha256`.
+
+    Raises:
+        UserError: it is not committed as it is, or there is no git to say so.
+    """
+    try:
+        commit = git(Path.cwd(), "log", "-1", "--format=%H", "--", str(overlay)).strip()
+        changed = git(Path.cwd(), "status", "--porcelain", "--", str(overlay))
+    except (OSError, SubprocessError) as error:
+        raise UserError(
+            f"git cannot say when {overlay} was committed ({error}): use a clone with its history"
+        ) from None
+    if changed or not commit:
+        raise UserError(f"{overlay} is not committed as it is: a registration counts from its commit on")
+    return {"commit": commit, "sha256": sha256_file(overlay)}
 
 
 @cli.step
@@ -13,16 +44,6 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
         config: the run's config.json
         overlay: the registration, an overlay of the config
     """
-    import yaml
-
-    from vaeglow.config import merge, phases, read_config, resolve
-    from vaeglow.errors import UserError
-    from vaeglow.files import read_json
-    from vaeglow.paths import identity, result_path
-    from vaeglow.registration import check_after, committed
-    from vaeglow.results import collect, read_result, write_result
-    from vaeglow.study import differing
-
     provenance = collect()
     registered = committed(overlay)
     run = read_result(training)
@@ -34,8 +55,19 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
     difference = differing(content, resolve(whole, **identity(content)))
     if difference:
         raise UserError(f"{config} is not as {overlay} registers it: {difference}: train it without other overlays")
+    commit = registered["commit"]
     for phase in phases(content):
-        path = result_path(output.parents[4], "training", **identity(phase))
-        check_after(read_result(path), registered["commit"], overlay)
+        trained = read_result(result_path(output.parents[4], "training", **identity(phase)))
+        if trained.value("provenance", "dirty"):
+            raise UserError(
+                f"{trained.path}: trained from sources that differ from commit {trained.commit}: not a registered run"
+            )
+        try:
+            git(Path.cwd(), "merge-base", "--is-ancestor", commit, trained.commit)
+        except SubprocessError:
+            raise UserError(
+                f"{trained.path}: trained at commit {trained.commit[:12]}, and {overlay} was changed last by commit "
+                f"{commit[:12]}, which is not before it: not a registered run"
+            ) from None
     hashes = {key: run.value(key) for key in ("config_sha256", "data_sha256", "weights_sha256")}
     write_result(output, {**identity(content), **hashes, "registered": registered}, [training], provenance)

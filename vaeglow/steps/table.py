@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vaeglow import files
+from vaeglow.files import read_json, write_text
 from vaeglow.steps import cli
 
 
@@ -18,8 +18,8 @@ def main(*, spec: Path, published: Path, results_root: Path, output: list[Path])
     from vaeglow.reporting.templates import page
     from vaeglow.reporting.traced import csv_forms
 
-    content = files.read_json(spec)
+    content = read_json(spec)
     table = build_table(content, published, results_root)
     text, latex = forms_of(table, content)
     for path, form in zip(output, (*csv_forms(table), text, page(text), latex), strict=True):
-        files.write_text(path, form)
+        write_text(path, form)

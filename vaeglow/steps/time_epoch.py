@@ -36,8 +36,7 @@ def main(
     infos = [check_data(run, data_dir) for run in config]
     threads = min(threads, config[0]["training"]["threads"])
     windows = timing[on.type]
-    place = {"data_dir": data_dir, "device": on.type, "memory": memory, "threads": threads}
-    models = time_in_turns(config, windows, **place)
+    models = time_in_turns(config, windows, data_dir=data_dir, device=on.type, memory=memory, threads=threads)
     for run in config:
         models[run["model"]] |= {"kind": run["kind"], "config_sha256": sha256_json(run)}
     result = {

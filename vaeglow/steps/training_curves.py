@@ -11,8 +11,12 @@ from vaeglow.steps import cli
 
 TERM = "_bits_per_dim"  # suffix of a loss term's column
 # Column: the heading. Bits/dim and their terms come first.
-PANELS = {"learning_rate": "learning rate", "gradient_norm": "gradient norm"}
-PANELS |= {"images_per_second": "images a second", "seconds": "training time, seconds"}
+PANELS = {
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm",
+    "images_per_second": "images a second",
+    "seconds": "training time, seconds",
+}
 
 
 def draw(history: Path, training: Path) -> style.Figure:
@@ -22,21 +26,20 @@ def draw(history: Path, training: Path) -> style.Figure:
         history: history.csv, a row an epoch.
         training: training.json of the same run.
     """
-    import pandas as pd
     from matplotlib.ticker import MaxNLocator
+    from pandas import Series, read_csv
 
     result = read_result(training)
     table = Result(history, {})
     check_together([table, result])  # training.json has the hash of history.csv
-    rows = pd.read_csv(history).astype(float)
+    rows = read_csv(history).astype(float)
     objective = str(rows.columns[1])
     validation = f"val_{objective}"
-    model, dataset, preset, seed = (result.value(key) for key in ("model", "dataset", "preset", "seed"))
     with style.styled():
-        page = style.Page(f"{model} on {dataset}, preset {preset}, seed {seed}")
+        page = style.Page("{model} on {dataset}, preset {preset}, seed {seed}".format(**result.content))
         panels = page.charts([unit(objective), "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
         curve(panels[0], rows, objective, label="training", color=style.INK)
-        if rows.get(validation, pd.Series()).notna().any():
+        if rows.get(validation, Series()).notna().any():
             curve(panels[0], rows, validation, label="validation", color=style.GREY, marker="s", linestyle="--")
         terms = [name for name in rows if name.endswith(TERM) and name != validation]
         for name, color, marker in zip(terms, style.PALETTE, "osD^vP", strict=False):
@@ -56,7 +59,7 @@ def draw(history: Path, training: Path) -> style.Figure:
         skipped = int(rows["skipped_steps"].sum())
         if skipped:
             page.notes.append(f"Steps left out because they were not finite: {skipped}.")
-        about = f"preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}"
+        about = "preset {preset} \u00b7 dataset {dataset} \u00b7 seed {seed}".format(**result.content)
         return page.finish(about, [table, result])
 
 
@@ -64,8 +67,7 @@ def curve(axes: style.Axes, rows: Lines, name: str, marker: str = "o", **look: A
     """One column against epochs; empty cells are left out."""
     shown = rows[["epoch", name]].dropna()
     marker = marker if len(shown) <= style.MANY else ""
-    line = {"marker": marker, "markersize": 3, "clip_on": False}  # markers stay whole
-    axes.plot(shown["epoch"], shown[name], **line, **look)
+    axes.plot(shown["epoch"], shown[name], marker=marker, markersize=3, clip_on=False, **look)  # markers stay whole
 
 
 @cli.step

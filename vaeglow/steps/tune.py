@@ -1,11 +1,11 @@
 """Find the settings with which training is fastest on this machine: an overlay of the config, and a report."""
 
-import os
 import re
 import subprocess
 import sys
-import time
+from os import environ
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 
 from vaeglow.steps import cli
@@ -40,7 +40,7 @@ def main(
     from vaeglow.training.run import check_data
     from vaeglow.training.tuning import report, tune
 
-    end = time.monotonic() + 60 * minutes
+    end = monotonic() + 60 * minutes
     on = pick_device(device)
     on_gpu = on.type == "cuda"
     provenance = collect(str(on))
@@ -57,11 +57,11 @@ def main(
     write_text(overlay, f"# {provenance['device']}: snakemake ... --configfile {overlay}\n{content}")
     text = [*report(tuned, configs | others, provenance), f"## {overlay}", f"```yaml\n{content}```"]
     if on_gpu:
-        seconds = max(60, int(end - time.monotonic()))
-        command = ["timeout", "-s", "INT", str(seconds), sys.executable, "-m", "pytest", "-m", "gpu", "-vrs"]
-        command.append("--tb=line")
+        seconds = max(60, int(end - monotonic()))
+        command = ["timeout", "-s", "INT", str(seconds), sys.executable]
+        command += ["-m", "pytest", "-m", "gpu", "-vrs", "--tb=line"]
         # without what the workflow sets for its own jobs
-        plain = {key: value for key, value in os.environ.items() if not key.startswith("VAEGLOW_")}
+        plain = {key: value for key, value in environ.items() if not key.startswith("VAEGLOW_")}
         done = subprocess.run(command, cwd=PACKAGE.parent, env=plain, capture_output=True, text=True)
         text += ["## Tests on the GPU", f"```\n{done.stdout}{done.stderr}\n```"]
     write_text(output, "\n\n".join(text) + "\n")

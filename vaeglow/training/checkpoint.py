@@ -12,27 +12,30 @@ also holds a lease, a file that it touches while it lives. The lease of a dead p
 of another host when it is untouched for `LEASE` seconds.
 """
 
-import errno
-import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import torch
 from filelock import FileLock, SoftFileLease, Timeout
 from torch import nn
+from torch.optim import Optimizer
 
 from vaeglow.errors import STOP, DamagedFile, UserError, handled
+from vaeglow.files import AnyPath, Facts
 from vaeglow.results import source_sha256
-from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, Description, Tensors, read_tensors, write_tensors
+from vaeglow.weights import SNAPSHOTS_KEY, STATE_KEY, Tensors, read_tensors, write_tensors
 
-NEWEST = 2  # states kept: if the last is damaged, the one before is used
-POINTS = 100  # good states in a run
-GOOD = 2  # of them kept: the newer may already contain the cause of a divergence
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a lock, on a file system that has none
+NEWEST_KEPT = 2  # states kept: if the last is damaged, the one before is used
+GOOD_PER_RUN = 100  # good states in a run
+GOOD_KEPT = 2  # of them kept: the newer may already contain the cause of a divergence
+NO_LOCKS = (ENOLCK, ENOSYS, EOPNOTSUPP)  # of a lock, on a file system that has none
 LEASE = 60.0  # seconds without a sign of life after which a trainer on another host counts as dead
 
 
@@ -45,12 +48,12 @@ class Position:
     seconds: float = 0.0  # spent in training steps and compilation, over all attempts, without what rollbacks discarded
     cpu_seconds: float = 0.0  # of this process, the first where several train
     compile_seconds: float = 0.0  # of those, in compilation
-    history: list[Description] = field(default_factory=list)
+    history: list[Facts] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # of the epoch in progress
     bad_steps: int = 0  # in a row, up to here
     good: list[list[int]] = field(default_factory=list)  # (rollbacks, steps) of the good states, oldest first
-    rollbacks: list[Description] = field(default_factory=list)  # so far: from where to where, seconds lost
-    snapshots: list[Description] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
+    rollbacks: list[Facts] = field(default_factory=list)  # so far: from where to where, seconds lost
+    snapshots: list[Facts] = field(default_factory=list)  # taken: `fraction`, `epoch`, `step`
 
 
 class FolderLock:
@@ -110,7 +113,7 @@ class FolderLock:
             self.lease.acquire(timeout=0)
 
     def holder(self) -> str:
-        """Description of the lease's holder; empty if there is none."""
+        """Who holds the lease; empty if there is none."""
         owner = self.lease.owner
         return f"process {owner.pid} of {owner.hostname.partition('?')[0]}" if owner else ""
 
@@ -143,7 +146,7 @@ class Checkpoints:
         identity: sha256 of all that decides the run's numbers (config, data, base weights).
     """
 
-    def __init__(self, folder: str | Path, identity: str) -> None:
+    def __init__(self, folder: AnyPath, identity: str) -> None:
         self.folder = Path(folder)
         self.identity = identity
         self.names = identity[:16]  # what those of its states begin with
@@ -157,22 +160,21 @@ class Checkpoints:
         """This run's states, newest first."""
         return sorted(self.folder.glob(f"{self.names}-*.safetensors"), reverse=True)
 
-    def save(self, steps: int, here: Position, tensors: Tensors) -> None:
+    def save(self, steps: int, position: Position, tensors: Tensors) -> None:
         """Save the state after `steps` steps (`pack`), and remove what is no longer kept."""
         self.lock.require()
-        about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(here)}
-        write_tensors(self.path(len(here.rollbacks), steps), tensors, STATE_KEY, about)
-        self.prune(steps, here)
+        about = {"identity": self.identity, "source_sha256": source_sha256(), "position": vars(position)}
+        write_tensors(self.path(len(position.rollbacks), steps), tensors, STATE_KEY, about)
+        self.prune(steps, position)
 
-    def prune(self, steps: int, here: Position) -> None:
+    def prune(self, steps: int, position: Position) -> None:
         """Keep the newest states up to here and the good ones; of other runs none after a step."""
-        here_path = self.path(len(here.rollbacks), steps)
-        states = [path for path in self.states() if path <= here_path]
-        kept = {*states[:NEWEST], *(self.path(*name) for name in here.good)}
-        for path in self.folder.glob("*-*.safetensors"):
-            own = path.name.startswith(self.names)
-            if path not in kept and (own or steps):
-                path.unlink(missing_ok=True)
+        newest = self.path(len(position.rollbacks), steps)
+        states = [path for path in self.states() if path <= newest]
+        good = [self.path(*name) for name in position.good]
+        others = self.folder.glob("*-*.safetensors") if steps else self.states()
+        for path in {*others} - {*states[:NEWEST_KEPT], *good}:
+            path.unlink(missing_ok=True)
 
     def load(self, paths: Iterable[Path] = ()) -> tuple[Tensors, Position] | None:
         """The first complete state of `paths`, by default all, newest first; None for a run that has no state yet.
@@ -199,61 +201,62 @@ class Checkpoints:
             raise UserError(f"no state in {self.folder} is complete: delete that folder to start from scratch")
         return None
 
-    def go_back(self, here: Position) -> tuple[Tensors, Position]:
+    def go_back(self, position: Position) -> tuple[Tensors, Position]:
         """The oldest complete good state of a position, and its position, with one more of `rollbacks`."""
-        tensors, back = self.load(self.path(*name) for name in here.good)
+        tensors, back = self.load(self.path(*name) for name in position.good)
         lost = {
-            "at_epoch": here.epoch + 1,
-            "at_step": here.step,
+            "at_epoch": position.epoch + 1,
+            "at_step": position.step,
             "to_epoch": back.epoch + 1,
-            "seconds": here.seconds - back.seconds,
-            "cpu_seconds": here.cpu_seconds - back.cpu_seconds,
+            "seconds": position.seconds - back.seconds,
+            "cpu_seconds": position.cpu_seconds - back.cpu_seconds,
         }
         back.good = back.good[-1:]
-        back.rollbacks = [*here.rollbacks, lost]
+        back.rollbacks = [*position.rollbacks, lost]
         return tensors, back
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer, snapshots: Tensors | None = None) -> Tensors:
+def pack(model: nn.Module, optimizer: Optimizer, snapshots: Tensors | None = None) -> Tensors:
     """Model, optimiser and the snapshots' tensors as one flat dict."""
-    packed = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    parts = {"model": model.state_dict(), "snapshot": snapshots or {}}
     for index, slots in optimizer.state_dict()["state"].items():
-        for slot, value in slots.items():
-            packed[f"optimizer/{index}/{slot}"] = value
-    for name, tensor in (snapshots or {}).items():
-        packed[f"snapshot/{name}"] = tensor
-    return packed
+        parts[f"optimizer/{index}"] = slots
+    return {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
-def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+def unpack(tensors: Tensors, model: nn.Module, optimizer: Optimizer) -> Tensors:
     """The inverse of `pack`, into an existing model and optimiser; returns the snapshots' tensors.
 
     Moments get the memory layout of their parameters (channels last on a CPU): a file has lost it, and fused
     kernels pair the two in order of memory.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    parts: dict[str, Tensors] = {"model": {}, "optimizer": {}, "snapshot": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = tensor
-    state: dict[int, Tensors] = {}
-    for name, tensor in parts["optimizer"].items():
-        index, slot = name.split("/")
-        if slot != "step":  # a counter; all other slots are moments
-            tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
-        state.setdefault(int(index), {})[slot] = tensor
+    parts = by_prefix(tensors)
+    state = {int(index): slots for index, slots in by_prefix(parts["optimizer"]).items()}
+    for index, slots in state.items():
+        for slot in slots.keys() - {"step"}:  # a counter; all other slots are moments
+            slots[slot] = torch.empty_like(parameters[index], dtype=slots[slot].dtype).copy_(slots[slot])
     model.load_state_dict(parts["model"])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return parts["snapshot"]
 
 
+def by_prefix(tensors: Tensors) -> defaultdict[str, Tensors]:
+    """Tensors named `prefix/name`, by prefix and name."""
+    parts: defaultdict[str, Tensors] = defaultdict(dict)
+    for path, tensor in tensors.items():
+        prefix, _, name = path.partition("/")
+        parts[prefix][name] = tensor
+    return parts
+
+
 def snapshot_steps(fractions: Sequence[float], steps: int) -> dict[float, int]:
     """Fraction of a run of so many steps -> the step after which its snapshot is taken."""
     # decimal fractions: 0.07 of 100 steps is 7, in binary it would be 7.000000000000001
-    return {fraction: math.ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
+    return {fraction: ceil(Fraction(str(fraction)) * steps) for fraction in fractions}
 
 
-def read_snapshots(path: str | Path) -> list[tuple[Description, Tensors]]:
+def read_snapshots(path: AnyPath) -> list[tuple[Facts, Tensors]]:
     """The snapshots of a run's `snapshots.safetensors`, in order of their fraction.
 
     Returns:
@@ -264,8 +267,5 @@ def read_snapshots(path: str | Path) -> list[tuple[Description, Tensors]]:
         UserError: the file is missing, damaged or of another kind (`read_tensors`).
     """
     tensors, about = read_tensors(path, SNAPSHOTS_KEY)
-    states: list[Tensors] = [{} for _ in about["snapshots"]]
-    for name, tensor in tensors.items():
-        index, _, rest = name.partition("/")
-        states[int(index)][rest] = tensor
-    return list(zip(about["snapshots"], states, strict=True))
+    states = by_prefix(tensors)
+    return [(info, states[str(index)]) for index, info in enumerate(about["snapshots"])]

@@ -4,27 +4,29 @@ Memory (`runtime.memory`) changes no bit of a run; `training.precision` and `com
 identity (docs/performance.md). Evaluation uses none of the three (`vaeglow.models.network.full_precision`).
 """
 
-import math
 from collections.abc import Callable, Iterable
+from math import inf, isinf
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils.parametrize import ParametrizationList
+from torch.optim import Adam, Adamax, Optimizer
 
-from vaeglow.errors import UserError, memory_used_up
+from vaeglow.errors import UserError, first_line, memory_used_up
 from vaeglow.models.glow_steps import GlowSteps
 from vaeglow.models.kinds import Config
 from vaeglow.models.network import networks
 from vaeglow.models.residual_flow import LipschitzConv
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], training: Config) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[nn.Parameter], training: Config) -> Optimizer:
     """Adam (the paper's) or Adamax (Glow's source) from a run's `training` values."""
     values = {"lr": training["learning_rate"], "betas": tuple(training["betas"])}
     if training["optimizer"] == "adam":
-        return torch.optim.Adam(parameters, **values, fused=True)
-    return torch.optim.Adamax(parameters, **values, foreach=True)
+        return Adam(parameters, **values, fused=True)
+    return Adamax(parameters, **values, foreach=True)
 
 
 def learning_rate(training: Config, epoch: int, step: int, steps: int) -> float:
@@ -67,10 +69,10 @@ class Guard:
         most: the largest `in_a_row` since `reset`.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, training: Config) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, training: Config) -> None:
         self.optimizer = optimizer
         self.training = training
-        self.limit = math.inf
+        self.limit = inf
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.buffers: list[Tensor] = []
         for part in model.modules():
@@ -94,7 +96,7 @@ class Guard:
         """Undo a forward and backward pass."""
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(before)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
     def step(self, loss: Tensor, bits_per_dim: Tensor) -> tuple[Tensor, Tensor]:
         """Clip, check and apply the gradients of `loss`; `bits_per_dim` has the limit.
@@ -102,8 +104,8 @@ class Guard:
         Returns:
             (whether the step was good, the gradient's norm before clipping): scalars on the device.
         """
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.training["gradient_clip"])
-        good = torch.isfinite(loss) & torch.isfinite(norm) & (bits_per_dim <= self.limit)
+        norm = clip_grad_norm_(self.parameters, self.training["gradient_clip"])
+        good = loss.isfinite() & norm.isfinite() & (bits_per_dim <= self.limit)
         if self.fused:
             # the option that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
             self.optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
@@ -111,10 +113,10 @@ class Guard:
         elif bool(good):
             self.optimizer.step()
         for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.copy_(torch.where(good, buffer, before))
-        self.optimizer.zero_grad(set_to_none=True)
+            buffer.copy_(buffer.where(good, before))
+        self.optimizer.zero_grad()
         self.in_a_row = torch.where(good, 0, self.in_a_row + 1)
-        self.most = torch.maximum(self.most, self.in_a_row)
+        self.most = self.most.maximum(self.in_a_row)
         return good, norm
 
     def check(self, where: str) -> None:
@@ -122,10 +124,11 @@ class Guard:
         most = self.training["max_bad_steps"]
         if self.most.item() < most:
             return
-        above = "" if math.isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
-        problem = f"loss or gradient was not finite{above} for {most} steps in a row {where}"
-        advice = "lower training.learning_rate or training.gradient_clip, or raise training.warmup_epochs"
-        raise Diverged(f"{problem}: {advice}")
+        above = "" if isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+        raise Diverged(
+            f"loss or gradient was not finite{above} for {most} steps in a row {where}: lower training.learning_rate "
+            "or training.gradient_clip, or raise training.warmup_epochs"
+        )
 
 
 def recompute_activations(model: nn.Module, on: bool) -> None:
@@ -160,5 +163,4 @@ def compile_networks(model: nn.Module, device: torch.device, step: Callable[[], 
     except Exception as error:  # whatever a compiler, a missing one included, may raise
         if memory_used_up(error):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"torch.compile failed: {reason}: set training.compile to off") from error
+        raise UserError(f"torch.compile failed: {first_line(error)}: set training.compile to off") from error

@@ -1,19 +1,17 @@
 """Progress of a training: occasional lines on the terminal, one line per epoch in the log, TensorBoard."""
 
 import os
-import select
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from select import select
 
 from vaeglow.config.registry import kinds_of
 from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
 from vaeglow.models.kinds import Config, unit
-from vaeglow.time_left import duration, time_left
+from vaeglow.time_left import RUN_LABEL, duration, time_left
 from vaeglow.training import reference
 
 FIRST = 5.0  # seconds to the first line
@@ -35,11 +33,9 @@ class Progress:
         UserError: TensorBoard is requested and not installed.
     """
 
-    def __init__(
-        self, config: Config, images_per_epoch: int, done: int, tensorboard: str | Path | None, first: bool
-    ) -> None:
+    def __init__(self, config: Config, images_per_epoch: int, done: int, tensorboard: Path | None, first: bool) -> None:
         self.config = config
-        self.label = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        self.label = RUN_LABEL.format(**config)
         self.epochs = config["training"]["epochs"]
         self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.unit = unit(self.objective)
@@ -50,14 +46,15 @@ class Progress:
         self.due = self.start + FIRST
         self.terminal = -1
         if first:
-            self.terminal = int(os.environ.get(TERMINAL, 2 if sys.stderr.isatty() else -1))
+            self.terminal = int(os.getenv(TERMINAL, 2 if sys.stderr.isatty() else -1))
         self.writer = None
         if tensorboard and first:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                advice = "pip install -e '.[tensorboard]'"
-                raise UserError(f"runtime.tensorboard is true but TensorBoard is missing: {advice}") from None
+                raise UserError(
+                    "runtime.tensorboard is true but TensorBoard is missing: pip install -e '.[tensorboard]'"
+                ) from None
             self.writer = SummaryWriter(str(tensorboard))
 
     def advance(self, done: int, epoch: int, loss: float) -> None:
@@ -81,11 +78,11 @@ class Progress:
         now = time.monotonic()
         self.due = now + max(EVERY, SHARE * (now - self.start))
         with suppress(OSError, ValueError):
-            _, ready, _ = select.select([], [self.terminal], [], 0)
+            _, ready, _ = select([], [self.terminal], [], 0)
             if ready:
                 os.write(self.terminal, f"{self.label}: {', '.join(parts)}\n".encode())
 
-    def epoch_done(self, row: Mapping[str, Any]) -> None:
+    def epoch_done(self, row: Config) -> None:
         """Print an epoch's line, and write its numbers for TensorBoard."""
         epoch = row["epoch"]
         loss = row[self.objective]

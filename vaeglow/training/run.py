@@ -1,73 +1,22 @@
-"""One training run from its files to its files: config, data, base weights -> weights, history, summary."""
+"""The files of a training run: its data and base weights, a log of each attempt, and what it writes."""
 
-import math
 import os
-import socket
-import stat
 from argparse import Namespace
-from contextlib import nullcontext, suppress
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from stat import S_ISREG
 
-from vaeglow.data.arrays import open_split, read_info
-from vaeglow.device import set_threads
-from vaeglow.distributed import joined, launch
+from vaeglow.data.arrays import read_info
 from vaeglow.errors import UserError
-from vaeglow.files import atomic_path, read_json, sha256_json
-from vaeglow.models.base import GenerativeModel, build, image_shape
-from vaeglow.models.kinds import Config
+from vaeglow.files import AnyPath, Config, Facts, atomic_path, read_json, sha256_json
+from vaeglow.models.base import GenerativeModel, image_shape
 from vaeglow.paths import identity
-from vaeglow.results import collect, now, read_result, write_result
-from vaeglow.training.checkpoint import Checkpoints
-from vaeglow.training.optimise import Diverged, recompute_activations
+from vaeglow.results import now, read_result, write_result
 from vaeglow.training.trainer import Trainer
 from vaeglow.weights import KEY, SNAPSHOTS_KEY, load_model, write_tensors
 
 ATTEMPTS = 10  # logs kept of earlier attempts
-Facts = dict[str, Any]  # the content of a JSON file
-
-
-def train_run(options: Namespace) -> None:
-    """Train or resume the model of one run, then write its outputs; `options` are the flags of the step `train`.
-
-    Raises:
-        UserError: the data do not fit the config, or whatever training raises.
-    """
-    config = read_result(options.config).content
-    training = config["training"]
-    if training["devices"] > 1 and "RANK" not in os.environ:  # set by torchrun
-        return launch(training["devices"])
-    set_threads(training["threads"])
-    with joined(training["devices"], options.device) as (group, device):
-        provenance = collect(str(device))
-        info = check_data(config, options.data_dir)
-        model = build(config)
-        recompute_activations(model, options.memory == "checkpoint")
-        base = load_base(model, config, info, options)
-        trained_on = {"config": config, "data": info["sha256"], "base": base.get("weights_sha256")}
-        store = Checkpoints(options.state_dir, sha256_json(trained_on))
-        with store.lock.held() if group.first else nullcontext():
-            group.gather()  # the others change nothing before the first holds the lock
-            if group.first:
-                keep_log(store.folder / "attempts")
-            together = f" and {group.size - 1} more" if group.size > 1 else ""
-            process = f"process {os.getpid()} of {socket.gethostname()}{together}"
-            print(f"{now()}: {config['model']} on {config['dataset']}, {process}", flush=True)
-            train_images = open_split(options.data_dir, "train")
-            val_images = open_split(options.data_dir, "val")
-            events = store.folder.with_name("tensorboard") if options.tensorboard else None
-            save_seconds = 60 * options.save_minutes
-            trainer = Trainer(model, config, train_images, val_images, device, store, save_seconds, events, group)
-            try:
-                trainer.run()
-            except Diverged as error:
-                history = store.folder / "history.csv"
-                if group.first:
-                    write_history(history, trainer.position.history)
-                raise Diverged(f"{error}. The epochs so far: {history}") from None
-            if group.first:
-                check_unchanged(trained_on, options)
-                write_results(trainer, info, base, provenance, options)
 
 
 def keep_log(folder: Path) -> None:
@@ -76,7 +25,7 @@ def keep_log(folder: Path) -> None:
     Does nothing if stdout is not a file or a hard link is impossible.
     """
     with suppress(OSError):
-        if not stat.S_ISREG(os.fstat(1).st_mode):
+        if not S_ISREG(os.fstat(1).st_mode):
             return
         folder.mkdir(parents=True, exist_ok=True)
         numbers = sorted(int(log.stem) for log in folder.glob("[0-9]*.log"))
@@ -91,8 +40,7 @@ def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts,
     position = trainer.position
     config = trainer.config
     objective = trainer.objective
-    base_sha256 = base.get("weights_sha256")
-    about = {"config": config, "data": info, "base_sha256": base_sha256}
+    about = {"config": config, "data": info, "base_sha256": base.get("weights_sha256")}
     about["provenance"] = {**provenance, "finished": now()}
     write_tensors(options.snapshots, trainer.kept, SNAPSHOTS_KEY, about | {"snapshots": position.snapshots})
     weights_sha256 = write_tensors(options.model, trainer.model.state_dict(), KEY, about)
@@ -126,28 +74,32 @@ def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts,
 
 def finite_or_none(value: float | None) -> float | None:
     """A number that JSON can hold."""
-    return value if value is not None and math.isfinite(value) else None
+    return value if value is not None and isfinite(value) else None
 
 
 def check_unchanged(trained_on: Facts, options: Namespace) -> None:
     """Refuse (UserError) config, data or base that changed while it trained: Snakemake takes the results as new."""
-    current = {"config": read_json(options.config), "data": read_info(options.data_dir)["sha256"], "base": None}
-    if trained_on["base"]:
-        current["base"] = read_result(options.base_training).content.get("weights_sha256")
+    current = {
+        "config": read_json(options.config),
+        "data": read_info(options.data_dir)["sha256"],
+        "base": trained_on["base"] and read_result(options.base_training).content.get("weights_sha256"),
+    }
     for what, value in trained_on.items():
         if current[what] != value:
-            problem = f"the {what} of {options.model} changed while it was trained: nothing is written"
-            raise UserError(f"{problem}; run the same command again to train it on what is there now")
+            raise UserError(
+                f"the {what} of {options.model} changed while it was trained: nothing is written; run the same command "
+                "again to train it on what is there now"
+            )
 
 
-def check_data(config: Config, data_dir: str) -> Facts:
+def check_data(config: Config, data_dir: AnyPath) -> Facts:
     """The prepared data's info; UserError where they are not the dataset that the config describes."""
     info = read_info(data_dir)
-    described = {"name": config["dataset"], **image_shape(config)}
-    for key, value in described.items():
+    for key, value in {"name": config["dataset"], **image_shape(config)}.items():
         if info[key] != value:
-            problem = f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}"
-            raise UserError(f"{problem}: prepare the data again")
+            raise UserError(
+                f"{data_dir} holds data with {key} {info[key]}, the run's config says {value}: prepare the data again"
+            )
     return info
 
 
@@ -160,7 +112,7 @@ def load_base(model: GenerativeModel, config: Config, info: Facts, options: Name
     Raises:
         UserError: the files are not those of the base that the config names, trained on these data.
     """
-    if "training" not in (config.get("base") or {}):  # no base, or only its architecture is used
+    if "training" not in (config["base"] or {}):  # no base, or only its architecture is used
         return {}
     if options.base is None or options.base_training is None:
         raise UserError(f"{config['model']} needs its base {config['base']['model']}: give --base and --base-training")
@@ -174,9 +126,9 @@ def load_base(model: GenerativeModel, config: Config, info: Facts, options: Name
     return read_result(options.base_training, weights_sha256=about["weights_sha256"]).content
 
 
-def write_history(path: str | Path, history: list[Facts]) -> None:
+def write_history(path: AnyPath, history: list[Facts]) -> None:
     """history.csv: a row an epoch."""
-    import pandas as pd  # imported late: takes a fifth of a second, not needed before the first step
+    from pandas import DataFrame  # imported late: takes a fifth of a second, not needed before the first step
 
     with atomic_path(path) as temporary:
-        pd.DataFrame(history).to_csv(temporary, index=False)
+        DataFrame(history).to_csv(temporary, index=False)

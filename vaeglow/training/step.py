@@ -2,13 +2,22 @@
 
 import time
 
-import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from vaeglow.config import with_neutral
 from vaeglow.config.registry import kinds_of
-from vaeglow.data import loader
+from vaeglow.data.loader import (
+    BEFORE_TRAINING,
+    KEPT_INPUTS,
+    batch_count,
+    batches,
+    dequantise,
+    epoch_order,
+    on_device,
+    step_generator,
+)
 from vaeglow.device import image_layout
 from vaeglow.distributed import ALONE, Group, share_batch_norms
 from vaeglow.errors import UserError
@@ -17,8 +26,8 @@ from vaeglow.models.bounds import bits_per_dim, total
 from vaeglow.models.kinds import Config
 from vaeglow.models.network import networks
 from vaeglow.noise import SharedGenerator
-from vaeglow.training import optimise
 from vaeglow.training.checkpoint import Position
+from vaeglow.training.optimise import Guard, build_optimizer, compile_networks, compiles, learning_rate
 from vaeglow.weights import Tensors
 
 INITIAL_IMAGES = 256  # for data-dependent initialisation, as in Glow's source
@@ -47,56 +56,56 @@ class TrainingStep:
         self,
         model: GenerativeModel,
         config: Config,
-        train_images: np.ndarray,
+        train_images: ndarray,
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
         self.config = config
         self.training = with_neutral(config)["training"]
-        self.seed = config["seed"]
         self.device = device
         self.group = group
-        self.data = loader.on_device(train_images, device, config["data"]["train_subset"])
+        self.data = on_device(train_images, device, config["data"]["train_subset"])
         self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.model = model.to(device, memory_format=image_layout(device)).train()
         for network in networks(self.model):
             network.precision = self.training["precision"]
         if group.size > 1:
             share_batch_norms(self.model, group.size)
-        self.optimizer = optimise.build_optimizer(model.trainable(), self.training)
-        self.guard = optimise.Guard(self.model, self.optimizer, self.training)
+        self.optimizer = build_optimizer(model.trainable(), self.training)
+        self.guard = Guard(self.model, self.optimizer, self.training)
         self.batch = min(self.training["batch_size"], len(self.data))
-        self.steps = loader.batch_count(len(self.data), self.batch)
+        self.steps = batch_count(len(self.data), self.batch)
         if self.batch % group.size:
-            problem = f"training.devices is {group.size}, which does not divide the batch of {self.batch} images"
-            raise UserError(f"{problem}: change training.devices or training.batch_size")
+            raise UserError(
+                f"training.devices is {group.size}, which does not divide the batch of {self.batch} images: change "
+                "training.devices or training.batch_size"
+            )
         self.fixed: Tensor | None = None  # inputs of all images, for a model that `keeps_inputs`
         self.position = Position()
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
         """Set the model's data-dependent values from the first `images` images."""
-        self.model.initialise(self.noisy(self.data[:images], self.noise(loader.BEFORE_TRAINING, 0)))
+        self.model.initialise(self.noisy(self.data[:images], self.noise(BEFORE_TRAINING, 0)))
 
     def compile(self) -> None:
         """Compile the networks if the config says so, in a first step without effect; its time counts as training."""
-        if not optimise.compiles(self.training["compile"], self.device):
+        if not compiles(self.training["compile"], self.device):
             return
         start = time.perf_counter()
         first, *_ = self.epoch_batches(0)
         self.guard.before_forward()
-        optimise.compile_networks(self.model, self.device, lambda: self.gradients(first, 0))
+        compile_networks(self.model, self.device, lambda: self.gradients(first, 0))
         self.guard.forget()
         self.position.compile_seconds += time.perf_counter() - start
 
     def epoch_batches(self, epoch: int) -> tuple[Tensor, ...]:
         """The batches of an epoch, in order: places of their images, int64 [B] each."""
-        return loader.batches(loader.epoch_order(len(self.data), self.seed, epoch, self.device), self.batch)
+        return batches(epoch_order(len(self.data), self.config["seed"], epoch, self.device), self.batch)
 
     def train_step(self, index: Tensor, step: int, sums: Tensors) -> None:
         """One update with the images at `index`; its numbers are added to `sums` on the device."""
-        rate = self.rate(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate(step)
         self.guard.before_forward()
         loss, terms = self.gradients(index, step)
         bound = loss
@@ -105,8 +114,7 @@ class TrainingStep:
         good, norm = self.guard.step(loss, bound)
         values = {self.objective: bound, **terms, "gradient_norm": norm, "steps": torch.ones_like(norm)}
         for name, value in values.items():
-            counted = torch.where(good, value, 0).double()
-            sums[name] = sums[name] + counted if name in sums else counted
+            sums[name] = sums.get(name, 0) + torch.where(good, value, 0).double()
 
     def gradients(self, index: Tensor, step: int) -> tuple[Tensor, Tensors]:
         """The gradients of a batch (`index`, int64 [B], of its images); its loss and the bound's terms."""
@@ -120,16 +128,16 @@ class TrainingStep:
 
     def rate(self, step: int) -> float:
         """The learning rate at a step of the epoch in progress; each rollback so far lowered it."""
-        scheduled = optimise.learning_rate(self.training, self.position.epoch, step, self.steps)
+        scheduled = learning_rate(self.training, self.position.epoch, step, self.steps)
         return scheduled * self.training["rollback_factor"] ** len(self.position.rollbacks)
 
     def noise(self, epoch: int, step: int) -> SharedGenerator:
         """The generator of a step's noise."""
-        return loader.step_generator(self.seed, epoch, step, self.device)
+        return step_generator(self.config["seed"], epoch, step, self.device)
 
     def noisy(self, images: Tensor, noise: torch.Generator) -> Tensor:
         """Dequantised images y [N, C, H, W]."""
-        y = loader.dequantise(images, self.model.levels, noise)
+        y = dequantise(images, self.model.levels, noise)
         return y.contiguous(memory_format=image_layout(self.device))
 
     def inputs(self, images: Tensor, noise: torch.Generator) -> Tensor:
@@ -152,4 +160,4 @@ class TrainingStep:
     def all_inputs(self) -> Tensor:
         """The inputs of all images, for all epochs."""
         parts = enumerate(self.data.split(self.batch))
-        return torch.cat([self.inputs(images, self.noise(loader.KEPT_INPUTS, number)) for number, images in parts])
+        return torch.cat([self.inputs(images, self.noise(KEPT_INPUTS, number)) for number, images in parts])

@@ -4,24 +4,25 @@ A step is all of it: data, dequantisation, forward, backward, clipping, optimise
 has a process of its own (`turns`); a round is a window of each. Weights do not matter: none are trained.
 """
 
-import itertools
-import math
-import os
-import resource
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from itertools import cycle
+from math import ceil
+from os import environ
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import torch
+from torch import cuda
 
 from vaeglow.data.arrays import open_split
 from vaeglow.data.loader import TIMED_SAMPLES, step_generator
 from vaeglow.device import CLAIM, pick_device, set_threads
+from vaeglow.files import Config, Facts
 from vaeglow.models.base import GenerativeModel, build
-from vaeglow.models.kinds import Config
 from vaeglow.models.network import full_precision
 from vaeglow.training.optimise import recompute_activations
 from vaeglow.training.step import TrainingStep
@@ -29,34 +30,34 @@ from vaeglow.training.turns import worker
 from vaeglow.weights import Tensors
 
 WORK = ("training", "sampling")  # what is timed
-Settings = Mapping[str, Any]  # `timing` of the config; or a step's flags
-Facts = dict[str, Any]  # what is measured of a model
+Work = Callable[[], object]  # a step of it
+Settings = Config  # `timing` of the config, and a step's flags
 
 
-def steps_to_fill(work: Callable[[], object], warmup: int, seconds: float, device: torch.device) -> int:
+def steps_to_fill(work: Work, warmup: int, seconds: float, device: torch.device) -> int:
     """Take `warmup` steps (`work` is one), and return how many fill `seconds` (at least 1), judged by the last."""
     for _ in range(warmup):
         step_seconds, _ = time_window(work, 1, device)
-    return max(1, math.ceil(seconds / max(step_seconds, 1e-9)))
+    return max(1, ceil(seconds / max(step_seconds, 1e-9)))
 
 
-def time_window(work: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
+def time_window(work: Work, steps: int, device: torch.device) -> tuple[float, float]:
     """Seconds that so many steps take, including a final wait for the device, and CPU seconds of this process."""
-    start = time.perf_counter()
-    cpu_start = time.process_time()
+    start = perf_counter()
+    cpu_start = process_time()
     for _ in range(steps):
         work()
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, time.process_time() - cpu_start
+        cuda.synchronize(device)
+    return perf_counter() - start, process_time() - cpu_start
 
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
     """The most memory used so far, in bytes, and of what: the GPU's tensors, or on a CPU all of this process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device), "tensors on the GPU"
+        return cuda.max_memory_allocated(device), "tensors on the GPU"
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "the whole process"
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit, "the whole process"
 
 
 @torch.no_grad()
@@ -66,23 +67,23 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -> Iterator[Any]:
+def turns(config: Config, settings: Settings, gpu: int | None) -> Iterator[Any]:
     """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
         The measurements so far (`time_in_turns`), after the first warm-up also the `losses` of its steps.
     """
-    os.environ.pop(CLAIM, None)
+    environ.pop(CLAIM, None)
     if gpu is not None:
-        torch.cuda.set_device(gpu)
-    device = pick_device(place["device"])
-    set_threads(place["threads"])
+        cuda.set_device(gpu)
+    device = pick_device(settings["device"])
+    set_threads(settings["threads"])
     model = build(config)
-    recompute_activations(model, place["memory"] == "checkpoint")
-    step = TrainingStep(model, config, open_split(place["data_dir"], "train"), device)
+    recompute_activations(model, settings["memory"] == "checkpoint")
+    step = TrainingStep(model, config, open_split(settings["data_dir"], "train"), device)
     step.initialise(step.batch)  # not 256 images: paper-size Glow takes a CPU a minute and more
     step.compile()
-    upcoming = itertools.cycle(enumerate(step.epoch_batches(0)))
+    upcoming = cycle(enumerate(step.epoch_batches(0)))
     sums: Tensors = {}
     totals: list[torch.Tensor] = []
     generator = step_generator(0, TIMED_SAMPLES, 0, device)
@@ -90,7 +91,7 @@ def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -
     def train() -> None:
         number, index = next(upcoming)
         step.train_step(index, number, sums)
-        if len(totals) < windows["warmup_steps"]:
+        if len(totals) < settings["warmup_steps"]:
             totals.append(sums[step.objective])
 
     def sample() -> None:
@@ -100,14 +101,14 @@ def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -
     yield measured
     for what, work in zip(WORK, (train, sample), strict=True):
         model.train(work is train)
-        steps = steps_to_fill(work, windows["warmup_steps"], windows["window_seconds"], device)
+        steps = steps_to_fill(work, settings["warmup_steps"], settings["window_seconds"], device)
         if work is train:
             measured["batch_size"] = step.batch
             measured["peak_memory_bytes"], measured["peak_memory_of"] = peak_memory(device)
             measured["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         yield measured | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
         measured[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}
-        for _ in range(windows["windows"]):
+        for _ in range(settings["windows"]):
             seconds, cpu_seconds = time_window(work, steps, device)
             measured[what]["seconds"].append(seconds)
             measured[what]["cpu_seconds"].append(cpu_seconds)
@@ -115,11 +116,11 @@ def turns(config: Config, windows: Settings, gpu: int | None, place: Settings) -
 
 
 def timing_worker(
-    config: Config, windows: Settings, place: Settings, until: float = math.inf
+    config: Config, settings: Settings, until: float | None = None
 ) -> AbstractContextManager[Callable[[], Facts]]:
     """A timing process for the length of a block, see `worker`; its `turns`, on this process's GPU."""
-    gpu = torch.cuda.current_device() if place["device"] == "cuda" else None
-    return worker(f"timing {config['model']}", turns, config, windows, gpu, place, until=until)
+    gpu = cuda.current_device() if settings["device"] == "cuda" else None
+    return worker(f"timing {config['model']}", turns, config, settings, gpu, until=until)
 
 
 def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) -> Facts:
@@ -143,7 +144,7 @@ def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) ->
             training = {**config["training"], "snapshots": []}
             if windows["batch_size"]:
                 training["batch_size"] = windows["batch_size"]
-            turn = stack.enter_context(timing_worker({**config, "training": training}, windows, place))
+            turn = stack.enter_context(timing_worker({**config, "training": training}, windows | place))
             turn()  # one after the other: none is set up while another one warms up
             models[config["model"]] = turn
         for _ in range(len(WORK) * (1 + windows["windows"])):

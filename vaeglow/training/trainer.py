@@ -1,24 +1,23 @@
 """The one training loop, for every model (paper, sections 3.4 and 4.2): its steps, states, rollbacks and history."""
 
-import itertools
-import math
 import signal
 import time
+from math import ceil, inf, isfinite, nan
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
-from vaeglow.data import loader
+from vaeglow.data.loader import BEFORE_TRAINING, on_device
 from vaeglow.distributed import Group
 from vaeglow.errors import STOP, Interrupted, UserError, handled
+from vaeglow.files import Facts
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import costs
 from vaeglow.models.kinds import Config, unit
 from vaeglow.models.network import full_precision
-from vaeglow.training.checkpoint import GOOD, POINTS, Checkpoints, Position, pack, snapshot_steps, unpack
+from vaeglow.training.checkpoint import GOOD_KEPT, GOOD_PER_RUN, Checkpoints, Position, pack, snapshot_steps, unpack
 from vaeglow.training.optimise import Diverged
 from vaeglow.training.progress import Progress
 from vaeglow.training.step import TrainingStep
@@ -50,12 +49,12 @@ class Trainer(TrainingStep):
         self,
         model: GenerativeModel,
         config: Config,
-        train_images: np.ndarray,
-        val_images: np.ndarray,
+        train_images: ndarray,
+        val_images: ndarray,
         device: torch.device,
         store: Checkpoints,
         save_seconds: float,
-        tensorboard: str | Path | None,
+        tensorboard: Path | None,
         group: Group,
     ) -> None:
         super().__init__(model, config, train_images, device, group)
@@ -65,11 +64,11 @@ class Trainer(TrainingStep):
         if self.training["validate_every"]:
             if not len(val_images):
                 raise UserError(f"training.validate_every is set but dataset {config['dataset']} has no val images")
-            self.val_images = loader.on_device(val_images, device)
+            self.val_images = on_device(val_images, device)
         self.snapshots = snapshot_steps(self.training["snapshots"], self.training["epochs"] * self.steps)
         self.sums: Tensors = {}  # over the good steps of the epoch in progress, on the device
         self.kept: Tensors = {}
-        self.end_loss = math.nan
+        self.end_loss = nan
         self.stop_signal = 0
         self.last_save = time.monotonic()
 
@@ -135,13 +134,13 @@ class Trainer(TrainingStep):
         """The rest of the epoch in progress, then its history row."""
         position = self.position
         self.keep_good_state()
-        means = [row[self.objective] for row in position.history if math.isfinite(row[self.objective])]
-        self.guard.limit = means[-1] + self.training["max_rise"] if means else math.inf
+        means = [row[self.objective] for row in position.history if isfinite(row[self.objective])]
+        self.guard.limit = means[-1] + self.training["max_rise"] if means else inf
         self.sums = {
             name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in position.sums.items()
         }
         self.count_time(training=False)
-        for step, index in itertools.islice(enumerate(self.epoch_batches(position.epoch)), position.step, None):
+        for step, index in enumerate(self.epoch_batches(position.epoch)[position.step :], position.step):
             self.train_step(index, step, self.sums)
             position.step = step + 1
             stopped = self.stop_signal and self.group.size == 1  # all processes must do the same at the same time
@@ -150,10 +149,8 @@ class Trainer(TrainingStep):
                 self.look(progress, step)
         self.count_time()
         every = self.training["validate_every"]
-        validated = None
-        if every and (position.epoch + 1) % every == 0:
-            validated = self.mean_loss(self.val_images)
-        row = self.history_row(validated)
+        due = every and (position.epoch + 1) % every == 0
+        row = self.history_row(self.mean_loss(self.val_images) if due else None)
         position.history.append(row)
         position.epoch += 1
         position.step = 0
@@ -164,15 +161,14 @@ class Trainer(TrainingStep):
         """After a step of the epoch: check the losses so far, tell the progress, keep what is due, stop if asked to."""
         position = self.position
         overdue = time.monotonic() - self.last_save > self.save_seconds
-        votes = self.group.gather((self.stop_signal, overdue))
-        stop = max(number for number, _ in votes)
-        save = stop or any(due for _, due in votes)
+        signals, votes_to_save = zip(*self.group.gather((self.stop_signal, overdue)), strict=True)
+        stop = max(signals)
         after = f" after {len(position.rollbacks)} rollbacks" if position.rollbacks else ""
         self.guard.check(f"in epoch {position.epoch + 1}, at learning rate {self.rate(step):.3g}{after}")
         progress.advance(self.done * self.batch, position.epoch, mean_of(self.sums, self.objective))
         self.count_time()
         self.keep_snapshots()
-        if save:
+        if stop or any(votes_to_save):
             self.save(stop)
         self.count_time(training=False)
 
@@ -182,9 +178,8 @@ class Trainer(TrainingStep):
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         with full_precision(self.model):
-            for first in range(0, len(images), self.batch):
-                batch = images[first : first + self.batch]
-                noise = self.noise(loader.BEFORE_TRAINING, first + 1)
+            for number, batch in enumerate(images.split(self.batch)):
+                noise = self.noise(BEFORE_TRAINING, number * self.batch + 1)
                 loss, _ = self.model.loss(self.inputs(batch, noise), noise)
                 total += loss.double() * len(batch)
                 if self.stop_signal and self.group.size == 1:  # several processes stop after a step only
@@ -224,12 +219,12 @@ class Trainer(TrainingStep):
     def keep_good_state(self) -> None:
         """Between two epochs, when one is due, save a state that a rollback may return to."""
         position = self.position
-        every = math.ceil(self.training["epochs"] / POINTS)
+        every = ceil(self.training["epochs"] / GOOD_PER_RUN)
         if not self.training["rollbacks"] or position.step or position.epoch % every:
             return
         kept = any(steps >= self.done for _, steps in position.good)
         if not kept and not self.guard.in_a_row.item():
-            position.good = [*position.good, [len(position.rollbacks), self.done]][-GOOD:]
+            position.good = [*position.good, [len(position.rollbacks), self.done]][-GOOD_KEPT:]
             self.save()
 
     def roll_back(self, why: Diverged) -> None:
@@ -251,7 +246,7 @@ class Trainer(TrainingStep):
         self.counted = now
         self.cpu_counted = cpu_now
 
-    def history_row(self, validated: float | None) -> dict[str, Any]:
+    def history_row(self, validated: float | None) -> Facts:
         """An epoch's means over its good steps, rate and speed; `validated`: bits/dim on the val split, or None."""
         position = self.position
         seconds = position.seconds

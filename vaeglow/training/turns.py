@@ -3,14 +3,13 @@
 Models or programs that are compared take turns (A B C, A B C), so that changing machine load affects all alike.
 """
 
-import math
-import multiprocessing
 import signal
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from time import monotonic
+from traceback import format_exc
 from typing import Any
 
 from vaeglow.errors import UserError
@@ -27,12 +26,12 @@ def serve(pipe: Connection, turns: Turns, arguments: tuple[Any, ...]) -> None:
             try:
                 pipe.send(next(outcomes))
             except Exception as error:
-                error.add_note(traceback.format_exc())
+                error.add_note(format_exc())
                 pipe.send(error)
 
 
 @contextmanager
-def worker(name: str, turns: Turns, *arguments: Any, until: float = math.inf) -> Iterator[Callable[[], Any]]:
+def worker(name: str, turns: Turns, *arguments: Any, until: float | None = None) -> Iterator[Callable[[], Any]]:
     """A process for the length of a block; yields `turn()`: the outcome of the next of its turns, or what that raises.
 
     A turn raises UserError where the process was killed, or is not done by `until` (of `time.monotonic`).
@@ -43,14 +42,14 @@ def worker(name: str, turns: Turns, *arguments: Any, until: float = math.inf) ->
         arguments: of `turns`.
         until: end of its time.
     """
-    spawn = multiprocessing.get_context("spawn")
+    spawn = get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=serve, args=(theirs, turns, arguments), daemon=True)  # ends with this one
     process.start()
     theirs.close()
 
     def turn() -> Any:
-        left = None if until == math.inf else max(0, until - time.monotonic())
+        left = until and max(0, until - monotonic())
         try:
             ours.send(True)
             if not ours.poll(left):

@@ -38,20 +38,20 @@ def config_file(name):
 config = merge(config, or_exit(read_config, config_file), config)  # an overlay's keys stay on top, and in their order
 PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
-EFFECTIVE = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
+VIEWS = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
 PRESET = config["preset"]
-MAIN = EFFECTIVE[PRESET]["roles"]["main"]  # the dataset in the paper's place
+MAIN = VIEWS[PRESET]["roles"]["main"]  # the dataset in the paper's place
 STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
 DEVICE = config["runtime"]["device"]
 MEMORY = config["runtime"]["memory"]
 
-for line in outside(EFFECTIVE[PRESET], Path.cwd()):
+for line in outside(VIEWS[PRESET], Path.cwd()):
     print(line, file=sys.stderr)
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
     rules_named = lambda: [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    last_line = LastLine(lambda: [*targets.askable(config, EFFECTIVE), *rules_named()])
+    last_line = LastLine(lambda: [*targets.askable(config, VIEWS), *rules_named()])
     for handler in logger.handlers:
         handler.addFilter(last_line.shown)
     logger.addHandler(last_line)
@@ -61,11 +61,11 @@ wildcard_constraints:
     preset=targets.one_of(config["presets"]),
     dataset=targets.one_of(config["datasets"]),
     model=targets.one_of(config["models"]),
-    seed=targets.one_of(targets.seeds(EFFECTIVE)),
+    seed=targets.one_of(targets.seeds(VIEWS)),
     protocol=targets.one_of(config["protocols"]),
     table=targets.one_of(config["tables"]),
     figure=targets.one_of(config["figures"]),
-    temperature=targets.one_of(targets.temperatures(EFFECTIVE)),
+    temperature=targets.one_of(targets.temperatures(VIEWS)),
     space="prior|latent",
 
 
@@ -82,7 +82,7 @@ def run_config(wildcards):
 
 def configs(preset, dataset, models):
     """Configs of models under the preset's first seed, as JSON."""
-    seed = EFFECTIVE[preset]["seeds"][0]
+    seed = VIEWS[preset]["seeds"][0]
     return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
 
 
@@ -93,7 +93,7 @@ def run_threads(wildcards):
 
 def preset_threads(wildcards):
     """The same for a job of a preset, not of a single run."""
-    return EFFECTIVE[wildcards.get("preset", PRESET)]["training"]["threads"]
+    return VIEWS[wildcards.get("preset", PRESET)]["training"]["threads"]
 
 
 def devices(wildcards):

@@ -25,7 +25,7 @@ rule inception_weights:
         "../../environment.yml"
     params:
         # a function: in a plain string Snakemake would expand wildcards, and a path may contain braces
-        settings=lambda wildcards: json.dumps(EFFECTIVE[PRESET]["evaluation"]["inception"]),
+        settings=lambda wildcards: json.dumps(VIEWS[PRESET]["evaluation"]["inception"]),
     shell:
         """
         python -m vaeglow.steps.inception_weights \
@@ -54,7 +54,7 @@ rule sample:
         step="sample",
         flags=lambda w: flags(
             temperature=w.temperature,
-            **plan.sample_counts(EFFECTIVE[w.preset], w.dataset, w.model, float(w.temperature)),
+            **plan.sample_counts(VIEWS[w.preset], w.dataset, w.model, float(w.temperature)),
         ),
     shell:
         """
@@ -83,9 +83,9 @@ rule likelihood:
     params:
         step="likelihood",
         flags=lambda w: flags(
-            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
-            importance_images=EFFECTIVE[w.preset]["evaluation"]["importance_images"],
-            importance_samples=plan.importance_samples(EFFECTIVE[w.preset], w.dataset, w.model),
+            batch_size=VIEWS[w.preset]["evaluation"]["batch_size"],
+            importance_images=VIEWS[w.preset]["evaluation"]["importance_images"],
+            importance_samples=plan.importance_samples(VIEWS[w.preset], w.dataset, w.model),
         ),
     shell:
         """
@@ -100,11 +100,9 @@ rule fid_reference:
         weights=INCEPTION,
         info="resources/data/{dataset}/dataset.json",
         images=lambda w: ancient(
-            f"resources/data/{w.dataset}/{plan.protocol(EFFECTIVE[w.preset], w.protocol)['split']}.npy"
+            f"resources/data/{w.dataset}/{plan.protocol(VIEWS[w.preset], w.protocol)['split']}.npy"
         ),
-        near_copies=lambda w: (
-            result("near_copies") if plan.protocol(EFFECTIVE[w.preset], w.protocol).get("apart") else []
-        ),
+        near_copies=lambda w: (result("near_copies") if plan.protocol(VIEWS[w.preset], w.protocol).get("apart") else []),
     output:
         main=result("reference"),
     log:
@@ -120,8 +118,8 @@ rule fid_reference:
         step="fid_reference",
         flags=lambda w: flags(
             protocol=w.protocol,
-            **plan.protocol(EFFECTIVE[w.preset], w.protocol),
-            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            **plan.protocol(VIEWS[w.preset], w.protocol),
+            batch_size=VIEWS[w.preset]["evaluation"]["batch_size"],
             threads=preset_threads(w),
         ),
     shell:
@@ -152,7 +150,7 @@ rule evaluate:
     params:
         step="evaluate",
         flags=lambda w: flags(
-            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            batch_size=VIEWS[w.preset]["evaluation"]["batch_size"],
             threads=preset_threads(w),
         ),
     shell:
@@ -212,7 +210,7 @@ rule floor:
         step="floor",
         flags=lambda w: flags(
             preset=w.preset,
-            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            batch_size=VIEWS[w.preset]["evaluation"]["batch_size"],
             threads=preset_threads(w),
         ),
     shell:
@@ -247,8 +245,8 @@ rule evaluate_snapshots:
         step="evaluate_snapshots",
         flags=lambda w: flags(
             temperature=w.temperature,
-            likelihood_images=EFFECTIVE[w.preset]["evaluation"]["snapshot_images"],
-            batch_size=EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+            likelihood_images=VIEWS[w.preset]["evaluation"]["snapshot_images"],
+            batch_size=VIEWS[w.preset]["evaluation"]["batch_size"],
         ),
     shell:
         """
@@ -280,8 +278,8 @@ rule time_epoch:
     params:
         step="time_epoch",
         flags=lambda w: flags(
-            config=configs(w.preset, w.dataset, plan.timed_models(EFFECTIVE[PRESET], w.preset, w.dataset)),
-            timing=json.dumps(EFFECTIVE[w.preset]["timing"]),
+            config=configs(w.preset, w.dataset, plan.timed_models(VIEWS[PRESET], w.preset, w.dataset)),
+            timing=json.dumps(VIEWS[w.preset]["timing"]),
         ),
     shell:
         """
@@ -313,8 +311,8 @@ rule tune:
         step="tune",
         data=lambda wildcards, input: os.path.dirname(input.info),
         flags=lambda wildcards: flags(
-            config=configs(PRESET, MAIN, [row["model"] for row in EFFECTIVE[PRESET]["tables"]["table4"]["rows"]]),
-            other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, EFFECTIVE[PRESET]) if d == MAIN]),
+            config=configs(PRESET, MAIN, [row["model"] for row in VIEWS[PRESET]["tables"]["table4"]["rows"]]),
+            other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, VIEWS[PRESET]) if d == MAIN]),
             minutes=config["runtime"]["tune_minutes"],
         ),
     shell:

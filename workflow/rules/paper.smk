@@ -20,7 +20,7 @@ rule write_spec:
     conda:
         "../../environment.yml"
     params:
-        content=lambda w: json.dumps(plan.spec(EFFECTIVE[w.preset], w.section, w.name), indent=2),
+        content=lambda w: json.dumps(plan.spec(VIEWS[w.preset], w.section, w.name), indent=2),
     shell:
         "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
@@ -34,7 +34,7 @@ rule write_study:
     conda:
         "../../environment.yml"
     params:
-        content=lambda wildcards: json.dumps(plan.study(config, EFFECTIVE[wildcards.preset]), indent=2),
+        content=lambda wildcards: json.dumps(plan.study(config, VIEWS[wildcards.preset]), indent=2),
     shell:
         "printf '%s\\n' {params.content:q} >{output} 2>{log}"
 
@@ -42,7 +42,7 @@ rule write_study:
 rule table:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
-        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "tables", wildcards.table),
+        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "tables", wildcards.table),
         published=PUBLISHED,
     output:
         multiext("results/{preset}/tables/{table}", ".csv", ".full.csv", ".md", ".html", ".tex"),
@@ -65,9 +65,9 @@ rule table:
 rule figure:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
-        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "figures", wildcards.figure),
-        info=lambda wildcards: plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "info"),
-        images=lambda wildcards: ancient(plan.figure_data(EFFECTIVE[wildcards.preset], wildcards.figure, "images")),
+        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "figures", wildcards.figure),
+        info=lambda wildcards: plan.figure_data(VIEWS[wildcards.preset], wildcards.figure, "info"),
+        images=lambda wildcards: ancient(plan.figure_data(VIEWS[wildcards.preset], wildcards.figure, "images")),
         style=STYLE,
     output:
         multiext("results/{preset}/figures/{figure}", ".png", ".pdf"),
@@ -90,7 +90,7 @@ rule figure:
 rule claims:
     input:
         spec="results/{preset}/specs/claims/claims.json",
-        results=lambda wildcards: plan.files(EFFECTIVE[wildcards.preset], "claims"),
+        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "claims"),
     output:
         multiext("results/{preset}/claims", ".csv", ".full.csv", ".md", ".html"),
     log:

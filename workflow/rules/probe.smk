@@ -27,8 +27,8 @@ for kind, probe in kinds_of("probes").items():
             flags=lambda w, kind=kind: flags(
                 settings=json.dumps(
                     {
-                        **EFFECTIVE[w.preset]["probes"][kind],
-                        "batch_size": EFFECTIVE[w.preset]["evaluation"]["batch_size"],
+                        **VIEWS[w.preset]["probes"][kind],
+                        "batch_size": VIEWS[w.preset]["evaluation"]["batch_size"],
                         **{key: w[key] for key in ("space", "temperature") if key in w.keys()},
                     }
                 )

@@ -1,6 +1,5 @@
 """Claims that are judged against a control: what the control does fails, the real thing passes."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from claims_tools import claim, ledger, write_world
-from fid_tools import opened
+from fid_tools import network_of, opened
+from numpy import ndarray
 from run_tools import initialised
 from scipy.ndimage import gaussian_filter
 
@@ -17,16 +17,16 @@ from benchmarks.work import photographs
 from vaeglow.evaluation.probes.interpolation import detail, distances
 from vaeglow.evaluation.probes.layer_action import draw, probe_action
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS
-from vaeglow.weights import load_model
 
-COUNT, STEPS = 60, 10
+COUNT = 60
+STEPS = 10
 REAL = photographs(COUNT)
 RANDOM = np.random.default_rng(4)
 CONTENT = claim("layer", model="m", value="content")
 SMOOTH = claim("smooth", model="m", space="prior", threshold=0.5)
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
+def rounded(values: ndarray) -> ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
@@ -50,28 +50,37 @@ LAYERS = {  # what a layer makes of blurred images
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_restores_photographs_keeps_content_and_one_that_adds_noise_does_not(name, tmp_path):
     layer, verdict = LAYERS[name]
-    draws = {"vae": VAE, "vae_noisy": VAE, "layer_mean": VAE, "layer": np.stack([rounded(layer)] * 2, 1)}
+    draws = {
+        "vae": VAE,
+        "vae_noisy": VAE,
+        "layer_mean": VAE,
+        "layer": np.stack([rounded(layer)] * 2, 1),
+    }
     assert judged(tmp_path / "results", CONTENT, probe_action(draws, REAL, 256)) == verdict
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("trained", [True, False])
+@torch.no_grad()
 def test_a_layer_of_shuffled_weights_and_an_untrained_one_keep_nothing(trained, seed, vaeglow_run, tmp_path):
-    model = copy.deepcopy(load_model(vaeglow_run.model, torch.device("cpu"))[0] if trained else initialised("vaeglow"))
-    with torch.no_grad():
-        for weights in model.layer.parameters() if trained else ():
-            weights.copy_(weights.flatten()[torch.randperm(weights.numel())].view_as(weights))
+    model = initialised("vaeglow")
+    if trained:
+        model = network_of(vaeglow_run)
+        for weights in model.layer.parameters():
+            shuffled = weights.flatten()[torch.randperm(weights.numel())]
+            weights.copy_(shuffled.view_as(weights))
     draws, _ = draw(opened(model, None, "vae_glow", seed), 100, 2, 0.5)
-    assert judged(tmp_path / "results", CONTENT, probe_action(draws, draws["vae"], 256)) == FAILS
+    action = probe_action(draws, draws["vae"], 256)
+    assert judged(tmp_path / "results", CONTENT, action) == FAILS
 
 
-def moving() -> np.ndarray:
+def moving() -> ndarray:
     """Windows that move over a picture, a pixel a step."""
     pictures = gaussian_filter(photographs(12, 48).astype(float), (0, 0, 2, 2))
     return np.stack([pictures[..., 8:40, step : step + 32] for step in range(STEPS)], 1)
 
 
-def between(weight: np.ndarray, images: np.ndarray = REAL) -> np.ndarray:
+def between(weight: ndarray, images: ndarray = REAL) -> ndarray:
     """Pairs of images, the second with the weights given."""
     weight = weight[:, None, None, None]
     return (1 - weight) * images[:12, None] + weight * images[12:24, None]

@@ -10,6 +10,9 @@ import scipy.stats
 import torch
 import yaml
 from claims_tools import claim
+from numpy import ndarray
+from numpy.testing import assert_allclose
+from pytest import approx
 
 from vaeglow.evaluation import bootstrap
 from vaeglow.evaluation.bootstrap import DRAWS
@@ -36,7 +39,7 @@ def verdict(seeds: list[Measured], **keys) -> str:
     return judge(claim("kid", **keys), seeds)[1]
 
 
-@pytest.mark.parametrize(("low", "high"), [*itertools.combinations_with_replacement(ENDS, 2)])
+@pytest.mark.parametrize("low, high", [*itertools.combinations_with_replacement(ENDS, 2)])
 def test_a_claim_holds_only_if_the_whole_interval_is_where_it_needs_it_and_fails_only_if_it_is_outside(low, high):
     expected = {True: HOLDS, False: UNDECIDED}
     for threshold, entry in ((0, {}), (1, {"threshold": 1})):
@@ -45,8 +48,8 @@ def test_a_claim_holds_only_if_the_whole_interval_is_where_it_needs_it_and_fails
     assert rule(low, high, {"margin": 1.0}) == (FAILS if low > 1 else expected[high < 1])
 
 
-@pytest.mark.parametrize(("effect", "shown"), [(1.0, "holds"), (-1.0, "does not hold")])
-@pytest.mark.parametrize(("count", "name"), [(1, "one seed"), (2, "two seeds")])
+@pytest.mark.parametrize("effect, shown", [(1.0, "holds"), (-1.0, "does not hold")])
+@pytest.mark.parametrize("count, name", [(1, "one seed"), (2, "two seeds")])
 def test_one_or_two_seeds_cannot_decide_a_claim_about_training_and_the_note_says_what_they_show(
     effect, shown, count, name
 ):
@@ -62,7 +65,7 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
     effects = [0.5, 0.7, 0.6]
     interval, given, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in effects])
     t = scipy.stats.ttest_1samp(effects, 0).confidence_interval(LEVEL)
-    assert (interval.low, interval.high) == pytest.approx((t.low, t.high))
+    assert (interval.low, interval.high) == approx((t.low, t.high))
     assert interval.how == "t over 3 seeds"
     assert given == HOLDS
     assert notes == []
@@ -71,7 +74,7 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
 
 
 @pytest.mark.parametrize(
-    ("effects", "keys"),
+    "effects, keys",
     yaml.safe_load("""
     - [[[0.1], [2.0], [0.4]], {}]
     - [[[0.6], [2.0], [0.4]], {threshold: 0.5}]
@@ -101,12 +104,16 @@ def test_no_number_of_seeds_decides_an_effect_of_nothing():
 
 
 @pytest.mark.parametrize(
-    ("effects", "threshold"),
-    [([0.5, 0.7, 0.6], 0.0), ([0.5, 0.9, -0.2, 0.1], 1.0), ([0.5, 0.7, 0.5, 0.7], 0.0)],
+    "effects, threshold",
+    [
+        ([0.5, 0.7, 0.6], 0.0),
+        ([0.5, 0.9, -0.2, 0.1], 1.0),
+        ([0.5, 0.7, 0.5, 0.7], 0.0),
+    ],
 )
 def test_p_is_that_of_the_t_test_against_the_threshold(effects, threshold):
     p = statistics.p_value([measured(effect) for effect in effects], claim("kid", threshold=threshold))
-    assert p == pytest.approx(scipy.stats.ttest_1samp(effects, threshold).pvalue, rel=1e-6)
+    assert p == approx(scipy.stats.ttest_1samp(effects, threshold).pvalue, rel=1e-6)
 
 
 def test_p_is_1_where_the_interval_never_decides():
@@ -115,12 +122,12 @@ def test_p_is_1_where_the_interval_never_decides():
 
 
 def test_holms_correction_is_the_textbooks():
-    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(statistics.holm([0.6, 1.0]), [1.0, 1.0])
+    assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert_allclose(statistics.holm([0.6, 1.0]), [1.0, 1.0])
     assert list(statistics.holm([])) == []
 
 
-@pytest.mark.parametrize(("training", "shown"), [(True, "would give no interval, so nothing"), (False, "two seeds")])
+@pytest.mark.parametrize("training, shown", [(True, "would give no interval, so nothing"), (False, "two seeds")])
 def test_nothing_to_resample_means_no_interval_under_three_seeds_and_one_from_three_on(training, shown):
     seeds = [measured(effect) for effect in (1.0, 1.1, 1.2)]
     interval, given, notes = judge(claim("information", training=training), seeds[:2])
@@ -157,11 +164,11 @@ def test_the_interval_of_a_mean_covers_even_with_six_images(monkeypatch):
     assert hits[6] / 300 >= 0.93 > 0.90 > hits[None] / 300  # and the plain percentile interval would not have
 
 
-def between(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def between(x: ndarray, y: ndarray) -> ndarray:
     return kernel(torch.from_numpy(x), torch.from_numpy(y)).numpy()
 
 
-def expected_kernel(a: np.ndarray, b: np.ndarray) -> float:
+def expected_kernel(a: ndarray, b: ndarray) -> float:
     """E (x.y / d + 1)^3 for x ~ N(a, I) and y ~ N(b, I), from the moments of x.y."""
     d = len(a)
     first = a @ b
@@ -173,21 +180,25 @@ def expected_kernel(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_interval_of_a_kid_difference_covers(monkeypatch):
     """Samples of two models against one reference, all Gaussian; the true difference in closed form."""
-    count, repeats = 30, 250
+    count = 30
+    repeats = 250
     monkeypatch.setattr(bootstrap, "DRAWS", 300)
     random = np.random.default_rng(5)
     near, far, real = (np.full(4, shift) for shift in (0.5, 0.8, 0.1))
 
-    def true_kid(mean: np.ndarray) -> float:
+    def true_kid(mean: ndarray) -> float:
         """Without the term of the reference alone."""
         return expected_kernel(mean, mean) - 2 * expected_kernel(mean, real)
 
-    def kid(samples: np.ndarray, weights: np.ndarray, reference: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def kid(samples: ndarray, weights: ndarray, reference: ndarray, others: ndarray) -> ndarray:
         own = bootstrap.pair_mean(between(samples, samples), weights)
         return own - 2 * bootstrap.cross_mean(between(samples, reference), weights, others)
 
     truth = true_kid(far) - true_kid(near)
-    hits, errors, bias, spread = 0, [], [], []
+    hits = 0
+    errors = []
+    bias = []
+    spread = []
     for repeat in range(repeats):
         x, y, z = (mean + random.normal(size=(count, 4)) for mean in (near, far, real))
         u, v, w = (bootstrap.resample(count, repeat, name) for name in ("near", "far", "real"))
@@ -216,7 +227,7 @@ def test_the_least_of_tied_effects_is_covered_from_both_sides():
 def test_copies_of_one_image_are_no_pair():
     values = np.array([[9.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 9.0]])
     means = bootstrap.pair_mean(values, np.array([[1, 1, 1], [2, 1, 0], [3, 0, 0]], float))
-    assert means[:2] == pytest.approx([2.0, 1.0])
+    assert means[:2] == approx([2.0, 1.0])
     assert np.isnan(means[2])
 
 

@@ -8,11 +8,15 @@ from figure_tools import Results, identity, noise, spec
 
 from vaeglow.files import write_json
 
-TEMPERATURES = [0.0, 0.5, 1.0]
-FIDS = {"vaeglow": [60.0, 40.0, 50.0], "glow": [90.0, 70.0, 45.0]}
-SQUEEZES = {"squeeze1": 1, "vaeglow": 2, "squeeze4": 4}
-BITS = {"vae": 7.0, "squeeze1": 6.3, "vaeglow": 4.0, "squeeze4": 3.9}
-REFERENCE = {"no_layer": 6.8, "squeeze1": 5.5, "squeeze2": 4.3, "squeeze4": 4.1, "whitening": 3.6}
+SHOWN = yaml.safe_load("""
+temperatures: [0.0, 0.5, 1.0]
+fids: {vaeglow: [60.0, 40.0, 50.0], glow: [90.0, 70.0, 45.0], vae: [95.0]}
+squeezes: {squeeze1: 1, vaeglow: 2, squeeze4: 4}
+bits: {vae: 7.0, squeeze1: 6.3, vaeglow: 4.0, squeeze4: 3.9}
+reference:
+  vae: {no_layer: 6.8, squeeze1: 5.5, squeeze2: 4.3, squeeze4: 4.1, whitening: 3.6}
+  pca: {no_layer: 7.05, squeeze1: 5.75, squeeze2: 4.55, squeeze4: 4.35, whitening: 3.85}
+""")
 FREQUENCY = np.arange(1, 5) / 8
 SPECTRUM = {name: (10.0 * k / FREQUENCY).tolist() for k, name in enumerate(("vae", "vae_noisy", "layer", "data"), 1)}
 # Of a figure of each kind, its rows and its own keys.
@@ -42,7 +46,7 @@ linear_reference: {reference_model: vae, rows: [{model: vae}, {model: squeeze1},
 noise_maps: {lines: 3, rows: [{model: vae}]}
 nearest_training: {lines: 2, rows: [{model: vaeglow, temperature: 0.5}, {model: glow, temperature: 0.5}]}
 importance_bound: {rows: [{model: vae}, *ours]}
-spectrum: {rows: [*ours]}
+spectrum: {left_out: [no grey images], rows: [*ours]}
 ablation:
   rows: [{model: vae, temperature: 0.0}, {model: vaeglow, temperature: 1.0}, {model: vaeglow, temperature: 0.5}]
 """)
@@ -90,7 +94,13 @@ def bounds(level: float) -> dict[int, np.ndarray]:
 
 def configure(made: Results, model: str, **parts: Any) -> dict[str, Any]:
     """Write config.json; returns its content."""
-    content = {**identity(model), "seed": made.seed, "data": {"channels": 3, "size": 8}, "base": None, **parts}
+    content = {
+        **identity(model),
+        "seed": made.seed,
+        "data": {"channels": 3, "size": 8},
+        "base": None,
+        **parts,
+    }
     write_json(made.path("config", model), content)
     return content
 
@@ -104,25 +114,24 @@ def ours(made: Results, squeeze: int = 2, model: str = "vaeglow", layer: dict | 
 
 def written(made: Results, factor: float = 1.0) -> Results:
     """With all files of its seed, FIDs, bits/dim and power times `factor`."""
-    for model, squeeze in SQUEEZES.items():
+    for model, squeeze in SHOWN["squeezes"].items():
         ours(made, squeeze, model)
     configure(made, "glow", kind="glow", training={"epochs": 8})
     for model, content in MADE["trained"].items():
         made.write("training", model, content)
     made.timing(vae=1, vaeglow=2, glow=3)
     write_images(made)
-    for model, fids in {**FIDS, "vae": [95.0]}.items():
-        for temperature, fid in zip(TEMPERATURES, fids, strict=False):
+    for model, fids in SHOWN["fids"].items():
+        for temperature, fid in zip(SHOWN["temperatures"], fids, strict=False):
             made.metrics(model, temperature, factor * fid)
     made.snapshots("vae", 0.0, (3.5, factor * 80, 7.0), (1, factor * 90, 8.0))
     made.snapshots("vaeglow", 0.5, (1, None, 5.0), (1.5, factor * 60, 4.0))
     made.snapshots("glow", 1.0, (2, factor * 85, 6.0), (4, factor * 65, 3.8))
-    worse = {name: value + 0.25 for name, value in REFERENCE.items()}
-    made.write("linear_reference", "vae", {"sources": {"vae": REFERENCE, "pca": worse}})
-    for model, bits in BITS.items():
+    made.write("linear_reference", "vae", {"sources": SHOWN["reference"]})
+    for model, bits in SHOWN["bits"].items():
         made.likelihood(model, factor * bits, bounds(factor * bits))
     made.likelihood("glow", 3.0, bounds(3.0))
-    spectrum = {name: [factor * power for power in values] for name, values in SPECTRUM.items()}
+    spectrum = {name: (factor * np.array(values)).tolist() for name, values in SPECTRUM.items()}
     distances = {"temperature": 0.5, "spectrum_error": {"vae": 1.25, "layer": 0.5}}
     made.write("layer_action", "vaeglow", {"spectrum": {"frequency": FREQUENCY.tolist(), **spectrum}, **distances})
     return made
@@ -132,7 +141,8 @@ def write_images(made: Results) -> None:
     """The files of images."""
     for seed, (model, about) in enumerate(MADE["shown"].items()):
         made.write("shown", model, about, {"images": noise(7, seed=seed)})
-    made.write("layer_images", "vaeglow", {"temperature": 0.5}, {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)})
+    layer_images = {"vae": noise(5, seed=3), "layer": noise(5, 3, seed=4)}
+    made.write("layer_images", "vaeglow", {"temperature": 0.5}, layer_images)
     made.write("interpolation", "vaeglow", {"space": "prior"}, {"images": noise(3, 4, seed=5)})
     scale = np.linspace(0, 30, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
     maps = {"images": noise(4, seed=6), "mean": noise(4, seed=7), "scale": scale}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from claims_tools import timed_model
 from table_tools import save
 
 from vaeglow.data.arrays import read_info, write_dataset
@@ -13,8 +14,16 @@ from vaeglow.files import sha256_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import figures, style
 
-PRESET, SEED, PROTOCOL = "demo", 3, "test-100-2048"
-LABELS = {"vae": "VAE", "glow": "Glow", "vaeglow": "Ours (Glow layer)", "squeeze1": "Ours, 1", "squeeze4": "Ours, 4"}
+PRESET = "demo"
+SEED = 3
+PROTOCOL = "test-100-2048"
+LABELS = {
+    "vae": "VAE",
+    "glow": "Glow",
+    "vaeglow": "Ours (Glow layer)",
+    "squeeze1": "Ours, 1",
+    "squeeze4": "Ours, 4",
+}
 STYLES = {
     model: {"label": label, "color": color, "marker": marker}
     for (model, label), color, marker in zip(LABELS.items(), style.PALETTE, "oDs^v", strict=False)
@@ -49,14 +58,30 @@ class Results:
     """A results folder and a data folder below `root`, filled file by file, for the runs of one `seed` at a time."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.results = root / "results"
         self.data = root / "data"
         self.seed = SEED
 
     def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> "Results":
-        about = {"name": name, "kind": "folder", "channels": test.shape[1], "size": test.shape[2], "levels": levels}
+        about = {
+            "name": name,
+            "kind": "folder",
+            "channels": test.shape[1],
+            "size": test.shape[2],
+            "levels": levels,
+        }
         splits = {"train": test[:1], "val": test[:0], "test": test}
-        write_dataset(self.data / name, splits, {**about, "mean": [0.5], "std": [0.1], "source": {}})
+        write_dataset(
+            self.data / name,
+            splits,
+            {
+                **about,
+                "mean": [0.5],
+                "std": [0.1],
+                "source": {},
+            },
+        )
         return self
 
     def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
@@ -78,30 +103,44 @@ class Results:
 
     def metrics(self, model: str, temperature: float, fid: float) -> None:
         samples = {"fid": fid, "kid": fid / 1000, "temperature": temperature}
-        self.write("metrics", model, {**MADE["metrics"], **MADE["protocol"], **samples})
+        self.write(
+            "metrics",
+            model,
+            {
+                **MADE["metrics"],
+                **MADE["protocol"],
+                **samples,
+            },
+        )
 
     def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> None:
         """likelihood.json, and the bits/dim of each image at each K behind its bounds."""
         self.write("likelihood_images", model, {}, {f"bits_per_dim_{k}": values for k, values in bounds.items()})
         bound = "=" if model == "glow" else "<="
-        content = {"bits_per_dim": bits, "bound": bound, "importance": {str(k): {} for k in bounds}}
+        content = {
+            "bits_per_dim": bits,
+            "bound": bound,
+            "importance": {str(k): {} for k in bounds},
+        }
         self.write("likelihood", model, MADE["likelihood"] | content)
 
     def snapshots(self, model: str, temperature: float, *points: tuple) -> None:
         """Of points of an epoch, FID and bits/dim."""
         content = {"temperature": temperature, **MADE["protocol"], "points": []}
         for epoch, fid, bits in points:
-            point = {"epoch": epoch, "fid": fid, "bits_per_dim": bits, "standard_error": 0.02}
+            point = {
+                "epoch": epoch,
+                "fid": fid,
+                "bits_per_dim": bits,
+                "standard_error": 0.02,
+            }
             kid = {"kid": fid and fid / 1000, "kid_standard_error": fid and 0.01}
             content["points"].append(point | kid)
         self.write("snapshot_metrics", model, content)
 
     def timing(self, **seconds: float) -> None:
         """timing.json: a model's seconds an image."""
-        models = {}
-        for model, time in seconds.items():
-            training = {"steps": 1, "seconds": [time] * 3, "cpu_seconds": [time] * 3}
-            models[model] = {"batch_size": 1, "training": training}
+        models = {model: timed_model([time] * 3) for model, time in seconds.items()}
         about = {"device": "A CPU", "device_kind": "cpu", "models": models}
         save(self.path("timing", "vae"), identity("vae") | about)
 
@@ -113,6 +152,20 @@ def texts(figure: Any) -> str:
     """All words that a figure shows, axes and legends included, a line each; those of a wrapped text in one line."""
     artists = figure.findobj(lambda artist: hasattr(artist, "get_text"))
     return "\n".join(artist.get_text().replace("\n", " ") for artist in artists)
+
+
+def described(figure: Any) -> str:
+    """What the axes show: titles, labels and scales, each line's look and points; then all words."""
+    parts = []
+    for axes in figure.axes:
+        parts.append(f"## {axes.get_title(loc='left')}")
+        parts.append(f"x: {axes.get_xlabel()} ({axes.get_xscale()}), y: {axes.get_ylabel()} ({axes.get_yscale()})")
+        for line in axes.lines:
+            look = (line.get_color(), line.get_marker(), line.get_fillstyle(), line.get_linestyle(), line.get_alpha())
+            points = [f"({x:.4g}, {y:.4g})" for x, y in np.array(line.get_data(), float).T]
+            parts.append(" ".join(map(str, (*look, *points))))
+    words = dict.fromkeys(texts(figure).splitlines())
+    return "\n".join([*parts, "## words", *filter(None, words)]) + "\n"
 
 
 def curves(axes: Any) -> list[tuple[list[float], list[float]]]:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaeglow.config.keys import count
+from vaeglow.config.keys import Schema, count
 
 Reads = Mapping[str, Path]  # input -> its file
 Settings = Mapping[str, Any]
-Measured = tuple[dict[str, Any], dict[str, Any] | None]  # the values of a result, and its arrays
+Measured = tuple[dict, dict | None]  # the values of a result, and its arrays
 
 
 class Probe(NamedTuple):
@@ -27,7 +27,7 @@ class Probe(NamedTuple):
 
     reads: tuple[str, ...]
     result: str
-    SCHEMA: dict[str, Any]
+    SCHEMA: Schema
 
 
 # Of `distance_source`: where a latent comes from, and what is made of it.

@@ -22,22 +22,26 @@ from vaeglow.models.bounds import gaussian_sample, quantise
 from vaeglow.models.vae_glow import VAEGlow
 
 
-@torch.no_grad()
+@torch.no_grad
 def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """FID and KID of each of the four sets, by the protocol of the reference."""
-    network = run.network
-    files = reads["reference"], reads["weights"]
-    reference = Reference.open(*files, settings["batch_size"], run.device, run.identity)
+    reference = Reference.open(
+        reads["reference"],
+        reads["weights"],
+        settings["batch_size"],
+        run.device,
+        run.identity,
+    )
     train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
     count = reference.real.value("images")
     require_images(len(train), count, str(reads["train"]), "the probe distance_source", "choose a smaller protocol")
     temperature = float(settings["temperature"])
     numbers = {}
     for source, shown in itertools.product(LATENTS, IMAGES):
-        samples = []
-        for z, noise in latents(run, source, train, count):
-            drawn = image(network, z, shown, temperature, noise)
-            samples.append(quantise(drawn, network.levels).cpu())
+        samples = [
+            quantise(image(run.network, z, shown, temperature, noise), run.network.levels).cpu()
+            for z, noise in latents(run, source, train, count)
+        ]
         measured = reference.fid_and_kid(torch.cat(samples).numpy())
         numbers[f"{source}_{shown}"] = measured
         print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}", flush=True)
@@ -49,12 +53,13 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     }, None
 
 
-def latents(run: TrainedRun, source: str, train: np.ndarray, count: int) -> Iterator[tuple[Tensor, torch.Generator]]:
+def latents(run: TrainedRun, source: str, train: np.ndarray, count: int) -> Iterator[tuple]:
     """Latents [N, d], batch by batch, from the prior or from q(z|y) of training images, and the noise of the rest."""
     vae = run.network.vae
     if source == "posterior":
-        chosen = evenly_spaced(train, count)
-        for _, y, noise in dequantised_batches(vae, chosen, BATCH_SIZE, run.seed, DISTANCE_SOURCE, run.device):
+        for _, y, noise in dequantised_batches(
+            vae, evenly_spaced(train, count), BATCH_SIZE, run.seed, DISTANCE_SOURCE, run.device
+        ):
             yield gaussian_sample(*vae.encode(y), noise), noise
         return
     for index, start in enumerate(range(0, count, BATCH_SIZE)):

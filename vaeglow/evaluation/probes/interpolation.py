@@ -2,14 +2,15 @@
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
-from vaeglow.data.loader import INTERPOLATION, step_generator
+from vaeglow.data.arrays import Values
+from vaeglow.data.loader import INTERPOLATION, Device, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import Measured, Reads, Settings
-from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun, vae_and_layer
+from vaeglow.evaluation.trained import BATCH_SIZE, Layer, TrainedRun, vae_and_layer
 from vaeglow.models.bounds import normal_like, quantise
-from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import VAE
 
 PIXELS = (-3, -2, -1)  # the axes of an image
@@ -18,24 +19,32 @@ PIXELS = (-3, -2, -1)  # the axes of an image
 def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """See `interpolate`, `distances` and `detail`; images of the pairs `shown`. The rule adds the `space`."""
     vae, layer = vae_and_layer(run.network, run.config, "the probe interpolation")
-    space = settings["space"]
-    paths = interpolate(vae, layer, settings["pairs"], settings["steps"], space, run.seed, run.device)
-    images = paths.numpy()
-    return {"space": space, **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
+    images = interpolate(
+        vae,
+        layer,
+        settings["pairs"],
+        settings["steps"],
+        settings["space"],
+        run.seed,
+        run.device,
+    ).numpy()
+    return {"space": settings["space"], **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
 
 
-def distances(images: np.ndarray) -> dict[str, list]:
+def distances(images: ndarray) -> Values:
     """Distances of neighbours and of ends of images [pairs, steps, C, H, W]: RMS over an image, grey levels."""
-    values = images.astype(float)
-    steps = np.diff(values, axis=1)
-    ends = values[:, -1] - values[:, 0]
     return {
-        "step_distances": np.sqrt((steps**2).mean(PIXELS)).tolist(),
-        "end_distances": np.sqrt((ends**2).mean(PIXELS)).tolist(),
+        "step_distances": rms(images[:, 1:], images[:, :-1]).tolist(),
+        "end_distances": rms(images[:, -1], images[:, 0]).tolist(),
     }
 
 
-def detail(images: np.ndarray) -> dict[str, list]:
+def rms(images: ndarray, others: ndarray | float) -> ndarray:
+    """Root mean square difference of images [..., C, H, W] in grey levels, float64."""
+    return np.sqrt(((images.astype(float) - others) ** 2).mean(PIXELS))
+
+
+def detail(images: ndarray) -> Values:
     """Whether images between two ends have the ends' detail, or a cross-fade's: of [pairs, steps, C, H, W].
 
     Detail is the mean square difference of neighbouring pixels. A cross-fade of unrelated images loses half of it at
@@ -43,18 +52,15 @@ def detail(images: np.ndarray) -> dict[str, list]:
     levels, has than the ends; `detail_kept`, how much more the images have than the cross-fade.
     """
 
-    def cross_fade(values: np.ndarray) -> np.ndarray:
+    def cross_fade(values: ndarray) -> ndarray:
         """From the first step to the last, [pairs, steps, ...]."""
         steps = values.shape[1]
-        others = [1] * (values.ndim - 2)
-        weight = np.linspace(0, 1, steps).reshape(steps, *others)
+        weight = np.linspace(0, 1, steps).reshape(steps, *([1] * (values.ndim - 2)))
         return values[:, :1] * (1 - weight) + values[:, -1:] * weight
 
-    def detail_of(values: np.ndarray) -> np.ndarray:
+    def detail_of(values: ndarray) -> ndarray:
         """Of images [pairs, steps, C, H, W]: [pairs, steps]."""
-        down = np.diff(values, axis=-2)
-        across = np.diff(values, axis=-1)
-        return (down**2).mean(PIXELS) + (across**2).mean(PIXELS)
+        return sum((np.diff(values, axis=axis) ** 2).mean(PIXELS) for axis in PIXELS[1:])
 
     values = images.astype(float)
     shown = detail_of(values)
@@ -65,21 +71,16 @@ def detail(images: np.ndarray) -> dict[str, list]:
     }
 
 
-def interpolate(
-    vae: VAE, layer: GlowLayer | None, pairs: int, steps: int, space: str, seed: int, device: torch.device
-) -> Tensor:
+@torch.no_grad
+def interpolate(vae: VAE, layer: Layer, pairs: int, steps: int, space: str, seed: int, device: Device) -> Tensor:
     """Images of the latents of `latent_paths`, without decoder noise: uint8 [pairs, steps, C, H, W]."""
-    paths = latent_paths(vae, pairs, steps, space, seed, device)
-    images = []
-    with torch.no_grad():
-        for z in paths.flatten(0, 1).split(BATCH_SIZE):
-            mean, _ = vae.decode(z)
-            x = mean if layer is None else layer.inverse(mean)
-            images.append(quantise(x, vae.levels).cpu())
+    paths = latent_paths(vae, pairs, steps, space, seed, device).flatten(0, 1)
+    images = [quantise(layer.inverse(vae.decode(z)[0]), vae.levels).cpu() for z in paths.split(BATCH_SIZE)]
     return torch.cat(images).unflatten(0, (pairs, steps))
 
 
-def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device: torch.device) -> Tensor:
+@torch.no_grad
+def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device: Device) -> Tensor:
     """Latents from one random draw of p(z) to another, both included: z [pairs, steps, d].
 
     In the space `prior` straight lines in that of eps = h(z) (section 3.2), where p is a standard normal; in `latent`
@@ -90,15 +91,16 @@ def latent_paths(vae: VAE, pairs: int, steps: int, space: str, seed: int, device
         raise UserError(f"interpolate needs pairs >= 1 and steps >= 2, not {pairs} and {steps}")
     if space not in ("prior", "latent"):
         raise UserError(f"no space '{space}' to interpolate in: take prior or latent")
-    generator = step_generator(seed, INTERPOLATION, 0, device)
-    ends = normal_like(torch.empty(2, pairs, 1, vae.prior.dims, device=device), generator)
+    ends = normal_like(
+        torch.empty(2, pairs, 1, vae.prior.dims, device=device),
+        step_generator(seed, INTERPOLATION, 0, device),
+    )
     weight = torch.linspace(0, 1, steps, device=device)[:, None]
-    with torch.no_grad():
-        if space == "prior":
-            eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
-            return vae.prior.inverse(eps.flatten(0, 1)).unflatten(0, (pairs, steps))
-        z = vae.prior.inverse(ends.flatten(0, 2)).double().unflatten(0, (2, pairs, 1))
-        return slerp(z[0], z[1], weight.double()).float()
+    if space == "prior":
+        eps = ends[0] * (1 - weight) + ends[1] * weight  # [pairs, steps, d]
+        return vae.prior.inverse(eps.flatten(0, 1)).unflatten(0, (pairs, steps))
+    z = vae.prior.inverse(ends.flatten(0, 2)).double().unflatten(0, (2, pairs, 1))
+    return slerp(z[0], z[1], weight.double()).float()
 
 
 def slerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
@@ -112,7 +114,5 @@ def slerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
     end_unit = end / end_length
     angle = (start_unit * end_unit).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()
-    length = start_length.lerp(end_length, weight)
     arc = ((1 - weight) * angle).sin() * start_unit + (weight * angle).sin() * end_unit
-    line = start * (1 - weight) + end * weight
-    return (length * arc / sine).where(sine > 1e-6, line)
+    return (start_length.lerp(end_length, weight) * arc / sine).where(sine > 1e-6, start * (1 - weight) + end * weight)

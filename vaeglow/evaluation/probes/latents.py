@@ -10,17 +10,15 @@ p(x_bar) has no closed form; estimates from both sides bound the information in 
 """
 
 import math
-from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from vaeglow.data.loader import LATENTS
-from vaeglow.evaluation.likelihood import dequantised_batches, finite, joined
+from vaeglow.evaluation.likelihood import Batches, dequantised_batches, finite, joined
 from vaeglow.evaluation.probes import Measured, Reads, Settings
-from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
-from vaeglow.models.bounds import LOG_2PI, gaussian_log_density, gaussian_sample
-from vaeglow.models.glow_layer import GlowLayer
+from vaeglow.evaluation.trained import Layer, TrainedRun, vae_and_layer
+from vaeglow.models.bounds import LOG_2PI, Pair, Terms, gaussian_log_density, gaussian_sample
 from vaeglow.models.vae import VAE, Decode, log_importance_weights
 
 ACTIVE_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
@@ -44,38 +42,37 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     vae, layer = vae_and_layer(run.network, run.config, "the probe latents")
     images = run.images(reads["test"])[: settings["images"]]
 
-    def draws() -> Iterator[dict[str, Tensor]]:
-        batches = dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device)
-        for _, y, generator in batches:
+    def draws() -> Batches:
+        for _, y, generator in dequantised_batches(vae, images, settings["batch_size"], run.seed, LATENTS, run.device):
             mean, log_scale = vae.encode(y)
             z = gaussian_sample(mean, log_scale, generator)
-            kl = gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)
-            prior_z = vae.prior_sample(len(y), generator)
-            drawn = draw_x_bar(vae, layer, run.network.decode, prior_z, log_scale.mean(0), generator)
-            log_det = y.new_zeros(len(y)) if layer is None else layer(y)[1].expand(len(y))
-            about_z = {"z": z, "z_means": mean, "z_log_scales": log_scale}
             yield {
-                **drawn,
-                **about_z,
-                "kl": kl.double(),
-                "log_det": log_det.double(),
+                **draw_x_bar(
+                    vae,
+                    layer,
+                    run.network.decode,
+                    vae.prior_sample(len(y), generator),
+                    log_scale.mean(0),
+                    generator,
+                ),
+                "z": z,
+                "z_means": mean,
+                "z_log_scales": log_scale,
+                "kl": (gaussian_log_density(z, mean, log_scale) - vae.prior.log_prob(z)).double(),
+                "log_det": layer(y)[1].expand(len(y)).double(),
             }
 
-    with torch.no_grad():
-        drawn = joined(draws())
+    drawn = joined(draws())
     size = len(images)
     nats = vae.dims * math.log(2)  # in a bit/dim
     kl_nats = float(finite(drawn["kl"], "the KL divergence").mean())
     lower = information_lower(drawn["z"], drawn["z_means"], drawn["z_log_scales"])
     decoder_lower, decoder_upper = decoder_information(drawn)
     decided = float(drawn["means"].var(0).sum())
-    variances = (2 * drawn["log_scales"]).exp()
-    noise = float(variances.sum()) / size
-    scales = finite(drawn["log_scales"].sum(1), "the decoder's noise")
-    entropy_nats = float(scales.mean()) + vae.dims / 2 * (LOG_2PI + 1)
-    entropy = entropy_nats / nats + math.log2(vae.levels)
-    log_dets = finite(drawn["log_det"], "the layer's log-determinant")
-    log_det = float(log_dets.mean()) / nats
+    noise = float((2 * drawn["log_scales"]).exp().sum()) / size
+    log_scale = float(finite(drawn["log_scales"].sum(1), "the decoder's noise").mean())
+    entropy = (log_scale + vae.dims / 2 * (LOG_2PI + 1)) / nats + math.log2(vae.levels)
+    log_det = float(finite(drawn["log_det"], "the layer's log-determinant").mean()) / nats
     return {
         "split": "test",
         "images": size,
@@ -113,13 +110,10 @@ def information_lower(z: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
     From draws z_i, and means and log standard deviations of q(z|y_j), [N, d] each; float64 [N], nats.
     """
     q = [values.double() for values in (z, means, log_scales)]
-    _, mixture = mixtures(*q)
-    return gaussian_log_density(*q) - mixture
+    return gaussian_log_density(*q) - mixtures(*q)[1]
 
 
-def draw_x_bar(
-    vae: VAE, layer: GlowLayer | None, decode: Decode, z: Tensor, width: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
+def draw_x_bar(vae: VAE, layer: Layer, decode: Decode, z: Tensor, width: Tensor, generator: torch.Generator) -> Terms:
     """Draw x_bar ~ p(x_bar|z) for a batch of z ~ p(z), and bound log p(x_bar) by importance weights.
 
     log p(x_bar) >= E log mean_k p(x_bar|z_k) p(z_k) / r(z_k) for z_k ~ r, for any r: here q(z|y)
@@ -133,12 +127,13 @@ def draw_x_bar(
     """
     mean, log_scale = decode(z)
     x_bar = gaussian_sample(mean, log_scale, generator)
-    y = x_bar if layer is None else layer.inverse(x_bar)
-    bounds = log_importance_weights(x_bar, decode, vae.encode(y), 1, vae.prior.log_prob, generator)
+    bounds = [
+        *log_importance_weights(x_bar, decode, vae.encode(layer.inverse(x_bar)), 1, vae.prior.log_prob, generator)
+    ]
     for factor in WIDTHS:
         near = z, (width + math.log(factor)).expand_as(z)
         weights = log_importance_weights(x_bar, decode, near, DRAWS, vae.prior.log_prob, generator)
-        bounds.append(torch.stack(weights).logsumexp(0) - math.log(DRAWS))
+        bounds.append(weights.logsumexp(0) - math.log(DRAWS))
     drawn = {
         "x_bar": x_bar.flatten(1),
         "means": mean.flatten(1),
@@ -149,7 +144,7 @@ def draw_x_bar(
     return {name: values.double().cpu() for name, values in drawn.items()}
 
 
-def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
+def decoder_information(draws: Terms) -> tuple[float, float]:
     """Estimates of I(x_bar; z) in nats, from below and from above.
 
     From below: p(x_bar) replaced by the mixture over the N decoder distributions, its own among them; never above
@@ -164,12 +159,13 @@ def decoder_information(draws: Mapping[str, Tensor]) -> tuple[float, float]:
     others, mixture = mixtures(draws["x_bar"], draws["means"], draws["log_scales"])
     bounds = draws["bounds"].where(draws["bounds"].isfinite(), others[:, None])
     bounds = torch.cat([bounds, others[:, None]], 1)
-    lower = finite(own - mixture, "the decoder's information").mean()
-    upper = own.mean() - bounds.mean(0).max()
-    return float(lower), float(finite(upper[None], "the decoder's information"))
+    return (
+        float(finite(own - mixture, "the decoder's information").mean()),
+        float(finite((own.mean() - bounds.mean(0).max())[None], "the decoder's information")),
+    )
 
 
-def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
+def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> Pair:
     """log of the mean of N(values_i; means_j, scales_j^2) over j other than i, and over all j: [N] each."""
     precision = torch.exp(-2 * log_scales)
     weighted = means * precision
@@ -178,9 +174,7 @@ def mixtures(values: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor,
     everyone = []
     for start in range(0, len(values), ROWS):  # (x - m)^2 / s^2 expanded: matrix products instead of [N, N, d]
         rows = values[start : start + ROWS]
-        square = (rows**2) @ precision.T
-        product = rows @ weighted.T
-        log_density = -0.5 * (square - 2 * product + constant)
+        log_density = -0.5 * ((rows**2) @ precision.T - 2 * (rows @ weighted.T) + constant)
         everyone.append(log_density.logsumexp(1) - math.log(len(values)))
         log_density.diagonal(start).fill_(-math.inf)  # of its own distribution
         others.append(log_density.logsumexp(1) - math.log(len(values) - 1))

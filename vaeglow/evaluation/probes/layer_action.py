@@ -8,25 +8,23 @@ similarity is made to tell such images apart; Inception's features are not: a ph
 as far apart in them as that version and noise on it do.
 """
 
-import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from scipy.spatial.distance import cdist
 from skimage.metrics import structural_similarity
-from torch import Tensor
 
-from vaeglow.data.arrays import evenly_spaced
+from vaeglow.data.arrays import Arrays, Values, evenly_spaced
 from vaeglow.data.loader import LAYER_DRAWS, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.likelihood import joined
+from vaeglow.evaluation.likelihood import Batches, joined
 from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes.interpolation import rms
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
-from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.bounds import gaussian_sample, quantise
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
 BLANK = 1e-9  # squared grey levels: below it there is only float rounding
@@ -35,15 +33,17 @@ ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at eve
 
 def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     """See `draw` and `probe_action`; of the first latents, those shown, the images `vae` and `layer`."""
-    images = settings["images"]
-    drawn, exploded = draw(run, images, settings["draws"], settings["temperature"])
-    data = evenly_spaced(run.images(reads["test"]), images)  # as many real images as latents
-    content = {"temperature": float(settings["temperature"]), "split": "test", "exploded_samples": exploded}
-    content |= probe_action(drawn, data, run.network.levels)
-    return content, {name: drawn[name][: settings["shown"]] for name in ("vae", "layer")}
+    drawn, exploded = draw(run, settings["images"], settings["draws"], settings["temperature"])
+    data = evenly_spaced(run.images(reads["test"]), settings["images"])  # as many real images as latents
+    return {
+        "temperature": float(settings["temperature"]),
+        "split": "test",
+        "exploded_samples": exploded,
+        **probe_action(drawn, data, run.network.levels),
+    }, {name: drawn[name][: settings["shown"]] for name in ("vae", "layer")}
 
 
-def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[dict[str, np.ndarray], int]:
+def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[Arrays, int]:
     """Draw n latents from the prior and show each with and without the layer, at temperature T, by k noises.
 
     The first latents do not depend on their number or on the draws of each, nor the first draws of each on their
@@ -58,35 +58,29 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
         raise UserError(f"{run.config['model']} is a {run.config['kind']}: it has no Glow layer; take a vae_glow")
     network = run.network
 
-    def batches() -> Iterator[dict[str, Tensor]]:
+    def batches() -> Batches:
         for index in range(math.ceil(images / BATCH_SIZE)):  # all batches are of full size, the last is cut
             generator = step_generator(run.seed, LAYER_DRAWS, index, run.device)
-            z = network.vae.prior_sample(BATCH_SIZE, generator)
-            mean, log_scale = network.decode(z)
-            noises = [normal_like(mean, generator) for _ in range(draws)]
-            noisy = [mean + temperature * log_scale.exp() * noise for noise in noises]
-            layer = torch.stack([network.layer.inverse(x_bar) for x_bar in noisy], 1)
-            layer_mean = network.layer.inverse(mean)
+            mean, log_scale = network.decode(network.vae.prior_sample(BATCH_SIZE, generator))
+            noisy = [gaussian_sample(mean, log_scale, generator, temperature) for _ in range(draws)]
             shown = {
                 "vae": mean,
                 "vae_noisy": noisy[0],
-                "layer_mean": layer_mean,
-                "layer": layer,
+                "layer_mean": network.layer.inverse(mean),
+                "layer": torch.stack([network.layer.inverse(x_bar) for x_bar in noisy], 1),
             }
-            whole = [values.isfinite().flatten(1).all(1) for values in shown.values()]
-            quantised = {name: quantise(values, network.levels) for name, values in shown.items()}
-            yield quantised | {"whole": torch.stack(whole).all(0)}
+            values = torch.cat([drawn.flatten(1) for drawn in shown.values()], 1)
+            quantised = {name: quantise(drawn, network.levels) for name, drawn in shown.items()}
+            yield quantised | {"whole": values.isfinite().all(1)}
 
-    with torch.no_grad():
-        drawn = joined(batches())
-    arrays = {name: values[:images].numpy() for name, values in drawn.items()}
+    arrays = {name: values[:images].numpy() for name, values in joined(batches()).items()}
     exploded = int((~arrays.pop("whole")).sum())
     if 2 * exploded > images:
         raise UserError(f"{exploded} of {images} latents give images that are not finite: the model is broken")
     return arrays, exploded
 
 
-def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int) -> dict[str, Any]:
+def probe_action(draws: Arrays, data: ndarray, levels: int) -> Values:
     """The values of `layer_action.json`. "The layer's images" are the first draw of each latent.
 
     Distances are RMS differences in grey levels, means over the latents: `pixel_distance` of the layer's images from
@@ -108,69 +102,63 @@ def probe_action(draws: Mapping[str, np.ndarray], data: np.ndarray, levels: int)
     for name, images in {**shown, "data": data}.items():
         spectra[name], sharpness[name] = spectrum(images)
     means = {name: power.mean(0) for name, power in spectra.items()}
-    flat_layer = layer.reshape(count, -1).astype(float)
-    flat_vae = vae.reshape(count, -1).astype(float)
-    to_others = cdist(flat_layer, flat_layer).sum(1) / (count - 1)
-    nearest = cdist(flat_layer, flat_vae).argmin(1)  # of equals the first
-    pairs = itertools.combinations(draws["layer"].swapaxes(0, 1), 2)
+    flat_layer = layer.reshape(count, -1)
+    nearest = cdist(flat_layer, vae.reshape(count, -1)).argmin(1)  # of equals the first
     per_image = {
         "pixel_distance": rms(layer, vae),
-        "draw_pixel_distance": np.mean([rms(*pair) for pair in pairs], axis=0),
-        "between_pixel_distance": to_others / np.sqrt(flat_layer.shape[1]),
+        "draw_pixel_distance": np.mean(
+            [rms(*pair) for pair in itertools.combinations(draws["layer"].swapaxes(0, 1), 2)], axis=0
+        ),
+        "between_pixel_distance": cdist(flat_layer, flat_layer).sum(1) / (count - 1) / np.sqrt(flat_layer.shape[1]),
         "content_kept": (nearest == np.arange(count)).astype(int),
         "similarity": similarity(layer, vae, levels),
     }
     for name, images in controls(vae, layer, levels).items():
         per_image[f"similarity_{name}"] = similarity(images, vae, levels)
     averages = {name: float(values.mean()) for name, values in per_image.items()}
-    real = means["data"]
     for name in ("vae", "vae_noisy", "layer"):
-        per_image[f"spectrum_error_{name}"] = log_error(spectra[name], real)
-    spectrum_of = {name: power.tolist() for name, power in means.items()}
+        per_image[f"spectrum_error_{name}"] = log_error(spectra[name], means["data"])
     frequency = np.arange(1, side // 2 + 1) / side  # cycles a pixel, up to 1/2 (Nyquist)
     return {
         "images": count,
         "data_images": len(data),
         **averages,
         "sharpness": sharpness,
-        "spectrum": {"frequency": frequency.tolist(), **spectrum_of},
-        "spectrum_error": {name: float(log_error(means[name], real)) for name in shown},
+        "spectrum": {name: values.tolist() for name, values in {"frequency": frequency, **means}.items()},
+        "spectrum_error": {name: float(log_error(means[name], means["data"])) for name in shown},
         "per_image": {name: values.tolist() for name, values in per_image.items()},
     }
 
 
-def controls(vae: np.ndarray, layer: np.ndarray, levels: int) -> dict[str, np.ndarray]:
+def controls(vae: ndarray, layer: ndarray, levels: int) -> Arrays:
     """VAE images [N, C, H, W], each changed by as much as the layer changes it (RMS), but by nothing of its own.
 
     By white `noise`, and by the layer's change of the `other` latent that comes before. If the layer's own change has
     nothing to do with the image, its image is no more similar to the VAE's than the more similar of these two.
     """
     change = layer.astype(float) - vae
-    size = rms(change, 0)
-    random = np.random.default_rng(0)
-    noise = random.normal(size=vae.shape)
 
-    def changed_by(values: np.ndarray) -> np.ndarray:
-        scale = size / np.maximum(rms(values, 0), BLANK)
-        changed = vae + scale[:, None, None, None] * values
-        return np.rint(changed).clip(0, levels - 1).astype(np.uint8)
+    def changed_by(values: ndarray) -> ndarray:
+        scale = rms(change, 0) / np.maximum(rms(values, 0), BLANK)
+        return np.rint(vae + scale[:, None, None, None] * values).clip(0, levels - 1).astype(np.uint8)
 
-    return {"noise": changed_by(noise), "other": changed_by(np.roll(change, 1, 0))}
+    return {
+        "noise": changed_by(np.random.default_rng(0).normal(size=vae.shape)),
+        "other": changed_by(np.roll(change, 1, 0)),
+    }
 
 
-def similarity(images: np.ndarray, others: np.ndarray, levels: int) -> np.ndarray:
+def similarity(images: ndarray, others: ndarray, levels: int) -> ndarray:
     """Structural similarity (Wang et al. 2004, windows of 7x7) of pairs of images [N, C, H, W]: [N], 1 where equal."""
-    compare = functools.partial(structural_similarity, channel_axis=0, data_range=levels - 1)
-    return np.array([compare(*pair) for pair in zip(images, others, strict=True)])
+    return np.array(
+        [
+            structural_similarity(*pair, channel_axis=0, data_range=levels - 1)
+            for pair in zip(images, others, strict=True)
+        ]
+    )
 
 
-def rms(images: np.ndarray, others: np.ndarray | float) -> np.ndarray:
-    """Root mean square difference of images [..., C, H, W] in grey levels, float64."""
-    difference = images.astype(float) - others
-    return np.sqrt((difference**2).mean((-3, -2, -1)))
-
-
-def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
+def spectrum(images: ndarray) -> tuple[ndarray, float]:
     """The radially averaged power spectrum of images' luminance, and how much of it lies in fine detail.
 
     It is the periodogram |FFT(w (g - m))|^2 / sum(w^2), w a Hann window and m the mean under it. The window keeps the
@@ -186,30 +174,24 @@ def spectrum(images: np.ndarray) -> tuple[np.ndarray, float]:
     images = np.asarray(images, np.float64)
     side = images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
-    angle = 2 * np.pi * np.arange(side) / side
-    hann = 0.5 - 0.5 * np.cos(angle)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(side) / side)
     window = np.outer(hann, hann)
     mean = (grey * window).sum((1, 2), keepdims=True) / window.sum()
-    waves = np.fft.fft2((grey - mean) * window)
-    power = np.abs(waves) ** 2 / (window**2).sum()
+    power = np.abs(np.fft.fft2((grey - mean) * window)) ** 2 / (window**2).sum()
     axis = np.fft.fftfreq(side)
     radius = np.hypot(axis[:, None], axis)  # of every frequency, cycles a pixel
-    numbers = np.arange(1, side // 2 + 1)
-    rings = np.rint(radius * side).astype(int).ravel() == numbers[:, None]  # [L // 2, L L]
-    weights = rings / rings.sum(1, keepdims=True)
-    radial = power.reshape(len(power), -1) @ weights.T
+    rings = np.rint(radius * side).astype(int).ravel() == np.arange(1, side // 2 + 1)[:, None]  # [L // 2, L L]
+    radial = power.reshape(len(power), -1) @ (rings / rings.sum(1, keepdims=True)).T
     pooled = power.mean(0)
     if pooled.sum() <= BLANK:
         return radial, 0.0
-    fine = pooled[radius > 0.25].sum()
-    return radial, float(fine / pooled.sum())
+    return radial, float(pooled[radius > 0.25].sum() / pooled.sum())
 
 
-def log_error(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def log_error(power: ndarray, reference: ndarray) -> ndarray:
     """How far spectra [..., F] are from a reference [F]: the RMS over frequencies of log10(power / reference).
 
     0 where equal, 1 where ten times too much (or too little) everywhere. Both get the power of rounding errors added,
     so that blank images, which have no power, differ by a finite amount.
     """
-    ratio = (power + ROUNDING) / (reference + ROUNDING)
-    return np.sqrt((np.log10(ratio) ** 2).mean(-1))
+    return np.sqrt((np.log10((power + ROUNDING) / (reference + ROUNDING)) ** 2).mean(-1))

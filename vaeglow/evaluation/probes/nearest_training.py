@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy import ndarray
+from torch.nn import Module
 
-from vaeglow.data.arrays import evenly_spaced, require_images
+from vaeglow.data.arrays import Values, evenly_spaced, require_images
 from vaeglow.evaluation.fid import extract_features
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.evaluation.probes import Measured, Reads, Settings
@@ -29,20 +30,35 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     result = read_result(reads["samples"], ("images",), **run.identity)
     number = settings["samples"]
     shown = settings["shown"]
-    neighbours = settings["neighbours"]
     train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
     indices = evenly_spaced(np.arange(len(train)), settings["training_images"] or len(train))
-    where = "probes.nearest_training"
     remedy = "lower it, or draw more (steps sample, prepare_data)"
-    require_images(len(result.arrays["images"]), number, str(reads["samples"]), f"{where}.samples", remedy)
-    require_images(number, shown, f"{where}.samples", f"{where}.shown", "raise the one or lower the other")
-    require_images(len(indices), neighbours, "the images searched", f"{where}.neighbours", remedy)
+    require_images(
+        len(result.arrays["images"]), number, str(reads["samples"]), "probes.nearest_training.samples", remedy
+    )
+    require_images(
+        number,
+        shown,
+        "probes.nearest_training.samples",
+        "probes.nearest_training.shown",
+        "raise the one or lower the other",
+    )
+    require_images(
+        len(indices), settings["neighbours"], "the images searched", "probes.nearest_training.neighbours", remedy
+    )
     samples = result.arrays["images"][:number]
     test = evenly_spaced(run.images(reads["test"]), settings["test_images"])
-    net = load_inception(reads["weights"], settings["features"], run.device)
-    options = {"batch_size": settings["batch_size"], "device": run.device, "levels": run.network.levels}
-    (near, nearest), (near_test, _) = find_nearest((samples, test), train, indices, net, neighbours, **options)
-    content = {
+    (near, nearest), (near_test, _) = find_nearest(
+        (samples, test),
+        train,
+        indices,
+        load_inception(reads["weights"], settings["features"], run.device),
+        settings["neighbours"],
+        batch_size=settings["batch_size"],
+        device=run.device,
+        levels=run.network.levels,
+    )
+    return {
         "temperature": result.value("temperature"),
         "samples": number,
         "test_images": len(test),
@@ -52,8 +68,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
         **nearer_than_test(near[:, 0], near_test[:, 0]),
         "copies": int(copies(samples, train).sum()),
         "test_copies": int(copies(test, train).sum()),
-    }
-    return content, {
+    }, {
         "images": samples[:shown],
         "neighbours": train[nearest[:shown]],
         "distances": near,
@@ -63,13 +78,13 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
 
 
 def find_nearest(
-    groups: Sequence[np.ndarray],
-    train: np.ndarray,
-    indices: np.ndarray,
-    net: nn.Module,
+    groups: Sequence[ndarray],
+    train: ndarray,
+    indices: ndarray,
+    net: Module,
     neighbours: int,
     **options: Any,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[tuple[ndarray, ndarray]]:
     """The k nearest training images of every image of several groups, in one pass over the training images.
 
     The features of the groups are in memory, those of `TRAINING_BLOCK` training images at a time, and a block of
@@ -85,30 +100,28 @@ def find_nearest(
         block = torch.cat(list(extract_features(train, net, indices=numbers.numpy(), **options)))
         for start in range(0, len(queries), BLOCK):
             rows = slice(start, start + BLOCK)
-            candidates = torch.cat([best[rows], distances(queries[rows], block)], 1)
-            best[rows], chosen = candidates.topk(neighbours, largest=False)
+            best[rows], chosen = torch.cat([best[rows], distances(queries[rows], block)], 1).topk(
+                neighbours, largest=False
+            )
             nearest[rows] = torch.cat([nearest[rows], numbers.expand(len(chosen), -1)], 1).gather(1, chosen)
-    sizes = [len(group) for group in groups]
-    parts = zip(best.split(sizes), nearest.split(sizes), strict=True)
-    return [(near.numpy(), index.numpy()) for near, index in parts]
+    sizes = list(map(len, groups))
+    return [(near.numpy(), index.numpy()) for near, index in zip(best.split(sizes), nearest.split(sizes), strict=True)]
 
 
-def copies(images: np.ndarray, train: np.ndarray) -> np.ndarray:
+def copies(images: ndarray, train: ndarray) -> ndarray:
     """Which images [N, C, H, W] are one of the training images [M, C, H, W], pixel by pixel: bool [N]."""
     contents = [image.tobytes() for image in images]
     copied = set(contents).intersection(image.tobytes() for image in train)
     return np.array([content in copied for content in contents])
 
 
-def nearer_than_test(samples: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+def nearer_than_test(samples: ndarray, test: ndarray) -> Values:
     """How many samples are nearer to a training image than the nearest 1% and 5% of test images are.
 
     Of distances to the nearest training image, [N] and [M]. Samples like test images have shares of about .01 and .05.
     """
-    thresholds = {}
-    shares = {}
-    for percent in (1, 5):
-        threshold = float(np.percentile(test, percent))
-        thresholds[str(percent)] = threshold
-        shares[str(percent)] = float((samples < threshold).mean())
-    return {"test_percentiles": thresholds, "shares_nearer": shares}
+    thresholds = {str(percent): float(np.percentile(test, percent)) for percent in (1, 5)}
+    return {
+        "test_percentiles": thresholds,
+        "shares_nearer": {percent: float((samples < threshold).mean()) for percent, threshold in thresholds.items()},
+    }

@@ -1,16 +1,14 @@
 """Maps of the decoder's noise next to the images (paper, section 3.1): is s(z) large where the decoder errs?"""
 
-from collections.abc import Iterator
-
 import numpy as np
-import torch
+from numpy import ndarray
 from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
 from vaeglow.data.loader import NOISE_MAPS
 from vaeglow.errors import UserError
-from vaeglow.evaluation.likelihood import dequantised_batches, finite, joined
+from vaeglow.evaluation.likelihood import Batches, dequantised_batches, finite, joined
 from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
 from vaeglow.models.bounds import quantise
@@ -36,38 +34,39 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
         """Root mean square over the channels: [N, C, H, W] to float32 [N, H, W], grey levels."""
         return values.square().mean(1).sqrt().float() * vae.levels
 
-    def maps() -> Iterator[dict[str, Tensor]]:
-        batches = dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device)
-        for _, y, _ in batches:
-            target = y if layer is None else layer(y)[0]
+    def maps() -> Batches:
+        for _, y, _ in dequantised_batches(vae, images, settings["batch_size"], run.seed, NOISE_MAPS, run.device):
             mean, log_scale = run.network.decode(vae.encode(y)[0])
-            scale = over_channels(log_scale.exp())
-            yield {"mean": quantise(mean, vae.levels), "scale": scale, "error": over_channels(target - mean)}
+            yield {
+                "mean": quantise(mean, vae.levels),
+                "scale": over_channels(log_scale.exp()),
+                "error": over_channels(layer(y)[0] - mean),
+            }
 
-    with torch.no_grad():
-        decoded = joined(maps())
+    decoded = joined(maps())
     finite((decoded["scale"] + decoded["error"]).flatten(1).sum(1), "the decoder's noise or error")
     scale = decoded["scale"].numpy()
     content = {"split": "test", "images": len(images)}
     content |= dict.fromkeys(("error_correlation", "error_correlations", "border_contrasts"))
     if scale.min() < scale.max():
         correlations = rank_correlations(scale, decoded["error"].numpy())
-        content["error_correlation"] = float(np.mean(correlations))
-        content["error_correlations"] = correlations
-        content["border_contrasts"] = border_contrasts(images, scale)
+        content |= {
+            "error_correlation": float(np.mean(correlations)),
+            "error_correlations": correlations,
+            "border_contrasts": border_contrasts(images, scale),
+        }
     return content, {"images": images[:shown], "mean": decoded["mean"][:shown].numpy(), "scale": scale[:shown]}
 
 
-def rank_correlations(scale: np.ndarray, error: np.ndarray) -> list[float]:
+def rank_correlations(scale: ndarray, error: ndarray) -> list[float]:
     """Spearman's rank correlation over the pixels of N images [N, H, W] each; 0 where one is constant."""
-    correlations = []
-    for s, e in zip(scale, error, strict=True):
-        constant = np.ptp(s) == 0 or np.ptp(e) == 0
-        correlations.append(0.0 if constant else float(spearmanr(s.ravel(), e.ravel()).statistic))
-    return correlations
+    return [
+        0.0 if np.ptp(s) == 0 or np.ptp(e) == 0 else float(spearmanr(s.ravel(), e.ravel()).statistic)
+        for s, e in zip(scale, error, strict=True)
+    ]
 
 
-def border_contrasts(images: np.ndarray, scale: np.ndarray) -> list[float]:
+def border_contrasts(images: ndarray, scale: ndarray) -> list[float]:
     """Mean ln s over an image's border pixels minus that over its background; of images [N, C, H, W] that have both.
 
     Background: pixels that are 0 in all channels, as their eight neighbours are. Border: pixels that are 0 and have a
@@ -75,9 +74,8 @@ def border_contrasts(images: np.ndarray, scale: np.ndarray) -> list[float]:
     """
     black = (images == 0).all(1)
     background = minimum_filter(black, (1, 3, 3))
-    border = maximum_filter(black, (1, 3, 3)) & ~background
-    contrasts = []
-    for log, on, off in zip(np.log(scale), border, background, strict=True):
-        if on.any() and off.any():
-            contrasts.append(float(log[on].mean() - log[off].mean()))
-    return contrasts
+    return [
+        float(log[on].mean() - log[off].mean())
+        for log, on, off in zip(np.log(scale), maximum_filter(black, (1, 3, 3)) & ~background, background, strict=True)
+        if on.any() and off.any()
+    ]

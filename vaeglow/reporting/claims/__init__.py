@@ -5,42 +5,24 @@ measures, `ledger` the files. Torch, pandas and scipy are imported when a ledger
 UserError: a file is missing, damaged, or of another kind.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
-
-import numpy as np
+from math import inf
+from typing import Any, NamedTuple
 
 from vaeglow.config.registry import kinds_of
-from vaeglow.reporting.frame import Folder, Row, read, row_label
+from vaeglow.reporting.frame import Array, Row, Sources, Words
 from vaeglow.results import Result
 
-Claim: TypeAlias = Mapping[str, Any]  # an entry of `vaeglow.config.plan.claims`
-Readings: TypeAlias = Mapping[tuple[str, str], float]  # (of what, which number) -> number
+Claim = Row  # an entry of `vaeglow.config.plan.claims`
+Readings = Mapping[tuple[str, str], float]  # (of what, which number) -> number
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
-ROLES = (
-    "model",
-    "better",
-    "worse",
-    "one",
-    "other",
-    "more",
-    "less",
-    "higher",
-    "lower",
-    "slow",
-    "fast",
-    "ours",
-    "theirs",
-    "better_kid",
-    "worse_kid",
-)
+NAMES = "model better worse one other more less higher lower slow fast ours theirs better_kid worse_kid"
+ROLES = NAMES.split()
 MODEL = {"type": "string", "description": "a model"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
 
-def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
+def kind(*reads: str, **schema: Any) -> Callable:
     """Declare a kind of claim: a function from `Evidence` to `Measured`, named like the kind.
 
     Args:
@@ -59,9 +41,10 @@ def kind(*reads: str, **schema: Any) -> Callable[[Callable], Callable]:
 def rows_of(claim: Claim) -> list[Row]:
     """The runs that a claim compares, `{"model"}` each; with a `temperature`, a `space` or another `preset`."""
     temperatures = claim.get("temperatures") or [claim.get("temperature"), *claim.get("others", [])]
-    rows: list[Row] = []
+    rows = []
     for role in ROLES:
-        for compared in listed(claim.get(role, [])):
+        named = claim.get(role, [])
+        for compared in named if isinstance(named, list) else [named]:
             if isinstance(compared, Mapping):
                 rows.append(compared)
             else:
@@ -70,18 +53,12 @@ def rows_of(claim: Claim) -> list[Row]:
     return [{key: value for key, value in {**row, **shared}.items() if value is not None} for row in rows]
 
 
-def listed(value: Any) -> list:
-    """A list unchanged, anything else as a list of one."""
-    return value if isinstance(value, list) else [value]
-
-
 def seeds_of(entry: Row, seeds: Sequence[int]) -> list[int]:
     """Those of the config's seeds that a claim, table or figure takes: all, unless it lists its own."""
-    own = entry.get("seeds", seeds)
-    return [seed for seed in seeds if seed in own]
+    return [seed for seed in seeds if seed in entry.get("seeds", seeds)]
 
 
-def needed(claim: Claim) -> list[dict[str, Any]]:
+def needed(claim: Claim) -> list[Row]:
     """The results that an entry of `vaeglow.config.plan.claims` reads under each seed.
 
     Returns:
@@ -94,42 +71,23 @@ def needed(claim: Claim) -> list[dict[str, Any]]:
     return [{"what": what, **where, **row} for row in rows_of(claim) for what in reads]
 
 
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """The results that a claim reads under one seed.
-
-    Attributes:
-        root: the results folder.
-        claim: its entry.
-        seed: of the runs.
-        styles: model -> its `label`.
-    """
-
-    root: Folder
-    claim: Claim
-    seed: int
-    styles: Row
-
-    def read(self, what: str, row: Row, *arrays: str) -> Result:
-        """The result of kind `what` of a row, with the arrays named."""
-        return read(self.root, what, {**self.claim, "seed": self.seed, **row}, self.claim, arrays)
+class Evidence(Sources):
+    """The results that a claim reads under one seed, by its entry with that seed alone and `styles`."""
 
     def results(self, what: str, *arrays: str) -> list[Result]:
-        """The same for each row of the claim."""
-        return [self.read(what, row, *arrays) for row in rows_of(self.claim)]
-
-    def label(self, compared: Any) -> str:
-        """The label of a model or a sample set, or of several."""
-        rows = [row if isinstance(row, Mapping) else {"model": row} for row in listed(compared)]
-        return " and ".join(row_label(row, self.styles) for row in rows)
+        """The result of kind `what` of each row of the claim, with the arrays named."""
+        return [self.read(what, row, *arrays) for row in rows_of(self.spec)]
 
     def name(self, role: str) -> str:
-        """The label of what has a role in the claim."""
-        return self.label(self.claim[role])
+        """The label of the model or the sample set, or of several, that have a role in the claim."""
+        return " and ".join(map(self.label, rows_of({role: self[role]})))
+
+    def readings(self, unit: str, **numbers: float) -> Readings:
+        """Numbers of what has these roles."""
+        return {(self.name(role), unit): number for role, number in numbers.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """The measurement of a claim under one seed.
 
     Attributes:
@@ -147,13 +105,13 @@ class Measured:
         lead: by how much KID the best of its samples beats the floor, a Gaussian fitted to the training pixels.
     """
 
-    draws: np.ndarray
+    draws: Array
     unit: str
     words: str
     scale: str
     how: str
     units: int | None = None
-    readings: Readings = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    beside: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    lead: float = math.inf
+    readings: Readings = {}  # noqa: RUF012 - nobody writes to a Mapping
+    notes: Words = ()
+    beside: Mapping[str, float] = {}
+    lead: float = inf

@@ -1,11 +1,13 @@
 """What a claim measured under one seed, by what is resampled: nothing, images or sample sets. No torch."""
 
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from vaeglow.evaluation.bootstrap import DRAWS, LIMIT, mean_draws
-from vaeglow.reporting.claims import Claim, Evidence, Measured, Readings, rows_of
+from vaeglow.reporting.claims import Evidence, Measured, Readings, rows_of
+from vaeglow.reporting.frame import Array, Row
 
 FLOOR = "a Gaussian fitted to the training pixels"
 
@@ -16,64 +18,60 @@ def of_run(effect: float, unit: str, words: str, scale: str, **more: Any) -> Mea
 
 
 def of_images(
-    values: np.ndarray, claim: Claim, unit: str, words: str, images: str, *notes: str, **more: Any
+    evidence: Evidence, values: Array, unit: str, words: str, images: str, *notes: str, **more: Any
 ) -> Measured:
     """The mean of one number per image (or pair), [n], or of each of J, [J, n]; the same images are resampled alike."""
     count = values.shape[-1]
     resampled = "pairs" if images.startswith("pairs") else "images"
     return Measured(
-        np.stack([mean_draws(numbers, claim["dataset"]) for numbers in np.atleast_2d(values)]),
+        np.stack([mean_draws(numbers, evidence["dataset"]) for numbers in np.atleast_2d(values)]),
         unit,
         words,
-        scale=f"{count} {images}",
-        how=f"bootstrap over {resampled}, {DRAWS} draws",
-        units=count,
+        f"{count} {images}",
+        f"bootstrap over {resampled}, {DRAWS} draws",
+        count,
         notes=notes,
         **more,
     )
 
 
-def of_samples(evidence: Evidence, unit: str, words: str, *effects: np.ndarray) -> Measured:
+def of_samples(evidence: Evidence, unit: str, words: str, *effects: Array) -> Measured:
     """What a claim on sample sets measured, from its effects, [1 + DRAWS] each; FIDs etc. are for information."""
-    claim = evidence.claim
-    measure = claim.get("measure", "kid")
+    measure = evidence.spec.get("measure", "kid")
     readings = {}
-    for row, metrics in zip(rows_of(claim), evidence.results("metrics"), strict=True):
+    for row, metrics in zip(rows_of(evidence.spec), evidence.results("metrics"), strict=True):
         label = evidence.label(row)
         readings[label, "FID"] = metrics.number("fid")
-        readings[label, "KID" if measure == "kid" else measure] = metrics.number(measure)
-    count = min(LIMIT, claim["images"])
+        readings[label, measure.replace("kid", "KID")] = metrics.number(measure)
+    count = min(LIMIT, evidence["images"])
     resampled = "the real images" if measure == "recall" else "images"
     return Measured(
         np.stack(effects),
         unit,
         words,
-        scale=scale(claim, count),
-        how=f"bootstrap over {resampled}, {DRAWS} draws",
-        units=count,
-        readings=readings | floor_of(evidence),
-        lead=lead(evidence),
+        scale(evidence, LIMIT),
+        f"bootstrap over {resampled}, {DRAWS} draws",
+        count,
+        **beside_floor(evidence, readings),
     )
 
 
-def draws_of(evidence: Evidence) -> list[np.ndarray]:
+def draws_of(evidence: Evidence) -> list[Array]:
     """The claim's quantity of each of its sample sets, the estimate and its draws: [1 + DRAWS]."""
-    quantity = evidence.claim.get("measure", "kid")
+    quantity = evidence.spec.get("measure", "kid")
     return [result.arrays[quantity].astype(float) for result in evidence.results("draws", quantity)]
 
 
-def floor_of(evidence: Evidence) -> Readings:
-    """The FID and KID of the floor."""
-    floor = evidence.results("floor")[0]
-    return {(FLOOR, "FID"): floor.number("fid"), (FLOOR, "KID"): floor.number("kid")}
+def beside_floor(evidence: Evidence, readings: Readings) -> Row:
+    """The `readings` with those of the floor, and by how much KID the best of the claim's samples beats it: `lead`."""
+    fid, kid = (evidence.results("floor")[0].number(measure) for measure in ("fid", "kid"))
+    return {
+        "readings": {**readings, (FLOOR, "FID"): fid, (FLOOR, "KID"): kid},
+        "lead": kid - min(metrics.number("kid") for metrics in evidence.results("metrics")),
+    }
 
 
-def lead(evidence: Evidence) -> float:
-    """By how much KID the best of the claim's samples beats the floor."""
-    best = min(metrics.number("kid") for metrics in evidence.results("metrics"))
-    return floor_of(evidence)[FLOOR, "KID"] - best
-
-
-def scale(claim: Claim, count: int) -> str:
-    """How many images a claim on samples uses."""
-    return f"{count} samples a model, {count} real images, {claim['features']} features"
+def scale(evidence: Evidence, limit: float = inf) -> str:
+    """How many images a claim on samples uses: the protocol's, up to a limit."""
+    count = min(evidence["images"], limit)
+    return f"{count} samples a model, {count} real images, {evidence['features']} features"

@@ -1,22 +1,22 @@
 """From measurements to an interval and a verdict: Student's t over seeds, percentiles of draws, and the rule."""
 
 import bisect
-import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from math import inf, log10, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaeglow.reporting.claims import Claim, Measured
 from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
+from vaeglow.reporting.frame import Array, Words
 
-Seeds: TypeAlias = Sequence[Measured]  # what a claim's seeds measured, one each
+Seeds = Sequence[Measured]  # what a claim's seeds measured, one each
 FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
 POWER = 0.8  # the chance that so many seeds decide a claim whose effects are as measured
 MOST = 1000  # seeds that `seeds_for_power` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
-OPEN = (-math.inf, math.inf)  # an interval without information
+OPEN = (-inf, inf)  # an interval without information
 HOLDS = "holds"
 FAILS = "does not hold"
 UNDECIDED = "undecided"
@@ -36,14 +36,14 @@ class Interval(NamedTuple):
     how: str
 
 
-def all_effects(seeds: Seeds) -> np.ndarray:
-    """The effects under each seed: [S, J]."""
-    return np.stack([seed.draws[:, 0] for seed in seeds])
+def all_draws(seeds: Seeds) -> Array:
+    """The effects under each seed, and their draws: [S, J, 1 + DRAWS] or [S, J, 1]."""
+    return np.stack([seed.draws for seed in seeds])
 
 
-def effects_of(seeds: Seeds) -> np.ndarray:
+def effects_of(seeds: Seeds) -> Array:
     """The effect under each seed: [S]. Of several the one whose mean over seeds is least."""
-    effects = all_effects(seeds)
+    effects = all_draws(seeds)[..., 0]
     return effects[:, effects.mean(0).argmin()]
 
 
@@ -54,23 +54,21 @@ def interval(seeds: Seeds, tail: float = TAIL) -> Interval:
     The least of J effects lies between the least of their lower ends, each at its full level, and the least of their
     upper ends, those at 1/J of the tail (Bonferroni): resampling the minimum itself would pull it down twice.
     """
-    effects = all_effects(seeds)
-    above = tail / effects.shape[1]
+    draws = all_draws(seeds)
+    count, rivals, each = draws.shape
+    above = tail / rivals
     how = seeds[0].how
-    if len(seeds) >= SEEDS:
-        bounds = t_bounds(effects, tail, above)
-        how = f"t over {len(seeds)} seeds"
-    elif min(seed.draws.shape[1] for seed in seeds) == 1:
-        bounds = OPEN
-    else:
-        draws = np.mean([seed.draws[:, 1:] for seed in seeds], axis=0)
-        units = [seed.units for seed in seeds]
-        bounds = percentile_bounds(draws, None if None in units else min(units), tail, above)
-    low, high = (float(np.min(ends)) for ends in bounds)
-    return Interval(float(effects_of(seeds).mean()), low, high, how)
+    bounds = OPEN
+    if count >= SEEDS:
+        bounds = t_bounds(draws[..., 0], tail, above)
+        how = f"t over {count} seeds"
+    elif each > 1:
+        bounds = percentile_bounds(draws.mean(0)[:, 1:], seeds[0].units, tail, above)
+    low, high = map(np.min, bounds)
+    return Interval(effects_of(seeds).mean(), low, high, how)
 
 
-def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above: float) -> tuple[Any, Any]:
+def percentile_bounds(draws: Array, units: int | None, below: float, above: float) -> tuple[Any, Any]:
     """Ends of the expanded percentile intervals (Hesterberg 2015, section 4.3) of draws [..., DRAWS].
 
     Other arguments as in `t_bounds`. With few `units` (see `Measured`) a plain percentile interval is too short, as a
@@ -82,11 +80,10 @@ def percentile_bounds(draws: np.ndarray, units: int | None, below: float, above:
     if units == 1:
         return OPEN
     if units is not None:
-        wider = math.sqrt(units / (units - 1))
-        below, above = stats.norm.sf(wider * stats.t.isf((below, above), units - 1))
+        below, above = stats.norm.sf(sqrt(units / (units - 1)) * stats.t.isf((below, above), units - 1))
     missing = np.isnan(draws)
-    low = np.quantile(np.where(missing, -np.inf, draws), below, axis=-1, method="lower")
-    high = np.quantile(np.where(missing, np.inf, draws), 1 - above, axis=-1, method="higher")
+    low = np.quantile(np.where(missing, -inf, draws), below, axis=-1, method="lower")
+    high = np.quantile(np.where(missing, inf, draws), 1 - above, axis=-1, method="higher")
     return low, high
 
 
@@ -104,7 +101,7 @@ def measures_of(seeds: Seeds) -> list[Seeds]:
     """What each seed measured, once for each measure of the claim: most have one, see `Measured.beside`."""
     measures = [seeds]
     for name in seeds[0].beside:
-        measures.append([replace(seed, draws=np.array([[seed.beside[name]]])) for seed in seeds])
+        measures.append([seed._replace(draws=np.array([[seed.beside[name]]])) for seed in seeds])
     return measures
 
 
@@ -117,7 +114,7 @@ def p_value(seeds: Seeds, claim: Claim) -> float:
     if verdict_of(seeds, claim, 0.5) in (UNDECIDED, SPLIT):
         return 1.0
     low = -12.0  # log10 of the tail
-    high = math.log10(0.5)
+    high = log10(0.5)
     for _ in range(40):
         middle = (low + high) / 2
         if verdict_of(seeds, claim, 10**middle) == UNDECIDED:
@@ -130,24 +127,22 @@ def p_value(seeds: Seeds, claim: Claim) -> float:
 def verdict_of(seeds: Seeds, claim: Claim, tail: float = TAIL) -> str:
     """The verdict by `rule` on the interval; of several measures the one that all share, or `SPLIT` by their signs."""
     intervals = [interval(measure, tail) for measure in measures_of(seeds)]
-    signs = {each.effect > 0 for each in intervals}
-    if len(signs) > 1:
+    if len({each.effect > 0 for each in intervals}) > 1:
         return SPLIT
     verdicts = {rule(each.low, each.high, claim) for each in intervals}
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
 
-def holm(values: Sequence[float]) -> np.ndarray:
+def holm(values: Sequence[float]) -> Array:
     """Holm's adjusted p of each p (Holm 1979): reject where it is below the level of the whole family."""
     order = np.argsort(values)
-    factors = np.arange(len(values), 0, -1)
     adjusted = np.empty(len(values))
-    adjusted[order] = np.maximum.accumulate(factors * np.asarray(values)[order])
+    adjusted[order] = np.maximum.accumulate(np.arange(len(values), 0, -1) * np.take(values, order))
     return np.minimum(adjusted, 1)
 
 
-def seeds_for_power(seeds: Seeds, claim: Claim) -> int | None:
-    """How many seeds give 80% power, if effects have the means and spreads of these; None: more than `MOST`.
+def seeds_for_power(seeds: Seeds, claim: Claim) -> int:
+    """How many seeds give 80% power, if effects have the means and spreads of these; `MOST` + 1 where more do.
 
     By the noncentral t distribution. All J effects must exceed the threshold for the claim to hold, one must lie below
     it for the claim to fail: of the two what the means say.
@@ -155,29 +150,27 @@ def seeds_for_power(seeds: Seeds, claim: Claim) -> int | None:
     from scipy import stats
 
     needed, sign = (claim["margin"], -1) if "margin" in claim else (claim.get("threshold", 0), 1)
-    effects = all_effects(seeds)
+    effects = all_draws(seeds)[..., 0]
     sizes = sign * (effects.mean(0) - needed) / effects.std(0, ddof=1)  # [J]
 
     def enough(count: int) -> bool:
         degrees = count - 1
-        shift = np.clip(sizes * math.sqrt(count), -20, 20)  # farther out it has no value
+        shift = np.clip(sizes * sqrt(count), -20, 20)  # farther out it has no value
         above = stats.nct.sf(stats.t.isf(TAIL, degrees), degrees, shift).min()
         below = stats.nct.sf(stats.t.isf(TAIL / len(sizes), degrees), degrees, -shift).max()
         return max(above, below) >= POWER
 
-    counts = range(SEEDS, MOST + 1)
-    index = bisect.bisect_left(counts, True, key=enough)  # power grows with the count
-    return counts[index] if index < len(counts) else None
+    return bisect.bisect_left(range(MOST + 1), True, SEEDS, key=enough)  # power grows with the count
 
 
-def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, list[str]]:
+def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, Words]:
     """The `interval`, verdict and notes on a claim, from what each seed measured."""
     measured = interval(seeds)
     verdict, *notes = verdict_and_note(claim, seeds, measured)
     return measured, verdict, notes
 
 
-def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> list[str]:
+def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> Words:
     """The verdict, and where there is one a note on it."""
     count = len(seeds)
     if "registered" in claim and count < len(claim["seeds"]):
@@ -192,10 +185,9 @@ def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> list[str
         if not claim["training"]:
             return [verdict, name]
         shown = "no interval, so nothing" if measured[1:3] == OPEN else f"'{verdict}'"
-        note = f"{name}, and a claim about training needs {SEEDS}: by the rule {name} would give {shown}"
-        return [UNDECIDED, note]
+        return [UNDECIDED, f"{name}, and a claim about training needs {SEEDS}: by the rule {name} would give {shown}"]
     if verdict != UNDECIDED:
         return [verdict]
     enough = seeds_for_power(seeds, claim)
-    words = f"about {enough}" if enough else f"more than {MOST:,}"
+    words = f"about {enough}" if enough <= MOST else f"more than {MOST:,}"
     return [verdict, f"{words} seeds that spread like these would decide it with 80% power"]

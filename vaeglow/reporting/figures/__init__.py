@@ -22,17 +22,18 @@ from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.reporting import frame, style
 from vaeglow.reporting.columns import t_end
-from vaeglow.reporting.frame import Folder, Lines, Numbers, Row, Spec
+from vaeglow.reporting.frame import Array, Folder, Lines, Numbers, Row, Spec
 from vaeglow.reporting.style import Axes, Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
 FEWER = "lower the figure's columns or lines in the config, or delete the file to have more images made"
-FIRST = "Of the first seed."
-SEVERAL = "Pale: each seed. Strong: their mean, from three seeds on with its 95% interval (Student's t)."
+# How FIDs are measured, by the keys of a spec.
+SETS = "{sets} sets of {images:,} samples (all but FID: the first), each"
+AGAINST = " against {images:,} {split} images, {features} features{biased} (protocol {protocol})."
 PALE = {"alpha": 0.4, "linewidth": 0.7, "markersize": 2.5, "zorder": 1}  # one seed of several
 
 
-def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
+def draw(spec: Spec, results_root: Folder, data_root: Path) -> Figure:
     """Draw the figure that a spec describes.
 
     Args:
@@ -48,17 +49,22 @@ def draw(spec: Spec, results_root: Folder, data_root: Folder) -> Figure:
     """
     sources = Sources(spec, results_root, data_root)
     kind = kinds_of("figures")[spec["kind"]]
-    datasets = sources.datasets
-    plural = "s" if len(datasets) > 1 else ""
-    seeds = ", ".join(map(str, spec["seeds"]))
+    plural = "s" if len(sources.datasets) > 1 else ""
     with style.styled():
         page = Page(spec["title"])
         kind.draw(sources, page)
         page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
-        page.notes.append(SEVERAL if len(spec["seeds"]) > 1 else getattr(kind, "ERRORS", FIRST))
+        page.notes.append(
+            "Pale: each seed. Strong: their mean, from three seeds on with its 95% interval (Student's t)."
+            if len(spec["seeds"]) > 1
+            else getattr(kind, "ERRORS", "Of the first seed.")
+        )
         check_together(sources.evidence)
-        about = f"preset {spec['preset']} \u00b7 dataset{plural} {', '.join(datasets)} \u00b7 seed {seeds}"
-        return page.finish(about, sources.evidence)
+        return page.finish(
+            f"preset {spec['preset']} \u00b7 dataset{plural} {', '.join(sources.datasets)} "
+            f"\u00b7 seed {', '.join(map(str, spec['seeds']))}",
+            sources.evidence,
+        )
 
 
 def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: float = 0.0, **look: Any) -> Numbers:
@@ -75,7 +81,7 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
     mean = values.mean()
     if len(values) > 1:
         axes.plot(*(values.columns + aside, values.T)[::order], **look | PALE)
-        errors = values.apply(t_end, end=1) - mean
+        errors = values.apply(lambda column: t_end(column.dropna(), end=1)) - mean
     axes.errorbar(*(mean.index, mean)[::order], *(errors, None)[::order], **look)
     return mean
 
@@ -83,62 +89,55 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
 class Sources(frame.Sources):
     """What one figure reads by its spec: results, and images."""
 
-    def __init__(self, spec: Spec, results_root: Folder, data_root: Folder) -> None:
+    def __init__(self, spec: Spec, results_root: Folder, data_root: Path) -> None:
         super().__init__(spec, results_root)
         self.datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
-        self.data_root = Path(data_root)
+        self.data_root = data_root
 
-    def images(self, result: Result, array: str, count: int) -> np.ndarray:
-        """The first of a result's images, their levels spread over 0..255.
+    def images(self, result: Result, count: int, *arrays: str) -> list[Array]:
+        """The first of a result's images, their levels spread over 0..255, of each of these arrays.
 
         Args:
-            result: read with `array`.
-            array: its name: uint8 [N, ..., C, H, W].
+            result: read with `arrays`.
             count: how many are shown.
+            *arrays: their names: uint8 [N, ..., C, H, W].
 
         Raises:
             UserError: fewer than that, or of data that were prepared again since.
         """
-        images = result.arrays[array]
         dataset = result.value("dataset")
         info = read_info(self.data_root / dataset)
         if result.value("data_sha256") != sha256_json(info["sha256"]):
             raise UserError(f"{result.path} was made from other data than {dataset}'s dataset.json describes: {REMEDY}")
-        self.require(images, count, result.path)
-        return full_range(images[:count], info["levels"])
+        images = [result.arrays[array] for array in arrays]
+        require_images(min(map(len, images)), count, str(result.path), f"figure {self['name']}", FEWER)
+        return [full_range(array[:count], info["levels"]) for array in images]
 
-    def real_images(self, row: Row, count: int) -> np.ndarray:
+    def real_images(self, row: Row, count: int) -> Array:
         """The same of images evenly spaced over the split that a row names: [count, C, H, W]."""
         folder = self.data_root / row["dataset"]
         images = open_split(folder, row["data"])
-        self.require(images, count, folder)
+        require_images(len(images), count, str(folder), f"figure {self['name']}", FEWER)
         return full_range(evenly_spaced(images, count), read_info(folder)["levels"])
-
-    def require(self, images: np.ndarray, count: int, path: Path) -> None:
-        """UserError where a file has fewer images than are shown."""
-        require_images(len(images), count, str(path), f"figure {self.spec['name']}", FEWER)
 
     def label(self, row: Row) -> str:
         """What a row's model is called, with its dataset where the figure shows several."""
-        name = row.get("label") or self.spec["styles"][row["model"]]["label"]
+        name = row.get("label") or self["styles"][row["model"]]["label"]
         return f"{name}, {row['dataset']}" if len(self.datasets) > 1 else name
 
     def look(self, row: Row) -> dict[str, str]:
         """The colour and marker of a row's model, as keywords for `Axes.plot`."""
-        style = self.spec["styles"][row["model"]]
+        style = self["styles"][row["model"]]
         return {"color": style["color"], "marker": style["marker"]}
 
-    def protocol_note(self, sets: int | None = None) -> str:
-        """How FID etc. were measured; `sets` where it is not the protocol's number of sets."""
-        sets = sets or self.spec["sets"]
-        count = self.spec["images"]
-        features = self.spec["features"]
-        drawn = f"{sets} sets of {count:,} samples (all but FID: the first), each" if sets > 1 else f"{count:,} samples"
-        biased = ", fewer images than features: FID biased upward" if count < features else ""
-        against = f"{count:,} {self.spec['split']} images, {features} features{biased}"
-        return f"{drawn} against {against} (protocol {self.spec['protocol']})."
+    def protocol_note(self, **changes: int) -> str:
+        """How FID etc. were measured: by the spec, with changes."""
+        spec = {**self.spec, **changes}
+        drawn = SETS if spec["sets"] > 1 else "{images:,} samples"
+        biased = ", fewer images than features: FID biased upward" if spec["images"] < spec["features"] else ""
+        return (drawn + AGAINST).format(**spec, biased=biased)
 
 
-def full_range(images: np.ndarray, levels: int) -> np.ndarray:
+def full_range(images: Array, levels: int) -> Array:
     """Pixel values 0..levels-1 as 0..255."""
     return (images.astype(np.uint16) * 255 // (levels - 1)).astype(np.uint8)

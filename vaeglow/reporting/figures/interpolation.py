@@ -17,9 +17,8 @@ SPACES = {"prior": "straight line in the prior's base space", "latent": "great c
 def draw(sources: Sources, page: Page) -> None:
     """A row of the sheet for each row of the figure."""
     rows = []
-    for row in sources.spec["rows"]:
+    for row in sources["rows"]:
         result = sources.read("interpolation", row, "images")
-        images = sources.images(result, "images", sources.spec["lines"])  # [pairs, steps, C, H, W]
-        label = sources.label(row), SPACES[sources.spec["space"]]
-        rows.append((label, images))
+        [images] = sources.images(result, sources["lines"], "images")  # [pairs, steps, C, H, W]
+        rows.append(((sources.label(row), SPACES[sources["space"]]), images))
     page.sheet(rows)

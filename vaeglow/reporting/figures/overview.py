@@ -6,9 +6,9 @@ Figure 1 of the paper (eq. 3 and 4), with the shapes and counts of a run.
 from itertools import pairwise
 
 from vaeglow.errors import UserError
-from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import PLAIN_ROWS, Row
+from vaeglow.reporting.frame import PLAIN_ROWS, Words
+from vaeglow.reporting.style import DETAIL, FOOTER, GREY, INK, LABEL, PAPER, Axes, Page
 from vaeglow.reporting.templates import render
 
 READS = ("config", "training")
@@ -24,8 +24,11 @@ BELOW = 0.92  # and the layer
 WIDE = 0.92  # a box
 TALL = 0.72
 APART = 0.055  # half between a pair of arrows
-# From, to, the heading's place; of VAE's and layer's colour.
-BANDS = [(1.74, 4.36, 4.22, "#fdf3e0"), (0.02, 1.66, 0.16, "#fbe6dc")]
+# Of the bands of VAE and layer: from, to, the heading's place, the colour, the heading.
+BANDS = [
+    (1.74, 4.36, 4.22, "#fdf3e0", "Phase 1 trains the VAE and its prior"),
+    (0.02, 1.66, 0.16, "#fbe6dc", "Phase 2 trains the Glow layer"),
+]
 VARIABLES = ("image", "latent", "$u", "$\\bar")  # first word of a box with round sides
 WIDEST = 1024  # of the ResNet decoder's channels (vaeglow.models.nets.MAX_WIDTH, which needs torch)
 OBJECTIVES = r"""phase 1 maximises  E log $N(x; g_\mu(z), g_\Sigma(z))$
@@ -35,117 +38,109 @@ phase 2 maximises  E log $N(f(x); g_\mu(z), g_\Sigma(z))$
 Place = tuple[float, float]  # the middle of a box
 
 
-def draw(sources: Sources, page: style.Page) -> None:
+def draw(sources: Sources, page: Page) -> None:
     """The first row's model. Solid arrows are training, dashed ones sampling.
 
     Raises:
         UserError: it is not a Glow layer on a VAE, trained in two phases.
     """
-    row = sources.spec["rows"][0]
+    row = sources["rows"][0]
     config = sources.read("config", row)
     training = sources.read("training", row)
     if config.content.get("mode") != "frozen":
-        raise UserError(f"figure {sources.spec['name']} needs a vae_glow of mode frozen, which {config.path} is not")
+        raise UserError(f"figure {sources['name']} needs a vae_glow of mode frozen, which {config.path} is not")
     vae = sources.read("training", {**row, "model": config.value("base", "model")}).number("parameters")
+    text = render(
+        "overview",
+        **config.content,
+        widest=WIDEST,
+        epochs=training.value("epochs_by_phase"),
+        parameters=[vae, training.number("parameters") - vae],
+    )
+    encoding, decoding, layer, phases, [repeated] = (part.split("\n|\n") for part in text.strip().split("\n\n"))
     axes = page.place(0, page.bottom, WIDTH, HEIGHT)
     page.bottom += HEIGHT
     axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     axes.set_axis_off()
-    first, second = (f"{count} epoch{'s' if count != 1 else ''}" for count in training.value("epochs_by_phase"))
-    layer = training.number("parameters") - vae
-    heading(axes, "Phase 1 trains the VAE and its prior", f"{vae:,} parameters, {first}", *BANDS[0])
-    of_layer = f"{layer:,} parameters, {second}; all of phase 1 is frozen"
-    heading(axes, "Phase 2 trains the Glow layer", of_layer, *BANDS[1])
-    axes.text(0.85, 2.62, OBJECTIVES, size=style.DETAIL, va="center", linespacing=1.4)
+    for (foot, head, y, color, name), detail in zip(BANDS, phases, strict=True):
+        axes.axhspan(foot, head, color=color, zorder=0)
+        heading = axes.text(0.1, y, name, size=LABEL, weight="bold", va="center")
+        axes.annotate(detail, (1, 0.5), (8, 0), heading, "offset points", size=DETAIL, va="center")
+    axes.text(0.85, 2.62, OBJECTIVES, size=DETAIL, va="center", linespacing=1.4)
     for x, way in ((0.85, "training"), (2.0, "sampling")):
         arrow(axes, (x - WIDE / 2, 2.0), (x + 0.4 + WIDE / 2, 2.0), dashed=way == "sampling")
-        axes.text(x + 0.47, 2.0, way, size=style.DETAIL, va="center")
-    model(axes, config.content)
+        axes.text(x + 0.47, 2.0, way, size=DETAIL, va="center")
+    model(axes, encoding, decoding, layer)
+    left = COLUMNS[2] - 0.53  # of the frame around the steps of the layer
+    right = COLUMNS[4] + 0.53
+    foot = BELOW - 0.45
+    head = BELOW + 0.45
+    axes.plot([left, left, right, right, left], [foot, head, head, foot, foot], "--", color=GREY, lw=0.7)
+    axes.text(COLUMNS[3], head + 0.1, repeated, size=DETAIL, ha="center", va="center")
+    left = COLUMNS[0] - 0.2
+    axes.plot([left, left], [ABOVE - TALL / 2, BELOW + TALL / 2], ":", color=GREY, lw=1.0)
+    axes.text(COLUMNS[0] - 0.24, MIDDLE, "the same in training", size=FOOTER, rotation=90, ha="right", va="center")
 
 
-def heading(axes: style.Axes, name: str, detail: str, bottom: float, top: float, y: float, color: str) -> None:
-    """What a phase trains, on a band of its colour."""
-    axes.axhspan(bottom, top, color=color, zorder=0)
-    text = axes.text(0.1, y, name, size=style.LABEL, weight="bold", va="center")
-    axes.annotate(detail, (1, 0.5), (8, 0), text, "offset points", size=style.DETAIL, va="center")
-
-
-def model(axes: style.Axes, config: Row) -> None:
-    """The boxes of a resolved config, and the arrows between them."""
-    vae, decoding, layer = texts(config)
-    x, encoder, posterior, z, *prior = boxes(axes, COLUMNS, ABOVE, vae)
+def model(axes: Axes, encoding: Words, decoding: Words, layer: Words) -> None:
+    """The boxes of the three rows, and the arrows between them."""
+    x, encoder, posterior, z, *prior = boxes(axes, COLUMNS, ABOVE, encoding)
     decoder, gaussian, x_bar = boxes(axes, COLUMNS[3:], MIDDLE, decoding)
-    chain = boxes(axes, COLUMNS, BELOW, layer)
-    x_hat = chain[0]
-    last = chain[-1]
+    chain = [*boxes(axes, COLUMNS, BELOW, layer), x_bar]
     for start, end in pairwise([x, encoder, posterior, z, decoder, gaussian]):
         arrow(axes, start, end)
     arrow(axes, gaussian, x_bar, dashed=True)
-    both_ways = [*pairwise(chain), (last, x_bar)]
+    both_ways = [*pairwise(chain)]
     if len(prior) > 1:  # a flow
         both_ways += pairwise([z, *prior])
-    names = {z: ("$h$", "$h^{-1}$"), last: ("$f$", "$f^{-1}$")}
+    names = {z: ("$h$", "$h^{-1}$"), chain[-2]: ("$f$", "$f^{-1}$")}
     for start, end in both_ways:
         name, inverse = names.get(start, ("", ""))
         arrow(axes, start, end, shift=APART, name=name)
         arrow(axes, end, start, dashed=True, shift=-APART, name=inverse)
-    repeated(axes, config["layer"])
-    left = x[0] - 0.2
-    axes.plot([left, left], [ABOVE - TALL / 2, BELOW + TALL / 2], ":", color=style.GREY, lw=1.0)
-    beside = {"rotation": 90, "ha": "right", "va": "center"}
-    axes.text(x_hat[0] - 0.24, MIDDLE, "the same in training", size=style.FOOTER, **beside)
 
 
-def repeated(axes: style.Axes, layer: Row) -> None:
-    """A frame around the steps of the layer, and how often they are repeated."""
-    left = COLUMNS[2] - 0.53
-    right = COLUMNS[4] + 0.53
-    foot = BELOW - 0.45
-    head = BELOW + 0.45
-    axes.plot([left, left, right, right, left], [foot, head, head, foot, foot], "--", color=style.GREY, lw=0.7)
-    levels = f" at each of {layer['levels']} levels" if layer["levels"] > 1 else ""
-    times = f"repeated {layer['depth']} times{levels}"
-    axes.text(COLUMNS[3], head + 0.1, times, size=style.DETAIL, ha="center", va="center")
-
-
-def texts(config: Row) -> list[list[str]]:
-    """The boxes of the three rows, encoder and prior, decoder, and layer: a name, and lines of detail."""
-    parts = {name: config[name] for name in ("base", "layer", "data")}
-    rows = render("overview", **parts, widest=WIDEST).strip().split("\n\n")
-    return [row.split("\n|\n") for row in rows]
-
-
-def boxes(axes: style.Axes, columns: list[float], y: float, row: list[str]) -> list[Place]:
+def boxes(axes: Axes, columns: list[float], y: float, texts: Words) -> list[Place]:
     """Draw boxes side by side; returns their places."""
     from matplotlib.patches import FancyBboxPatch
 
-    places = [(x, y) for x, _ in zip(columns, row, strict=False)]
-    for (x, y), text in zip(places, row, strict=True):
-        corners, edge = (0.3, style.GREY) if text.startswith(VARIABLES) else (0.04, style.INK)
-        box = FancyBboxPatch((x - WIDE / 2, y - TALL / 2), WIDE, TALL, f"round,pad=0,rounding_size={corners}")
-        box.set(fc=style.PAPER, ec=edge, lw=0.8, zorder=3)
-        axes.add_patch(box)
+    places = []
+    for x, text in zip(columns, texts, strict=False):
+        corners, edge = (0.3, GREY) if text.startswith(VARIABLES) else (0.04, INK)
+        shape = f"round,pad=0,rounding_size={corners}"
+        place = (x - WIDE / 2, y - TALL / 2)
+        axes.add_patch(FancyBboxPatch(place, WIDE, TALL, shape, fc=PAPER, ec=edge, lw=0.8, zorder=3))
         axes.text(x, y, text, size=6.5, ha="center", va="center", linespacing=1.25, zorder=4)
+        places.append((x, y))
     return places
 
 
-def arrow(axes: style.Axes, start: Place, end: Place, dashed: bool = False, shift: float = 0.0, name: str = "") -> None:
+def arrow(axes: Axes, start: Place, end: Place, dashed: bool = False, shift: float = 0.0, name: str = "") -> None:
     """An arrow between two boxes, one next to, above or below the other, moved sideways by `shift`; its name there."""
     from_x, from_y = start
     to_x, to_y = end
     across = from_y == to_y
     dx, dy = (0, shift) if across else (shift, 0)
     half = 36 * (WIDE if across else TALL)  # a box, in points
-    look = {
-        "arrowstyle": "-|>",
-        "mutation_scale": 6,
-        "color": style.INK,
-        "linestyle": (0, (3, 2)) if dashed else "-",
-        "lw": 0.9,
-        "shrinkA": half,
-        "shrinkB": half,
-    }
-    axes.annotate("", (to_x + dx, to_y + dy), (from_x + dx, from_y + dy), arrowprops=look)
-    x = (from_x + to_x) / 2 + 2.7 * dx
-    y = (from_y + to_y) / 2 + 2.5 * dy + (0 if across else 0.25)
-    axes.text(x, y, name, size=style.DETAIL, ha="center", va="center")
+    axes.annotate(
+        "",
+        (to_x + dx, to_y + dy),
+        (from_x + dx, from_y + dy),
+        arrowprops={
+            "arrowstyle": "-|>",
+            "mutation_scale": 6,
+            "color": INK,
+            "linestyle": (0, (3, 2)) if dashed else "-",
+            "lw": 0.9,
+            "shrinkA": half,
+            "shrinkB": half,
+        },
+    )
+    axes.text(
+        (from_x + to_x) / 2 + 2.7 * dx,
+        (from_y + to_y) / 2 + 2.5 * dy + (0 if across else 0.25),
+        name,
+        size=DETAIL,
+        ha="center",
+        va="center",
+    )

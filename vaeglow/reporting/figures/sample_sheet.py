@@ -3,10 +3,8 @@
 The first samples of each run are shown, and real images evenly spaced over a split.
 """
 
-import numpy as np
-
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import Row, drawn_at, joined, row_label, temperature_of
+from vaeglow.reporting.frame import Array, Row, drawn_at, joined
 from vaeglow.reporting.style import Label, Page
 
 READS = ("shown",)
@@ -25,27 +23,19 @@ SCHEMA = {
 
 def draw(sources: Sources, page: Page) -> None:
     """A row of the sheet for each row of the figure."""
-    page.sheet([samples(sources, row, sources.spec["lines_per_row"]) for row in sources.spec["rows"]])
+    page.sheet([samples(sources, row, sources["lines_per_row"], sources["columns"]) for row in sources["rows"]])
 
 
-def samples(sources: Sources, row: Row, lines: int) -> tuple[Label, np.ndarray]:
+def samples(sources: Sources, row: Row, lines: int, columns: int) -> tuple[Label, Array]:
     """A row's label and its images, uint8 [lines, columns, C, H, W]: of a run at a temperature, or of a real split."""
-    columns = sources.spec["columns"]
     if "data" in row:
         images = sources.real_images(row, lines * columns)
         label = row.get("label", "Data"), f"{row['data']} images"
     else:
         result = sources.read("shown", row, "images")
-        images = sources.images(result, "images", lines * columns)
+        [images] = sources.images(result, lines * columns, "images")
         overflowed = result.content.get("exploded_samples")
         clipped = f"{overflowed} of {result.number('samples')} overflowed, clipped" if overflowed else ""
-        label = sources.label(row), joined(condition(sources, row), clipped)
+        model = sources["styles"][row["model"]]["label"] if "label" in row else ""
+        label = sources.label(row), joined(model, drawn_at(sources.temperature(row)), clipped)
     return label, images.reshape(lines, columns, *images.shape[1:])
-
-
-def condition(sources: Sources, row: Row) -> str:
-    """How a row's samples were drawn, and by which model where the row has a label of its own."""
-    styles = sources.spec["styles"]
-    if "label" in row:
-        return row_label({"model": row["model"], "temperature": row["temperature"]}, styles)
-    return drawn_at(temperature_of(row, styles))

@@ -16,7 +16,7 @@ SCHEMA = COLUMNS | LINES | ONE_TEMPERATURE
 def draw(sources: Sources, page: Page) -> None:
     """A panel for each row."""
     panels = []
-    for row in sources.spec["rows"]:
-        label, images = samples(sources, row, sources.spec["lines"])
+    for row in sources["rows"]:
+        label, images = samples(sources, row, sources["lines"], sources["columns"])
         panels.append((label, [("", images)]))
     page.panels(panels)

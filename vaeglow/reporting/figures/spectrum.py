@@ -5,9 +5,9 @@ Section 4.2 of the paper ("sharpening"): power against frequency on logarithmic 
 
 import numpy as np
 
-from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import PLAIN_ROWS, Lines, drawn_at, numbers
+from vaeglow.reporting.style import INK, LABEL, MANY, ORANGE, SKY, VERMILION, Page, wrap
 
 READS = ("layer_action",)
 ERRORS = ""
@@ -15,28 +15,33 @@ SCHEMA = PLAIN_ROWS
 WIDEST = 3  # panels a line
 # Keys of layer_action.json: the look, from the back to the front.
 SHOWN = {
-    "data": {"label": "data", "color": style.INK, "linewidth": 2.2},
-    "vae": {"label": "VAE (decoder mean)", "color": style.ORANGE, "marker": "D", "linestyle": "--"},
-    "vae_noisy": {"label": "VAE + its noise", "color": style.SKY, "marker": "v", "linestyle": ":"},
-    "layer": {"label": "through the Glow layer", "color": style.VERMILION, "marker": "s"},
+    "data": {"label": "data", "color": INK, "linewidth": 2.2},
+    "vae": {"label": "VAE (decoder mean)", "color": ORANGE, "marker": "D", "linestyle": "--"},
+    "vae_noisy": {"label": "VAE + its noise", "color": SKY, "marker": "v", "linestyle": ":"},
+    "layer": {"label": "through the Glow layer", "color": VERMILION, "marker": "s"},
 }
 
 
-def draw(sources: Sources, page: style.Page) -> None:
+def draw(sources: Sources, page: Page) -> None:
     """A panel for each row."""
     import pandas as pd
 
     rows = sources.by_row(*READS)
     columns = min(WIDEST, len(rows))
-    titles = [title(lines, 6.0 / columns) for lines in rows]
-    panels = page.charts(titles, columns, 2.9 * -(-len(rows) // columns), sharey=True)
+    panels = page.charts(
+        [title(lines, 6.0 / columns) for lines in rows], columns, 2.9 * -(-len(rows) // columns), sharey=True
+    )
     for axes, lines in zip(panels, rows, strict=True):
         spectra = [result.value("spectrum") for result in lines["layer_action"]]
         frequency = spectra[0]["frequency"]
         for name, look in SHOWN.items():
-            look = look if len(frequency) <= style.MANY else {**look, "marker": ""}
-            power = np.log10([spectrum[name] for spectrum in spectra])
-            curve(axes, pd.DataFrame(power, columns=frequency), markersize=3, **look)
+            look = look if len(frequency) <= MANY else {**look, "marker": ""}
+            curve(
+                axes,
+                pd.DataFrame(np.log10([spectrum[name] for spectrum in spectra]), columns=frequency),
+                markersize=3,
+                **look,
+            )
         halves = [2**k for k in range(1, 12) if 1 / 2**k > 0.99 * min(frequency)]
         axes.set(xscale="log", xlabel="cycles a pixel")
         axes.yaxis.set_major_formatter("$10^{{{x:g}}}$")
@@ -54,7 +59,7 @@ def title(lines: Lines, inches: float) -> str:
     """The label of a row, and how far its spectra are from the data's."""
     row = lines.iloc[0]
     drawn = drawn_at(row["layer_action"].number("temperature"))
-    name = style.wrap(f"{row['label']}, {drawn}", inches, style.LABEL)
+    name = wrap(f"{row['label']}, {drawn}", inches, LABEL)
     vae = numbers(lines, "layer_action.spectrum_error.vae").mean()
     layer = numbers(lines, "layer_action.spectrum_error.layer").mean()
     return f"{name}\ndistance: VAE {vae:.2f}, layer {layer:.2f}"

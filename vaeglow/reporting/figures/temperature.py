@@ -3,9 +3,9 @@
 Section 3.5 of the paper. A curve for each model, its best point circled.
 """
 
-from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, numbers
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, numbers
+from vaeglow.reporting.style import INK, Page
 
 READS = ("metrics",)
 ERRORS = "One seed. Error bars: one standard error of the KID."
@@ -18,10 +18,9 @@ PANELS = {
     "recall": ("recall (higher is better)", "idxmax"),
     "diversity": ("diversity (feature distance)", None),
 }
-RING = {"markersize": 10, "fillstyle": "none", "markeredgewidth": 1.0}
 
 
-def draw(sources: Sources, page: style.Page) -> None:
+def draw(sources: Sources, page: Page) -> None:
     """A panel for each of `PANELS`."""
     frame = sources.frame(*READS)
     models = [lines.sort_values("temperature") for _, lines in frame.groupby(["dataset", "model"], sort=False)]
@@ -29,19 +28,30 @@ def draw(sources: Sources, page: style.Page) -> None:
     for axes, (value, (_, best)) in zip(panels, PANELS.items(), strict=True):
         for lines in models:
             look = sources.look(lines.iloc[0])
-            errors = numbers(lines, "metrics.kid_standard_error") if value == "kid" else None
-            mean = curve(axes, by_temperature(lines, value), errors, label=lines["label"].iloc[0], **look)
+            mean = curve(
+                axes,
+                lines.assign(value=numbers(lines, f"metrics.{value}")).pivot_table(
+                    index="seed", columns="temperature", values="value"
+                ),
+                numbers(lines, "metrics.kid_standard_error") if value == "kid" else None,
+                label=lines["label"].iloc[0],
+                **look,
+            )
             if best and mean.nunique() > 1:
                 at = getattr(mean, best)()
-                axes.plot([at], [mean[at]], "o", label="best temperature", zorder=4, color=look["color"], **RING)
+                axes.plot(
+                    [at],
+                    [mean[at]],
+                    "o",
+                    label="best temperature",
+                    zorder=4,
+                    color=look["color"],
+                    markersize=10,
+                    fillstyle="none",
+                    markeredgewidth=1.0,
+                )
         axes.set_xlabel("temperature T")
         axes.margins(x=0.08, y=0.12)
     for diversity in numbers(frame, "metrics.reference_diversity").unique():
-        panels[-1].axhline(diversity, color=style.INK, linestyle="--", linewidth=1.0, label="real images")
+        panels[-1].axhline(diversity, color=INK, linestyle="--", linewidth=1.0, label="real images")
     page.notes.append(sources.protocol_note())
-
-
-def by_temperature(lines: Lines, value: str) -> Lines:
-    """A number of a model's samples, a row a seed and a column a temperature."""
-    measured = lines.assign(value=numbers(lines, f"metrics.{value}"))
-    return measured.pivot_table(index="seed", columns="temperature", values="value")

@@ -6,8 +6,8 @@ A kind's module has
 
 READS    -> what it reads of each row (keys of `vaeglow.paths.RESULTS`)
 SCHEMA   -> its entries' own keys in config, a JSON schema each
-COLUMNS  -> its columns, or `columns_of(spec, rows)`; the first are those of its plain CSV (`traced.SHORT`)
-SHOWN    -> the names of the columns that a reader sees, or `shown(table, spec)`
+COLUMNS  -> its columns, or `columns_of(rows)`; the first are those of its plain CSV (`traced.SHORT`)
+SHOWN    -> the names of the columns that a reader sees; `term_*` are all with a header that begin so
 and optionally
 rows(sources)             -> the lines of each row, where a row is not of one model's runs
 OF_BASES                  -> what it reads of a row's base, of the base's base, ...
@@ -19,9 +19,9 @@ but FID; `timed` (`timing_of`); `clocks`, in words; the rows `published` and `me
 column its values in measured rows.
 """
 
+import fnmatch
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vaeglow.config import nearest
 from vaeglow.config.registry import kinds_of
@@ -29,14 +29,16 @@ from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import CLOCKS, clock_of
 from vaeglow.files import read_csv
-from vaeglow.reporting import traced
 from vaeglow.reporting.columns import RANGE, SEEDS
-from vaeglow.reporting.frame import Folder, Lines, Sources, Spec, drawn_at, results_of
+from vaeglow.reporting.frame import Folder, Lines, Row, Sources, Spec, Words, drawn_at, files
 from vaeglow.reporting.templates import render
-from vaeglow.reporting.traced import Texts
-from vaeglow.results import machines
+from vaeglow.reporting.traced import COLUMNS, distinct, sealed, trace_cells
+from vaeglow.results import Result, machines
 
 NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what is right-aligned
+
+# How a number is shown with those of its summaries that a table has.
+SPREAD = {"{} ± {}": ["sd"], "{} [{}, {}]": ["lower", "upper"], "{} ({} to {})": ["low", "high"]}
 
 
 def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
@@ -53,43 +55,43 @@ def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
     Raises:
         UserError: files that are missing, damaged or do not belong in one table (see `Sources.frame`).
     """
-    import pandas as pd
-
     kind = kinds_of("tables")[spec["kind"]]
     sources = Sources(spec, results_root)
     rows = list(kind.rows(sources)) if hasattr(kind, "rows") else sources.by_row(*kind.READS)
-    columns = kind.columns_of(spec, rows) if hasattr(kind, "columns_of") else kind.COLUMNS
+    columns = kind.columns_of(rows) if hasattr(kind, "columns_of") else kind.COLUMNS
     timed = timing_of(rows)
+    columns = {column.name: column for column in columns}
     texts = [row | {"source": "published"} for row in read_csv(published) if row["table"] == spec["published"]]
     for lines in rows:
-        cells = {}
         trained = lines[lines["seed"].isin(timed["seeds"])]
-        for column in columns:
-            cells[column.name] = column.cell(trained if column.name.startswith("train_") else lines)
-        texts.append(cells | traced.trace_cells(results_of(lines)))
-    names = [*(column.name for column in columns), *traced.COLUMNS]
-    table = traced.sealed(pd.DataFrame(texts, columns=names, dtype=object).fillna(""))
-    table.attrs["columns"] = {column.name: column for column in columns}  # for `forms_of`
-    table.attrs["timed"] = timed
+        cells = trace_cells([value for value in lines.to_numpy().flat if isinstance(value, Result)])
+        for name, column in columns.items():
+            cells[name] = column.cell(trained if name.startswith("train_") else lines)
+        texts.append(cells)
+    table = sealed(texts, [*columns, *COLUMNS])
+    table.attrs = {
+        "columns": columns,
+        "headers": {name: column.header for name, column in columns.items() if column.header},
+        "timed": timed,
+    }  # for `forms_of`
     return table
 
 
-def timing_of(rows: Sequence[Lines]) -> dict[str, Any]:
+def timing_of(rows: Sequence[Lines]) -> Row:
     """The `seeds` whose seconds of training compare, their `machine`, and the `column` with the seconds to show.
 
     The machine is that of most seeds, and trained all rows of each. On a CPU other jobs slow down the clock on the
     wall: CPU seconds are shown.
     """
     column = "train_seconds"
-    used: dict[int, set[str]] = {}
+    used = {}
     for lines in rows:
-        for seed, run in lines.reindex(columns=["seed", "training"]).dropna().itertuples(index=False):
-            used.setdefault(seed, set()).update(machines(run))
+        for run in files(lines, "training"):
+            used.setdefault(run.value("seed"), set()).update(machines(run))
             column = f"train_{clock_of(run.value('device_kind'))}"
     alone = {seed: names.pop() for seed, names in used.items() if len(names) == 1}
     machine = max(alone.values(), key=list(alone.values()).count, default="")  # the first of equally many
-    seeds = [seed for seed, name in alone.items() if name == machine]
-    return {"seeds": seeds, "machine": machine, "column": column}
+    return {"seeds": [seed for seed, name in alone.items() if name == machine], "machine": machine, "column": column}
 
 
 def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
@@ -98,7 +100,13 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     Raises:
         UserError: the spec shows a column that does not exist.
     """
-    show = shown_columns(table, spec)
+    patterns = kinds_of("tables")[spec["kind"]].SHOWN.split()
+    usual = [name for pattern in patterns for name in fnmatch.filter(table.attrs["headers"], pattern)]
+    show = list(spec.get("show") or usual)
+    for name in ("dataset", "source"):
+        if table[name].nunique() > 1 and name not in show:
+            show.append(name)
+    show = [table.attrs["timed"]["column"] if name == "train_seconds" else name for name in show]
     shown = readable(table, show)
     notes = notes_of(table, spec, show)
     # Everything is text already: `disable_numparse` keeps 46.90 from becoming 46.9.
@@ -115,48 +123,31 @@ def forms_of(table: Lines, spec: Spec) -> tuple[str, str]:
     return f"# {spec['title']}\n\n{body}\n\n{listed}\n", latex
 
 
-def shown_columns(table: Lines, spec: Spec) -> list[str]:
-    """The names of the columns that a reader sees."""
-    kind = kinds_of("tables")[spec["kind"]]
-    show = kind.shown(table, spec) if hasattr(kind, "shown") else list(spec.get("show") or kind.SHOWN.split())
-    for name in ("dataset", "source"):
-        if table[name].nunique() > 1 and name not in show:
-            show.append(name)
-    seconds = table.attrs["timed"]["column"]
-    return [seconds if name == "train_seconds" else name for name in show]
-
-
-def notes_of(table: Lines, spec: Spec, show: Sequence[str]) -> list[str]:
+def notes_of(table: Lines, spec: Spec, show: Words) -> Words:
     """What the templates say below a table, an entry each."""
-    published = table[table["source"] == "published"].to_dict("records")
     measured = table[table["source"] == "measured"]
-    words: dict[str, Any] = {}
+    words = {}
     for name in table:
         between = "; " if name in ("device", "commit") else " or "
-        words[name] = traced.distinct(measured[name], between)
-    rows = measured.to_dict("records")
-    words |= {
-        "SEEDS": SEEDS,
-        "spec": spec,
-        "kind": kinds_of("tables")[spec["kind"]],
-        "show": show,
-        "kept": min(spec["images"], MOST_FEATURES),
-        "published": published,
-        "measured": rows,
-        "timed": table.attrs["timed"],
-        "clocks": clocks(rows),
-    }
-    entries = re.split(r"^- ", render("notes.md", **words), flags=re.MULTILINE)[1:]
-    return [" ".join(entry.split()) for entry in entries]
+        words[name] = distinct(measured[name], between)
+    used = {clock_of(kind) for kind in measured.get("device_kind", [])}
+    text = render(
+        "notes.md",
+        **words,
+        SEEDS=SEEDS,
+        spec=spec,
+        kind=kinds_of("tables")[spec["kind"]],
+        show=show,
+        kept=min(spec["images"], MOST_FEATURES),
+        published=table[table["source"] == "published"].to_dict("records"),
+        measured=measured.to_dict("records"),
+        timed=table.attrs["timed"],
+        clocks=" and ".join(words for clock, words in CLOCKS.items() if clock in used),
+    )
+    return [" ".join(entry.split()) for entry in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
 
 
-def clocks(rows: Iterable[Texts]) -> str:
-    """Which clocks a table's ratios of times are of."""
-    used = {clock_of(row["device_kind"]) for row in rows if "device_kind" in row}
-    return " and ".join(words for clock, words in CLOCKS.items() if clock in used)
-
-
-def readable(table: Lines, show: Sequence[str]) -> Lines:
+def readable(table: Lines, show: Words) -> Lines:
     """Some of a table's columns in readable form, rows of one dataset together, "-" for an empty cell.
 
     Spreads (`{name}_sd`), intervals (`{name}_lower`, `{name}_upper`) and ranges (`{name}_low`, `{name}_high`) are shown
@@ -165,10 +156,8 @@ def readable(table: Lines, show: Sequence[str]) -> Lines:
     Raises:
         UserError: one that cannot be shown.
     """
-    columns = table.attrs["columns"]
-    headers = {name: column.header for name, column in columns.items() if column.header}
-    datasets = list(table["dataset"].unique())
-    table = table.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable", ignore_index=True)
+    headers = table.attrs["headers"]
+    table = table.sort_values("dataset", key=lambda names: names.factorize()[0], kind="stable", ignore_index=True)
     shown = table.copy()
 
     def join(name: str, template: str, *others: str) -> None:
@@ -178,19 +167,18 @@ def readable(table: Lines, show: Sequence[str]) -> Lines:
     for name in show:
         if name not in headers:
             raise UserError(f"show: a table of this kind has no column '{name}'{nearest(name, headers)}")
-        beside = columns[name].beside
-        if f"{name}_lower" in table and RANGE not in beside:
-            if f"{name}_sd" in table:
-                join(name, "{} ± {}", f"{name}_sd")
-            join(name, "{} [{}, {}]", f"{name}_lower", f"{name}_upper")
-        if f"{name}_low" in table:
-            join(name, "{} ({} to {})", f"{name}_low", f"{name}_high")
+        beside = table.attrs["columns"][name].beside
+        for template, ends in SPREAD.items():
+            others = [f"{name}_{end}" for end in ends]
+            if others[0] in table and RANGE not in beside:
+                join(name, template, *others)
         if beside:
             join(name, *beside)
         if name.startswith("bits_per_dim"):
-            bounded = (table["bound"] == "<=") & (shown[name] != "")
-            shown[name] = shown[name].mask(bounded, "≤ " + shown[name])
+            shown[name] = shown[name].mask((table["bound"] == "<=") & (shown[name] != ""), "≤ " + shown[name])
         if name == "temperature":  # not in the label as well
-            labels = zip(table["model"], table["temperature"], strict=True)
-            shown["model"] = [label.removesuffix(f", {drawn_at(value)}") for label, value in labels]
+            shown["model"] = [
+                label.removesuffix(f", {drawn_at(value)}")
+                for label, value in zip(table["model"], table["temperature"], strict=True)
+            ]
     return shown[list(show)].replace("", "-").rename(columns=headers)

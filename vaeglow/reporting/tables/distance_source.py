@@ -3,7 +3,7 @@
 from itertools import product
 
 from vaeglow.evaluation.probes import IMAGES, LATENTS
-from vaeglow.reporting.columns import Column, in_order, names_of, same, seed_mean
+from vaeglow.reporting.columns import in_order, names_of, same, seed_mean
 from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL
 
 READS = ("training", "distance_source")
@@ -11,18 +11,11 @@ SCHEMA = PROTOCOL | DRAWN_ROWS
 WORDS = {"prior": "z of the prior", "posterior": "z of training images", "mean": "mean", "layer": "layer"}
 
 
-def of_sets(measure: str, decimals: int) -> list[Column]:
-    """A column of FID or KID for each of the four sets."""
-    columns = []
-    for latents, images in product(LATENTS, IMAGES):
-        samples = f"{latents}_{images}"
-        header = f"{measure.upper()}: {WORDS[latents]}, {WORDS[images]}"
-        source = f"distance_source.{samples}.{measure}"
-        columns.append(seed_mean(source, decimals, header, name=f"{measure}_{samples}"))
-    return columns
-
-
-SETS = of_sets("fid", 2) + of_sets("kid", 5)
+SETS = []  # FID and KID of each of the four sets
+for (measure, decimals), latents, images in product((("fid", 2), ("kid", 5)), LATENTS, IMAGES):
+    samples = f"{latents}_{images}"
+    header = f"{measure.upper()}: {WORDS[latents]}, {WORDS[images]}"
+    SETS.append(seed_mean(f"distance_source.{samples}.{measure}", decimals, header, name=f"{measure}_{samples}"))
 COLUMNS = in_order(
     f"""
     model {names_of(SETS)} temperature epochs fid_samples source dataset preset seeds {names_of(SETS, "_sd")}

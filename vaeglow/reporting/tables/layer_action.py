@@ -1,7 +1,7 @@
 """What the Glow layer does to an image: how far it moves it, what it keeps, what it sharpens (Figure 4)."""
 
 from vaeglow.reporting.columns import Column, fixed, in_order, names_of, same, seed_mean
-from vaeglow.reporting.frame import PLAIN_ROWS, Lines, first
+from vaeglow.reporting.frame import PLAIN_ROWS, first
 
 READS = ("layer_action",)
 SCHEMA = PLAIN_ROWS
@@ -29,11 +29,6 @@ SHARPNESS = by_stage("sharpness", "Sharpness") + by_stage("spectrum_error", "Spe
 NUMBERS = CHANGES + SHARPNESS
 
 
-def chance(lines: Lines) -> float:
-    """The content that is kept by chance."""
-    return 1 / first(lines, "layer_action.images")
-
-
 COLUMNS = in_order(
     f"""
     model temperature images source dataset preset seeds
@@ -41,7 +36,7 @@ COLUMNS = in_order(
     content_chance device commit run origin
     """,
     *NUMBERS,
-    Column("content_chance", chance, "By chance", fixed(3)),
+    Column("content_chance", lambda lines: 1 / first(lines, "layer_action.images"), "By chance", fixed(3)),
     same("layer_action.temperature", "T", lambda value: str(float(value))),
     same("layer_action.images"),
 )

@@ -1,17 +1,14 @@
 """What a linear layer could reach on a VAE's residual, next to what trained layers reached."""
 
-import dataclasses
-from collections.abc import Iterator
-
-from vaeglow.reporting.columns import SHARED, Column, fixed, in_order, same
-from vaeglow.reporting.frame import Lines, Numbers, Sources, first, numbers
+from vaeglow.reporting.columns import Column, fixed, in_order, same, seed_mean
+from vaeglow.reporting.frame import PerRow, Sources, first, numbers
 from vaeglow.reporting.linear_reference import REFERENCES, SCHEMA, needs, reference_of
 
 __all__ = ["SCHEMA", "needs"]
 READS = ("training", "likelihood", "config")
 
 
-def rows(sources: Sources) -> Iterator[Lines]:
+def rows(sources: Sources) -> PerRow:
     """A row for each reference, or for each trained model that it applies to; other trained models at the end.
 
     A row has the lines of the trained model, then those of the reference; its column `reference` names it.
@@ -23,8 +20,7 @@ def rows(sources: Sources) -> Iterator[Lines]:
     references = frame.pop("config").map(reference_of)
     frame = frame.assign(trained_model=frame["label"], reference_model=None, reference=references)
     for name in REFERENCES:
-        trained = [lines for _, lines in frame[references == name].groupby("row")]
-        for lines in trained or [None]:
+        for lines in [lines for _, lines in frame[references == name].groupby("row")] or [None]:
             yield pd.concat([lines, own]).assign(reference=name, reference_model=own["label"].iloc[0])
     for _, lines in frame[~references.isin(REFERENCES)].groupby("row"):
         yield lines
@@ -32,11 +28,8 @@ def rows(sources: Sources) -> Iterator[Lines]:
 
 def residual(name: str, part: str, header: str = "") -> Column:
     """The values of a row's reference in a part of linear_reference.json."""
-
-    def value(lines: Lines) -> Numbers:
-        return numbers(lines, f"linear_reference.{part}.{first(lines, 'reference')}")
-
-    return Column(name, value, header, fixed(3))
+    source = f"linear_reference.{part}."
+    return Column(name, lambda lines: numbers(lines, source + first(lines, "reference")), header, fixed(3))
 
 
 COLUMNS = in_order(
@@ -54,6 +47,6 @@ COLUMNS = in_order(
     same("linear_reference.images", name="reference_images"),
     same("linear_reference.latents"),
     same("trained_model", "Trained model"),
-    dataclasses.replace(SHARED["bits_per_dim"], header="its bits/dim"),
+    seed_mean("likelihood.bits_per_dim", 3, "its bits/dim", null=True),
 )
 SHOWN = "reference vae_residual pca_residual trained_model bits_per_dim train_cpu_seconds dataset"

@@ -4,10 +4,10 @@ Published and measured numbers share a column; `source` tells them apart. Publis
 leave preset, seeds and counts empty: the papers' protocols are unknown.
 """
 
-import math
+from math import sqrt
 
 from vaeglow.reporting.columns import ERROR, Column, fixed, in_order, seed_mean
-from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, numbers
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, numbers
 
 READS = ("training", "likelihood", "metrics")
 SCHEMA = {
@@ -23,12 +23,6 @@ SCHEMA = {
 SHOWN = "model fid bits_per_dim source dataset preset epochs train_seconds seeds"
 
 
-def over_sets(lines: Lines) -> float:
-    """The standard deviation of a run's FID over its sets of samples, pooled over seeds; NaN for a single set."""
-    deviations = numbers(lines, "metrics.fid_sd", null=True)
-    return math.sqrt((deviations**2).mean(skipna=False))
-
-
 COLUMNS = in_order(
     """
     model fid kid bits_per_dim bound source dataset preset temperature seeds
@@ -40,14 +34,18 @@ COLUMNS = in_order(
     likelihood_images dequantisation val_bits_per_dim train_seconds_by_phase parameters device commit origin
     """,
     seed_mean("metrics.fid", 2, "FID", beside=(ERROR, "fid_sd_over_sets")),
-    Column("fid_sd_over_sets", over_sets, form=fixed(2)),
+    # Of a run's FID over its sets of samples, pooled over seeds.
+    Column(
+        "fid_sd_over_sets",
+        lambda lines: sqrt((numbers(lines, "metrics.fid_sd", null=True) ** 2).mean(skipna=False)),
+        form=fixed(2),
+    ),
     seed_mean("metrics.kid", 5, "KID", null=True, beside=(ERROR, "kid_standard_error")),
     seed_mean("metrics.kid_standard_error", 5, null=True),
-    seed_mean("metrics.precision", 3, "Precision", null=True),
-    seed_mean("metrics.recall", 3, "Recall", null=True),
-    seed_mean("metrics.density", 3, "Density", null=True),
-    seed_mean("metrics.coverage", 3, "Coverage", null=True),
-    seed_mean("metrics.diversity", 3, "Diversity", null=True),
+    *(
+        seed_mean(f"metrics.{name}", 3, name.capitalize(), null=True)
+        for name in ("precision", "recall", "density", "coverage", "diversity")
+    ),
     seed_mean("metrics.reference_diversity", 3, null=True),
     seed_mean("training.val_bits_per_dim", 3, "val bits/dim", null=True),
 )

@@ -1,9 +1,7 @@
 """Images sampled per second, for any model; seconds of training are in `timing`."""
 
-from collections.abc import Iterator
-
 from vaeglow.reporting.columns import in_order
-from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources
+from vaeglow.reporting.frame import PLAIN_ROWS, PerRow, Sources
 from vaeglow.reporting.tables.timing import TIMED, median, seconds_of_row, timings
 
 READS = ("timing",)
@@ -20,7 +18,7 @@ COLUMNS = in_order(
 SHOWN = "model sampling_images_per_second milliseconds_per_image sampling_batch_size parameters device threads dataset"
 
 
-def rows(sources: Sources) -> Iterator[Lines]:
+def rows(sources: Sources) -> PerRow:
     """Each model's times."""
     for _, lines in timings(sources).groupby("row"):
         yield lines

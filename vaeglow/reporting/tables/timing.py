@@ -4,17 +4,17 @@ The paper's "Ours (Avg.)" is the mean of the VAE's and the Glow layer's time per
 epochs (section 4.3); the speed-up is Glow's time over that (`vaeglow.evaluation.timing`).
 """
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from math import exp
 
 import numpy as np
 
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import Ratios, clock_of, ratios, seconds_an_image
 from vaeglow.reporting.columns import Column, Value, in_order, same, significant
-from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources, first
+from vaeglow.reporting.frame import PLAIN_ROWS, Array, Lines, PerRow, Sources, first
 
 READS = ("timing",)
 SCHEMA = {
@@ -33,18 +33,18 @@ def timings(sources: Sources) -> Lines:
 
     Its column `base` names the VAE of a Glow layer.
     """
-    presets = sources.spec.get("presets", [sources.spec["preset"]])
-    rows = sorted(sources.spec["rows"], key=lambda row: presets.index(row["preset"]))
-    frame = sources.frame(*READS, rows=rows, seeds=[None])
-    results = []
-    for result, model in zip(frame["timing"], frame["model"], strict=True):
-        content = result.content | result.value("models", model)
-        results.append(dataclasses.replace(result, content=content))
-    kinds = [result.value("kind") for result in results]
-    return frame.assign(timing=results, kind=kinds, base=[row.get("base") for row in rows])
+    presets = sources.spec.get("presets", [sources["preset"]])
+    frame = sources.frame(
+        *READS, rows=sorted(sources["rows"], key=lambda row: presets.index(row["preset"])), seeds=[None]
+    )
+    results = [
+        replace(result, content=result.content | result.value("models", model))
+        for result, model in zip(frame["timing"], frame["model"], strict=True)
+    ]
+    return frame.assign(timing=results, kind=[result.value("kind") for result in results], base=frame.get("base"))
 
 
-def rows(sources: Sources) -> Iterator[Lines]:
+def rows(sources: Sources) -> PerRow:
     """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
 
     A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
@@ -62,18 +62,16 @@ def rows(sources: Sources) -> Iterator[Lines]:
             if kind == "vae_glow":
                 vae = lines[lines["model"] == base]
                 if vae.empty:
-                    raise UserError(
-                        f"tables.{sources.spec['name']}: model {model} has base {base}: give {base} a row too"
-                    )
+                    raise UserError(f"tables.{sources['name']}: model {model} has base {base}: give {base} a row too")
                 yield pd.concat([own, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
-def seconds_of_row(lines: Lines, **which: str) -> np.ndarray:
+def seconds_of_row(lines: Lines, **which: str) -> Array:
     """Seconds an image of a row's model, or of the two it is the mean of: see `seconds_an_image`."""
     return seconds_an_image(first(lines, "timing"), lines["model"][:2], **which)
 
 
-def epoch(lines: Lines, clock: str) -> np.ndarray | None:
+def epoch(lines: Lines, clock: str) -> Array | None:
     """Seconds of an epoch in each round: [rounds]; CPU seconds only where the CPU computes."""
     if clock not in ("seconds", clock_of(first(lines, "timing.device_kind"))):
         return None
@@ -98,36 +96,43 @@ def origin(lines: Lines) -> str:
 
 def median(name: str, value: Value, header: str) -> Column:
     """The median of the rounds, where there are any."""
-    return Column(name, value, header, significant, summary="median")
+    return Column(name, value, header, significant, summary=np.median)
 
 
 def ratio_columns(name: str, ratios_of: Callable[[Lines], Ratios], header: str) -> list[Column]:
     """The mean of the logs of ratios, as a ratio, and by how many timings."""
     return [
-        Column(name, lambda lines: ratios_of(lines).logs(), header, lambda log: significant(math.exp(log))),
+        Column(name, lambda lines: ratios_of(lines).logs(), header, lambda log: significant(exp(log))),
         Column("timings", lambda lines: len(ratios_of(lines).by_start) or None, "Timings"),
     ]
 
 
 def single(column: Column) -> Column:
     """The column, empty for a mean of two models."""
-    return dataclasses.replace(column, value=lambda lines: column.value(lines) if len(lines) == 1 else None)
+    return column._replace(value=lambda lines: column.value(lines) if len(lines) == 1 else None)
 
 
-# What every table of times has.
+OF_ONE = [
+    median("sampling_images_per_second", lambda lines: 1 / seconds_of_row(lines, what="sampling"), "Sampled images/s"),
+    same("timing.batch_size", "Batch", name="sampling_batch_size"),
+    same("timing.parameters", "Parameters"),
+    median("images_per_second", lambda lines: 1 / seconds_of_row(lines), "Images/s"),
+    same("timing.batch_size", "Batch"),
+    same("timing.rounds", name="windows"),
+    same("timing.training.steps", name="steps_per_window"),
+    same("timing.peak_memory_bytes", "Peak memory (MiB)", lambda size: f"{size / 2**20:.0f}", "peak_memory_mib"),
+    same("timing.peak_memory_of"),
+]
+# What tables of times have.
 TIMED = [
     same("preset", "Networks of preset"),
     same("timing.epoch_images"),
     same("timing.device_kind"),
     same("timing.threads", "Threads"),
     Column("origin", origin),
-    single(
-        median(
-            "sampling_images_per_second", lambda lines: 1 / seconds_of_row(lines, what="sampling"), "Sampled images/s"
-        )
-    ),
-    single(same("timing.batch_size", "Batch", name="sampling_batch_size")),
-    single(same("timing.parameters", "Parameters")),
+    median("seconds_per_epoch", partial(epoch, clock="seconds"), "s/epoch"),
+    median("cpu_seconds_per_epoch", partial(epoch, clock="cpu_seconds"), "CPU s/epoch"),
+    *map(single, OF_ONE),
 ]
 COLUMNS = in_order(
     """
@@ -139,17 +144,7 @@ COLUMNS = in_order(
     speed_up_lower speed_up_upper timings
     """,
     *TIMED,
-    median("seconds_per_epoch", partial(epoch, clock="seconds"), "s/epoch"),
-    median("cpu_seconds_per_epoch", partial(epoch, clock="cpu_seconds"), "CPU s/epoch"),
     *ratio_columns("speed_up", speed_ups, "Glow / this"),
-    single(median("images_per_second", lambda lines: 1 / seconds_of_row(lines), "Images/s")),
-    single(same("timing.batch_size", "Batch")),
-    single(same("timing.rounds", name="windows")),
-    single(same("timing.training.steps", name="steps_per_window")),
-    single(
-        same("timing.peak_memory_bytes", "Peak memory (MiB)", lambda size: f"{size / 2**20:.0f}", "peak_memory_mib")
-    ),
-    single(same("timing.peak_memory_of")),
 )
 SHOWN = """
     model preset seconds_per_epoch cpu_seconds_per_epoch speed_up timings images_per_second sampling_images_per_second

@@ -1,11 +1,9 @@
 """All the training of a model, its base's included, over that of Glow: steps timed in turns, as in `timing`."""
 
-from collections.abc import Iterator
-
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import Ratios, epochs_of, ratios
 from vaeglow.reporting.columns import Column, in_order, same
-from vaeglow.reporting.frame import PLAIN_ROWS, Lines, Sources, first
+from vaeglow.reporting.frame import PLAIN_ROWS, Lines, PerRow, Sources, first
 from vaeglow.reporting.tables.timing import ratio_columns
 
 READS = ("timing", "config")
@@ -13,7 +11,7 @@ OF_BASES = ("timing",)
 SCHEMA = PLAIN_ROWS
 
 
-def rows(sources: Sources) -> Iterator[Lines]:
+def rows(sources: Sources) -> PerRow:
     """Each model's line, then that of the first Glow of its dataset.
 
     Raises:
@@ -21,14 +19,10 @@ def rows(sources: Sources) -> Iterator[Lines]:
     """
     import pandas as pd
 
-    frame = sources.frame(*READS, seeds=sources.spec["seeds"][:1])
-    frame["kind"] = frame["config"].map(lambda config: config.value("kind"))
-    for dataset, lines in frame.groupby("dataset", sort=False):
-        glow = lines[lines["kind"] == "glow"][:1]
+    for dataset, lines in sources.frame(*READS, seeds=sources["seeds"][:1]).groupby("dataset", sort=False):
+        glow = lines[lines["config"].map(lambda config: config.value("kind")) == "glow"][:1]
         if glow.empty:
-            raise UserError(
-                f"tables.{sources.spec['name']}: dataset {dataset} has no Glow to compare with: give one a row"
-            )
+            raise UserError(f"tables.{sources['name']}: dataset {dataset} has no Glow to compare with: give one a row")
         for index in lines.index:
             yield pd.concat([lines.loc[[index]], glow])
 
@@ -39,18 +33,13 @@ def training_ratios(lines: Lines) -> Ratios:
     return ratios(first(lines, "timing"), ours, glow)
 
 
-def epochs(lines: Lines) -> str:
-    """Of each phase."""
-    return "+".join(map(str, epochs_of(first(lines, "config")).values()))
-
-
 COLUMNS = in_order(
     """
     model epochs training_ratio training_ratio_low training_ratio_high source dataset preset
     device threads rounds commit run device_kind
     training_ratio_lower training_ratio_upper timings
     """,
-    Column("epochs", epochs, "Epochs"),
+    Column("epochs", lambda lines: "+".join(map(str, epochs_of(first(lines, "config")).values())), "Epochs"),
     *ratio_columns("training_ratio", training_ratios, "Training time / Glow's"),
     same("timing.threads", "Threads"),
     same("timing.rounds"),
