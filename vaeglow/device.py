@@ -16,7 +16,6 @@ from vaeglow.results import DETERMINISTIC
 
 # Environment variables that the workflow sets.
 CLAIM = "VAEGLOW_CLAIM_GPU"  # to 1; a step run by hand, or a notebook, uses torch's GPU
-TERMINAL = "VAEGLOW_TERMINAL"  # to a file descriptor of Snakemake's own output
 _claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 

@@ -22,9 +22,10 @@ from torch import Tensor, cuda, distributed, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vaeglow.device import CLAIM, TERMINAL, pick_device
+from vaeglow.device import CLAIM, pick_device
 from vaeglow.errors import STOP, Interrupted, UserError
 from vaeglow.files import read_json
+from vaeglow.progress import TERMINAL
 
 LOST = ("gloo", "nccl", "connection", "broken pipe")  # in the error of an exchange with a process that has ended
 EXIT_LOST = 76  # status of a process that ends because of that

@@ -255,7 +255,7 @@ def config(epochs: int) -> dict:
 def clock(monkeypatch) -> SimpleNamespace:
     """A clock that stands until it is set."""
     now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr("time.monotonic", lambda: now.seconds)
     return now
 
 

@@ -27,6 +27,7 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
 from vaeglow.models.bounds import Numbers
+from vaeglow.progress import counted
 from vaeglow.results import SEAL, Result, read_result
 
 CPU_BATCH = 10  # images at 299x299: larger batches are 10 to 30% slower on a CPU and take gigabytes
@@ -57,7 +58,7 @@ def extract_features(
         indices = np.arange(len(images))
     if torch.device(device).type == "cpu":
         batch_size = min(batch_size, CPU_BATCH)
-    for start in range(0, len(indices), batch_size):
+    for start in counted(range(0, len(indices), batch_size), "Inception features"):
         batch = torch.from_numpy(images[indices[start : start + batch_size]]).to(device).float() / (levels - 1)
         batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=image_layout(device))
         # TF32 and autotuning make a GPU's features differ from a CPU's and between runs

@@ -24,6 +24,7 @@ from vaeglow.data.loader import EVALUATION, Device, dequantise, step_generator
 from vaeglow.errors import UserError
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import Terms, bits_per_dim, costs, total
+from vaeglow.progress import counted
 
 MAX_NOISES = 10  # M = min(K, 10) dequantisation draws share the K joint draws
 Images = ndarray | Tensor
@@ -37,7 +38,7 @@ def dequantised_batches(
 
     The noise depends on `batch_size`, `seed` and `epoch`, a name below 0.
     """
-    for index, start in enumerate(range(0, len(images), batch_size)):
+    for index, start in enumerate(counted(range(0, len(images), batch_size), "likelihoods")):
         part = images[start : start + batch_size]
         x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
         x = x.to(device)

@@ -17,6 +17,7 @@ from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.kinds import Config
 from vaeglow.models.vae import VAE, FlowPrior
 from vaeglow.paths import identity
+from vaeglow.progress import counted
 from vaeglow.results import collect
 from vaeglow.weights import load_model
 
@@ -107,7 +108,7 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
         raise UserError(f"temperature {temperature} is not a number from 0 up")
     images = torch.empty(count, *model.shape, dtype=torch.uint8)
     overflowed = 0
-    for index, batch in enumerate(images.split(BATCH_SIZE)):  # all are drawn whole, the last is cut
+    for index, batch in enumerate(counted(images.split(BATCH_SIZE), "samples")):  # all are drawn whole, the last is cut
         drawn = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))[: len(batch)]
         batch.copy_(quantise(drawn, model.levels))
         overflowed += int((~drawn.isfinite().flatten(1).all(1)).sum())

@@ -1,25 +1,19 @@
 """Progress of a training: occasional lines on the terminal, one line per epoch in the log, TensorBoard."""
 
 import os
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
-from select import select
 
 from vaeglow.config.registry import kinds_of
-from vaeglow.device import TERMINAL
 from vaeglow.errors import UserError
 from vaeglow.models.kinds import Config, unit
+from vaeglow.progress import TERMINAL, Lines
 from vaeglow.time_left import RUN_LABEL, duration, time_left
 from vaeglow.training import reference
 
 FIRST = 5.0  # seconds to the first line
-EVERY = 15.0  # seconds between lines; or a share of those so far, if that is longer
-SHARE = 0.05
 
 
-class Progress:
+class Progress(Lines):
     """Prints bits/dim and the time left: occasionally on the terminal, after each epoch in the log.
 
     Args:
@@ -34,19 +28,14 @@ class Progress:
     """
 
     def __init__(self, config: Config, images_per_epoch: int, done: int, tensorboard: Path | None, first: bool) -> None:
+        super().__init__(RUN_LABEL.format(**config), FIRST, shown=first)
         self.config = config
-        self.label = RUN_LABEL.format(**config)
         self.epochs = config["training"]["epochs"]
         self.objective = kinds_of("models")[config["kind"]].OBJECTIVE
         self.unit = unit(self.objective)
         self.total = self.epochs * images_per_epoch
         self.done = done
         self.seen = 0
-        self.start = time.monotonic()
-        self.due = self.start + FIRST
-        self.terminal = -1
-        if first:
-            self.terminal = int(os.getenv(TERMINAL, 2 if sys.stderr.isatty() else -1))
         self.writer = None
         if tensorboard and first:
             try:
@@ -61,7 +50,7 @@ class Progress:
         """Note how many images of the run are done (fewer than before after a rollback); print it occasionally."""
         self.seen += max(done - self.done, 0)
         self.done = done
-        if time.monotonic() < self.due:
+        if not self.is_due():
             return
         left = self.takes(self.total - self.done)
         parts = [f"epoch {epoch + 1}/{self.epochs}", f"{loss:.2f} {self.unit}", f"{duration(left)} left"]
@@ -71,16 +60,7 @@ class Progress:
 
     def takes(self, images: int) -> float:
         """The seconds for so many, at this process's own speed so far, time between steps included."""
-        return images * (time.monotonic() - self.start) / max(self.seen, 1)
-
-    def tell(self, *parts: str) -> None:
-        """Print these as a line on the terminal, if there is one and it is ready: training never waits for it."""
-        now = time.monotonic()
-        self.due = now + max(EVERY, SHARE * (now - self.start))
-        with suppress(OSError, ValueError):
-            _, ready, _ = select([], [self.terminal], [], 0)
-            if ready:
-                os.write(self.terminal, f"{self.label}: {', '.join(parts)}\n".encode())
+        return images * self.seconds() / max(self.seen, 1)
 
     def epoch_done(self, row: Config) -> None:
         """Print an epoch's line, and write its numbers for TensorBoard."""

@@ -24,6 +24,7 @@ from vaeglow.device import CLAIM, pick_device, set_threads
 from vaeglow.files import Config, Facts
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.models.network import full_precision
+from vaeglow.progress import counted
 from vaeglow.training.optimise import recompute_activations
 from vaeglow.training.step import TrainingStep
 from vaeglow.training.turns import worker
@@ -147,6 +148,6 @@ def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) ->
             turn = stack.enter_context(timing_worker({**config, "training": training}, windows | place))
             turn()  # one after the other: none is set up while another one warms up
             models[config["model"]] = turn
-        for _ in range(len(WORK) * (1 + windows["windows"])):
+        for _ in counted(range(len(WORK) * (1 + windows["windows"])), "timing in turns, rounds"):
             measured = {model: turn() for model, turn in models.items()}
     return measured
