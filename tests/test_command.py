@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -137,6 +138,9 @@ def test_grey_images_and_oblong_ones_are_scored(run, features):
     oblong = write_pngs(Path("oblong"), blobs(8, 3)[:, :, :5])
     for samples, reference in ((npz("grey", arr_0=grey), rgb), (folder, rgb), (oblong, oblong)):
         assert values(run("score", samples, reference))["FID"] == "0.000"
+    Image.new("RGB", (20, 9)).save(oblong / "of another size.png")
+    assert values(run("score", oblong, oblong, "--size", 8))["FID"] == "0.000"
+    assert float(values(run("score", oblong, rgb, "--size", 8))["FID"]) > 0
 
 
 def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
@@ -152,7 +156,7 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
     Path("x.safetensors").write_text("none")
     Path("x.png").write_bytes(b"none")
     for samples, says in {
-        "mixed": r"whole images of one size are needed, not mixed/0.*\(8x8\), mixed/x.png \(9x8\): repair, resize",
+        "mixed": r"whole images of one size are needed, not mixed/0.*\(8x8\), mixed/x.png \(9x8\): repair or",
         "text": r"text/x.png \(not an image\)",
         "few": "few has 1 images, this comparison needs 6",
         "empty": "empty holds no image files",
@@ -186,7 +190,8 @@ def test_the_device_is_the_one_asked_for(words, fails, vae_run):
 
 def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
     monkeypatch.setattr(command, "PACKAGE", tmp_path / "checkout/vaeglow")
-    fails("run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`$", "score", "a", "b")
+    says = r"is missing .* run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`$"
+    fails(says, "score", "a", "b")
     weights = tmp_path / "checkout" / command.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
     shutil.copy(inception_file, weights)
@@ -231,3 +236,4 @@ def test_as_a_process():
     assert "is missing" in refused(python("-m", "vaeglow", "info", "nowhere.safetensors"))
     helped = said(python("-m", "vaeglow", "--help"))
     assert all(name in helped for name in ("sample", "score", "info"))
+    assert said(python("-m", "vaeglow", "--version")) == f"vaeglow {version('vaeglow')}\n"

@@ -1,6 +1,7 @@
 """Samples of a trained model, the quality of anybody's samples, and what a file is (docs/python.md)."""
 
 from argparse import ArgumentParser
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def sample(
     print(f"{path}: {what}")
 
 
-def read(path: Path, count: int, temperature: float, seed: int, device: str) -> tuple[np.ndarray, str]:
+def read(path: Path, count: int, temperature: float, seed: int, device: str, size: int = 0) -> tuple[np.ndarray, str]:
     """Anybody's images, a dataset's test split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
     if path.suffix == ".safetensors":
         from vaeglow.api import Model
@@ -69,7 +70,7 @@ def read(path: Path, count: int, temperature: float, seed: int, device: str) -> 
         info = read_info(path)
         return full_range(open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
     if path.is_dir():
-        return folder.read_whole(path), str(path)
+        return folder.read_whole(path, size or None), str(path)
     images, _ = npz.read(path, NAMES, {})
     if not images:
         raise UserError(f"{path} has no array {' or '.join(NAMES)}: give its array of images one of these names")
@@ -83,6 +84,7 @@ def score(
     count: int = 0,
     temperature: float = 1.0,
     seed: int = 0,
+    size: int = 0,
     device: str = "auto",
     weights: Path = WEIGHTS,
 ) -> None:
@@ -93,6 +95,7 @@ def score(
         reference: a prepared dataset's folder (its test split), a folder of images, or an .npz
         count: the first so many samples, and as many real images spread over all; 0: all
         seed: of a model's samples (0)
+        size: the side to which the images of folders are cropped and resized; 0: as they are
     """
     from vaeglow.device import pick_device
     from vaeglow.evaluation.fid import Reference, image_features
@@ -105,15 +108,17 @@ def score(
         weights = PACKAGE.parent / weights
     on = pick_device(device)
     net = load_inception(weights, FEATURES, on)
-    real, real_are = read(reference, count, temperature, seed, device)
-    drawn, drawn_are = read(samples, count or len(real), temperature, seed, device)
+    real, real_are = read(reference, count, temperature, seed, device, size)
+    drawn, drawn_are = read(samples, count or len(real), temperature, seed, device, size)
     if count:
         drawn = drawn[:count]
         real = evenly_spaced(real, count)
     for images, what in ((real, real_are), (drawn, drawn_are)):
         require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
     if drawn.shape[2:] != real.shape[2:]:
-        raise UserError(f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them")
+        raise UserError(
+            f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them, or give --size"
+        )
     biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
     print(f"samples    {drawn_are}\nreference  {real_are}")
     print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
@@ -143,6 +148,7 @@ def info(file: Path) -> None:
 def main() -> None:
     """Run the command that the process's words name."""
     parser = ArgumentParser(prog="vaeglow", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vaeglow {version('vaeglow')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (sample, score, info):
         text = command.__doc__.partition("\n")[0]

@@ -69,6 +69,8 @@ def test_batches_are_full_and_the_last_is_cut():
         (1, -1.0),
         (1, math.nan),
         (1, math.inf),
+        (2.5, 1.0),
+        (4, "0.5"),
     ],
 )
 def test_illegal_requests_are_refused(count, temperature):

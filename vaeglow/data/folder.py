@@ -153,17 +153,20 @@ def _list(folder: Path, root: Path, seen: set[Path]) -> tuple[list[Path], int]:
     return [path for path in files if path in kept], len(files) - len(kept)
 
 
-def read_whole(root: Path) -> ndarray:
-    """All images of a folder as they are, in RGB: uint8 [N, 3, H, W]; UserError where sizes differ or one is broken."""
+def read_whole(root: Path, size: int | None) -> ndarray:
+    """All images of a folder, in RGB: uint8 [N, 3, H, W]; UserError where sizes differ or one is broken.
+
+    `size`: see `read_square`.
+    """
     paths, _ = _list(root, root, set())
-    images = [read_or_reason(path, None, 3) for path in paths]
+    images = [read_or_reason(path, size, 3) for path in paths]
     looks = {}  # size, or what is wrong: the last such file
     for path, image in zip(paths, images, strict=True):
         look = image if isinstance(image, str) else f"{image.shape[2]}x{image.shape[1]}"
         looks[look] = path
     if len(looks) > 1 or look is image:
         named = ", ".join(f"{path} ({look})" for look, path in itertools.islice(looks.items(), 3))
-        raise UserError(f"whole images of one size are needed, not {named}: repair, resize or remove some")
+        raise UserError(f"whole images of one size are needed, not {named}: repair or remove some, or give a --size")
     return np.stack(images)
 
 

@@ -78,10 +78,9 @@ def load_weights(path: Path) -> Tensors:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        raise UserError(
-            f"{path} does not hold Inception weights as vaeglow writes them: correct the path, or delete it and "
-            f"run `snakemake --cores 1 {INCEPTION}`"
-        ) from error
+        wrong = "does not hold Inception weights as vaeglow writes them: correct the path, or delete it and"
+        what = wrong if path.exists() else "is missing (Inception's weights): correct the path, or in a clone"
+        raise UserError(f"{path} {what} run `snakemake --cores 1 {INCEPTION}`") from error
 
 
 def obtain_weights(settings: Settings) -> Obtained:

@@ -1,5 +1,6 @@
 """A trained run, opened to be measured: its network, what its results record, and its samples (section 3.5)."""
 
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,10 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
     Raises:
         UserError: a count below 1, or a temperature below 0 or not finite.
     """
-    if count < 1:
-        raise UserError(f"{count} samples are requested: request 1 or more")
-    if not 0 <= temperature < float("inf"):
-        raise UserError(f"temperature {temperature} is not a number from 0 up")
+    if not isinstance(count, Integral) or count < 1:
+        raise UserError(f"{count} samples are requested: request a whole number, 1 or more")
+    if not isinstance(temperature, Real) or not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature {temperature!r} is not a number from 0 up")
     images = torch.empty(count, *model.shape, dtype=torch.uint8)
     overflowed = 0
     for index, batch in enumerate(counted(images.split(BATCH_SIZE), "samples")):  # all are drawn whole, the last is cut

@@ -81,7 +81,7 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
     mean = values.mean()
     if len(values) > 1:
         axes.plot(*(values.columns + aside, values.T)[::order], **look | PALE)
-        errors = values.apply(lambda column: t_end(column.dropna(), end=1)) - mean
+        errors = values.apply(lambda column: t_end(column[~np.isnan(column)], end=1), raw=True) - mean
     axes.errorbar(*(mean.index, mean)[::order], *(errors, None)[::order], **look)
     return mean
 
