@@ -7,6 +7,7 @@ import shutil
 import signal
 import tomllib
 import zipfile
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 
@@ -210,7 +211,8 @@ def test_ctrl_c_ends_make_without_an_error_line_of_its_own(checkout):
     make(checkout, "table2")
     stopping = "#!/bin/sh\necho 'stopped: state saved' >&2\nkill -INT 0\nsleep 9\n"  # to make, too, as a terminal does
     (checkout / ".venv/bin/python").write_text(stopping)
-    done = call(["make", "table2"], checkout, start_new_session=True)
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it
+    done = call(["make", "table2"], checkout, start_new_session=True, preexec_fn=listen)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "stopped: state saved\n")
 
 

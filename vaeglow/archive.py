@@ -7,7 +7,7 @@ import json
 from hashlib import file_digest, sha256
 from io import StringIO
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copyfileobj, copytree
 from zipfile import ZipFile
 
 from vaeglow.data.arrays import INFO_FILE
@@ -93,7 +93,10 @@ def unpack(file: Path, folder: Path) -> None:
                     if file_digest(member, "sha256").hexdigest() != hashes.get(name):
                         raise UserError(f"{file}: {name} is not what was packed: get the archive again")
             with atomic_path(folder) as temporary:
-                archive.extractall(temporary, (*hashes, SUMS, CRATE))
+                for name in (*hashes, SUMS, CRATE):
+                    temporary.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(name) as member, open(temporary / name, "wb") as target:
+                        copyfileobj(member, target)
     except (*DAMAGED, KeyError) as error:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 

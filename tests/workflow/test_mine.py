@@ -46,11 +46,11 @@ def made(capsys, folder: str | Path) -> tuple[str, list[str], Path]:
 
 
 def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(folder, capsys):
-    name, (first, second), overlay = made(capsys, folder)
+    name, (first, second, third), overlay = made(capsys, folder)
     assert name == "my_pictures_8"
     assert first.startswith("88 images train and 22 test, in colour; config/mine/my_pictures_8-demo.yaml is written")
     times = r"about \d+:\d\d:\d\d with CORES=1; training alone: glow \d.*, vaeglow_as_written \d"
-    assert re.match(times, second)
+    assert re.match(times, second) and third == mine.EXPECT
     targets = (f"results/{name}.csv", f"results/{name}_samples.png")
     found = jobs(workflow("-n", *targets, "--configfile", str(overlay), cwd=Path.cwd()))
     assert of(found, "dataset") == {name}

@@ -22,15 +22,8 @@ from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, ph
 from vaeglow.data.arrays import Settings, Values, array_sha256, slabs, write_dataset
 from vaeglow.errors import UserError
 
-KINDS = {
-    "photos": photos,
-    "digits": digits,
-    "cifar10": cifar10,
-    "fashion_mnist": fashion_mnist,
-    "celeba": celeba,
-    "folder": folder,
-    "npz": npz,
-}
+MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
+KINDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$(?!\n)"}
 COMMON = {
     "channels": choice("3 (RGB) or 1 (luminance)", 1, 3, default=3),
