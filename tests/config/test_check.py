@@ -17,6 +17,8 @@ from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import DECLARED, complete, declared, read_schema
 
 SLIPS = r"""
+{seeds: [1], tables: {table1: {seeds: [0]}}}
+=> tables.table1: seeds: the config has 1 only
 {trainin: {}}
 => unknown key 'trainin' \(did you mean 'training'\?\)
 {training: {learning_rate: 1e-4}}

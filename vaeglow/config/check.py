@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import SHOWN, describe_model, inherited, lookup, merge, plan, resolve, view_of
+from vaeglow.config import SHOWN, describe_model, inherited, lookup, merge, plan, resolve, several, view_of
 from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
@@ -99,7 +99,12 @@ def check_entries(views: Config, view: Config) -> None:
     for section in plan.SECTIONS:
         for name in view[section]:
             with named(f"{section}.{name}"):
-                for row in plan.filled_in(view, section, name)["rows"]:
+                entry = plan.filled_in(view, section, name)
+                if not entry["seeds"]:
+                    raise UserError(
+                        f"seeds: the config has {several(map(str, view['seeds']))} only: take some of these"
+                    )
+                for row in entry["rows"]:
                     lookup(view["datasets"], row["dataset"], "dataset")
                     if "minus" in row and row["minus"].items() <= row.items():
                         raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
