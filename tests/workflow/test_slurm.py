@@ -52,8 +52,8 @@ class Slurm:
     def submit(self, folder: Path, *arguments: str, output: Path) -> subprocess.Popen:
         """Start the workflow with the profile, which leaves only this to a cluster; it prints to `output`'s end."""
         command = [sys.executable, str(SCRIPTS / "quick_polls.py"), "--workflow-profile", str(ROOT / "profiles/slurm")]
-        command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
         command += ["--quiet", "host"]  # with what Snakemake says of each job
+        command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
         options = {"cwd": ROOT, "env": self.environment, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
         with open(output, "a", encoding="utf-8") as file:
             return subprocess.Popen([*command, *arguments, "--directory", str(folder)], stdout=file, **options)
