@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from functools import reduce
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from vaeglow.errors import UserError
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.results import Result, check_together, read_result
 
@@ -143,9 +142,8 @@ def numbers(lines: Lines, source: str, null: bool = False) -> Numbers:
     kind, *keys = source.split(".")
 
     def number(result: Result) -> float:
-        with suppress(UserError if null else ()):
-            return result.number(*keys)
-        return nan
+        value = reduce(lambda part, key: (part or {}).get(key), keys, result.content)
+        return nan if null and value is None else result.number(*keys)
 
     return files(lines, kind).map(number).astype(float)
 
