@@ -3,7 +3,6 @@
 import errno
 import json
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -92,7 +91,7 @@ def test_what_was_changed_is_refused_and_nothing_is_written(packed, tmp_path, na
 
 
 def test_a_full_disk_leaves_nothing_half_unpacked(packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "no space left on device")))
+    monkeypatch.setattr(archive, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "no space left on device")))
     with user_error("the disk is full"):
         archive.unpack(packed, tmp_path / "to")
     assert not [*tmp_path.iterdir()]

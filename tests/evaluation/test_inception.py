@@ -26,6 +26,9 @@ STATE = random_inception()
 
 def test_files_that_are_not_the_weights_are_refused(inception_file, tmp_path):
     path = tmp_path / "x.safetensors"
+    with user_error("is missing"):
+        load_weights(path)
+    path.write_text("no tensors")
     with user_error("does not hold Inception weights"):
         load_weights(path)  # what else `read_tensors` refuses: test_weights
     for other in ({"a": torch.zeros(3)}, STATE | {"Conv2d_1a_3x3.conv.weight": torch.zeros(32, 3, 5, 5)}):
