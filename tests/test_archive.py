@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import subprocess
+import shutil
 import sys
 import zipfile
 from pathlib import Path

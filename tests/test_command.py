@@ -19,6 +19,7 @@ from waiting import Row, python, said
 
 import vaeglow
 from vaeglow import __main__ as command
+from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
 from vaeglow.evaluation import inception
 from vaeglow.files import read_json
@@ -189,10 +190,10 @@ def test_the_device_is_the_one_asked_for(words, fails, vae_run):
 
 
 def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
-    monkeypatch.setattr(command, "PACKAGE", tmp_path / "checkout/vaeglow")
+    monkeypatch.setattr(images, "PACKAGE", tmp_path / "checkout/vaeglow")
     says = r"is missing .* run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`$"
     fails(says, "score", "a", "b")
-    weights = tmp_path / "checkout" / command.WEIGHTS  # the checkout's own serve any folder
+    weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
     shutil.copy(inception_file, weights)
     fails("^error: b ", "score", "a", "b")

@@ -1,0 +1,1 @@
+"""What `vaeglow COMMAND` runs, a function a command (docs/python.md)."""
