@@ -3,8 +3,8 @@
 import errno
 import json
 import re
-import subprocess
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
