@@ -47,6 +47,11 @@ budget:
   - {model: vae, temperature: 0.0, label: One curve}
   - {model: vaeglow, temperature: 0.5, label: One curve, base: vae}
   - {model: glow, temperature: 1.0}
+epochs:
+  published: {their VAE: 70.0}
+  rows:
+  - {model: vae, temperature: 0.0}
+  - {model: vaeglow, temperature: 0.5}
 linear_reference: {reference_model: vae, rows: [{model: vae}, {model: squeeze1}, {model: vaeglow}, {model: squeeze4}]}
 noise_maps: {lines: 3, rows: [{model: vae}]}
 nearest_training: {lines: 2, rows: [{model: vaeglow, temperature: 0.5}, {model: glow, temperature: 0.5}]}
