@@ -31,3 +31,13 @@ def test_claims_are_counted_and_the_named_ones_told():
     assert numbers[1:4] == [verdicts.count(verdict) for verdict in ("holds", "does not hold", "undecided")]
     assert "- {verdict}: {statement} ({effect} [".format(**rows["quality_main"]) in text
     assert f"- needs preset paper: {rows['fid_main']['statement']}\n" in text
+
+
+def test_a_split_verdict_is_one_that_cannot_be_said(tmp_path):
+    verdicts = ["holds", "split", "undecided", "2 of 5 seeds"]
+    lines = [f"{number},{verdict},cpu" for number, verdict in enumerate(verdicts)]
+    path = tmp_path / "claims.csv"
+    path.write_text("\n".join(["claim,verdict,preset", *lines]))
+    text = claims_text(path, [])
+    assert "Of 4 claims, at preset cpu: 1 hold, 0 do not; 2 cannot be said" in text
+    assert "1 need other trainings" in " ".join(text.split())

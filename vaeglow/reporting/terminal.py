@@ -13,7 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from vaeglow.files import read_csv
-from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
+from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SPLIT, UNDECIDED
 from vaeglow.reporting.traced import Texts
 
 WIDTH = 100
@@ -59,12 +59,13 @@ def claims_text(path: Path, names: Sequence[str]) -> str:
     """How many claims hold, do not, or cannot be said and why; what came out of those named; where the rest is."""
     rows = {row["claim"]: row for row in read_csv(path)}
     counts = Counter(row["verdict"] for row in rows.values())
-    elsewhere = len(rows) - sum(counts[verdict] for verdict in (HOLDS, FAILS, UNDECIDED))
+    open_claims = counts[UNDECIDED] + counts[SPLIT]
+    elsewhere = len(rows) - counts[HOLDS] - counts[FAILS] - open_claims
     preset = next(iter(rows.values()))["preset"]
     answer = (
-        f"Of {len(rows)} claims, at preset {preset}: {counts[HOLDS]} hold, {counts[FAILS]} do not; {counts[UNDECIDED]} "
-        f"cannot be said, because the interval is too wide or no model is good enough to compare; {elsewhere} need "
-        "other trainings."
+        f"Of {len(rows)} claims, at preset {preset}: {counts[HOLDS]} hold, {counts[FAILS]} do not; {open_claims} "
+        "cannot be said, because the interval is too wide, FID and KID disagree, or no model is good enough to "
+        f"compare; {elsewhere} need other trainings."
     )
     lines = [textwrap.fill(answer, WIDTH)]
     for row in (rows[name] for name in names):
