@@ -87,7 +87,7 @@ def preset_threads(wildcards):
 
 
 def on_cluster():
-    """Whether jobs run on other machines: for functions only, since Snakemake does not know while it reads this file."""
+    """Whether jobs run on other machines: for functions only, Snakemake does not know while it reads this file."""
     if workflow.dryrun:  # never gets to know: it goes by `jobs`, which every cluster's profile sets
         return bool(workflow.resource_settings.nodes)
     return workflow.remote_exec or not workflow.local_exec
@@ -98,7 +98,7 @@ def gpus(wildcards):
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
 
-# Jobs find the package wherever Snakemake was started, and the Python that runs it, unless conda or a container has one.
+# Jobs find the package wherever Snakemake was started, and the Python that runs it, unless conda or a container has one
 prefix = "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
 prefix += "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
 if ROOT:
