@@ -80,7 +80,8 @@ def row(model: str, temperature: float | None = None, minus: Mapping | None = No
 
 def spec_of(kind: str, rows: list[dict], **values: Any) -> Json:
     """A table's spec."""
-    styles = {model: {"label": label} for model, label in LABELS.items()}
+    models = [*LABELS, *(row["model"] for row in rows)]
+    styles = {model: {"label": LABELS.get(model, model)} for model in models}
     return {**MADE["spec"], "styles": styles, "kind": kind, "rows": rows, **values}
 
 

@@ -97,7 +97,7 @@ def hash_now(path: Path) -> str:
         return repr(error)
 
 
-def counted(paths: Collection[Path], every: bool) -> str:
+def in_words(paths: Collection[Path], every: bool) -> str:
     """Several files in a few words: the first and how many more, or all."""
     first, *more = map(str, sorted(set(paths)))
     return ", ".join([first, *more]) if every or not more else f"{first} and {len(more)} more"
@@ -131,7 +131,8 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
             continue
         if hashes is None:
             unchecked.append(path)
-        for named in (hashes or {}).items():
+            continue
+        for named in hashes.items():
             recorded[named].append(path)
     absent: defaultdict[Path, list[Path]] = defaultdict(list)
     hash_of = cache(hash_now)
@@ -140,15 +141,15 @@ def main(results: Path, *, data: Path | None = None, all: bool = False) -> None:
             absent[path] += users
         elif path not in wrong and hash_of(path) != expected:
             wrong[path] = (
-                f"its content has changed (says {counted(users, all)}): expected {shorten(expected)}, found "
+                f"its content has changed (says {in_words(users, all)}): expected {shorten(expected)}, found "
                 f"{shorten(hash_of(path))}"
             )
     for path, what in sorted(wrong.items()):
         print(*f"mismatch: {path}: {what}: {REDO}".split())
     for path, users in sorted(absent.items()):
-        print(f"not there: {path}, named by {counted(users, all)}")
+        print(f"not there: {path}, named by {in_words(users, all)}")
     if unchecked:
-        print(f"not checked: {counted(unchecked, all)}: texts, resume state, and what is no result")
+        print(f"not checked: {in_words(unchecked, all)}: texts, resume state, and what is no result")
     if data is None:
         print("not checked: prepared data: give their folder with --data")
     print(

@@ -160,8 +160,7 @@ def test_photos_settings_that_cannot_be_met(sides, says):
 
 @pytest.mark.parametrize("name", ["chelsea", "gone"])
 def test_an_altered_or_missing_picture(name, monkeypatch):
-    monkeypatch.setitem(photos.PICTURES, name, ("skimage", "png", "credit"))
-    monkeypatch.setitem(photos.SHA256, name, photos.SHA256["coffee"])
+    monkeypatch.setitem(photos.PICTURES, name, ("skimage", "png", "credit", photos.PICTURES["coffee"][3]))
     with user_error(rf"picture {name}: .*/{name}.png is missing or not .*scikit-image"):
         photos.load_picture(name, 3)
 

@@ -117,11 +117,11 @@ def unfit(view: View, rows: Iterable[Row], error: type[UnfitImages] = UnfitImage
 def needs(view: View, section: str, name: str = "") -> list[Need]:
     """What a table, a figure or (without a name) all claims that are measured read, each need once."""
     if section == "claims":
-        measured = [claim for claim in claims(view).values() if claim["run"]]
         reading = []
-        for claim in measured:
-            seeds = tuple(seeds_of(claim, view["seeds"]))
-            reading += [{**need, "seeds": seeds} for need in needed(claim)]
+        for claim in claims(view).values():
+            if claim["run"]:
+                seeds = tuple(seeds_of(claim, view["seeds"]))
+                reading += [{**need, "seeds": seeds} for need in needed(claim)]
     else:
         reading = entry_needs(view, section, name)
     return list({frozenset(need.items()): need for need in reading}.values())

@@ -26,12 +26,12 @@ def one_of(names: Iterable[Any]) -> str:
 
 def models_of(config: Config, rule: str) -> str:
     """The same for all models that a rule of this name trains (`RULES` of their kinds)."""
-    kinds = kinds_of("models")
-    rules = {}
+    models = []
     for model in config["models"]:
-        kind = kinds[inherited(config, model, "kind")]
-        rules[model] = kind.RULES[inherited(config, model, "mode")]
-    return one_of(model for model in rules if rules[model] == rule)
+        kind = kinds_of("models")[inherited(config, model, "kind")]
+        if kind.RULES[inherited(config, model, "mode")] == rule:
+            models.append(model)
+    return one_of(models)
 
 
 def seeds(views: Mapping[str, View]) -> list[int]:

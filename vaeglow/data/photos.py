@@ -7,7 +7,6 @@ and is resized after it is cut. So no pixel of a test image occurs in a training
 import hashlib
 import importlib.util
 import io
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,33 +41,67 @@ class Grid(NamedTuple):
 
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # in an installed package
-PICTURES = {  # name, also of the file: package, suffix, credit
-    "astronaut": ("skimage", "png", "Eileen Collins, NASA Great Images; public domain"),
-    "chelsea": ("skimage", "png", "Chelsea the cat, Stefan van der Walt; CC0"),
-    "coffee": ("skimage", "png", "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0"),
-    "rocket": ("skimage", "jpg", "Launch of DSCOVR on Falcon 9, SpaceX; public domain"),
-    "hubble_deep_field": ("skimage", "jpg", "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain"),
-    "ihc": ("skimage", "png", "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions"),
-    "retina": ("skimage", "jpg", "Fundus photograph of a normal left eye, Mikael Häggström; CC0"),
+PICTURES = {  # name, also of the file: package, suffix, credit, sha256
+    "astronaut": (
+        "skimage",
+        "png",
+        "Eileen Collins, NASA Great Images; public domain",
+        "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    ),
+    "chelsea": (
+        "skimage",
+        "png",
+        "Chelsea the cat, Stefan van der Walt; CC0",
+        "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+    ),
+    "coffee": (
+        "skimage",
+        "png",
+        "Coffee cup, Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0",
+        "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+    ),
+    "rocket": (
+        "skimage",
+        "jpg",
+        "Launch of DSCOVR on Falcon 9, SpaceX; public domain",
+        "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+    ),
+    "hubble_deep_field": (
+        "skimage",
+        "jpg",
+        "Hubble eXtreme Deep Field, NASA (HubbleSite 2012-37); public domain",
+        "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
+    ),
+    "ihc": (
+        "skimage",
+        "png",
+        "Immunohistochemical staining of colonic glands, CMMI; no known copyright restrictions",
+        "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef",
+    ),
+    "retina": (
+        "skimage",
+        "jpg",
+        "Fundus photograph of a normal left eye, Mikael Häggström; CC0",
+        "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
+    ),
     "motorcycle_left": (
         "skimage",
         "png",
         "Middlebury 2014 stereo benchmark (Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein), down-sampled",
+        "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
     ),
-    "china": ("sklearn", "jpg", "danielbuechele on flickr (6061409035); CC BY 2.0"),
-    "flower": ("sklearn", "jpg", "vultilion on flickr (6056698931); CC BY 2.0"),
-}
-SHA256 = {  # of the files
-    "astronaut": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
-    "chelsea": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
-    "coffee": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
-    "rocket": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
-    "hubble_deep_field": "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
-    "ihc": "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef",
-    "retina": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
-    "motorcycle_left": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
-    "china": "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
-    "flower": "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+    "china": (
+        "sklearn",
+        "jpg",
+        "danielbuechele on flickr (6061409035); CC BY 2.0",
+        "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
+    ),
+    "flower": (
+        "sklearn",
+        "jpg",
+        "vultilion on flickr (6056698931); CC BY 2.0",
+        "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+    ),
 }
 SOME = {"type": "array", "minItems": 1, "uniqueItems": True}
 SCHEMA = {
@@ -114,7 +147,7 @@ def build(settings: Settings, **_: Any) -> Made:
         )
     used = {
         name: {
-            "sha256": SHA256[name],
+            "sha256": PICTURES[name][3],
             "credit": PICTURES[name][2],
             "blocks": [grid.columns, grid.rows],
             "crop_sides": [*grid.sides],
@@ -146,11 +179,11 @@ def plan(settings: Settings) -> tuple[dict, dict, dict]:
     crops = {}
     for split in SPLITS:
         crops[split] = []
-        rounds = (Stream(seed, "turns", split, number).permutation(len(pictures)) for number in itertools.count())
-        for number, turn in enumerate(
-            itertools.islice(itertools.chain.from_iterable(rounds), settings[f"{split}_images"])
-        ):
-            name = settings["pictures"][turn]
+        for number in range(settings[f"{split}_images"]):
+            past_rounds, place = divmod(number, len(pictures))
+            if place == 0:
+                turns = Stream(seed, "turns", split, past_rounds).permutation(len(pictures))
+            name = settings["pictures"][turns[place]]
             # Each crop has its own stream: if a JPEG decoder's last bit causes a redraw, no other crop changes.
             crops[split].append(draw(name, split, grey[name], grids[name], Stream(seed, "crop", split, name, number)))
     return pictures, grids, crops
@@ -162,11 +195,11 @@ def load_picture(name: str, channels: int) -> Image.Image:
     The file is read directly, never through `skimage.data`, which may download a missing one. UserError where it is
     missing or not the pinned one.
     """
-    package, suffix, _ = PICTURES[name]
+    package, suffix, _, digest = PICTURES[name]
     folder = Path(importlib.util.find_spec(package).origin).parent  # found without importing a large package
     path = folder / FOLDERS[package] / f"{name}.{suffix}"
     content = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+    if hashlib.sha256(content).hexdigest() != digest:
         raise UserError(
             f"picture {name}: {path} is missing or not the expected file (sha256 differs): reinstall it "
             f"(pip install --force-reinstall --no-deps scikit-image scikit-learn) or leave {name} out of `pictures`"

@@ -47,6 +47,11 @@ def clock_of(device_kind: str) -> str:
     return "cpu_seconds" if device_kind == "cpu" else "seconds"
 
 
+def clock_words(timing: Result) -> str:
+    """The same in words, of a timing.json."""
+    return CLOCKS[clock_of(timing.value("device_kind"))]
+
+
 def seconds_an_image(timing: Result, models: Iterable[str], clock: str = "seconds", what: str = "training") -> ndarray:
     """Seconds an image, the mean over models, in each round of a timing.json: [rounds].
 

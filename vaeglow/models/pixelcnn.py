@@ -89,9 +89,9 @@ class GatedLayer(Module):
     def forward(self, v: Tensor, h: Tensor) -> Pair:
         """Vertical and horizontal stack [N, inputs, H, W] each -> [N, width, H, W] each."""
         above = self.vertical(pad(v, (self.half, self.half, self.half, 0)))
-        return gate(above), self.joined(h, self.out(gate(self.horizontal(h) + self.link(above))))
+        return gate(above), self.with_residual(h, self.out(gate(self.horizontal(h) + self.link(above))))
 
-    def joined(self, h: Tensor, out: Tensor) -> Tensor:
+    def with_residual(self, h: Tensor, out: Tensor) -> Tensor:
         """The residual connection from h, but for the first layer."""
         return out if self.first else h + out
 
@@ -122,7 +122,7 @@ class LayerScan:
     def at_pixel(self, h: Tensor, j: int) -> Tensor:
         """The horizontal stack at pixel j of the row: [N, inputs] -> [N, width]."""
         self.left[..., -1] = h
-        return self.layer.joined(h, self.out(gate(self.horizontal(self.left) + self.link[..., j])[..., None]))
+        return self.layer.with_residual(h, self.out(gate(self.horizontal(self.left) + self.link[..., j])[..., None]))
 
 
 class PixelNet(Network):

@@ -117,11 +117,11 @@ class Sources:
         """What a row is called: its own label, or its model's (`label` in config) and its temperature, if any."""
         if row.get("label"):
             return row["label"]
-        return joined(self["styles"].get(row["model"], {}).get("label", row["model"]), drawn_at(self.temperature(row)))
+        return with_commas(self["styles"][row["model"]]["label"], drawn_at(self.temperature(row)))
 
     def temperature(self, row: Row) -> float | str:
         """A row's temperature; empty where it has none, or its model."""
-        return row.get("temperature", "") if self["styles"].get(row["model"], {}).get("temperature", True) else ""
+        return row.get("temperature", "") if self["styles"][row["model"]].get("temperature", True) else ""
 
 
 def files(lines: Lines, kind: str) -> Numbers:
@@ -160,7 +160,7 @@ def first(lines: Lines, source: str) -> Any:
     return next((result.value(*keys) for result in files(lines, kind)), None)
 
 
-def joined(*texts: str) -> str:
+def with_commas(*texts: str) -> str:
     """The texts that are not empty, with commas."""
     return ", ".join(filter(None, texts))
 
@@ -172,14 +172,14 @@ def drawn_at(temperature: float | str) -> str:
     return f"T={float(temperature)}" if float(temperature) else "without noise"
 
 
-def bound_note(one: str, other: str, name: str, other_name: str) -> str:
+def bound_note(bound: str, other_bound: str, name: str, other_name: str) -> str:
     """What it means for a difference of bits/dim, `name` minus `other_name`, that one or both are upper bounds.
 
-    `one` and `other` are the `bound` of their likelihood.json, "<=" or "="; empty where both are exact.
+    A `bound` is that of a likelihood.json, "<=" or "="; empty where both are exact.
     """
-    if one == other:
-        return "both numbers are upper bounds, and compared as such" if one == "<=" else ""
-    bounded, exact, turn = (name, other_name, "smaller") if one == "<=" else (other_name, name, "larger")
+    if bound == other_bound:
+        return "both numbers are upper bounds, and compared as such" if bound == "<=" else ""
+    bounded, exact, turn = (name, other_name, "smaller") if bound == "<=" else (other_name, name, "larger")
     return (
         f"the number of {exact} is exact for dequantised data, that of {bounded} an upper bound: its own bits/dim can "
         f"only be lower, and the difference {turn}"

@@ -106,6 +106,7 @@ def run(main: Callable[[], None]) -> None:
     def stop(number: int, frame: object) -> None:
         raise Interrupted(f"{signal.Signals(number).name}: run the same command again")
 
+    sys.stdout.reconfigure(line_buffering=True)  # a log shows at once how far its job is
     try:
         with handled(stop, STOP):
             main()

@@ -3,7 +3,6 @@
 One pass of Inception; bootstrap draws of the first set's numbers are kept for comparing models.
 """
 
-import sys
 from pathlib import Path
 
 from vaeglow.steps import cli
@@ -49,4 +48,4 @@ def main(
     content |= {"samples_provenance": sampled.value("provenance"), **numbers}
     write_result(output, content, [sampled, weights, arrays], provenance)
     text = "FID {fid:.2f}, KID {kid:.4f} +- {kid_standard_error:.4f}, precision {precision:.2f}, recall {recall:.2f}"
-    print(f"{text.format(**numbers)} ({sets} x {count} samples against {count} images)", file=sys.stderr)
+    print(f"{text.format(**numbers)} ({sets} x {count} samples against {count} images)")

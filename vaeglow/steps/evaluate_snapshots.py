@@ -61,7 +61,7 @@ def main(
         if 2 * exploded <= len(samples):
             point |= compared.fid_and_kid(samples.numpy())
         points.append(point)
-        print(", ".join(f"{key} {value}" for key, value in point.items()), flush=True)
+        print(", ".join(f"{key} {value}" for key, value in point.items()))
     content = {
         **run.identity,
         **compared.record,

@@ -55,8 +55,12 @@ def main(
     split_name = f"the {split} split of {info['name']}"
     require_images(len(apart_enough), images, split_name, f"protocol {protocol}", remedy)
     levels = info["levels"]
-    content |= {"dataset": names["dataset"], "levels": levels, "image_shape": list(real.shape[1:])}
-    content["data_sha256"] = names["data_sha256"]
+    content |= {
+        "dataset": names["dataset"],
+        "levels": levels,
+        "image_shape": list(real.shape[1:]),
+        "data_sha256": names["data_sha256"],
+    }
     net = load_inception(weights, features, on)
     indices = evenly_spaced(apart_enough, images)
     arrays = image_features(real, net, batch_size, on, levels=levels, indices=indices)

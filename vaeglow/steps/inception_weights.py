@@ -1,6 +1,5 @@
 """Fetch the Inception weights of FID, checked by hash, in one safetensors file."""
 
-import sys
 from pathlib import Path
 
 from vaeglow.steps import cli
@@ -18,4 +17,4 @@ def main(*, settings: dict, output: Path) -> None:
 
     state, origin = obtain_weights(settings)
     write_tensors(output, state, KEY, origin)
-    print(f"{output}: from {origin['source']}", file=sys.stderr)
+    print(f"{output}: from {origin['source']}")

@@ -26,4 +26,4 @@ def main(*, data_dir: Path, device: str, threads: int, output: Path) -> None:
         )
     write_result(output, names, [], provenance, {"distances": distances})
     hundredth = np.percentile(distances, 1)
-    print(f"the nearest hundredth of {len(distances)} test images lies below {hundredth:.2f}", flush=True)
+    print(f"the nearest hundredth of {len(distances)} test images lies below {hundredth:.2f}")

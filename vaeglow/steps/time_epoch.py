@@ -1,6 +1,5 @@
 """Time training steps and sampling of several models in turns (paper, section 4.3 and Table 4). Nothing is trained."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -53,4 +52,4 @@ def main(
     started = provenance["started"][:19].replace(":", "")  # in UTC
     for path in (output.with_name("timings") / f"{started}.json", output):
         write_result(path, result, [], provenance)
-    print(f"{', '.join(models)}: {result['rounds']} rounds", file=sys.stderr)
+    print(f"{', '.join(models)}: {result['rounds']} rounds")

@@ -75,7 +75,7 @@ def main(
                 keep_log(store.folder / "attempts")
             name = f"{run['model']} on {run['dataset']}"
             together = f" and {group.size - 1} more" if group.size > 1 else ""
-            print(f"{now()}: {name}, process {getpid()} of {gethostname()}{together}", flush=True)
+            print(f"{now()}: {name}, process {getpid()} of {gethostname()}{together}")
             images = [open_split(data_dir, split) for split in ("train", "val")]
             events = store.folder.with_name("tensorboard") if tensorboard else None
             trainer = Trainer(network, run, *images, on, store, 60 * save_minutes, events, group)

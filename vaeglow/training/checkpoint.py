@@ -78,12 +78,12 @@ class FolderLock:
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-                print(f"{self.folder}: this file system has no locks: using a lease file instead", flush=True)
+                print(f"{self.folder}: this file system has no locks: using a lease file instead")
             holder = self.holder()
             self.take_lease()
             stack.callback(self.release)
             if holder:
-                print(f"{self.folder}: the last trainer ({holder}) was killed", flush=True)
+                print(f"{self.folder}: the last trainer ({holder}) was killed")
             for leftover in self.folder.glob(".*tmp*"):  # ours, and those of safetensors, which it renames to ours
                 leftover.unlink(missing_ok=True)
             yield
@@ -103,7 +103,7 @@ class FolderLock:
         with suppress(Timeout):
             self.lease.acquire(timeout=0)
             return
-        print(f"{self.in_use()}; waiting for a sign of life", flush=True)
+        print(f"{self.in_use()}; waiting for a sign of life")
         try:
             self.lease.acquire(timeout=1.1 * LEASE, poll_interval=LEASE / 120, cancel_check=alive)
         except Timeout:
@@ -189,10 +189,10 @@ class Checkpoints:
                 if about["identity"] != self.identity:
                     raise DamagedFile(f"{path} belongs to another run")
             except DamagedFile as error:
-                print(f"{error}; looking for an older state", flush=True)
+                print(f"{error}; looking for an older state")
                 continue
             if about["source_sha256"] != source_sha256():
-                print(f"other code wrote {path.name} ({about['source_sha256']}); resuming with this code", flush=True)
+                print(f"other code wrote {path.name} ({about['source_sha256']}); resuming with this code")
             try:
                 return tensors, Position(**about["position"])
             except TypeError:

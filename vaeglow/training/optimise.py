@@ -110,7 +110,7 @@ class Guard:
             # the option that torch.amp.GradScaler uses: the fused kernel leaves weights and moments alone
             self.optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
             self.optimizer.step()
-        elif bool(good):
+        elif good:
             self.optimizer.step()
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(buffer.where(good, before))

@@ -29,7 +29,7 @@ def keep_log(folder: Path) -> None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         numbers = sorted(int(log.stem) for log in folder.glob("[0-9]*.log"))
-        number = numbers[-1] + 1 if numbers else 1
+        number = max(numbers, default=0) + 1
         os.link(os.readlink("/proc/self/fd/1"), folder / f"{number}.log")
         for old in [*numbers, number][:-ATTEMPTS]:
             (folder / f"{old}.log").unlink(missing_ok=True)

@@ -142,7 +142,7 @@ def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) ->
     with ExitStack() as stack:
         models = {}
         for config in configs:
-            training = {**config["training"], "snapshots": []}
+            training = {**config["training"]}
             if windows["batch_size"]:
                 training["batch_size"] = windows["batch_size"]
             turn = stack.enter_context(timing_worker({**config, "training": training}, windows | place))

@@ -118,11 +118,11 @@ class Trainer(TrainingStep):
         loaded = self.store.load()
         if loaded is None:
             if any(self.store.folder.glob("*-*.safetensors")):
-                print("the saved state belongs to another config, data or base: starting from scratch", flush=True)
+                print("the saved state belongs to another config, data or base: starting from scratch")
             self.initialise()
             return
         self.restore(*loaded)
-        print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}", flush=True)
+        print(f"resuming at epoch {self.position.epoch + 1}, step {self.position.step}")
 
     def restore(self, tensors: Tensors, position: Position) -> None:
         """Continue from a state."""
@@ -195,7 +195,7 @@ class Trainer(TrainingStep):
         line += f"{last:.4f} the mean of its last epoch"
         if not self.end_loss <= last + END_TOLERANCE:  # also where one is NaN
             line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
-        print(line, flush=True)
+        print(line)
 
     def keep_snapshots(self) -> None:
         """Keep the current weights for each snapshot that is due."""
@@ -234,7 +234,7 @@ class Trainer(TrainingStep):
         self.group.gather()  # before the first process removes what others have not read yet
         self.sums = {}
         self.save()
-        print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}", flush=True)
+        print(f"rolled back to epoch {self.position.epoch + 1}, rate now {self.rate(0):.3g}: {why}")
 
     def count_time(self, training: bool = True) -> None:
         """Add the time since the last call to the training time, or discard it."""

@@ -59,11 +59,17 @@ def limits(device: str) -> dict[str, float]:
 
 def trial(config: Config, option: Option, device: str, data_dir: Path, **until: float) -> AbstractContextManager[Turn]:
     """A timing process of a model under an option, see `timing_worker`."""
-    training = {**config["training"], "devices": 1, "snapshots": [], "validate_every": 0}
-    training |= {key: option[key] for key in ("precision", "compile", "threads")}
+    training = config["training"] | {key: option[key] for key in ("precision", "compile", "threads")}
     training["batch_size"] *= option["times"]
-    settings = {"warmup_steps": STEPS, "windows": 10**9, "window_seconds": SECONDS, "data_dir": data_dir}
-    settings |= {"device": device, "threads": option["threads"], "memory": option["memory"]}
+    settings = {
+        "warmup_steps": STEPS,
+        "windows": 10**9,
+        "window_seconds": SECONDS,
+        "data_dir": data_dir,
+        "device": device,
+        "threads": option["threads"],
+        "memory": option["memory"],
+    }
     return timing_worker({**config, "training": training}, settings, **until)
 
 
@@ -111,7 +117,7 @@ def compare(configs: Configs, plain: Option, options: Mapping[str, Option], end:
             for done, (name, option) in enumerate(options.items()):
                 if any("why" in other for other in trials[name].values()):
                     continue
-                print(f"{model}: {name}", flush=True)
+                print(f"{model}: {name}")
                 now = monotonic()
                 until = now + (model_end - now) / (len(options) - done)
                 try:

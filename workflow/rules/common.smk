@@ -1,6 +1,5 @@
 # Shared by all rules; imports no torch and no pandas. Logic that can be tested is in vaeglow/config.
-# Rules with `localrule` run where Snakemake runs, on a cluster too: they take seconds, or need the network, which nodes
-# often lack.
+# Rules with `localrule` run where Snakemake runs: they take seconds, or need the network, which nodes often lack.
 
 import json
 import os
@@ -40,8 +39,6 @@ PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
 VIEWS = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
 PRESET = config["preset"]
-MAIN = VIEWS[PRESET]["roles"]["main"]  # the dataset in the paper's place
-STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
 # As `resources` (how to run, not what comes out) these may change without a rerun; as `params` they could not.
 DEVICE = config["runtime"]["device"]
 MEMORY = config["runtime"]["memory"]
@@ -74,16 +71,9 @@ def result(what):
     return f"results/{RESULTS[what]}"
 
 
-def run_config(wildcards):
+def run_config(w):
     """The resolved config of the run these wildcards name, the content of its config.json."""
-    w = wildcards
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
-
-
-def configs(preset, dataset, models):
-    """Configs of models under the preset's first seed, as JSON."""
-    seed = VIEWS[preset]["seeds"][0]
-    return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
 
 
 def run_threads(wildcards):
@@ -96,17 +86,9 @@ def preset_threads(wildcards):
     return VIEWS[wildcards.get("preset", PRESET)]["training"]["threads"]
 
 
-def devices(wildcards):
-    """The processes that train one run, each on a GPU of its own."""
-    return run_config(wildcards)["training"]["devices"]
-
-
 def on_cluster():
-    """Whether jobs run on other machines: for functions only, since Snakemake does not know while it reads this file.
-
-    A dry run never gets to know, and goes by `jobs`, which every cluster's profile sets.
-    """
-    if workflow.dryrun:
+    """Whether jobs run on other machines: for functions only, Snakemake does not know while it reads this file."""
+    if workflow.dryrun:  # never gets to know: it goes by `jobs`, which every cluster's profile sets
         return bool(workflow.resource_settings.nodes)
     return workflow.remote_exec or not workflow.local_exec
 
@@ -116,12 +98,9 @@ def gpus(wildcards):
     return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
 
 
-# Jobs find the package wherever Snakemake was started, and the Python that runs Snakemake
-# (`.venv/bin/snakemake` without activating) unless a rule brings its own by conda or a container.
-prefix = (
-    "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
-    "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
-)
+# Jobs find the package wherever Snakemake was started, and the Python that runs it, unless conda or a container has one
+prefix = "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
+prefix += "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
 if ROOT:
     prefix += f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if config["runtime"]["deterministic"]:

@@ -13,6 +13,14 @@
 # (100): too few images or missing weights are reported before the training.
 # A step's words are in `params.flags` where the config decides them: a change of the config then runs the step again.
 
+MAIN = VIEWS[PRESET]["roles"]["main"]  # the dataset in the paper's place
+
+
+def configs(preset, dataset, models):
+    """Configs of models under the preset's first seed, as JSON."""
+    seed = VIEWS[preset]["seeds"][0]
+    return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
+
 
 rule inception_weights:
     output:

@@ -7,6 +7,8 @@
 # Figures read arrays and JSON, never a model: they are drawn again when the style module changes.
 # All of it takes seconds: on a cluster it runs where Snakemake runs.
 
+STYLE = os.path.relpath(Path(plan.__file__).parents[1] / "reporting/style.py")
+
 
 rule write_spec:
     output:

@@ -44,7 +44,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
         ]
         measured = reference.fid_and_kid(torch.cat(samples).numpy())
         numbers[f"{source}_{shown}"] = measured
-        print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}", flush=True)
+        print(f"z of the {source}, {shown}: FID {measured['fid']:.2f}, KID {measured['kid']:.4f}")
     return {
         **reference.record,
         "temperature": temperature,

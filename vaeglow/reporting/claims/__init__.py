@@ -1,8 +1,8 @@
 """The ledger of claims: for each claim of the paper a measurement, its certainty, and a verdict by a stated rule.
 
-A kind of claim is a function of `kinds`, declared by `kind`. `statistics` makes an interval and a verdict of what it
-measures, `ledger` the files. Torch, pandas and scipy are imported when a ledger is made. Whatever reads may raise
-UserError: a file is missing, damaged, or of another kind.
+A kind of claim is a function of `kinds` or `sample_kinds`, declared by `kind`. `statistics` makes an interval and a
+verdict of what it measures, `ledger` the files. Torch, pandas and scipy are imported when a ledger is made. Whatever
+reads may raise UserError: a file is missing, damaged, or of another kind.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ Readings = Mapping[tuple[str, str], float]  # (of what, which number) -> number
 NAMES = "model better worse one other more less higher lower slow fast ours theirs better_kid worse_kid"
 ROLES = NAMES.split()
 MODEL = {"type": "string", "description": "a model"}
+SET = {"$ref": "#/$defs/sample_set"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}
 
 

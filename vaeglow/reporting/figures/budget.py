@@ -5,7 +5,7 @@ that are timed in turns (`vaeglow.evaluation.timing.training_time`). Each run is
 rate by then, unlike the snapshots of `quality_time`.
 """
 
-from vaeglow.evaluation.timing import CLOCKS, clock_of, training_time
+from vaeglow.evaluation.timing import clock_words, training_time
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines
@@ -44,5 +44,4 @@ def draw(sources: Sources, page: style.Page) -> None:
         axes.set_xlabel("training time, hours")
         axes.margins(y=0.12)
     timing = frame["timing"].iloc[0]
-    clock = CLOCKS[clock_of(timing.value("device_kind"))]
-    page.notes.append(NOTE.format(clock, timing.value("device"), sources.protocol_note()))
+    page.notes.append(NOTE.format(clock_words(timing), timing.value("device"), sources.protocol_note()))

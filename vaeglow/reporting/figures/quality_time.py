@@ -4,9 +4,9 @@ Section 4.3 of the paper: FID, KID and bits/dim against training seconds, those 
 that are timed in turns (`vaeglow.evaluation.timing.training_time`).
 """
 
-from vaeglow.evaluation.timing import CLOCKS, clock_of, training_time
+from vaeglow.evaluation.timing import clock_words, training_time
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, Numbers, drawn_at, joined
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, Numbers, drawn_at, with_commas
 from vaeglow.reporting.style import GREY, Page
 
 READS = ("snapshot_metrics", "likelihood", "config", "training", "timing")
@@ -42,7 +42,7 @@ def read_run(lines: Lines) -> tuple[Numbers, str, float, Lines]:
         keys=lines["seed"],
     ).sort_index()
     points.index = begins + points.index * epoch
-    return row, joined(row["label"], drawn_at(row["at"])), begins, points
+    return row, with_commas(row["label"], drawn_at(row["at"])), begins, points
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -87,7 +87,8 @@ def draw(sources: Sources, page: Page) -> None:
         else:
             axes.set_xlim(left=0.0)
     timing = runs[0][0]["timing"]
-    clock = CLOCKS[clock_of(timing.value("device_kind"))]
-    page.notes.append(NOTE.format(clock, timing.value("device"), sources.protocol_note(sets=1)))  # of a snapshot
+    page.notes.append(
+        NOTE.format(clock_words(timing), timing.value("device"), sources.protocol_note(sets=1))
+    )  # of a snapshot
     if left_out:
         page.notes.append(f"Not shown, because not finite: {'; '.join(left_out)}.")

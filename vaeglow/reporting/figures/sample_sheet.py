@@ -4,7 +4,7 @@ The first samples of each run are shown, and real images evenly spaced over a sp
 """
 
 from vaeglow.reporting.figures import Sources
-from vaeglow.reporting.frame import Array, Row, drawn_at, joined
+from vaeglow.reporting.frame import Array, Row, drawn_at, with_commas
 from vaeglow.reporting.style import Label, Page
 
 READS = ("shown",)
@@ -37,5 +37,5 @@ def samples(sources: Sources, row: Row, lines: int, columns: int) -> tuple[Label
         overflowed = result.content.get("exploded_samples")
         clipped = f"{overflowed} of {result.number('samples')} overflowed, clipped" if overflowed else ""
         model = sources["styles"][row["model"]]["label"] if "label" in row else ""
-        label = sources.label(row), joined(model, drawn_at(sources.temperature(row)), clipped)
+        label = sources.label(row), with_commas(model, drawn_at(sources.temperature(row)), clipped)
     return label, images.reshape(lines, columns, *images.shape[1:])

@@ -9,8 +9,10 @@ from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL
 READS = ("training", "distance_source")
 SCHEMA = PROTOCOL | DRAWN_ROWS
 WORDS = {"prior": "z of the prior", "posterior": "z of training images", "mean": "mean", "layer": "layer"}
-
-
+FACTS = """
+    distance_source.fid_samples distance_source.fid_reference_images distance_source.fid_features
+    distance_source.protocol
+"""
 SETS = []  # FID and KID of each of the four sets
 for (measure, decimals), latents, images in product((("fid", 2), ("kid", 5)), LATENTS, IMAGES):
     samples = f"{latents}_{images}"
@@ -22,10 +24,7 @@ COLUMNS = in_order(
     protocol fid_reference_images fid_features fid_split device commit run origin
     """,
     *SETS,
-    same("distance_source.fid_samples"),
-    same("distance_source.fid_reference_images"),
-    same("distance_source.fid_features"),
-    same("distance_source.protocol"),
+    *map(same, FACTS.split()),
     same("distance_source.split", name="fid_split"),
 )
 SHOWN = f"model dataset epochs {names_of(SETS)} seeds"

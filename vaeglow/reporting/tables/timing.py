@@ -29,14 +29,11 @@ PHASES = {"vae": " (phase 1)", "vae_glow": ": Glow layer (phase 2)"}  # the part
 
 
 def timings(sources: Sources) -> Lines:
-    """The results frame of a table of times, preset by preset: a line a row, `timing` with its model's own values.
+    """The results frame of a table of times: a line a row, `timing` with its model's own values.
 
     Its column `base` names the VAE of a Glow layer.
     """
-    presets = sources.spec.get("presets", [sources["preset"]])
-    frame = sources.frame(
-        *READS, rows=sorted(sources["rows"], key=lambda row: presets.index(row["preset"])), seeds=[None]
-    )
+    frame = sources.frame(*READS, seeds=[None])
     results = [
         replace(result, content=result.content | result.value("models", model))
         for result, model in zip(frame["timing"], frame["model"], strict=True)
