@@ -19,6 +19,7 @@ from vaeglow.steps import cli
 from vaeglow.verify import read_checked
 from vaeglow.weights import HALF, KEY, load_model, read_tensors, write_tensors
 
+LARGE = 1024  # small tensors, such as a flow's 1x1 convolutions, matter most and take no room
 QUALITY = (
     *("protocol", "split", "fid_samples", "fid_reference_images", "fid_features", "temperature"),
     *("fid", "kid", "kid_standard_error"),
@@ -29,8 +30,8 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
     """See `main`.
 
     Raises:
-        UserError: a result is missing, damaged or of other weights; the list does not describe the data; a weight is
-            too large for half precision.
+        UserError: a result is missing, damaged or of other weights, or the file is; the list does not describe the
+            data; a weight is too large for half precision.
     """
     listed = read_list()
     dataset = name.partition("/")[0]
@@ -38,9 +39,12 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
         raise UserError(f"{LIST} does not describe the data '{dataset}': say what they are under its key data")
     entry = measured(run)
     path = file or home() / "resources/models" / asset(name)
+    source = run / "model.safetensors"
     if file is None:
-        halve(run / "model.safetensors", path)
-    where = {"path": path.absolute().relative_to(home()).as_posix(), "sha256": sha256_file(path)}
+        halve(source, path)
+    elif sha256_file(file) != sha256_file(source):
+        raise UserError(f"{file} is not {source}: copy it there first")
+    where = {"path": path.resolve().relative_to(home()).as_posix(), "sha256": sha256_file(path)}
     listed["models"][name] = {**where, "bytes": path.stat().st_size, **entry}
     comment = (home() / LIST).read_text(encoding="utf-8").partition("\nrelease:")[0]
     text = yaml.safe_dump(listed, sort_keys=False, default_flow_style=None, allow_unicode=True, width=10**6)
@@ -48,14 +52,15 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
 
 
 def halve(source: Path, path: Path) -> None:
-    """Write weights with their floating-point tensors in half precision; all else stays."""
+    """Write weights with their floating-point tensors of `LARGE` numbers or more in half precision; all else stays."""
     tensors, about = read_tensors(source, KEY)
-    halves = {name: tensor.to(HALF) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    large = [name for name, tensor in halves.items() if not tensor.isfinite().all()]
-    if large:
-        raise UserError(f"{source}: {large[0]} is too large for half precision, so the model cannot be released")
-    original = {"precision": str(HALF).removeprefix("torch."), "original_sha256": about["weights_sha256"]}
-    write_tensors(path, halves, KEY, about | original)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel() >= LARGE:
+            tensors[name] = tensor.to(HALF)
+        if not tensors[name].isfinite().all():
+            raise UserError(f"{source}: {name} is too large for half precision, so the model cannot be released")
+    precision = f"float16, tensors of fewer than {LARGE:,} numbers float32"
+    write_tensors(path, tensors, KEY, {**about, "precision": precision, "original_sha256": about["weights_sha256"]})
 
 
 def measured(run: Path) -> Facts:
@@ -114,6 +119,6 @@ def main(run: Path, name: str, *, file: Path | None = None) -> None:
     Args:
         run: the folder of the run: model.safetensors, training.json, likelihood.json and metrics/ where there are any
         name: DATASET/MODEL; an entry of this name is replaced
-        file: of the repository, that has the run's weights as they are: no other is written
+        file: a copy of the run's weights in the repository: no other file is written
     """
     release(run, name, file)

@@ -46,7 +46,7 @@ def sample(
         grid: one picture of all in place of a folder of files
         output: a new or empty folder (samples), or a .png file for a grid
     """
-    from vaeglow.api import save_images
+    from vaeglow.images import save_images
 
     weights = locate_weights(model)
     path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
