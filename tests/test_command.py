@@ -22,7 +22,7 @@ from vaeglow import __main__ as command
 from vaeglow import released
 from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
-from vaeglow.evaluation import inception
+from vaeglow.evaluation import fid, inception
 from vaeglow.files import read_json
 from vaeglow.paths import IDENTITY
 
@@ -61,7 +61,8 @@ def fails(run) -> Callable[..., None]:
 @pytest.fixture
 def features(monkeypatch) -> None:
     """Stands for Inception, its weights and all: features are the pixels."""
-    monkeypatch.setattr(inception, "load_inception", lambda path, features, device: pixels)
+    for module in (inception, fid):  # imported before: else fid would keep the stand-in
+        monkeypatch.setattr(module, "load_inception", lambda path, features, device: pixels)
 
 
 def values(lines: list[str]) -> Row:

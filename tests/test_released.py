@@ -108,8 +108,8 @@ def test_without_a_likelihood_bits_are_of_validation_images_and_other_weights_re
     shutil.copy(finished.parents[1] / "vae/seed0/training.json", run)
     with user_error("weights_sha256 is .* expected"):
         release_model.release(run, NAME)
-    with user_error("does not describe the data 'faces'"):
-        release_model.release(run, "faces/vaeglow")
+    with user_error("faces/vaeglow: a name begins with the run's data, blobs"):
+        release_model.release(finished, "faces/vaeglow")
     with user_error("is not .*model.safetensors: copy it"):
         release_model.release(finished, NAME, clone / released.LIST)
 

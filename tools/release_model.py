@@ -30,14 +30,14 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
     """See `main`.
 
     Raises:
-        UserError: a result is missing, damaged or of other weights, or the file is; the list does not describe the
-            data; a weight is too large for half precision.
+        UserError: a result is missing, damaged or of other weights, or the file is; the data are not in the name or not
+            in the list; a weight is too large for half precision.
     """
     listed = read_list()
-    dataset = name.partition("/")[0]
-    if dataset not in listed["data"]:
-        raise UserError(f"{LIST} does not describe the data '{dataset}': say what they are under its key data")
     entry = measured(run)
+    dataset = Path(entry["run"]).parts[1]
+    if dataset not in listed["data"] or name.partition("/")[0] != dataset:
+        raise UserError(f"{name}: a name begins with the run's data, {dataset}, and {LIST} describes them under data")
     path = file or home() / "resources/models" / asset(name)
     source = run / "model.safetensors"
     if file is None:
