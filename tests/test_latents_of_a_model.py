@@ -7,6 +7,7 @@ from run_tools import CHANNELS, SIZE, blobs
 
 import vaeglow
 from vaeglow.data.loader import SAMPLING, step_generator
+from vaeglow.models.bounds import quantise
 
 SHAPE = (CHANNELS, SIZE, SIZE)
 BATCH = 100  # all samples are drawn in batches of so many
@@ -37,26 +38,37 @@ def prior_draws(model: vaeglow.Model, seed: int) -> torch.Tensor:
 def test_a_code_is_a_gaussian_of_each_image(model, images):
     mean, sd = model.encode(images)
     assert mean.shape == sd.shape == (12, 4)  # latent_dim
-    assert mean.dtype == sd.dtype == torch.float32 and (sd > 0).all() and not mean.requires_grad
-    assert all(map(torch.equal, model.encode(images.numpy()), (mean, sd)))
-    assert not torch.equal(model.encode(images, seed=1)[0], mean)
+    assert mean.dtype == sd.dtype == torch.float32
+    assert (sd > 0).all()
+    assert not mean.requires_grad
+    again = model.encode(images.numpy())
+    assert all(map(torch.equal, again, (mean, sd)))
+    other, _ = model.encode(images, seed=1)
+    assert not torch.equal(other, mean)
 
 
 def test_the_mean_code_decodes_to_the_reconstruction(model, images):
     many = images.repeat(10, 1, 1, 1)  # more than a batch
     mean, _ = model.encode(many, seed=3)
-    assert torch.equal(model.decode(mean, temperature=0), model.reconstruct(many, seed=3))
-    assert torch.equal(model.decode(mean.numpy(), 0), model.decode(mean, 0, seed=1))
+    decoded = model.decode(mean, temperature=0)
+    assert torch.equal(decoded, model.reconstruct(many, seed=3))
+    assert torch.equal(decoded, model.decode(mean.numpy(), 0, seed=1))
 
 
 def test_latents_of_the_prior_decode_to_samples(model):
     z = prior_draws(model, 5)
-    assert torch.equal(model.decode(z, temperature=0.0), model.sample(BATCH, 0.0, seed=5))
+    mean = model.decode(z, temperature=0.0)
+    assert torch.equal(mean, model.sample(BATCH, 0.0, seed=5))
     noisy = model.decode(z, 0.5, seed=1)
-    assert noisy.shape == (BATCH, *SHAPE) and noisy.dtype == torch.uint8
-    assert torch.equal(noisy, model.decode(z, 0.5, seed=1)) and not torch.equal(noisy, model.decode(z, 0.5, seed=2))
-    spread = [(model.decode(z, t) - model.decode(z, 0).float()).square().mean() for t in (0.1, 0.5, 1.0)]
-    assert 0 < spread[0] < spread[1] < spread[2]
+    assert noisy.shape == (BATCH, *SHAPE)
+    assert noisy.dtype == torch.uint8
+    assert torch.equal(noisy, model.decode(z, 0.5, seed=1))
+    assert not torch.equal(noisy, model.decode(z, 0.5, seed=2))
+    moved = []
+    for temperature in (0.1, 0.5, 1.0):
+        change = model.decode(z, temperature) - mean.float()
+        moved.append(change.square().mean())
+    assert 0 < moved[0] < moved[1] < moved[2]
 
 
 def test_the_layer_sharpens_the_decoders_mean_to_the_sample(layered):
@@ -64,19 +76,25 @@ def test_the_layer_sharpens_the_decoders_mean_to_the_sample(layered):
         means = layered.network.vae.decode(prior_draws(layered, 5))[0]
     sample = layered.sample(BATCH, 0.0, seed=5)
     assert torch.equal(layered.sharpen(means, temperature=0), sample)
-    assert torch.equal(layered.sharpen(means.double().numpy(), 0), sample)
-    rounded = layered.sharpen((means * 256).to(torch.uint8), 0)
-    assert (rounded.int() - sample.int()).abs().max() <= 4
+    array = means.double().numpy()
+    assert torch.equal(layered.sharpen(array, 0), sample)
+    rounded = quantise(means, 256)
+    change = layered.sharpen(rounded, 0).int() - sample.int()
+    assert change.abs().max() <= 4
 
 
 def test_sharpening_is_of_images_and_a_function_of_the_seed(layered, images):
     first = layered.sharpen(images, temperature=0.5, seed=1)
-    assert first.shape == images.shape and first.dtype == torch.uint8
-    assert torch.equal(first, layered.sharpen(images.numpy(), 0.5, seed=1))
-    assert not torch.equal(first, layered.sharpen(images, 0.5, seed=2))
+    assert first.shape == images.shape
+    assert first.dtype == torch.uint8
+    again = layered.sharpen(images.numpy(), 0.5, seed=1)
+    assert torch.equal(first, again)
+    other = layered.sharpen(images, 0.5, seed=2)
+    assert not torch.equal(first, other)
+    middle = (images + 0.5) / 256
     with torch.no_grad():
-        expected = layered.network.layer.inverse((images + 0.5) / 256)
-    assert torch.equal(layered.sharpen(images, 0), (expected * 256).floor().clamp(0, 255).to(torch.uint8))
+        expected = layered.network.layer.inverse(middle)
+    assert torch.equal(layered.sharpen(images, 0), quantise(expected, 256))
 
 
 def test_what_is_refused(layered, images, vae_run, glow_run, two_stage_run):
