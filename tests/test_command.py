@@ -15,13 +15,14 @@ import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
 from run_tools import SIZE, blobs, refused, run_step
-from waiting import Row, python, said
+from waiting import Row, python, said, text_of
 
 import vaeglow
 from vaeglow import __main__ as command
+from vaeglow import released
 from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
-from vaeglow.evaluation import inception
+from vaeglow.evaluation import fid, inception
 from vaeglow.files import read_json
 from vaeglow.paths import IDENTITY
 
@@ -60,7 +61,8 @@ def fails(run) -> Callable[..., None]:
 @pytest.fixture
 def features(monkeypatch) -> None:
     """Stands for Inception, its weights and all: features are the pixels."""
-    monkeypatch.setattr(inception, "load_inception", lambda path, features, device: pixels)
+    for module in (inception, fid):  # imported before: else fid would keep the stand-in
+        monkeypatch.setattr(module, "load_inception", lambda path, features, device: pixels)
 
 
 def values(lines: list[str]) -> Row:
@@ -161,7 +163,7 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
         "text": r"text/x.png \(not an image\)",
         "few": "few has 1 images, this comparison needs 6",
         "empty": "empty holds no image files",
-        "nowhere": "nowhere is not a file",
+        "nowhere": "nowhere does not exist, nor is it a trained model's name",
         "x.png": "x.png is not a complete .npz file",
         "x.safetensors": "truncated or not a safetensors file",
         npz("float", images=images / 255): "array images is float64, not uint8: use levels",
@@ -233,8 +235,69 @@ def test_what_info_and_sample_refuse(fails, vae_run):
     fails("temperature nan is not", "sample", vae_run.model, "--temperature", "nan")
 
 
+def test_a_trained_model_by_its_name(run, fails, features):
+    path = released.home() / released.read_list()["models"]["photos32/vaeglow"]["path"]
+    says = r"photo32/vaeglow does not exist, nor .* \(did you mean 'photos32/vaeglow'"
+    for words in (("sample", "--grid"), ("info",), ("card",)):
+        named = run(words[0], "photos32/vaeglow", *words[1:])
+        assert named == run(words[0], path, *words[1:]) and "vaeglow.Model: preset demo" in "".join(named)
+        fails(says, words[0], "photo32/vaeglow")
+    drawn = vaeglow.load(path, "cpu").sample(8).numpy()
+    scores = [run("score", samples, npz("r", images=drawn)) for samples in ("photos32/vaeglow", path)]
+    assert scores[0] == scores[1] and values(scores[0][2:])["FID"] == "0.000"
+
+
+def test_the_list_of_trained_models(run):
+    lines = run("models")
+    for name, entry in released.read_list()["models"].items():
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        bits = entry["likelihood"]
+        assert f"{'≤ ' * (bits['bound'] == '<=')}{bits['bits_per_dim']:.3f} (1,000 {bits['split']})" in line
+        cells = [
+            (row["fid"], f"{row['fid']:.1f} (T={row['temperature']:g}, {row['protocol']})") for row in entry["quality"]
+        ]
+        assert min(cells, default=(0, "  -  "))[1] in line
+        assert "+".join(map(str, entry["epochs"])) in line and line.endswith("MIT")
+    assert "\n".join(["$ vaeglow models", *lines]) in text_of("docs/models.md")
+
+
+@pytest.mark.parametrize("name", released.read_list()["models"])
+def test_a_card_says_what_the_list_says(name, run):
+    run("card", name, "--output", "README.md")
+    _, head, text = Path("README.md").read_text().split("---\n", 2)
+    entry = released.read_list()["models"][name]
+    about = yaml.safe_load(head)
+    assert about["license"] == "mit" and about["library_name"] == "vaeglow" and about["datasets"]
+    (index,) = about["model-index"]
+    assert index["name"] == name and f'vaeglow.load("{name}")' in text
+    kinds = set()
+    for result, kept in zip(index["results"], [*entry["quality"], entry["likelihood"]], strict=True):
+        assert result["dataset"]["split"] == kept["split"]
+        for metric in result["metrics"]:
+            kinds.add(metric["type"])
+            assert metric["value"] == kept[metric["type"]] and metric["args"].items() <= kept.items()
+    assert {*about["metrics"]} == kinds
+    for row in entry["quality"]:
+        assert f"| {row['temperature']} | {row['fid']:.2f} | {row['kid']:.4f} " in text
+    assert f"{entry['train_seconds']:,.0f} CPU seconds" in text and f"{entry['train_images']:,} training images" in text
+    paper = yaml.safe_load(text_of("CITATION.cff"))["preferred-citation"]
+    families = [author["family-names"] for author in paper["authors"]]
+    assert paper["title"] in text and paper["journal"] in text and all(name in text for name in families)
+    assert "| |" not in text and "\n\n\n" not in text
+
+
+def test_the_card_of_a_run_of_ones_own(run, fails, vae_run):
+    text = "\n".join(run("card", vae_run.model))
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["license"] == "unknown" and head["metrics"] == [] and "# tiny/blobs/vae/seed0" in text
+    assert f'vaeglow.load("{vae_run.model}")' in text and "FID and KID: not measured" in text
+    fails("training.json is not a trained model", "card", vae_run.training)
+    Path("taken").write_text("")
+    fails("a folder in this path is a file", "card", vae_run.model, "--output", "taken/README.md")
+
+
 def test_as_a_process():
     assert "is missing" in refused(python("-m", "vaeglow", "info", "nowhere.safetensors"))
     helped = said(python("-m", "vaeglow", "--help"))
-    assert all(name in helped for name in ("sample", "score", "info"))
+    assert all(name in helped for name in ("sample", "score", "info", "models", "card"))
     assert said(python("-m", "vaeglow", "--version")) == f"vaeglow {version('vaeglow')}\n"

@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from tools import reference
+from tools import reference, release_model
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_file, write_text
 from vaeglow.paths import result_path
@@ -256,7 +256,9 @@ def main(arguments: Sequence[str]) -> None:
         shutil.copyfile(first / "samples.png", PICTURE)
         for name in ("table2.csv", "table2.full.csv"):
             shutil.copyfile(first / name, TABLE.with_name(name))
-        shutil.copyfile(first / "demo/photos32/vaeglow/seed0/model.safetensors", WEIGHTS)
+        run = first / "demo/photos32/vaeglow/seed0"
+        shutil.copyfile(run / "model.safetensors", WEIGHTS)
+        release_model.release(run, "photos32/vaeglow", WEIGHTS)
         spread.to_csv(SPREAD, index=False)
         reference.write("demo", folders.values())
     spread, table = pd.read_csv(SPREAD), read_csv(TABLE)

@@ -10,7 +10,8 @@ from vaeglow.errors import UserError
 
 __version__ = "0.1.0"
 LATE = {  # imported at the first use: `import vaeglow` alone loads no torch
-    **dict.fromkeys(("Model", "load", "save_images", "train"), "api"),
+    **dict.fromkeys(("Model", "load", "train"), "api"),
+    "save_images": "images",
     **{"GlowLayer": "models.glow_layer", "FlowPrior": "models.vae", "Glow": "models.glow"},
 }
 __all__ = ["UserError", *LATE]

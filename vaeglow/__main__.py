@@ -1,12 +1,13 @@
-"""Samples of a trained model, the quality of anybody's samples, and what a file is (docs/python.md)."""
+"""Trained models, their samples, the quality of anybody's samples, and what a file is (docs/python.md)."""
 
 from argparse import ArgumentParser
 from importlib.metadata import version
 
 from vaeglow.commands.images import info, sample, score
+from vaeglow.commands.models import card, models
 from vaeglow.steps import cli
 
-COMMANDS = (sample, score, info)
+COMMANDS = (sample, score, info, models, card)
 
 
 def main() -> None:

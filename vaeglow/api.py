@@ -1,10 +1,11 @@
-"""A trained model, by `vaeglow.load(path)` or `vaeglow.train(images)`, and what it can do.
+"""A trained model, by `vaeglow.load(name or path)` or `vaeglow.train(images)`, and what it can do.
 
 import vaeglow
-model = vaeglow.load("results/demo/photos32/vaeglow/seed0/model.safetensors")
+model = vaeglow.load("cifar10_jpeg/vaeglow")  # or a run's model.safetensors
 images = model.sample(16, temperature=0.5, seed=0)
 """
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,6 @@ from warnings import warn
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vaeglow.config import merge, phases, read_config, resolve
@@ -24,54 +24,14 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation import trained
 from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, importance_bits_per_dim
 from vaeglow.evaluation.probes.interpolation import interpolate
-from vaeglow.files import Facts, atomic_path, write_json
-from vaeglow.models.bounds import quantise
+from vaeglow.files import Facts, write_json
+from vaeglow.images import as_array, finite_numbers
+from vaeglow.models.bounds import Gaussian, quantise
 from vaeglow.paths import identity, result_path
-from vaeglow.reporting.style import image_grid
+from vaeglow.released import locate
 from vaeglow.results import PACKAGE
 from vaeglow.steps import train as training_step
 from vaeglow.weights import load_model
-
-
-def as_array(images: Any) -> np.ndarray:
-    """Images [N, C, H, W], C 1 or 3: a uint8 tensor or array, or a list of PIL images. UserError for anything else."""
-    modes = {getattr(image, "mode", None) for image in images} if isinstance(images, list) else set()
-    if modes in ({"L"}, {"RGB"}):
-        sizes = {image.size for image in images}
-        if len(sizes) > 1:
-            raise UserError(f"PIL images must have one size, not {sorted(sizes)[:3]}: resize them")
-        images = np.stack([np.atleast_3d(np.asarray(image)).transpose(2, 0, 1) for image in images])
-    kind = getattr(images, "dtype", type(images).__name__)
-    if str(kind).removeprefix("torch.") != "uint8":
-        raise UserError(
-            f"images must be uint8, not {kind}: give a tensor or array [N, C, H, W] of 0..255, or a list of PIL "
-            "images, all RGB or all L"
-        )
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        raise UserError(f"images must have shape [N, C, H, W] with C 1 or 3, not {list(images.shape)}")
-    return images.cpu().numpy() if isinstance(images, Tensor) else images
-
-
-def save_images(images: Any, path: str | Path) -> None:
-    """Write images (see `as_array`) as PNG: to a path in `.png` all in a grid, else each to a file of a new folder."""
-    path = Path(path)
-    array = as_array(images)
-    one_file = path.suffix == ".png"
-    if path.exists() and (path.is_file() != one_file or (path.is_dir() and any(path.iterdir()))):
-        raise UserError(f"{path} already exists: give a new or empty folder, or a .png file")
-    if path.suffix.lower() in Image.registered_extensions() and not one_file:
-        raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")
-    with atomic_path(path) as temporary:
-        if one_file:
-            shape = array.shape[1:]
-            columns = int(np.ceil(len(array) ** 0.5))
-            blank = np.full((-len(array) % columns, *shape), 255, np.uint8)
-            grid = np.concatenate([array, blank]).reshape(-1, columns, *shape)
-            Image.fromarray(image_grid(grid)).save(temporary, "PNG")
-        else:
-            temporary.mkdir()
-            for number, image in enumerate(array):
-                Image.fromarray(image_grid(image[None, None])).save(temporary / f"{number:05}.png")
 
 
 def train(
@@ -143,9 +103,17 @@ class Model:
     """
 
     def __init__(self, path: str | Path, device: str = "auto") -> None:
-        """Load a `model.safetensors` (UserError where it is none, or damaged) to `auto`, `cpu` or `cuda`."""
+        """Load a model to `auto`, `cpu` or `cuda`.
+
+        Args:
+            path: a `model.safetensors`, or a name that `vaeglow models` lists.
+            device: where it computes.
+
+        Raises:
+            UserError: no such file or name; a damaged or another file; no network to fetch it.
+        """
         self.device = pick_device(device)
-        self.network, self.about = load_model(path, self.device)
+        self.network, self.about = load_model(locate(path), self.device)
         self.config: Facts = self.about["config"]
 
     def __repr__(self) -> str:
@@ -204,10 +172,75 @@ class Model:
             images: uint8 [N, C, H, W], as are the results.
             seed: of the dequantisation noise.
         """
-        batches = dequantised_batches(
-            self.network, self.check(images), trained.BATCH_SIZE, seed, EVALUATION, self.device
-        )
-        return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for _, y, _ in batches])
+        batches = self.dequantised(images, seed)
+        return torch.cat([quantise(self.network.reconstruct(y), self.network.levels).cpu() for y in batches])
+
+    @torch.no_grad()
+    def encode(self, images: Any, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """The Gaussian q(z|y) of images: its mean and its standard deviation, each float32 [N, d].
+
+        Args:
+            images: uint8 [N, C, H, W].
+            seed: of the dequantisation noise, as in `reconstruct`.
+
+        Raises:
+            UserError: the model has no VAE latent (Glow), or two (a two-stage VAE).
+        """
+        vae, _ = trained.vae_and_layer(self.network, self.config, "encode")
+        posteriors = [vae.encode(y) for y in self.dequantised(images, seed)]
+        mean, log_sd = map(torch.cat, zip(*posteriors, strict=True))
+        return mean.cpu(), log_sd.exp().cpu()
+
+    def decode(self, z: Any, temperature: float = 1.0, seed: int = 0) -> Tensor:
+        """Images of latents: VAE g(z), VAEGlow f^-1(g(z)), both with the decoder's noise.
+
+        Args:
+            z: numbers [N, d], a tensor or an array.
+            temperature: scales the noise; 0 is none, as in `reconstruct`.
+            seed: of the noise.
+
+        Returns:
+            uint8 [N, C, H, W].
+
+        Raises:
+            UserError: z of another shape or not finite; see also `encode` and `sample`.
+        """
+        vae, layer = trained.vae_and_layer(self.network, self.config, "decode")
+        latents = finite_numbers(z, "latents", vae.prior.dims)
+        how = (self.network.levels, temperature, seed, self.device)
+        return trained.images_from(latents, self.network.decode, layer, *how)
+
+    def sharpen(self, images: Any, temperature: float = 1.0, seed: int = 0) -> Tensor:
+        """Images x = f^-1(images + noise): the Glow layer on images that stand for the mean of the VAE's decoder.
+
+        Args:
+            images: uint8 [N, C, H, W], whose values stand for the middle of their level, or floats from 0 to 1.
+            temperature: scales the noise, which is the decoder's for the latent E[z|images]; 0 is none.
+            seed: of the noise.
+
+        Returns:
+            uint8 [N, C, H, W].
+
+        Raises:
+            UserError: the model has no Glow layer; images of another shape or range; see also `sample`.
+        """
+        if self.config["kind"] != "vae_glow":
+            raise UserError(
+                f"{self.config['model']} is a {self.config['kind']}: sharpen needs a vae_glow, with a layer"
+            )
+        network = self.network
+        if "float" in str(getattr(images, "dtype", "")):
+            means = finite_numbers(images, "images", *network.shape)
+            if means.min() < 0 or means.max() > 1:
+                raise UserError("images as floats must lie in [0, 1]: divide them by the levels, or give uint8")
+        else:
+            means = (self.check(images) + 0.5) / network.levels
+
+        def gaussian(y: Tensor) -> Gaussian:
+            return y, network.decode(network.vae.encode(y)[0])[1]
+
+        how = (network.levels, temperature, seed, self.device)
+        return trained.images_from(means, gaussian, network.layer, *how)
 
     def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
         """Images between random latents (paper, figure 5), as the probe `interpolation` makes them.
@@ -226,6 +259,11 @@ class Model:
         """
         parts = trained.vae_and_layer(self.network, self.config, "interpolate")
         return interpolate(*parts, pairs, steps, space, seed, self.device)
+
+    def dequantised(self, images: Any, seed: int) -> Iterator[Tensor]:
+        """Images as the model sees them, (x + u) / levels, batch by batch: [B, C, H, W] on its device."""
+        how = (trained.BATCH_SIZE, seed, EVALUATION, self.device)
+        return (y for _, y, _ in dequantised_batches(self.network, self.check(images), *how))
 
     def check(self, images: Any) -> Tensor:
         """The images as a uint8 tensor; UserError where they are not what the model was trained on."""

@@ -23,6 +23,7 @@ from vaeglow.models.base import GenerativeModel, build
 KEY = "vaeglow"
 STATE_KEY = "vaeglow_checkpoint"
 SNAPSHOTS_KEY = "vaeglow_snapshots"
+HALF = torch.float16  # of released weights; a model computes in float32
 Tensors = dict[str, Tensor]  # by name
 SEAL = "sha256"  # in the description, the hash of all else in it. One entry: safetensors writes several in any order
 
@@ -120,7 +121,8 @@ def load_model(path: AnyPath, device: torch.device | str) -> tuple[GenerativeMod
         with torch.device("meta"):
             model = build(about["config"])
         # copied: a tensor in a file may be unaligned in memory, and kernels then round differently
-        model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
+        whole = {name: tensor.float() if tensor.dtype == HALF else tensor.clone() for name, tensor in tensors.items()}
+        model.load_state_dict(whole, assign=True)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit the model its own config describes ({reason})") from None

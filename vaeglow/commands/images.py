@@ -9,6 +9,7 @@ from vaeglow.data import folder, npz
 from vaeglow.data.arrays import INFO_FILE, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
 from vaeglow.paths import INCEPTION
+from vaeglow.released import locate, locate_weights
 from vaeglow.reporting.figures import full_range
 from vaeglow.results import PACKAGE, Result
 from vaeglow.verify import read_checked
@@ -39,24 +40,24 @@ def sample(
     """Draw images from a trained model into PNG files.
 
     Args:
-        model: a model.safetensors
+        model: a model.safetensors, or a name that `vaeglow models` lists
         count: how many images (16)
         seed: of all noise (0)
         grid: one picture of all in place of a folder of files
         output: a new or empty folder (samples), or a .png file for a grid
     """
-    from vaeglow.api import save_images
+    from vaeglow.images import save_images
 
-    if model.suffix != ".safetensors":
-        raise UserError(f"{model} is not a trained model: give a model.safetensors")
+    weights = locate_weights(model)
     path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
-    images, what = read(model, count, temperature, seed, device)
+    images, what = read(weights, count, temperature, seed, device)
     save_images(images, path)
     print(f"{path}: {what}")
 
 
 def read(path: Path, count: int, temperature: float, seed: int, device: str, size: int = 0) -> tuple[np.ndarray, str]:
     """Anybody's images, a dataset's test split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
+    path = locate(path)
     if path.suffix == ".safetensors":
         from vaeglow.api import Model
 
@@ -88,7 +89,7 @@ def score(
     """Compare samples with real images as the workflow's tables do: FID, KID, precision, recall.
 
     Args:
-        samples: a folder of images, an .npz, or a model.safetensors to draw from
+        samples: a folder of images, an .npz, or a trained model, its file or its name, to draw from
         reference: a prepared dataset's folder (its test split), a folder of images, or an .npz
         count: the first so many samples, and as many real images spread over all; 0: all
         seed: of a model's samples (0)
@@ -129,8 +130,9 @@ def info(file: Path) -> None:
     """Say what a trained model or a result of the workflow is.
 
     Args:
-        file: a model.safetensors, or a result, .json or .npz
+        file: a trained model, its file or its name, or a result, .json or .npz
     """
+    file = locate(file)
     if file.suffix not in (".safetensors", ".json", ".npz") or file.name in ("config.json", INFO_FILE):
         raise UserError(f"{file} is neither a model nor a result: give a .safetensors, .json or .npz of vaeglow")
     about = read_checked(file)

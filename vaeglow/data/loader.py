@@ -25,6 +25,7 @@ INTERPOLATION = -6
 NOISE_MAPS = -7
 TIMED_SAMPLES = -8
 DISTANCE_SOURCE = -10
+DECODING = -11  # of latents and images that are given
 KEPT_INPUTS = -9  # of inputs that are made once for all epochs (`GenerativeModel.keeps_inputs`)
 
 

@@ -1,5 +1,6 @@
 """A trained run, opened to be measured: its network, what its results record, and its samples (section 3.5)."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import torch
 from torch import Tensor
 
 from vaeglow.data.arrays import Values, open_split, read_info
-from vaeglow.data.loader import SAMPLING, Device, step_generator
+from vaeglow.data.loader import DECODING, SAMPLING, Device, step_generator
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
 from vaeglow.files import sha256_json
 from vaeglow.models.base import GenerativeModel
-from vaeglow.models.bounds import quantise
+from vaeglow.models.bounds import Gaussian, gaussian_sample, quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.kinds import Config
 from vaeglow.models.vae import VAE, FlowPrior
@@ -105,8 +106,7 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
     """
     if not isinstance(count, Integral) or count < 1:
         raise UserError(f"{count} samples are requested: request a whole number, 1 or more")
-    if not isinstance(temperature, Real) or not 0 <= temperature < float("inf"):
-        raise UserError(f"temperature {temperature!r} is not a number from 0 up")
+    check_temperature(temperature)
     images = torch.empty(count, *model.shape, dtype=torch.uint8)
     overflowed = 0
     for index, batch in enumerate(counted(images.split(BATCH_SIZE), "samples")):  # all are drawn whole, the last is cut
@@ -114,3 +114,42 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
         batch.copy_(quantise(drawn, model.levels))
         overflowed += int((~drawn.isfinite().flatten(1).all(1)).sum())
     return images, overflowed
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse (UserError) what is not a finite number from 0 up."""
+    if not isinstance(temperature, Real) or not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature {temperature!r} is not a number from 0 up")
+
+
+@torch.no_grad
+def images_from(
+    inputs: Tensor,
+    gaussian: Callable[[Tensor], Gaussian],
+    layer: Layer,
+    levels: int,
+    temperature: float,
+    seed: int,
+    device: Device,
+) -> Tensor:
+    """Images x = f^-1(x_bar), x_bar drawn at `temperature` from the Gaussian of each input (section 3.5).
+
+    Args:
+        inputs: [N, ...], split into batches.
+        gaussian: from a batch of them to mean and log standard deviation of x_bar, each [B, C, H, W].
+        layer: f.
+        levels: of a pixel.
+        temperature: scales the noise; 0 is the mean.
+        seed: of the noise.
+        device: where to compute.
+
+    Returns:
+        uint8 [N, C, H, W] on the CPU.
+    """
+    check_temperature(temperature)
+    images = []
+    for index, batch in enumerate(inputs.split(BATCH_SIZE)):
+        generator = step_generator(seed, DECODING, index, device)
+        x_bar = gaussian_sample(*gaussian(batch.to(device)), generator, temperature)
+        images.append(quantise(layer.inverse(x_bar), levels).cpu())
+    return torch.cat(images)
