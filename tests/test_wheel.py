@@ -115,7 +115,8 @@ def installed(tmp_path) -> Row:
     paths = {"base": str(home), "platbase": str(home)}
     place = Path(sysconfig.get_path("purelib", "venv", paths))
     said(call([home / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", *dist.glob("*.whl")], tmp_path))
-    (place / "packages.pth").write_text(sysconfig.get_path("purelib"))  # whose own .pth files do not count
+    packages = [path for path in sys.path if path.endswith("site-packages")]  # without editable installs
+    (place / "packages.pth").write_text("\n".join(packages))
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VAEGLOW"))}
     return {**plain, "PATH": f"{home / 'bin'}{os.pathsep}{plain['PATH']}", "OMP_NUM_THREADS": "1"}
 
