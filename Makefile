@@ -26,8 +26,8 @@ SHOW = $(PY) -m vaeglow.reporting.terminal
 PICTURES = the report, in one page to open in a browser: make report
 
 .DEFAULT_GOAL := help
-.PHONY: help flags table2 all mine study study-left study-pause tune report archive figures verify test test-slurm \
-  faults lint docs clean clean-state
+.PHONY: help flags table2 all mine study study-left study-pause tune report archive figures verify test test-newest \
+  test-slurm faults lint docs clean clean-state
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -99,6 +99,12 @@ verify: .venv/.installed  ## re-hash results and data, and say what no longer ma
 test: .venv/.installed-test  ## the tests (default selection)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
 
+test-newest:  ## the same with the newest versions of all packages, a Snakemake that is excluded so far among them
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager $(PIP_FLAGS) -e '.[workflow,test]'
+	.venv-newest/bin/pip install --quiet --upgrade $(PIP_FLAGS) snakemake
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
+
 test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian: slurmctld slurmd slurm-client munge)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/workflow/test_slurm.py $(PYTEST_FLAGS)
 
@@ -117,7 +123,7 @@ docs: .venv/.installed-docs  ## the documentation as a site to browse, in site/,
 	@echo "site/index.html: open it in a browser; its search needs a server: $(PY) -m http.server --directory site"
 
 clean:  ## remove .venv, caches and logs; results/ and resources/ stay
-	rm -rf .venv .pytest_cache .ruff_cache build dist logs site .cache *.egg-info
+	rm -rf .venv .venv-newest .pytest_cache .ruff_cache build dist logs site .cache *.egg-info
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared again)
@@ -129,7 +135,7 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 .venv/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e .
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[workflow]'
 	@touch $@
 
 .venv/.installed-%: .venv/.installed

@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
 from run_tools import SIZE, blobs, refused, run_step
-from waiting import Row, python, said, text_of
+from waiting import ROOT, Row, python, said, text_of
 
 import vaeglow
 from vaeglow import __main__ as command
-from vaeglow import released
+from vaeglow import paths, released
 from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
 from vaeglow.evaluation import fid, inception
@@ -192,8 +191,8 @@ def test_the_device_is_the_one_asked_for(words, fails, vae_run):
 
 
 def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
-    monkeypatch.setattr(images, "PACKAGE", tmp_path / "checkout/vaeglow")
-    says = r"is missing .* run `snakemake --cores 1 resources/weights/inception-2015-12-05.safetensors`$"
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "checkout/vaeglow")
+    says = r"is missing .* run `vaeglow run resources/weights/inception-2015-12-05.safetensors`$"
     fails(says, "score", "a", "b")
     weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
@@ -299,5 +298,44 @@ def test_the_card_of_a_run_of_ones_own(run, fails, vae_run):
 def test_as_a_process():
     assert "is missing" in refused(python("-m", "vaeglow", "info", "nowhere.safetensors"))
     helped = said(python("-m", "vaeglow", "--help"))
-    assert all(name in helped for name in ("sample", "score", "info", "models", "card"))
-    assert said(python("-m", "vaeglow", "--version")) == f"vaeglow {version('vaeglow')}\n"
+    assert all(name in helped for name in ("train", "sample", "score", "info", "models", "card", "run", "init"))
+    assert said(python("-m", "vaeglow", "--version")) == f"vaeglow {vaeglow.__version__}\n"
+
+
+def test_a_folder_of_images_becomes_a_model(run, fails):
+    write_pngs(Path("photos"), blobs(9, 3))
+    Path("photos/9.png").write_text("none")
+    fails("whole images of one size are needed, not .*not an image", "train", "photos")
+    Path("photos/9.png").unlink()
+    fails("unknown model 'vaeglo' .did you mean 'vaeglow'", "train", "photos", "--model", "vaeglo")
+    words = ("train", "photos", "--model", "vae", "--size", 8, "--seed", 3, "--folder", "kept")
+    last = run(*words)[-1]
+    assert last == f"model.safetensors: {vaeglow.load('model.safetensors')}"
+    assert "model vae, seed 3" in last and "images 3x8x8" in last
+    fails("--output model.safetensors: name a new file, such as model_2.safetensors", *words)
+    again = run(*words, "--output", "b.safetensors")
+    assert not [line for line in again if "epoch 1/" in line]  # trained already, in its folder
+    hashes = {vaeglow.load(name).about["weights_sha256"] for name in ("b.safetensors", "model.safetensors")}
+    assert len(hashes) == 1
+    fails("--output b.pt: name a new file", *words, "--output", "b.pt")
+
+
+def test_run_is_snakemake_on_the_workflow_and_the_folders_own_config(run, fails, monkeypatch):
+    calls = []
+    monkeypatch.setattr("os.execv", lambda program, words: calls.append(words))
+    run("run", "results/table2.csv", "-n", "--cores", 4, "--", "b")
+    start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    assert calls == [[*start, "results/table2.csv", "-n", "--cores", "4", "--", "b"]]
+    fails("x after --config is not KEY=VALUE", "run", "--config", "x")
+    monkeypatch.setitem(sys.modules, "snakemake", None)
+    fails(re.escape('pip install "vaeglow[workflow]"'), "run", "results/table2.csv")
+
+
+def test_init_copies_what_is_edited_and_overwrites_nothing(run, fails):
+    assert "yours to edit" in run("init")[0]
+    for name in ("config/models.yaml", "config/reference/demo.csv", "profiles/style.css"):
+        assert Path(name).read_bytes() == (ROOT / name).read_bytes()
+    assert not Path("config/mine").exists()
+    shutil.rmtree("config")
+    fails("profiles is already here", "init")
+    assert not Path("config").exists()

@@ -1,4 +1,4 @@
-"""What a checkout's files say: of one another, of the demo, to `make` and in a wheel."""
+"""What a checkout's files say: of one another, of the demo and to `make`."""
 
 import ast
 import os
@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import tomllib
-import zipfile
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from test_workflow import jobs
-from waiting import ROOT, Row, call, python, said, text_of, warm
+from waiting import ROOT, Row, call, said, text_of, warm
 
 import vaeglow
 from tools import update_demo
@@ -38,7 +37,8 @@ def test_environment_yml_is_the_conda_form_of_pyproject():
     listed = yaml.safe_load(text_of("environment.yml"))["dependencies"]
     (by_pip,) = (entry["pip"] for entry in listed if isinstance(entry, dict))
     conda = versions(*(entry for entry in listed if isinstance(entry, str)), *by_pip)
-    wanted = {CONDA_NAMES.get(name, name): version for name, version in versions(*PROJECT["dependencies"]).items()}
+    ours = versions(*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["workflow"])
+    wanted = {CONDA_NAMES.get(name, name): version for name, version in ours.items()}
     assert conda.pop("pip") == ""
     assert conda == wanted | {"python": PROJECT["requires-python"]}
 
@@ -52,7 +52,8 @@ def test_the_lock_pins_every_dependency_and_leaves_the_platform_open():
 
 def test_citation_licence_and_catalogue_agree_with_pyproject():
     citation = yaml.safe_load(text_of("CITATION.cff"))
-    assert citation["version"] == PROJECT["version"] == vaeglow.__version__
+    assert citation["version"] == vaeglow.__version__
+    assert f"\n## {vaeglow.__version__}" in text_of("CHANGELOG.md")
     assert PROJECT["scripts"] == {"vaeglow": f"{command.main.__module__}:main"}
     assert citation["license"] == PROJECT["license"] == "MIT" and text_of("LICENSE").startswith("MIT License")
     assert "2004.05617" in citation["preferred-citation"]["journal"]
@@ -67,37 +68,6 @@ LAYERS = {  # package: what it may import of the others (docs/how-it-is-built.md
     "evaluation": "data models",
     "reporting": "data models evaluation",
 }
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    """What the package is built of, in a folder of its name; nothing is downloaded."""
-    pytest.importorskip("setuptools")
-    folder = tmp_path / "vaeglow"
-    shutil.copytree(ROOT / "vaeglow", folder / "vaeglow", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    return folder
-
-
-def wheel(sources: Path, how: str) -> zipfile.ZipFile:
-    """The wheel that a hook of setuptools builds, beside the sources."""
-    said(python("-c", f"from setuptools import build_meta; build_meta.{how}('..')", cwd=sources, env=None))
-    (path,) = sources.parent.glob("*.whl")
-    return zipfile.ZipFile(path)
-
-
-def test_a_wheel_has_all_files_of_the_package(sources):
-    names = {path.relative_to(sources).as_posix() for path in sources.glob("vaeglow/**/*") if path.is_file()}
-    assert names == {name for name in wheel(sources, "build_wheel").namelist() if name.startswith("vaeglow/")}
-
-
-def test_an_editable_install_is_found_where_the_clone_lies(sources):
-    """There the clone's own folder has the package's name: Python would take it for one that has nothing in it."""
-    site = sources.parent / "site"
-    wheel(sources, "build_editable").extractall(site)
-    code = f"import site; site.addsitedir({str(site)!r}); import vaeglow; print(vaeglow.__version__)"
-    assert python("-ES", "-c", code, cwd=sources.parent).stdout.split() == [vaeglow.__version__]
 
 
 @pytest.mark.parametrize("package", LAYERS)
@@ -195,7 +165,7 @@ def test_make_installs_once_and_runs_what_it_says(checkout):
     for folder in ("results", "resources/data"):
         (checkout / folder).mkdir(parents=True)
     (checkout / "results/demo.zip").write_bytes(b"0" * 4096)
-    install = "python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ."
+    install = "python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[workflow]"
     assert install in make(checkout, "table2")[1] and "train" not in ALLOWED
     for words, expected, end in re.findall(r"^\$ make (.*)\n((?:python .*\n)+)((?:[^$].*\n|\n)*)", MADE, re.MULTILINE):
         output, calls = make(checkout, words)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vaeglow.errors import UserError
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # of the package, too; CITATION.cff repeats it
 LATE = {  # imported at the first use: `import vaeglow` alone loads no torch
     **dict.fromkeys(("Model", "load", "train"), "api"),
     "save_images": "images",

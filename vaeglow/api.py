@@ -27,9 +27,8 @@ from vaeglow.evaluation.probes.interpolation import interpolate
 from vaeglow.files import Facts, write_json
 from vaeglow.images import as_array, finite_numbers
 from vaeglow.models.bounds import Gaussian, quantise
-from vaeglow.paths import identity, result_path
+from vaeglow.paths import identity, result_path, shipped
 from vaeglow.released import locate
-from vaeglow.results import PACKAGE
 from vaeglow.steps import train as training_step
 from vaeglow.weights import load_model
 
@@ -43,7 +42,7 @@ def train(
     device: str = "auto",
     **overrides: Any,
 ) -> "Model":
-    """Train a model in this process as the workflow does, its base first, by the config of the package's checkout.
+    """Train a model in this process as the workflow does, its base first, by the config that comes with the package.
 
     Args:
         images: square ones, see `as_array`; all train.
@@ -57,13 +56,10 @@ def train(
     x = as_array(images)
     if len(x) < 2 or x.shape[2] != x.shape[3]:
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
-    home = PACKAGE.parent
-    if not (home / "config/config.yaml").is_file():
-        raise UserError(f"no config in {home}/config: to train, install the package from a clone (pip install -e .)")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
     changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
-    config = merge(read_config((home / "config").joinpath), changes)
-    check_config(config, home / "workflow/schemas/config.schema.yaml", home / "resources/published.csv")
+    config = merge(read_config(shipped("config").joinpath), changes)
+    check_config(config, shipped("workflow/schemas/config.schema.yaml"), shipped("resources/published.csv"))
     runs = phases(resolve(config, preset, "images", model, seed))
     if any(run["training"]["devices"] > 1 for run in runs):
         raise UserError("vaeglow.train uses one process: set training.devices to 1, or use the workflow")

@@ -7,6 +7,7 @@ from typing import Any
 from vaeglow.config.registry import kinds_of
 from vaeglow.files import AnyPath, Config, Facts
 
+PACKAGE = Path(__file__).resolve().parent
 INCEPTION = "resources/weights/inception-2015-12-05.safetensors"  # of the step `inception_weights`
 IDENTITY = ("preset", "dataset", "model", "seed")
 RUN = "{preset}/{dataset}/{model}/seed{seed}"
@@ -36,6 +37,12 @@ RESULTS = {
     "data_page": "data/{dataset}.png",
     "near_copies": "data/{dataset}_near_copies.npz",
 }
+
+
+def shipped(name: str) -> Path:
+    """A file or folder that lies beside the package in the repository, such as config/: in a wheel its copy."""
+    copies = PACKAGE / "shipped"
+    return (copies if copies.is_dir() else PACKAGE.parent) / name
 
 
 def identity(content: Config) -> Facts:

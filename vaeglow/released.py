@@ -14,7 +14,7 @@ from vaeglow.config import nearest
 from vaeglow.data.sources import PinnedFile, Unavailable, get
 from vaeglow.errors import UserError
 from vaeglow.files import AnyPath, Facts
-from vaeglow.results import PACKAGE
+from vaeglow.paths import shipped
 
 LIST = "resources/models/models.yaml"
 ADDRESS = "VAEGLOW_MODELS"  # environment: a folder or URL that has the files, in place of the list's `release`
@@ -23,7 +23,7 @@ SUFFIX = ".safetensors"
 
 def home() -> Path:
     """The folder that `LIST` and the paths in it are relative to."""
-    return PACKAGE.parent
+    return shipped(".")
 
 
 def read_list() -> Facts:

@@ -38,10 +38,10 @@ from vaeglow.files import (
     unreadable,
     write_json,
 )
-from vaeglow.paths import IDENTITY
+from vaeglow.paths import IDENTITY, PACKAGE, shipped
 
 Arrays = dict[str, np.ndarray]  # by name
-PACKAGE = Path(__file__).resolve().parent
+CLONE = shipped(".")  # where the package is in one
 # Their versions are recorded: they could change a number.
 PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit-image scikit-learn pillow snakemake"
 SOURCES = ("vaeglow", "workflow", "Snakefile", "config")
@@ -257,7 +257,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def git_state(root: Path = PACKAGE.parent) -> tuple[str, bool | None]:
+def git_state(root: Path = CLONE) -> tuple[str, bool | None]:
     """The commit checked out at `root`, and whether the source differs from it (new files count).
 
     ("unknown", None) without git, without a commit, or where `root` is not itself the checkout: a package
@@ -279,11 +279,17 @@ def git(root: Path, *words: str) -> str:
 
 @cache
 def source_sha256() -> str:
-    """Hex sha256 over the names and bytes of the package's Python files and templates, committed or not."""
+    """Hex sha256 over the names and bytes of the package's Python files and templates, committed or not.
+
+    It is the same in a clone and in a wheel, whose folder `shipped` is not of the package.
+    """
     digest = sha256()
     for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")]):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith("shipped/"):
+            continue
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
+        digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 

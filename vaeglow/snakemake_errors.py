@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from vaeglow.config import nearest
+from vaeglow.errors import UserError
 
 STOPPED = "stopped: state saved, run again to go on"
 NOT_BUILT = "error: not all is built: add the target `built`, for what there is (or `make report`)"
@@ -71,7 +72,7 @@ def said_by_job(record: LogRecord) -> str:
 
 
 def check_flags(words: Iterable[str]) -> None:
-    """Exit with a line where Snakemake has a traceback, or no reason, for a word among its options."""
+    """Refuse (UserError) a word among its options for which Snakemake has a traceback, or no reason."""
     flag = ""
     for word in words:
         value = word
@@ -82,23 +83,25 @@ def check_flags(words: Iterable[str]) -> None:
         if flag in ("--configfile", "--configfiles"):
             check_overlay(flag, Path(value))
         if flag in ("--config", "-C") and "=" not in value:
-            sys.exit(f"error: {value} after {flag} is not KEY=VALUE: targets come before {flag}")
+            raise UserError(f"{value} after {flag} is not KEY=VALUE: targets come before {flag}")
         if flag in ("--executor", "-e", "--workflow-profile") and "slurm" in value and not find_spec(SLURM):
-            sys.exit(f"error: {flag} {value} needs {SLURM}: .venv/bin/pip install -e '.[slurm]' -c requirements.lock")
+            raise UserError(f"{flag} {value} needs {SLURM}: {sys.executable} -m pip install 'vaeglow[slurm]'")
 
 
 def check_overlay(flag: str, path: Path) -> None:
-    """Exit with a line where there is no such file, or it is not YAML."""
+    """Refuse (UserError) a file that is not there, or not YAML."""
     if not path.is_file():
         files = [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]
-        sys.exit(f"error: {flag}: there is no file {path}{nearest(str(path), map(str, files))}")
+        raise UserError(f"{flag}: there is no file {path}{nearest(str(path), map(str, files))}")
     try:
         yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        sys.exit(f"error: {path}{line} is not YAML: {getattr(error, 'problem', error)}")
+        raise UserError(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
 
 
 if __name__ == "__main__":  # `make` asks first
-    check_flags(sys.argv[1:])
+    from vaeglow.steps import cli
+
+    cli.run(lambda: check_flags(sys.argv[1:]))

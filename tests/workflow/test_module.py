@@ -1,14 +1,17 @@
 """The workflow as a module of another one, from a git repository: config, schema, published numbers, environments."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from table_tools import timed, write_timing
 from test_workflow import copy_project, jobs, snakemake
-from waiting import ROOT, warm
+from waiting import ROOT, call, said, text_of, warm
 
+from vaeglow.config import merge
 from vaeglow.files import read_csv, read_json
 
 URL = "https://github.com/someone/vaeglow"
@@ -34,7 +37,7 @@ use rule * from vaeglow as flow_*
 def repository(tmp_path_factory) -> Path:
     """The files of the workflow, without the package, committed to a repository of their own."""
     folder = tmp_path_factory.mktemp("git") / "vaeglow"
-    copy_project(folder, "workflow", "config")
+    copy_project(folder, "workflow", "config", "profiles")
     words = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
     for command in (["init", "-q", "-b", "main"], ["add", "."], [*words, "commit", "-qm", "all"], ["tag", "v1"]):
         subprocess.run(["git", "-C", folder, *command], check=True)
@@ -73,3 +76,25 @@ def test_a_module_from_a_clone_with_the_configs_of_the_repository(repository, en
     assert rules.count("flow_train_vae") == 1 and "flow_publish" in rules and "results/cpu/" in output
     line = snakemake("-n", "--config", "preset=cpus", cwd=tmp_path, env=environment, ok=False).splitlines()[-1]
     assert line.startswith("error: unknown preset 'cpus' (did you mean 'cpu'?)")
+
+
+CHANGED = {"presets": {"demo": {"models": {"glow": {"training": {"epochs": 7}}}}}}
+
+
+@pytest.mark.parametrize("tool", ["shutil", "snakedeploy"])
+def test_the_files_of_a_deployment_count(tool, repository, environment, tmp_path):
+    here = tmp_path / "here"
+    if tool == "snakedeploy":
+        program = shutil.which(tool) or pytest.skip(f"no {tool}: pip install {tool}")
+        said(call([program, "deploy-workflow", URL, here, "--tag", "v1"], env=environment))
+    else:
+        for name in ("config", "profiles"):
+            shutil.copytree(repository / name, here / name)
+        (here / "Snakefile").write_text(GITHUB)
+    presets = here / "config/presets.yaml"
+    presets.write_text(yaml.safe_dump(merge(yaml.safe_load(presets.read_text()), CHANGED)))
+    target = "results/demo/photos32/glow/seed0/config.json"
+    snakemake("--cores", "1", target, cwd=here, env=environment)
+    assert read_json(here / target)["training"]["epochs"] == 7
+    snakemake("--report", "report.html", target, cwd=here, env=environment)
+    assert text_of("profiles/style.css") in (here / "report.html").read_text()

@@ -274,7 +274,7 @@ def reported(checkout: Path) -> set[str]:
     """The names of the files in the report of what has been built."""
     snakemake("--report", "report.html", "built", cwd=checkout)
     text = (checkout / "report.html").read_text(encoding="utf-8")
-    assert text_of("workflow/report/style.css") in text
+    assert text_of("profiles/style.css") in text
     categories = json.loads(re.search("var categories = (.*?);\n", text)[1])
     assert "results/samples.png" in chain(*categories["Figures"].values())
     assert {*chain(*categories.get("Ablations", {}).values())} <= {"results/squeeze.csv", "results/squeeze.html"}

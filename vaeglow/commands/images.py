@@ -8,10 +8,10 @@ import yaml
 from vaeglow.data import folder, npz
 from vaeglow.data.arrays import INFO_FILE, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
-from vaeglow.paths import INCEPTION
+from vaeglow.paths import INCEPTION, shipped
 from vaeglow.released import locate, locate_weights
 from vaeglow.reporting.figures import full_range
-from vaeglow.results import PACKAGE, Result
+from vaeglow.results import Result
 from vaeglow.verify import read_checked
 
 SAMPLES = Path("samples")
@@ -102,8 +102,8 @@ def score(
 
     if count and count < FEWEST:
         raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
-    if weights == WEIGHTS and not weights.exists():  # outside the checkout
-        weights = PACKAGE.parent / weights
+    if weights == WEIGHTS and not weights.exists() and shipped(INCEPTION).exists():  # outside the checkout
+        weights = shipped(INCEPTION)
     on = pick_device(device)
     net = load_inception(weights, FEATURES, on)
     real, real_are = read(reference, count, temperature, seed, device, size)

@@ -23,7 +23,7 @@ def main(
     minutes: float,
     output: Path,
 ) -> None:
-    """Measure, choose, write; on a GPU also run the tests that need one.
+    """Measure, choose, write; on a GPU, in a clone, also run the tests that need one.
 
     Args:
         config: resolved configs of the models that are compared, as JSON text
@@ -36,7 +36,8 @@ def main(
 
     from vaeglow.device import pick_device
     from vaeglow.files import write_text
-    from vaeglow.results import PACKAGE, collect
+    from vaeglow.paths import shipped
+    from vaeglow.results import collect
     from vaeglow.training.run import check_data
     from vaeglow.training.tuning import report, tune
 
@@ -56,12 +57,12 @@ def main(
     content = yaml.safe_dump({"overrides": {"training": training}})
     write_text(overlay, f"# {provenance['device']}: snakemake ... --configfile {overlay}\n{content}")
     text = [*report(tuned, configs | others, provenance), f"## {overlay}", f"```yaml\n{content}```"]
-    if on_gpu:
+    if on_gpu and shipped("tests").is_dir():
         seconds = max(60, int(end - monotonic()))
         command = ["timeout", "-s", "INT", str(seconds), sys.executable]
         command += ["-m", "pytest", "-m", "gpu", "-vrs", "--tb=line"]
         # without what the workflow sets for its own jobs
         plain = {key: value for key, value in environ.items() if not key.startswith("VAEGLOW_")}
-        done = subprocess.run(command, cwd=PACKAGE.parent, env=plain, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=shipped("."), env=plain, capture_output=True, text=True)
         text += ["## Tests on the GPU", f"```\n{done.stdout}{done.stderr}\n```"]
     write_text(output, "\n\n".join(text) + "\n")

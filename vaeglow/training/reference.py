@@ -1,11 +1,10 @@
 """Bits/dim of earlier runs with the same settings, by tools/reference.py: config/reference/{preset}.csv."""
 
-from pathlib import Path
-
 from vaeglow.config import without
 from vaeglow.files import Config, read_csv, sha256_json
+from vaeglow.paths import shipped
 
-FOLDER = Path(__file__).parents[2] / "config/reference"
+FOLDER = shipped("config/reference")
 # Keys that change no loss.
 WITHOUT_EFFECT = {"seed": None, "base": None, "training": {"validate_every": None, "snapshots": None}}
 CHECK = "see if steps were skipped above, if dataset.json has the usual hashes, and what changed in the code"

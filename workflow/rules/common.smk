@@ -1,5 +1,5 @@
 # Shared by all rules; imports no torch and no pandas. Logic that can be tested is in vaeglow/config.
-# Rules with `localrule` run where Snakemake runs: they take seconds, or need the network, which nodes often lack.
+# Rules with `localrule` run where Snakemake runs: they take seconds or need the network.
 
 import json
 import os
@@ -7,10 +7,11 @@ import shlex
 import shutil
 import sys
 
-if ROOT:
-    sys.path.insert(0, str(ROOT))
+CLONE = str(ROOT) if ROOT and (ROOT / "vaeglow").is_dir() else ""  # else the package is installed
+if CLONE:
+    sys.path.insert(0, CLONE)
 
-from vaeglow.config import merge, plan, read_config, resolve, targets
+from vaeglow.config import FILES, merge, plan, read_config, resolve, targets
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
@@ -29,9 +30,10 @@ def or_exit(function, *arguments):
 
 
 def config_file(name):
-    """A file of config/: the folder's own, or else the repository's; of a module with `config:` the repository's."""
+    """A file of config/: the folder's own, else the repository's; for a module with `config:` only if it has all."""
     own = Path("config", name)
-    return own if own.exists() and not workflow.modifier.skip_configfile else shipped(f"config/{name}")
+    needed = FILES if workflow.modifier.skip_configfile else [name]
+    return own if all(Path("config", file).exists() for file in needed) else shipped(f"config/{name}")
 
 
 config = merge(config, or_exit(read_config, config_file), config)  # an overlay's keys stay on top, and in their order
@@ -101,8 +103,8 @@ def gpus(wildcards):
 # Jobs find the package wherever Snakemake was started, and the Python that runs it, unless conda or a container has one
 prefix = "set -euo pipefail; export VAEGLOW_CLAIM_GPU=1; "
 prefix += "exec 3>&2; export VAEGLOW_TERMINAL=3; "  # Snakemake's own output, not the log: vaeglow.training.progress
-if ROOT:
-    prefix += f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}; "
+if CLONE:
+    prefix += f"export PYTHONPATH={shlex.quote(CLONE)}${{PYTHONPATH:+:$PYTHONPATH}}; "
 if config["runtime"]["deterministic"]:
     prefix += "export VAEGLOW_DETERMINISTIC=1; "  # read by vaeglow.device, in every step that computes
 if not workflow.deployment_settings.deployment_method:
