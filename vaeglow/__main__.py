@@ -1,12 +1,13 @@
-"""Samples of a trained model, the quality of anybody's samples, and what a file is (docs/python.md)."""
+"""Samples of a trained model, the quality of anybody's, what a file is, what sets a run's config (docs/python.md)."""
 
 from argparse import ArgumentParser
 from importlib.metadata import version
 
+from vaeglow.commands.config import config
 from vaeglow.commands.images import info, sample, score
 from vaeglow.steps import cli
 
-COMMANDS = (sample, score, info)
+COMMANDS = (sample, score, info, config)
 
 
 def main() -> None:

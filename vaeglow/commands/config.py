@@ -1,0 +1,69 @@
+"""Command `config`: each value of a run's config, and what sets it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaeglow.config import lookup, merge, read_config, read_layer, resolve, with_neutral
+from vaeglow.config.check import check_config
+from vaeglow.config.origins import Placed, entry_of, flat, read_placed
+from vaeglow.paths import IDENTITY
+from vaeglow.results import PACKAGE, relative
+
+WIDTH = 120
+HOME = PACKAGE.parent
+
+
+def config(model: str, *, preset: str = "", dataset: str = "main", seed: int = 0, configfile: list[Path] = ()) -> None:
+    """Print each value of a run's config, with the file, line and entry that set it.
+
+    Args:
+        model: its name in the config
+        preset: its name in the config; the config's own if left out
+        dataset: its name in the config, or a role (main)
+        seed: of the run (0)
+        configfile: overlays, as Snakemake takes them: each over those before
+    """
+    plain, with_places = (
+        merge(read_config(find, load), *(read_layer(path, load) for path in configfile))
+        for load in (yaml.safe_load, read_placed)
+    )
+    views = check_config(plain, HOME / "workflow/schemas/config.schema.yaml", HOME / "resources/published.csv")
+    view = lookup(views, preset or plain["preset"], "preset")
+    run = (view["preset"], view["roles"].get(dataset, dataset), model, seed)
+    resolved = resolve(plain, *run)
+    places = flat(resolve(with_places, *run))
+    values = flat(resolved)
+    lines = [(key, value, origin(key, places[key])) for key, value in values.items()]
+    for key, value in flat(with_neutral(resolved)).items():
+        if key not in values:
+            lines.append((key, value, "neutral: as if there were no such key"))
+    print_aligned([(f"{key}: {written(value)}", place) for key, value, place in lines])
+
+
+def find(name: str) -> Path:
+    """A file of the config: the working folder's own, or else the clone's."""
+    own = Path("config", name)
+    return own if own.exists() else HOME / own
+
+
+def origin(key: str, value: Any) -> str:
+    """What sets a value of a resolved config."""
+    if isinstance(value, Placed):
+        entry = entry_of(value, key)
+        return f"{relative(value.file)}:{value.line}{f' ({entry})' if entry else ''}"
+    return "of this command" if key.rpartition(".")[2] in IDENTITY else "no file: the default"
+
+
+def written(value: Any) -> str:
+    """A value in one line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+
+
+def print_aligned(lines: list[tuple[str, str]]) -> None:
+    """Print pairs in two columns; where they are longer than `WIDTH`, the second below the first."""
+    column = max(len(text) for text, _ in lines if len(text) <= WIDTH // 2)
+    for text, place in lines:
+        aligned = f"{text:{column}}  {place}"
+        print(aligned if len(aligned) <= WIDTH else f"{text}\n  {place}")
