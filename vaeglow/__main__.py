@@ -4,10 +4,11 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 
 from vaeglow.commands.config import config
+from vaeglow.commands.explore import explore
 from vaeglow.commands.images import info, sample, score
 from vaeglow.steps import cli
 
-COMMANDS = (sample, score, info, config)
+COMMANDS = (sample, score, info, config, explore)
 
 
 def main() -> None:

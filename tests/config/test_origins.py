@@ -24,7 +24,7 @@ models:
   mine:
     like: &parent vaeglow
     training: &rates
-      learning_rate: 0.25
+      gradient_clip: 0.25
       betas: [0.5,
               0.75]
   other: {like: *parent, training: {<<: *rates, compile: true}}
@@ -73,7 +73,7 @@ def test_overlays_and_the_folders_own_config_set_values_too(run):
     changed = merge(shipped_config(), yaml.safe_load(OVERLAY))
     assert values == flat(resolve(changed, "demo", "photos32", "other", 0))
     for key, place in {
-        "training.learning_rate": "overlay.yaml:6 (models.other)",
+        "training.gradient_clip": "overlay.yaml:6 (models.other)",
         "training.betas": "overlay.yaml:7 (models.other)",
         "training.compile": "overlay.yaml:9 (models.other)",
         "training.batch_size": "config/presets.yaml:5 (presets.demo)",
