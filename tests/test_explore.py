@@ -119,10 +119,10 @@ def shown(page: object, kind: type) -> list:
 
 def test_the_page_follows_its_inputs_and_explains_what_a_model_lacks():
     panel = pytest.importorskip("panel")
-    page = explore.page([Fake(), Flow()])
+    page = explore.page([("a/b.safetensors", Fake()), ("cifar10_jpeg/glow", Flow())])
     assert [tones(picture)[0] for picture in shown(page, panel.pane.PNG)] == [5, 0, 5]
     words = " ".join(shown(page, panel.pane.Markdown))
-    assert "no latent to walk from" in words
+    assert all(text in words for text in ("no latent to walk from", "## fake, none, seed 0", "## cifar10_jpeg/glow"))
     assert words.count("Choose an image above") == 2
     (seed,), (image,) = page.select(panel.widgets.IntInput), page.select(panel.widgets.FileInput)
     seed.value = 4

@@ -42,7 +42,7 @@ def explore(models: list[str], *, port: int = 5006, device: str = "auto") -> Non
         raise UserError('the page is made by Panel, which is not here: pip install "vaeglow[explore]"') from None
     import vaeglow
 
-    loaded = [vaeglow.load(model, device) for model in models]
+    loaded = [(model, vaeglow.load(model, device)) for model in models]
     address = f"{HOST}:{port}"
     options = {"address": HOST, "port": port, "websocket_origin": [address, f"localhost:{port}"]}
     try:
@@ -50,12 +50,11 @@ def explore(models: list[str], *, port: int = 5006, device: str = "auto") -> Non
     except OSError as error:
         raise UserError(f"port {port} cannot be used ({error.strerror}): give another --port") from None
     print(f"http://{address} until Ctrl-C", flush=True)
-    server.start()
-    server.io_loop.start()
+    server.run_until_shutdown()
 
 
-def page(models: Sequence["Model"]) -> Any:
-    """What one visitor sees: the inputs, and a column for each model. A Panel object."""
+def page(models: Sequence[tuple[str, "Model"]]) -> Any:
+    """What one visitor sees: the inputs, and a column for each model and its name or file. A Panel object."""
     from panel import Column, FlexBox, pane, widgets
 
     temperature = widgets.FloatSlider(label="Temperature", start=0, end=1.5, step=0.05, value=0.5)
@@ -65,13 +64,13 @@ def page(models: Sequence["Model"]) -> Any:
     inputs = FlexBox(temperature, seed, upload, gap="0 2em")
     drawn = (temperature.param.value_throttled, seed.param.value)
     columns = []
-    for model in models:
+    for given, model in models:
         parts = [
             part("Samples", samples, model, *drawn),
             part("A walk between two latents", walk, model, seed.param.value),
             part("Your own image", own, model, image.param.value, *drawn),
         ]
-        columns.append(Column(f"## {name(model)}", *parts, styles={"flex": "1 1 300px", "min-width": "0"}))
+        columns.append(Column(f"## {heading(given, model)}", *parts, styles={"flex": "1 1 300px", "min-width": "0"}))
     return Column(f"# {TITLE}", inputs, FlexBox(*columns, gap="0 3em"), styles={"cssText": PAGE})
 
 
@@ -89,9 +88,10 @@ def part(title: str, function: "Part", model: "Model", *inputs: Any) -> Any:
     return Column(f"### {title}", bind(made, *inputs))
 
 
-def name(model: "Model") -> str:
-    """What a model is called on the page."""
-    return f"{model.config['model']}, {model.config['dataset']}, seed {model.config['seed']}"
+def heading(given: str, model: "Model") -> str:
+    """What a model is called on the page: by its name, or of a file by its run."""
+    run = model.config
+    return f"{run['model']}, {run['dataset']}, seed {run['seed']}" if given.endswith(".safetensors") else given
 
 
 def samples(model: "Model", temperature: float, seed: int) -> "Shown":
