@@ -36,8 +36,10 @@ def printed(lines: list[str]) -> dict[str, tuple[str, str]]:
     """The value of each key, as text, and its place."""
     assert max(map(len, lines)) <= 120
     pairs = {}
-    for line in "\n".join(lines).replace("\n  ", "   ").splitlines():
-        key, value, place = re.fullmatch(r"(\S+): (.*?) {2,}(\S.*)", line).groups()
+    for line in "\n".join(lines).replace("\n  ", " ").splitlines():
+        key, value, place = re.fullmatch(
+            r"(\S+): (.*?) +(\S+:\d.*|neutral: .*|no file: .*|of this command)", line
+        ).groups()
         pairs[key] = value, place
     return pairs
 

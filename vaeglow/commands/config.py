@@ -11,7 +11,8 @@ from vaeglow.config.origins import Placed, entry_of, flat, read_placed
 from vaeglow.paths import IDENTITY
 from vaeglow.results import PACKAGE, relative
 
-WIDTH = 120
+WIDTH = 120  # of a line at most; a longer one is broken
+COLUMN = 44  # where the places begin
 HOME = PACKAGE.parent
 
 
@@ -25,21 +26,18 @@ def config(model: str, *, preset: str = "", dataset: str = "main", seed: int = 0
         seed: of the run (0)
         configfile: overlays, as Snakemake takes them: each over those before
     """
-    plain, with_places = (
-        merge(read_config(find, load), *(read_layer(path, load) for path in configfile))
-        for load in (yaml.safe_load, read_placed)
-    )
+    plain = merge(read_config(find), *map(read_layer, configfile))
     views = check_config(plain, HOME / "workflow/schemas/config.schema.yaml", HOME / "resources/published.csv")
     view = lookup(views, preset or plain["preset"], "preset")
     run = (view["preset"], view["roles"].get(dataset, dataset), model, seed)
     resolved = resolve(plain, *run)
+    with_places = merge(read_config(find, read_placed), *(read_layer(path, read_placed) for path in configfile))
     places = flat(resolve(with_places, *run))
-    values = flat(resolved)
-    lines = [(key, value, origin(key, places[key])) for key, value in values.items()]
-    for key, value in flat(with_neutral(resolved)).items():
-        if key not in values:
-            lines.append((key, value, "neutral: as if there were no such key"))
-    print_aligned([(f"{key}: {written(value)}", place) for key, value, place in lines])
+    for key, value in (flat(resolved) | flat(with_neutral(resolved))).items():
+        place = origin(key, places[key]) if key in places else "neutral: as if there were no such key"
+        text = f"{key}: {written(value)}"
+        line = f"{text:{COLUMN}} {place}"
+        print(line if len(line) <= WIDTH else f"{text}\n  {place}")
 
 
 def find(name: str) -> Path:
@@ -59,11 +57,3 @@ def origin(key: str, value: Any) -> str:
 def written(value: Any) -> str:
     """A value in one line of YAML."""
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
-
-
-def print_aligned(lines: list[tuple[str, str]]) -> None:
-    """Print pairs in two columns; where they are longer than `WIDTH`, the second below the first."""
-    column = max(len(text) for text, _ in lines if len(text) <= WIDTH // 2)
-    for text, place in lines:
-        aligned = f"{text:{column}}  {place}"
-        print(aligned if len(aligned) <= WIDTH else f"{text}\n  {place}")

@@ -15,10 +15,7 @@ from vaeglow.reporting.style import image_grid
 if TYPE_CHECKING:
     from vaeglow.api import Model
 
-    Array = np.ndarray
-    Shown = tuple[Image.Image, str]  # a picture, and a line below it
-    Part = Callable[..., Shown]  # of a model and the values of its inputs
-
+Shown = tuple[Image.Image, str]  # a picture, and a line below it
 HOST = "127.0.0.1"
 STEPS = 8  # images of a walk
 SAMPLES = (4, 8)  # lines and columns of them
@@ -54,7 +51,7 @@ def explore(models: list[str], *, port: int = 5006, device: str = "auto") -> Non
 
 
 def page(models: Sequence[tuple[str, "Model"]]) -> Any:
-    """What one visitor sees: the inputs, and a column for each model and its name or file. A Panel object."""
+    """What one visitor sees: the inputs, and a column for each model, with its name or file. A Panel object."""
     from panel import Column, FlexBox, pane, widgets
 
     temperature = widgets.FloatSlider(label="Temperature", start=0, end=1.5, step=0.05, value=0.5)
@@ -64,17 +61,17 @@ def page(models: Sequence[tuple[str, "Model"]]) -> Any:
     inputs = FlexBox(temperature, seed, upload, gap="0 2em")
     drawn = (temperature.param.value_throttled, seed.param.value)
     columns = []
-    for given, model in models:
+    for name, model in models:
         parts = [
             part("Samples", samples, model, *drawn),
             part("A walk between two latents", walk, model, seed.param.value),
             part("Your own image", own, model, image.param.value, *drawn),
         ]
-        columns.append(Column(f"## {heading(given, model)}", *parts, styles={"flex": "1 1 300px", "min-width": "0"}))
+        columns.append(Column(f"## {name}", *parts, styles={"flex": "1 1 300px", "min-width": "0"}))
     return Column(f"# {TITLE}", inputs, FlexBox(*columns, gap="0 3em"), styles={"cssText": PAGE})
 
 
-def part(title: str, function: "Part", model: "Model", *inputs: Any) -> Any:
+def part(title: str, function: Callable[..., Shown], model: "Model", *inputs: Any) -> Any:
     """A part of the page, made again whenever an input changes; a user's error is shown in its place."""
     from panel import Column, bind, pane
 
@@ -88,26 +85,20 @@ def part(title: str, function: "Part", model: "Model", *inputs: Any) -> Any:
     return Column(f"### {title}", bind(made, *inputs))
 
 
-def heading(given: str, model: "Model") -> str:
-    """What a model is called on the page: by its name, or of a file by its run."""
-    run = model.config
-    return f"{run['model']}, {run['dataset']}, seed {run['seed']}" if given.endswith(".safetensors") else given
-
-
-def samples(model: "Model", temperature: float, seed: int) -> "Shown":
+def samples(model: "Model", temperature: float, seed: int) -> Shown:
     """The first samples, a sheet of them."""
     lines, columns = SAMPLES
     images = model.sample(lines * columns, temperature, seed)
     return picture(model, images.unflatten(0, SAMPLES).numpy()), f"Temperature {temperature:g}, seed {seed}"
 
 
-def walk(model: "Model", seed: int) -> "Shown":
+def walk(model: "Model", seed: int) -> Shown:
     """From one latent of the prior to another, on a line in the prior's own space."""
     images = model.interpolate(1, STEPS, seed)
     return picture(model, images.numpy()), "From left to right; without the decoder's noise"
 
 
-def own(model: "Model", content: bytes | None, temperature: float, seed: int) -> "Shown":
+def own(model: "Model", content: bytes | None, temperature: float, seed: int) -> Shown:
     """An image from a file's bytes: as the model sees it, encoded and decoded again, and sharpened as it is.
 
     It is cut to a square, resized, and brought to the model's number of levels.
@@ -120,8 +111,8 @@ def own(model: "Model", content: bytes | None, temperature: float, seed: int) ->
         raise UserError(f"The file cannot be shown ({read}): choose a picture.")
     image = (read[None].astype(int) * model.network.levels // 256).astype(np.uint8)
     mean, sd = model.encode(image)
-    shown = [image, model.reconstruct(image, seed).numpy(), model.decode(mean, temperature, seed).numpy()]
-    words = ["your image", "reconstructed without noise", f"reconstructed at temperature {temperature:g}"]
+    shown = [image, model.decode(mean, temperature, seed).numpy()]
+    words = ["your image", f"reconstructed at temperature {temperature:g}"]
     try:
         shown.append(model.sharpen(image, temperature, seed).numpy())
         words.append("your image sharpened by the Glow layer")
@@ -131,7 +122,7 @@ def own(model: "Model", content: bytes | None, temperature: float, seed: int) ->
     return picture(model, np.stack(shown, 1)), f"From left to right: {', '.join(words)}. {encoded}."
 
 
-def picture(model: "Model", images: "Array") -> Image.Image:
+def picture(model: "Model", images: np.ndarray) -> Image.Image:
     """Images [lines, columns, C, H, W] in a grid, each pixel a square of several."""
     sheet = Image.fromarray(image_grid(full_range(images, model.network.levels)))
     scale = max(1, SHARPEST // sheet.width)

@@ -1,6 +1,6 @@
-"""Which line of which file sets a value of a run: the config with places is merged and resolved as the plain one is."""
+"""Which line of which file sets a value of a run: a config with places is merged and resolved as the plain one is."""
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import yaml
 
@@ -8,11 +8,11 @@ from vaeglow.files import Facts
 
 
 class Placed:
-    """What is added to a value: `file`, `line` and the `path` of keys that lead to it there."""
+    """What is added to a value: its `file`, `line`, and the keys that lead to it there, `path`."""
 
-    file = ""
-    line = 0
-    path = ""
+    file: str
+    line: int
+    path: list[str]
 
 
 class Null(Placed):
@@ -20,61 +20,50 @@ class Null(Placed):
 
     def __eq__(self, other: object) -> bool:
         """It equals None."""
-        return other is None or isinstance(other, Null)
+        return other is None
 
     __hash__ = None
 
 
-# A bool becomes a number that equals it.
-WITH_PLACE = {kind: type(f"Placed{kind.__name__}", (Placed, kind), {}) for kind in (int, float, str, list)}
+# The types of values in a config; a bool becomes a number that equals it.
+KINDS = {kind: type("Value", (Placed, kind), {}) for kind in (int, float, str, list)}
+KINDS |= {bool: KINDS[int], type(None): lambda _: Null()}
 
 
-def placed(value: Any) -> Any:
-    """The same value, of a type that can say its place."""
-    if value is None:
-        return Null()
-    kind = int if isinstance(value, bool) else type(value)
-    return WITH_PLACE[kind](value) if kind in WITH_PLACE else value
-
-
-def read_placed(file: BinaryIO) -> Any:
-    """A YAML file as `yaml.safe_load` reads it, each value with the line of its key; a list is one value."""
+def read_placed(file: BinaryIO) -> Facts:
+    """A YAML file that holds a config, each value with the line of its key; a list is one value."""
     loader = yaml.SafeLoader(file)
     root = loader.get_single_node()
-    return with_places(loader, root, file.name, 0, "") if root else None
+    return with_places(loader, root, file.name, []) if root else {}
 
 
-def with_places(loader: yaml.SafeLoader, node: yaml.Node, file: str, line: int, path: str) -> Any:
-    """What a node says; `line` is that of its key, `path` the keys that lead to it, with dots."""
-    if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)  # `<<`
-        values: Facts = {}
-        for key_node, inner in node.value:
-            key = loader.construct_object(key_node)
-            values[key] = with_places(loader, inner, file, key_node.start_mark.line + 1, f"{path}.{key}".lstrip("."))
-        return values
-    value = placed(loader.construct_object(node, deep=True))
-    if isinstance(value, Placed):
-        value.file = file
-        value.line = line
-        value.path = path
-    return value
+def with_places(loader: yaml.SafeLoader, mapping: yaml.MappingNode, file: str, above: list[str]) -> Facts:
+    """What a mapping says, and those inside it; `above` are the keys that lead to it."""
+    loader.flatten_mapping(mapping)  # `<<`
+    values: Facts = {}
+    for key_node, node in mapping.value:
+        key = loader.construct_object(key_node)
+        path = [*above, key]
+        if isinstance(node, yaml.MappingNode):
+            values[key] = with_places(loader, node, file, path)
+            continue
+        plain = loader.construct_object(node, deep=True)
+        values[key] = KINDS[type(plain)](plain)
+        vars(values[key]).update(file=file, line=key_node.start_mark.line + 1, path=path)
+    return values
 
 
 def flat(values: Facts, above: str = "") -> Facts:
     """`{"training.learning_rate": 0.1}` of `{"training": {"learning_rate": 0.1}}`."""
     pairs: Facts = {}
     for key, value in values.items():
-        inner = flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-        pairs |= inner
+        pairs |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return pairs
 
 
 def entry_of(value: Placed, key: str) -> str:
     """The path of the entry that sets a key of a resolved config: `presets.cpu.models.vae` of its training.epochs."""
     inside = key.split(".")
-    path = value.path.split(".")
-    while path and inside and path[-1] == inside[-1]:
-        path.pop()
-        inside.pop()
-    return ".".join(path)
+    while value.path[len(value.path) - len(inside) :] != inside:  # at the latest where nothing is left of it
+        del inside[0]
+    return ".".join(value.path[: len(value.path) - len(inside)])
