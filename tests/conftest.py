@@ -1,7 +1,9 @@
 """Tiny data and tiny trained runs, made once a session and never changed by a test."""
 
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 from run_tools import Run, interrupt, prepare, resolved
+
+from vaeglow import __main__ as vaeglow_command
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +109,35 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield make
     for folder in made:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path) -> Callable[..., list[str]]:
+    """`run("sample", model)`: the lines that a command prints, or that of its error, in a new folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["vaeglow", *map(str, words)])
+        try:
+            vaeglow_command.main()
+        except SystemExit as end:
+            (line,) = capsys.readouterr().err.splitlines()
+            assert end.code == 2 and line.startswith("error: ")
+            return [line]
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def fails(run) -> Callable[..., None]:
+    """`fails("no such model", "sample", model)`: a command ends with one line that says this."""
+
+    def fails(says: str, *words: object) -> None:
+        (line,) = run(*words)
+        assert re.search(says, line), line
+
+    return fails
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,11 +1,12 @@
 """`python -m vaeglow`: samples, the quality of anybody's samples, what a file is, and what each refuses in one line."""
 
+import inspect
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ import torch
 import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
+from pytest import approx
+from pytorch_fid import fid_score
 from run_tools import SIZE, blobs, refused, run_step
+from scipy.linalg import sqrtm
 from waiting import ROOT, Row, python, said, text_of
 
 import vaeglow
-from vaeglow import __main__ as command
 from vaeglow import paths, released
 from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
@@ -25,43 +28,24 @@ from vaeglow.evaluation import fid, inception
 from vaeglow.files import read_json
 from vaeglow.paths import IDENTITY
 
-Run = Callable[..., list[str]]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path) -> Run:
-    """`run("sample", model)`: the lines that a command prints, or that of its error, in a new folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["vaeglow", *map(str, words)])
-        try:
-            command.main()
-        except SystemExit as end:
-            (line,) = capsys.readouterr().err.splitlines()
-            assert end.code == 2 and line.startswith("error: ")
-            return [line]
-        return capsys.readouterr().out.splitlines()
-
-    return run
-
-
-@pytest.fixture
-def fails(run) -> Callable[..., None]:
-    """`fails("no such model", "sample", model)`: a command ends with one line that says this."""
-
-    def fails(says: str, *words: object) -> None:
-        (line,) = run(*words)
-        assert re.search(says, line), line
-
-    return fails
-
 
 @pytest.fixture
 def features(monkeypatch) -> None:
     """Stands for Inception, its weights and all: features are the pixels."""
     for module in (inception, fid):  # imported before: else fid would keep the stand-in
         monkeypatch.setattr(module, "load_inception", lambda path, features, device: pixels)
+
+
+class Pixels(torch.nn.Module):
+    """Stands for pytorch-fid's Inception in the same way."""
+
+    BLOCK_INDEX_BY_DIM: ClassVar = {192: 0}
+
+    def __init__(self, blocks: object) -> None:
+        super().__init__()
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return pixels(images)
 
 
 def values(lines: list[str]) -> Row:
@@ -117,6 +101,13 @@ def test_a_score_is_what_the_steps_measure(run, blobs_dir, vae_run, inception_fi
         assert found[name] == f"{wanted[name]:.3f}"
 
 
+def test_a_score_against_training_images(run, features, blobs_dir):
+    (split,) = run(
+        "score", blobs_dir, npz("train", images=np.array(open_split(blobs_dir, "train"))), "--split", "train"
+    )[3:4]
+    assert split == "FID        0.000"
+
+
 def test_a_score_does_not_depend_on_the_form_of_the_images(run, blobs_dir, vae_run, features):
     images = vaeglow.load(vae_run.model).sample(12).numpy()
     test = np.array(open_split(blobs_dir, "test"))
@@ -128,6 +119,45 @@ def test_a_score_does_not_depend_on_the_form_of_the_images(run, blobs_dir, vae_r
     assert half["protocol"].startswith("6 samples, 6 real images") and half["FID"] != values(score)["FID"]
     uneven = values(run("score", npz("g", samples=images[:7]), "f"))
     assert uneven["protocol"].startswith("7 samples, 12 real images")
+
+
+def test_statistics_are_those_of_pytorch_fid(run, features, monkeypatch):
+    """Written here and there, read here and there, on either side."""
+    monkeypatch.setattr(images, "FEATURES", 192)  # pixels of 8x8 images
+    monkeypatch.setattr(fid_score, "InceptionV3", Pixels)
+    drawn = write_pngs(Path("drawn"), blobs(220, 1))
+    real = write_pngs(Path("real"), blobs(210, 2))
+    fid_score.save_fid_stats([str(drawn), "drawn.npz"], 50, "cpu", 192, 0)
+    fid_score.save_fid_stats([str(real), "real.npz"], 50, "cpu", 192, 0)
+    whole = values(run("score", drawn, real, "--save-statistics", "ours.npz"))
+    ours, theirs = np.load("ours.npz"), np.load("real.npz")
+    for name in ("mu", "sigma"):
+        assert ours[name].dtype == np.float64
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-6)
+    for files in product((drawn, "drawn.npz"), (real, "real.npz", "ours.npz")):
+        assert values(run("score", *files))["FID"] == whole["FID"]
+    *_, first, last = run("score", drawn, "ours.npz", "--count", 100)
+    assert first != f"FID        {whole['FID']}" and last.startswith("no KID, precision, recall,")
+    if "disp" in inspect.signature(sqrtm).parameters:  # else scipy is too new for pytorch-fid
+        stats = (np.load(file)[name] for file in ("drawn.npz", "ours.npz") for name in ("mu", "sigma"))
+        assert float(whole["FID"]) == approx(fid_score.calculate_frechet_distance(*stats), abs=1e-3)
+
+
+def test_statistics_that_cannot_be_compared(fails, features, vae_run):
+    folder = write_pngs(Path("good"), blobs(8, 3))
+    good = npz("good", mu=np.zeros(2048), sigma=np.eye(2048))
+    for file, says in {
+        npz("early", mu=np.zeros(64), sigma=np.eye(64)): r"mu and sigma are \[64\] and \[64, 64\], not of 2048",
+        npz("flat", mu=np.zeros(2048), sigma=np.ones(2048)): r"\[2048\] and \[2048\], not of 2048",
+        npz("nan", mu=np.full(2048, np.nan), sigma=np.eye(2048)): "nan.npz: mu or sigma is not finite: write",
+        npz("half", mu=np.zeros(2048)): "half.npz has no array images",
+        npz("objects", mu=np.array([None]), sigma=np.eye(2)): "objects.npz has no array images",
+    }.items():
+        fails(says, "score", folder, file)
+        fails(says, "score", file, folder)
+    fails("how many samples of .*: give --count", "score", vae_run.model, good)
+    for file in (good, "statistics.txt"):
+        fails("give the name of a new file that ends in .npz", "score", folder, folder, "--save-statistics", file)
 
 
 def test_grey_images_and_oblong_ones_are_scored(run, features):

@@ -16,7 +16,7 @@ from waiting import LIMIT, ROOT, Json
 
 import vaeglow
 from tools import release_model, update_demo
-from vaeglow import released
+from vaeglow import paths, released
 from vaeglow.data import sources
 from vaeglow.files import read_json, sha256_file
 from vaeglow.verify import read_checked
@@ -33,7 +33,7 @@ def clone(tmp_path, monkeypatch) -> Path:
     path = clone / released.LIST
     path.parent.mkdir(parents=True)
     path.write_text("# what it is\n\n" + yaml.safe_dump(EMPTY, sort_keys=False))
-    monkeypatch.setattr(released, "PACKAGE", clone / "vaeglow")
+    monkeypatch.setattr(paths, "PACKAGE", clone / "vaeglow")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(released.ADDRESS, raising=False)
     return clone

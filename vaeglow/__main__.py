@@ -4,13 +4,15 @@ import sys
 from argparse import ArgumentParser
 
 from vaeglow import __version__
+from vaeglow.commands.config import config
+from vaeglow.commands.explore import explore
 from vaeglow.commands.images import info, sample, score
 from vaeglow.commands.models import card, models
 from vaeglow.commands.training import train
 from vaeglow.commands.workflow import init, run
 from vaeglow.steps import cli
 
-COMMANDS = (train, sample, score, info, models, card, run, init)
+COMMANDS = (train, sample, score, info, models, card, explore, run, init, config)
 
 
 def main() -> None:

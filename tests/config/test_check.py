@@ -106,6 +106,8 @@ SLIPS = r"""
 => models\.vae\.color.*'blue' does not match
 {overrides: {models: {vae: {label: x}}}}
 => 'overrides\.models\.vae\.label' is 'x' \(str\), not of type object
+{protocols: {train-50k-2048: {apart: 1.0}}}
+=> 'protocols\.train-50k-2048\.split': 'test' was expected
 {training: {learning_rate: .nan}}
 => 'training\.learning_rate' is nan \(float\), not of type number
 {training: {epochs: 16.0}}
@@ -118,6 +120,7 @@ LEGAL = """
 {models: {my-vae_2: {like: vae, prior: {kind: standard}}, layered: {like: vaeglow, base: my-vae_2}}}
 {models: {v: {kind: vae, network: {architecture: resnet, num_scale: 3, base_dim: 8, fc_dim: 8, latent_dim: 8,
  decoder_noise: diagonal, initial_noise: 1.0, batch_norm_momentum: 0.1}, prior: {kind: standard}}}}
+{protocols: {train-60-64: {split: train, images: 60, features: 64}}, evaluation: {protocol: train-60-64}}
 {presets: {mine: {seeds: [4], datasets: {photos32: {train_subset: 10}}}}, preset: mine}
 {overrides: {figures: {samples: {columns: 3, rows: [{data: val, label: Held out}]}}}}
 {overrides: {evaluation: {inception: {local: w.pth, wheel: null}}, tables: {table2: {published: null}}}}

@@ -69,3 +69,10 @@ def test_another_value_makes_another_run_and_every_value_is_found_where_a_model_
 def test_the_key_is_checked_as_all_others(added):
     with user_error(r"'models\.vae\.network\.heads': -1 is less than the minimum of 0"):
         checked("{overrides: {models: {vae: {network: {heads: -1}}}}}")
+
+
+def test_the_command_config_says_that_a_value_is_neutral(added, run):
+    lines = run("config", "vae", "--preset", "demo")
+    for key in ("training.averaged: 1", "network.heads: 0"):
+        (line,) = [line for line in lines if line.startswith(key)]
+        assert line.endswith("  neutral: as if there were no such key")

@@ -123,6 +123,16 @@ def test_the_steps_measure_and_record(lab):
     assert first | made == second | made
 
 
+def test_samples_can_be_compared_with_training_images(blobs_dir, inception_file, tmp_path):
+    lab = Lab(blobs_dir, inception_file, tmp_path)
+    compared = lab.reference(EIGHT | {"protocol": "train-8-64", "split": "train"})
+    wanted = image_features(np.load(blobs_dir / "train.npy")[::8], compared.net, 4, "cpu")
+    assert_array_equal(compared.real.arrays["features"], wanted["features"])
+    about = {"protocol": "train-8-64", "split": "train", "fid_samples": 8, "fid_reference_images": 8}
+    measured = lab.evaluate(lab.samples(photographs(8, side=8), dataset="blobs"))
+    assert about.items() <= measured.content.items()
+
+
 def test_near_copies_of_training_images_are_left_out_and_exact_ones_refused(inception_file, tmp_path):
     train = photographs(3, seed=5)
     test = photographs(8)

@@ -32,6 +32,7 @@ from table_tools import (
 
 from vaeglow.config import merge, plan, view_of
 from vaeglow.reporting import traced
+from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.templates import page
 from vaeglow.results import read_result
 
@@ -101,6 +102,16 @@ def refused(results: Path, spec: dict[str, Any], says: str) -> None:
     with user_error(says):
         run_table(results, spec)
     assert not (results / "demo/tables").exists()
+
+
+def test_a_table_says_that_its_real_images_are_training_images(results):
+    for path in results.rglob("metrics/*/*.json"):
+        change(path, split="train")
+    spec = SPECS["table2"] | {"split": "train"}
+    run_table(results, spec)
+    assert "500 samples against 500 training images, 64 Inception features" in form(results, spec)
+    sources = Sources(spec, results, results)
+    assert sources.protocol_note() == "500 samples against 500 training images, 64 features (protocol test-500-64)."
 
 
 def test_a_column_there_is_not_is_named(results):

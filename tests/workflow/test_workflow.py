@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -132,6 +133,23 @@ def test_what_computes_asks_for_all_its_processes_and_the_rest_runs_beside_snake
     assert {asked[rule] for rule in ("sample", "evaluate")} == {(1, 1)}
     assert {asked[rule] for rule in ("time_epoch", "tune")} == {(1, 8)}
     assert asked.keys() >= {"likelihood", "fid_reference"}
+
+
+def test_a_gpu_of_either_maker_is_one_jobs_at_a_time(tmp_path, monkeypatch):
+    """`runtime.device: auto`; a program stands for that of a driver."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not targets.sees_gpu()
+    for name in ("nvidia-smi", "amd-smi", "rocm-smi"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        assert targets.sees_gpu()
+        if name != "rocm-smi":
+            program.unlink()
+    monkeypatch.undo()
+    environment = {**warm(), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    output = workflow("-n", "results/demo/photos32/vae/seed0/likelihood.json", cwd=tmp_path, env=environment)
+    assert output.count("gpu=1") == 2  # it is trained and measured
 
 
 def test_a_mistyped_target_s_last_line_has_the_nearest_name(tmp_path):

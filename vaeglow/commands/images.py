@@ -1,25 +1,24 @@
 """Commands `sample`, `score` and `info`: samples of a model, the quality of anybody's, what a file is."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import yaml
 
 from vaeglow.data import folder, npz
-from vaeglow.data.arrays import INFO_FILE, evenly_spaced, open_split, read_info, require_images
+from vaeglow.data.arrays import INFO_FILE, Arrays, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
 from vaeglow.paths import INCEPTION, shipped
 from vaeglow.released import locate, locate_weights
 from vaeglow.reporting.figures import full_range
-from vaeglow.results import Result
 from vaeglow.verify import read_checked
 
 SAMPLES = Path("samples")
 WEIGHTS = Path(INCEPTION)
 FEATURES = 2048  # of Inception
 FEWEST = 6  # images that precision, recall etc. need
-QUALITY = """FID        {fid:.3f}
-KID        {kid:.5f} (standard error {kid_standard_error:.5f})
+QUALITY = """KID        {kid:.5f} (standard error {kid_standard_error:.5f})
 precision  {precision:.3f}
 recall     {recall:.3f}
 density    {density:.3f}
@@ -55,9 +54,10 @@ def sample(
     print(f"{path}: {what}")
 
 
-def read(path: Path, count: int, temperature: float, seed: int, device: str, size: int = 0) -> tuple[np.ndarray, str]:
-    """Anybody's images, a dataset's test split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
-    path = locate(path)
+def read(
+    path: Path, count: int, temperature: float, seed: int, device: str, size: int = 0, split: str = "test"
+) -> tuple[np.ndarray, str]:
+    """Anybody's images, a dataset's split, or samples of a model: uint8 [N, C, H, W], 0..255; what they are."""
     if path.suffix == ".safetensors":
         from vaeglow.api import Model
 
@@ -66,7 +66,7 @@ def read(path: Path, count: int, temperature: float, seed: int, device: str, siz
         return images, f"{count:,} images at temperature {temperature}, seed {seed}, of {model}"
     if (path / INFO_FILE).is_file():
         info = read_info(path)
-        return full_range(open_split(path, "test"), info["levels"]), f"the test split of {info['name']}"
+        return full_range(open_split(path, split), info["levels"]), f"the {split} split of {info['name']}"
     if path.is_dir():
         return folder.read_whole(path, size or None), str(path)
     images, _ = npz.read(path, NAMES, {})
@@ -83,47 +83,81 @@ def score(
     temperature: float = 1.0,
     seed: int = 0,
     size: int = 0,
+    split: Literal["train", "val", "test"] = "test",
+    save_statistics: Path | None = None,
     device: str = "auto",
     weights: Path = WEIGHTS,
 ) -> None:
     """Compare samples with real images as the workflow's tables do: FID, KID, precision, recall.
 
     Args:
-        samples: a folder of images, an .npz, or a trained model, its file or its name, to draw from
-        reference: a prepared dataset's folder (its test split), a folder of images, or an .npz
+        samples: a folder of images, an .npz of images or statistics, or a trained model, its file or its name
+        reference: a prepared dataset's folder, a folder of images, or an .npz of images or statistics
         count: the first so many samples, and as many real images spread over all; 0: all
         seed: of a model's samples (0)
         size: the side to which the images of folders are cropped and resized; 0: as they are
+        split: of a prepared dataset (test)
+        save_statistics: a new .npz for the reference's statistics, as pytorch-fid reads them
     """
     from vaeglow.device import pick_device
-    from vaeglow.evaluation.fid import Reference, image_features
+    from vaeglow.evaluation.fid import frechet_distance, image_features
     from vaeglow.evaluation.inception import load_inception
+    from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
+    from vaeglow.evaluation.statistics import read_statistics, write_statistics
     from vaeglow.evaluation.trained import BATCH_SIZE
 
     if count and count < FEWEST:
         raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
+    if save_statistics and (save_statistics.suffix != ".npz" or save_statistics.exists()):
+        raise UserError(f"--save-statistics {save_statistics}: give the name of a new file that ends in .npz")
     if weights == WEIGHTS and not weights.exists() and shipped(INCEPTION).exists():  # outside the checkout
         weights = shipped(INCEPTION)
     on = pick_device(device)
-    net = load_inception(weights, FEATURES, on)
-    real, real_are = read(reference, count, temperature, seed, device, size)
-    drawn, drawn_are = read(samples, count or len(real), temperature, seed, device, size)
+    sides = {"reference": locate(reference), "samples": locate(samples)}
+    measured = {side: read_statistics(path, FEATURES) for side, path in sides.items()}
+    net = None if all(measured.values()) else load_inception(weights, FEATURES, on)
+    images = {}
+    what_is = {side: f"statistics in {path}" for side, path in sides.items()}
+    for side, path in sides.items():
+        if measured[side]:
+            continue
+        number = count or len(images.get("reference", ()))
+        if path.suffix == ".safetensors" and not number:
+            raise UserError(f"how many samples of {path}? The statistics do not say their number: give --count")
+        images[side], what_is[side] = read(path, number, temperature, seed, device, size, split)
     if count:
-        drawn = drawn[:count]
-        real = evenly_spaced(real, count)
-    for images, what in ((real, real_are), (drawn, drawn_are)):
-        require_images(len(images), count or FEWEST, what, "this comparison", "give more, or another --count")
-    if drawn.shape[2:] != real.shape[2:]:
+        images = {side: x[:count] if side == "samples" else evenly_spaced(x, count) for side, x in images.items()}
+    require_comparable(images, what_is, count)
+    counts = {side: f"{len(images[side]):,}" if side in images else "an unknown number of" for side in sides}
+    few = any(len(x) < FEATURES for x in images.values())
+    biased = "; fewer images than features: FID is biased upward" if few else ""
+    print(f"samples    {what_is['samples']}\nreference  {what_is['reference']}")
+    words = f"{counts['samples']} samples, {counts['reference']} real images, {FEATURES} features{biased}"
+    print(f"protocol   {words}", flush=True)
+    for side, x in images.items():
+        measured[side] = image_features(x, net, BATCH_SIZE, on)
+    real = measured["reference"]
+    drawn = measured["samples"]
+    if save_statistics:
+        write_statistics(save_statistics, real)
+    fid = frechet_distance(drawn["mean"], drawn["covariance"], real["mean"], real["covariance"])
+    print(f"FID        {fid:.3f}")
+    if len(images) < len(sides):
+        print("no KID, precision, recall, density and coverage: they need features, and statistics have none")
+        return
+    features = (drawn["features"], real["features"], on)
+    print(QUALITY.format(**kernel_inception_distance(*features), **compare_neighbours(*features)))
+
+
+def require_comparable(images: Arrays, what_is: dict[str, str], count: int) -> None:
+    """Refuse (UserError) fewer images than are needed, and samples of another size than the reference."""
+    for side, x in images.items():
+        require_images(len(x), count or FEWEST, what_is[side], "this comparison", "give more, or another --count")
+    sizes = {side: x.shape[2:] for side, x in images.items()}
+    if len({*sizes.values()}) > 1:
         raise UserError(
-            f"sizes differ, {drawn.shape[2:]} of samples and {real.shape[2:]}: resize one of them, or give --size"
+            f"sizes differ, {sizes['samples']} of samples and {sizes['reference']}: resize one of them, or give --size"
         )
-    biased = "; fewer images than features: FID is biased upward" if min(len(drawn), len(real)) < FEATURES else ""
-    print(f"samples    {drawn_are}\nreference  {real_are}")
-    print(f"protocol   {len(drawn):,} samples, {len(real):,} real images, {FEATURES} features{biased}", flush=True)
-    protocol = {"images": len(drawn), "sets": 1, "levels": 256}
-    measured = Result(reference, protocol, image_features(real, net, BATCH_SIZE, on))
-    _, quality = Reference(measured, net, BATCH_SIZE, on).measure_sets(drawn)
-    print(QUALITY.format(**quality))
 
 
 def info(file: Path) -> None:

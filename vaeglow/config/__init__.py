@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from textwrap import shorten
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from vaeglow.config.registry import kinds_of, neutral_values
 from vaeglow.errors import UnfitGrey, UnfitImages, UserError
@@ -25,6 +25,7 @@ FILES = (
     *("claims.yaml", "embedded.yaml", "models.yaml", "evaluation.yaml"),
     *("tables_figures.yaml", "presets.yaml", "config.yaml"),
 )
+Load: TypeAlias = Callable[[BinaryIO], Any]
 SHOWN = ("tables", "figures", "claims")  # the sections that `only` chooses from
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
@@ -39,25 +40,29 @@ def merge(*layers: Config) -> Facts:
     return merged
 
 
-def read_config(find: Callable[[str], AnyPath]) -> Facts:
-    """The config without an overlay; `find` gives the path of each of its `FILES`.
+def read_config(find: Callable[[str], AnyPath], load: Load | None = None) -> Facts:
+    """The config without an overlay; `find` gives the path of each of its `FILES`. See `read_layer`."""
+    return merge(*(read_layer(find(name), load) for name in FILES))
+
+
+def read_layer(path: AnyPath, load: Load | None = None) -> Facts:
+    """One file of a config; `load` reads YAML, `yaml.safe_load` if left out.
 
     Raises:
-        UserError: one is not YAML, or not a mapping.
+        UserError: it is missing, not YAML, or not a mapping.
     """
     import yaml
 
-    layers = []
-    for name in FILES:
-        try:
-            with open(find(name), "rb") as file:
-                layer = yaml.safe_load(file) or {}  # nothing but comments: no keys
-        except yaml.YAMLError as error:  # it names the file
-            raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(layer, dict):
-            raise UserError(f"{find(name)}: its top level must be `key: value`, not a {type(layer).__name__}")
-        layers.append(layer)
-    return merge(*layers)
+    try:
+        with open(path, "rb") as file:
+            layer = (load or yaml.safe_load)(file) or {}  # nothing but comments: no keys
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: correct the path") from None
+    except yaml.YAMLError as error:  # it names the file
+        raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(layer, dict):
+        raise UserError(f"{path}: its top level must be `key: value`, not a {type(layer).__name__}")
+    return layer
 
 
 def without(values: Config, other: Config, equal: bool = False) -> Facts:

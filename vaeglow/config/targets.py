@@ -1,6 +1,7 @@
 """What Snakemake is asked for: everything, what there is of it, and the values of its wildcards."""
 
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from vaeglow.paths import INCEPTION, RESULTS
 TABLE = ("csv", "full.csv", "md", "html", "tex")  # the forms of each
 FIGURE = ("png", "pdf")
 LEDGER = ("csv", "full.csv", "md", "html")
+GPU_PROGRAMS = ("nvidia-smi", "rocm-smi", "amd-smi")  # on the PATH where a driver is; torch sees AMD's GPUs as `cuda`
 ON_DISK = {"local", "sources", "root", "file"}  # keys that embedded datasets do not have
 
 
@@ -32,6 +34,11 @@ def models_of(config: Config, rule: str) -> str:
         if kind.RULES[inherited(config, model, "mode")] == rule:
             models.append(model)
     return one_of(models)
+
+
+def sees_gpu() -> bool:
+    """Whether this machine has a GPU's programs; torch itself would take seconds to load."""
+    return any(map(shutil.which, GPU_PROGRAMS))
 
 
 def seeds(views: Mapping[str, View]) -> list[int]:

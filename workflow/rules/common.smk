@@ -4,7 +4,6 @@
 import json
 import os
 import shlex
-import shutil
 import sys
 
 CLONE = str(ROOT) if ROOT and (ROOT / "vaeglow").is_dir() else ""  # else the package is installed
@@ -97,7 +96,7 @@ def on_cluster():
 
 def gpus(wildcards):
     """How many GPUs a process takes: one where it may use one, so that two jobs never share it; none without a GPU."""
-    return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or bool(shutil.which("nvidia-smi")))))
+    return int(DEVICE == "cuda" or (DEVICE == "auto" and (on_cluster() or targets.sees_gpu())))
 
 
 # Jobs find the package wherever Snakemake was started, and the Python that runs it, unless conda or a container has one

@@ -135,7 +135,8 @@ class Sources(frame.Sources):
         spec = {**self.spec, **changes}
         drawn = SETS if spec["sets"] > 1 else "{images:,} samples"
         biased = ", fewer images than features: FID biased upward" if spec["images"] < spec["features"] else ""
-        return (drawn + AGAINST).format(**spec, biased=biased)
+        split = "training" if spec["split"] == "train" else spec["split"]
+        return (drawn + AGAINST).format(**{**spec, "split": split}, biased=biased)
 
 
 def full_range(images: Array, levels: int) -> Array:
