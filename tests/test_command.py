@@ -222,6 +222,8 @@ def test_the_device_is_the_one_asked_for(words, fails, vae_run):
 
 def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "checkout/vaeglow")
+    for name in "ab":
+        Path(name).mkdir()
     says = r"is missing .* run `vaeglow run resources/weights/inception-2015-12-05.safetensors`$"
     fails(says, "score", "a", "b")
     weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder

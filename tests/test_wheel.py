@@ -30,8 +30,9 @@ def sources(tmp_path_factory) -> Path:
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("sources") / "vaeglow"
     copy_project(folder, "config", "profiles", "vaeglow", "workflow")
-    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "resources/models").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "resources/models/models.yaml"):
+        shutil.copy(ROOT / name, folder / name)
     (folder / PRIVATE).parent.mkdir()
     (folder / PRIVATE).touch()
     return folder
