@@ -135,6 +135,7 @@ clean-state:  ## remove the resume state of all runs (a finished run needs it on
 .venv/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(PY) || $(PYTHON) -m venv .venv
+	@echo "installing packages into .venv: about two minutes and 1 GB, with CUDA's 5 GB"
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c requirements.lock -e '.[workflow]'
 	@touch $@
 
