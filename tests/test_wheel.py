@@ -21,6 +21,7 @@ from vaeglow.files import read_csv, read_json
 from vaeglow.results import source_sha256
 
 PRIVATE = "config/mine/private.yaml"  # what git ignores stays out
+DEMO = "docs/demo/vaeglow.safetensors"
 BESIDE = ("config", "profiles", "resources", "workflow")  # the package
 
 
@@ -30,8 +31,9 @@ def sources(tmp_path_factory) -> Path:
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("sources") / "vaeglow"
     copy_project(folder, "config", "profiles", "vaeglow", "workflow")
-    (folder / "resources/models").mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "resources/models/models.yaml"):
+    shutil.copytree(ROOT / "resources/models", folder / "resources/models")
+    (folder / "docs/demo").mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore", DEMO):
         shutil.copy(ROOT / name, folder / name)
     (folder / PRIVATE).parent.mkdir()
     (folder / PRIVATE).touch()
@@ -64,7 +66,7 @@ def test_it_has_the_package_and_one_copy_of_what_lies_beside_it(sources, site):
     package = {name for name in files(site / "vaeglow") if not name.startswith("shipped/")}
     assert package == files(sources / "vaeglow")
     beside = {f"{folder}/{name}" for folder in BESIDE for name in files(sources / folder)} - {PRIVATE}
-    assert files(site / "vaeglow/shipped") == beside | {"Snakefile", "environment.yml"}
+    assert files(site / "vaeglow/shipped") == beside | {"Snakefile", "environment.yml", DEMO}
     for name in beside:
         assert (site / "vaeglow/shipped" / name).read_bytes() == (sources / name).read_bytes()
 
@@ -89,7 +91,15 @@ images = np.random.default_rng(0).integers(256, size=(8, 3, 16, 16), dtype=np.ui
 vaeglow.train(images, "vae", folder="kept", device="cpu", training={"epochs": 1})
 print(results.source_sha256(), results.git_state())
 path = "kept/demo/images/vae/seed0/model.safetensors"
-for words in (f"info {path}", f"sample {path} --count 2", "models", f"card {path}", "init", "run results/table2.csv"):
+for words in (
+    f"info {path}",
+    f"sample {path} --count 2",
+    "models",
+    "card photos32/vaeglow",
+    "info cifar10_jpeg/glow",
+    "init",
+    "run results/table2.csv",
+):
     sys.argv[1:] = words.split()
     __main__.main()
 """

@@ -4,16 +4,18 @@ A file is that of the clone, else one from the user's cache, else it is fetched 
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from vaeglow.config import nearest
 from vaeglow.data.sources import PinnedFile, Unavailable, get
 from vaeglow.errors import UserError
-from vaeglow.files import AnyPath, Facts
+from vaeglow.files import AnyPath, Facts, explain_os_error
 from vaeglow.paths import shipped
 
 LIST = "resources/models/models.yaml"
@@ -59,13 +61,29 @@ def locate(model: AnyPath) -> Path:
     cache = user_cache_path("vaeglow") / "models"
     with suppress(Unavailable):
         return get(str(home() / entry["path"]), file, cache)
+    cached = cache / file.name
+    if cached.is_file() and not file.mismatch(cached):
+        return cached
     address = os.getenv(ADDRESS) or listed["release"]
     if not address:
         raise UserError(f"model {name}: {file.name} is not here: set {ADDRESS} to a folder or URL that has it")
     try:
-        return get(address, file, cache)
+        with only_one(cache):
+            return get(address, file, cache)
     except Unavailable as error:
         raise UserError(f"model {name}: {error}: set {ADDRESS} to a folder or URL that has {file.name}") from None
+
+
+@contextmanager
+def only_one(cache: Path) -> Iterator[None]:
+    """Wait until no other process fetches a model."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache.with_suffix(".lock")).acquire()
+    except OSError as error:
+        raise explain_os_error(error, cache) from error
+    with lock:
+        yield
 
 
 def locate_weights(model: AnyPath) -> Path:

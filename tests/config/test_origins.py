@@ -90,7 +90,7 @@ def test_what_is_not_there_is_one_line(fails):
         "unknown model 'vea' .did you mean 'vae'": ("vea",),
         "unknown preset 'dem' .did you mean 'demo'": ("vae", "--preset", "dem"),
         "unknown dataset 'cifar' .did you mean 'cifar10'": ("vae", "--dataset", "cifar"),
-        "nowhere.yaml does not exist: correct the path": ("vae", "--configfile", "nowhere.yaml"),
+        "nowhere.yaml is not a file: correct the path": ("vae", "--configfile", "nowhere.yaml"),
         "list.yaml: its top level must be `key: value`, not a list": ("vae", "--configfile", "list.yaml"),
     }.items():
         fails(says, "config", *words)

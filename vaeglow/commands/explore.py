@@ -28,7 +28,7 @@ def explore(models: list[str], *, port: int = 5006, device: str = "auto") -> Non
     """Try a trained model, or two side by side, in a browser, until Ctrl-C; the page is on this machine only.
 
     Args:
-        models: one or two, each a model.safetensors
+        models: one or two, each a trained model, its file or its name
         port: of the page's address (5006)
     """
     if len(models) > 2:
@@ -44,8 +44,8 @@ def explore(models: list[str], *, port: int = 5006, device: str = "auto") -> Non
     options = {"address": HOST, "port": port, "websocket_origin": [address, f"localhost:{port}"]}
     try:
         server = panel.serve(lambda: page(loaded), title=TITLE, show=False, start=False, verbose=False, **options)
-    except OSError as error:
-        raise UserError(f"port {port} cannot be used ({error.strerror}): give another --port") from None
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} cannot be used ({error}): give another --port") from None
     print(f"http://{address} until Ctrl-C", flush=True)
     server.run_until_shutdown()
 

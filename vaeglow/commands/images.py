@@ -108,7 +108,9 @@ def score(
 
     if count and count < FEWEST:
         raise UserError(f"--count {count}: this comparison needs {FEWEST} images or more; 0 takes all")
-    if save_statistics and (save_statistics.suffix != ".npz" or save_statistics.exists()):
+    if save_statistics and (
+        save_statistics.suffix != ".npz" or save_statistics.exists() or not save_statistics.parent.is_dir()
+    ):
         raise UserError(f"--save-statistics {save_statistics}: give the name of a new file that ends in .npz")
     if weights == WEIGHTS and not weights.exists() and shipped(INCEPTION).exists():  # outside the checkout
         weights = shipped(INCEPTION)
@@ -138,10 +140,10 @@ def score(
         measured[side] = image_features(x, net, BATCH_SIZE, on)
     real = measured["reference"]
     drawn = measured["samples"]
-    if save_statistics:
-        write_statistics(save_statistics, real)
     fid = frechet_distance(drawn["mean"], drawn["covariance"], real["mean"], real["covariance"])
     print(f"FID        {fid:.3f}")
+    if save_statistics:
+        write_statistics(save_statistics, real)
     if len(images) < len(sides):
         print("no KID, precision, recall, density and coverage: they need features, and statistics have none")
         return

@@ -8,6 +8,7 @@ import yaml
 
 from vaeglow.config import phases
 from vaeglow.config.registry import kinds_of
+from vaeglow.errors import UserError
 from vaeglow.files import Config, Facts, sha256_file, write_text
 from vaeglow.paths import RUN
 from vaeglow.released import locate_weights, read_list
@@ -63,6 +64,8 @@ def card(model: Path, *, output: Path | None = None) -> None:
     from vaeglow.api import Model
     from vaeglow.reporting.templates import render
 
+    if output and output.suffix != ".md":
+        raise UserError(f"--output {output}: name a Markdown file, such as README.md")
     path = locate_weights(model)
     loaded = Model(path, "cpu")
     config = loaded.config

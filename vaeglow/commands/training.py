@@ -40,8 +40,9 @@ def train(
     if output.suffix != ".safetensors" or output.exists():
         raise UserError(f"--output {output}: name a new file, such as {output.stem}_2.safetensors")
     array = folders.read_whole(images, size)
-    with nullcontext(folder) if folder else TemporaryDirectory() as root:
+    kept = nullcontext(folder) if folder else TemporaryDirectory()
+    with kept as root, atomic_path(output) as temporary:
+        temporary.touch()  # a place that cannot be written is known before the training
         trained = api.train(array, model, preset, seed, root, device)
-        with atomic_path(output) as temporary:
-            shutil.copyfile(result_path(root, "model", **trained.config), temporary)
+        shutil.copyfile(result_path(root, "model", **trained.config), temporary)
     print(f"{output}: {trained}")

@@ -56,8 +56,8 @@ def read_layer(path: AnyPath, load: Load | None = None) -> Facts:
     try:
         with open(path, "rb") as file:
             layer = (load or yaml.safe_load)(file) or {}  # nothing but comments: no keys
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: correct the path") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path} is not a file: correct the path") from None
     except yaml.YAMLError as error:  # it names the file
         raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(layer, dict):

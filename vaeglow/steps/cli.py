@@ -1,6 +1,7 @@
 """What every step shares: its command line; one line and an exit status for a user's error."""
 
 import json
+import os
 import re
 import signal
 import sys
@@ -106,7 +107,8 @@ def run(main: Callable[[], None]) -> None:
     def stop(number: int, frame: object) -> None:
         raise Interrupted(f"{signal.Signals(number).name}: run the same command again")
 
-    sys.stdout.reconfigure(line_buffering=True)  # a log shows at once how far its job is
+    if sys.stdout:  # else it is closed
+        sys.stdout.reconfigure(line_buffering=True)  # a log shows at once how far its job is
     try:
         with handled(stop, STOP):
             main()
@@ -114,6 +116,8 @@ def run(main: Callable[[], None]) -> None:
         exit_with("stopped", str(error), EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         exit_with("stopped", "run the same command again", EXIT_KEYBOARD)
+    except BrokenPipeError:  # who reads the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         known = error
         memory = memory_used_up(error)

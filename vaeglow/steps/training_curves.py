@@ -36,7 +36,8 @@ def draw(history: Path, training: Path) -> style.Figure:
     objective = str(rows.columns[1])
     validation = f"val_{objective}"
     with style.styled():
-        page = style.Page("{model} on {dataset}, preset {preset}, seed {seed}".format(**result.content))
+        names = {key: result.value(key) for key in ("model", "dataset", "preset", "seed")}
+        page = style.Page("{model} on {dataset}, preset {preset}, seed {seed}".format(**names))
         panels = page.charts([unit(objective), "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
         curve(panels[0], rows, objective, label="training", color=style.INK)
         if rows.get(validation, Series()).notna().any():

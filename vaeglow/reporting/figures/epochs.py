@@ -25,7 +25,7 @@ NOTE = (
 
 
 def points_of(lines: Lines) -> Lines:
-    """The FIDs of a row, a line a seed, by epochs of all phases; only points where all have one."""
+    """The FIDs of a row, a line a seed, by epochs of all phases; NaN where there is none."""
     import pandas as pd
 
     values = {}
@@ -33,7 +33,7 @@ def points_of(lines: Lines) -> Lines:
         *before, _ = epochs_of(line["config"]).values()
         points = line["snapshot_metrics"].value("points")
         values[line["seed"]] = {sum(before) + point["epoch"]: point["fid"] for point in points}
-    return pd.DataFrame(values, dtype=float).dropna().sort_index().T
+    return pd.DataFrame(values, dtype=float).sort_index().T
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -42,9 +42,13 @@ def draw(sources: Sources, page: Page) -> None:
     ends = []
     for lines in sources.by_row(*READS):
         row = lines.iloc[0]
-        mean = curve(axes, points_of(lines), label=row["label"], **sources.look(row))
+        points = points_of(lines)
+        finite = points.dropna(axis=1)
+        mean = curve(axes, finite, label=row["label"], **sources.look(row))
         last = ", ".join(f"{fid:.1f}" for fid in mean.iloc[-2:])
         ends.append(f"{row['label']}: FID {last} at the last points.")
+        if len(finite.T) < len(points.T):
+            ends.append(f"Not shown, because not finite: {len(points.T) - len(finite.T)} of {row['label']}.")
     for name, fid in sources["published"].items():
         axes.axhline(fid, color=GREY, **DASHED)
         axes.annotate(
