@@ -136,9 +136,9 @@ def test_the_page_is_on_this_machine_only_and_names_no_other(fails, glow_run):
     with Popen([sys.executable, "-m", "vaeglow", *words], cwd=ROOT, stdout=PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == f"http://127.0.0.1:{port} until Ctrl-C\n"
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port}").read().decode()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=120).read().decode()
             fails(f"port {port} cannot be used .*: give another --port", *words)
         finally:
-            process.terminate()
+            process.kill()
     assert "<title>vaeglow explore</title>" in page
     assert not re.search(r"(?:src|href)=.?(?:https?:)?//|@import", page)
