@@ -77,6 +77,17 @@ def run_config(w):
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
 
 
+def configs(preset, dataset, models):
+    """Configs of models under the preset's first seed, as JSON."""
+    seed = VIEWS[preset]["seeds"][0]
+    return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
+
+
+def devices(wildcards):
+    """The processes that train one run, each on a GPU of its own."""
+    return run_config(wildcards)["training"]["devices"]
+
+
 def run_threads(wildcards):
     """CPU threads inside torch for one run. Snakemake reserves as many cores, or all there are if that is fewer."""
     return run_config(wildcards)["training"]["threads"]

@@ -16,12 +16,6 @@
 MAIN = VIEWS[PRESET]["roles"]["main"]  # the dataset in the paper's place
 
 
-def configs(preset, dataset, models):
-    """Configs of models under the preset's first seed, as JSON."""
-    seed = VIEWS[preset]["seeds"][0]
-    return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
-
-
 rule inception_weights:
     output:
         weights=INCEPTION,

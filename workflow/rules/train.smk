@@ -13,11 +13,6 @@ TRAINING_OPTIONS = f"--device {DEVICE} --memory {MEMORY} --save-minutes {config[
 TRAINING_OPTIONS += " --tensorboard" * config["runtime"]["tensorboard"]
 
 
-def devices(wildcards):
-    """The processes that train one run, each on a GPU of its own."""
-    return run_config(wildcards)["training"]["devices"]
-
-
 rule write_config:
     output:
         result("config"),
