@@ -106,7 +106,8 @@ def pause_or_resume() -> str:
 
 def left(options: Sequence[str], preset: str) -> list[str]:
     """What Snakemake would train and measure, with the time that it took under another seed, on whatever machine."""
-    said = subprocess.run([*options, "--dry-run", "--", "all"], capture_output=True, text=True)
+    # `--quiet host` shows the jobs that the default profile hides.
+    said = subprocess.run([*options, "--dry-run", "--quiet", "host", "--", "all"], capture_output=True, text=True)
     if said.returncode:
         sys.exit(said.stderr)
     hours: dict[str, float] = {}  # of each result; NaN: unknown

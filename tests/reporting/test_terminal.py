@@ -38,6 +38,6 @@ def test_a_split_verdict_is_one_that_cannot_be_said(tmp_path):
     lines = [f"{number},{verdict},cpu" for number, verdict in enumerate(verdicts)]
     path = tmp_path / "claims.csv"
     path.write_text("\n".join(["claim,verdict,preset", *lines]))
-    text = claims_text(path, [])
+    text = claims_text(path, ["tested_elsewhere"])
     assert "Of 4 claims, at preset cpu: 1 hold, 0 do not; 2 cannot be said" in text
     assert "1 need other trainings" in " ".join(text.split())

@@ -56,7 +56,7 @@ def noted(note: str) -> str:
 
 
 def claims_text(path: Path, names: Sequence[str]) -> str:
-    """How many claims hold, do not, or cannot be said and why; what came out of those named; where the rest is."""
+    """How many claims hold, do not, or cannot be said and why; what came out of those named, if tested here."""
     rows = {row["claim"]: row for row in read_csv(path)}
     counts = Counter(row["verdict"] for row in rows.values())
     open_claims = counts[UNDECIDED] + counts[SPLIT]
@@ -68,7 +68,7 @@ def claims_text(path: Path, names: Sequence[str]) -> str:
         f"compare; {elsewhere} need other trainings."
     )
     lines = [textwrap.fill(answer, WIDTH)]
-    for row in (rows[name] for name in names):
+    for row in (rows[name] for name in names if name in rows):
         effect = f" ({row['effect']} [{row['low']}, {row['high']}] {row['unit']})" if row["effect"] else ""
         lines.append(noted(f"{row['verdict']}: {row['statement']}{effect}"))
     return "\n".join([*lines, "", f"claim by claim: {path.with_suffix('.md')}"])
