@@ -270,7 +270,7 @@ def test_what_info_and_sample_refuse(fails, vae_run):
 
 
 def test_a_trained_model_by_its_name(run, fails, features):
-    path = released.home() / released.read_list()["models"]["photos32/vaeglow"]["path"]
+    path = released.shipped(released.read_list()["models"]["photos32/vaeglow"]["path"])
     says = r"photo32/vaeglow does not exist, nor .* \(did you mean 'photos32/vaeglow'"
     for words in (("sample", "--grid"), ("info",), ("card",)):
         named = run(words[0], "photos32/vaeglow", *words[1:])

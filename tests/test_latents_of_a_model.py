@@ -97,6 +97,16 @@ def test_sharpening_is_of_images_and_a_function_of_the_seed(layered, images):
     assert torch.equal(layered.sharpen(images, 0), quantise(expected, 256))
 
 
+def test_images_that_overflow_give_a_warning(layered, images, monkeypatch):
+    inverse = layered.network.layer.inverse
+    endless = torch.tensor([torch.inf] + [1.0] * (len(images) - 1)).reshape(-1, 1, 1, 1)
+    monkeypatch.setattr(layered.network.layer, "inverse", lambda x: inverse(x) * endless)
+    with pytest.warns(UserWarning, match=f"1 of {len(images)} samples overflowed and were clipped"):
+        layered.sharpen(images)
+    with pytest.warns(UserWarning, match="1 of 12 samples overflowed"):
+        layered.decode(torch.zeros(12, 4))
+
+
 def test_what_is_refused(layered, images, vae_run, glow_run, two_stage_run):
     glow, vae, two = (vaeglow.load(run.model, "cpu") for run in (glow_run, vae_run, two_stage_run))
     z = torch.zeros(2, 4)

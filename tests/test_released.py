@@ -89,7 +89,7 @@ def test_an_entry_says_what_the_runs_results_say(file, finished):
     (row,) = listed["quality"]
     assert row.keys() == {*release_model.QUALITY}
     assert row.items() <= read_json(path).items()
-    path = released.home() / released.LIST
+    path = released.shipped(released.LIST)
     before = path.read_text()
     assert before.startswith("# what it is\n\nrelease:")
     release_model.release(finished, NAME)

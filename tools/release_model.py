@@ -12,8 +12,8 @@ import yaml
 
 from vaeglow.errors import UserError
 from vaeglow.files import Facts, sha256_file, write_text
-from vaeglow.paths import RUN, identity
-from vaeglow.released import LIST, asset, home, read_list
+from vaeglow.paths import RUN, identity, shipped
+from vaeglow.released import LIST, asset, read_list
 from vaeglow.results import Result, machines, read_result
 from vaeglow.steps import cli
 from vaeglow.verify import read_checked
@@ -38,17 +38,17 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
     dataset = Path(entry["run"]).parts[1]
     if dataset not in listed["data"] or name.partition("/")[0] != dataset:
         raise UserError(f"{name}: a name begins with the run's data, {dataset}, and {LIST} describes them under data")
-    path = file or home() / "resources/models" / asset(name)
+    path = file or shipped("resources/models") / asset(name)
     source = run / "model.safetensors"
     if file is None:
         halve(source, path)
     elif sha256_file(file) != sha256_file(source):
         raise UserError(f"{file} is not {source}: copy it there first")
-    where = {"path": path.resolve().relative_to(home()).as_posix(), "sha256": sha256_file(path)}
+    where = {"path": path.resolve().relative_to(shipped(".")).as_posix(), "sha256": sha256_file(path)}
     listed["models"][name] = {**where, "bytes": path.stat().st_size, **entry}
-    comment = (home() / LIST).read_text(encoding="utf-8").partition("\nrelease:")[0]
+    comment = shipped(LIST).read_text(encoding="utf-8").partition("\nrelease:")[0]
     text = yaml.safe_dump(listed, sort_keys=False, default_flow_style=None, allow_unicode=True, width=10**6)
-    write_text(home() / LIST, f"{comment}\n{text}")
+    write_text(shipped(LIST), f"{comment}\n{text}")
 
 
 def halve(source: Path, path: Path) -> None:

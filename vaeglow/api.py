@@ -85,6 +85,13 @@ def train(
         return Model(files["model"], device)
 
 
+def warned(images: Tensor, overflowed: int) -> Tensor:
+    """The images of a `Model`'s method, with a warning where some overflowed."""
+    if overflowed:
+        warn(f"{overflowed} of {len(images)} samples overflowed and were clipped", stacklevel=3)
+    return images
+
+
 class Model:
     """A trained model of any kind, from its one self-describing file.
 
@@ -129,15 +136,13 @@ class Model:
             seed: of all noise.
 
         Returns:
-            uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.trained.sample`) give a warning.
+            uint8 [count, C, H, W]. Images that overflowed (`vaeglow.evaluation.trained.sample`) give a warning,
+            as they do in `decode` and `sharpen`.
 
         Raises:
             UserError: count below 1, a temperature below 0 or not finite, or one that the model does not have.
         """
-        images, exploded = trained.sample(self.network, count, temperature, seed, self.device)
-        if exploded:
-            warn(f"{exploded} of {count} samples overflowed and were clipped", stacklevel=2)
-        return images
+        return warned(*trained.sample(self.network, count, temperature, seed, self.device))
 
     def bits_per_dim(self, images: Any, importance_samples: int = 1, seed: int = 0) -> Tensor:
         """An estimate, from random draws, of an upper bound on -log2 P(image) / D for each image.
@@ -204,7 +209,7 @@ class Model:
         vae, layer = trained.vae_and_layer(self.network, self.config, "decode")
         latents = finite_numbers(z, "latents", vae.prior.dims)
         how = (self.network.levels, temperature, seed, self.device)
-        return trained.images_from(latents, self.network.decode, layer, *how)
+        return warned(*trained.images_from(latents, self.network.decode, layer, *how))
 
     def sharpen(self, images: Any, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """Images x = f^-1(images + noise): the Glow layer on images that stand for the mean of the VAE's decoder.
@@ -236,7 +241,7 @@ class Model:
             return y, network.decode(network.vae.encode(y)[0])[1]
 
         how = (network.levels, temperature, seed, self.device)
-        return trained.images_from(means, gaussian, network.layer, *how)
+        return warned(*trained.images_from(means, gaussian, network.layer, *how))
 
     def interpolate(self, pairs: int, steps: int, seed: int = 0, space: str = "prior") -> Tensor:
         """Images between random latents (paper, figure 5), as the probe `interpolation` makes them.

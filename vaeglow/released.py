@@ -18,19 +18,14 @@ from vaeglow.errors import UserError
 from vaeglow.files import AnyPath, Facts, explain_os_error
 from vaeglow.paths import shipped
 
-LIST = "resources/models/models.yaml"
+LIST = "resources/models/models.yaml"  # it and the paths in it are `shipped`
 ADDRESS = "VAEGLOW_MODELS"  # environment: a folder or URL that has the files, in place of the list's `release`
 SUFFIX = ".safetensors"
 
 
-def home() -> Path:
-    """The folder that `LIST` and the paths in it are relative to."""
-    return shipped(".")
-
-
 def read_list() -> Facts:
     """The list: `release`, an address or None, `licence` of the weights, `data` by dataset, `models` by name."""
-    return yaml.safe_load((home() / LIST).read_text(encoding="utf-8"))
+    return yaml.safe_load(shipped(LIST).read_text(encoding="utf-8"))
 
 
 def asset(name: str) -> str:
@@ -60,7 +55,7 @@ def locate(model: AnyPath) -> Path:
     file = PinnedFile(asset(name), entry["sha256"], entry["bytes"])
     cache = user_cache_path("vaeglow") / "models"
     with suppress(Unavailable):
-        return get(str(home() / entry["path"]), file, cache)
+        return get(str(shipped(entry["path"])), file, cache)
     cached = cache / file.name
     if cached.is_file() and not file.mismatch(cached):
         return cached

@@ -112,8 +112,13 @@ def sample(model: GenerativeModel, count: int, temperature: float, seed: int, de
     for index, batch in enumerate(counted(images.split(BATCH_SIZE), "samples")):  # all are drawn whole, the last is cut
         drawn = model.sample(BATCH_SIZE, temperature, step_generator(seed, SAMPLING, index, device))[: len(batch)]
         batch.copy_(quantise(drawn, model.levels))
-        overflowed += int((~drawn.isfinite().flatten(1).all(1)).sum())
+        overflowed += count_overflowed(drawn)
     return images, overflowed
+
+
+def count_overflowed(images: Tensor) -> int:
+    """How many images [B, ...] have a value that is not finite."""
+    return int((~images.isfinite().flatten(1).all(1)).sum())
 
 
 def check_temperature(temperature: float) -> None:
@@ -131,7 +136,7 @@ def images_from(
     temperature: float,
     seed: int,
     device: Device,
-) -> Tensor:
+) -> tuple[Tensor, int]:
     """Images x = f^-1(x_bar), x_bar drawn at `temperature` from the Gaussian of each input (section 3.5).
 
     Args:
@@ -144,12 +149,15 @@ def images_from(
         device: where to compute.
 
     Returns:
-        uint8 [N, C, H, W] on the CPU.
+        uint8 [N, C, H, W] on the CPU, and how many of them overflowed, as in `sample`.
     """
     check_temperature(temperature)
     images = []
+    overflowed = 0
     for index, batch in enumerate(inputs.split(BATCH_SIZE)):
         generator = step_generator(seed, DECODING, index, device)
         x_bar = gaussian_sample(*gaussian(batch.to(device)), generator, temperature)
-        images.append(quantise(layer.inverse(x_bar), levels).cpu())
-    return torch.cat(images)
+        x = layer.inverse(x_bar)
+        images.append(quantise(x, levels).cpu())
+        overflowed += count_overflowed(x)
+    return torch.cat(images), overflowed
