@@ -15,7 +15,7 @@ RECORD = ".snakemake/vaeglow_jobs.json"  # what is known of each job
 # factor, one for trainings and one for the rest, taken from the finished job with the longest time here (if several,
 # from the last). One factor is enough for all trainings: at every preset the models train about equally long.
 TRAINING = {"train_vae": 28, "train_glow_layer": 28, "train_baseline": 71, "train_joint": 60, "train_two_stage": 12}
-REST = {"fid_reference": 13, "evaluate": 16, "sample": 2, "likelihood": 4, "evaluate_snapshots": 50, "time_epoch": 250}
+REST = {"fid_reference": 13, "evaluate": 16, "sample": 2, "likelihood": 4, "evaluate_snapshots": 50, "time_epoch": 100}
 
 
 class TimeLeft(Handler):
