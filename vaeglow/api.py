@@ -7,6 +7,7 @@ images = model.sample(16, temperature=0.5, seed=0)
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.config import merge, phases, read_config, resolve
+from vaeglow.config import config_file, merge, phases, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data import moments, value_counts, write_dataset
 from vaeglow.device import pick_device
@@ -42,7 +43,9 @@ def train(
     device: str = "auto",
     **overrides: Any,
 ) -> "Model":
-    """Train a model in this process as the workflow does, its base first, by the config that comes with the package.
+    """Train a model in this process as the workflow does, its base first.
+
+    The config is that of the package, or of the working folder after `vaeglow init`.
 
     Args:
         images: square ones, see `as_array`; all train.
@@ -58,7 +61,7 @@ def train(
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
     changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
-    config = merge(read_config(shipped("config").joinpath), changes)
+    config = merge(read_config(partial(config_file, shipped, True)), changes)
     check_config(config, shipped("workflow/schemas/config.schema.yaml"), shipped("resources/published.csv"))
     runs = phases(resolve(config, preset, "images", model, seed))
     if any(run["training"]["devices"] > 1 for run in runs):

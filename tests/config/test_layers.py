@@ -1,7 +1,8 @@
 """From layers to one resolved config, the models and images that it refuses, and the runs and files of all entries."""
 
 import copy
-from functools import reduce
+from functools import partial, reduce
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from refusals import user_error
 from run_tools import CONFIG, checked, shipped_config
 from waiting import ROOT, Json, text_of
 
-from vaeglow.config import FILES, merge, plan, read_config, resolve, view_of
+from vaeglow.config import FILES, config_file, merge, plan, read_config, resolve, view_of
 from vaeglow.files import sha256_json
 
 SHIPPED = shipped_config()
@@ -39,24 +40,31 @@ def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two():
     assert len(text_of("config/config.yaml").splitlines()) <= 80
 
 
-def test_a_file_takes_the_place_of_the_repositorys(tmp_path):
-    def find(name):
-        own = tmp_path / name
-        return own if own.exists() else ROOT / "config" / name
-
-    (tmp_path / "config.yaml").write_text("{preset: mine, models: {vae: {label: V}}}")
-    (tmp_path / "presets.yaml").write_text("presets: {mine: {}}")
-    (tmp_path / "claims.yaml").write_text("# none\n")
-    found = read_config(find)
-    assert found["preset"] == "mine" and found["presets"] == {"mine": {}} and not {"seeds", "claims"} & found.keys()
-    assert found["models"]["vae"] == SHIPPED["models"]["vae"] | {"label": "V"}  # config.yaml decides
+def test_a_file_takes_the_place_of_the_repositorys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    find = partial(config_file, ROOT.joinpath, False)
+    folder = Path("config")
+    folder.mkdir()
+    (folder / "config.yaml").write_text("{preset: mine, models: {vae: {label: V}}}")
+    (folder / "presets.yaml").write_text("presets: {mine: {}}")
+    (folder / "claims.yaml").write_text("# none\n")
+    layered = read_config(find)
+    assert layered["preset"] == "mine"
+    assert layered["presets"] == {"mine": {}}
+    assert not {"seeds", "claims"} & layered.keys()
+    assert layered["models"]["vae"] == SHIPPED["models"]["vae"] | {"label": "V"}  # config.yaml decides
+    find_whole = partial(config_file, ROOT.joinpath, True)
+    assert read_config(find_whole) == SHIPPED  # some files are of another project, perhaps
     for text, says in {
         "models: [": r"not YAML: .*models\.yaml\", line 1",
         "- vae": r"models\.yaml: its top level must be `key: value`, not a list",
     }.items():
-        (tmp_path / "models.yaml").write_text(text)
+        (folder / "models.yaml").write_text(text)
         with user_error(says):
             read_config(find)
+    for name in FILES:
+        (folder / name).write_text("preset: mine")
+    assert read_config(find_whole) == {"preset": "mine"}
 
 
 LAYERS = """

@@ -1,11 +1,12 @@
 """Command `config`: each value of a run's config, and what sets it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vaeglow.config import lookup, merge, read_config, read_layer, resolve, with_neutral
+from vaeglow.config import config_file, lookup, merge, read_config, read_layer, resolve, with_neutral
 from vaeglow.config.check import check_config
 from vaeglow.config.origins import Placed, entry_of, flat, read_placed
 from vaeglow.paths import IDENTITY, shipped
@@ -25,6 +26,7 @@ def config(model: str, *, preset: str = "", dataset: str = "main", seed: int = 0
         seed: of the run (0)
         configfile: overlays, as Snakemake takes them: each over those before
     """
+    find = partial(config_file, shipped, False)
     plain = merge(read_config(find), *map(read_layer, configfile))
     views = check_config(plain, shipped("workflow/schemas/config.schema.yaml"), shipped("resources/published.csv"))
     view = lookup(views, preset or plain["preset"], "preset")
@@ -37,12 +39,6 @@ def config(model: str, *, preset: str = "", dataset: str = "main", seed: int = 0
         text = f"{key}: {written(value)}"
         line = f"{text:{COLUMN}} {place}"
         print(line if len(line) <= WIDTH else f"{text}\n  {place}")
-
-
-def find(name: str) -> Path:
-    """A file of the config: the working folder's own, else that of the package."""
-    own = Path("config", name)
-    return own if own.exists() else shipped(str(own))
 
 
 def origin(key: str, value: Any) -> str:

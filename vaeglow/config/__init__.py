@@ -13,6 +13,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
+from pathlib import Path
 from textwrap import shorten
 from typing import Any, BinaryIO, TypeAlias
 
@@ -38,6 +39,19 @@ def merge(*layers: Config) -> Facts:
             both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
             merged[key] = merge(merged[key], value) if both else deepcopy(value)
     return merged
+
+
+def config_file(shipped: Callable[[str], AnyPath], whole: bool, name: str) -> AnyPath:
+    """A file of config/: the working folder's own, else the one that comes with the package.
+
+    Args:
+        shipped: gives the path of a file of the package.
+        whole: own files count only if all are there, as after `vaeglow init`: other projects have a config.yaml, too.
+        name: one of `FILES`.
+    """
+    needed = FILES if whole else [name]
+    own = all(Path("config", file).exists() for file in needed)
+    return Path("config", name) if own else shipped(f"config/{name}")
 
 
 def read_config(find: Callable[[str], AnyPath], load: Load | None = None) -> Facts:

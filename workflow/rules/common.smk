@@ -5,12 +5,13 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 
 CLONE = str(ROOT) if ROOT and (ROOT / "vaeglow").is_dir() else ""  # else the package is installed
 if CLONE:
     sys.path.insert(0, CLONE)
 
-from vaeglow.config import FILES, merge, plan, read_config, resolve, targets
+from vaeglow.config import config_file, merge, plan, read_config, resolve, targets
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
@@ -28,14 +29,9 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
 
 
-def config_file(name):
-    """A file of config/: the folder's own, else the repository's; for a module with `config:` only if it has all."""
-    own = Path("config", name)
-    needed = FILES if workflow.modifier.skip_configfile else [name]
-    return own if all(Path("config", file).exists() for file in needed) else shipped(f"config/{name}")
-
-
-config = merge(config, or_exit(read_config, config_file), config)  # an overlay's keys stay on top, and in their order
+# For a module with `config:` the folder's own files count only if all are there.
+find = partial(config_file, shipped, workflow.modifier.skip_configfile)
+config = merge(config, or_exit(read_config, find), config)  # an overlay's keys stay on top, and in their order
 PUBLISHED = shipped("resources/published.csv")
 # {preset: the config as that preset sees it}, checked to the last key and name.
 VIEWS = or_exit(check_config, config, Path(shipped("workflow/schemas/config.schema.yaml")), PUBLISHED)
