@@ -35,7 +35,7 @@ def release(run: Path, name: str, file: Path | None = None) -> None:
     """
     listed = read_list()
     entry = measured(run)
-    dataset = Path(entry["run"]).parts[1]
+    dataset = Path(entry["run"]).parts[1].removesuffix("_fresh")  # other test images, the same training images
     if dataset not in listed["data"] or name.partition("/")[0] != dataset:
         raise UserError(f"{name}: a name begins with the run's data, {dataset}, and {LIST} describes them under data")
     path = file or shipped("resources/models") / asset(name)

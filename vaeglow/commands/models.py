@@ -75,7 +75,7 @@ def card(model: Path, *, output: Path | None = None) -> None:
     words = {"title": RUN.format(**config), "place": path, **UNLISTED}
     if names:
         words = {"title": names[0], "place": names[0], "licence": listed["licence"]}
-        words |= {"entry": listed["models"][names[0]], "data": listed["data"][config["dataset"]]}
+        words |= {"entry": listed["models"][names[0]], "data": listed["data"][names[0].partition("/")[0]]}
     head = head_of(config["dataset"], **words)
     text = render(
         "card.md",
