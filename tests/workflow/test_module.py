@@ -9,7 +9,7 @@ import pytest
 import yaml
 from table_tools import timed, write_timing
 from test_workflow import copy_project, jobs, snakemake
-from waiting import ROOT, call, said, text_of, warm
+from waiting import ROOT, warm
 
 from vaeglow.config import merge
 from vaeglow.files import read_csv, read_json
@@ -63,9 +63,9 @@ def test_a_module_from_github_with_a_config_that_says_only_what_differs(environm
     snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
     assert {row["source"] for row in read_csv(tmp_path / targets[0])} == {"published", "measured"}
     assert read_json(tmp_path / targets[1])["training"]["epochs"] == 4
-    assert "Nothing to be done" in snakemake("--cores", "1", *targets, cwd=tmp_path, env=environment)
-    planned = {rule for rule, _ in jobs(snakemake("-n", "all", cwd=tmp_path, env=environment))}
-    assert {"figure", "claims", "train_vae", "fid_reference"} <= planned
+    planned = jobs(snakemake("-n", "all", cwd=tmp_path, env=environment))
+    assert {"figure", "claims", "train_vae", "fid_reference"} <= {rule for rule, _ in planned}
+    assert ("publish", {"table": "table4"}) not in planned  # it is made
 
 
 def test_a_module_from_a_clone_with_the_configs_of_the_repository(repository, environment, tmp_path):
@@ -74,27 +74,21 @@ def test_a_module_from_a_clone_with_the_configs_of_the_repository(repository, en
     output = snakemake(*options, cwd=tmp_path, env=environment)
     rules = [rule for rule, _ in jobs(output)]
     assert rules.count("flow_train_vae") == 1 and "flow_publish" in rules and "results/cpu/" in output
-    line = snakemake("-n", "--config", "preset=cpus", cwd=tmp_path, env=environment, ok=False).splitlines()[-1]
-    assert line.startswith("error: unknown preset 'cpus' (did you mean 'cpu'?)")
+    output = snakemake("-n", "--config", "preset=cpus", cwd=tmp_path, env=environment, ok=False)
+    assert output.splitlines()[-1].startswith("error: unknown preset 'cpus' (did you mean 'cpu'?)")
+    assert output.count("\n") < 6  # no traceback
 
 
 CHANGED = {"presets": {"demo": {"models": {"glow": {"training": {"epochs": 7}}}}}}
 
 
-@pytest.mark.parametrize("tool", ["shutil", "snakedeploy"])
-def test_the_files_of_a_deployment_count(tool, repository, environment, tmp_path):
-    here = tmp_path / "here"
-    if tool == "snakedeploy":
-        program = shutil.which(tool) or pytest.skip(f"no {tool}: pip install {tool}")
-        said(call([program, "deploy-workflow", URL, here, "--tag", "v1"], env=environment))
-    else:
-        for name in ("config", "profiles"):
-            shutil.copytree(repository / name, here / name)
-        (here / "Snakefile").write_text(GITHUB)
-    presets = here / "config/presets.yaml"
+def test_the_files_of_a_deployment_count(repository, environment, tmp_path):
+    """As snakedeploy leaves them."""
+    for name in ("config", "profiles"):
+        shutil.copytree(repository / name, tmp_path / name)
+    (tmp_path / "Snakefile").write_text(GITHUB)
+    presets = tmp_path / "config/presets.yaml"
     presets.write_text(yaml.safe_dump(merge(yaml.safe_load(presets.read_text()), CHANGED)))
     target = "results/demo/photos32/glow/seed0/config.json"
-    snakemake("--cores", "1", target, cwd=here, env=environment)
-    assert read_json(here / target)["training"]["epochs"] == 7
-    snakemake("--report", "report.html", target, cwd=here, env=environment)
-    assert text_of("profiles/style.css") in (here / "report.html").read_text()
+    snakemake("--cores", "1", target, cwd=tmp_path, env=environment)
+    assert read_json(tmp_path / target)["training"]["epochs"] == 7
