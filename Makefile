@@ -108,9 +108,9 @@ test-newest:  ## the same with the newest versions of all packages, a Snakemake 
 test-slurm: .venv/.installed-slurm  ## the tests on a Slurm started here (Debian: slurmctld slurmd slurm-client munge)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm -s tests/workflow/test_slurm.py $(PYTEST_FLAGS)
 
-faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files): logs/faults.md
+faults: .venv/.installed-test  ## break things on purpose (kill -9, full disk, damaged files): logs/faults.xml
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "faults and not slurm and not gpu" \
-	  --faults-table=logs/faults.md $(PYTEST_FLAGS)
+	  --junitxml=logs/faults.xml $(PYTEST_FLAGS)
 
 lint: .venv/.installed-test  ## style of Python and Snakemake files
 	.venv/bin/ruff check .

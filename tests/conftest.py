@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -140,36 +139,7 @@ def fails(run) -> Callable[..., None]:
     return fails
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """`@pytest.mark.faults("name of a fault")` makes a row of the table that `make faults` prints."""
-    for mark in item.iter_markers("faults"):
-        for name in mark.args:
-            item.user_properties.append(("fault", name.format(**item.callspec.params) if "{" in name else name))
-
-
 @pytest.fixture
 def lost(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
-    """`lost("steps trained again", 3)`: what a fault cost, in words, or as an amount of something."""
+    """`lost("steps trained again", 3)`: what a fault cost, in words, or as an amount of something; for `--junitxml`."""
     return lambda what, amount=None: record_property("lost", [what, amount])
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults-table", help="print what the tests of faults recorded, and write it to this file")
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    path = config.getoption("--faults-table")
-    if path is None:
-        return
-    from faults_tools import table
-
-    records = []
-    for report in chain(*terminalreporter.stats.values()):
-        about = getattr(report, "user_properties", ())
-        cost = dict(about).get("lost", ["nothing", None])
-        names = [value for key, value in about if key == "fault" and report.when == "call"]  # each phase carries all
-        records += [[name, report.passed, *cost] for name in names]
-    text = table(records)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text + "\n", encoding="utf-8")
-    terminalreporter.write_line("\n" + text)

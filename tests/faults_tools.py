@@ -1,4 +1,4 @@
-"""What the tests of faults share: steps in processes to kill, and the table that `make faults` prints."""
+"""What the tests of faults share: steps in processes to kill."""
 
 import atexit
 import importlib
@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
 from run_tools import Run
 from waiting import LIMIT, state_of, until
 
@@ -153,20 +152,3 @@ def die_saving(counter: str, where: str, call: int) -> None:
     weights.save_file = save_file
     if where != "writing":
         setattr(os, "fsync" if where == "syncing" else "replace", other)
-
-
-def table(records: Iterable[tuple[str, bool, str, float | None]]) -> str:
-    """The records as a Markdown table, a row a fault in order of name."""
-    lines = ["| fault | tries | survived | what was lost |", "|---|---|---|---|"]
-    frame = pd.DataFrame(list(records), columns=["fault", "survived", "what", "amount"])
-    for fault, tries in frame.groupby("fault"):
-        survived = tries[tries.survived]
-        failed = len(tries) - len(survived)
-        costs = []
-        for what, amounts in survived[survived.what != "nothing"].groupby("what", sort=False).amount:
-            ends = dict.fromkeys(f"{amount:.2g} " for amount in sorted(amounts.dropna()))
-            costs.append("to ".join([*ends][:: max(1, len(ends) - 1)]) + what)
-        if failed:
-            costs.append(f"not known of {failed}: see the failed tests")
-        lines.append(f"| {fault} | {len(tries)} | {len(survived)} | {'; '.join(costs) or 'nothing'} |")
-    return "\n".join(lines)

@@ -13,7 +13,8 @@ from fid_tools import pixels
 from run_tools import Run, prepare, resolved, run_probe, run_step
 from table_tools import run_table, spec_file, spec_of
 
-from vaeglow.evaluation import inception
+from vaeglow.evaluation import fid, inception
+from vaeglow.evaluation.probes import nearest_training
 from vaeglow.reporting import traced
 from vaeglow.training import timing
 
@@ -34,7 +35,10 @@ REFERENCE = PRESET / "blobs/fid_reference/test-12-64.npz"
 
 def make_tree(root: Path) -> None:
     """results/ and resources/data/ below `root`: two seeds of two models, a table, a figure, claims, copies of them."""
-    with contextlib.chdir(root), mock.patch.object(inception, "load_inception", lambda *_: pixels):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(root))
+        for module in (inception, fid, nearest_training):  # each keeps the one that it was imported with
+            stack.enter_context(mock.patch.object(module, "load_inception", lambda *_: pixels))
         WEIGHTS.parent.mkdir(parents=True)
         WEIGHTS.touch()
         prepare(DATA)

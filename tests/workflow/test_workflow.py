@@ -337,9 +337,3 @@ def test_retries_time_limits_and_groups_know_the_rules(planned):
     assert slurm["preemptible-retries"] > slurm["retries"]
     assert "retries" not in RULES  # the Snakemake inside a cluster's job would multiply them
     assert {entry.partition("=")[0] for entry in slurm["groups"]} <= {rule for rule, _ in jobs(planned)}
-
-
-def test_a_rule_uses_another_only_for_the_same_command():
-    """What such a rule says for itself: its log and its models."""
-    for rule, text in re.findall(r"^use rule \w+ as (\w+) with:\n(.*?)(?=^\S|\Z)", RULES, re.MULTILINE | re.DOTALL):
-        assert set(re.findall(r"^    (\w+):", text, re.MULTILINE)) <= {"log", "wildcard_constraints"}, rule
