@@ -1,6 +1,5 @@
 """The step scripts as commands: end to end, refusals in one line, failed writes."""
 
-import ast
 import errno
 import os
 import re
@@ -13,34 +12,31 @@ import pytest
 import torch
 from refusals import user_error
 from run_tools import Run, prepare, resolved, save_model
-from waiting import ROOT, text_of
 
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.files import write_json
-from vaeglow.steps import cli, train
+from vaeglow.steps import cli
 from vaeglow.training.checkpoint import Checkpoints, Position, pack
 from vaeglow.weights import load_model
 
 
-def assert_refused(run: Run, message: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Training ends with one line and status 2, and leaves nothing."""
-    with pytest.raises(SystemExit, match=r"^2$"):
-        cli.run(lambda: train.main(run.flags(10)))
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("error: ") and message in line
+def refused(run: Run, message: str) -> None:
+    """Training ends with one line and leaves nothing."""
+    with user_error(message):
+        run.train()
     assert not run.model.exists() and not run.state.exists()
 
 
-def test_data_that_do_not_fit_the_config(tmp_path, capfd):
+def test_data_that_do_not_fit_the_config(tmp_path):
     for data, message in {
         prepare(tmp_path / "a", size=16): "size 16, the run's config says 8",
         prepare(tmp_path / "b", name="others"): "name others, the run's config says blobs",
         tmp_path / "c": "does not exist",
     }.items():
-        assert_refused(Run(tmp_path / "run", resolved("vae"), data), message, capfd)
+        refused(Run(tmp_path / "run", resolved("vae"), data), message)
 
 
-def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run, capfd):
+def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_run):
     other_seed = Run(tmp_path / "seed", resolved("vae", seed=1), blobs_dir).train()
     other_data = Run(tmp_path / "data", resolved("vae"), prepare(tmp_path / "images", seed=70)).train()
     mixed = Run(tmp_path / "mixed", resolved("vae"), blobs_dir)
@@ -52,14 +48,7 @@ def test_a_base_trained_otherwise_is_refused(tmp_path, blobs_dir, vae_run, glow_
         (other_data, "was trained on other data"),
         (mixed, "weights_sha256 is"),
     ):
-        assert_refused(Run(tmp_path / "run", resolved("vaeglow"), blobs_dir, base), message, capfd)
-
-
-def test_a_step_comes_last_in_its_module():
-    """It runs where it is defined: what comes after it is not there yet."""
-    for path in (ROOT / "vaeglow/steps").glob("[a-z]*.py"):
-        *_, last = ast.parse(text_of(path)).body
-        assert path.stem == "cli" or getattr(last, "name", "") == "main", path
+        refused(Run(tmp_path / "run", resolved("vaeglow"), blobs_dir, base), message)
 
 
 def test_a_step_has_the_command_line_of_its_signature(capsys):

@@ -91,7 +91,8 @@ def test_grey_images_make_grey_models_and_leave_out_what_cannot_take_them(tmp_pa
     assert {row.get("model") for row in rows} == {None, "vae", "vaeglow", "glow"}
 
 
-def test_an_overlay_that_is_there_is_used_as_it_is(tmp_path, folder, capsys):
+def test_an_overlay_that_is_there_is_used_as_it_is(tmp_path, folder, capsys, monkeypatch):
+    monkeypatch.setattr(mine, "training_seconds", lambda *_: 1.0)
     *_, path = made(capsys, folder)
     text = path.read_text()
     edited = text.replace("warmup_epochs: 0", "warmup_epochs: 1")
