@@ -187,7 +187,7 @@ def test_ctrl_c_ends_make_without_an_error_line_of_its_own(checkout):
 
 def test_make_clean_keeps_results_and_clean_state_removes_resume_state_only(checkout):
     run = checkout / "results/demo/d/m/seed0"
-    away = [run / "state", checkout / ".venv", checkout / "logs"]
+    away = [checkout / name for name in ("results/demo/d/m/seed0/state", ".venv", "logs")]
     for folder in (*away, checkout / "vaeglow", checkout / "tests"):
         folder.mkdir(parents=True)
     (run / "model.safetensors").touch()
