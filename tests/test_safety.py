@@ -258,8 +258,9 @@ def hostile(tmp_path) -> Path:
 
 
 def test_evil_texts_stay_words_of_a_command(hostile):
-    """The whole workflow, planned: what the shell would make of each command."""
-    output = workflow("-n", "-p", "all", "archive", "--configfile", "overlay.yaml", cwd=hostile)
+    """Some of each kind of rule, planned: what the shell would make of each command."""
+    data = [f"resources/data/{name}/dataset.json" for name in ("mine", "cifar10")]
+    output = workflow("-n", "-p", "all", "archive", *data, "--configfile", "overlay.yaml", cwd=hostile)
     commands = re.findall(r"(?:python -m vaeglow\.|printf|cp) ?.*?> ?\S+ 2>\S+", output, re.DOTALL)
     assert len(commands) > 20
     words: list[str] = []
