@@ -70,12 +70,12 @@ def latent_run(request) -> Run:
 
 
 @pytest.fixture(scope="session")
-def results_tree(tmp_path_factory, inception_file) -> Path:
-    """results/ and resources/data/ as a workflow leaves them, every step run for real; not to be changed."""
+def results_tree(tmp_path_factory) -> Path:
+    """results/ and resources/data/ as a workflow leaves them, with pixels for features; not to be changed."""
     from verify_tools import make_tree  # here: it imports every step
 
     root = tmp_path_factory.mktemp("project")
-    make_tree(root, inception_file)
+    make_tree(root)
     return root
 
 

@@ -24,7 +24,7 @@ from vaeglow.models.bounds import quantise
 SHAPE = (CHANNELS, SIZE, SIZE)
 TUTORIAL = json.loads(text_of("docs/tutorial.ipynb"))["cells"]
 CODE = [cell for cell in TUTORIAL if cell["cell_type"] == "code"]
-KINDS = ["vae", "vaeglow", "glow", "vaeglow_beyond", "residual_flow"]
+KINDS = ["vae", "vaeglow", "glow"]
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +49,6 @@ def test_samples_are_images_and_a_function_of_the_seed(model):
     assert not torch.equal(first, model.sample(16, temperature=0.5, seed=1))
     assert len(first.flatten(1).unique(dim=0)) == 16
     assert len(first.unique()) > 20  # not clipped to black and white
-
-
-def test_bits_per_dim_is_a_number_an_image(model, images):
-    bits = model.bits_per_dim(images)
-    assert bits.shape == (12,) and bits.is_floating_point() and bits.device.type == "cpu"
-    assert torch.isfinite(bits).all() and (bits > 0).all() and (bits < 12).all()
-    assert torch.equal(bits, model.bits_per_dim(images, importance_samples=1, seed=0))
-    assert not torch.equal(bits, model.bits_per_dim(images, seed=1))
 
 
 def test_pixel_values_beyond_the_levels(loaded, images, monkeypatch):
@@ -89,7 +81,6 @@ def test_what_cannot_be_sampled_or_interpolated(loaded, images):
     for says, ask in {
         "glow is a glow: interpolate needs a model with one VAE latent": lambda: glow.interpolate(1, 2),
         "not 0 and 5": lambda: vae.interpolate(0, 5),
-        "not 2 and 1": lambda: vae.interpolate(2, 1),
         "no space 'pixels' to interpolate in: take prior or latent": lambda: vae.interpolate(1, 2, space="pixels"),
         "0 samples": lambda: glow.sample(0),
         "temperature": lambda: vae.sample(1, temperature=float("nan")),
@@ -103,7 +94,8 @@ def pil(images: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
 
 
-def test_images_may_be_a_tensor_an_array_or_from_pil(model, images):
+def test_images_may_be_a_tensor_an_array_or_from_pil(loaded, images):
+    model = loaded["vae"]
     for form in (images.numpy(), images.flip(0).numpy()[::-1], pil(images)):
         assert torch.equal(model.bits_per_dim(form), model.bits_per_dim(images))
         assert torch.equal(model.reconstruct(form), model.reconstruct(images))
@@ -117,16 +109,11 @@ def test_what_are_no_images(loaded, images, tmp_path):
     shape = r"shape \[N, C, H, W\] with C 1 or 3, not "
     for wrong, says in [
         (one[0], "must be uint8, not Image: give a tensor or array"),
-        ("x.png", "not str: give"),
-        (None, "not NoneType: give"),
         ([], "not list: give"),
         (list(images), "not list: give .* or a list of PIL images, all RGB or all L"),
-        ([image.convert("P") for image in one], "not list: give"),
-        ([image.convert("RGBA") for image in one], "not list: give"),
         ([one[0], one[1].convert("L")], "not list: give"),
         ([one[0], one[1].resize((9, 8))], r"must have one size, not \[\(8, 8\), \(9, 8\)\]: resize them"),
-        (torch.full(images.shape, torch.nan), "must be uint8, not torch.float32"),
-        (images.numpy() / 255, "must be uint8"),
+        (images.numpy() / 255, "must be uint8, not float64"),
         (images[0], rf"{shape}\[3, 8, 8\]"),
         (images[:0], rf"{shape}\[0, 3, 8, 8\]"),
         (images.permute(0, 2, 3, 1), rf"{shape}\[12, 8, 8, 3\]"),
@@ -134,39 +121,33 @@ def test_what_are_no_images(loaded, images, tmp_path):
         for take in takers:
             with user_error(says):
                 take(wrong)
-    for grey in (images[:, :1], [image.convert("L") for image in one]):
-        for take in takers[:2]:
-            with user_error(r"shape \[N, 3, 8, 8\], not \[12, 1, 8, 8\]"):
-                take(grey)
+    for take in takers[:2]:
+        with user_error(r"shape \[N, 3, 8, 8\], not \[12, 1, 8, 8\]"):
+            take(images[:, :1])
     assert not path.exists()
 
 
 def test_a_model_says_what_it_is(loaded, vaeglow_run, joint_run):
-    size = sum(p.numel() for p in loaded["vaeglow"].network.parameters())
-    assert vaeglow_run.summary()["parameters"] == size
-    wanted = (
-        "<vaeglow.Model: preset tiny, dataset blobs, model vaeglow, seed 0, 2+2 epochs, {:,} parameters, images 3x8x8>"
-    )
-    assert repr(loaded["vaeglow"]) == wanted.format(size)
-    assert "glow, seed 0, 2 epochs, " in repr(loaded["glow"])
+    size = vaeglow_run.summary()["parameters"]
+    run = "preset tiny, dataset blobs, model vaeglow, seed 0, 2+2 epochs"
+    assert repr(loaded["vaeglow"]) == f"<vaeglow.Model: {run}, {size:,} parameters, images 3x8x8>"
     assert "vaeglow_joint, seed 0, 2 epochs, " in repr(vaeglow.load(joint_run.model))
 
 
 def test_saved_images_are_read_back(tmp_path, images):
     folder, file = tmp_path / "a", tmp_path / "grey.png"
     vaeglow.save_images(images, folder)
-    saved = np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())])
-    assert np.array_equal(saved.transpose(0, 3, 1, 2), images)
-    vaeglow.save_images(images[:3, :1], file)
+    for path, image in zip(sorted(folder.iterdir()), images, strict=True):
+        assert np.array_equal(Image.open(path), image.permute(1, 2, 0))
+    vaeglow.save_images(pil(images), file)
+    assert Image.open(file).size == (35, 26)
+    vaeglow.save_images(images[:3, :1], file)  # a picture is replaced
     grid = np.asarray(Image.open(file))
     assert grid.shape == (17, 17, 3) and (grid[9:, 9:] == 255).all()  # a blank in the place of a fourth
     assert np.array_equal(grid[:8, 9:], images[1, :1].permute(1, 2, 0).expand(-1, -1, 3))
-    vaeglow.save_images(pil(images), file)  # a picture is replaced
-    assert Image.open(file).size == (35, 26)
     for name, says in {"a": "a already exists", "g.jpg": "pictures are written as PNG: name it g"}.items():
         with user_error(says):
             vaeglow.save_images(images, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "grey.png"]
 
 
 TINY = yaml.safe_load("""
@@ -178,41 +159,38 @@ vaeglow: {layer: {depth: 2, width: 8}, training: {epochs: 1, snapshots: [0.5]}}
 """)
 
 
-def test_train_in_this_process_is_the_workflows_training(tmp_path, images):
+def test_train_is_the_workflows_training_and_goes_on_in_its_folder(tmp_path, images, capsys, monkeypatch):
     torch.set_num_threads(2)
-    model = vaeglow.train(images, folder=tmp_path / "here", seed=3, models=TINY)
+    how = {"seed": 3, "models": TINY}
+    folder = tmp_path / "here"
+    model = vaeglow.train(images, folder=folder, **how)
     assert torch.get_num_threads() == 2
     assert "preset demo, dataset images, model vaeglow, seed 3, 1+1 epochs" in repr(model)
-    assert model.sample(2).shape == (2, *SHAPE)
-    base = None
+    runs = [None]
     for name in ("vae", "vaeglow"):
-        config = read_json(tmp_path / f"here/demo/images/{name}/seed3/config.json")
-        base = Run(tmp_path / name, config, tmp_path / "here/data", base).train()
-    assert same_tensors(base.weights(), model.network.state_dict())
-    assert model.about["weights_sha256"] == base.summary()["weights_sha256"]
-
-
-def test_training_goes_on_in_its_folder_and_a_temporary_one_is_left_out(tmp_path, images, capsys, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+        config = read_json(folder / f"demo/images/{name}/seed3/config.json")
+        runs.append(Run(tmp_path / name, config, folder / "data", runs[-1]).train())
+    _, base, whole = runs
+    assert same_tensors(whole.weights(), model.network.state_dict())
+    assert model.about["weights_sha256"] == whole.summary()["weights_sha256"]
+    again = vaeglow.train(images.numpy(), "vae", folder=folder, **how)
+    assert "resuming at epoch 2" in capsys.readouterr().out
+    assert same_tensors(again.network.state_dict(), base.weights())
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     with ThreadPoolExecutor() as pool:  # as in a notebook's widget: signals belong to the main thread
-        once = pool.submit(vaeglow.train, pil(images), "vae", models=TINY).result()
-    assert not list((tmp_path / "temporary").iterdir())
-    for says in ("epoch 1/1", "resuming at epoch 2"):
-        model = vaeglow.train(images.numpy(), model="vae", folder=tmp_path / "kept", models=TINY)
-        assert says in capsys.readouterr().out
-        assert same_tensors(model.network.state_dict(), once.network.state_dict())
+        elsewhere = pool.submit(vaeglow.train, pil(images), "vae", **how).result()
+    assert same_tensors(elsewhere.network.state_dict(), base.weights())
+    assert not list(temporary.iterdir())
 
 
 def test_what_train_refuses(images):
     for says, options in {
         "two or more square images are needed, not": {"images": images[:1]},
         r"not \[12, 3, 4, 8\]": {"images": images[:, :, :4]},
-        r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)": {"model": "vaeglo"},
-        "unknown preset 'dem'": {"preset": "dem"},
-        "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
         "unknown key 'overrides.epochs'": {"epochs": 3},
-        "unknown device 'gpu'": {"device": "gpu"},
+        r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)": {"model": "vaeglo"},
         "uses one process: set training.devices to 1": {"training": {"devices": 2}},
     }.items():
         with user_error(says):

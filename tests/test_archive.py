@@ -1,4 +1,4 @@
-"""An archive holds what it says, and nothing else is taken for one; it is drawn again in workflow/test_demo.py."""
+"""An archive holds what it says, and nothing else is taken for one; it is drawn again in workflow/test_study.py."""
 
 import errno
 import json
@@ -12,10 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 from refusals import user_error
-from run_tools import refused
 from waiting import ROOT, python, said
 
-import vaeglow
 from vaeglow import archive, verify
 from vaeglow.files import read_json, write_json
 
@@ -24,7 +22,7 @@ VAE = "tiny/blobs/vae/seed0"
 NAMES = ("config.json", "history.csv", "training.json", "likelihood.json", "metrics/test-12-64/T{}.json")
 MADE = """
 table2.csv table2.md table2.html table2.tex samples.png samples.pdf claims.csv claims.md claims.html
-tiny/blobs/timing.json
+tiny/blobs/timing.json tiny/blobs/vae/seed0/model.safetensors tiny/blobs/vaeglow/seed0/model.safetensors
 """
 CONFIG = {"preset": "tiny", "seeds": [0]}
 
@@ -48,10 +46,8 @@ def test_it_comes_back_whole(packed, tmp_path, monkeypatch, capsys):
     assert subprocess.run(["sha256sum", "-c", "--quiet", archive.SUMS], cwd=folder).returncode == 0
     assert read_json(folder / "config.json") == CONFIG and "preset tiny" in (folder / "README.md").read_text()
     names = {path.relative_to(folder / "results").as_posix() for path in (folder / "results").rglob("*.*")}
-    runs = {f"{run}/{name}" for run in (OURS, VAE) for name in ("model.safetensors", *NAMES[:-1])}
-    assert {*MADE.split()} | runs <= names and any("tiny/blobs/timings/" in name for name in names)
+    assert {*MADE.split()} <= names and any("tiny/blobs/timings/" in name for name in names)
     assert not {name for name in names if "samples/" in name or "seed1" in name}
-    assert vaeglow.load(folder / f"results/{OURS}/model.safetensors", "cpu").sample(2).shape == (2, 3, 8, 8)
     monkeypatch.chdir(folder)
     verify.main(["results", "--data", "resources/data"])
     assert " 0 mismatches, " in capsys.readouterr().out
@@ -74,7 +70,6 @@ CHANGED = [  # a member, another content of it or None where it is left out
     ("../out.txt", b"", "../out.txt would lie outside the folder"),
     ("/out.txt", b"", "/out.txt would lie outside the folder"),
     ("README.md", None, "is not complete, or not made by"),
-    (archive.SUMS, None, "is not complete, or not made by"),
     (archive.SUMS, b"\xff", "is not complete, or not made by"),
 ]
 
@@ -83,9 +78,11 @@ CHANGED = [  # a member, another content of it or None where it is left out
 def test_what_was_changed_is_refused_and_nothing_is_written(packed, tmp_path, name, content, says):
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(packed) as old, zipfile.ZipFile(other, "w") as new:
-        members = {member: old.read(member) for member in old.namelist()} | {name: content}
-        for member in members.keys() - {name} if content is None else members:
-            new.writestr(member, members[member])
+        for member in old.namelist():
+            if member != name:
+                new.writestr(member, old.read(member))
+        if content is not None:
+            new.writestr(name, content)
     with user_error(re.escape(says)):
         archive.unpack(other, tmp_path / "to")
     assert [*tmp_path.iterdir()] == [other]
@@ -106,11 +103,8 @@ def test_what_is_no_archive_is_one_line(packed, tmp_path):
             archive.unpack(file, tmp_path / "to")
     with user_error("exists: delete it, or name another"):
         archive.unpack(packed, tmp_path)
-    for words, says in {
-        ("none.zip", "--folder", "to"): "is not complete, or not made by `make archive`",
-        (packed,): "give --config to pack, or --folder to unpack into",
-    }.items():
-        assert says in refused(python("-m", "vaeglow.archive", *words, cwd=tmp_path))
+    with user_error("give --config to pack, or --folder to unpack into"):
+        archive.main([str(packed)])
 
 
 def test_without_a_finished_run_there_is_nothing_to_pack(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """`python -m vaeglow`: samples, the quality of anybody's samples, what a file is, and what each refuses in one line."""
 
-import inspect
 import re
 import shutil
 import sys
@@ -14,10 +13,8 @@ import torch
 import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
-from pytest import approx
 from pytorch_fid import fid_score
 from run_tools import SIZE, blobs, refused, run_step
-from scipy.linalg import sqrtm
 from waiting import ROOT, Row, python, said, text_of
 
 import vaeglow
@@ -25,7 +22,7 @@ from vaeglow import paths, released
 from vaeglow.commands import images
 from vaeglow.data.arrays import open_split
 from vaeglow.evaluation import fid, inception
-from vaeglow.files import read_json
+from vaeglow.files import read_json, write_json
 from vaeglow.paths import IDENTITY
 
 
@@ -78,21 +75,18 @@ def test_a_grid_of_samples(run, fails, vaeglow_run):
     for words, file in ((["--grid"], "samples.png"), (["--output", "a/b.png"], "a/b.png")):
         (line,) = run("sample", vaeglow_run.model, "--count", 5, *words)
         assert line.startswith(f"{file}: 5 images") and Image.open(file).size == (3 * SIZE + 2, 2 * SIZE + 1)
-    Path("c.png").mkdir()
-    fails("c.png already exists", "sample", vaeglow_run.model, "--output", "c.png")
 
 
-def test_a_score_is_what_the_steps_measure(run, blobs_dir, vae_run, inception_file):
+def test_a_score_is_what_the_steps_measure(run, features, blobs_dir, vae_run):
     """From the model, and from its samples as files."""
     machine = {"batch_size": 100, "device": "cpu", "threads": 1}
     protocol = {"protocol": "test-8-2048", "split": "test", "images": 8, "features": 2048, "sets": 1}
+    Path("weights").touch()
     run_step("sample", model=vae_run.model, temperature=0.5, count=8, shown=1, device="cpu", output="s/T0.5.npz")
-    run_step("fid_reference", data_dir=blobs_dir, **protocol, weights=inception_file, **machine, output="r.npz")
-    files = {"samples": "s/T0.5.npz", "reference": "r.npz", "weights": inception_file}
-    run_step("evaluate", **files, **machine, output="m.json")
+    run_step("fid_reference", data_dir=blobs_dir, **protocol, weights="weights", **machine, output="r.npz")
+    run_step("evaluate", samples="s/T0.5.npz", reference="r.npz", weights="weights", **machine, output="m.json")
     wanted = read_json("m.json")
-    lines = run("score", vae_run.model, blobs_dir, "--temperature", 0.5, "--count", 8, "--weights", inception_file)
-    found = values(lines)
+    found = values(run("score", vae_run.model, blobs_dir, "--temperature", 0.5, "--count", 8))
     assert found["reference"] == "the test split of blobs"
     assert found["protocol"].startswith("8 samples, 8 real images, 2048 features; fewer images than features")
     assert found["FID"] == f"{wanted['fid']:.3f}"
@@ -101,24 +95,26 @@ def test_a_score_is_what_the_steps_measure(run, blobs_dir, vae_run, inception_fi
         assert found[name] == f"{wanted[name]:.3f}"
 
 
-def test_a_score_against_training_images(run, features, blobs_dir):
-    (split,) = run(
-        "score", blobs_dir, npz("train", images=np.array(open_split(blobs_dir, "train"))), "--split", "train"
-    )[3:4]
-    assert split == "FID        0.000"
-
-
 def test_a_score_does_not_depend_on_the_form_of_the_images(run, blobs_dir, vae_run, features):
     images = vaeglow.load(vae_run.model).sample(12).numpy()
     test = np.array(open_split(blobs_dir, "test"))
-    samples = [vae_run.model, npz("a", images=images), write_pngs(Path("c/deep"), images).parent]
-    samples.append(npz("d", arr_0=images.transpose(0, 2, 3, 1), arr_1=np.arange(12)))
-    references = [blobs_dir, npz("e", train=images, test=test), write_pngs(Path("f"), test)]
-    (score,) = {tuple(run("score", *files)[2:]) for files in product(samples, references)}
+    samples = [
+        vae_run.model,
+        npz("a", images=images),
+        npz("b", arr_0=images.transpose(0, 2, 3, 1), arr_1=np.arange(12)),
+        write_pngs(Path("c/deep"), images).parent,
+    ]
+    references = [
+        blobs_dir,
+        npz("e", train=images, test=test),
+        write_pngs(Path("f"), test),
+    ]
+    scores = {tuple(run("score", *files)[2:]) for files in product(samples, references)}
+    assert len(scores) == 1
     half = values(run("score", "c", "f", "--count", 6))
-    assert half["protocol"].startswith("6 samples, 6 real images") and half["FID"] != values(score)["FID"]
-    uneven = values(run("score", npz("g", samples=images[:7]), "f"))
-    assert uneven["protocol"].startswith("7 samples, 12 real images")
+    assert half["protocol"].startswith("6 samples, 6 real images")
+    train = npz("train", images=np.array(open_split(blobs_dir, "train")))
+    assert values(run("score", blobs_dir, train, "--split", "train"))["FID"] == "0.000"
 
 
 def test_statistics_are_those_of_pytorch_fid(run, features, monkeypatch):
@@ -127,37 +123,31 @@ def test_statistics_are_those_of_pytorch_fid(run, features, monkeypatch):
     monkeypatch.setattr(fid_score, "InceptionV3", Pixels)
     drawn = write_pngs(Path("drawn"), blobs(220, 1))
     real = write_pngs(Path("real"), blobs(210, 2))
-    fid_score.save_fid_stats([str(drawn), "drawn.npz"], 50, "cpu", 192, 0)
-    fid_score.save_fid_stats([str(real), "real.npz"], 50, "cpu", 192, 0)
+    for folder in ("drawn", "real"):
+        fid_score.save_fid_stats([folder, f"{folder}.npz"], 50, "cpu", 192, 0)
     whole = values(run("score", drawn, real, "--save-statistics", "ours.npz"))
     ours, theirs = np.load("ours.npz"), np.load("real.npz")
     for name in ("mu", "sigma"):
         assert ours[name].dtype == np.float64
         np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-6)
     for files in product((drawn, "drawn.npz"), (real, "real.npz", "ours.npz")):
-        assert values(run("score", *files))["FID"] == whole["FID"]
-    *_, first, last = run("score", drawn, "ours.npz", "--count", 100)
-    assert first != f"FID        {whole['FID']}" and last.startswith("no KID, precision, recall,")
-    if "disp" in inspect.signature(sqrtm).parameters:  # else scipy is too new for pytorch-fid
-        stats = (np.load(file)[name] for file in ("drawn.npz", "ours.npz") for name in ("mu", "sigma"))
-        assert float(whole["FID"]) == approx(fid_score.calculate_frechet_distance(*stats), abs=1e-3)
+        lines = run("score", *files)
+        assert f"FID        {whole['FID']}" in lines
+    assert lines[-1].startswith("no KID, precision, recall,")
 
 
-def test_statistics_that_cannot_be_compared(fails, features, vae_run):
+def test_statistics_that_cannot_be_compared(fails, features, vae_run, monkeypatch):
+    monkeypatch.setattr(images, "FEATURES", 4)
     folder = write_pngs(Path("good"), blobs(8, 3))
-    good = npz("good", mu=np.zeros(2048), sigma=np.eye(2048))
+    good = npz("good", mu=np.zeros(4), sigma=np.eye(4))
     for file, says in {
-        npz("early", mu=np.zeros(64), sigma=np.eye(64)): r"mu and sigma are \[64\] and \[64, 64\], not of 2048",
-        npz("flat", mu=np.zeros(2048), sigma=np.ones(2048)): r"\[2048\] and \[2048\], not of 2048",
-        npz("nan", mu=np.full(2048, np.nan), sigma=np.eye(2048)): "nan.npz: mu is not of finite floating",
-        npz("half", mu=np.zeros(2048)): "half.npz has no array images",
+        npz("early", mu=np.zeros(3), sigma=np.eye(3)): r"mu and sigma are \[3\] and \[3, 3\], not of 4",
+        npz("nan", mu=np.full(4, np.nan), sigma=np.eye(4)): "nan.npz: mu is not of finite floating",
+        npz("half", mu=np.zeros(4)): "half.npz has no array images",
         npz("objects", mu=np.array([None]), sigma=np.eye(2)): "objects.npz is damaged: write it again",
-        npz("whole", mu=np.zeros(2048, int), sigma=np.eye(2048)): "whole.npz: mu is not of finite floating",
-        npz("skew", mu=np.zeros(2048), sigma=np.triu(np.ones((2048, 2048)))): "skew.npz: sigma is not a covariance",
-        npz("below", mu=np.zeros(2048), sigma=-np.eye(2048)): "below.npz: sigma is not a covariance",
+        npz("below", mu=np.zeros(4), sigma=-np.eye(4)): "below.npz: sigma is not a covariance",
     }.items():
         fails(says, "score", folder, file)
-        fails(says, "score", file, folder)
     fails("how many samples of .*: give --count", "score", vae_run.model, good)
     for file in (good, "statistics.txt", "nowhere/statistics.npz"):
         fails("give the name of a new file that ends in .npz", "score", folder, folder, "--save-statistics", file)
@@ -166,73 +156,41 @@ def test_statistics_that_cannot_be_compared(fails, features, vae_run):
 def test_grey_images_and_oblong_ones_are_scored(run, features):
     grey = blobs(8, 3)[:, 0]
     rgb = write_pngs(Path("rgb"), np.repeat(grey[:, None], 3, 1))
-    folder = Path("grey")
-    folder.mkdir()
-    for number, image in enumerate(grey):
-        Image.fromarray(image).save(folder / f"{number}.png")
+    assert values(run("score", npz("grey", arr_0=grey), rgb))["FID"] == "0.000"
     oblong = write_pngs(Path("oblong"), blobs(8, 3)[:, :, :5])
-    for samples, reference in ((npz("grey", arr_0=grey), rgb), (folder, rgb), (oblong, oblong)):
-        assert values(run("score", samples, reference))["FID"] == "0.000"
-    Image.new("RGB", (20, 9)).save(oblong / "of another size.png")
-    assert values(run("score", oblong, oblong, "--size", 8))["FID"] == "0.000"
+    assert values(run("score", oblong, oblong))["FID"] == "0.000"
     assert float(values(run("score", oblong, rgb, "--size", 8))["FID"]) > 0
 
 
 def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
+    """Arrays and pictures that will not do: tests/data."""
     images = blobs(8, 3)
     folder = write_pngs(Path("good"), images)
-    for name, spoil in {
-        "mixed": Image.new("RGB", (9, 8)).save,
-        "text": lambda path: path.write_text("no image"),
-    }.items():
-        spoil(write_pngs(Path(name), images) / "x.png")
+    Image.new("RGB", (9, 8)).save(write_pngs(Path("mixed"), images) / "x.png")
     write_pngs(Path("few"), images[:1])
-    write_pngs(Path("empty"), images[:0])
-    Path("x.safetensors").write_text("none")
-    Path("x.png").write_bytes(b"none")
     for samples, says in {
         "mixed": r"whole images of one size are needed, not mixed/0.*\(8x8\), mixed/x.png \(9x8\): repair or",
-        "text": r"text/x.png \(not an image\)",
         "few": "few has 1 images, this comparison needs 6",
-        "empty": "empty holds no image files",
         "nowhere": "nowhere does not exist, nor is it a trained model's name",
-        "x.png": "x.png is not a complete .npz file",
-        "x.safetensors": "truncated or not a safetensors file",
         npz("float", images=images / 255): "array images is float64, not uint8: use levels",
-        npz("nan", images=np.full((8, 3, 8, 8), np.nan)): "array images is float64, not uint8",
-        npz("four", images=np.zeros((8, 4, 8, 8), np.uint8)): r"array images is \[8, 4, 8, 8\], not .* of 1 or 3",
-        npz("none", images=images[:0]): r"array images is \[0, 3, 8, 8\], not",
-        npz("one", images=images[:1]): "one.npz has 1 images",
-        npz("flat", arr_0=np.arange(8).astype(np.uint8)): r"array arr_0 is \[8\], not",
         npz("named", faces=images): "has no array images or samples or arr_0 or test: give its",
         npz("large", images=blobs(8, 3, size=16)): r"sizes differ, \(16, 16\) of samples and \(8, 8\)",
     }.items():
         fails(says, "score", samples, folder)
-    for count, says in {
-        9: "good has 8 images, this comparison needs 9: give more, or another --count",
-        5: "--count 5: this comparison needs 6 images or more",
-        -1: "--count -1: this comparison needs 6 images or more",
-    }.items():
-        fails(says, "score", folder, folder, "--count", count)
-    fails("blobs has 12 images, this", "score", vae_run.model, blobs_dir, "--count", 13)
-
-
-@pytest.mark.parametrize("words", [("sample",), ("score", "good")])
-def test_the_device_is_the_one_asked_for(words, fails, vae_run):
-    write_pngs(Path("good"), blobs(8, 3))
-    fails("unknown device 'gpu'", words[0], vae_run.model, *words[1:], "--device", "gpu")
+    fails("good has 8 images, this comparison needs 9: give more, or", "score", folder, folder, "--count", 9)
+    fails("--count 5: this comparison needs 6 images or more", "score", folder, folder, "--count", 5)
+    fails("unknown device 'gpu'", "score", vae_run.model, folder, "--device", "gpu")
 
 
 def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "checkout/vaeglow")
-    for name in "ab":
-        Path(name).mkdir()
+    Path("a").mkdir()
     says = r"is missing .* run `vaeglow run resources/weights/inception-2015-12-05.safetensors`$"
-    fails(says, "score", "a", "b")
+    fails(says, "score", "a", "a")
     weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
     shutil.copy(inception_file, weights)
-    fails("^error: b ", "score", "a", "b")
+    fails("^error: a ", "score", "a", "a")
 
 
 def test_info_of_a_model_and_of_results(run, vaeglow_run, results_tree):
@@ -240,63 +198,50 @@ def test_info_of_a_model_and_of_results(run, vaeglow_run, results_tree):
     assert first == repr(vaeglow.load(vaeglow_run.model))
     about = yaml.safe_load("\n".join(rest))
     hashes = ("config_sha256", "data_sha256", "weights_sha256")
-    wanted = {key: vaeglow_run.summary()[key] for key in (*IDENTITY, *hashes)}
-    assert about.items() >= wanted.items()
+    assert about.items() >= {key: vaeglow_run.summary()[key] for key in (*IDENTITY, *hashes)}.items()
     assert about["provenance"]["commit"] and about["base_sha256"] and len(rest) < 40
-    Path("other name.safetensors").write_bytes(vaeglow_run.model.read_bytes())
-    assert run("info", "other name.safetensors") == [first, *rest]
-    below = results_tree / "results/tiny/blobs/vae/seed0"
-    for name in ("training.json", "metrics/test-12-64/T0.0.json", "samples/T0.0.npz"):
-        about = yaml.safe_load("\n".join(run("info", below / name)))
+    for name in ("training.json", "samples/T0.0.npz"):
+        about = yaml.safe_load("\n".join(run("info", results_tree / "results/tiny/blobs/vae/seed0" / name)))
         assert about["dataset"] == "blobs" and about["inputs"] and about["provenance"]["content_sha256"]
 
 
 def test_what_info_and_sample_refuse(fails, vae_run):
     changed = read_json(vae_run.training) | {"parameters": 1}
-    Path("changed.json").write_text(yaml.safe_dump(changed, default_flow_style=True, width=10**6))
-    torch.save({}, "x.pt")
+    write_json("changed.json", changed)
+    Path("x.pt").touch()
     for file, says in {
         "changed.json": "changed.json is not",
         "x.pt": "x.pt is neither a model nor a result",
         vae_run.folder / "config.json": "is neither a model nor a result",
         "nowhere.json": "nowhere.json does not exist",
-        npz("x", images=blobs(2, 0)): "is damaged or not a result",
     }.items():
         fails(says, "info", file)
     fails("x.pt is not a trained model", "sample", "x.pt")
     fails("nowhere.safetensors is missing", "sample", "nowhere.safetensors")
-    fails("0 samples", "sample", vae_run.model, "--count", 0)
     fails("temperature nan is not", "sample", vae_run.model, "--temperature", "nan")
 
 
-def test_a_trained_model_by_its_name(run, fails, features):
+def test_a_trained_model_by_its_name(run, fails):
     path = released.shipped(released.read_list()["models"]["photos32/vaeglow"]["path"])
-    says = r"photo32/vaeglow does not exist, nor .* \(did you mean 'photos32/vaeglow'"
     for words in (("sample", "--grid"), ("info",), ("card",)):
         named = run(words[0], "photos32/vaeglow", *words[1:])
         assert named == run(words[0], path, *words[1:]) and "vaeglow.Model: preset demo" in "".join(named)
-        fails(says, words[0], "photo32/vaeglow")
-    drawn = vaeglow.load(path, "cpu").sample(8).numpy()
-    scores = [run("score", samples, npz("r", images=drawn)) for samples in ("photos32/vaeglow", path)]
-    assert scores[0] == scores[1] and values(scores[0][2:])["FID"] == "0.000"
+    fails(r"photo32/vaeglow does not exist, nor .* \(did you mean 'photos32/vaeglow'", "info", "photo32/vaeglow")
 
 
 def test_the_list_of_trained_models(run):
     lines = run("models")
+    assert "\n".join(["$ vaeglow models", *lines]) in text_of("docs/models.md")
     for name, entry in released.read_list()["models"].items():
         (line,) = (line for line in lines if line.startswith(f"{name} "))
         bits = entry["likelihood"]
-        assert f"{'≤ ' * (bits['bound'] == '<=')}{bits['bits_per_dim']:.3f} (1,000 {bits['split']})" in line
-        cells = [
-            (row["fid"], f"{row['fid']:.1f} (T={row['temperature']:g}, {row['protocol']})") for row in entry["quality"]
-        ]
-        assert min(cells, default=(0, "  -  "))[1] in line
-        assert "+".join(map(str, entry["epochs"])) in line and line.endswith("MIT")
-    assert "\n".join(["$ vaeglow models", *lines]) in text_of("docs/models.md")
+        assert f"{bits['bits_per_dim']:.3f} (1,000 {bits['split']})" in line and line.endswith("MIT")
+        lowest = min([row["fid"] for row in entry["quality"]], default=None)
+        assert lowest is None or f"  {lowest:.1f} (T=" in line
 
 
-@pytest.mark.parametrize("name", released.read_list()["models"])
-def test_a_card_says_what_the_list_says(name, run):
+def test_a_card_says_what_the_list_says(run):
+    name = "photos32/vaeglow"
     run("card", name, "--output", "README.md")
     _, head, text = Path("README.md").read_text().split("---\n", 2)
     entry = released.read_list()["models"][name]
@@ -304,20 +249,16 @@ def test_a_card_says_what_the_list_says(name, run):
     assert about["license"] == "mit" and about["library_name"] == "vaeglow" and about["datasets"]
     (index,) = about["model-index"]
     assert index["name"] == name and f'vaeglow.load("{name}")' in text
-    kinds = set()
-    for result, kept in zip(index["results"], [*entry["quality"], entry["likelihood"]], strict=True):
-        assert result["dataset"]["split"] == kept["split"]
+    for result, measured in zip(index["results"], [*entry["quality"], entry["likelihood"]], strict=True):
+        assert result["dataset"]["split"] == measured["split"]
         for metric in result["metrics"]:
-            kinds.add(metric["type"])
-            assert metric["value"] == kept[metric["type"]] and metric["args"].items() <= kept.items()
-    assert {*about["metrics"]} == kinds
+            assert metric["type"] in about["metrics"] and metric["args"].items() <= measured.items()
+            assert metric["value"] == measured[metric["type"]]
     for row in entry["quality"]:
         assert f"| {row['temperature']} | {row['fid']:.2f} | {row['kid']:.4f} " in text
     assert f"{entry['train_seconds']:,.0f} CPU seconds" in text and f"{entry['train_images']:,} training images" in text
     paper = yaml.safe_load(text_of("CITATION.cff"))["preferred-citation"]
-    families = [author["family-names"] for author in paper["authors"]]
-    assert paper["title"] in text and paper["journal"] in text and all(name in text for name in families)
-    assert "| |" not in text and "\n\n\n" not in text
+    assert paper["title"] in text and paper["journal"] in text
 
 
 def test_the_card_of_a_run_of_ones_own(run, fails, vae_run):
@@ -326,15 +267,12 @@ def test_the_card_of_a_run_of_ones_own(run, fails, vae_run):
     assert head["license"] == "unknown" and head["metrics"] == [] and "# tiny/blobs/vae/seed0" in text
     assert f'vaeglow.load("{vae_run.model}")' in text and "FID and KID: not measured" in text
     fails("training.json is not a trained model", "card", vae_run.training)
-    Path("taken").write_text("")
-    fails("a folder in this path is a file", "card", vae_run.model, "--output", "taken/README.md")
 
 
 def test_as_a_process():
     assert "is missing" in refused(python("-m", "vaeglow", "info", "nowhere.safetensors"))
     helped = said(python("-m", "vaeglow", "--help"))
     assert all(name in helped for name in ("train", "sample", "score", "info", "models", "card", "run", "init"))
-    assert said(python("-m", "vaeglow", "--version")) == f"vaeglow {vaeglow.__version__}\n"
 
 
 def test_a_folder_of_images_becomes_a_model(run, fails):
@@ -342,7 +280,6 @@ def test_a_folder_of_images_becomes_a_model(run, fails):
     Path("photos/9.png").write_text("none")
     fails("whole images of one size are needed, not .*not an image", "train", "photos")
     Path("photos/9.png").unlink()
-    fails("unknown model 'vaeglo' .did you mean 'vaeglow'", "train", "photos", "--model", "vaeglo")
     words = ("train", "photos", "--model", "vae", "--size", 8, "--seed", 3, "--folder", "kept")
     last = run(*words)[-1]
     assert last == f"model.safetensors: {vaeglow.load('model.safetensors')}"
@@ -350,8 +287,7 @@ def test_a_folder_of_images_becomes_a_model(run, fails):
     fails("--output model.safetensors: name a new file, such as model_2.safetensors", *words)
     again = run(*words, "--output", "b.safetensors")
     assert not [line for line in again if "epoch 1/" in line]  # trained already, in its folder
-    hashes = {vaeglow.load(name).about["weights_sha256"] for name in ("b.safetensors", "model.safetensors")}
-    assert len(hashes) == 1
+    assert again[-1].startswith("b.safetensors: ")
     fails("--output b.pt: name a new file", *words, "--output", "b.pt")
 
 

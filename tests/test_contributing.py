@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import yaml
 from PIL import Image
 from run_tools import shipped_config
@@ -18,7 +17,6 @@ from vaeglow.config import merge
 
 TEXT = text_of("CONTRIBUTING.md")
 BLOCK = re.compile(r"^```(?:python|yaml|jinja)\n{?# (\S+)(?: #})?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LINES = 25  # of real code at most, to each heading
 OVERLAY = "mine.yaml"
 TARGETS = [  # what all kinds of CONTRIBUTING.md are tried by
     "results/demo/stripes/pixels/seed0/likelihood.json",
@@ -34,13 +32,6 @@ overrides:
   probes: {latent_norm: {images: 12}}
   evaluation: {protocol: tiny}
 """)
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """File and content of each block of code, in order."""
-    found = BLOCK.findall(text)
-    assert len(found) == len(re.findall(r"^```\w", text, re.MULTILINE)), "a block does not name its file"
-    return found
 
 
 def apply(path: Path, content: str) -> None:
@@ -60,33 +51,20 @@ def apply(path: Path, content: str) -> None:
     path.write_text(text)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """The project with all of CONTRIBUTING.md in it, in a path with a space."""
-    folder = tmp_path_factory.mktemp("a project")
-    copy_project(folder, "vaeglow", "workflow", "config")
+def test_it_works(tmp_path: Path) -> None:
+    """A new model on a new dataset, probed; a new figure, table and claim of it; all made by the workflow."""
+    project = tmp_path / "a project"
+    copy_project(project, "vaeglow", "workflow", "config")
     left_out = {name: {"enabled": False} for name in shipped_config()["claims"]}  # they need larger runs
-    config = merge({"overrides": {"claims": left_out}}, inception_overlay(folder / "weights.pth"))
-    for path, content in blocks(TEXT):
+    config = merge({"overrides": {"claims": left_out}}, inception_overlay(project / "weights.pth"))
+    blocks = BLOCK.findall(TEXT)
+    assert len(blocks) == len(re.findall(r"^```\w", TEXT, re.MULTILINE)), "a block does not name its file"
+    for path, content in blocks:
         if path.startswith("config/"):
             config = merge(config, yaml.safe_load(content))
         else:
-            apply(folder / path, content)
-    (folder / OVERLAY).write_text(yaml.safe_dump(merge(config, DEMO, SMALL)))
-    return folder
-
-
-@pytest.mark.parametrize("heading", re.findall(r"^## (.+)$", TEXT, re.MULTILINE))
-def test_a_kind_takes_few_lines(heading: str) -> None:
-    """Blank lines, comments, docstrings and entries of config are not counted."""
-    part = TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    code = "\n".join(content for path, content in blocks(part) if path.endswith(".py"))
-    code = re.sub(r'"""[^"]*"""', "", code)
-    assert len(re.findall(r"^ *[^#\s]", code, re.MULTILINE)) <= LINES
-
-
-def test_it_works(project: Path) -> None:
-    """A new model on a new dataset, probed; a new figure, table and claim of it; all made by the workflow."""
+            apply(project / path, content)
+    (project / OVERLAY).write_text(yaml.safe_dump(merge(config, DEMO, SMALL)))
     snakemake("--cores", "1", "--configfile", OVERLAY, "--", *TARGETS, cwd=project)
     found = json.loads((project / TARGETS[0]).read_text())
     assert found["bound"] == "=" and 4 < found["bits_per_dim"] < 12

@@ -81,14 +81,9 @@ def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
     pytest.importorskip("mkdocstrings_handlers.python")
     generated = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build", "logs", "unpacked")
     project = tmp_path / "a project"
-    site = project / "site"
     shutil.copytree(ROOT, project, ignore=generated)
     printed = said(python("tools/build_site.py", cwd=project, env=None))
-    assert "No issues found" in printed and "arning" not in printed, printed
-    for page in site.rglob("*.html"):
-        text = text_of(page)
-        targets = re.findall(r"<(?:a|img|link|script)\b[^>]*?\b(?:href|src)=\"?([^\"\s>]+)", text)
-        places = [re.split("[#?]", target)[0] for target in targets if not re.match(r"[a-z]+:", target)]
-        base = (site if page.name == "404.html" else page.parent, site)
-        assert [place for place in places if not (base[place.startswith("/")] / place.lstrip("/")).exists()] == []
-        assert not re.search(r"<(?:img|script|link rel=\"?stylesheet)\b[^>]*?\b(?:href|src)=\"?https?:", text), page
+    assert "No issues found" in printed and "arning" not in printed, printed  # dead links, too
+    for page in (project / "site").rglob("*.html"):
+        fetched = r"<(?:img|script|link rel=\"?stylesheet)\b[^>]*?\b(?:href|src)=\"?https?:"
+        assert not re.search(fetched, text_of(page)), page

@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 import yaml
 from refusals import user_error
 from run_tools import blobs
-from server_tools import FileServer, Reply, file_server
+from server_tools import FileServer, file_server
 from waiting import LIMIT, ROOT, Json
 
 import vaeglow
@@ -89,16 +88,10 @@ def test_an_entry_says_what_the_runs_results_say(file, finished):
     (row,) = listed["quality"]
     assert row.keys() == {*release_model.QUALITY}
     assert row.items() <= read_json(path).items()
-    path = released.shipped(released.LIST)
-    before = path.read_text()
-    assert before.startswith("# what it is\n\nrelease:")
-    release_model.release(finished, NAME)
-    assert path.read_text() == before
+    assert released.shipped(released.LIST).read_text().startswith("# what it is\n\nrelease:")
 
 
-def test_without_a_likelihood_bits_are_of_validation_images_and_other_weights_results_are_refused(
-    clone, finished, tmp_path
-):
+def test_a_run_without_a_likelihood_and_what_is_refused(clone, finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     (run / "likelihood.json").unlink()
@@ -107,10 +100,9 @@ def test_without_a_likelihood_bits_are_of_validation_images_and_other_weights_re
     listed = entry()
     assert listed["likelihood"] is None  # validate_every: 0
     assert listed["quality"] == []
-    about = read_checked(run / "model.safetensors")
-    training = release_model.Result(run, read_json(run / "training.json") | {"val_bits_per_dim": 3.0})
+    training = release_model.Result(run, {"val_bits_per_dim": 3.0})
     values = {"bits_per_dim": 3.0, "bound": "<=", "images": 10, "split": "val"}
-    assert release_model.likelihood(run, training, about, "<=") == values
+    assert release_model.likelihood(run, training, {"data": {"counts": {"val": 10}}}, "<=") == values
     shutil.copy(finished.parents[1] / "vae/seed0/training.json", run)
     with user_error("weights_sha256 is .* expected"):
         release_model.release(run, NAME)
@@ -129,31 +121,25 @@ def test_half_precision_changes_bits_by_less_than_a_thousandth(clone, finished, 
     change = half.bits_per_dim(images) - whole.bits_per_dim(images)
     assert change.abs().max() > 0
     assert change.mean().abs() < 1e-3
-    states = zip(half.network.state_dict().values(), whole.network.state_dict().values(), strict=True)
-    assert all(a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in states)
-    path = released.locate(NAME)
-    about = read_checked(path)  # its hashes are right
+    about = read_checked(released.locate(NAME))  # its hashes are right
     original = read_checked(finished / "model.safetensors")
     assert about["original_sha256"] == original["weights_sha256"] != about["weights_sha256"]
     assert about["precision"].startswith("float16")
-    same = ("config", "config_sha256", "data", "data_sha256", "base_sha256", "provenance")
-    assert {key: about[key] for key in same} == {key: original[key] for key in same}
+    for key in ("config", "config_sha256", "data_sha256", "base_sha256", "provenance"):
+        assert about[key] == original[key]
     huge = {"layer.x": torch.full((2,), 1e5)}
     monkeypatch.setattr(release_model, "read_tensors", lambda *_: (huge, {}))
     with user_error("layer.x is too large for half precision"):
-        release_model.halve(path, path)
+        release_model.halve(clone, clone)
 
 
-def test_a_file_is_fetched_once_and_again_where_it_is_damaged(server, clone, monkeypatch):
-    first = vaeglow.load(NAME, "cpu")
+def test_a_file_is_fetched_once_and_again_where_it_is_damaged(server, clone):
+    """What else can happen to a download: tests/data/test_sources.py."""
+    vaeglow.load(NAME, "cpu")
     assert server.asked == [(FILE, "")]
     assert kept(clone) == [FILE]
-    again = vaeglow.load(NAME, "cpu")
-    assert torch.equal(again.sample(2), first.sample(2))
-    assert len(server.asked) == 1
-    monkeypatch.delenv(released.ADDRESS)
     cached = released.locate(NAME)
-    monkeypatch.setenv(released.ADDRESS, server.url)
+    assert len(server.asked) == 1
     content = cached.read_bytes()
     cached.write_bytes(content[:-1])
     vaeglow.load(NAME, "cpu")
@@ -169,45 +155,24 @@ def test_a_folder_may_take_the_servers_place(file, monkeypatch, tmp_path):
     assert released.locate(NAME) == tmp_path / FILE
 
 
-def test_an_interrupted_download_goes_on_and_leaves_no_file(server, clone):
-    content = server.files[FILE]
-    server.always = Reply(cut=100)
-    with user_error(f"model {NAME}: cannot download .*{FILE} .*broke off after .*part is kept"):
-        vaeglow.load(NAME)
-    assert kept(clone) == [f"{FILE}.part"]
-    server.always = Reply()
-    path = released.locate(NAME)
-    assert path.read_bytes() == content
-    assert kept(clone) == [FILE]
-    assert server.asked[-1][1].startswith("bytes=")
-
-
 def test_another_file_and_no_network(server, clone, monkeypatch):
     server.files[FILE] = b"another"
     with user_error(f"{FILE} returned another file .*deleted"):
-        vaeglow.load(NAME)
-    del server.files[FILE]
-    with user_error("HTTP 404"):
         vaeglow.load(NAME)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         host, port = taken.getsockname()
         monkeypatch.setenv(released.ADDRESS, f"http://{host}:{port}")
-        with user_error(f"cannot download .*refused.*: set {released.ADDRESS}"):
+        with user_error(f"model {NAME}: cannot download .*refused.*: set {released.ADDRESS}"):
             vaeglow.load(NAME)
     assert kept(clone) == []
 
 
-def test_a_cache_that_cannot_be_written(server, clone, small_disk, monkeypatch):
+def test_a_cache_that_cannot_be_written(server, clone):
     (clone.parent / "cache").write_text("a file")
     with user_error("cannot write .*a folder in this path is a file"):
         vaeglow.load(NAME)
-    disk = small_disk("1m")
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
-    with user_error("the file system is read-only"):
-        vaeglow.load(NAME)
-    assert server.asked == [] and not list(disk.iterdir())
+    assert server.asked == []
 
 
 def test_names_and_paths_that_lead_nowhere(file, monkeypatch, tmp_path):
@@ -226,25 +191,26 @@ def test_names_and_paths_that_lead_nowhere(file, monkeypatch, tmp_path):
 
 def test_the_released_models_are_as_the_list_says():
     listed = released.read_list()
-    spread = update_demo.pd.read_csv(update_demo.SPREAD)
-    spread = spread[(spread["instructions"] == spread["instructions"][0]) & (spread["seed"] == 0)]
-    sizes = []
+    size = 0
     for name, about in listed["models"].items():
-        path = released.locate(name)
+        path = released.locate(name)  # whose hash is right
         assert path == ROOT / about["path"]
-        sizes.append(path.stat().st_size)
-        assert about["bytes"] == sizes[-1]
+        assert about["bytes"] == path.stat().st_size
+        size += about["bytes"]
         model = vaeglow.load(name, "cpu")
         preset, dataset, run, _ = about["run"].split("/")
         assert dataset in listed["data"]
         assert f"preset {preset}, dataset {dataset}, model {run}, seed 0" in repr(model)
-        assert f"{about['parameters']:,} parameters" in repr(model)
         assert len(model.sample(2).unique()) > 20
-    assert sum(sizes) < 15e6
+    assert size < 15e6
     demo = listed["models"]["photos32/vaeglow"]
-    rows = spread[spread["run"] == "vaeglow"].set_index("temperature")
+    spread = update_demo.pd.read_csv(update_demo.SPREAD)
+    rows = spread[(spread["run"] == "vaeglow") & (spread["seed"] == 0)]
+    rows = rows.drop_duplicates("temperature").set_index("temperature")  # of the first instruction set
+    about = read_checked(update_demo.WEIGHTS)
     for row in demo["quality"]:
         measured = rows.loc[row["temperature"]]
         assert row["fid"] == measured["fid"]
         assert row["kid"] == measured["kid"]
         assert demo["likelihood"]["bits_per_dim"] == measured["bits_per_dim"]
+        assert about["provenance"]["source_sha256"] == measured["source_sha256"]

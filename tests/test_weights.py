@@ -39,15 +39,10 @@ def test_a_file_has_its_description_and_the_same_bytes_every_time(saved):
 
 
 def test_the_hash_knows_names_types_shapes_and_values():
-    base = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}
-    a, b = base.values()
-    others = [
-        {"a": a, "c": b},
-        base | {"a": a.view(1, 2)},
-        base | {"a": a.view(torch.int32)},
-        base | {"a": a * torch.tensor([1.0, -1.0])},
-        {"a": b, "b": a},
-    ]
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0])
+    base = {"a": a, "b": b}
+    others = [{"a": a, "c": b}, {"a": b, "b": a}]
+    others += [base | {"a": changed} for changed in (a.view(1, 2), a.view(torch.int32), -a)]
     assert len({*map(tensors_sha256, [base, *others])}) == 1 + len(others)
     assert tensors_sha256({"b": b, "a": a}) == tensors_sha256(base)
 

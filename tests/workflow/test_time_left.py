@@ -38,7 +38,7 @@ class Snakemake:
         self.wildcards_dict = {"model": model, "dataset": "photos32", "seed": 0}
 
 
-@pytest.mark.parametrize(("slower", "quiet"), [(1, False), (7, False), (7, True)])
+@pytest.mark.parametrize(("slower", "quiet"), [(7, False), (7, True)])
 def test_from_a_third_of_the_demo_on_the_estimate_is_near(slower, quiet, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
