@@ -149,12 +149,11 @@ def test_statistics_that_cannot_be_compared(fails, features, vae_run):
     for file, says in {
         npz("early", mu=np.zeros(64), sigma=np.eye(64)): r"mu and sigma are \[64\] and \[64, 64\], not of 2048",
         npz("flat", mu=np.zeros(2048), sigma=np.ones(2048)): r"\[2048\] and \[2048\], not of 2048",
-        npz("nan", mu=np.full(2048, np.nan), sigma=np.eye(2048)): "nan.npz: mu is not of finite floating",
+        npz("nan", mu=np.full(2048, np.nan), sigma=np.eye(2048)): "nan.npz: mu and sigma are not a finite",
         npz("half", mu=np.zeros(2048)): "half.npz has no array images",
         npz("objects", mu=np.array([None]), sigma=np.eye(2)): "objects.npz is damaged: write it again",
-        npz("whole", mu=np.zeros(2048, int), sigma=np.eye(2048)): "whole.npz: mu is not of finite floating",
-        npz("skew", mu=np.zeros(2048), sigma=np.triu(np.ones((2048, 2048)))): "skew.npz: sigma is not a covariance",
-        npz("below", mu=np.zeros(2048), sigma=-np.eye(2048)): "below.npz: sigma is not a covariance",
+        npz("skew", mu=np.zeros(2048), sigma=np.triu(np.ones((2048, 2048)))): "skew.npz: mu and sigma are not",
+        npz("below", mu=np.zeros(2048), sigma=-np.eye(2048)): "below.npz: mu and sigma are not",
     }.items():
         fails(says, "score", folder, file)
         fails(says, "score", file, folder)
