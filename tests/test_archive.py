@@ -106,11 +106,8 @@ def test_what_is_no_archive_is_one_line(packed, tmp_path):
             archive.unpack(file, tmp_path / "to")
     with user_error("exists: delete it, or name another"):
         archive.unpack(packed, tmp_path)
-    for words, says in {
-        ("none.zip", "--folder", "to"): "is not complete, or not made by `make archive`",
-        (packed,): "give --config to pack, or --folder to unpack into",
-    }.items():
-        assert says in refused(python("-m", "vaeglow.archive", *words, cwd=tmp_path))
+    done = python("-m", "vaeglow.archive", "none.zip", "--folder", "to", cwd=tmp_path)
+    assert "is not complete, or not made by `make archive`" in refused(done)
 
 
 def test_without_a_finished_run_there_is_nothing_to_pack(tmp_path, monkeypatch):

@@ -104,6 +104,4 @@ def main(file: Path, *, config: dict | None = None, folder: Path | None = None) 
         config: of what is packed, as Snakemake knows it
         folder: what is unpacked becomes this folder
     """
-    if (config is None) == (folder is None):
-        raise UserError("give --config to pack, or --folder to unpack into")
-    unpack(file, folder) if config is None else pack(file, config)
+    unpack(file, folder) if folder else pack(file, config)

@@ -106,8 +106,6 @@ def check_entries(views: Config, view: Config) -> None:
                     )
                 for row in entry["rows"]:
                     lookup(view["datasets"], row["dataset"], "dataset")
-                    if "minus" in row and row["minus"].items() <= row.items():
-                        raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
     for name, claim in plan.claims(view).items():

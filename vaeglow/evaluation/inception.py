@@ -73,9 +73,10 @@ def load_weights(path: Path) -> Tensors:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        wrong = "does not hold Inception weights as vaeglow writes them: correct the path, or delete it and"
-        what = wrong if path.exists() else "is missing (Inception's weights): correct the path, or"
-        raise UserError(f"{path} {what} run `vaeglow run {INCEPTION}`") from error
+        raise UserError(
+            f"{path} is missing or does not hold Inception weights as vaeglow writes them: correct the path, or delete "
+            f"it and run `vaeglow run {INCEPTION}`"
+        ) from error
 
 
 def obtain_weights(settings: Settings) -> Obtained:
