@@ -9,7 +9,7 @@ import numpy as np
 
 from vaeglow.config.keys import choice, positive
 from vaeglow.evaluation.bootstrap import DRAWS, generator, mean_draws, ratio
-from vaeglow.evaluation.timing import clock_words, ratios
+from vaeglow.evaluation.timing import clock_words, log_ratios, ratios
 from vaeglow.reporting.claims import MODEL, SET, Evidence, Measured, kind
 from vaeglow.reporting.claims.effects import of_images, of_run, scale
 from vaeglow.reporting.claims.sample_kinds import *  # noqa: F403 - kinds are what this module has, in order
@@ -123,19 +123,19 @@ def speed(evidence: Evidence) -> Measured:
     Student's t over the log ratios of all timings of these networks, or of one alone over those of its rounds.
     """
     timing = evidence.results("timing")[0]
-    times = ratios(
+    times, others = ratios(
         timing,
         dict.fromkeys(evidence["slow"], len(evidence["fast"])),
         dict.fromkeys(evidence["fast"], len(evidence["slow"])),
     )
-    logs = times.logs()
+    logs = log_ratios(times)
     count = len(logs)
     draws = generator("speed").standard_t(count - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(count)
     notes = []
-    for start, rounds in times.by_start.items():
+    for start, rounds in times.items():
         notes.append(ROUNDS.format(start, geometric_mean(rounds), rounds.min(), rounds.max()))
-    notes += [f"timing of {start} does not count: other networks, threads or machine" for start in times.others]
-    sampled = "timings" if len(times.by_start) > 1 else "rounds of one timing"
+    notes += [f"timing of {start} does not count: other networks, threads or machine" for start in others]
+    sampled = "timings" if len(times) > 1 else "rounds of one timing"
     return Measured(
         np.exp(logs.mean() + np.insert(draws, 0, 0))[None],
         "times",
