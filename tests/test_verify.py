@@ -107,7 +107,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a cell of a table": (TABLE, edit_cell("fid"), "not the first columns of table2.full.csv"),
     "a row away": (TABLE, lambda path: rewrite(path, slice(-1)), "not the"),
     "a column away": (TABLE, lambda path: rewrite(path, columns=slice(-1)), "not the first"),
-    "a cell of all columns": (TABLE.with_suffix(".full.csv"), edit_cell("precision"), "row 7 (Ours"),
+    "a cell of all columns": (TABLE.with_suffix(".full.csv"), edit_cell("precision"), "row 7 is not what was written"),
     "a row cut short": (TABLE.with_suffix(".full.csv"), lambda path: truncate(path, -200), "is not what was written"),
     "a cell of the claims": (RESULTS / "tiny/claims.csv", edit_cell("verdict"), "not the first columns of claims."),
     "a cell of a copy": (RESULTS / "table2.csv", edit_cell("fid"), "not the first columns of table2.full.csv"),
