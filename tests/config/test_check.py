@@ -59,7 +59,7 @@ SLIPS = r"""
 {tables: {differences: {rows: [{model: vaeglow, temperature: 0.5}]}}}
 => tables\.differences\.rows\.0' lacks the key 'minus'
 {tables: {table2: {rows: [{model: vae, temperature: 0}, {model: vae, temperature: 0.0}]}}}
-=> 'tables\.table2\.rows': {'model': 'vae', 'temperature': 0.* is listed twice
+=> 'tables\.table2\.rows': model: vae, temperature: 0.* is listed twice
 {overrides: {figures: {samples: {kind: sample_sheet}}}}
 => 'overrides\.figures\.samples' cannot hold 'kind'
 {evaluation: {inception: {wheel: {requirement: "--index-url==1"}}}}

@@ -136,6 +136,8 @@ def explain(error: Any, place: str = "") -> str:
             return f"'{where}': {value!r} is not one of {several(legal)}{nearest(str(value), legal)}"
         case "uniqueItems":
             twice = next(item for index, item in enumerate(value) if item in value[:index])
+            if isinstance(twice, dict):
+                twice = ", ".join(f"{key}: {inner}" for key, inner in twice.items())
             return f"'{where}': {twice} is listed twice"
         case "type":
             hint = NUMBER_AS_TEXT if isinstance(value, str) and expected in ("number", "integer") else ""
