@@ -142,10 +142,10 @@ def test_statistics_that_cannot_be_compared(fails, features, vae_run, monkeypatc
     good = npz("good", mu=np.zeros(4), sigma=np.eye(4))
     for file, says in {
         npz("early", mu=np.zeros(3), sigma=np.eye(3)): r"mu and sigma are \[3\] and \[3, 3\], not of 4",
-        npz("nan", mu=np.full(4, np.nan), sigma=np.eye(4)): "nan.npz: mu is not of finite floating",
+        npz("nan", mu=np.full(4, np.nan), sigma=np.eye(4)): "nan.npz: mu and sigma are not a finite",
         npz("half", mu=np.zeros(4)): "half.npz has no array images",
         npz("objects", mu=np.array([None]), sigma=np.eye(2)): "objects.npz is damaged: write it again",
-        npz("below", mu=np.zeros(4), sigma=-np.eye(4)): "below.npz: sigma is not a covariance",
+        npz("below", mu=np.zeros(4), sigma=-np.eye(4)): "below.npz: mu and sigma are not",
     }.items():
         fails(says, "score", folder, file)
     fails("how many samples of .*: give --count", "score", vae_run.model, good)

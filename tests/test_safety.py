@@ -301,7 +301,7 @@ def test_places_outside_are_named(tmp_path, monkeypatch):
     lines = outside(PLACES, tmp_path / "home")
     outer = [f"datasets.{name}.root" for name in ("above", "absolute", "home", "linked")]
     assert [line.split()[1] for line in lines] == ["evaluation.inception.url.address", *outer]
-    (line,) = outside({"datasets": {"x": {"root": "../a\nb"}}}, tmp_path / "home")
+    (line,) = outside({"evaluation": {}, "datasets": {"x": {"root": "../a\nb"}}}, tmp_path / "home")
     assert "\n" not in line
 
 
@@ -313,5 +313,5 @@ def test_sources_outside_are_said(tmp_path):
     other.mkdir()
     faces = {"local": None, "sources": ["mine", str(other), str(tmp_path / "absent"), "https://example.org/a.zip"]}
     expected = f"note: datasets.faces.sources is outside this folder: {str(other)!r} is read"
-    assert outside({"datasets": {"faces": faces}}, home) == [expected]
-    assert outside({"datasets": {"faces": faces | {"local": "mine"}}}, home) == []
+    assert outside({"evaluation": {}, "datasets": {"faces": faces}}, home) == [expected]
+    assert outside({"evaluation": {}, "datasets": {"faces": faces | {"local": "mine"}}}, home) == []

@@ -105,7 +105,7 @@ TAMPERED: dict[str, tuple[Path, Callable[[Path], object], str]] = {
     "a cell of a table": (TABLE, edit_cell("fid"), "not the first columns of table2.full.csv"),
     "a row away": (TABLE, lambda path: rewrite(path, slice(-1)), "not the"),
     "a column away": (TABLE, lambda path: rewrite(path, columns=slice(-1)), "not the first"),
-    "a cell of all columns": (TABLE.with_suffix(".full.csv"), edit_cell("precision"), "row 7 (Ours"),
+    "a cell of all columns": (TABLE.with_suffix(".full.csv"), edit_cell("precision"), "row 7 is not what was written"),
     "a copy's evidence": (RESULTS / "table2.csv", lambda path: path.with_suffix(".full.csv").unlink(), "no hash"),
     "another's config": (CONFIG, lambda path: shutil.copy(LAYERED / "config.json", path), "model in the file and in"),
     "a loss": (VAE / "history.csv", edit_cell("bits_per_dim"), f"has changed (says {VAE}/training.json"),

@@ -6,13 +6,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from fid_tools import opened
 from models_tools import PAPER
 from numpy import ndarray
 from numpy.testing import assert_allclose
 from pytest import approx
 from refusals import user_error
-from run_tools import Run, initialised, prepare, resolved, run_probe
+from run_tools import Run, prepare, resolved, run_probe
 from scipy.special import hyp2f1
 from test_probes import SETTINGS
 from torch import nn
@@ -191,9 +190,6 @@ def test_bad_input_is_one_line():
         references_of(flat)
     with user_error(r"lower the VAE's network\.latent_dim"):
         probe.principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
-    odd = opened(initialised("vae"), np.zeros((300, 3, 6, 6), np.uint8))
-    with user_error("images of 6x6 cannot be squeezed by 4"):
-        probe.measure(odd, {"train": None, "test": None}, SETTINGS["linear_reference"])
 
 
 def test_the_step_measures_both_residuals(tmp_path, monkeypatch):

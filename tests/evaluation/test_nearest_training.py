@@ -136,7 +136,6 @@ def test_only_the_images_a_run_trained_on_count(blobs_dir, look, tmp_path):
 
 REFUSED = yaml.safe_load("""
 - [vae_run, {samples: 13}, "has 12 images, probes.nearest_training.samples needs 13"]
-- [vae_run, {shown: 11}, "has 10 images, probes.nearest_training.shown needs 11"]
 - [vae_run, {neighbours: 65}, "has 64 images, probes.nearest_training.neighbours needs 65"]
 - [glow_run, {}, "T0.5.npz: model is 'vae', expected 'glow'"]
 """)

@@ -51,10 +51,7 @@ REFUSED = yaml.safe_load("""
 - [latents, glow_run, {}, "glow is a glow: the probe latents needs a model with one VAE latent"]
 - [noise_maps, glow_run, {}, "glow is a glow: the probe noise_maps needs"]
 - [interpolation, glow_run, {}, "glow is a glow: the probe interpolation needs"]
-- [layer_action, vae_run, {}, "vae is a vae: it has no Glow layer"]
-- [linear_reference, glow_run, {}, "glow is a glow: the probe linear_reference needs a vae"]
 - [linear_reference, vae_run, {}, "the test split has 12 images, probes.linear_reference needs 192"]
-- [noise_maps, vae_run, {shown: 9}, 9 maps of 7 images are requested]
 """)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vaeglow.config import SHOWN, describe_model, inherited, lookup, merge, plan, resolve, several, view_of
+from vaeglow.config.origins import flat
 from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
@@ -106,8 +107,6 @@ def check_entries(views: Config, view: Config) -> None:
                     )
                 for row in entry["rows"]:
                     lookup(view["datasets"], row["dataset"], "dataset")
-                    if "minus" in row and row["minus"].items() <= row.items():
-                        raise UserError(f"{row['model']} at {row['temperature']} is compared with itself")
                 for need in plan.needs(view, section, name):
                     check_need(views, view, need)
     for name, claim in plan.claims(view).items():
@@ -143,20 +142,16 @@ def outside(config: Config, home: Path) -> list[str]:
     All that is written lies below `home`: names in the config hold no separators. Reading elsewhere is allowed.
 
     Args:
-        config: with `datasets`, and optionally `evaluation.inception`.
+        config: with `datasets` and `evaluation`.
         home: the folder that Snakemake runs in.
     """
-    inception = config.get("evaluation", {}).get("inception", {})
-    entries = {"evaluation.inception": inception, "evaluation.inception.url": inception.get("url") or {}}
-    for name, dataset in config.get("datasets", {}).items():
-        entries[f"datasets.{name}"] = dataset
+    values = flat({section: config[section] for section in ("evaluation", "datasets")})
     lines = []
-    for place, entry in entries.items():
-        for key, value in entry.items():
-            if key == "sources" and entry.get("local"):
-                continue  # `local` replaces them
-            for text in value if isinstance(value, list) else [value]:
-                path = Path(os.path.realpath(home / local_path(str(text))))
-                if os.path.exists(path) and not path.is_relative_to(home.resolve()):
-                    lines.append(f"note: {place}.{key} is outside this folder: {str(path)!r} is read")
+    for place, value in values.items():
+        if place.endswith(".sources") and values.get(place.removesuffix("sources") + "local"):
+            continue  # `local` replaces them
+        for text in value if isinstance(value, list) else [value]:
+            path = Path(os.path.realpath(home / local_path(str(text))))
+            if os.path.exists(path) and not path.is_relative_to(home.resolve()):
+                lines.append(f"note: {place} is outside this folder: {str(path)!r} is read")
     return lines

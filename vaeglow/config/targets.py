@@ -68,15 +68,9 @@ def everything(config: Config, view: View) -> list[str]:
     return files + pages(config, view)
 
 
-def askable(config: Config, views: Mapping[str, View]) -> list[str]:
-    """All files that can be asked for, to find the name nearest to a mistyped one."""
-    from snakemake.io import expand
-
-    names = {what: config[f"{what}s"] for what in ("preset", "dataset", "model", "table", "figure")}
-    values = {"seed": seeds(views), "temperature": temperatures(views), "space": ["prior", "latent"]}
-    files = [f"results/{path}" for path in RESULTS.values() if "{protocol}" not in path]
-    files += ["results/{preset}/tables/{table}.csv", "results/{preset}/figures/{figure}.png"]
-    return everything(config, views[config["preset"]]) + expand(files, **names, **values, allow_missing=True)
+def askable(config: Config, view: View) -> list[str]:
+    """All that is made of a preset, with what it is made from, to find the name nearest to a mistyped one."""
+    return everything(config, view) + plan.paths(plan.all_needs(view))
 
 
 def prepared(config: Config, view: View) -> list[str]:

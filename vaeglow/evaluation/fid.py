@@ -227,11 +227,9 @@ class Reference:
         """
         count = self.real.value("images")
         sets = self.real.value("sets")
-        features, first = self.fid(samples[:count])
-        distances = [
-            first,
-            *(self.fid(samples[start : start + count])[1] for start in range(count, sets * count, count)),
-        ]
+        measured = [self.fid(samples[start : start + count]) for start in range(0, sets * count, count)]
+        features = measured[0][0]
+        distances = [distance for _, distance in measured]
         return features, {
             "fid": float(np.mean(distances)),
             "fid_sd": float(np.std(distances, ddof=1)) if sets > 1 else None,

@@ -61,12 +61,7 @@ def load_inception(path: Path, features: int, device: Device) -> Module:
     Raises:
         UserError: `path` is not what the step `inception_weights` wrote.
     """
-    try:
-        network = pytorch_fid_network(load_weights(path), features)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit pytorch-fid's Inception ({str(error).splitlines()[-1].strip()})"
-        ) from None
+    network = pytorch_fid_network(load_weights(path), features)
     for module in network.modules():
         if isinstance(module, BasicConv2d):
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), Identity()
@@ -78,9 +73,10 @@ def load_weights(path: Path) -> Tensors:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        wrong = "does not hold Inception weights as vaeglow writes them: correct the path, or delete it and"
-        what = wrong if path.exists() else "is missing (Inception's weights): correct the path, or"
-        raise UserError(f"{path} {what} run `vaeglow run {INCEPTION}`") from error
+        raise UserError(
+            f"{path} is missing or does not hold Inception weights as vaeglow writes them: correct the path, or delete "
+            f"it and run `vaeglow run {INCEPTION}`"
+        ) from error
 
 
 def obtain_weights(settings: Settings) -> Obtained:
@@ -174,8 +170,6 @@ def convert_torchscript(data: bytes) -> Tensors:
         modules = inception_v3(aux_logits=False, init_weights=False).named_modules()  # pytorch-fid's have these names
     convolutions = [name for name, module in modules if isinstance(module, BasicConv2d)]  # in the same order
     originals = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
-    if len(tensors) != 4 * len(convolutions):
-        raise UserError(f"the TorchScript file holds {len(tensors)} tensors instead of {4 * len(convolutions)}")
     state = {}
     for name, original in zip(convolutions, originals, strict=True):
         state[f"{name}.conv.weight"] = tensors[f"{original}.weight"].clone()

@@ -21,19 +21,17 @@ def read_statistics(path: Path, features: int) -> Arrays:
         with np.load(path, allow_pickle=False) as archive:
             if not {"mu", "sigma"} <= {*archive.files}:
                 return {}
-            mean = archive["mu"]
-            covariance = archive["sigma"]
+            mean = archive["mu"].astype(np.float64)
+            covariance = archive["sigma"].astype(np.float64)
     except DAMAGED as error:
         raise unreadable(error, path, f"{path} is damaged: write it again") from error
     if mean.shape != (features,) or covariance.shape != (features, features):
         shapes = f"{list(mean.shape)} and {list(covariance.shape)}"
         raise UserError(f"{path}: mu and sigma are {shapes}, not of {features} features: give statistics of these")
-    for name, values in (("mu", mean), ("sigma", covariance)):
-        if values.dtype.kind != "f" or not np.isfinite(values).all():
-            raise UserError(f"{path}: {name} is not of finite floating-point numbers: write the file again")
-    if not np.allclose(covariance, covariance.T) or (covariance.diagonal() < 0).any():
-        raise UserError(f"{path}: sigma is not a covariance: write the file again")
-    return {"mean": mean.astype(np.float64), "covariance": covariance.astype(np.float64)}
+    finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
+    if not finite or not np.allclose(covariance, covariance.T) or (covariance.diagonal() < 0).any():
+        raise UserError(f"{path}: mu and sigma are not a finite mean and covariance: write the file again")
+    return {"mean": mean, "covariance": covariance}
 
 
 def write_statistics(path: Path, statistics: Arrays) -> None:

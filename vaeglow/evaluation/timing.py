@@ -7,7 +7,6 @@ time: rounds then disagree. So a ratio is by all timings of the same networks, w
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
@@ -20,26 +19,15 @@ CLOCKS = {"seconds": "seconds on the clock", "cpu_seconds": "CPU seconds"}
 DISAGREE = 1.5  # a larger factor between the ratios of two rounds comes from a busy machine
 SETTINGS = ("device", "threads", "memory", "config_sha256", "batch_size")  # of a timing and of its models
 Epochs = Mapping[str, int]  # of each model
+Ratios = Mapping[str, ndarray]  # when a timing began -> a ratio of times in each of its rounds
 
 
-@dataclass(frozen=True)
-class Ratios:
-    """How many times as long some epochs take as others, by all timings of the same networks.
-
-    Attributes:
-        by_start: when a timing began -> the ratio in each of its rounds.
-        others: when those began that do not count, because they differ in their `settings`.
-    """
-
-    by_start: Mapping[str, ndarray]
-    others: Iterable[str] = ()
-
-    def logs(self) -> ndarray:
-        """What intervals are over: the mean log ratio of each timing; of one alone the log ratio of each round."""
-        logs = [np.log(rounds) for rounds in self.by_start.values()]
-        if len(logs) <= 1:
-            return np.ravel(logs)
-        return np.array([rounds.mean() for rounds in logs])
+def log_ratios(ratios: Ratios) -> ndarray:
+    """What intervals are over: the mean log ratio of each timing; of one alone the log ratio of each round."""
+    logs = [np.log(rounds) for rounds in ratios.values()]
+    if len(logs) <= 1:
+        return np.ravel(logs)
+    return np.array([rounds.mean() for rounds in logs])
 
 
 def clock_of(device_kind: str) -> str:
@@ -76,10 +64,11 @@ def settings(timing: Result, models: Iterable[str]) -> list:
     return [part.get(key) for part in parts for key in SETTINGS]
 
 
-def ratios(timing: Result, over: Epochs, under: Epochs) -> Ratios:
+def ratios(timing: Result, over: Epochs, under: Epochs) -> tuple[Ratios, list[str]]:
     """How many times as long the epochs `over` take as the epochs `under`.
 
-    All timings kept beside a timing.json count that agree with it in the `settings` of these models.
+    All timings kept beside a timing.json count that agree with it in the `settings` of these models. Of the others
+    when they began is returned, too.
     """
     models = [*over, *under]
     by_start = {}
@@ -91,7 +80,7 @@ def ratios(timing: Result, over: Epochs, under: Epochs) -> Ratios:
             by_start[start] = seconds_of(other, over) / seconds_of(other, under)
         else:
             others.append(start)
-    return Ratios(by_start, others)
+    return by_start, others
 
 
 def epochs_of(config: Result) -> Epochs:

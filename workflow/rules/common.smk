@@ -45,7 +45,7 @@ for line in outside(VIEWS[PRESET], Path.cwd()):
 if workflow.is_main_process and TimeLeft not in map(type, logger.handlers):  # another module's counts all jobs
     logger.addHandler(TimeLeft(workflow))
     rules_named = lambda: [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    last_line = LastLine(lambda: [*targets.askable(config, VIEWS), *rules_named()])
+    last_line = LastLine(lambda: [*targets.askable(config, VIEWS[PRESET]), *rules_named()])
     for handler in logger.handlers:
         handler.addFilter(last_line.shown)
     logger.addHandler(last_line)

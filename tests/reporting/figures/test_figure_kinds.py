@@ -197,11 +197,6 @@ def test_a_spectrums_powers_are_powers_of_ten(results):
     assert axes.yaxis.get_major_formatter()(2.0) == "$10^{2}$"
 
 
-def test_bounds_of_one_draw_alone_are_refused(results):
-    results.likelihood("vaeglow", 4.0, {1: np.ones(3)})
-    refused(results, "importance_bound", "holds no bound besides K = 1: list some in evaluation")
-
-
 # What a figure of the model shows at any setting; by squeeze and keys of network and prior what else, and what it does
 # not show.
 ALWAYS = yaml.safe_load("""

@@ -54,8 +54,6 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
         of the first noise; `layer_mean` [n, C, H, W], f^-1(g_mu(z)); `layer` [n, k, C, H, W], f^-1(g_mu(z) + T s(z)
         noise). And how many latents have an image that is not finite (it is clipped).
     """
-    if run.config["kind"] != "vae_glow":
-        raise UserError(f"{run.config['model']} is a {run.config['kind']}: it has no Glow layer; take a vae_glow")
     network = run.network
 
     def batches() -> Batches:

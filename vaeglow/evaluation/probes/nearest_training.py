@@ -37,13 +37,6 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
         len(result.arrays["images"]), number, str(reads["samples"]), "probes.nearest_training.samples", remedy
     )
     require_images(
-        number,
-        shown,
-        "probes.nearest_training.samples",
-        "probes.nearest_training.shown",
-        "raise the one or lower the other",
-    )
-    require_images(
         len(indices), settings["neighbours"], "the images searched", "probes.nearest_training.neighbours", remedy
     )
     samples = result.arrays["images"][:number]

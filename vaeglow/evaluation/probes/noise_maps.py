@@ -7,7 +7,6 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from vaeglow.data.loader import NOISE_MAPS
-from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import Batches, dequantised_batches, finite, joined
 from vaeglow.evaluation.probes import Measured, Reads, Settings
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
@@ -27,8 +26,6 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     vae, layer = vae_and_layer(run.network, run.config, "the probe noise_maps")
     images = run.images(reads["test"])[: settings["images"]]
     shown = settings["shown"]
-    if settings["images"] < shown:
-        raise UserError(f"{shown} maps of {settings['images']} images are requested: raise probes.noise_maps.images")
 
     def over_channels(values: Tensor) -> Tensor:
         """Root mean square over the channels: [N, C, H, W] to float32 [N, H, W], grey levels."""

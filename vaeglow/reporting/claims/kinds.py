@@ -9,10 +9,9 @@ import numpy as np
 
 from vaeglow.config.keys import choice, positive
 from vaeglow.evaluation.bootstrap import DRAWS, generator, mean_draws, ratio
-from vaeglow.evaluation.timing import clock_words, ratios
+from vaeglow.evaluation.timing import clock_words, log_ratios, ratios
 from vaeglow.reporting.claims import MODEL, SET, Evidence, Measured, kind
 from vaeglow.reporting.claims.effects import of_images, of_run, scale
-from vaeglow.reporting.claims.layer import EFFECTS
 from vaeglow.reporting.claims.sample_kinds import *  # noqa: F403 - kinds are what this module has, in order
 from vaeglow.reporting.frame import BITS, PROTOCOL, Array, bound_note
 
@@ -23,6 +22,37 @@ LATENTS = {  # numbers of latents.json: words, unit
 NOISE = {  # numbers of noise_maps.npz: words, unit
     "error_correlations": ("rank correlation over pixels of s(z) and |error| of {model}", "correlation"),
     "border_contrasts": ("log s(z) of {model} on borders between black and content, minus on black", "ln s"),
+}
+# Of layer_action.json: the numbers of each image that an effect is made of, how, its unit, its words, and a note with
+# their means.
+EFFECTS = {
+    # How much nearer the data's spectrum the layer's image is than the VAE's.
+    "sharpness": (
+        ("spectrum_error_vae", "spectrum_error_vae_noisy", "spectrum_error_layer"),
+        lambda plain, noisy, after: np.minimum(plain, noisy) - after,
+        "log10 of power",
+        "distance of an image's log power spectrum from the data's: of the VAE's mean or, where that is nearer, "
+        "of that mean with the layer's noise and no layer; minus of the layer's image ({model})",
+        "means: VAE's mean {:.3g}, with noise {:.3g}, layer {:.3g}",
+    ),
+    # How much more the layer's image is like its own VAE image than controls are; and nearest to its own.
+    "content": (
+        ("similarity", "similarity_noise", "similarity_other", "content_kept"),
+        lambda own, noisy, other, nearest: np.stack([own - np.maximum(noisy, other), nearest - 0.5]),
+        "SSIM or share",
+        "the lesser of two, {model}: structural similarity of the layer's image with its own VAE image, minus that "
+        "of the more similar of two controls, the VAE's image moved as far by noise or by what the layer does to "
+        "another image; and the share of the layer's images that are nearest to their own VAE image, minus 1/2",
+        "similarity {:.3g}, by noise {:.3g}, by another's change {:.3g}; nearest to its own: {:.3g}",
+    ),
+    # How much nearer two draws from one latent are than the images of two latents.
+    "draws": (
+        ("draw_pixel_distance", "between_pixel_distance"),
+        lambda draws, between: 1 - ratio(draws, between),
+        "share of distance",
+        "1 minus the distance of two draws from one latent by that of images of two latents, {model}",
+        "RMS distances, grey levels: {:.3g} and {:.3g}",
+    ),
 }
 MODELS = {"$ref": "#/$defs/models", "description": "list of models; several phases count by their mean"}
 NETWORKS = {"type": "string", "description": "the preset whose networks are compared"}
@@ -93,19 +123,19 @@ def speed(evidence: Evidence) -> Measured:
     Student's t over the log ratios of all timings of these networks, or of one alone over those of its rounds.
     """
     timing = evidence.results("timing")[0]
-    times = ratios(
+    times, others = ratios(
         timing,
         dict.fromkeys(evidence["slow"], len(evidence["fast"])),
         dict.fromkeys(evidence["fast"], len(evidence["slow"])),
     )
-    logs = times.logs()
+    logs = log_ratios(times)
     count = len(logs)
     draws = generator("speed").standard_t(count - 1, DRAWS) * logs.std(ddof=1) / np.sqrt(count)
     notes = []
-    for start, rounds in times.by_start.items():
+    for start, rounds in times.items():
         notes.append(ROUNDS.format(start, geometric_mean(rounds), rounds.min(), rounds.max()))
-    notes += [f"timing of {start} does not count: other networks, threads or machine" for start in times.others]
-    sampled = "timings" if len(times.by_start) > 1 else "rounds of one timing"
+    notes += [f"timing of {start} does not count: other networks, threads or machine" for start in others]
+    sampled = "timings" if len(times) > 1 else "rounds of one timing"
     return Measured(
         np.exp(logs.mean() + np.insert(draws, 0, 0))[None],
         "times",

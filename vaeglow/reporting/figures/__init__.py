@@ -128,7 +128,7 @@ class Sources(frame.Sources):
     def look(self, row: Row) -> dict[str, str]:
         """The colour and marker of a row's model, as keywords for `Axes.plot`."""
         style = self["styles"][row["model"]]
-        return {"color": style["color"], "marker": style["marker"]}
+        return {key: style[key] for key in ("color", "marker")}
 
     def protocol_note(self, **changes: int) -> str:
         """How FID etc. were measured: by the spec, with changes."""

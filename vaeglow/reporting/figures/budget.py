@@ -8,6 +8,7 @@ rate by then, unlike the snapshots of `quality_time`.
 from vaeglow.evaluation.timing import clock_words, training_time
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import Sources, curve
+from vaeglow.reporting.figures.quality_time import HOUR, logarithmic
 from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines
 
 READS = ("metrics", "likelihood", "config", "training", "timing")
@@ -15,7 +16,6 @@ OF_BASES = ("timing",)
 ERRORS = "One seed."
 SCHEMA = PROTOCOL | DRAWN_ROWS
 PANELS = {"FID": ("metrics", "fid"), "KID": ("metrics", "kid"), "bits/dim": ("likelihood", "bits_per_dim")}
-HOUR = 3600.0
 NOTE = (
     "Training time: the steps of all phases, times the {} of a step, all models timed in turns on one machine ({}). "
     "Each point is a training to its end. Bits/dim: K=1. {}"
@@ -38,9 +38,7 @@ def draw(sources: Sources, page: style.Page) -> None:
         for label, lines in frame.groupby("label", sort=False):
             values = lines.pivot(index="seed", columns="hours", values="value")
             curve(axes, values, label=label, **sources.look(lines.iloc[0]))
-        axes.set_xscale("log", subs=[2, 5])
-        axes.xaxis.set_minor_formatter("{x:g}")
-        axes.xaxis.set_major_formatter("{x:g}")
+        logarithmic(axes)
         axes.set_xlabel("training time, hours")
         axes.margins(y=0.12)
     timing = frame["timing"].iloc[0]

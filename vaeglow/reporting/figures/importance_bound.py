@@ -5,7 +5,6 @@ The importance-weighted bound, on the same test images at every K.
 
 import numpy as np
 
-from vaeglow.errors import UserError
 from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import PLAIN_ROWS
 from vaeglow.reporting.style import GREY, Page
@@ -24,9 +23,6 @@ def draw(sources: Sources, page: Page) -> None:
     """At the left the bounds, at the right what more draws gain, a curve for each row.
 
     Each curve is moved a little sideways, so that error bars that coincide can be told apart.
-
-    Raises:
-        UserError: a run was evaluated at K = 1 only.
     """
     import pandas as pd
 
@@ -38,10 +34,6 @@ def draw(sources: Sources, page: Page) -> None:
         for _, row in lines.iterrows():
             result = row["likelihood"]
             draws = sorted(map(int, result.value("importance")))
-            if len(draws) < 2:
-                raise UserError(
-                    f"{result.path} holds no bound besides K = 1: list some in evaluation.importance_samples"
-                )
             arrays = sources.read("likelihood_images", row, *(f"bits_per_dim_{k}" for k in draws)).arrays.values()
             count = min(map(len, arrays))  # K = 1 is of more images
             seeds.append([array[:count] for array in arrays])

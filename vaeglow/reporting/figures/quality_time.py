@@ -7,7 +7,7 @@ that are timed in turns (`vaeglow.evaluation.timing.training_time`).
 from vaeglow.evaluation.timing import clock_words, training_time
 from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, Lines, Numbers, drawn_at, with_commas
-from vaeglow.reporting.style import GREY, Page
+from vaeglow.reporting.style import GREY, Axes, Page
 
 READS = ("snapshot_metrics", "likelihood", "config", "training", "timing")
 OF_BASES = ("timing",)
@@ -43,6 +43,13 @@ def read_run(lines: Lines) -> tuple[Numbers, str, float, Lines]:
     ).sort_index()
     points.index = begins + points.index * epoch
     return row, with_commas(row["label"], drawn_at(row["at"])), begins, points
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make an axis of times logarithmic, with plain numbers."""
+    axes.set_xscale("log", subs=[2, 5])
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -81,9 +88,7 @@ def draw(sources: Sources, page: Page) -> None:
         axes.set_xlabel(f"training time, {name}")
         axes.margins(y=0.12)
         if 0 < min(times) < ends / WIDE:
-            axes.set_xscale("log", subs=[2, 5])
-            axes.xaxis.set_minor_formatter("{x:g}")
-            axes.xaxis.set_major_formatter("{x:g}")
+            logarithmic(axes)
         else:
             axes.set_xlim(left=0.0)
     timing = runs[0][0]["timing"]

@@ -4,13 +4,10 @@ Figure 4 of the paper. In each line the decoder's mean of one latent is at the l
 the Glow layer from that latent. The first latents are shown. `beside` adds the first samples of another model.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.figures.sample_sheet import samples
 from vaeglow.reporting.figures.side_by_side import LINES
-from vaeglow.reporting.frame import PLAIN_ROWS, drawn_at
+from vaeglow.reporting.frame import PLAIN_ROWS, Row, drawn_at
 from vaeglow.reporting.style import Page
 
 READS = ("layer_images",)
@@ -24,15 +21,12 @@ BESIDE = {
 SCHEMA = LINES | BESIDE | PLAIN_ROWS
 
 
-def needs(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The samples that are shown beside."""
-    beside = entry.get("beside")
-    return [{"what": "shown", **place_of(entry), **beside}] if beside else []
-
-
-def place_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Preset and dataset of the first row."""
-    return {key: entry["rows"][0][key] for key in ("preset", "dataset")}
+def needs(entry: Row) -> list[Row]:
+    """The samples that are shown beside, on the data of the first row."""
+    if not entry.get("beside"):
+        return []
+    where = {key: entry["rows"][0][key] for key in ("preset", "dataset")}
+    return [{"what": "shown", **where, **entry["beside"]}]
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -47,9 +41,7 @@ def draw(sources: Sources, page: Page) -> None:
                 [("VAE", vae[:, None]), (f"through the Glow layer ({layer.shape[1]} draws)", layer)],
             )
         )
-    if sources.spec.get("beside"):
-        columns = layer.shape[1] + 1
-        row = place_of(sources.spec) | sources["beside"]
-        label, images = samples(sources, row, sources["lines"], columns)
+    for row in needs(sources.spec):
+        label, images = samples(sources, row, sources["lines"], layer.shape[1] + 1)
         panels.append((label, [("samples", images)]))
     page.panels(panels)

@@ -11,8 +11,7 @@ from math import exp
 
 import numpy as np
 
-from vaeglow.errors import UserError
-from vaeglow.evaluation.timing import Ratios, clock_of, ratios, seconds_an_image
+from vaeglow.evaluation.timing import Ratios, clock_of, log_ratios, ratios, seconds_an_image
 from vaeglow.reporting.columns import Column, Value, in_order, same, significant
 from vaeglow.reporting.frame import PLAIN_ROWS, Array, Lines, PerRow, Sources, first
 
@@ -42,25 +41,24 @@ def timings(sources: Sources) -> Lines:
 
 
 def rows(sources: Sources) -> PerRow:
-    """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", its mean with its VAE.
+    """Each model's line, preset by preset; after each Glow layer the paper's "Ours (Avg.)", if its VAE has a row.
 
     A mean has the lines of both models and, where one was timed, Glow's, which its time is compared with.
 
     Raises:
-        UserError: a file is missing or of something else; a Glow layer whose VAE has no row.
+        UserError: a file is missing or of something else.
     """
     import pandas as pd
 
     for _, lines in timings(sources).groupby(["preset", "dataset"], sort=False):
         glow = lines[lines["kind"] == "glow"][:1]
-        for index, model, kind, name, base in lines[["model", "kind", "label", "base"]].itertuples():
+        for index, kind, name, base in lines[["kind", "label", "base"]].itertuples():
             own = lines.loc[[index]]
             yield own.assign(label=name + PHASES.get(kind, ""))
             if kind == "vae_glow":
                 vae = lines[lines["model"] == base]
-                if vae.empty:
-                    raise UserError(f"tables.{sources['name']}: model {model} has base {base}: give {base} a row too")
-                yield pd.concat([own, vae, glow]).assign(label=f"{name}: average of both phases")
+                if not vae.empty:
+                    yield pd.concat([own, vae, glow]).assign(label=f"{name}: average of both phases")
 
 
 def seconds_of_row(lines: Lines, **which: str) -> Array:
@@ -78,9 +76,9 @@ def epoch(lines: Lines, clock: str) -> Array | None:
 def speed_ups(lines: Lines) -> Ratios:
     """Glow's time over that of a mean."""
     if len(lines) < 3:
-        return Ratios({})
+        return {}
     layer, vae, glow = lines["model"]
-    return ratios(first(lines, "timing"), {glow: 2}, {layer: 1, vae: 1})
+    return ratios(first(lines, "timing"), {glow: 2}, {layer: 1, vae: 1})[0]
 
 
 def origin(lines: Lines) -> str:
@@ -99,8 +97,8 @@ def median(name: str, value: Value, header: str) -> Column:
 def ratio_columns(name: str, ratios_of: Callable[[Lines], Ratios], header: str) -> list[Column]:
     """The mean of the logs of ratios, as a ratio, and by how many timings."""
     return [
-        Column(name, lambda lines: ratios_of(lines).logs(), header, lambda log: significant(exp(log))),
-        Column("timings", lambda lines: len(ratios_of(lines).by_start) or None, "Timings"),
+        Column(name, lambda lines: log_ratios(ratios_of(lines)), header, lambda log: significant(exp(log))),
+        Column("timings", lambda lines: len(ratios_of(lines)) or None, "Timings"),
     ]
 
 

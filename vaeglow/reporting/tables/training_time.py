@@ -30,7 +30,7 @@ def rows(sources: Sources) -> PerRow:
 def training_ratios(lines: Lines) -> Ratios:
     """A model's time over Glow's."""
     ours, glow = lines["config"].map(epochs_of)
-    return ratios(first(lines, "timing"), ours, glow)
+    return ratios(first(lines, "timing"), ours, glow)[0]
 
 
 COLUMNS = in_order(
