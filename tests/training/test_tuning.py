@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,22 +11,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from refusals import user_error
 from run_tools import checked, flags, resolved
 
 from vaeglow import results
-from vaeglow.errors import UserError
 from vaeglow.steps import tune as step
 from vaeglow.training import tuning
 
-PLAIN = yaml.safe_load("{precision: float32, compile: false, threads: 1, memory: stored, times: 1}")
-CONFIGS = {model: resolved(model) for model in ("glow", "vae", "vaeglow")}  # compared
-ALL = CONFIGS | {"vae_standard": resolved("vae_standard")}
+PLAIN = yaml.safe_load("{precision: float32, compile: false, threads: 1}")
+CONFIGS = {model: resolved(model) for model in ("glow", "vae", "vaeglow")}
 
 
 def compare(data: Path, options: dict[str, Any], *models: str, seconds: float = 1e6, device: str = "cpu") -> dict:
     configs = {model: CONFIGS[model] for model in models or CONFIGS}
-    return tuning.compare(configs, PLAIN, options, time.monotonic() + seconds, data_dir=data, device=device)
+    place = {"data_dir": data, "device": device, "memory": "stored"}
+    return tuning.compare(configs, PLAIN, options, time.monotonic() + seconds, place)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -43,28 +40,13 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
     found = {name: models["vae"] for name, models in trials.items()}
     assert list(found) == ["plain", *options]
     assert device == "cpu" or "why" not in found["compiled"]
-    plain = found["plain"]
-    bf16 = found["bf16"]
-    assert plain["difference"] == 0
-    assert 0 < bf16["difference"] < 1e-2
-    assert bf16["why"].startswith("losses differ by")
-    for measured in (plain, bf16):
-        assert len(measured["losses"]) == tuning.STEPS
-        assert measured["losses"][-1] < measured["losses"][0]
+    assert found["bf16"]["why"].startswith("losses differ by")
+    for measured in (found["plain"], found["bf16"]):
         assert len(measured["hours"]) == len(measured["beside"]) == tuning.ROUNDS
         assert min(*measured["hours"], *measured["beside"]) > 0
     assert list(found["no thread"]) == ["why"]
     assert "threads" in found["no thread"]["why"]
-    assert min(tuning.limits(device).values()) > 0
-    late = tuning.trial(
-        CONFIGS["vae"],
-        PLAIN,
-        until=time.monotonic(),
-        data_dir=blobs_dir,
-        device=device,
-    )
-    with late as turn, user_error("not done"):
-        turn()
+    assert "not done" in compare(blobs_dir, options, "vae", seconds=0, device=device)["bf16"]["vae"]["why"]
 
 
 LOSSES = yaml.safe_load("""
@@ -75,40 +57,26 @@ LOSSES = yaml.safe_load("""
 - [{precision: bf16}, [.nan, 4.0], "losses differ by nan at first, by nan in all"]
 - [{}, [2.0, 4.0, 2.0, 4.0, 2.01], null]  # rounding has grown by then
 - [{}, [2.0, 4.0, 2.0, 4.0, 2.1], "losses differ by 0.0e+00 at first, by 5.0e-02 in all"]
-- [{times: 2}, [3.0, 3.0], null]  # other images
 - [{compile: true}, [], no compiler]
 """)
 
 
 @pytest.mark.parametrize("option, losses, why", LOSSES)
 def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
-    started = []
-
     @contextmanager
-    def trial(config, option, until=1e99, **place):
-        started.append((config["model"], option))
-        if until < time.monotonic():
-            raise UserError("late")
+    def trial(config, option, place, until=1e99):
         wrong = option != PLAIN and config["model"] == "vae"
         if wrong and not losses:
             raise RuntimeError("no compiler\nat all")
         shown = losses if wrong else [2.0, 4.0, 2.0, 4.0, 2.0][: len(losses) or 2]
         window = {"steps": 2, "seconds": [3.6]}
-        yield lambda: {
-            "losses": shown,
-            "batch_size": 16 * option["times"],
-            "training": window,
-        }
+        yield lambda: {"losses": shown, "batch_size": 16, "training": window}
 
     monkeypatch.setattr(tuning, "trial", trial)
     tried = PLAIN | {"option": 0} | option
     found = compare(blobs_dir, {"it": tried})
     assert found["it"]["vae"].get("why") == why
-    assert (("vaeglow", tried) in started) == (why is None)  # after a failure it is not tried again
     assert found["plain"]["glow"]["hours"] == pytest.approx([2 * 4 * 1.8 / 3600] * tuning.ROUNDS)  # 2 epochs of 4 steps
-    late = compare(blobs_dir, {"it": tried}, seconds=0)
-    assert late["it"]["glow"]["why"] == "late"
-    assert list(late["plain"]) == ["glow"]
 
 
 def gaining(patch: pytest.MonkeyPatch, gains: dict[str, Any]) -> None:
@@ -122,27 +90,13 @@ def gaining(patch: pytest.MonkeyPatch, gains: dict[str, Any]) -> None:
                 gained = gained.get(model, 1.0)
             if isinstance(gained, str):
                 return models | {model: {"why": gained}}
-            hours = {"beside": [6.0] * 3, "hours": (6 / np.ones(3) / gained).tolist()}
-            models[model] = hours | {
-                "difference": 1e-3,
-                "peak_memory_bytes": 2**30,
-                "parameters": 2**18,
-            }
+            models[model] = {"beside": [6.0] * 3, "hours": 6 / np.ones(3) / gained}
         return models
 
-    def compare(configs, plain, options, end, **place):
+    def compare(configs, plain, options, end, place):
         return {name: trials(name, configs) for name in ("plain", *options)}
 
     patch.setattr(tuning, "compare", compare)
-    patch.setattr(
-        tuning,
-        "limits",
-        lambda device: {
-            "float32": 1.0,
-            "bf16": 2.0,
-            "copies": 100.0,
-        },
-    )
 
 
 # Gains by rounds, the same in all where there is one number; cores, none on a GPU; what is chosen.
@@ -165,33 +119,26 @@ CHOICES = yaml.safe_load("""
 @pytest.mark.parametrize("gains, cores, chosen", CHOICES)
 def test_the_fastest_valid_set_is_chosen_the_same_for_all_models(monkeypatch, gains, cores, chosen):
     gaining(monkeypatch, gains)
-    found = tuning.tune(CONFIGS, ALL, cores, "stored", 1.0, device="cpu" if cores else "cuda", data_dir=Path())
+    found = tuning.tune(CONFIGS, cores, 1.0, {"device": "cpu" if cores else "cuda"})
     trials = found["trials"]
     assert found["chosen"] == chosen
     assert found["options"][chosen]["threads"] == (2 if cores == 4 else 1)
-    assert list(trials["plain"]) == list(trials[chosen]) == list(ALL)
-    assert {f"{chosen}, checkpoint", f"{chosen}, double batch"} <= set(trials)
     assert {"bf16", "float32, compiled", "bf16, compiled"} <= set(trials)
     assert ("2 threads" in trials) == (cores in (2, 4))
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path, blobs_dir, monkeypatch):
+def test_the_overlay_changes_all_models_and_the_report_says_why(tmp_path, blobs_dir, monkeypatch):
     gaining(monkeypatch, {"bf16": [1.8, 2.2, 2.0], "float32, compiled": {"glow": "no compiler"}})
     about = results.collect("cpu") | {"device": "NVIDIA H100 80GB (R)"}
     monkeypatch.setattr(results, "collect", lambda _: about)
-    monkeypatch.setattr("vaeglow.device.pick_device", lambda _: torch.device(device))
-    done = subprocess.CompletedProcess([], 1, "test_the_same_on_a_gpu FAILED", "")
-    monkeypatch.setattr(step.subprocess, "run", lambda command, **_: {"timeout", "gpu"} <= {*command} and done)
     options = {
         "data_dir": blobs_dir,
-        "device": device,
+        "device": "cpu",
         "memory": "stored",
         "threads": 1,
         "minutes": 1,
     }
     options["config"] = list(map(json.dumps, CONFIGS.values()))
-    options["other"] = list(map(json.dumps, ALL.values()))
     step.main(flags(**options, output=tmp_path / "report.md"))
     overlay = yaml.safe_load((tmp_path / "nvidia-h100-80gb-r.yaml").read_text())
     assert overlay == {
@@ -205,11 +152,9 @@ def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path
     }
     assert {view["training"]["precision"] for view in checked(yaml.safe_dump(overlay)).values()} == {"bf16"}
     report = (tmp_path / "report.md").read_text()
-    for words in ("bf16 is chosen", "2.00 [1.80, 2.20]", "no compiler", "float32 1, bf16 2, copies 100"):
+    for words in ("bf16 is chosen", "2.00 [1.80, 2.20]", "no compiler"):
         assert words in report
-    assert re.search(r"\| vaeglow +\| 6 +\| 3 +\| 9 +\| 1024 ", report)
-    assert re.search(r"\| one after another +\| 24 +\| 12 +\| 36 +\|  ", report)
-    assert report.rstrip().endswith("test_the_same_on_a_gpu FAILED\n```") == (device == "cuda")
+    assert re.search(r"\| vaeglow +\| 6 +\| 3 ", report)
 
 
 def test_a_fine_tuned_model_waits_for_its_vae_and_its_layer():

@@ -291,8 +291,8 @@ rule time_epoch:
         """
 
 
-# `make tune`: Table 4's models under each setting of this machine, then all with the best. Beside its report is an
-# overlay, config/tuned/{device}.yaml.
+# `make tune`: Table 4's models under each setting of this machine. Beside its report is an overlay,
+# config/tuned/{device}.yaml.
 rule tune:
     input:
         info=f"resources/data/{MAIN}/dataset.json",
@@ -314,7 +314,6 @@ rule tune:
         data=lambda wildcards, input: os.path.dirname(input.info),
         flags=lambda wildcards: flags(
             config=configs(PRESET, MAIN, [row["model"] for row in VIEWS[PRESET]["tables"]["table4"]["rows"]]),
-            other=configs(PRESET, MAIN, [m for d, m in plan.runs(config, VIEWS[PRESET]) if d == MAIN]),
             minutes=config["runtime"]["tune_minutes"],
         ),
     shell:
