@@ -14,8 +14,19 @@ RECORD = ".snakemake/vaeglow_jobs.json"  # what is known of each job
 # Seconds of the demo's jobs on one core; a job of another rule counts 1. At other presets, on other machines: times a
 # factor, one for trainings and one for the rest, taken from the finished job with the longest time here (if several,
 # from the last). One factor is enough for all trainings: at every preset the models train about equally long.
-TRAINING = {"train_vae": 28, "train_glow_layer": 28, "train_baseline": 71, "train_joint": 60, "train_two_stage": 12}
-REST = {"fid_reference": 13, "evaluate": 16, "sample": 2, "likelihood": 4, "evaluate_snapshots": 50, "time_epoch": 100}
+TYPICAL = {
+    "train_vae": 28,
+    "train_glow_layer": 28,
+    "train_baseline": 71,
+    "train_joint": 60,
+    "train_two_stage": 12,
+    "fid_reference": 13,
+    "evaluate": 16,
+    "sample": 2,
+    "likelihood": 4,
+    "evaluate_snapshots": 50,
+    "time_epoch": 100,
+}
 
 
 class TimeLeft(Handler):
@@ -54,16 +65,13 @@ class TimeLeft(Handler):
 
     def entry(self, job: Any) -> Facts:
         """What is known of a job at first; `share`: the part of the cores, GPUs or a cluster's jobs that it takes."""
-        rule = job.rule.name
-        like = next((name for name in TRAINING | REST if f"_{rule}".endswith(f"_{name}")), rule)  # a module's: a prefix
-        group = "training" if like in TRAINING else "rest" if like in REST else rule
+        rule = next((name for name in TYPICAL if job.rule.name.endswith(name)), "")  # a module's has a prefix
         machine = self.workflow.scheduler.global_resources
         shared = ("_cores", "gpu" if self.workflow.local_exec else "_nodes")
         return {
-            "alike": [f"{rule} on {job.wildcards_dict.get('dataset')}", rule, group],
-            "typical": (TRAINING | REST).get(like, 1),
+            "typical": TYPICAL.get(rule, 1),
             "share": max(job.resources.get(name, 0) / machine[name] for name in shared if machine.get(name)),
-            "run": RUN_LABEL.format(**job.wildcards_dict) if like in TRAINING else "",
+            "run": RUN_LABEL.format(**job.wildcards_dict) if rule.startswith("train_") else "",
         }
 
 
@@ -72,23 +80,20 @@ def time_left(run: str = "", **own: float) -> str:
     with suppress(Exception):  # no record, a damaged one, or infinity: no training is timed yet
         jobs = [job | (own if job["run"] == run else {}) for job in read_json(RECORD)]
         timed = [job for job in jobs if "seconds" in job]
-        factors = {}
+        factors = {True: float("inf"), False: 1.0}  # of trainings, of the rest
         for job in sorted(timed, key=itemgetter("typical", "started")):
-            factors |= dict.fromkeys(job["alike"], job["seconds"] / job["typical"])
-        lefts = [job["left"] if "left" in job else expected_left(job, factors) for job in jobs]
-        work = sum(left * job["share"] for left, job in zip(lefts, jobs, strict=True))
-        seconds = max(work, *lefts)
+            factors[job["run"] != ""] = job["seconds"] / job["typical"]
+        work = 0.0
+        longest = 0.0
+        for job in jobs:
+            expected = job["typical"] * factors[job["run"] != ""]
+            left = job.get("left", max(expected - time.time() + job.get("started", time.time()), 0.0))
+            work += left * job["share"]
+            longest = max(longest, left)
+        seconds = max(work, longest)
         if seconds >= 1:
             return f"about {duration(seconds)} left for all {len(jobs)} jobs"
     return ""
-
-
-def expected_left(job: Facts, factors: dict[str, float]) -> float:
-    """Seconds that a job still takes; infinity for a training where none is timed."""
-    unknown = float("inf") if job["run"] else 1.0
-    factor = next((factors[name] for name in job["alike"] if name in factors), unknown)
-    running = time.time() - job["started"] if "started" in job else 0.0
-    return max(job["typical"] * factor - running, 0.0)
 
 
 def duration(seconds: float) -> str:

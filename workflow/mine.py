@@ -16,7 +16,7 @@ from vaeglow.data import complete, folder
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import write_text
 from vaeglow.steps import cli
-from vaeglow.time_left import REST, duration
+from vaeglow.time_left import TYPICAL, duration
 
 HERE = Path(__file__).resolve().parent
 FEWEST = {"train": 80, "test": 20}
@@ -132,8 +132,8 @@ def estimate(config: Mapping[str, Any], preset: str, name: str, images: int, cor
     threads = max(config["training"]["threads"] for config in configs.values())
     beside = max(1, cores // threads)  # jobs at once
     training = whole(configs, {model: [each] for model, each in seconds.items()}, beside)[0]
-    jobs = REST["fid_reference"] + len(models) * REST["likelihood"]
-    jobs += len(table["rows"]) * (REST["sample"] + REST["evaluate"])
+    jobs = TYPICAL["fid_reference"] + len(models) * TYPICAL["likelihood"]
+    jobs += len(table["rows"]) * (TYPICAL["sample"] + TYPICAL["evaluate"])
     measuring = jobs / beside * max(1, table["images"] / 64)  # the demo's seconds, of 64 images
     both = (training + measuring) * len(view["seeds"])
     parts = ", ".join(f"{model} {duration(one)}" for model, one in seconds.items())
