@@ -67,8 +67,8 @@ def test_its_metadata_name_every_file(packed):
 CHANGED = [  # a member, another content of it or None where it is left out
     ("config.json", b"{}", "config.json is not what was packed"),
     ("more.txt", b"", "more.txt is not what was packed"),
-    ("../out.txt", b"", "out.txt is not what was packed"),
-    ("/out.txt", b"", "out.txt is not what was packed"),
+    ("../out.txt", b"", "../out.txt would lie outside the folder"),
+    ("/out.txt", b"", "/out.txt would lie outside the folder"),
     ("README.md", None, "is not complete, or not made by"),
     (archive.SUMS, b"\xff", "is not complete, or not made by"),
 ]
@@ -89,7 +89,7 @@ def test_what_was_changed_is_refused_and_nothing_is_written(packed, tmp_path, na
 
 
 def test_a_full_disk_leaves_nothing_half_unpacked(packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "no space left on device")))
+    monkeypatch.setattr(archive, "copyfileobj", Mock(side_effect=OSError(errno.ENOSPC, "no space left on device")))
     with user_error("the disk is full"):
         archive.unpack(packed, tmp_path / "to")
     assert not [*tmp_path.iterdir()]
@@ -103,6 +103,8 @@ def test_what_is_no_archive_is_one_line(packed, tmp_path):
             archive.unpack(file, tmp_path / "to")
     with user_error("exists: delete it, or name another"):
         archive.unpack(packed, tmp_path)
+    with user_error("give --config to pack, or --folder to unpack into"):
+        archive.main([str(packed)])
 
 
 def test_without_a_finished_run_there_is_nothing_to_pack(tmp_path, monkeypatch):

@@ -4,10 +4,10 @@
 """
 
 import json
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from io import StringIO
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copyfileobj, copytree
 from zipfile import ZipFile
 
 from vaeglow.data.arrays import INFO_FILE
@@ -74,23 +74,29 @@ def unpack(file: Path, folder: Path) -> None:
     if folder.exists():
         raise UserError(f"{folder} exists: delete it, or name another (TO=...)")
     try:
-        with atomic_path(folder) as temporary:
-            if file.is_dir():  # study/runs: results, and what study/update.py added there and to docs/measured
-                file.joinpath("config.json").stat()
+        if file.is_dir():  # study/runs: results, and what study/update.py added there and to docs/measured
+            file.joinpath("config.json").stat()
+            with atomic_path(folder) as temporary:
                 copytree(file, temporary / "results")
                 for name in ("config.json", "resources"):
                     temporary.joinpath("results", name).rename(temporary / name)
                 shown = file.parents[1] / "docs/measured"
                 for path in [*shown.glob("*.csv"), *shown.glob("*.png")]:  # what is drawn again
                     copy(path, temporary / "results")
-                return
-            with ZipFile(file) as archive:
-                archive.extractall(temporary)  # nothing outside: it leaves out what leads there from a member's name
-            hashes = dict(line.split("  ", 1)[::-1] for line in (temporary / SUMS).read_text("utf-8").splitlines())
-            files = {path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file()}
-            for name in sorted(files.union(hashes) - {SUMS, CRATE}):
-                if sha256_file(temporary / name) != hashes.get(name):
-                    raise UserError(f"{file}: {name} is not what was packed: get the archive again")
+            return
+        with ZipFile(file) as archive:
+            hashes = dict(line.split("  ", 1)[::-1] for line in archive.read(SUMS).decode().splitlines())
+            for name in sorted({*archive.namelist(), *hashes} - {SUMS, CRATE}):
+                if Path(name).is_absolute() or ".." in Path(name).parts:
+                    raise UserError(f"{file}: {name} would lie outside the folder: do not trust this file")
+                with archive.open(name) as member:
+                    if file_digest(member, "sha256").hexdigest() != hashes.get(name):
+                        raise UserError(f"{file}: {name} is not what was packed: get the archive again")
+            with atomic_path(folder) as temporary:
+                for name in (*hashes, SUMS, CRATE):
+                    temporary.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(name) as member, open(temporary / name, "wb") as target:
+                        copyfileobj(member, target)
     except (*DAMAGED, KeyError) as error:
         raise UserError(f"{file} is not complete, or not made by `make archive` ({error}): correct FROM=...") from None
 
@@ -104,4 +110,6 @@ def main(file: Path, *, config: dict | None = None, folder: Path | None = None) 
         config: of what is packed, as Snakemake knows it
         folder: what is unpacked becomes this folder
     """
-    unpack(file, folder) if folder else pack(file, config)
+    if (config is None) == (folder is None):
+        raise UserError("give --config to pack, or --folder to unpack into")
+    unpack(file, folder) if config is None else pack(file, config)
