@@ -21,23 +21,24 @@ def test_streams_are_the_same_everywhere():
 
 
 def test_order_is_a_permutation_of_seed_and_epoch_only():
-    keys = list(itertools.product(range(3), repeat=2))
-    orders = [epoch_order(500, *key) for key in keys]
-    torch.manual_seed(5)
-    for key, order in zip(keys, orders, strict=True):
-        assert order.dtype == torch.int64
+    orders = {}
+    for key in itertools.product(range(3), repeat=2):
+        order = epoch_order(500, *key)
         assert torch.equal(order.sort().values, torch.arange(500))
+        torch.manual_seed(5)
         assert torch.equal(order, epoch_order(500, *key))
-    assert len({tuple(order.tolist()) for order in orders}) == 9
+        orders[tuple(order.tolist())] = key
+    assert len(orders) == 9
 
 
 def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
     x = torch.zeros(10, dtype=torch.uint8)
-    keys = list(itertools.product(range(3), repeat=3))
-    first = [dequantise(x, 256, step_generator(*key)) for key in keys]
-    again = [dequantise(x, 256, step_generator(*key)) for key in keys]
-    assert all(map(torch.equal, first, again))
-    assert len({tuple(noise.tolist()) for noise in first}) == 27
+    noises = {}
+    for key in itertools.product(range(3), repeat=3):
+        noise = dequantise(x, 256, step_generator(*key))
+        assert torch.equal(noise, dequantise(x, 256, step_generator(*key)))
+        noises[tuple(noise.tolist())] = key
+    assert len(noises) == 27
     generator = step_generator(0, 0, 0)
     assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
@@ -69,7 +70,6 @@ def test_dequantised_values_give_the_level_back(levels):
     y = dequantise(x, levels, torch.Generator().manual_seed(0))
     assert y.dtype == torch.float32
     assert y.min() > 0
-    assert y.max() < 1
     assert torch.equal((y * levels).floor().to(torch.uint8), x)
     assert torch.equal(x, before)
     u = y.double() * levels - x
