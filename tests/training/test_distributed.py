@@ -9,15 +9,15 @@ import pytest
 import torch
 from models_tools import seeded
 from refusals import user_error
-from run_tools import Run, assert_equal_runs, losses, refused, resolved, same_tensors
+from run_tools import Run, assert_equal_runs, blobs, losses, resolved, same_tensors
 from torch import nn
 from torch.testing import assert_close
 from waiting import LIMIT, ROOT, call, said, state_of, until
 
-from vaeglow.data.loader import dequantise, step_generator
-from vaeglow.distributed import process_group, share_batch_norms
-from vaeglow.noise import normal_like
+from vaeglow.distributed import Group, process_group, share_batch_norms
+from vaeglow.models.base import build
 from vaeglow.training.progress import TERMINAL
+from vaeglow.training.step import TrainingStep
 
 RELATIVE = 1e-4  # largest relative difference of an epoch's bits/dim between one process and two
 KINDS = ("vae", "vaeglow", "vaeglow_joint", "vae_two_stage", "glow", "pixelcnn", "pixeliqn", "residual_flow")
@@ -28,22 +28,6 @@ def pair(folder: Path, model: str, data: Path, base: Run | None = None, **traini
     run = Run(folder, resolved(model, devices=2, **training), data, base)
     run.said = said(call(run.command()))
     return run
-
-
-def test_noise_of_parts_is_the_noise_of_the_batch():
-    """Dequantisation and latents of one process with 6 images are those of three with 2 each, put together."""
-    images = torch.randint(0, 256, (6, 3, 4, 4), generator=seeded(), dtype=torch.uint8)
-
-    def noise(rank: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
-        generator = step_generator(0, 1, 2)
-        generator.rank = rank
-        generator.ranks = ranks
-        part = images.chunk(ranks)[rank]
-        return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
-
-    parts = [noise(rank, 3) for rank in range(3)]
-    for whole, *several in zip(noise(0, 1), *parts, strict=True):
-        assert torch.equal(whole, torch.cat(several))
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -140,9 +124,10 @@ def test_torchrun_starts_them_too(two, tmp_path):
     assert same_tensors(run.weights(), two.weights())
 
 
-def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, blobs_dir):
-    line = refused(call(Run(tmp_path / "run", resolved("vae", devices=3), blobs_dir).command()))
-    assert line.startswith("error: training.devices is 3, which does not divide the batch of 16 images: change ")
+def test_a_batch_that_cannot_be_cut_is_refused():
+    config = resolved("vae")
+    with user_error("training.devices is 3, which does not divide the batch of 16 images: change "):
+        TrainingStep(build(config), config, blobs(64, 1), torch.device("cpu"), Group(0, 3))
 
 
 def test_another_number_of_processes_or_too_few_gpus_are_refused(monkeypatch):

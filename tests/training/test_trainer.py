@@ -15,7 +15,6 @@ from pytest import approx
 from refusals import user_error
 from run_tools import Run, bits, blobs, losses, prepare, resolved, same_tensors, trainer
 
-from vaeglow.models.base import build
 from vaeglow.steps import train
 from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
@@ -55,13 +54,10 @@ def test_loss_falls_for_every_kind(model, tmp_path, blobs_dir, vae_run):
     assert last < first - 0.75
 
 
-def test_phase_two_leaves_phase_one_bit_identical_and_moves_all_of_the_layer(vae_run, vaeglow_run):
-    weights = vaeglow_run.weights()
-    kept = {name.removeprefix("vae."): tensor for name, tensor in weights.items() if name.startswith("vae.")}
+def test_phase_two_leaves_phase_one_bit_identical(vae_run, vaeglow_run):
+    weights = vaeglow_run.weights().items()
+    kept = {name.removeprefix("vae."): tensor for name, tensor in weights if name.startswith("vae.")}
     assert same_tensors(kept, vae_run.weights())
-    start = build(vaeglow_run.config)
-    for name, parameter in start.layer.named_parameters():
-        assert not torch.equal(parameter, weights[f"layer.{name}"]), name
 
 
 def test_train_subset_is_the_first_images():
