@@ -38,21 +38,17 @@ class Cubic(GenerativeModel):
         return density[:, None].expand(-1, latents)
 
 
-def noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(x.shape, generator=generator)
-
-
 # What could be thought to be dequantisation, and its number.
 DEQUANTISED = {
-    "x / 255": lambda x, levels, g: (x + noise(x, g)) / (levels - 1),
-    "no noise": lambda x, levels, g: x / levels,
-    "the middle of a level": lambda x, levels, g: (x + 0.5) / levels,
-    "noise in (-1/2, 1/2)": lambda x, levels, g: (x + noise(x, g) - 0.5) / levels,
-    "half the noise": lambda x, levels, g: (x + 0.5 * noise(x, g)) / levels,
-    "noise of [0, 1) on scaled data": lambda x, levels, g: x / levels + noise(x, g),
-    "Gaussian noise": lambda x, levels, g: (x + torch.randn(x.shape, generator=g)) / levels,
-    "data in (-1, 1)": lambda x, levels, g: 2 * (x + noise(x, g)) / levels - 1,
-    "data around 0": lambda x, levels, g: (x + noise(x, g)) / levels - 0.5,
+    "x / 255": lambda x, u, levels: (x + u) / (levels - 1),
+    "no noise": lambda x, u, levels: x / levels,
+    "the middle of a level": lambda x, u, levels: (x + 0.5) / levels,
+    "noise in (-1/2, 1/2)": lambda x, u, levels: (x + u - 0.5) / levels,
+    "half the noise": lambda x, u, levels: (x + 0.5 * u) / levels,
+    "noise of [0, 1) on scaled data": lambda x, u, levels: x / levels + u,
+    "Gaussian noise": lambda x, u, levels: (x + torch.special.ndtri(u)) / levels,
+    "data in (-1, 1)": lambda x, u, levels: 2 * (x + u) / levels - 1,
+    "data around 0": lambda x, u, levels: (x + u) / levels - 0.5,
 }
 CONVERTED = {
     "D log 255": lambda p, dims, levels: -(p - dims * math.log(levels - 1)) / (dims * LN2),
@@ -85,7 +81,10 @@ def check(shape: dict[str, int]) -> None:
 @pytest.mark.parametrize("wrong", ["", *DEQUANTISED, *CONVERTED])
 def test_the_convention_alone_keeps_every_identity(wrong, shape, monkeypatch):
     if wrong in DEQUANTISED:
-        monkeypatch.setattr(likelihood, "dequantise", DEQUANTISED[wrong])
+        made = DEQUANTISED[wrong]
+        monkeypatch.setattr(
+            likelihood, "dequantise", lambda x, levels, g: made(x, torch.rand(x.shape, generator=g), levels)
+        )
     if wrong in CONVERTED:
         monkeypatch.setattr(likelihood, "bits_per_dim", CONVERTED[wrong])
     if not wrong:

@@ -197,8 +197,8 @@ def test_celebas_partition_and_crop(files, tmp_path):
         images = open_split(folder, split)
         assert images.shape == (len(numbers), 3, 64, 64)
         inside = images[..., 2:-2, 2:-2].astype(int)  # the frame lies outside
-        for image, number in zip(inside, numbers, strict=True):
-            assert np.abs(image - grey(number)).max() <= 2
+        greys = np.reshape([grey(number) for number in numbers], (-1, 1, 1, 1))
+        assert np.abs(inside - greys).max() <= 2
     made_so = {"crop": 128, "partition": "official", "filter": "bilinear"}
     assert read_info(folder)["source"] == made_so | {"archive_sha256": celeba.ARCHIVE.digest}
 
