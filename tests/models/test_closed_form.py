@@ -9,7 +9,7 @@ import pytest
 import torch
 from models_tools import optimise, seeded
 from test_probability import CPU, gauss_legendre
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vaeglow.data.loader import dequantise
@@ -19,11 +19,7 @@ from vaeglow.models.bounds import bits_per_dim, quantise, total
 from vaeglow.models.glow import Glow
 from vaeglow.models.vae import VAE, FlowPrior
 
-SHAPE = {
-    "channels": 1,
-    "size": 2,
-    "levels": 64,
-}  # D = 4: a squeeze by 2 makes one pixel of them
+SHAPE = {"channels": 1, "size": 2, "levels": 64}
 SHIFT = 0.7  # of the posterior's mean, in its sds
 STRETCH = 1.3  # of its sds
 DIVERGENCE = STRETCH**2 + SHIFT**2 - 1 - 2 * math.log(STRETCH)  # KL(q(z|y) | p(z|y)), the same for every y
@@ -36,13 +32,12 @@ class LinearVAE(VAE):
     def __init__(self) -> None:
         GenerativeModel.__init__(self, **SHAPE)
         self.prior = FlowPrior(2, 0, 0)
-        self.loadings = nn.Parameter(torch.tensor([[0.1, 0.02], [0.08, -0.05], [0.05, 0.06], [0.03, 0.09]]))
-        self.offset = nn.Parameter(torch.tensor([0.45, 0.5, 0.55, 0.5]))
-        precision = torch.eye(2) + self.loadings.T @ self.loadings / NOISE**2
+        self.offset = torch.tensor([0.45, 0.5, 0.55, 0.5])
+        loadings = torch.tensor([[0.1, 0.02], [0.08, -0.05], [0.05, 0.06], [0.03, 0.09]])
+        precision = torch.eye(2) + loadings.T @ loadings / NOISE**2
         turn, values, _ = torch.linalg.svd(precision)
-        with torch.no_grad():  # z in the axes of the posterior, where its covariance is diagonal
-            self.loadings.copy_(self.loadings @ turn)
-        self.scale = values.detach().rsqrt()
+        self.loadings = loadings @ turn  # z in the axes of the posterior, where its covariance is diagonal
+        self.scale = values.rsqrt()
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         mean = (y.flatten(1) - self.offset) @ self.loadings / NOISE**2 * self.scale**2
@@ -58,7 +53,7 @@ class LinearVAE(VAE):
     @property
     def density(self) -> MultivariateNormal:
         covariance = self.loadings @ self.loadings.T + NOISE**2 * torch.eye(4)
-        return MultivariateNormal(self.offset.detach().double(), covariance.detach().double())
+        return MultivariateNormal(self.offset.double(), covariance.double())
 
 
 def exact_bits(density: MultivariateNormal, images: Tensor) -> Tensor:

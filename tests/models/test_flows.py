@@ -44,7 +44,6 @@ def test_round_trip_and_log_det(name):
     y, log_det = flow(x)
     assert (flow.inverse(y) - x).abs().max() < 1e-9
     assert (y - x).abs().max() > 0.01
-    assert (log_det.ndim == 0) == name.startswith(("layer 1", "layer 2", "layer 4"))
     expected = [log_abs_det(lambda v: flow(v)[0], image[None]) for image in x]
     assert_close(log_det.expand(3), torch.stack(expected))
 
