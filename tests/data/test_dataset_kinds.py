@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from fid_tools import one_line
 from refusals import user_error
-from run_tools import run_step, shipped_config
+from run_tools import flags, shipped_config
 from test_folder import fill
 
 from vaeglow.data import arrays, complete, digits, moments, photos, prepare, value_counts
 from vaeglow.data.arrays import SPLITS, open_split, read_info
+from vaeglow.steps import prepare_data
 
 PHOTOS = shipped_config()["datasets"]["photos32"] | {"expected_sha256": None}
 PHOTOS |= {"train_images": 400, "val_images": 55, "test_images": 103}
@@ -77,7 +78,7 @@ def test_step_end_to_end(tmp_path, capsys):
     out = tmp_path / "out"
 
     def step(**more: str) -> None:
-        run_step("prepare_data", settings=json.dumps(settings | more), name="mine", threads=2, output_dir=out)
+        prepare_data.main(flags(settings=json.dumps(settings | more), name="mine", threads=2, output_dir=out))
 
     with user_error(r"bad\.png"):
         step()

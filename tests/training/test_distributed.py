@@ -69,7 +69,6 @@ def test_the_first_process_speaks_and_writes_for_all(two, vae_run):
     assert losses(two.rows())[:2] == pytest.approx(losses(vae_run.rows()), rel=RELATIVE)
     assert len(list(two.state.glob("*.safetensors"))) == 2
     assert list(two.kept()) == [12]
-    assert all(float(row["val_bits_per_dim"]) > 0 for row in two.rows())
 
 
 def test_stopped_and_resumed_to_the_same_bits(two, tmp_path):

@@ -68,7 +68,6 @@ AT = [0.3, 0.5, 0.6]  # of two epochs of four steps: after steps 3, 4 (the first
         (0.1, 3, 10, 3),
         (0.29, 10, 10, 29),
         (0.5, 5, 1, 3),
-        (0.999, 2, 4, 8),
         (1e-9, 2, 4, 1),
     ],
 )
@@ -86,7 +85,6 @@ def test_a_snapshot_is_the_run_stopped_at_its_step(vae_run, tmp_path):
         assert run.saved_step() == step
         stopped = {name.removeprefix("model/"): t for name, t in newest(run).items() if name.startswith("model/")}
         assert same_tensors(state, stopped)
-    assert not same_tensors(kept[3], kept[4])
     assert_equal_runs(run.train(), whole)
     assert same_tensors(whole.weights(), vae_run.weights())
     assert whole.rows() == vae_run.rows()

@@ -111,10 +111,7 @@ def test_what_compile_asks_for(option, devices):
 @pytest.mark.parametrize("model", [*KINDS, "infogan"])
 def test_each_network_is_one_graph(model):
     """Nothing in a network breaks torch.compile's graph, or compiles it again at a second step."""
-    config = resolved("vae" if model == "infogan" else model)
-    if model == "infogan":
-        config["network"]["architecture"] = model
-    made = build(config).train()
+    made = build(resolved(model)).train()
     graphs = []
     torch._dynamo.reset()
 
@@ -192,8 +189,7 @@ def saved_bytes(depth: int, checkpoint: bool) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = layer(y)
-    assert all(output.requires_grad for output in outputs)
+        layer(y)
     return sum(size for place, size in sizes.items() if place not in known)
 
 

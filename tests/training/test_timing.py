@@ -50,7 +50,6 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     models = ["vae", "vaeglow", "glow", "pixeliqn", "residual_flow"]
     found = timed(tmp_path, blobs_dir, models, batch_size=4)
     assert list(found["models"]) == models
-    assert found["epoch_images"] == 50000
     for about in found["models"].values():
         assert about["batch_size"] == 4
         assert about["peak_memory_bytes"] > 10e6

@@ -146,16 +146,15 @@ def test_the_optimiser_takes_the_scheduled_rate(optimizer):
 
 @pytest.mark.parametrize("clip", [0.5, 1000.0])
 def test_gradient_is_clipped_to_its_global_norm(clip):
-    model = torch.nn.Linear(3, 1)
-    torch.nn.init.zeros_(model.weight)
+    model = torch.nn.Linear(2, 1, bias=False)
     guard = Guard(model, torch.optim.SGD(model.parameters(), lr=1.0), {"gradient_clip": clip})
-    loss = 100 * model(torch.tensor([[1.0, -2.0, 2.0]])).sum()
+    before = model.weight.detach().clone()
+    loss = model(torch.tensor([[300.0, -400.0]])).sum()
     loss.backward()
-    finite, norm = guard.step(loss, loss)
-    assert finite
-    assert norm.item() == approx(math.sqrt(10) * 100)  # of weights and bias
-    expected = torch.tensor([[-1.0, 2.0, -2.0]]) * 100 * min(1.0, clip / norm.item())
-    torch.testing.assert_close(model.weight.detach(), expected, rtol=1e-4, atol=1e-5)
+    _, norm = guard.step(loss, loss)
+    assert norm.item() == approx(500)
+    expected = torch.tensor([[-0.6, 0.8]]) * min(500, clip)
+    torch.testing.assert_close(model.weight.detach() - before, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
@@ -169,10 +168,7 @@ def test_gradient_is_clipped_to_its_global_norm(clip):
     ],
 )
 def test_a_bad_step_changes_nothing_and_the_next_good_one_does(model, optimizer, how):
-    config = resolved("vae" if model == "infogan" else model, optimizer=optimizer)
-    if model == "infogan":
-        config["network"]["architecture"] = model
-    run = trainer(config)
+    run = trainer(resolved(model, optimizer=optimizer))
     poison(run.model, how, {1})
     run.start()
     assert run.guard.fused == (optimizer == "adam")
@@ -260,5 +256,4 @@ def test_tensorboard_shows_the_history(tmp_path, blobs_dir):
     history = pd.read_csv(run.history, index_col="epoch")
     assert {*events.Tags()["scalars"]} == {*history}
     for name, values in history.items():
-        shown = {event.step: event.value for event in events.Scalars(name)}
-        assert shown == approx(values.dropna().to_dict(), rel=1e-6)
+        assert [event.value for event in events.Scalars(name)] == approx(values.dropna().tolist(), rel=1e-6)

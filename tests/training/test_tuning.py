@@ -168,6 +168,7 @@ def test_the_overlay_changes_all_models_and_the_report_says_why(device, tmp_path
     report = (tmp_path / "report.md").read_text()
     for words in ("bf16 is chosen", "2.00 [1.80, 2.20]", "no compiler", "float32 1, bf16 2, copies 100"):
         assert words in report
-    assert re.search(r"\| vaeglow +\| 6 +\| 3 +\| 9 +\| 1024 ", report)
-    assert re.search(r"\| one after another +\| 24 +\| 12 +\| 36 +\|  ", report)
+    assert re.search(
+        r"\| vaeglow +\| 6 +\| 3 +\| 9 +\| 1024 [^#]*\| one after another +\| 24 +\| 12 +\| 36 +\|  ", report
+    )
     assert report.rstrip().endswith("test_the_same_on_a_gpu FAILED\n```") == (device == "cuda")
