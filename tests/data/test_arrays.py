@@ -28,7 +28,11 @@ def splits_of(channels: int = 3, size: int = 8, levels: int = 256) -> dict[str, 
     train[-1] = train[-2]
     train[0, 0, 0, 0] = 0
     test[0] = train[5]
-    return {"train": train, "val": train[:0], "test": test}
+    return {
+        "train": train,
+        "val": train[:0],
+        "test": test,
+    }
 
 
 @pytest.fixture
@@ -103,7 +107,12 @@ def test_the_numbers(tmp_path, channels, levels):
     inspected = inspect(tmp_path / "mine")
     assert inspected["data_sha256"] == sha256_json(info["sha256"])
     train, val, test = (inspected["splits"][split] for split in SPLITS)
-    assert val == {"count": 0, "sha256": info["sha256"]["val"], "repeated": 0, "in_train": 0}
+    assert val == {
+        "count": 0,
+        "sha256": info["sha256"]["val"],
+        "repeated": 0,
+        "in_train": 0,
+    }
     assert (train["repeated"], test["repeated"], test["in_train"]) == (1, 0, 1)
     by_channel = np.moveaxis(splits["test"], 1, 0).reshape(channels, -1)
     assert test["lowest"] == by_channel.min(1).tolist()

@@ -17,7 +17,18 @@ from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import quantise
 
 CPU = torch.device("cpu")
-SHAPES = [{"channels": 1, "size": 1, "levels": 256}, {"channels": 2, "size": 1, "levels": 4}]
+SHAPES = [
+    {
+        "channels": 1,
+        "size": 1,
+        "levels": 256,
+    },
+    {
+        "channels": 2,
+        "size": 1,
+        "levels": 4,
+    },
+]
 REPEATS = 300
 LN2 = math.log(2)
 

@@ -17,7 +17,11 @@ from vaeglow.data.arrays import SPLITS, open_split, read_info
 from vaeglow.steps import prepare_data
 
 PHOTOS = shipped_config()["datasets"]["photos32"] | {"expected_sha256": None}
-PHOTOS |= {"train_images": 400, "val_images": 55, "test_images": 103}
+PHOTOS |= {
+    "train_images": 400,
+    "val_images": 55,
+    "test_images": 103,
+}
 DIGITS = {
     "kind": "digits",
     "channels": 1,
@@ -28,7 +32,11 @@ DIGITS = {
 
 
 def test_prepare_writes_what_it_says(tmp_path):
-    counts = {"train": 40, "val": 0, "test": 10}
+    counts = {
+        "train": 40,
+        "val": 0,
+        "test": 10,
+    }
     settings = PHOTOS | {f"{split}_images": count for split, count in counts.items()}
     settings |= {"levels": 4, "channels": 1}
     info = prepare("tiny", settings, tmp_path)
@@ -74,11 +82,23 @@ def test_step_end_to_end(tmp_path, capsys):
     images = tmp_path / "images"
     fill(images, range(10))
     (images / "bad.png").write_bytes(b"nothing")
-    settings = {"kind": "folder", "root": str(images), "size": 8, "test_fraction": 0.2}
+    settings = {
+        "kind": "folder",
+        "root": str(images),
+        "size": 8,
+        "test_fraction": 0.2,
+    }
     out = tmp_path / "out"
 
     def step(**more: str) -> None:
-        prepare_data.main(flags(settings=json.dumps(settings | more), name="mine", threads=2, output_dir=out))
+        prepare_data.main(
+            flags(
+                settings=json.dumps(settings | more),
+                name="mine",
+                threads=2,
+                output_dir=out,
+            )
+        )
 
     with user_error(r"bad\.png"):
         step()
@@ -148,7 +168,11 @@ def made(tmp_path: Path, content: dict[str, np.ndarray], **settings) -> dict[str
 
 
 def prepare_file(tmp_path: Path, **settings) -> None:
-    file = {"kind": "npz", "file": str(tmp_path / "mine.npz"), "size": 8}
+    file = {
+        "kind": "npz",
+        "file": str(tmp_path / "mine.npz"),
+        "size": 8,
+    }
     prepare("mine", file | settings, tmp_path / "out")
 
 
@@ -178,7 +202,11 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
 @pytest.mark.parametrize("levels, slab", [(4, 2**24), (7, 100), (2, 1)])
 def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch, levels, slab):
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
-    content = {"train": TRAIN, "val": TEST[:2], "test": TEST[2:]}
+    content = {
+        "train": TRAIN,
+        "val": TEST[:2],
+        "test": TEST[2:],
+    }
     splits = made(tmp_path, content, levels=levels)
     lowered = {split: (images.astype(int) * levels // 256).astype(np.uint8) for split, images in content.items()}
     assert np.array_equal(splits["val"], lowered["val"])
@@ -218,7 +246,11 @@ def test_arrays_that_do_not_fit(tmp_path, arrays, settings, says):
 def claim(path: Path, images: int) -> None:
     """Train's header, and the zip's directory, claim more images than there are."""
     file = io.BytesIO()
-    about = {"descr": "|u1", "fortran_order": False, "shape": (images, 3, 8, 8)}
+    about = {
+        "descr": "|u1",
+        "fortran_order": False,
+        "shape": (images, 3, 8, 8),
+    }
     np.lib.format.write_array_header_1_0(file, about)
     content = file.getvalue() + TRAIN.tobytes()
     np.savez(path, test=TEST)

@@ -136,7 +136,15 @@ def fill(folder, values, size=(12, 10)):
 
 def build(root, threads=1, **settings):
     """The values of each split in order, and how they were made."""
-    settings = complete("mine", {"kind": "folder", "root": str(root), "size": 4, **settings})
+    settings = complete(
+        "mine",
+        {
+            "kind": "folder",
+            "root": str(root),
+            "size": 4,
+            **settings,
+        },
+    )
     splits, made = folder.build(settings, root.parent, threads)
     shape = (settings["channels"], 4, 4)
     assert all(images.shape[1:] == shape for images in splits.values())
@@ -170,7 +178,7 @@ def test_order_does_not_depend_on_the_file_system_nor_on_the_threads(tmp_path, m
 
     monkeypatch.setattr(os, "walk", backwards)
     monkeypatch.setattr("vaeglow.data.arrays.BATCH", 7)
-    assert build(tmp_path, threads=3, test_fraction=0.5, on_broken="skip") == expected
+    assert build(tmp_path, 3, test_fraction=0.5, on_broken="skip") == expected
 
 
 def test_train_and_test_folders(tmp_path):
@@ -206,7 +214,11 @@ def test_links_do_not_lead_out_nor_make_duplicates(tmp_path):
     fill(root / "train", range(5))
     fill(root / "test", [10])
     fill(root / "pool", [50])
-    links = {"out.png": "outside/4-200.png", "leak.png": "root/test/3-10.png", "in.png": "root/pool/1-50.png"}
+    links = {
+        "out.png": "outside/4-200.png",
+        "leak.png": "root/test/3-10.png",
+        "in.png": "root/pool/1-50.png",
+    }
     for name, target in {**links, "folder": "outside"}.items():
         (root / "train" / name).symlink_to(tmp_path / target)
     values, made = build(root)

@@ -93,7 +93,15 @@ def files(tmp_path, monkeypatch) -> Path:
     """The folder `files` with the published files of all kinds, in small, pinned in place of the real ones."""
     folder = tmp_path / "files"
     folder.mkdir()
-    monkeypatch.setattr(celeba, "LAST", {"train": 2, "val": 3, "test": 5})
+    monkeypatch.setattr(
+        celeba,
+        "LAST",
+        {
+            "train": 2,
+            "val": 3,
+            "test": 5,
+        },
+    )
     for module, content in ((cifar10, cifar_archive()), (celeba, celeba_archive(5))):
         (folder / module.ARCHIVE.name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
@@ -113,7 +121,16 @@ def pinned_file(kind: str) -> PinnedFile:
 
 
 def made(kind: str, folder: Path, threads: int = 1, **settings) -> Path:
-    prepare("mine", {"kind": kind, **SETTINGS[kind], **settings}, folder, threads)
+    prepare(
+        "mine",
+        {
+            "kind": kind,
+            **SETTINGS[kind],
+            **settings,
+        },
+        folder,
+        threads,
+    )
     return folder
 
 
@@ -193,13 +210,21 @@ def test_the_official_partition_of_celeba_is_the_published_list():
 
 def test_celebas_partition_and_crop(files, tmp_path):
     folder = made("celeba", tmp_path / "out", local=str(files))
-    for split, numbers in {"train": [1, 2], "val": [3], "test": [4, 5]}.items():
+    for split, numbers in {
+        "train": [1, 2],
+        "val": [3],
+        "test": [4, 5],
+    }.items():
         images = open_split(folder, split)
         assert images.shape == (len(numbers), 3, 64, 64)
         inside = images[..., 2:-2, 2:-2].astype(int)  # the frame lies outside
         greys = np.reshape([grey(number) for number in numbers], (-1, 1, 1, 1))
         assert np.abs(inside - greys).max() <= 2
-    made_so = {"crop": 128, "partition": "official", "filter": "bilinear"}
+    made_so = {
+        "crop": 128,
+        "partition": "official",
+        "filter": "bilinear",
+    }
     assert read_info(folder)["source"] == made_so | {"archive_sha256": celeba.ARCHIVE.digest}
 
 
@@ -221,7 +246,11 @@ def test_the_real_fashion_mnist(tmp_path):
     assert str(DEBIAN) in settings["sources"]  # before its URLs
     settings.pop("models", None)
     info = prepare("fashion_mnist", settings, tmp_path)
-    assert info["counts"] == {"train": 60_000, "val": 0, "test": 10_000}
+    assert info["counts"] == {
+        "train": 60_000,
+        "val": 0,
+        "test": 10_000,
+    }
     assert info["sha256"] == {  # a change here is another order or other images
         "train": "3bd5c65eb3aca25b3fa80a81711a7094b05958e5b05941f810bb9a6e9275734d",
         "val": "98f33de426a9b1548788023a79870336050d519911f5da488a7eaa6f9b2d9175",

@@ -134,7 +134,11 @@ def test_other_content_is_deleted(server, tmp_path, content, reply, says):
     assert left_in(tmp_path) == []
 
 
-ADDRESSES = {"http://127.0.0.1:1/x": "refused", "http://host.invalid/x": "host.invalid", "http://a b/x": "cannot"}
+ADDRESSES = {
+    "http://127.0.0.1:1/x": "refused",
+    "http://host.invalid/x": "host.invalid",
+    "http://a b/x": "cannot",
+}
 
 
 @pytest.mark.parametrize("address, says", ADDRESSES.items())

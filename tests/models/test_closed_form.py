@@ -19,7 +19,11 @@ from vaeglow.models.bounds import bits_per_dim, quantise, total
 from vaeglow.models.glow import Glow
 from vaeglow.models.vae import VAE, FlowPrior
 
-SHAPE = {"channels": 1, "size": 2, "levels": 64}
+SHAPE = {
+    "channels": 1,
+    "size": 2,
+    "levels": 64,
+}
 SHIFT = 0.7  # of the posterior's mean, in its sds
 STRETCH = 1.3  # of its sds
 DIVERGENCE = STRETCH**2 + SHIFT**2 - 1 - 2 * math.log(STRETCH)  # KL(q(z|y) | p(z|y)), the same for every y
@@ -117,7 +121,15 @@ def glow_excess(model: Glow, density: MultivariateNormal, count: int) -> tuple[f
 def test_glow_that_whitens_a_gaussian_costs_its_entropy(sd):
     """Actnorm and 1x1 set to the whitening of four correlated pixels."""
     density = gaussian(2, sd)
-    model = Glow(1, 2, 256, scales=1, depth=1, width=4, coupling="additive").eval()
+    model = Glow(
+        1,
+        2,
+        256,
+        scales=1,
+        depth=1,
+        width=4,
+        coupling="additive",
+    ).eval()
     step = model.steps[0][0]
     step.actnorm.logs.fill_(math.log(3) / 3)  # a factor of 3, which the 1x1 takes back
     step.conv.weight.copy_(torch.linalg.inv(density.scale_tril) / 3)
@@ -129,7 +141,15 @@ def test_glow_trained_on_a_gaussian_comes_down_to_its_entropy():
     """And not below it (Gibbs): a likelihood counted in a wrong unit would be, sooner or later."""
     density = gaussian(4, 0.08)
     images = quantise(density.sample((4000,)), 256).reshape(-1, 1, 4, 4)
-    model = Glow(1, 4, 256, scales=2, depth=2, width=8, coupling="affine")
+    model = Glow(
+        1,
+        4,
+        256,
+        scales=2,
+        depth=2,
+        width=8,
+        coupling="affine",
+    )
     model.initialise(dequantise(images[:256], 256, seeded()))
     optimise(model, images, steps=150)
     excess, error = glow_excess(model, density, 10_000)

@@ -15,7 +15,11 @@ from vaeglow.models.flows import Coupling
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.vae import FlowPrior, VectorCoupling
 
-MADE = {"layer": GlowLayer, "vector": VectorCoupling, "prior": FlowPrior}
+MADE = {
+    "layer": GlowLayer,
+    "vector": VectorCoupling,
+    "prior": FlowPrior,
+}
 # Arguments (of a layer channels, depth, width, squeeze, affine steps and levels), and the shape of one input.
 FLOWS = yaml.safe_load("""
 layer 1: [[3, 3, 8, 1, 0, 1], [3, 2, 2]]

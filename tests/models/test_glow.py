@@ -15,7 +15,15 @@ pytestmark = pytest.mark.parametrize("coupling", ["additive", "affine", "bounded
 
 def moved_glow(coupling: str, channels: int, size: int, scale: float) -> Glow:
     """Two scales, initialised, away from its start."""
-    glow = Glow(channels, size, 256, scales=2, depth=2, width=8, coupling=coupling)
+    glow = Glow(
+        channels,
+        size,
+        256,
+        scales=2,
+        depth=2,
+        width=8,
+        coupling=coupling,
+    )
     glow.initialise(photo_like(64, channels, size, noise=0.1))
     return randomise(glow, scale=scale).eval()
 
@@ -49,7 +57,15 @@ def standardised(values: Tensor) -> None:
 
 def test_initialisation_standardises_every_step(coupling):
     """On the first batch each actnorm, on all levels, leaves mean 0 and sd 1; all priors are standard at first."""
-    glow = Glow(3, 8, 256, scales=2, depth=3, width=8, coupling=coupling)
+    glow = Glow(
+        3,
+        8,
+        256,
+        scales=2,
+        depth=3,
+        width=8,
+        coupling=coupling,
+    )
     y = photo_like(64, 3, 8, noise=0.05)
     glow.initialise(y)
     x = y - 0.5

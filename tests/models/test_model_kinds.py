@@ -13,9 +13,25 @@ from vaeglow.device import image_layout
 from vaeglow.models.base import GenerativeModel, build
 from vaeglow.weights import load_model
 
-MODELS = ["vae", "vae isotropic", "vae standard", "vae infogan", "vae_two_stage", "glow", "glow_additive"]
-MODELS += ["vaeglow", "vaeglow_as_written", "vaeglow_squeeze4", "vaeglow_joint", "vaeglow_joint_finetune"]
-MODELS += ["beyond_three_levels", "beyond", "pixelcnn", "pixeliqn", "residual_flow"]
+MODELS = [
+    "vae",
+    "vae isotropic",
+    "vae standard",
+    "vae infogan",
+    "vae_two_stage",
+    "glow",
+    "glow_additive",
+    "vaeglow",
+    "vaeglow_as_written",
+    "vaeglow_squeeze4",
+    "vaeglow_joint",
+    "vaeglow_joint_finetune",
+    "beyond_three_levels",
+    "beyond",
+    "pixelcnn",
+    "pixeliqn",
+    "residual_flow",
+]
 # The second word of a VAE.
 CHANGES = yaml.safe_load("""
 "": {}

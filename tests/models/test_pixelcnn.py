@@ -15,18 +15,39 @@ from vaeglow.models.bounds import quantise, total
 from vaeglow.models.pixelcnn import PixelCNN, PixelModel, PixelNet, causal_head
 from vaeglow.models.pixeliqn import PixelIQN, QuantileHead, quantile_loss
 
-TWO = {"channels": 2, "size": 2, "levels": 2}
+TWO = {
+    "channels": 2,
+    "size": 2,
+    "levels": 2,
+}
 
 
 def pixels(kind: str, channels: int, size: int, levels: int, width: int = 12) -> PixelModel:
     """A small model, away from its start."""
     torch.manual_seed(1)
-    shape = {"channels": channels, "size": size, "levels": levels}
+    shape = {
+        "channels": channels,
+        "size": size,
+        "levels": levels,
+    }
     net = PixelNet(channels, 2, width, 3)
     if kind == "pixelcnn":
         head = causal_head(channels, width, width, channels * levels)
-        return randomise(PixelCNN(**shape, net=net, head=head))
-    return randomise(PixelIQN(0.002, **shape, net=net, head=QuantileHead(channels, width, 16, 16)))
+        return randomise(
+            PixelCNN(
+                **shape,
+                net=net,
+                head=head,
+            )
+        )
+    return randomise(
+        PixelIQN(
+            0.002,
+            **shape,
+            net=net,
+            head=QuantileHead(channels, width, 16, 16),
+        )
+    )
 
 
 @pytest.mark.parametrize("channels, kernel", [(1, 3), (3, 3), (2, 5)])

@@ -29,12 +29,26 @@ from vaeglow.models.vae_two_stage import TwoStageVAE
 
 CPU = torch.device("cpu")
 TRAINED = [
-    *("glow additive", "glow affine"),
-    *("vae", "vae isotropic standard", "vae pair", "two_stage"),
-    *("vae_glow", "vae_glow joint", "vae_glow pair"),  # squeeze 2; pair: none
-    *("vae_glow beyond", "vae_glow pair beyond"),  # affine couplings, noise learned anew; pair: two levels
+    "glow additive",
+    "glow affine",
+    "vae",
+    "vae isotropic standard",
+    "vae pair",
+    "two_stage",
+    "vae_glow",  # squeeze 2; pair: none
+    "vae_glow joint",
+    "vae_glow pair",
+    "vae_glow beyond",  # affine couplings, noise learned anew; pair: two levels
+    "vae_glow pair beyond",
 ]
-RANDOM = ["glow affine", "vae", "two_stage", "vae_glow", "vae_glow pair", "vae_glow pair beyond"]
+RANDOM = [
+    "glow affine",
+    "vae",
+    "two_stage",
+    "vae_glow",
+    "vae_glow pair",
+    "vae_glow pair beyond",
+]
 CASES = [(name, True) for name in TRAINED] + [(name, False) for name in RANDOM]
 REPEATS = 40
 SAMPLES = 20_000
@@ -243,7 +257,11 @@ def test_the_probabilities_of_all_images_three_ways(name, trained):
     share, images = samples_in_cube(fitted_model(name, trained))
     sampling = math.sqrt(share * (1 - share) / SAMPLES)
     kind = "trained" if trained else "random"
-    columns = [f"{mass:.4f} ± {quadrature:.4f}", f"{estimated:.4f} ± {error:.4f}", f"{share:.4f} ± {sampling:.4f}"]
+    columns = [
+        f"{mass:.4f} ± {quadrature:.4f}",
+        f"{estimated:.4f} ± {error:.4f}",
+        f"{share:.4f} ± {sampling:.4f}",
+    ]
     print(f"\n| {name} ({kind}) | {' | '.join(columns)} |")
     assert mass <= 1 + 4 * quadrature + 1e-4
     assert max(quadrature, error) < 0.02

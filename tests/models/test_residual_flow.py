@@ -17,7 +17,17 @@ from vaeglow.models.residual_flow import LipschitzConv, ResidualFlow
 
 def moved_flow(channels: int = 1, size: int = 4) -> ResidualFlow:
     """Two levels, away from the start, its convolutions at their largest norms."""
-    flow = randomise(ResidualFlow(channels, size, 256, scales=2, depth=2, width=8), scale=0.3)
+    flow = randomise(
+        ResidualFlow(
+            channels,
+            size,
+            256,
+            scales=2,
+            depth=2,
+            width=8,
+        ),
+        scale=0.3,
+    )
     flow.initialise(photo_like(64, channels, size, noise=0.1))
     return flow.eval()
 

@@ -40,7 +40,11 @@ def drawn(gaussian: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor
 def sized(architecture: str, noise: str, channels: int, size: int) -> VAE:
     """An untrained VAE of other images, with a standard prior."""
     network = run_config("vae")["network"]
-    network |= {"architecture": architecture, "decoder_noise": noise, "initial_noise": 0.15}
+    network |= {
+        "architecture": architecture,
+        "decoder_noise": noise,
+        "initial_noise": 0.15,
+    }
     return VAE(channels, size, 256, FlowPrior(5, 0, 0), network)
 
 
